@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
-ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py")
+ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/diagnosis.py")
+ENGLISH += ("runs/beside.py", "runs/card.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
@@ -31,6 +32,8 @@ OTHERS = (
     "show this help message and exit",
     "the following arguments are required: {names}",
     "argument {names}: {message}",
+    *("a text", "a label", "0 or 1", "found {what}"),
+    *("{place}, field {name}", "{place}, message {number}", "{place}, annotation {number}"),
     "expected one argument",
     "expected at least one argument",
     "Input should be {what}",
@@ -56,6 +59,16 @@ OTHERS = (
     "{what}, part {fold}",
     "0.1 · √(128 / width)",
     "0.014 · √(128 / width)",
+    *("Chinese", "kana", "Latin", "Cyrillic", "Greek", "Hangul", "Arabic", "Hebrew", "Devanagari"),
+    *("Thai", "Tibetan", "Mongolian", "digits", "punctuation", "symbols"),
+    *("empty", "short", "duplicate"),
+    "a text",
+    "a label",
+    "0 or 1",
+    "found {what}",
+    "{place}, field {name}",
+    "{place}, message {number}",
+    "{place}, annotation {number}",
     "access",
     "limits",
     *("given", "usual"),
@@ -72,12 +85,12 @@ TABLES = {"groups", "MEANT"}
 COMMANDS = {"Parser": (0, 2)}
 # Calls whose texts nobody reads as sentences.
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
-SILENT |= {"filterwarnings", "APIError", "too_long", "check_count", "RemoteProtocolError"}
+SILENT |= {"filterwarnings", "xpath", "APIError", "too_long", "check_count", "RemoteProtocolError"}
 SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
 # A command to type, the style of a printed text, names of settings, HTML.
 _NO_WORDS = re.compile(
     r"(?:\n? *xinye [a-z0][\w-]*(?: .*)?)+|(?:\b(?:not|bold|dim|red|green|yellow|magenta)\b ?)+"
-    r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*"
+    r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*|print\(.*|.*<\|.*"
 )
 _WORDS = re.compile(r"[A-Za-z]{2,}[^\w\n]* [^\w\n]*(?:[a-z]|[A-Z]+\b)|[a-z]{2} .*[a-z]{2}")
 
@@ -105,7 +118,9 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
         return
     assigned = _name(_target(node)) if isinstance(node, (ast.Assign, ast.AnnAssign)) else ""
     if assigned in TITLES and node.value:
-        yield from ((node.lineno, title) for title in _texts(node.value))
+        titles = [*_texts(node.value)]
+        if not any("_" in title for title in titles):  # which are names of settings
+            yield from ((node.lineno, title) for title in titles)
         return
     if assigned in TABLES:
         titles = [key for key in getattr(node.value, "keys", []) if isinstance(key, ast.Constant)]
@@ -115,7 +130,7 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
         for variant in product(*parts):
             text = _merged(variant)
             read = re.sub(r"\{\w*\}", "0", text)
-            markup = text.startswith(("<", "><"))
+            markup = text.startswith(("<", "><")) or "{%" in text
             if _WORDS.search(read) and not _NO_WORDS.fullmatch(read) and not markup:
                 yield node.lineno, text
         inner = (each for each in ast.walk(node) if isinstance(each, ast.FormattedValue))

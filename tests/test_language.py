@@ -58,6 +58,30 @@ def test_the_language_is_what_the_variable_or_else_the_locale_says(
     assert language.screen_language() == expected
 
 
+@pytest.mark.parametrize(
+    "english, chinese",
+    [
+        ("a.jsonl, line 2: not valid ({} b)", "a.jsonl 第 2 行：格式不对（{} b）"),
+        (
+            "a.csv: add a column; if line 3 is it; it is b",
+            "a.csv：请加一列；如果第 3 行 是；它是 b",
+        ),
+        ("a: not valid (b: column 1 (char 0))", "a：格式不对（b: column 1 (char 0)）"),
+        ("add a column (a (1).csv, line 3)", "请加一列（a (1).csv 第 3 行）"),
+        ("cannot (a): ; b; ", "cannot (a): ; b; "),
+        ("; a: " * 500, "; a: " * 500),
+    ],
+)
+def test_a_message_is_found_behind_a_place_and_among_others(monkeypatch, english, chinese):
+    gapped = [
+        ("not valid (", ")", "格式不对（{0}）"),
+        ("if ", " is it; it is ", "", "如果{0} 是；它是 {1}"),
+    ]
+    known = [language.Message(around, said) for *around, said in gapped]
+    monkeypatch.setattr(language, "_messages", lambda: ({"add a column": "请加一列"}, known))
+    assert language.chinese(english) == chinese
+
+
 @given(st.text(max_size=300))
 def test_any_text_can_be_shown(text):
     assert isinstance(language.chinese(text), str)

@@ -110,27 +110,42 @@ def _translated(text: str, depth: int) -> str:
 
 
 def _looked_up(text: str, depth: int) -> str | None:
-    whole, gapped = _messages()
-    if text in whole:
-        return whole[text]
+    if (said := _matched(text, depth)) is not None:
+        return said
     if _TIME.fullmatch(text):
         return re.sub("[a-z]+", lambda unit: UNITS[unit[0]], text)
     if place := _PLACE.fullmatch(text):
         numbers = re.sub(f"(?:, | and ){place['kind']} ", "、", place["numbers"])
         return f"{place['file']} 第 {numbers} {PLACES[place['kind']]}".strip()
+    if text.endswith(" …"):
+        return f"{_translated(text[:-2], depth - 1)} …"
+    where, _, what = text.partition(": ")
+    if (said := _matched(what, depth)) is not None:
+        return f"{_translated(where, depth - 1)}：{said}"
+    before, within = _with_bracket(text)
+    said_before, said_within = _translated(before, depth - 1), _translated(within, depth - 1)
+    if within and (said_before, said_within) != (before, within):
+        return f"{said_before}（{said_within}）"
+    mark, wide = ("; ", "；") if "; " in text else (": ", "：")
+    parts = text.split(mark)
+    translated = []
+    for number, part in enumerate(parts):
+        # a message may have the mark, too, so that what is left is looked up as a whole first
+        rest = _matched(mark.join(parts[number:]), depth) if number else None
+        translated.append(_translated(part, depth - 1) if rest is None else rest)
+        if rest is not None:
+            break
+    return wide.join(translated) if len(parts) > 1 and translated != parts else None
+
+
+def _matched(text: str, depth: int) -> str | None:
+    """The Chinese of a text that is a message as a whole."""
+    whole, gapped = _messages()
+    if text in whole:
+        return whole[text]
     for message in gapped:
         if (gaps := message.gaps(text)) is not None:
             return message.filled([_translated(gap, depth - 1) for gap in gaps])
-    if text.endswith(" …"):
-        return f"{_translated(text[:-2], depth - 1)} …"
-    before, within = _with_bracket(text)
-    if within and (said := _translated(before, depth - 1)) != before:
-        return f"{said}（{_translated(within, depth - 1)}）"
-    for mark, said in (("; ", "；"), (": ", "：")):
-        parts = text.split(mark)
-        translated = [_translated(part, depth - 1) for part in parts]
-        if len(parts) > 1 and translated != parts:
-            return said.join(translated)
     return None
 
 

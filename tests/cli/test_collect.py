@@ -58,7 +58,8 @@ def test_a_mixed_folder(xinye, workplace, sources):
     assert [skip["file"] for skip in result["skipped"]] == ["sources/cut.epub", "sources/scan.pdf"]
     assert result["ignored"] == {".jpg": 1}
     assert (
-        "skipped sources/cut.epub: not a whole EPUB file" in outcome.err and "1 .jpg" in outcome.err
+        "skipped sources/cut.epub: not a complete EPUB file" in outcome.err
+        and "1 .jpg" in outcome.err
     )
     assert [path.name for path in (workplace / "new").iterdir()] == ["all.jsonl"]
 
@@ -88,7 +89,7 @@ def test_the_limit_ends_the_reading(xinye, workplace, sources):
         (["old.jsonl", "-o", "a.jsonl"], "documents already"),
         (
             ["sources/cut.epub", "-o", "a.jsonl"],
-            "sources/cut.epub was skipped (not a whole EPUB file",
+            "sources/cut.epub was skipped (not a complete EPUB file",
         ),
         (["sources/empty.md", "-o", "a.jsonl"], "sources/empty.md: no documents found"),
         (["zh.txt", "-o", "a.txt"], "name it a.jsonl"),
@@ -162,7 +163,7 @@ def test_a_hub_data_set_is_read_as_it_arrives(xinye, workplace, hub):
     "arguments, says",
     [
         (["hub:me/other"], "Couldn't reach 'me/other' on the Hub (ConnectError)"),
-        (["hub:me/leaves", "--field", "txt"], "there are: title, text, id"),
+        (["hub:me/leaves", "--field", "txt"], "the columns are: title, text, id"),
     ],
 )
 def test_a_hub_data_set_that_cannot_be_had(xinye, workplace, hub, arguments, says):

@@ -70,7 +70,7 @@ def test_all_bad_records_are_told_at_once(xinye, workplace):
     assert report["bad"][0].startswith("a.jsonl, line 44: not valid JSON")
     assert "a.jsonl, line 41, field 'text': expected a text, found '3'" in report["bad"]
     assert "a.jsonl, line 42, field 'label': expected a label, found nothing" in report["bad"]
-    assert any("spelled in 2 ways: '差 评', '差评'" in finding for finding in report["findings"])
+    assert any("spaces: '差 评', '差评'" in finding for finding in report["findings"])
     assert any(
         "two different labels: first a.jsonl, line 1 and line 43" in f for f in report["findings"]
     )
@@ -86,22 +86,22 @@ def test_validation_records_inside_the_training_data(xinye, workplace):
     lines("b.jsonl", [rows[4], *notes(3, "en", seed=5), {"text": "Ann", "spans": [[0, 3, "cat"]]}])
     outcome = xinye("data", "check", "a.jsonl", "--task", "tag", "--validation", "b.jsonl")
     assert "b.jsonl: 5 validation records" in outcome.out
-    assert "1 of 5 validation records is in the training data" in outcome.out
-    assert "types of validation records that no training record has: cat" in outcome.out
+    assert "the training data contain 1 of 5 validation records" in outcome.out
+    assert "these types of the validation records: cat" in outcome.out
 
 
 def test_records_that_stand_there_again_are_named(xinye, workplace):
     rows = reviews(30, "en")
     lines("a.jsonl", [*rows, rows[4], rows[2]])
     outcome = xinye("data", "check", "a.jsonl", "--task", "classify")
-    assert "2 records stand there again: first a.jsonl, line 31 = line 5" in outcome.out
+    assert "2 duplicate records: the first is a.jsonl, line 31 = line 5" in outcome.out
 
 
 def test_a_table_without_a_header_is_told_of(xinye, workplace):
     Path("a.txt").write_text("体验十大创新\t8\n港股缩量回调\t2\n新股\t2\n", "utf-8")
     outcome = xinye("data", "check", "a.txt", "--task", "classify")
     assert "a.txt: 3 records, text in '1', label in '2'" in outcome.out
-    assert "the first line is a record, for '8' in it is a number" in outcome.out
+    assert "the first line is read as a record, because '8' in it is a number" in outcome.out
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
     [
         (["zh.txt", "--task", "sort"], "task: Input should be 'classify', 'tag', 'chat' or 'text'"),
         (["missing.csv", "--task", "classify"], "missing.csv: no such file"),
-        (["zh.txt", "--task", "classify"], "expected columns of a text and a label"),
+        (["zh.txt", "--task", "classify"], "expected a column of texts and one of labels"),
         (["zh.txt", "--task", "tag"], "zh.txt, line 1: expected a token and its tag"),
-        (["zh.txt", "--task", "chat"], "zh.txt, line 1: expected who speaks, such as '客户：'"),
+        (["zh.txt", "--task", "chat"], "zh.txt, line 1: expected a speaker, such as '客户：'"),
         (["a.jsonl", "--task", "chat"], "a.jsonl, line 1: expected messages"),
         (
             ["zh.txt", "--task", "text", "--validation", "en.txt"],

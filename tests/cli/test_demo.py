@@ -25,7 +25,7 @@ from xinye.tasks.registry import find_task
         (["--task", "tag", "--time", "9s"], "--time has no effect with --task"),
         (
             ["zh.txt", "--task", "tag"],
-            "FILE has no effect with --task; to train on your own records: xinye finetune",
+            "FILE has no effect with --task; for your own records: xinye finetune",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def labelled(*labels):
         ("a.csv", 'text,label\n好,"[1, 0]"\n坏,"[0, 1]"\n', {"0": 1, "1": 1}, "0 or 1 for each class"),
         ("a.csv", "text,label\n好,\"['快', 'good']\"\n坏,快\n", {"快": 2, "good": 1}, "a list written as a text"),
         ("a.csv", CSV + "\ufeffReview,label\n好,好\n", {"好": 2, "差": 1},
-         "the header stands again, and is left out (a.csv, line 4)"),
+         "the header appears again, and is left out (a.csv, line 4)"),
         ("a.csv", "text,label\n好,1\n坏,0\nso so,1.0\n", {"1": 2, "0": 1}, "'1.0' is read as '1' (a.csv, line 4)"),
         ("a.jsonl", labelled(1, 1.0, 0), {"1": 2, "0": 1}, "'1.0' is read as '1' (a.jsonl, line 2)"),
         ("a.jsonl", labelled("好评", "差评", "好评\u200b", "\ufeff好评"), {"好评": 3, "差评": 1},
@@ -41,8 +41,8 @@ def labelled(*labels):
         ("a.csv", "text,label\nnan,1\ngood,0\n", {"1": 1, "0": 1}, "the text is 'nan', which looks like"),
         ("a.jsonl", [*labelled("a", "b"), {"text": "no", "label": "b", "answer": "reject"}], {"a": 1, "b": 1},
          "the annotator's answer is 'reject': left out (a.jsonl, line 3)"),
-        ("a.csv", "text;label\n很好，快,真的;1\nbad;0\n", {"1": 1, "0": 1}, "the columns are parted by ';'"),
-        ("a.tsv", "text,label\n好,1\nbad,0\n", {"1": 1, "0": 1}, "the columns are parted by ','"),
+        ("a.csv", "text;label\n很好，快,真的;1\nbad;0\n", {"1": 1, "0": 1}, "the columns are separated by ';'"),
+        ("a.tsv", "text,label\n好,1\nbad,0\n", {"1": 1, "0": 1}, "the columns are separated by ','"),
     ],
 )  # fmt: skip
 def test_labels(xinye, workplace, name, content, counts, says):
@@ -54,8 +54,8 @@ def test_labels(xinye, workplace, name, content, counts, says):
 @pytest.mark.parametrize(
     ("content", "spans", "says"),
     [
-        ("New York City\tB-LOC\nis\tO\n", ["New York City LOC"], "a token has several words before its tab"),
-        ([{"text": "叶在", "spans": [[0, 1, "N\u200b"], [0, 1, "N"]]}], ["叶 N"], "a span stands there twice"),
+        ("New York City\tB-LOC\nis\tO\n", ["New York City LOC"], "the words before a tab are read as one token"),
+        ([{"text": "叶在", "spans": [[0, 1, "N\u200b"], [0, 1, "N"]]}], ["叶 N"], "a span appears twice"),
         ([{"text": "叶", "spans": [[0, 1, "N"]]}, {"text": "在", "spans": [], "answer": "ignore"}], ["叶 N"],
          "the annotator's answer is 'ignore': left out (a.jsonl, line 2)"),
     ],
@@ -84,7 +84,7 @@ def test_a_new_document_is_a_new_sentence(xinye, workplace):
         ({"question": "谁来了？", "context": ["安来了。", "天黑了。"], "answer": "安"},
          "安来了。\n天黑了。\n谁来了？|⟦安⟧", ""),
         ({"messages": [*TALK, TALK[0], TALK[1] | {"weight": 0}, TALK[0], TALK[1] | {"weight": 1}]},
-         "在吗|⟦在的⟧|在吗|在的|在吗|⟦在的⟧", "an answer of 'weight' 0 is read, and not trained (a.jsonl, line 1)"),
+         "在吗|⟦在的⟧|在吗|在的|在吗|⟦在的⟧", "an answer with 'weight' 0 is read but not trained (a.jsonl, line 1)"),
         ({"messages": [*TALK], "chosen": "不在"}, "在吗|⟦在的⟧", "the field 'chosen' is not read"),
         ({"prompt": "在吗", "response": "nan"}, "在吗|⟦nan⟧", "the text is 'nan', which looks like a missing value"),
         ({"messages": [TALK[0], TALK[1] | {"tool_calls": [{"id": "1"}]}]}, "在吗|⟦在的⟧",
@@ -116,14 +116,14 @@ IMAGE = {"type": "image_url", "image_url": {"url": "a.png"}}
         ("classify", "a.csv", "text,label\n好,1\n坏,NaN\n", "line 3, field 'label': expected a label, found 'NaN'"),
         ("classify", "a.jsonl", '{"text": "好", "label": NaN}', "expected a label, found 'nan'"),
         ("classify", "a.jsonl", labelled("a", "b", "\u200b"), "line 3, field 'label': expected a label, found nothing"),
-        ("classify", "a.csv", CSV + "label,review\n好,很快\n", "line 4: the header again, with its columns in another"),
+        ("classify", "a.csv", CSV + "label,review\n好,很快\n", "line 4: the header appears again with its columns in another"),
         ("classify", "a.csv", "text,label,text\n好,1,坏\n", "line 1: 2 columns are called 'text'; give each its own"),
         ("classify", "a.jsonl", '{"text": "a", "label": 1, "label": 0}', "line 1: not valid JSON (the key 'label' has"),
-        ("tag", "a.jsonl", [{"text": "叶", "spans": [[0, 1, ""]]}], "the span 0–1 has no label"),
+        ("tag", "a.jsonl", [{"text": "叶", "spans": [[0, 1, ""]]}], "the span 0–1 has no type"),
         ("tag", "a.conll", "叶 B-N\nNew York B-N\n", "line 2: expected a token and its tag, found 'New York B-N'; "),
         ("chat", "a.jsonl", [{"messages": [{"role": "user", "content": [IMAGE]}, TALK[1]]}],
-         "message 1: a part of the type 'image_url': only text can be learned"),
-        ("chat", "a.jsonl", [{"messages": TALK, "images": ["a.png"]}], "field 'images': only text can be learned"),
+         "message 1: the type 'image_url' is not text: Xinye learns only text"),
+        ("chat", "a.jsonl", [{"messages": TALK, "images": ["a.png"]}], "field 'images': Xinye learns only text"),
         ("chat", "a.jsonl", [{"prompt": "a", "response": "b", "history": "earlier"}], "field 'history', turn 1: expected"),
         ("chat", "a.jsonl", [{"messages": [TALK[0], TALK[1] | {"weight": 0.5}]}], "'weight': expected 0 (not trained)"),
         ("chat", "a.jsonl", [{"messages": [TALK[0], TALK[1] | {"train": False}]}], "no answer of the assistant"),
@@ -141,14 +141,14 @@ def test_text_of_a_table_is_not_trained_with_its_labels(xinye, workplace):
     report = json.loads(xinye("data", "check", "a.csv", "--json").out)
     assert [shown["text"] for shown in report["preview"]] == ["很好，快", "bad"]
     findings = [finding["finding"] for finding in report["findings"]]
-    assert any("parted by ';'" in finding for finding in findings)
-    assert any("the header stands again, and is left out (a.csv, line 3)" in f for f in findings)
+    assert any("separated by ';'" in finding for finding in findings)
+    assert any("the header appears again, and is left out (a.csv, line 3)" in f for f in findings)
 
 
 def test_finetune_and_evaluate_report_it_too(xinye, trained, workplace):
     rows = [f"{row['text']},{row['label']}" for row in reviews(20, "zh")]
     Path("a.csv").write_text("\n".join(["text,label", *rows, "text,label"]), "utf-8")
-    says = "the header stands again, and is left out (a.csv, line 22)"
+    says = "the header appears again, and is left out (a.csv, line 22)"
     given = ("--task", "classify", "--data", "a.csv")
     ran = xinye("finetune", trained, *given, "--epochs", 1, "-o", "run", "--json")
     assert ran.code == 0 and says in " ".join(ran.err.split())

@@ -97,7 +97,7 @@ def models(tmp_path_factory, trained) -> Path:
         ),
         (
             "evaluate base --data tag.jsonl",
-            "to teach it another: xinye finetune base --task tag --data FILE -o RUN",
+            "To train it for another task: xinye finetune base --task tag --data FILE -o RUN",
         ),
         (
             "evaluate base --data chat.jsonl --task tag",

@@ -73,14 +73,17 @@ BAD_INPUT = {
         ["paper.docx"],
         "paper.docx: files of this kind cannot be read; accepted: .txt",
     ),
-    "zero bytes": (["zeros.txt"], "zeros.txt: a zero byte at offset 9: this is a binary file"),
+    "zero bytes": (
+        ["zeros.txt"],
+        "zeros.txt: this is a binary file, not text (zero byte at offset 9)",
+    ),
     "picture": (["picture.txt"], "picture.txt: this is a PNG image"),
     "undecodable bytes": (
         ["damaged.txt"],
         "damaged.txt: byte 0xFF at offset 1200 (line 1) is not UTF-8",
     ),
     "bad JSON": (["cut.jsonl"], "cut.jsonl, line 2: not valid JSON"),
-    "too short to split": (["short.txt"], "short.txt: 3 tokens are too few to train on"),
+    "too short to split": (["short.txt"], "short.txt: 3 tokens, too few to train on"),
     "name too long": (["leaf " * 100], "too long for a file's name"),
     "vocabulary too large": (
         ["zh.txt", "--tokenizer", "bpe", "--vocab-size", "50000"],

@@ -33,12 +33,10 @@ GOING_ON = [
 def test_refused_or_replaced(xinye, trained, files, command):
     command = [trained if word == "{model}" else word for word in command]
     place = f"{len(TEXT)} (line 51)"
-    noted = f"read as UTF-8: 2 bad bytes became �, the first at offset {len(TEXT)} (a.txt, line 51)"
+    noted = f"read as UTF-8: 2 bad bytes replaced by �, the first at offset {len(TEXT)} (a.txt, line 51)"
     if "a.csv" in command:
         place = f"{len(ROWS)} (line 82)"
-        noted = (
-            f"read as UTF-8: a bad byte became �, the first at offset {len(ROWS)} (a.csv, line 82)"
-        )
+        noted = f"read as UTF-8: 1 bad byte replaced by �, the first at offset {len(ROWS)} (a.csv, line 82)"
     refused = xinye(*command)
     assert refused.code == 2
     assert f"at offset {place} is not UTF-8" in refused.complaint
@@ -51,7 +49,7 @@ def test_refused_or_replaced(xinye, trained, files, command):
 def test_a_binary_file_is_refused_all_the_same(xinye, files):
     Path("b.txt").write_bytes(TEXT + b"\xff" + TEXT + b"\0")
     outcome = xinye("data", "check", "b.txt", "--bad-bytes", "replace")
-    assert outcome.code == 2 and "zero bytes: a binary file" in outcome.complaint
+    assert outcome.code == 2 and "zero bytes: it is a binary file" in outcome.complaint
 
 
 def test_what_was_replaced_is_never_taken_for_what_was_not(xinye, files):
@@ -89,7 +87,7 @@ def test_a_bad_byte_leaves_the_encoding_as_it_is(xinye, files, name):
     assert refused.code == 2 and "--bad-bytes replace" in refused.complaint
     done = xinye(*command, "--bad-bytes", "replace", "--json")
     assert done.code == 0, done.err
-    note = f"read as {name}: a bad byte became �, the first at offset {at} (c.csv, line "
+    note = f"read as {name}: 1 bad byte replaced by �, the first at offset {at} (c.csv, line "
     assert any(said.startswith(note) for said in json.loads(done.out)["findings"])
 
 

@@ -20,7 +20,7 @@ def fast(monkeypatch):
     "template, message",
     [
         ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "more than 0.4 seconds"),
-        ("{{ 10 ** (10 ** 9) }}", "more than 0.4 seconds, or too much memory"),
+        ("{{ 10 ** (10 ** 9) }}", "more than 0.4 seconds or too much memory"),
         ("{% set n = namespace(x='ab') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}", "memory"),
         ("{{ 'a' * 10 ** 10 }}", "too much memory"),
         ("{{ 'a'.ljust(10 ** 10) }}", "too much memory"),
@@ -43,7 +43,7 @@ def fast(monkeypatch):
 )  # fmt: skip
 def test_what_a_template_must_not_do(template, message, fast):
     with pytest.raises(
-        XinyeError, match=f"^the model's chat template cannot be filled in: .*(?:{message})"
+        XinyeError, match=f"^the model's chat template fails: .*(?:{message})"
     ) as caught:
         Tokenizer(BACKEND, template).encode_chat(MESSAGES)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400

@@ -219,8 +219,8 @@ def test_a_book_in_the_order_of_its_spine(tmp_path):
 def test_books_that_cannot_be_read(tmp_path):
     path = tmp_path / "book.epub"
     whole = epub(path, {"a.xhtml": "<p>叶</p>"}, ["a.xhtml"])
-    assert "not a whole EPUB" in refusal(path, whole[: len(whole) // 2])
-    assert "not a whole EPUB" in refusal(path, b"PK\x03\x04")
+    assert "not a complete EPUB" in refusal(path, whole[: len(whole) // 2])
+    assert "not a complete EPUB" in refusal(path, b"PK\x03\x04")
     bomb = epub(path, {"a.xhtml": " " * (LARGEST_PAGE + 1)}, ["a.xhtml"])
     assert len(bomb) < 1 << 20 and "too large" in refusal(path, bomb)
 
@@ -299,7 +299,7 @@ def test_an_english_pdf(tmp_path):
 
 def test_pdfs_that_cannot_be_read(tmp_path):
     assert "OCR" in refusal(tmp_path / "scan.pdf", pdf([[""]]))
-    assert "not a whole PDF" in refusal(tmp_path / "cut.pdf", b"%PDF-1.4\n1 0 obj")
+    assert "not a complete PDF" in refusal(tmp_path / "cut.pdf", b"%PDF-1.4\n1 0 obj")
 
 
 def test_printed_lines_become_paragraphs():
@@ -426,4 +426,4 @@ def test_feeds(tmp_path, name, feed):
         ("Leaf", "Leaf\n\nGreen."),
     ]
     assert found[1].source.endswith(f"{name}:2")
-    assert "not a whole feed" in refusal(tmp_path / name, b"<rss><channel")
+    assert "not a complete feed" in refusal(tmp_path / name, b"<rss><channel")

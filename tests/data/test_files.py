@@ -10,7 +10,11 @@ import pytest
 from conftest import contents
 from xinye.data.files import written_beside
 
-KINDS = {"pipe": "this is a pipe", "socket": "this is a socket", "device": "this is a device"}
+KINDS = {
+    "pipe": "this is a named pipe",
+    "socket": "this is a Unix socket",
+    "device": "this is a device",
+}
 
 
 @pytest.fixture(params=KINDS)

@@ -11,10 +11,14 @@ from xinye.data.sources import find_files, headerless, read_pieces
     [
         ("a.csv", "label,review\n1,很快\n0,太慢\n", ""),
         ("a.csv", ",标题,正负面\n0,大涨,1\n", ""),
-        ("a.csv", "1,很快\n0,太慢\n", "'1' in it is a number"),
-        ("a.tsv", "Very fast\t-1.5\nToo slow\t2\n", "'-1.5' in it is a number"),
-        ("a.csv", "差评,太慢\n好评,很快\n差评,难吃\n", "'差评' stands in its column again"),
-        ("a.csv", "送得快，汤热。\n太慢\n", "'送得快，汤热。…' is a text"),
+        ("a.csv", "1,很快\n0,太慢\n", "its cell '1' is a number"),
+        ("a.tsv", "Very fast\t-1.5\nToo slow\t2\n", "its cell '-1.5' is a number"),
+        (
+            "a.csv",
+            "差评,太慢\n好评,很快\n差评,难吃\n",
+            "its cell '差评' appears again in the same column",
+        ),
+        ("a.csv", "送得快，汤热。\n太慢\n", "its cell '送得快，汤热。…' is a sentence"),
         ("a.csv", '"half a quote\n', ""),
         ("a.csv", "", ""),
         ("a.jsonl", "1\n", ""),

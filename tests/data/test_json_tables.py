@@ -27,7 +27,7 @@ def test_its_rows_are_read_and_noted(tmp_path, table):
     path.write_text(json.dumps(table))
     notes = Notes()
     assert [row for _, row in read_records(path, notes=notes)] == ROWS
-    assert "read as its rows" in notes.sentences()[0]
+    assert "its rows are read" in notes.sentences()[0]
     assert [piece.text for piece in read_pieces([path])] == ["t 0", "t 1"]
 
 
@@ -49,7 +49,7 @@ def test_a_record_stays_one(tmp_path, record):
 def test_columns_of_different_lengths_are_refused(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(json.dumps(COLUMNS | {"label": ["a"]}))
-    with pytest.raises(XinyeError, match="of different lengths"):
+    with pytest.raises(XinyeError, match="have different lengths"):
         [*read_records(path)]
 
 

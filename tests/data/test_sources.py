@@ -121,8 +121,8 @@ def test_a_broken_byte_is_named_with_its_exact_offset(
     )
     assert error(path) == (
         f"{path}: byte 0x81 at offset {len(before.encode())} (line {before.count(LINE_END) + 1}) is "
-        "not UTF-8, and no other encoding fits; convert the file to UTF-8, or go on with "
-        "--bad-bytes replace, which puts � there"
+        "not UTF-8, and no other encoding fits; convert the file to UTF-8, or use "
+        "--bad-bytes replace to read such bytes as �"
     )
 
 
@@ -131,13 +131,13 @@ def test_a_broken_character_between_blocks_and_after_a_mark(tmp_path: Path) -> N
     path = write(tmp_path / "a.txt", padding + "叶".encode()[:2] + b"a")
     assert f"byte 0xE5 at offset {len(padding)} (line 1) is not UTF-8" in error(path)
     path = write(tmp_path / "b.txt", codecs.BOM_UTF8 + "叶".encode() + b"\xff")
-    assert "byte 0xFF at offset 6 (line 1) is not UTF-8, as the file begins" in error(path)
+    assert "byte 0xFF at offset 6 (line 1) is not UTF-8, in which the file begins" in error(path)
     path = write(tmp_path / "c.txt", CHINESE.encode("utf-16") + b"a")
     assert f"at offset {len(CHINESE.encode('utf-16'))} (line 2) is not UTF-16" in error(path)
     content = (CHINESE * 50).encode("gb18030")
     path = write(tmp_path / "d.txt", content + b"\xff" + content)
     assert (
-        f"byte 0xFF at offset {len(content)} (line 51) is not GB18030, which it looks like"
+        f"byte 0xFF at offset {len(content)} (line 51) is not GB18030, which the file looks like"
         in error(path)
     )
 
@@ -148,11 +148,11 @@ def test_a_broken_character_between_blocks_and_after_a_mark(tmp_path: Path) -> N
         (b"PK\x03\x04rest", "this is a zip archive, or a Word, Excel or EPUB file, not text"),
         (b"%PDF-1.7", "this is a PDF document, not text"),
         (b"\x89PNG\r\n", "this is a PNG image"),
-        (b"\x7fELF\x02", "this is a program"),
-        (bytes(range(256)) * 10, "a zero byte at offset 0: this is a binary file"),
+        (b"\x7fELF\x02", "this is an executable program"),
+        (bytes(range(256)) * 10, "this is a binary file, not text (zero byte at offset 0)"),
         (
             ENGLISH.encode() * 100_000 + b"\0",
-            "a zero byte at offset 1800000: this is a binary file",
+            "this is a binary file, not text (zero byte at offset 1800000)",
         ),
     ],
 )
@@ -162,7 +162,9 @@ def test_binary_files_are_refused_by_name(tmp_path: Path, content: bytes, messag
 
 
 def test_a_zero_byte_in_a_csv_and_damaged_gzip(tmp_path: Path) -> None:
-    assert "a.csv: a zero byte at offset 6" in error(write(tmp_path / "a.csv", b"text\na\0b\n"))
+    assert "a.csv: this is a binary file, not text (zero byte at offset 6)" in error(
+        write(tmp_path / "a.csv", b"text\na\0b\n")
+    )
     whole = gzip.compress(CHINESE.encode() * 1000)
     for number, content in enumerate(
         [whole[:-20], b"no gzip", whole[:30] + b"\xff\xff\xff" + whole[33:]]
@@ -295,13 +297,13 @@ MESSAGES = '[{"role": "user", "content": "春"}]'
 @pytest.mark.parametrize(
     ("name", "content", "places", "noted"),
     [
-        ("a.jsonl", f"[{ROW},{ROW}]", ["record 1", "record 2"], "an array"),
-        ("a.jsonl", f"[\n{ROW},\n{ROW}\n]", ["line 2", "line 3"], "an array"),
+        ("a.jsonl", f"[{ROW},{ROW}]", ["record 1", "record 2"], "a JSON array"),
+        ("a.jsonl", f"[\n{ROW},\n{ROW}\n]", ["line 2", "line 3"], "a JSON array"),
         ("a.jsonl", f"{MESSAGES}\n{MESSAGES}\n", ["line 1", "line 2"], ""),
         ("a.jsonl", MESSAGES, ["line 1"], ""),
         ("a.jsonl", '["春", "秋"]', ["line 1"], ""),
-        ("a.json", f"{MESSAGES}\n{MESSAGES}\n", ["line 1", "line 2"], "one value after"),
-        ("a.json", f"{ROW}\n{ROW}\n", ["line 1", "line 2"], "one value after"),
+        ("a.json", f"{MESSAGES}\n{MESSAGES}\n", ["line 1", "line 2"], "one after the other"),
+        ("a.json", f"{ROW}\n{ROW}\n", ["line 1", "line 2"], "one after the other"),
         ("a.json", f"[{ROW}, {ROW}]", ["record 1", "record 2"], ""),
         ("a.json", f"[\n  {ROW},\n  {ROW}\n]", ["line 2", "line 3"], ""),
         ("a.json", ROW, ["line 1"], ""),
@@ -332,7 +334,7 @@ def test_parquet(tmp_path: Path) -> None:
         path, field="titel"
     )
     path.write_bytes(path.read_bytes()[:-30])
-    assert "a.parquet: not a whole Parquet file" in error(path)
+    assert "a.parquet: not a complete Parquet file" in error(path)
 
 
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,9 +365,9 @@ def test_the_column_of_text_is_found(tmp_path: Path, record: dict[str, object], 
         ("a.json", '[{"text": "a"},\n{"text": b}]', "a.json, record 2: not valid JSON (Expecting value"),
         ("a.json", '[{"text": "a"},\n{"text": "b"', "a.json, record 2: not valid JSON"),
         ("a.json", '[{"text": "a"},\n', "a.json, record 2: the file ends inside its array"),
-        ("a.json", '[\n"a"]\n["b"]', "a.json, line 2: more follows the array"),
-        ("a.jsonl", '{"ask": "问题 one", "answer": "回答 two"}', "Name it with --field; there are: ask, answer"),
-        ("a.jsonl", '{"id": "x", "talk": [{"from": "a", "value": "b"}]}', "Name it with --field; there are: id, talk"),
+        ("a.json", '[\n"a"]\n["b"]', "a.json, line 2: there is more after the array"),
+        ("a.jsonl", '{"ask": "问题 one", "answer": "回答 two"}', "Name it with --field; the columns are: ask, answer"),
+        ("a.jsonl", '{"id": "x", "talk": [{"from": "a", "value": "b"}]}', "Name it with --field; the columns are: id, talk"),
         ("a.jsonl", '{"text": "a"}\n{"title": "b"}', "line 2: no field 'text' (--field) in this record; it has: title"),
         ("a.jsonl", '{"text": 5}', "a.jsonl, line 1: field 'text' is not text but '5'"),
         ("a.jsonl", "5", "a.jsonl, line 1: the record is not text but '5'"),

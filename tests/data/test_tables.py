@@ -86,7 +86,7 @@ def test_a_spreadsheet(tmp_path):
         (7, {"text": "还行", "label": "true", "on": "", "share": ""}),
     ]
     [(_, line, problem)] = bad
-    assert line == 5 and "A5 holds a formula without its value" in problem
+    assert line == 5 and "A5 holds a formula without a value" in problem
     said = " ".join(notes.sentences())
     assert "of 3 sheets only '评论', the first table, is read; --sheet NAME reads another" in said
     assert "'more', 'hidden' (hidden)" in said
@@ -115,9 +115,9 @@ def test_every_task_reads_spreadsheets(tmp_path, xinye):
     [
         ("a.xls", b"\xd0\xcf\x11\xe0", r"save it as \.xlsx in Excel, WPS"),
         ("a.ods", b"PK\x03\x04", r"save it as \.xlsx in Excel, WPS"),
-        ("a.xlsx", b"\xd0\xcf\x11\xe0", r"an old \.xls, or one with a password; save it"),
-        ("a.xlsx", b"PK\x03\x04 damaged", r"not a whole \.xlsx file"),
-        ("a.xlsx", b"a,b\n1,2\n", r"not a whole \.xlsx file"),
+        ("a.xlsx", b"\xd0\xcf\x11\xe0", r"an old \.xls file, or one with a password; save it"),
+        ("a.xlsx", b"PK\x03\x04 damaged", r"not a complete \.xlsx file"),
+        ("a.xlsx", b"a,b\n1,2\n", r"not a complete \.xlsx file"),
     ],
 )
 def test_other_spreadsheets_are_refused_with_what_to_do(tmp_path, name, content, says):
@@ -133,12 +133,12 @@ def test_bombs(tmp_path, monkeypatch):
     with ZipFile(path, "a") as archive:
         archive.writestr("xl/media/large.xml", b" " * 200_000)
     monkeypatch.setattr(spreadsheets, "LARGEST_PART", 100_000)
-    with pytest.raises(XinyeError, match=r"large\.xml in it has .* save it as CSV"):
+    with pytest.raises(XinyeError, match=r"large\.xml in it has .* save the table as CSV"):
         rows(path)
     book = openpyxl.Workbook()
     book.active["XFD1"] = book.active["A1048576"] = "far"
     book.save(path)
-    with pytest.raises(XinyeError, match=r"line 1: 16,384 columns, and at most 1,000"):
+    with pytest.raises(XinyeError, match=r"line 1: the row has 16,384 columns, and only 1,000"):
         rows(path)
 
 
@@ -176,10 +176,10 @@ def test_errors_are_empty_cells_and_what_is_hidden_is_told(tmp_path):
     ]
     assert notes.sentences() == [
         f"the cell holds the error #REF! of a spreadsheet: read as empty ({path}, line 2)",
-        f"the row is hidden in the workbook, perhaps filtered: read ({path}, line 7)",
+        f"the row is hidden in the workbook, perhaps by a filter, but is read ({path}, line 7)",
         f"the cell holds the error #DIV/0! of a spreadsheet: read as empty ({path}, line 7)",
         f"the cell holds the error #N/A of a spreadsheet: read as empty ({path}, line 1048576)",
-        f"the column is hidden in the workbook: read ({path}, column B)",
+        f"the column is hidden in the workbook, but is read ({path}, column B)",
     ]
 
 
@@ -192,10 +192,13 @@ def test_errors_of_a_spreadsheet_in_csv(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        (f"<row>{cell(-1, 's')}</row>", "line 2: it names text -1 of the workbook, which has"),
-        (f"<row>{cell(5, 's')}</row>", "line 2: it names text 5 of the workbook, which has"),
-        ("<row/>" * (1 << 20), "more than 1,048,576 rows in 'Sheet'"),
-        ('<row r="1"/>', "row 1 stands behind row 1"),
+        (
+            f"<row>{cell(-1, 's')}</row>",
+            "line 2: the cell holds text -1 of the workbook, which has",
+        ),
+        (f"<row>{cell(5, 's')}</row>", "line 2: the cell holds text 5 of the workbook, which has"),
+        ("<row/>" * (1 << 20), "'Sheet' has more than 1,048,576 rows"),
+        ('<row r="1"/>', "row 1 comes after row 1"),
     ],
 )
 def test_damaged_sheets(tmp_path, lines, says):

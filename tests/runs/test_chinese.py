@@ -77,7 +77,7 @@ def test_what_tasks_say_of_themselves_has_its_chinese():
 
 def test_findings_keep_their_numbers_and_places():
     for english, translated in {
-        "the header stands again, and is left out (2 times, first a.csv, line 3, line 9)": (
+        "the header appears again, and is left out (2 times, first a.csv, line 3, line 9)": (
             "表头重复出现，已略去（2 次，最早在 a.csv 第 3、9 行）"
         ),
         "unbalanced: 90 records of 'good', 9 of 'bad'": "不平衡：'good' 有 90 条，'bad' 只有 9 条",
@@ -95,11 +95,11 @@ def test_findings_keep_their_numbers_and_places():
         "3 records stand there again: first r.csv, line 103 = line 38": (
             "3 条样本重复：最早的是 r.csv 第 103 行 = 第 38 行"
         ),
-        "a.csv: the first line is a record, for '5' in it is a number, and columns have numbers; "
+        "a.csv: the first line is a record, for its cell '5' is a number, and columns have numbers; "
         "add a header": "a.csv：第一行当作数据（其中的 '5' 是数字），各列用序号表示；请加上表头",
         "columns 2 and 3 hold tags: the last is read; --label-field names another (t.conll, "
         "line 1)": "第 2、3 列都是标签：读取最后一列；可用 --label-field 指定另一列（t.conll 第 1 行）",
-        "the column is hidden in the workbook: read (t.xlsx, column AB)": (
+        "the column is hidden in the workbook, but is read (t.xlsx, column AB)": (
             "有的列在工作簿中是隐藏的：照样读取（t.xlsx AB 列）"
         ),
         "a sentence that nobody knows": "a sentence that nobody knows",

@@ -107,7 +107,8 @@ def test_data_exhausted_after_many_times_through_the_text(make_run):
     validations = [(step, max(4.0, 6.1 - step / 80)) for step in AT]
     exhausted = findings(make_run("much", losses, validations, plan={"training_tokens": 64 * 50}))
     assert (
-        list(exhausted) == ["data exhausted"] and "8.0 times" in exhausted["data exhausted"].says.en
+        list(exhausted) == ["data exhausted"]
+        and "8.0 epochs" in exhausted["data exhausted"].says.en
     )
     assert "data exhausted" not in findings(make_run("once", losses, validations))
 
@@ -115,7 +116,7 @@ def test_data_exhausted_after_many_times_through_the_text(make_run):
 @pytest.mark.parametrize(
     "losses, says",
     [
-        ([*falling(200), *np.linspace(4, 9, 200)], "climbed above where it began"),
+        ([*falling(200), *np.linspace(4, 9, 200)], "rose above its first value"),
         (
             [loss + 3 * (at % 80 in (5, 6, 7)) for at, loss in enumerate(falling())],
             "jumps up 4 times, first at step 86",
@@ -190,8 +191,8 @@ def test_a_figure_says_itself_what_is_better(make_run, figure, ours, theirs, say
 @pytest.mark.parametrize(
     ("ours", "theirs", "records", "says", "zh"),
     [
-        (0.5, 0.5, 4, "Equal to its baseline to within chance on 4 records: hits", "与基线持平（4 条样本"),
-        (0.8, 0.7, 10, "Equal to its baseline to within chance on 10 records: hits", "与基线持平（10 条"),
+        (0.5, 0.5, 4, "Equal to its baseline within chance on 4 records: hits", "与基线持平（4 条样本"),
+        (0.8, 0.7, 10, "Equal to its baseline within chance on 10 records: hits", "与基线持平（10 条"),
         (0.8, 0.7, 1000, "Better than its baseline: hits", "好过基线：hits"),
         (0.7, 0.8, 1000, "Worse than its baseline: hits", "不如基线：hits"),
         (0.5, 0.5, None, "Equal to its baseline in all printed digits: hits", "与基线持平"),

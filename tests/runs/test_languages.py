@@ -14,7 +14,7 @@ SENTENCE = r"[A-Za-z]+(?:[ ,;:]+[A-Za-z]+){2}"
 CHINESE = r"[\u3400-\u9fff]+"
 REASONS = {"steps": "given", "validation_records": "10 % of them, by the seed"}
 FINDINGS = [
-    "the header stands again, and is left out (reviews (1).csv, line 3)",
+    "the header appears again, and is left out (reviews (1).csv, line 3)",
     "the label is 'nan', which looks like a missing value (2 times, first a.csv, line 3, line 9)",
     "3 records stand there again: first a.csv, line 4 = line 2",
     "1 training record is longer than 64 tokens: cut",

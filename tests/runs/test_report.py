@@ -280,7 +280,7 @@ YARDSTICK = {
 def test_a_yardstick_stands_beside_bits_per_byte(make_run):
     about = {"data": {"yardstick": YARDSTICK}}
     _, page = page_of(make_run(losses=LOSSES, validations=[(30, 3.0), (60, 2.0)], about=about))
-    assert "better than counting does: 1.000 bits per byte; gzip needs 3.302" in page.text["en"]
+    assert "better than n-gram counts do: 1.000 bits per byte; gzip needs 3.302" in page.text["en"]
     assert "500,000 of the training tokens" in page.text["en"]
     assert "5-gram 模型统计了 500,000 个训练 token" in page.text["zh"]
 
@@ -295,8 +295,8 @@ def test_numbers_stay_beside_their_units(run):
 
 def test_in_the_chinese_view_nothing_is_english(make_run):
     baseline = {"name": "TF-IDF + logistic regression", "accuracy": 0.95}
-    repeated = "3 records stand there again: first a, line 4 = line 2"
-    found = [repeated, "the header stands again, and is left out (a, line 3)"]
+    repeated = "3 duplicate records: the first is a, line 4 = line 2"
+    found = [repeated, "the header appears again, and is left out (a, line 3)"]
     folder = taught(make_run, "classify", measured=MEASURED, baseline=baseline, findings=found)
     html, page = page_of(folder)
     page_without_names = Page(re.sub("<code>.*?</code>", "", html))

@@ -336,7 +336,7 @@ def test_characters_that_chats_mark_texts_with(server):
         400,
     )
     assert (
-        told["message"] == "a message has the character U+F0000, which chats cannot have: remove it"
+        told["message"] == "a message has the character U+F0000, which chats cannot hold; remove it"
     )
     others = "".join(map(chr, range(0xF0001, 0xF0021)))
     message = [{"role": "user", "content": others}]

@@ -25,7 +25,7 @@ def book(tmp_path, monkeypatch):
     return "book.xlsx"
 
 
-LEFT_OUT = "1 bad record is left out: line 22, field 'label': expected a label, found nothing"
+LEFT_OUT = "1 bad record left out: line 22, field 'label': expected a label, found nothing"
 SKIP = ("--bad-records", "skip")
 
 
@@ -57,21 +57,21 @@ def test_the_sheet_that_is_named(xinye, book):
     assert any("--sheet NAME reads another: 'judged'" in said for said in told), told
     wrong = xinye(*command, "--sheet", "juged")
     assert wrong.code == 2
-    assert "there are 'cover', 'learned', 'judged'; did you mean 'judged'?" in wrong.complaint
+    assert "its sheets are 'cover', 'learned', 'judged'; did you mean 'judged'?" in wrong.complaint
 
 
 def test_a_file_without_sheets(xinye, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\ngood place,a\nbad place,b\n")
     done = xinye("data", "check", path, "--task", "classify", "--sheet", "x")
-    assert "--sheet has no effect: the file is no workbook" in done.out
+    assert "--sheet has no effect: the file is not a workbook" in done.out
 
 
 def test_more_bad_records_than_good_ones(xinye, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("text,label\ngood place,a\nbad place,\nodd place,\n")
     done = xinye("data", "check", path, "--task", "classify", *SKIP)
-    assert done.code == 2 and "2 of 3 records are bad, more than half" in done.complaint
+    assert done.code == 2 and "2 of 3 records are bad. That is more than half" in done.complaint
     assert "line 3, field 'label'" in done.complaint
 
 
@@ -90,11 +90,11 @@ def test_labels_that_were_joined(xinye, tmp_path, labels, hint):
     path.write_text("\n".join(map(json.dumps, rows)))
     report = json.loads(xinye("data", "check", path, "--task", "classify", "--json").out)
     said = " ".join(report["findings"])
-    assert ("whose parts are labels, too" in said) == bool(hint) and hint in said
+    assert ("whose parts are labels too" in said) == bool(hint) and hint in said
 
 
 def test_the_notes_in_chinese():
-    assert chinese("the column is hidden in the workbook: read (a.xlsx, column B)") == (
+    assert chinese("the column is hidden in the workbook, but is read (a.xlsx, column B)") == (
         "有的列在工作簿中是隐藏的：照样读取（a.xlsx B 列）"
     )
     assert chinese("read as Windows-1252, a guess: 1 byte is not ASCII (a.csv, line 3)") == (

@@ -56,10 +56,10 @@ ZENDESK = {
 @pytest.mark.parametrize(
     ("export", "noted"),
     [
-        (CHATGPT, "of several versions of a conversation the one shown last is read"),
+        (CHATGPT, "a conversation has several versions: the one shown last is read"),
         (CLAUDE, ""),
-        (INTERCOM, "notes that the customer does not see are left out"),
-        (ZENDESK, "notes that the customer does not see are left out"),
+        (INTERCOM, "internal notes, which the customer does not see, are left out"),
+        (ZENDESK, "internal notes, which the customer does not see, are left out"),
     ],
     ids=["ChatGPT", "Claude", "Intercom", "Zendesk"],
 )
@@ -91,7 +91,7 @@ def test_a_conversation_in_a_cell(workplace, name):
     assert said == ["u 在吗 | a 在的", "u 白茶呢 | a 九十"]
     named = f'编号,{name}\n1,"张三：在吗\n小李：在的"\n'
     assert read("b.csv", named, assistant_name="小李")[0] == ["u 在吗 | a 在的"]
-    with pytest.raises(XinyeError, match=r"by name: --assistant-name"):
+    with pytest.raises(XinyeError, match=r"see --assistant-name"):
         read("b.csv", named)
 
 
@@ -99,13 +99,13 @@ def test_a_conversation_in_a_cell(workplace, name):
     ("content", "noted"),
     [
         ("Type,IsSender,CreateTime,StrContent,TalkerId\n1,0,1700000000,在吗,5\n3,0,1700000001,<img/>,5\n1,1,1700000002,在的,5\n",
-         ["'IsSender' 1 is read as 'assistant'", "messages of 'Type' '3' are left out"]),
+         ["the 'IsSender' 1 is read as 'assistant'", "messages with 'Type' '3', which are not text, are left out"]),
         ("type_name,is_sender,room_name,msg\n文本,0,x,在吗\n图片,0,x,a.jpg\n文本,1,x,在的\n",
-         ["messages of 'type_name' '图片' are left out"]),
+         ["messages with 'type_name' '图片', which are not text, are left out"]),
         ("ticket_id,author_role,body,public\n1,end-user,在吗,true\n1,agent,内部,false\n1,agent,在的,true\n",
-         ["messages of 'public' false are left out, notes that the customer does not see"]),
+         ["messages with 'public' false, which the customer does not see, are left out"]),
         ("会话ID,发送方,消息类型,消息内容\n1,访客,文本,在吗\n1,访客,图片,a.jpg\n1,客服,文本,在的\n",
-         ["messages of '消息类型' '图片' are left out"]),
+         ["messages with '消息类型' '图片', which are not text, are left out"]),
     ],
     ids=["WeChat", "WeChat by PyWxDump", "Zendesk's comments", "客服系统"],
 )  # fmt: skip

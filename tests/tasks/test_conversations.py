@@ -45,7 +45,7 @@ def test_columns_are_found_by_words_within_their_names(workplace, header):
     question, answer = header.split(",")
     said, notes = read("a.csv", f"{header}\n在吗,在的\n")
     assert said == ["u 在吗 | a 在的"]
-    assert f"{question!r} is read as the question, and {answer!r} as the answer" in notes
+    assert f"{question!r} is read as the question and {answer!r} as the answer" in notes
     wider = f"问题类型,{header},回复时间\n售前,在吗,在的,9:00\n"
     assert read("b.csv", wider)[0] == said
 
@@ -55,7 +55,7 @@ def test_columns_are_found_by_words_within_their_names(workplace, header):
     [
         (
             "用户问题,补充问题,客服回答\n在吗,急,在的\n",
-            "There are 用户问题, 补充问题, 客服回答; name two",
+            "There are 用户问题, 补充问题, 客服回答. Name two",
         ),
         ("my col,n,other col\nhi,1,yes\n", "--prompt-field 'my col' --answer-field 'other col'"),
     ],
@@ -94,9 +94,9 @@ def test_columns_that_are_named(xinye, workplace):
         ("session_id,sender,message,created_at\nx,Agent,在的,2026/1/5 10:00\nx, USER ,在吗,2026/1/5 9:59\n",
          ["u 在吗 | a 在的"], "the messages are sorted by 'created_at' (a.csv, line 2)"),
         ("id,role,content,time\n1,user,在吗,09:05 pm\n1,bot,在的,10:01 am\n",
-         ["u 在吗 | a 在的"], "the times are not compared: the messages stay in the order of the file, for 'time' is '09:05 pm'"),
+         ["u 在吗 | a 在的"], "the messages stay in the order of the file: 'time' is '09:05 pm'"),
         ("id,role,content\n1,user,在吗\n1,user,有人吗\n1,bot,在的\n",
-         ["u 在吗\n有人吗 | a 在的"], "messages of one speaker behind each other are joined"),
+         ["u 在吗\n有人吗 | a 在的"], "consecutive messages of one speaker are joined"),
     ],
 )  # fmt: skip
 def test_a_message_in_each_row(workplace, content, said, noted):
@@ -125,14 +125,16 @@ def test_messages_are_sorted_only_by_times_that_are_sure(workplace, header, time
     rows = [f"1,user,在吗,{times[0]}", f"1,bot,在的,{times[1]}"]
     said, notes = read("a.csv", "\n".join([f"id,role,content,{header}", *rows]))
     assert said == ["u 在吗 | a 在的"]
-    assert ("the times are not compared" in notes) != compared
+    assert ("the messages stay in the order" in notes) != compared
     said, notes = read("a.csv", "\n".join([f"id,role,content,{header}", *rows[::-1]]))
     assert (said == ["u 在吗 | a 在的"]) == ("the messages are sorted by" in notes) == compared
 
 
 def test_an_id_as_a_number_and_as_a_fraction_is_the_same(workplace):
     said, notes = read("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 1.0}])
-    assert said == ["u 在吗 | a 在的"] and "'id' '1.0' is read as '1' (a.jsonl, line 2)" in notes
+    assert (
+        said == ["u 在吗 | a 在的"] and "the 'id' '1.0' is read as '1' (a.jsonl, line 2)" in notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,12 +143,12 @@ def test_an_id_as_a_number_and_as_a_fraction_is_the_same(workplace):
         ("客户：在吗\n客服：在的\n请说\n客户: 好\n客服：嗯\n\n用户：hi\n助手：hello\n",
          ["u 在吗 | a 在的\n请说 | u 好 | a 嗯", "u hi | a hello"], ""),
         ("Human: hi\nAI: yes\nSystem: Windows\n---\n**User:** a\n**Assistant:** b\n",
-         ["u hi | a yes\nSystem: Windows", "u a | a b"], "a line begins with a word and a colon, and is part of"),
+         ["u hi | a yes\nSystem: Windows", "u a | a b"], "a line that begins with a word and a colon continues"),
         ("问：一\n答：1\n问题：二\n答案：2", ["u 一 | a 1 | u 二 | a 2"], ""),
-        ("Q1: one\nA1: 1\n\nstill\nUser: x\n", ["u one | a 1\n\nstill\nUser: x"], "goes on with the message before"),
-        ("[10:00] 客户：在吗\n2026-05-01 10:01:02 客服：在的\n", ["u 在吗 | a 在的"], "the time before a speaker is left out"),
+        ("Q1: one\nA1: 1\n\nstill\nUser: x\n", ["u one | a 1\n\nstill\nUser: x"], "continues the message before"),
+        ("[10:00] 客户：在吗\n2026-05-01 10:01:02 客服：在的\n", ["u 在吗 | a 在的"], "the time before a speaker is dropped"),
         ("User: a\n\nAssistant: b\n\nUser: c\n\nAssistant: d\n", ["u a | a b", "u c | a d"],
-         "an empty line stands behind each message"),
+         "an empty line follows each message"),
     ],
 )  # fmt: skip
 def test_lines_of_speakers(workplace, content, said, noted):
@@ -174,9 +176,9 @@ def test_of_a_folder_all_that_is_not_read_is_told(workplace, packed):
     assert [record.messages[0]["content"] for record in records] == ["a", "能退吗", "在吗"]
     kind, text = notes.sentences()
     assert "files of the kind .log are not read (desk" in kind
-    assert text.startswith("text beside files of records is not read") and "(2 times" in text
+    assert text.startswith("a text file beside files of records is not read") and "(2 times" in text
     Path("desk/faq.csv").unlink()
-    with pytest.raises(XinyeError, match=r"notes.txt, line 1: expected who speaks"):
+    with pytest.raises(XinyeError, match=r"notes.txt, line 1: expected a speaker"):
         Chat.read(["desk"], notes=notes)
     Path("desk/notes.txt").unlink()
     assert len(Chat.read(["desk"])) == 2  # without the README
@@ -219,11 +221,11 @@ def test_a_dictionary_of_conversations(workplace):
         ({"chosen": "\n\nHuman: 在吗\n\nAssistant: 在的\n\n请说", "rejected": "x"}, "u 在吗 | a 在的\n\n请说", ""),
         ({"prompt": "\n\nHuman: 在吗\n\nAssistant:", "response": "在的"}, "u 在吗 | a 在的", ""),
         ({"q": "在吗", "a": "在的"}, "u 在吗 | a 在的", ""),
-        ({"question": None, "answer": "在的"}, "u  | a 在的", "the 'question' of an answer is empty"),
+        ({"question": None, "answer": "在的"}, "u  | a 在的", "the question 'question' is empty"),
         ({"input": "在吗", "target": "在的"}, "u 在吗 | a 在的", ""),
         ({"instruction": "在吗", "input": "有茶吗", "output": "在的", "system": "短", "tools": '[{"name": "price"}]',
           "history": [["你好", "您好"]]},
-         's 短\n\n<tools>\n{"name": "price"}\n</tools> | u 你好 | a 您好 | u 在吗\n有茶吗 | a 在的', "'tools' are read as text"),
+         's 短\n\n<tools>\n{"name": "price"}\n</tools> | u 你好 | a 您好 | u 在吗\n有茶吗 | a 在的', "'tools' is read as text"),
         ({"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "tool", "content": "90"}]},
          'u 在吗 | a <tool_call>\n{"name": "price", "arguments": {"tea": "白茶"}}\n</tool_call> | t 90', "learned as text"),
         ({"conversations": [{"from": "human", "value": "在吗"}, {"from": "function_call", "value": "{}"},
@@ -241,7 +243,7 @@ def test_a_bad_answer_is_left_out(workplace):
     said, notes = read("a.jsonl", [good, good | {"completion": "走开", "label": False}])
     assert (
         said == ["u 在吗 | a 在的"]
-        and "'label' is false: left out, a bad answer (a.jsonl, line 2)" in notes
+        and "'label' is false: the bad answer is left out (a.jsonl, line 2)" in notes
     )
 
 
@@ -249,27 +251,27 @@ def test_a_bad_answer_is_left_out(workplace):
 def test_a_bad_answer_of_a_table_is_left_out(workplace, label):
     good = {"prompt": "在吗", "completion": "在的", "label": 1}
     said, notes = read("a.jsonl", [good, good | {"completion": "走开", "label": label}])
-    assert said == ["u 在吗 | a 在的"] and "'label' is false: left out" in notes
+    assert said == ["u 在吗 | a 在的"] and "'label' is false: the bad answer is left out" in notes
     said, notes = read("a.csv", f"prompt,completion,label\n在吗,在的,True\n在吗,走开,{label}\n")
-    assert said == ["u 在吗 | a 在的"] and "'label' is false: left out" in notes
+    assert said == ["u 在吗 | a 在的"] and "'label' is false: the bad answer is left out" in notes
 
 
 def test_what_stands_behind_the_last_answer_is_told_of(workplace):
     _, notes = read("a.jsonl", [{"messages": [ASK, REPLY, ASK]}, {"messages": [ASK, REPLY]}])
-    assert notes == "what stands behind the last answer is left out (a.jsonl, line 1)"
+    assert notes == "messages after the last answer are left out (a.jsonl, line 1)"
 
 
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.jsonl", [ASK, REPLY], "line 1: a message in each row, and no column says of which conversation"),
-        ("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 2}], "'id' is another in each"),
+        ("a.jsonl", [ASK, REPLY], "line 1: each row is a message, but no column says of which conversation"),
+        ("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 2}], "'id' differs in every row"),
         ("a.jsonl", [{"id": 1, "parent_id": None, **ASK}, {"id": 1, "parent_id": "1", **REPLY}, {"id": 1, "parent_id": "1", **REPLY}],
          "field 'parent_id': several messages answer the same one"),
-        ("a.csv", "标题,答复,备注\n在吗,在的,x\n", "There are 标题, 答复, 备注; name two, such as --prompt-field 标题 --answer-field 答复"),
-        ("a.csv", "id,role,content\n1,user,在吗\n1,,在的\n", "line 3, field 'role': there is nothing in it"),
+        ("a.csv", "标题,答复,备注\n在吗,在的,x\n", "There are 标题, 答复, 备注. Name two, such as --prompt-field 标题 --answer-field 答复"),
+        ("a.csv", "id,role,content\n1,user,在吗\n1,,在的\n", "line 3, field 'role': the field is empty"),
         ("a.jsonl", [{"data": [{"question": "在吗", "answer": "在的"}]}], "line 1: expected messages"),
-        ("a.txt", "在吗\n客服：在的\n", "line 1: expected who speaks, such as '客户：'"),
+        ("a.txt", "在吗\n客服：在的\n", "line 1: expected a speaker, such as '客户：'"),
         ("a.txt", "客户：在吗\n\n客户：有人吗\n客服：在的\n", "line 1: no answer of the assistant"),
     ],
 )  # fmt: skip

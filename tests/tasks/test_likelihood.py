@@ -88,7 +88,7 @@ def test_a_long_text_is_cut_in_its_middle(model):
 
 
 def test_the_prompt(model):
-    with pytest.raises(XinyeError, match=r"\{label\} must stand in it once"):
+    with pytest.raises(XinyeError, match=r"must contain \{label\} once"):
         likelihood(model, prompt="{text}")
     assert likelihood(model)._filled("{label}", "", "好") == "{label}。好"
     assert prompt_for([("味道不错", "")]) == PROMPTS["chinese", False]

@@ -61,7 +61,7 @@ def test_schemes(tmp_path, tags):
     record = read(tmp_path / "a.conll", f"-DOCSTART- O\n\n{columns(tags)}\n\n\n")[0]
     assert (record.text, record.spans) == ("沈知秋在云帆", (Span(0, 3, "N"), Span(4, 6, "C")))
     scheme = "BIOES" if "E" in tags else "IOB2" if tags.startswith("B") else "IOB1"
-    assert record.format == f"CoNLL columns, {scheme}"
+    assert record.format == f"CoNLL columns in {scheme}"
 
 
 def test_neighbours_and_single_tokens(tmp_path):
@@ -83,7 +83,7 @@ def test_neighbours_and_single_tokens(tmp_path):
         ('{"text": "叶"}', "expected a field 'label' or 'spans', found text"),
         (
             '{"text": "沈知秋", "label": {"name": {"沈知": [[1, 2]]}}}',
-            "'沈知' said to stand at 1–2",
+            "the words '沈知' of a span at 1–2",
         ),
         (
             '{"text": "叶", "spans": [[0, 2, "N"]]}',

@@ -172,7 +172,7 @@ def test_resumed_bitwise(trained, records):
         Path("whole/control/model.safetensors").read_bytes()
         != Path("whole/model.safetensors").read_bytes()
     )
-    assert "Augmentation (mask, crop, shuffle) gained" in Path("part/report.html").read_text(
+    assert "Augmentation (mask, crop, shuffle) helped" in Path("part/report.html").read_text(
         "utf-8"
     )
     for name in ("model.safetensors", "training/checkpoints/step-00000016/optimizer.safetensors"):

@@ -238,8 +238,8 @@ def estimate(sample: list[str], report: Report) -> Estimate | None:
         seconds_per_epoch=round(training / per_second, 1),
         assumption=(
             f"{REACHED:.0%} of the {speed / 1e9:,.0f} GFLOP/s that a {kind} matrix product reaches "
-            f"on this {device.type} now, the share that training on a CPU reached; "
-            "tokens counted with a tokenizer of a sample"
+            f"on this {device.type} now, the share that training reached on a CPU; "
+            "tokens are counted with a tokenizer trained on a sample"
         ),
     )
 
@@ -249,43 +249,46 @@ def estimate(sample: list[str], report: Report) -> Estimate | None:
 
 def damage(report: Report, seen: Reading) -> Iterator[Finding]:
     """What is wrong in the files, and what no model should learn."""
-    kinds = ((seen.bad_files, "file"), (seen.bad_records, "record"))
-    if bad := " and ".join(plural(kind.count, what) for kind, what in kinds if kind.count):
+    files = plural(seen.bad_files.count, "file")
+    records = plural(seen.bad_records.count, "record")
+    if seen.bad_files.count or seen.bad_records.count:
+        some = files if seen.bad_files.count else records
+        both = seen.bad_files.count and seen.bad_records.count
         yield Finding(
-            f"{bad} cannot be read",
-            "repair or leave out: pretrain stops there",
+            f"{files} and {records} cannot be read" if both else f"{some} cannot be read",
+            "repair or remove them: pretrain stops at the first",
             seen.bad_files.examples + seen.bad_records.examples,
         )
     for said in seen.notes.sentences():
-        yield Finding(said, "look whether that is right")
+        yield Finding(said, "check that this is right")
     columns = {file.file: file.field for file in report.files if file.field}
     numbered = [name for name, column in columns.items() if column.isdecimal()]
     reasons = [Noted(name, 1, problem=headerless(Path(name))) for name in numbered]
     if places := [place for place in reasons if place.problem]:
         yield Finding(
-            "the first line is a record, and columns have numbers",
-            "if it names them, give a name with --field",
+            "the first line is read as a record, and columns have numbers",
+            "if it is a header, give one of its names with --field",
             places,
         )
     if odd := {name: column for name, column in columns.items() if len(column) > 30}:
         yield Finding(
-            "the first line is read as the names of the columns, but looks like text",
-            "write names there",
+            "the first line is read as the header, but looks like text",
+            "add a header above it",
             [Noted(name, 1, problem=excerpt(column, 30)) for name, column in odd.items()],
         )
     if count := report.mojibake.count:
         yield Finding(
-            f"{plural(count, 'passage')} decoded wrongly",
-            "fetch the text again in its own encoding, or leave it out",
+            plural(count, "passage is decoded wrongly", "passages are decoded wrongly"),
+            "get the text again in its original encoding, or leave it out",
             report.mojibake.examples,
         )
     if personal := {PERSONAL_KINDS[kind]: found for kind, found in report.personal_data.items()}:
-        counts = ", ".join(plural(found.count, kind) for kind, found in personal.items())
+        counts = "; ".join(f"{kind} ({found.count:,})" for kind, found in personal.items())
         yield Finding(
             f"personal data: {counts}",
             "a model can repeat it word for word; remove what is not public",
             [
-                replace(found.examples[rank], problem=f"{found.examples[rank].masked} ({kind})")
+                replace(found.examples[rank], problem=f"{kind}: {found.examples[rank].masked}")
                 for rank in range(EXAMPLES)
                 for kind, found in personal.items()
                 if rank < len(found.examples)
@@ -293,29 +296,29 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
         )
     if report.separators:
         mark, count = separator(report)
+        times = plural(count, "time")
         yield Finding(
-            f"{mark} stands {plural(count, 'time')} in plain text",
-            f"it parts documents: --document-separator '{mark}'",
+            f"{mark} occurs {times} in plain text",
+            f"if it separates documents, use --document-separator '{mark}'",
         )
 
 
 def repetition(report: Report) -> Iterator[Finding]:
-    """What stands there more than once."""
+    """The findings about exact and near duplicates."""
     copies, near = report.duplicates, report.near_duplicates
     if count := copies.documents:
-        about = "" if copies.sampled == 1 else "about "
         share = f"{count / max(1, report.documents):.1%}"
-        one = f"document ({share}) is a copy of an earlier one"
-        several = f"documents ({share}) are copies of earlier ones"
+        repeated = plural(count, "document is a copy", "documents are copies")
+        sampled = copies.sampled != 1
         yield Finding(
-            about + plural(count, one, several),
-            "pretrain drops them by itself (--no-duplicates keeps them)",
-            [replace(place, problem=f"{place.times:,} times") for place in copies.examples],
+            f"{'about ' if sampled else ''}{repeated} of an earlier one ({share})",
+            "pretrain drops them automatically (--no-duplicates keeps them)",
+            [replace(each, problem=plural(each.times or 0, "time")) for each in copies.examples],
         )
     if count := near.documents:
-        of = f"of {near.looked_at:,} different documents looked at"
+        found = plural(count, "near duplicate")
         yield Finding(
-            f"{plural(count, f'{of} is', f'{of} are')} nearly copies of others",
+            f"{found} among {near.looked_at:,} different documents",
             f"--near-duplicates {NEAR} drops them",
             near.examples,
         )
@@ -324,27 +327,29 @@ def repetition(report: Report) -> Iterator[Finding]:
 def uncleaned(report: Report) -> Iterator[Finding]:
     """What cleaning can change, or does by itself."""
     if count := report.long_lines.count:
+        lines = plural(count, "line")
         yield Finding(
-            f"{plural(count, 'line')} of more than {LONG_LINE:,} characters",
-            "look whether that is text",
+            f"{lines} of more than {LONG_LINE:,} characters",
+            "check that this is text",
             report.long_lines.examples,
         )
     if target := one_script(report):
         share = report.chinese["traditional"] / sum(report.chinese.values())
         yield Finding(
-            f"simplified and traditional Chinese side by side ({share:.0%} traditional)",
-            f"--chinese {target} unites them",
+            f"simplified and traditional Chinese are mixed ({share:.0%} traditional)",
+            f"--chinese {target} converts all to one",
         )
     if (count := report.short_documents) > 0.05 * max(1, report.documents):
+        short = plural(count, "document has", "documents have")
         yield Finding(
-            f"{plural(count, 'document has', 'documents have')} fewer than {SHORT} characters",
+            f"{short} fewer than {SHORT} characters",
             f"--minimum-characters {SHORT} drops them",
         )
     if count := report.scripts.get("control characters", 0):
-        yield Finding(plural(count, "control character"), "pretrain removes them by itself")
+        yield Finding(plural(count, "control character"), "pretrain removes them automatically")
     if count := report.empty_documents:
         what = plural(count, "document holds", "documents hold")
-        yield Finding(f"{what} only white space", "pretrain drops them by itself")
+        yield Finding(f"{what} only white space", "pretrain drops them automatically")
     if note := report.near_duplicates.note:
         yield Finding("near duplicates were not looked for", note)
 
@@ -360,7 +365,7 @@ def flags(report: Report) -> list[str]:
 
 
 def separator(report: Report) -> tuple[str, int]:
-    """The most frequent mark between documents in plain text, and how often it stands there."""
+    """The most frequent mark between documents in plain text, and how often it occurs."""
     return max(report.separators.items(), key=lambda item: item[1])
 
 
@@ -378,4 +383,6 @@ def command(files: Sequence[str], flags: Sequence[str]) -> str:
     if len(names) > 3 and len({Path(name).parent for name in names}) == 1:
         pattern = f"{Path(names[0]).parent}/*{Path(names[0]).suffix}"
         given = pattern if len(glob.glob(pattern)) == len(names) else given
-    return " ".join(["xinye pretrain", given, *map(quoted, flags), "--size 5M --time 10min"])
+    start = ("xinye", "pretrain")
+    end = ("--size", "5M", "--time", "10min")
+    return " ".join([*start, given, *map(quoted, flags), *end])

@@ -1,7 +1,7 @@
 """Records as a model will see them, and what is wrong with them, before anything is learned.
 
-Checking goes on behind whatever is bad, so that all of it is told at once, by file and line;
-`finetune` refuses such a file at its first.
+Checking continues after a bad record, so that all of them are reported at once, by file and line;
+`finetune` refuses the file at the first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -80,8 +80,8 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
 def show_records(
     settings: FinetuneSettings, files: Sequence[str], model: str | None = None, count: int = 3
 ) -> dict[str, Any]:
-    """`files` (format and records of each), `notes` on what was read otherwise than it stands
-    there, and of the first records in `shown` the `tokens`, as
+    """`files` (format and records of each), `notes` on what was changed in
+    reading, and of the first records in `shown` the `tokens`, as
     (text, mark), with the `label` of the whole. Without a model every character is a token."""
     notes = Notes()
     paths = map(str, data_files(settings, files))

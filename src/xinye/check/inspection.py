@@ -119,7 +119,7 @@ class Passage:
 
 def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passage]:
     """Passages that were decoded in another encoding than they were written in, with their
-    `meaning`, as far as that can be told ("" where the characters are lost). `codes` and `counts`
+    `meaning`, as far as it can be found out ("" if the characters are lost). `codes` and `counts`
     are the text's code points.
 
     >>> from xinye.data.duplicates import code_points

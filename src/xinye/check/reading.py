@@ -1,4 +1,4 @@
-"""Read text files once, in bounded memory, going on behind whatever is bad, and note what is in
+"""Read text files once, in bounded memory, continuing after whatever is bad, and note what is in
 them.
 
 The text is looked at about a million characters at a time. A place is a number: that of the file,
@@ -42,7 +42,7 @@ SEPARATORS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 
 @dataclass(frozen=True)
 class Noted:
-    """A place, and what there is to say of it."""
+    """A place in a file, and what was found there."""
 
     file: str
     line: int | None
@@ -180,8 +180,8 @@ class Reading:
         self.end(length, only)
 
     def end(self, length: int, only: Part | None) -> None:
-        """Note a document: its length, and, where it is one piece, whether it stood there
-        before.
+        """Note a document: its length, and, where it is one piece, whether it is a
+        copy.
         """
         if only and only.text.isspace():
             self.empty += 1
@@ -218,9 +218,10 @@ class Reading:
         self.look_at_lines(codes, where)
         for passage in mojibake(text, codes, counts):
             shown, meaning = (excerpt(each, 20) for each in (passage.shown, passage.meaning))
-            then = f" should read {meaning}" if meaning else ", its characters are lost"
-            problem = printable(f"decoded wrongly: {shown}{then}")
-            self.mojibake.add(partial(where, passage.start), problem)
+            problem = f"decoded wrongly: {shown}, its characters are lost"
+            if meaning:
+                problem = f"decoded wrongly: {shown} should read {meaning}"
+            self.mojibake.add(partial(where, passage.start), printable(problem))
         for passage in personal_data(text):
             self.personal[passage.meaning].add(partial(where, passage.start), masked=passage.shown)
         short = [part for part in parts if part.short]
@@ -241,7 +242,9 @@ class Reading:
             if (endless or self.endless) and where(offset) == self.endless:
                 continue
             self.endless = where(offset) if endless else None
-            problem = f"a line of {length:,} characters{' or more' * endless}"
+            problem = f"a line of {length:,} characters"
+            if endless:
+                problem = f"a line of {length:,} characters or more"
             self.long_lines.add(partial(where, offset), problem)
 
     def preview(self) -> list[Noted]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON_AT_END, Given, Parser, flag
 from xinye.cli.output import Display, console, print_result
-from xinye.demo.words import DEMO as WORDS
-from xinye.errors import XinyeError, did_you_mean, quoted
+from xinye.demo.words import DEMO, PROMPT
+from xinye.errors import XinyeError, quoted
 from xinye.language import screen_language
 from xinye.runs.folder import Figures
 from xinye.runs.saved import read_run
+from xinye.runs.words import in_language
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
@@ -25,26 +26,24 @@ def main(arguments: list[str]) -> int:
     began = clock()
     given = Parser(
         "demo",
-        "Train a small GPT from scratch for about a minute and read what it "
-        "writes: on stories of a small world with known rules, or on a text of "
-        "your own. With --task, train one to classify, tag or chat.",
+        "Train a small GPT from scratch for about a minute and print what it writes. It learns "
+        "from stories of a small world, or from your own text. With --task, it is trained to "
+        "classify, tag or chat.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
         "我的小说.txt --time 2min",
-        flag("--language", "zh|en", "language of the demo (from the locale)"),
-        flag("--task", "TASK", "show how a model learns this task"),
-        flag("--time", "DURATION", "training time (45s to 2min, depending on the machine)"),
+        flag("--language", "zh|en", "language of the stories and of the demo (from the locale)"),
+        flag("--task", "TASK", "train for a task: classify, tag or chat"),
+        flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
         flag("files", "FILES", "your own text instead of the stories", nargs="*"),
         JSON_AT_END,
     ).read(arguments)
     language = given.language or screen_language()
-    if language not in WORDS:
-        raise XinyeError(
-            f"--language {language!r} is neither zh nor en{did_you_mean(language, WORDS)}"
-        )
+    if language not in ("zh", "en"):
+        raise XinyeError(f"--language {language!r}: choose zh or en")
     if given.task:
         return demo_of_task(given, language)
-    words, files = WORDS[language], given.files
+    words, files = in_language(DEMO, language), given.files
     folder = given.output or Path("runs") / f"demo-{Path(files[0]).stem if files else language}"
 
     from xinye.demo.demo import Demo
@@ -58,7 +57,7 @@ def main(arguments: list[str]) -> int:
         )
     if run.interrupted:
         console.print(
-            f"stopped after step {run.steps:,}; the model so far is in {run.run}; "
+            f"stopped after step {run.steps:,}; the checkpoint is saved in {run.run}; "
             f"resume with: xinye pretrain -o {quoted(run.run)} --resume",
             soft_wrap=True,
         )
@@ -70,11 +69,11 @@ def main(arguments: list[str]) -> int:
 
 
 def show_next_steps(result: Figures, words: dict[str, str], language: str, own: bool) -> None:
-    """Where the run lies, and what to type next."""
+    """Print where the run is saved, and what to type next."""
     bits = result["validation"]["bits_per_byte"]
     yardstick = read_run(Path(result["run"])).about.data.yardstick
     console.print(words["lies"].format(**result, bits=bits, yardstick=yardstick))
-    prompt = words["prompt"]
+    prompt = getattr(PROMPT, language)
     if own:
         prompt = result["texts"][0].strip()[:4]
     console.print(f"\n{words['try']}", style="bold")
@@ -138,9 +137,7 @@ def demo_of_task(given: Given, language: str) -> int:
 
     exercise_of(given.task)
     if given.files:
-        raise XinyeError(
-            "FILE has no effect with --task; to train on your own records: xinye finetune"
-        )
+        raise XinyeError("FILE has no effect with --task; for your own records: xinye finetune")
     if given.time:
-        raise XinyeError("--time has no effect with --task; leave it out")
+        raise XinyeError("--time has no effect with --task: its steps have fixed lengths")
     return main(given.task, language, given.output, given.json)

@@ -13,15 +13,16 @@ from xinye.cli.evaluate import show_measured
 from xinye.cli.output import Display, answer, console, print_result, write
 from xinye.demo import demo_tasks as recipe
 from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
-from xinye.demo.words import TASKS as WORDS
+from xinye.demo.words import TASKS
 from xinye.errors import quoted
 from xinye.planning.command_line import command_line
 from xinye.runs.folder import Figures
+from xinye.runs.words import in_language
 from xinye.tasks.registry import find_task
 
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
-    begin, words, ours = time.monotonic(), WORDS[language], output is None
+    begin, words, ours = time.monotonic(), in_language(TASKS, language), output is None
     exercise, said = exercise_of(task), find_task(task).words
     folder = output or Path("runs") / f"demo-{task}-{language}"
 
@@ -68,7 +69,8 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     command = said.command.replace("{folder}", quoted(run.run))
     if exercise.questions:
         show_step(5, words["talk"], command)
-        result["messages"] = talk(model, lesson, exercise.questions[language])
+        questions = [getattr(question, language) for question in exercise.questions]
+        result["messages"] = talk(model, lesson, questions)
     else:
         show_step(5, words["use"], command.replace("…", exercise.text(lesson.new[0])))
         result["results"] = try_out(model, lesson, words["wrong"])

@@ -1,7 +1,7 @@
 """Zip archives: their members are read as files, named `reviews.zip/part1.csv`.
 
-A member is a stream out of the archive, so nothing is ever unpacked on the disk. What would do harm
-is refused, in one line, when the archive or the member is opened.
+Members are streamed out of the archive, so nothing is ever unpacked on the disk. A harmful archive
+or member is refused in one line when it is opened.
 """
 
 import io
@@ -26,10 +26,11 @@ _LINE_ENDS = {code: chr(0x2400 + code) for code in b"\t\n\r"}  # `readable` lets
 _UTF_8 = 0x800  # the flag of a member whose name is UTF-8
 _ENCRYPTED = 0x1
 _DAMAGED = (BadZipFile, zlib.error, LZMAError, EOFError, ValueError, RuntimeError)
-_UNPACK = "unpack it, and name its folder"
+_UNPACK = "unpack it and name the folder instead"
 OTHERS = {  # archives that are not read, and the command that unpacks them
-    ".tar": "tar xf", ".tgz": "tar xf", ".tbz2": "tar xf", ".txz": "tar xf",
-    ".7z": "7z x", ".rar": "unrar x", ".bz2": "bunzip2 -k", ".xz": "unxz -k", ".zst": "unzstd",
+    ".tar": ("tar", "xf"), ".tgz": ("tar", "xf"), ".tbz2": ("tar", "xf"), ".txz": ("tar", "xf"),
+    ".7z": ("7z", "x"), ".rar": ("unrar", "x"), ".bz2": ("bunzip2", "-k"), ".xz": ("unxz", "-k"),
+    ".zst": ("unzstd",),
 }  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def open_member(archive: Path, path: Path) -> io.BufferedReader:
     file, member = _find(archive, path)
     if problem := _problem(path, member):
         raise XinyeError(f"{path}: {problem}")
-    with _damage_told(path):
+    with _damage_reported(path):
         return io.BufferedReader(_Member(path, file.open(member)), 1 << 16)
 
 
@@ -69,11 +70,15 @@ def how_to_unpack(path: Path) -> str:
     for what is no archive."""
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     suffix = ".tar" if ".tar." in path.name.lower() else suffix
-    return f"unpack it first ({OTHERS[suffix]} FILE); " if suffix in OTHERS else ""
+    if suffix not in OTHERS:
+        return ""
+    command = " ".join(OTHERS[suffix])
+    advice = f"unpack it first ({command} FILE)"
+    return f"{advice}; "
 
 
 class _Member(io.RawIOBase):
-    """A member as an open file, whose damage is told by its name."""
+    """A member as an open file. An error about damage in it names the member."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path = path
@@ -86,13 +91,13 @@ class _Member(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _damage_told(self.path):
+        with _damage_reported(self.path):
             data = self.file.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        with _damage_told(self.path):
+        with _damage_reported(self.path):
             return self.file.seek(offset, whence)
 
     def tell(self) -> int:
@@ -104,7 +109,7 @@ class _Member(io.RawIOBase):
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
+def _damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -112,8 +117,8 @@ def _damage_told(path: Path) -> Iterator[None]:
     except _DAMAGED as error:
         reason = " ".join(str(error).split())[:100] or type(error).__name__
         raise XinyeError(
-            f"{path}: damaged, or packed in a way that is not known ({reason}); fetch it again, or "
-            "unpack it"
+            f"{path}: it is damaged, or compressed in a way that cannot be read ({reason}); "
+            "download it again, or unpack it"
         ) from None
 
 
@@ -125,18 +130,18 @@ def _opened(archive: Path) -> tuple[ZipFile, dict[str, ZipInfo]]:
 
 @lru_cache(maxsize=8)  # else each member would read the names of all again
 def _directory(archive: Path, changed: int, size: int) -> tuple[ZipFile, dict[str, ZipInfo]]:
-    with _damage_told(archive):
+    with _damage_reported(archive):
         file = ZipFile(archive)
     if sum(member.file_size for member in file.infolist()) > LARGEST:
-        raise XinyeError(f"{archive}: larger than {LARGEST >> 30} GB unpacked; {_UNPACK}")
+        raise XinyeError(f"{archive}: it is larger than {LARGEST >> 30} GB unpacked; {_UNPACK}")
     found: dict[str, ZipInfo] = {}
     for member in file.infolist():
         name = _name(member)
         parts = name.split("/")
         if ".." in parts or re.match(r"/|[A-Za-z]:|.*\0", name):
             raise XinyeError(
-                f"{archive}: the name {name[:80]!r} in it leads out of the archive; not read, for "
-                "safety"
+                f"{archive}: the name {name[:80]!r} in it points outside the archive; it is not "
+                "read, for safety"
             )
         hidden = any(re.match(r"\.[^/]|__MACOSX$", part) for part in parts)
         if hidden or name.endswith("/"):
@@ -174,15 +179,16 @@ def _find(archive: Path, path: Path) -> tuple[ZipFile, ZipInfo]:
 def _problem(path: Path, member: ZipInfo) -> str:
     """Why a member is not read; "" for one that is."""
     if stat.S_ISLNK(member.external_attr >> 16):
-        return "a link, and those in archives are not followed; name the file that it leads to"
+        return "this is a link, and links in archives are not followed; name its target"
     if path.suffix.lower() == ZIP:
-        return "an archive within an archive; unpack the outer one, and name its folder"
+        return "this is an archive within an archive; unpack the outer one and name the folder"
     if member.flag_bits & _ENCRYPTED:
-        return "encrypted; unpack the archive with its password, and name its folder"
+        return "it is encrypted; unpack the archive with its password and name the folder"
     if member.file_size > max(LARGEST_REPETITION, RATIO * member.compress_size):
+        packed = member.compress_size / 1e6
+        size = member.file_size / 1e6
         return (
-            f"{member.file_size / 1e6:,.0f} MB packed into {member.compress_size / 1e6:,.2f} MB, "
-            f"more than {RATIO} to 1, as in a zip bomb; if it is none, unpack it, and name its "
-            "folder"
+            f"its {size:,.0f} MB are compressed into {packed:,.2f} MB, more than {RATIO} to 1, as "
+            f"in a zip bomb; if you trust the file, {_UNPACK}"
         )
     return ""

@@ -17,8 +17,8 @@ SECONDS = 5  # for one chat; it takes less than a thousandth of one
 
 
 class _Worker:
-    """The process that fills in templates. It is started when first needed, and again after it was
-    ended.
+    """The process that fills in templates. It starts when it is first needed, and again after it
+    was killed.
     """
 
     def __init__(self) -> None:
@@ -42,9 +42,9 @@ class _Worker:
                 limit.cancel()
             if line.endswith("\n"):
                 return json.loads(line)
-            process.kill()  # it was ended
+            process.kill()  # it took too long, or died
             process.wait()
-            return {"error": f"it takes more than {SECONDS} seconds, or too much memory"}
+            return {"error": f"it takes more than {SECONDS} seconds or too much memory"}
 
     def _running(self) -> "subprocess.Popen[str]":
         # A fork of this process must have a worker of its own.
@@ -92,5 +92,5 @@ def render(
         }
     )
     if "error" in answer:
-        raise XinyeError(f"the model's chat template cannot be filled in: {answer['error']}")
+        raise XinyeError(f"the model's chat template fails: {answer['error']}")
     return answer["text"]

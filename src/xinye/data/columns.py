@@ -68,4 +68,7 @@ def choose_field(path: Path, rows: Sequence[Row]) -> str:
     if best[1] and best[0] not in nested and best[1] >= 2 * second[1]:
         return best[0]
     there = ", ".join(map(str, columns))
-    raise XinyeError(f"{path}: which column is the text? Name it with --field; there are: {there}")
+    raise XinyeError(
+        f"{path}: cannot tell which column is the text. Name it with --field; the columns are: "
+        f"{there}"
+    )

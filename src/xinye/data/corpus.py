@@ -1,7 +1,7 @@
 """Token ids of a whole corpus in one memory-mapped file, made once and kept by content.
 
 A corpus is a folder: `tokens.bin` (every document's tokens and its `<eos>`, one after the other),
-`documents.npy` (where each document starts, and the end) and `corpus.json`. It lies in the cache
+`documents.npy` (where each document starts, and the end) and `corpus.json`. It is kept in the cache
 under a name made from the files' content, the tokenizer and the cleaning, so the same text is never
 tokenized twice and a changed one is never mistaken for it.
 """
@@ -79,8 +79,8 @@ def prepare(
             beside.rename(folder)
     except OSError as error:
         raise XinyeError(
-            f"{beside.parent}: cannot write the prepared text ({error.strerror}); make room "
-            "there, or name another folder in the variable XINYE_CACHE",
+            f"{beside.parent}: cannot write the prepared text ({error.strerror}); free some disk "
+            "space there, or set XINYE_CACHE to another folder",
             exit_code=1,
         ) from error
     finally:

@@ -1,7 +1,7 @@
-"""Documents that stood there before, word for word or nearly.
+"""Exact and near duplicates of earlier documents.
 
-Two texts are nearly the same where they share most runs of five characters. How similar they are
-(Jaccard) is told from sketches of those runs (MinHash), in 0.5 kB or more a document.
+Two texts are near duplicates if they share most runs of five characters. Their similarity (Jaccard)
+is estimated from sketches of those runs (MinHash), which take 0.5 kB or more a document.
 """
 
 import hashlib
@@ -83,9 +83,9 @@ def shingle_hashes(codes: np.ndarray) -> np.ndarray:
 
 
 class Copies:
-    """Counts documents that stood there before word for word. Beyond `MOST_DIGESTS` documents it
-    goes on with every second one, every fourth …, chosen by what they say, so that copies are kept
-    or left together.
+    """Counts exact copies of earlier documents. Beyond `MOST_DIGESTS` documents it counts only
+    every second one, every fourth …, chosen by a hash of the text, so that copies are counted or
+    left out together.
     """
 
     def __init__(self) -> None:

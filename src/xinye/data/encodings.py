@@ -27,8 +27,8 @@ from xinye.errors import XinyeError, plural
 
 BLOCK_BYTES = 1 << 20
 ASCII = bytes(range(128))
-FEW_BYTES = 10  # an encoding that is guessed from fewer is told
-NAMES = {"cp1252": "Windows-1252", "big5hkscs": "Big5"}  # how encodings are told of
+FEW_BYTES = 10  # an encoding that is guessed from fewer is noted
+NAMES = {"cp1252": "Windows-1252", "big5hkscs": "Big5"}  # how messages call encodings
 # of Chinese encodings: the older one that everyday characters are in, and their last first byte
 USUAL = {"gb18030": ("gb2312", 0xD7), "big5hkscs": ("big5", 0xC6)}
 # on either side of the first byte that is not UTF-8: there the encoding is found out
@@ -46,10 +46,10 @@ BINARY_FORMATS = {
     b"\xff\xd8\xff": "a JPEG image",
     b"GIF8": "a GIF image",
     b"%PDF-": "a PDF document",
-    b"\x7fELF": "a program",
+    b"\x7fELF": "an executable program",
     b"\xd0\xcf\x11\xe0": "an old Word or Excel file",
     b"Rar!\x1a": "a RAR archive",
-    b"7z\xbc\xaf": "a 7z archive",
+    b"7z\xbc\xaf": "an archive of 7-Zip",
     b"\x1f\x8b": "gzip data whose name does not end in .gz",
     b"(\xb5/\xfd": "zstd data",
     b"\xfd7zXZ": "xz data",
@@ -68,8 +68,8 @@ _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®�
 
 @dataclass(frozen=True)
 class _Reading:
-    """How files are read for now: whether bad bytes are replaced, where that and doubtful guesses
-    are noted, and of which files they have been."""
+    """How files are read at present: whether bad bytes are replaced, the notes that report this and
+    doubtful guesses, and the files for which that is done."""
 
     replaces: bool
     notes: Notes
@@ -82,9 +82,9 @@ _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 @contextmanager
 def bad_bytes(what: str, notes: Notes) -> Iterator[None]:
-    """Until the end bytes that fit no encoding are replaced by �, which `notes` tell, where `what`
-    is "replace"; with "refuse" a file of such bytes is refused, unless a reading around this one
-    replaces them."""
+    """Within this context, bytes that fit no encoding are replaced by � and reported in `notes` if
+    `what` is "replace". With "refuse" a file that holds such bytes is refused, unless a context
+    around this one replaces them."""
     reading = _reading.get()
     if what == "replace" or not reading:
         reading = _Reading(what == "replace", notes)
@@ -117,7 +117,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             yield from iter(partial(file.read, BLOCK_BYTES), b"")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise XinyeError(
-            f"{path}: the gzip data is damaged or cut short ({error}); fetch the file again"
+            f"{path}: the gzip data is damaged or cut short ({error}); download the file again"
         ) from None
     except OSError as error:
         raise XinyeError(f"{path}: {error.strerror or error}") from None
@@ -154,7 +154,7 @@ def detect_encoding(path: Path) -> str:
     for magic, kind in BINARY_FORMATS.items():
         if head.startswith(magic):
             raise XinyeError(
-                f"{path}: this is {kind}, not text; unpack or export it, or leave it out"
+                f"{path}: this is {kind}, not text; unpack it, export it as text, or leave it out"
             )
     encoding = _marked(head)
     if not encoding and b"\0" in head:
@@ -165,10 +165,10 @@ def detect_encoding(path: Path) -> str:
     offset, value = misfit
     if not encoding and value == 0:
         raise XinyeError(
-            f"{path}: a zero byte at offset {offset}: this is a binary file, not text; leave it out"
+            f"{path}: this is a binary file, not text (zero byte at offset {offset}); leave it out"
         )
     if encoding:
-        return _damaged(path, encoding, misfit, f"{_name(encoding)}, as the file begins")
+        return _damaged(path, encoding, misfit, f"{_name(encoding)}, in which the file begins")
     with open_bytes(path) as file:
         start = file.seek(max(0, offset - SAMPLE_BYTES))
         sample = file.read(offset + SAMPLE_BYTES - start)
@@ -177,7 +177,7 @@ def detect_encoding(path: Path) -> str:
         return _damaged(path, "utf-8", misfit, "UTF-8, and no other encoding fits")
     first, misfit = misfit, _first_misfit(path, older)
     if misfit:
-        return _damaged(path, older, misfit, f"{_name(older)}, which it looks like")
+        return _damaged(path, older, misfit, f"{_name(older)}, which the file looks like")
     _note_doubt(path, older, first[0])
     return older
 
@@ -208,23 +208,25 @@ def _damaged(path: Path, encoding: str, misfit: tuple[int, int], what: str) -> s
     reading = _reading.get()
     if not reading or not reading.replaces:
         raise XinyeError(
-            f"{problem}; convert the file to UTF-8, or go on with --bad-bytes replace, which puts "
-            "� there"
+            f"{problem}; convert the file to UTF-8, or use --bad-bytes replace to read such bytes "
+            "as �"
         )
     if path in reading.noted:
         return encoding
     if not encoding.startswith(("utf-16", "utf-32")) and any(0 in block for block in _blocks(path)):
-        raise XinyeError(f"{problem}, and there are zero bytes: a binary file; leave it out")
+        raise XinyeError(
+            f"{problem}, and the file has zero bytes: it is a binary file; leave it out"
+        )
     reading.noted.add(path)
     count = _replaced(path, encoding, "replace") - _replaced(path, encoding, "ignore")
-    bad = "a bad byte" if count == 1 else f"{count:,} bad bytes"
-    note = f"read as {_name(encoding)}: {bad} became �, the first at offset {offset}"
+    bad = plural(count, "bad byte")
+    note = f"read as {_name(encoding)}: {bad} replaced by �, the first at offset {offset}"
     reading.notes.add(place_of(path, line), note)
     return encoding
 
 
 def _line_of(path: Path, encoding: str, offset: int) -> int:
-    """The line in which a byte stands."""
+    """The number of the line that holds a byte."""
     decoder = codecs.getincrementaldecoder(encoding)("ignore")
     lines = io.IncrementalNewlineDecoder(decoder, translate=True)
     count = 1
@@ -243,7 +245,7 @@ def _replaced(path: Path, encoding: str, errors: str) -> int:
     return sum(decoder.decode(block, not block).count("\ufffd") for block in blocks)
 
 
-def decode(raw: bytes, declared: str | None = None, what: str = "its text") -> str:
+def decode(raw: bytes, declared: str | None = None, what: str = "the text") -> str:
     """Bytes that are no file as text: in the encoding that is declared, where that is true, else in
     the one that fits.
 
@@ -287,7 +289,7 @@ def line_ends(path: Path, encoding: str) -> Counter[str]:
 
 
 def _marked(head: bytes) -> str | None:
-    """The encoding that a byte order mark tells."""
+    """The encoding that a byte order mark names."""
     return next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
 
 
@@ -296,7 +298,7 @@ def _wide_encoding(sample: bytes) -> str | None:
     everyday Chinese.
     """
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
-        # Half a character does not make it binary: that is told where it stands.
+        # Half a character does not make it binary: it is reported later, with its place.
         text = codecs.getincrementaldecoder(encoding)("replace").decode(sample)
         usual = len(re.findall(r"[\t\n\r -~]", text)) + len(COMMON_CHINESE.findall(text))
         if usual > len(text) / 10 and len(_WRITTEN.findall(text)) > len(text) * 0.9:

@@ -98,14 +98,14 @@ def find_format(path: Path) -> str:
         head = unpacked(path, raw).read(1 << 16)
     if b"<!ENTITY" in head:
         raise XinyeError(
-            "it declares XML entities, which no dump and no feed needs; not read, for safety"
+            "it declares XML entities, which no dump and no feed needs; it is not read, for safety"
         )
     root = _ROOT.search(head)
     name = root[1].decode() if root else ""
     if name in XML_ROOTS:
         return XML_ROOTS[name]
     raise XinyeError(
-        f"XML of another kind (root element {name!r}): neither a MediaWiki dump nor a feed"
+        f"this XML is neither a MediaWiki dump nor a feed; its root element is {name!r}"
     )
 
 
@@ -160,7 +160,8 @@ def read_hub(name: str, split: str, field: str | None) -> Iterator[Document]:
         text = as_text(record.get(field))
         if text is None or field not in record:
             raise XinyeError(
-                f"record {number}: --field {field!r} holds no text; there are: {', '.join(record)}"
+                f"record {number}: --field {field!r} holds no text; the columns are: "
+                f"{', '.join(record)}"
             )
         title = record.get("title")
         title = title if isinstance(title, str) else ""
@@ -190,7 +191,7 @@ def _read_whole(file: Any) -> bytes:
     data: bytes = file.read(LARGEST_PAGE + 1)
     if len(data) > LARGEST_PAGE:
         raise XinyeError(
-            f"larger than {LARGEST_PAGE >> 20} MB unpacked, too large for a page; split it"
+            f"it is larger than {LARGEST_PAGE >> 20} MB unpacked, too large for a page; split it"
         )
     return data
 
@@ -201,7 +202,8 @@ def _plain(path: Path) -> str:
         parts.append(piece.text)
         if sum(map(len, parts)) > LARGEST_BOOK:
             raise XinyeError(
-                f"larger than {LARGEST_BOOK >> 20} M characters; train on it as it is, or split it"
+                f"it has more than {LARGEST_BOOK >> 20} million characters; train on it as it is, "
+                "or split it"
             )
     return "".join(parts)
 
@@ -250,7 +252,7 @@ def _book(file: BinaryIO) -> tuple[str, str]:
                 size += len(data)
                 if size > LARGEST_BOOK:
                     raise XinyeError(
-                        f"larger than {LARGEST_BOOK >> 20} MB unpacked, too large for a book"
+                        f"it is larger than {LARGEST_BOOK >> 20} MB unpacked, too large for a book"
                     )
                 parts.append(all_text(decode_page(data)))
             title = opf.findtext("{*}metadata/{http://purl.org/dc/elements/1.1/}title")
@@ -263,7 +265,9 @@ def _book(file: BinaryIO) -> tuple[str, str]:
         EOFError,
         RuntimeError,
     ) as error:
-        raise XinyeError(f"not a whole EPUB file ({' '.join(str(error).split())[:100]})") from None
+        raise XinyeError(
+            f"not a complete EPUB file ({' '.join(str(error).split())[:100]})"
+        ) from None
 
 
 def _split_mails(file: BinaryIO) -> Iterator[list[bytes]]:
@@ -278,11 +282,11 @@ def _split_mails(file: BinaryIO) -> Iterator[list[bytes]]:
                 yield lines
             lines, size = [], 0
         elif not lines:
-            raise XinyeError("not an mbox: it does not begin with a line 'From SENDER DATE'")
+            raise XinyeError("not an mbox file: it does not begin with a line 'From SENDER DATE'")
         lines.append(line)
         size += len(line)
         if size > LARGEST_PAGE:
-            raise XinyeError(f"a mail in it is larger than {LARGEST_PAGE >> 20} MB")
+            raise XinyeError(f"one of its mails is larger than {LARGEST_PAGE >> 20} MB")
     if lines:
         yield lines
 
@@ -295,7 +299,7 @@ class _MailPart(Message):
     def attach(self, payload: Any) -> None:
         payload.depth = self.depth + 1
         if payload.depth > DEEPEST_MAIL:
-            raise XinyeError(f"its parts lie within each other more than {DEEPEST_MAIL} deep")
+            raise XinyeError(f"its parts are nested more than {DEEPEST_MAIL} deep")
         super().attach(payload)
 
 
@@ -328,7 +332,9 @@ def _entries(file: BinaryIO, source: str) -> Iterator[Document]:
 
     feed = feedparser.parse(_read_whole(file))
     if feed.bozo and not feed.entries:
-        raise XinyeError(f"not a whole feed ({' '.join(str(feed.bozo_exception).split())[:100]})")
+        raise XinyeError(
+            f"not a complete feed ({' '.join(str(feed.bozo_exception).split())[:100]})"
+        )
     for number, entry in enumerate(feed.entries, 1):
         contents = [content.value for content in entry.get("content", [])]
         text = "\n\n".join(map(all_text, contents or [entry.get("summary", "")]))

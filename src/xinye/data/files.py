@@ -62,8 +62,10 @@ def check_regular(path: Path) -> None:
         return
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
-        kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
-        kind = kinds.get(stat.S_IFMT(mode), "a device")
+        if stat.S_ISDIR(mode):
+            raise XinyeError(f"{path}: this is a folder; only files are read")
+        kinds = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a Unix socket"}
+        kind = kinds.get(stat.S_IFMT(mode), "a device file")
         raise XinyeError(f"{path}: this is {kind}; only files are read")
 
 
@@ -85,12 +87,12 @@ def read_text(path: Path, largest: int) -> str:
         data = file.read(largest + 1)
     if len(data) > largest:
         raise XinyeError(
-            f"{path}: larger than {largest / 1e6:,.1f} MB, too large for what it should be"
+            f"{path}: the file is larger than {largest / 1e6:,.1f} MB, too large for its kind"
         )
     return data.decode("utf-8")
 
 
-def read_json(path: Path, problem: str = "damaged") -> dict[str, Any]:
+def read_json(path: Path, problem: str = "the file is damaged") -> dict[str, Any]:
     """An object from a JSON file; a missing or damaged file is one clear line."""
     try:
         data = json.loads(read_text(path, LARGEST_JSON))
@@ -101,7 +103,7 @@ def read_json(path: Path, problem: str = "damaged") -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise XinyeError(f"{path}: {problem} ({str(error)[:200]})") from None
     if not isinstance(data, dict):
-        raise XinyeError(f"{path}: {problem} (not an object)")
+        raise XinyeError(f"{path}: {problem} (not a JSON object)")
     return data
 
 
@@ -109,8 +111,8 @@ def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> li
     """The text files that names, folders (searched through), archives and globs stand for: sorted
     within each, none twice.
 
-    Of files with the same bytes only the first is kept; hidden files are skipped. In `notes` stand
-    the archives that are passed over.
+    Of files with the same bytes only the first is kept; hidden files are skipped. `notes`
+    report the archives that are skipped.
     Raises XinyeError for a pattern that stands for no file, or for one that cannot be read here.
 
     >>> find_files(["novels/", "corpus/**/*.jsonl.gz", "诗.txt"])  # doctest: +SKIP
@@ -121,7 +123,7 @@ def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> li
         if path.is_file() and suffix_of(path) not in (*SUFFIXES, ZIP):
             raise not_readable(path, SUFFIXES)
         files = expand(path)
-        # An archive that cannot be opened stays: whoever reads it is told why.
+        # An archive that cannot be opened stays: reading it says what is wrong.
         readable = [each for each in files if suffix_of(each) in (*SUFFIXES, ZIP)]
         if not readable:
             raise nothing_readable(path, files, "text files", SUFFIXES)
@@ -141,8 +143,8 @@ def find_records(
     """The files of records that a name stands for: a file stands for itself, whatever its suffix;
     of a folder, an archive or a glob those with these suffixes, the same bytes once.
 
-    Text beside tables and JSON, such as a README, is passed over unless it `is_record`. What is
-    passed over stands in `notes`.
+    Text beside tables and JSON, such as a README, is skipped unless it `is_record`. `notes` report
+    what is skipped.
     """
     path = Path(name).expanduser()
     if not (path.is_dir() or is_archive(path) or is_pattern(path)) and not archive_of(path):
@@ -161,7 +163,7 @@ def find_records(
     texts = [each for each in plain if not is_record(each)]
     if len(texts) < len(found):
         for each in texts:
-            what = "text beside files of records is not read; name it, if it is one"
+            what = "a text file beside files of records is not read; name it if it holds records"
             notes.add(str(each), what)
             found.remove(each)
     return different(once(found))
@@ -171,7 +173,7 @@ def _note_other_kinds(files: Iterable[Path], read: Iterable[Path], notes: Notes)
     """Note the files that are not among those that are read."""
     for path in sorted({*files} - {*read}):
         if how_to_unpack(path):
-            what = f"archives of the kind {path.suffix} are passed over; unpack them"
+            what = f"archives of the kind {path.suffix} are skipped; unpack them"
         else:
             what = f"files of the kind {path.suffix or path.name} are not read"
         notes.add(str(path), what)
@@ -182,7 +184,7 @@ def one_file(name: Path) -> Path:
     `XinyeError` where there are several, whose records would have the same numbers."""
     found = find_records(name, RECORD_SUFFIXES, Notes())
     if len(found) > 1:
-        raise XinyeError(f"{name}: {len(found)} files are in it; name one, such as {found[0]}")
+        raise XinyeError(f"{name}: it holds {len(found)} files; name one, such as {found[0]}")
     if suffix_of(found[0]) not in (*RECORD_SUFFIXES, ZIP):
         raise not_readable(found[0], RECORD_SUFFIXES)
     return found[0]
@@ -191,15 +193,16 @@ def one_file(name: Path) -> Path:
 def accepted(suffixes: Sequence[str]) -> str:
     """Which files can be read, for messages."""
     return (
-        f"accepted: {' '.join(suffixes)}, each but {' '.join(BINARY_SUFFIXES)} also with "
-        ".gz, and all in a .zip"
+        f"accepted: {' '.join(suffixes)}, also with .gz (except {' '.join(BINARY_SUFFIXES)}) "
+        "and inside a .zip"
     )
 
 
 def not_readable(path: Path, suffixes: Sequence[str]) -> XinyeError:
     """The error for a file of another kind."""
-    advice = f"{how_to_unpack(path)}{how_to_save(path)}files of this kind cannot be read"
-    return XinyeError(f"{path}: {advice}; {accepted(suffixes)}")
+    problem = f"{path}: files of this kind cannot be read"
+    advice = how_to_unpack(path) + how_to_save(path)
+    return XinyeError(f"{problem}; {advice}{accepted(suffixes)}")
 
 
 def nothing_readable(
@@ -208,19 +211,24 @@ def nothing_readable(
     """The error for a folder or an archive in which no file is of a kind that can be read."""
     kinds = Counter(each.suffix.lower() or each.name for each in files)
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(6))
-    skipped = f" (skipped: {skipped}{' …' if len(kinds) > 6 else ''})" if skipped else ""
+    if len(kinds) > 6:
+        skipped += " …"
+    problem = f"{path}: no {what} there"
+    if skipped:
+        problem = f"{path}: no {what} there (skipped: {skipped})"
     archive = next((each for each in files if how_to_unpack(each)), None)
     advice = f"{archive}: {how_to_unpack(archive)}" if archive else ""
-    collect = ""
+    last = accepted(suffixes)
     if skipped and suffixes == SUFFIXES:
-        collect = "; xinye data collect makes text of PDF, EPUB, HTML and others"
-    return XinyeError(f"{path}: no {what} there{skipped}; {advice}{accepted(suffixes)}{collect}")
+        collect = "for PDF, EPUB, HTML and other formats, use xinye data collect"
+        last = f"{last}; {collect}"
+    return XinyeError(f"{problem}; {advice}{last}")
 
 
 def how_to_save(path: Path) -> str:
     """What to do with a spreadsheet of a kind that is not read; "" for any other file."""
-    other = suffix_of(path) in OTHER_SPREADSHEETS
-    return "save it as .xlsx in Excel, WPS or LibreOffice; " if other else ""
+    advice = "save it as .xlsx in Excel, WPS or LibreOffice"
+    return f"{advice}; " if suffix_of(path) in OTHER_SPREADSHEETS else ""
 
 
 def expand(path: Path) -> list[Path]:
@@ -285,7 +293,7 @@ def check_libraries(files: Iterable[str | Path]) -> None:
         if suffix_of(path) == ".parquet":
             need(f"{path}: a Parquet file", "pyarrow")
         elif suffix_of(path) in SPREADSHEETS:
-            need(f"{path}: a spreadsheet", "openpyxl")
+            need(f"{path}: an Excel file", "openpyxl")
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -306,7 +314,7 @@ def suffix_of(path: Path) -> str:
 def _digest_or_name(path: Path) -> bytes | Path:
     try:
         return _digest(path)
-    except XinyeError:  # whoever reads it is told
+    except XinyeError:  # reading it says what is wrong
         return path
 
 

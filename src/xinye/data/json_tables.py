@@ -8,7 +8,7 @@ from typing import Any
 from xinye.data.notes import Notes, RecordNumber
 from xinye.data.records import OnBad, Records, Row
 
-NOTE = "one object that holds a table, column by column: read as its rows"
+NOTE = "the file is one JSON object that holds a table: its rows are read"
 _OF_A_MESSAGE = {"role", "content", "from", "value"}
 _TOKENS = {"tokens", "words", "chars"}  # of one sentence, with a tag for each
 
@@ -77,8 +77,8 @@ def _by_column(value: dict[str, list[Any]]) -> list[Row]:
     if len(set(lengths.values())) > 1:
         shown = ", ".join(f"{name!r} {length}" for name, length in [*lengths.items()][:5])
         raise ValueError(
-            f"a list for each column, but of different lengths ({shown}); make them one length, or "
-            "write one object for each record"
+            f"the columns have different lengths ({shown}); make them equally long, or write one "
+            "object for each record"
         )
     return [dict(zip(value, cells, strict=True)) for cells in zip(*value.values(), strict=True)]
 
@@ -87,7 +87,9 @@ def _split(columns: list[Any], data: list[Any]) -> list[Row]:
     names = list(map(str, columns))
     for number, cells in enumerate(data, 1):
         if not isinstance(cells, list) or len(cells) != len(names):
-            raise ValueError(f"row {number} of 'data' has not the {len(names)} 'columns'")
+            raise ValueError(
+                f"row {number} of 'data' must have {len(names)} cells, one for each of 'columns'"
+            )
     return [dict(zip(names, cells, strict=True)) for cells in data]
 
 

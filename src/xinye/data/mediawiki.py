@@ -97,7 +97,7 @@ def plain_text(wikitext: str) -> str:
 
 
 def _without(begin: re.Pattern[str], end: re.Pattern[str], text: str) -> str:
-    """The text without what stands between a begin and the next end; one that never ends stays."""
+    """The text without what is between a begin and the next end; one that never ends is kept."""
     kept, at = [], 0
     while (opened := begin.search(text, at)) and (closed := end.search(text, opened.end())):
         kept.append(text[at : opened.start()])

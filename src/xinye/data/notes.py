@@ -1,5 +1,5 @@
-"""Where something stands in a file; and what reading drops, merges or reads otherwise than it
-stands there: counted, with the first places."""
+"""Places in files; and notes on what reading drops, merges or changes, counted, with the first
+places."""
 
 import re
 from collections import Counter, defaultdict
@@ -20,7 +20,7 @@ class RecordNumber(int):
 
 
 def place_of(path: str | Path, number: int) -> str:
-    """Where a record stands: "a.jsonl, line 17", or "a.parquet, record 17"."""
+    """The place of a record: "a.jsonl, line 17", or "a.parquet, record 17"."""
     return f"{path}, {'record' if isinstance(number, RecordNumber) else 'line'} {number}"
 
 
@@ -44,7 +44,7 @@ class Notes:
             self.places[what].append(place)
 
     def sentences(self) -> list[str]:
-        """`the header stands again and is left out (2 times, first a.csv, line 3, line 9)`."""
+        """`the header appears again, and is left out (2 times, first a.csv, line 3, line 9)`."""
         return [self._sentence(what) for what in self.counts]
 
     def of_file(self, path: Path) -> str:

@@ -36,11 +36,11 @@ def parquet_records(path: Path, columns: Sequence[str] | None = None) -> Records
                     yield RecordNumber(number), record
     except UnicodeDecodeError as error:
         raise XinyeError(
-            f"{path}, record {number + 1} or behind it: a text is not UTF-8 ({error.reason})"
+            f"{path}, record {number + 1} or later: a text is not UTF-8 ({error.reason})"
         ) from None
     except (pyarrow.ArrowException, OSError) as error:
         problem = str(error).splitlines()[0]
-        raise XinyeError(f"{path}: not a whole Parquet file ({problem})") from None
+        raise XinyeError(f"{path}: not a complete Parquet file ({problem})") from None
 
 
 @contextmanager

@@ -34,11 +34,11 @@ def pdf_text(file: BinaryIO) -> tuple[str, str]:
     except pypdfium2.PdfiumError as error:
         locked = "password" in str(error).lower()
         raise XinyeError(
-            "it needs a password" if locked else f"not a whole PDF file ({error})"
+            "it needs a password" if locked else f"not a complete PDF file ({error})"
         ) from None
     text = paragraphs([line for page in without_margins(pages) for line in page])
     if not text.strip():
-        raise XinyeError("its pages are pictures without text; recognise the text first (OCR)")
+        raise XinyeError("its pages are images without text; run OCR on it first")
     return title, text
 
 

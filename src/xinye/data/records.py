@@ -16,12 +16,13 @@ from xinye.data.encodings import open_text
 from xinye.data.notes import Notes, RecordNumber, place_of
 from xinye.errors import XinyeError, not_unicode
 
-Row = dict[str, Any]  # a record as it stands in a file: any JSON object
+Row = dict[str, Any]  # a record of a file: any JSON object
 
 JSON_BLOCK = 1 << 16  # characters; for each error the decoder counts the lines of its block
 LONGEST_LINE = 1 << 24  # characters of a list that is read to see what it is
 _OF_A_MESSAGE = {"role", "content", "from", "value", "name", "weight"}
-_SEVERAL = "no array of JSON, but one value after the other: read as that"
+_SEVERAL = "the file holds JSON values one after the other, no array: each is read as a record"
+_ARRAY = "the file is named JSON Lines, but holds a JSON array: each item is read as a record"
 _VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
 # how JSON writes half of a character; mostly the other follows
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
@@ -44,7 +45,7 @@ Records = Iterator[tuple[int, Any]]  # each with its line, or with a `RecordNumb
 
 
 def refuse(path: Path, line: int, problem: str) -> None:
-    """What becomes of a bad record where the caller does not say otherwise."""
+    """Raise `XinyeError` for a bad record: the default where a caller gives no `on_bad`."""
     raise XinyeError(f"{place_of(path, line)}: {problem}") from None
 
 
@@ -52,7 +53,7 @@ def json_lines(path: Path, on_bad: OnBad, notes: Notes) -> Records:
     """The records of a file of JSON lines; of one that is an array those that are in it."""
     with open_text(path) as file:
         if _begins_as(file) == "array":
-            notes.add(str(path), "JSON lines by its name, but an array of JSON: read as that")
+            notes.add(str(path), _ARRAY)
             yield from _conversation_or_records(_values(path, file, on_bad, notes))
         else:
             yield from _lines(path, file, on_bad)
@@ -119,12 +120,13 @@ def _lines(path: Path, file: TextIO, on_bad: OnBad) -> Records:
             record = _decoder.decode(line)
         except (ValueError, RecursionError) as error:
             problem = str(getattr(error, "msg", error)).removesuffix(" at")
-            column = getattr(error, "colno", None)
-            where = f" at column {column}" if column else ""
-            on_bad(path, number, f"not valid JSON ({problem}{where})")
+            said = f"not valid JSON ({problem})"
+            if column := getattr(error, "colno", None):
+                said = f"not valid JSON ({problem} at column {column})"
+            on_bad(path, number, said)
             continue
         if _HALF.search(line) and (reason := not_unicode(record)):
-            on_bad(path, number, f"{reason}; mend it, or delete it")
+            on_bad(path, number, f"{reason}; correct it or delete it")
         else:
             yield number, record
 
@@ -178,7 +180,7 @@ class _JsonText:
                 value, end = _decoder.raw_decode(self.text, self.position)
             except (ValueError, RecursionError) as error:
                 at = max(self.position, getattr(error, "pos", 0))
-                # Perhaps the block ended inside the record: read as much again as stands here, and
+                # Perhaps the block ended inside the record: read as much again, and
                 # try anew.
                 cut_off = at > len(self.text) - 16 or str(error).startswith("Unterminated")
                 if cut_off and self.read_on(len(self.text) - self.position):
@@ -227,15 +229,15 @@ def _values(path: Path, file: TextIO, on_bad: OnBad, notes: Notes) -> Records:
                 return
             continue
         if problem:
-            on_bad(path, line, f"{problem}; mend it, or delete it")
+            on_bad(path, line, f"{problem}; correct it or delete it")
         else:
             yield line, record
     if in_array and not first:
         line = RecordNumber(number + 1) if number and counted else json_text.line
-        on_bad(path, line, "the file ends inside its array; fetch it again")
+        on_bad(path, line, "the file ends inside its array; download it again")
     elif (json_text.text[json_text.position + 1 :] + file.read(JSON_BLOCK)).strip():
         on_bad(
             path,
             json_text.line,
-            "more follows the array; delete that, or write an array a line",
+            "there is more after the array; delete it, or write one array per line",
         )

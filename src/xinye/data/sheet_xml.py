@@ -78,7 +78,7 @@ class _Parser:
     def _begin_row(self, attributes: dict[str, str]) -> None:
         number = int(float(attributes["r"])) if "r" in attributes else self._number + 1
         if number <= self._number:
-            raise ValueError(f"row {number} stands behind row {self._number}")
+            raise ValueError(f"row {number} comes after row {self._number}")
         if number > MOST_ROWS:
             raise TooManyRows
         self._number = number
@@ -136,7 +136,7 @@ def sheet_xml_rows(xml: IO[bytes], hidden_columns: set[int]) -> Iterator[SheetRo
 
 
 def merged_cells(xml: IO[bytes]) -> Iterator[str]:
-    """What is merged in a sheet, such as "A1:C3", which stands behind its rows."""
+    """The merged ranges of a sheet, such as "A1:C3", which follow its rows."""
     found: list[str] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:

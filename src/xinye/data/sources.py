@@ -66,7 +66,7 @@ def read_records(
 ) -> Records:
     """The records of a table or a JSON file: rows are dictionaries by the header's names, or where
     there is none (see `headerless`) by "1", "2" … With `tabbed` plain text is read as a table, too.
-    In `notes` stands what was left out, or read otherwise than the file's name says.
+    `notes` report what was left out, or read otherwise than the file's name says.
     """
     suffix = suffix_of(path)
     notes = notes or Notes()
@@ -108,15 +108,15 @@ def read_pieces(
 
     Raises XinyeError, when it gets there, for whatever cannot be read exactly, with file and line
     or byte. With `on_bad` a bad record is given to it instead (file, line, what is wrong), and
-    reading goes on behind it; files that are bad as a whole still raise. `on_field` is told the
-    column that is taken for the text; in `notes` stands what was left out or reread.
+    reading goes on behind it; files that are bad as a whole still raise. `on_field` is called
+    with the column that is taken for the text; `notes` report what was left out or changed.
 
     >>> [piece.text for piece in read_pieces([Path("reviews.csv")], "评论")]  # doctest: +SKIP
     """
     separator = (document_separator or "").replace("\\n", "\n").replace("\\t", "\t")
     if document_separator == "":
         raise XinyeError(
-            "the document separator is empty; leave it out, or give for example '\\n\\n'"
+            "the document separator is empty; leave it out, or give one such as '\\n\\n'"
         )
     for path in map(Path, files):
         suffix = suffix_of(path)
@@ -178,8 +178,10 @@ def _record_pieces(
             record = record[field]
         text = as_text(record)
         if text is None:
-            where = f"field {field!r}" if field else "the record"
             shown = f"{str(record)[:40]!r}"
-            on_bad(path, line, f"{where} is not text but {shown}; name another --field")
+            problem = f"the record is not text but {shown}"
+            if field:
+                problem = f"field {field!r} is not text but {shown}; name another --field"
+            on_bad(path, line, problem)
         elif text:
             yield Piece(with_newlines(text), f"{path.name}:{line}")

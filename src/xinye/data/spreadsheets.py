@@ -49,8 +49,8 @@ _named: ContextVar[str | None] = ContextVar("sheet", default=None)
 
 @contextmanager
 def sheet_named(name: str | None) -> Iterator[None]:
-    """Until the end the sheet of this name is read of every workbook; without a name the first that
-    is a table."""
+    """Within this context, the sheet of this name is read from every workbook; without a name the
+    first sheet that is a table."""
     token = _named.set(name)
     try:
         yield
@@ -61,7 +61,7 @@ def sheet_named(name: str | None) -> Iterator[None]:
 def note_no_workbook(path: Path, notes: Notes) -> None:
     """Note of a file of another kind that it has no sheets, where one was named."""
     if _named.get() and suffix_of(path) not in SPREADSHEETS:
-        notes.add(str(path), "--sheet has no effect: the file is no workbook")
+        notes.add(str(path), "--sheet has no effect: the file is not a workbook")
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ class _Book:
 
 
 def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
-    """The rows that are not empty, without the empty cells behind their last. A cell that is merged
-    over several rows stands in each of them; in `notes` stands that, and which sheets are not read.
+    """The rows that are not empty, without empty cells at their ends. A cell that is merged over
+    several rows is read in each of them; `notes` report this, and the sheets that are not read.
     """
-    need(f"{path}: a spreadsheet", "openpyxl")
+    need(f"{path}: an Excel file", "openpyxl")
     try:
         with open_regular(path) as file:
             if file.peek(4)[:4] == _OLD:
-                raise XinyeError(f"{path}: an old .xls, or one with a password; {SAVE_ANEW}")
+                raise XinyeError(f"{path}: an old .xls file, or one with a password; {SAVE_ANEW}")
             yield from _rows(path, file, notes)
     except XinyeError:
         raise
@@ -118,7 +118,9 @@ def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
         raise XinyeError(f"{path}: {error.strerror or error}") from None
     except Exception as error:  # the library raises what it likes at damaged files
         problem = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise XinyeError(f"{path}: not a whole .xlsx file ({problem}); {SAVE_ANEW} again") from None
+        raise XinyeError(
+            f"{path}: not a complete .xlsx file ({problem}); {SAVE_ANEW} again"
+        ) from None
 
 
 def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
@@ -129,8 +131,8 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
         for part in archive.infolist():
             if part.file_size > LARGEST_PART:
                 raise XinyeError(
-                    f"{path}: {part.filename} in it has {part.file_size / 1e6:,.0f} MB, and at "
-                    f"most {LARGEST_PART / 1e6:,.0f} are read; save it as CSV"
+                    f"{path}: {part.filename} in it has {part.file_size / 1e6:,.0f} MB, and only "
+                    f"{LARGEST_PART / 1e6:,.0f} MB can be read; save the table as CSV"
                 )
         book = _open(path, file, archive)
         sheet = _sheet(book, notes)
@@ -175,7 +177,7 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
                 return sheet
         there = ", ".join(sheet.shown for sheet in book.sheets)
         near = did_you_mean(name, [sheet.title for sheet in book.sheets])
-        raise XinyeError(f"{book.path}: no sheet {name!r} (--sheet); there are {there}{near}")
+        raise XinyeError(f"{book.path}: no sheet {name!r} (--sheet); its sheets are {there}{near}")
     filled: list[_Sheet] = []
     tables: list[_Sheet] = []
     for sheet in sorted(book.sheets, key=lambda sheet: sheet.hidden):
@@ -198,7 +200,9 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
             f"another: {others}",
         )
     elif chosen.hidden:
-        notes.add(str(book.path), f"the sheet {chosen.title!r} is hidden in the workbook, and read")
+        notes.add(
+            str(book.path), f"the sheet {chosen.title!r} is hidden in the workbook, but is read"
+        )
     return chosen
 
 
@@ -216,26 +220,28 @@ def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
                 _check_width(place, max(columns, default=0))
                 found.update(columns)
                 if columns and row.hidden:
-                    notes.add(place, "the row is hidden in the workbook, perhaps filtered: read")
+                    notes.add(
+                        place, "the row is hidden in the workbook, perhaps by a filter, but is read"
+                    )
                 cells = [texts.get(at, "") for at in range(1, max(columns, default=0) + 1)]
                 problem = _unvalued(row)
                 if cells or problem:
                     yield row.number, cells, problem
         except TooManyRows:
             raise XinyeError(
-                f"{book.path}: more than {MOST_ROWS:,} rows in {sheet.title!r}; no .xlsx can have "
-                "so many"
+                f"{book.path}: the sheet {sheet.title!r} has more than {MOST_ROWS:,} rows, the "
+                "most that an .xlsx file can have"
             ) from None
     for column in sorted(found & hidden):
         place = f"{book.path}, column {_letters(column)}"
-        notes.add(place, "the column is hidden in the workbook: read")
+        notes.add(place, "the column is hidden in the workbook, but is read")
 
 
 def _check_width(place: str, width: int) -> None:
     if width > MOST_COLUMNS:
         raise XinyeError(
-            f"{place}: {width:,} columns, and at most {MOST_COLUMNS:,} are read; leave out what is "
-            "no data"
+            f"{place}: the row has {width:,} columns, and only {MOST_COLUMNS:,} can be read; "
+            "delete those that hold no data"
         )
 
 
@@ -243,8 +249,8 @@ def _unvalued(row: SheetRow) -> str:
     """That a cell of a row has a formula, but no value; "" where none has."""
     for cell in row.cells:
         if cell.formula and not cell.value and cell.kind != "str":  # a text may be empty
-            name = cell.name or "a cell"
-            return f"{name} holds a formula without its value; {SAVE_ANEW}"
+            name = cell.name or "one of its cells"
+            return f"{name} holds a formula without a value; {SAVE_ANEW}"
     return ""
 
 
@@ -253,7 +259,7 @@ def _with_merged(
 ) -> Iterator[TableRow]:
     """The rows, with what is merged in each of its rows, and without a title above the table."""
     begun = False
-    going_on: dict[int, tuple[int, str]] = {}  # of a column: its last row, and what stands there
+    going_on: dict[int, tuple[int, str]] = {}  # of a column: its last row and its text
     for number, cells, problem in rows:
         place = place_of(path, number)
         for column, (last, text) in list(going_on.items()):
@@ -262,7 +268,7 @@ def _with_merged(
             elif cells and not "".join(cells[column : column + 1]).strip():
                 cells += [""] * (column + 1 - len(cells))
                 cells[column] = text
-                notes.add(place, "a cell that is merged over several rows stands in each of them")
+                notes.add(place, "a cell that is merged over several rows is read in each of them")
         ranges = merged.get(number, [])
         for first, _, last in ranges:
             if last > number and first <= len(cells) and cells[first - 1]:
@@ -283,9 +289,10 @@ def _text(book: _Book, cell: Cell, place: str) -> str:
         number = int(stored)
         if not 0 <= number < len(book.texts):
             where = f"{place}, cell {cell.name}" if cell.name else place
+            texts = plural(len(book.texts), "text")
             raise XinyeError(
-                f"{where}: it names text {number} of the workbook, which has "
-                f"{plural(len(book.texts), 'text')}: the file is damaged; {SAVE_ANEW} again"
+                f"{where}: the cell holds text {number} of the workbook, which has only {texts}: "
+                f"the file is damaged; {SAVE_ANEW} again"
             )
         return _shown(book.texts[number])
     if not stored or cell.kind in ("str", "inlineStr", "e"):

@@ -20,11 +20,11 @@ from xinye.data.spreadsheets import TableRow, sheet_rows
 from xinye.errors import XinyeError, plural
 
 HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
-DELIMITER_LINES = 100  # lines looked at to see what stands between the columns
+DELIMITER_LINES = 100  # lines looked at to find the delimiter
 DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # that are tried, the usual one first
 MOST_TITLES = 5  # rows above a table that may be its title
 LONGEST_NAME = 64  # characters of a column's name
-SHOWN_NAMES = 6  # names of a header that are told
+SHOWN_NAMES = 6  # names of a header that are printed
 MOST_OPEN_QUOTES = 100  # each has the rest of the file read once more
 LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
 _QUOTES = (
@@ -37,15 +37,15 @@ ERRORS = {
     "#NAME?", "#NULL!", "#NUM!", "#REF!", "#SPILL!", "#UNKNOWN!", "#VALUE!",
 }  # fmt: skip
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
-_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line by which Excel is told
+_SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 
 
 def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> str:
     """Why the first line of a table is a record, and not its header; "" where it is one.
 
     Columns that a person has `named` decide: by words of the first line it is a header, by their
-    numbers it is none. Else it is a record where a cell of it is a number, stands in its column
-    again, or is too long for a name.
+    numbers it is none. Else it is a record where a cell of it is a number, appears again in
+    its column, or is too long for a name.
     """
     if not is_table(path, tabbed):
         return ""
@@ -91,11 +91,11 @@ def _headerless(head: Iterable[TableRow], named: Sequence[str]) -> str:
         return "its columns are named by number"
     for number, cell in enumerate(first):
         if _NUMBER.fullmatch(cell.strip()):
-            return f"{cell.strip()!r} in it is a number"
+            return f"its cell {cell.strip()!r} is a number"
         if cell.strip() and any(len(row) == len(first) and row[number] == cell for row in others):
-            return f"{cell[:20]!r} stands in its column again"
+            return f"its cell {cell[:20]!r} appears again in the same column"
         if len(cell) > LONGEST_NAME or "。" in cell:
-            return f"{cell[:20] + '…'!r} is a text"
+            return f"its cell {cell[:20] + '…'!r} is a sentence"
     return ""
 
 
@@ -128,16 +128,16 @@ def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
     """Raises `XinyeError` where two columns have one name: the first would vanish."""
     for name, count in Counter(map(without_unseen, header)).items():
         if name and count > 1:
-            advice = "give each its own name"
+            place = place_of(path, line)
             raise XinyeError(
-                f"{place_of(path, line)}: {count} columns are called {name!r}; {advice}"
+                f"{place}: {count} columns are called {name!r}; give each its own name"
             )
 
 
 @dataclass(frozen=True)
 class _Form:
-    """How the text of a table is written: what stands between the columns, what reads the rows, and
-    how many lines stand before them."""
+    """How a table is written as text: its delimiter, what reads its rows, and how many lines are
+    above them."""
 
     delimiter: str
     rows: Callable[[Iterable[str]], Any]
@@ -160,9 +160,9 @@ def _form(path: Path, file: TextIO) -> _Form:
 
 
 def _delimiter(path: Path, lines: Sequence[str]) -> str:
-    """What stands between the columns: what parts all of the first rows into the same number of
-    columns, the usual one for the file's name first; where nothing does, what parts those below a
-    title so; else the usual one.
+    """The delimiter: one that splits all of the first rows into the same number of columns, where
+    the usual one for the file's name is tried first; if none does, one that does so below a title;
+    else the usual one.
     """
     usual, *others = list(DELIMITERS.get(suffix_of(path), "\t"))
     titled = ""
@@ -226,8 +226,11 @@ def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
     with open_text(path) as file:
         form = _form(path, file)
         if form.delimiter not in DELIMITERS.get(suffix_of(path), "\t")[0]:
-            between = f"the columns are parted by {form.delimiter!r}, unlike the file's name"
-            notes.add(str(path), between)
+            notes.add(
+                str(path),
+                f"the columns are separated by {form.delimiter!r}, although the file's name says "
+                "otherwise",
+            )
         skipped = form.above  # lines before those that `rows` has counted
         rows = form.rows(islice(file, skipped, None))
         open_quotes = 0
@@ -263,7 +266,7 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
     numbered = bool(_headerless(head, named))
     header: list[str] = []
     place = ""  # of the header, and its names
-    written: _Header | None = None  # where it stands in the file
+    written: _Header | None = None  # as it is written in the file
     for line, row, problem in chain(head, rows):
         if problem:
             on_bad(path, line, problem)
@@ -274,8 +277,11 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
             written = _Header(header)  # as it would stand again
             place = f"line {line}: {_shown(header)}"
             if not all(name.strip() for name in header[1:]):  # a first one counts rows
-                advice = "if the header stands further down, delete the rows above it"
-                notes.add(str(path), f"columns of the header ({place}) have no name; {advice}")
+                notes.add(
+                    str(path),
+                    f"columns of the header ({place}) have no name; if the header is further down, "
+                    "delete the rows above it",
+                )
             for number, name in enumerate(header):
                 if not name.strip():  # of several without a name all but one would vanish
                     header[number] = f"column {number + 1}"
@@ -286,9 +292,11 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
             row += [""] * (len(header) - len(row))
         again = written.names_in(row) if written else []
         if written and again == written.names:
-            notes.add(place_of(path, line), "the header stands again, and is left out")
+            notes.add(place_of(path, line), "the header appears again, and is left out")
         elif written and sorted(again) == sorted(written.names):
-            problem = "the header again, with its columns in another order; split the file here"
+            problem = (
+                "the header appears again with its columns in another order; split the file here"
+            )
             on_bad(path, line, problem)
         elif problem := _uneven(path, row, header, place):
             on_bad(path, line, problem)
@@ -313,12 +321,15 @@ def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str) -
     """Why a row has too few or too many columns; "" where it has as many as the others."""
     if len(row) == len(header):
         return ""
-    advice = "a tab parts them"
+    advice = "columns are separated by tabs"
     if suffix_of(path) == ".csv":
-        advice = "quote text that holds the delimiter"
+        advice = "put quotes around text that holds the delimiter"
     elif suffix_of(path) in SPREADSHEETS:
-        advice = "give each column a name, or empty its cells"
+        advice = "give every column a name, or clear its cells"
     if place and len(header) < len(row):
-        advice += f". Read as the header is {place}; delete the rows above the true one"
-    first = "header" if place else "first"
-    return f"{plural(len(row), 'column')}, the {first} line has {len(header)}; {advice}"
+        header_read = (
+            f"the header is read from {place}; if it is further down, delete the rows above"
+        )
+        advice = f"{advice}; {header_read}"
+    width = plural(len(row), "column")
+    return f"{width}, the {'header' if place else 'first'} line has {len(header)}; {advice}"

@@ -32,7 +32,7 @@ from xinye.data.tokenizer_files import (
     control_tokens,
     find_backend,
     make_special,
-    panic_told,
+    panic_reported,
     read_backend,
     read_gpt2,
     read_object,
@@ -56,7 +56,7 @@ from xinye.errors import XinyeError, not_unicode
 
 __all__ = [
     "CHAT_TEMPLATE", "CONTROL_TOKENS", "MESSAGE_END", "MESSAGE_START", "PRE_SPLIT", "ROLES", "Kind",
-    "Tokenizer", "panic_told", "read_backend", "read_gpt2", "sample_texts",
+    "Tokenizer", "panic_reported", "read_backend", "read_gpt2", "sample_texts",
 ]  # fmt: skip
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -105,13 +105,13 @@ class Tokenizer:
         ids = {name: vocabulary[token] for name, token in self.names.items() if token in vocabulary}
         if names is None and len(set(ids.values())) != 3:
             raise XinyeError(
-                f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, with ids of "
-                "their own"
+                f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, each with its "
+                "own id"
             )
         if "eos_token" not in ids:
             raise XinyeError(
-                "tokenizer.json: it has no token that ends a text (eos_token in "
-                "tokenizer_config.json)"
+                "tokenizer.json: it has no token that ends a text; name one in "
+                "tokenizer_config.json (eos_token)"
             )
         make_special(backend, self.names.values())
         self.eos_id = ids["eos_token"]
@@ -173,9 +173,8 @@ class Tokenizer:
             tokenizer.golden = golden = read_object(folder / GOLDEN) or None
         if golden and tokenizer.encode_chat(golden.get("messages") or []) != golden.get("ids"):
             raise XinyeError(
-                f"{folder}: its chat template or tokenizer is not what it was trained with: "
-                f"{GOLDEN} has a conversation and its tokens, and now it gives others; put the old "
-                "files back"
+                f"{folder}: its chat template or tokenizer has changed since training: the "
+                f"conversation in {GOLDEN} gives other tokens now; restore the old files"
             )
         return tokenizer
 
@@ -239,7 +238,7 @@ class Tokenizer:
     def _encoded(encode: Callable[..., Any], texts: Any, special_tokens: bool = False) -> Any:
         """What the backend makes of texts. Raises `XinyeError` for what is none."""
         try:
-            with panic_told():
+            with panic_reported():
                 return encode(texts, add_special_tokens=special_tokens)
         except TypeError:
             raise XinyeError(
@@ -257,7 +256,7 @@ class Tokenizer:
         """
         if self.chat_template is None:
             raise XinyeError(
-                "this model has no chat template: it goes on with texts, and knows no messages"
+                "this model has no chat template: it continues texts, and cannot read messages"
             )
         if odd := [message.get("role") for message in messages if message.get("role") not in ROLES]:
             raise XinyeError(
@@ -268,7 +267,7 @@ class Tokenizer:
         mark, backend = self._chat_backend
         if mark in json.dumps([*messages], ensure_ascii=False):
             raise XinyeError(
-                f"a message has the character U+{ord(mark):X}, which chats cannot have: remove it"
+                f"a message has the character U+{ord(mark):X}, which chats cannot hold; remove it"
             )
         added = self.backend.get_added_tokens_decoder().values()
         text = render(

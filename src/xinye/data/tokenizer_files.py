@@ -1,8 +1,8 @@
-"""Tokenizers from files: `tokenizer.json`, or GPT-2's two files, and what lies beside it.
+"""Tokenizers from files: `tokenizer.json`, or GPT-2's two files, and the files beside it.
 
-That may be another model's: its control tokens have other names, told in other files, and the files
-are not trusted. A few lines of a `tokenizer.json` can make a text longer than any memory, so its
-growth is measured first.
+They may belong to another model: then control tokens have other names, given in other files, and
+the files are not trusted. A few lines of a `tokenizer.json` can make a text longer than any memory,
+so its growth is measured first.
 """
 
 import base64
@@ -47,7 +47,7 @@ def read_object(path: Path) -> Json:
 
 
 @contextmanager
-def panic_told() -> Iterator[None]:
+def panic_reported() -> Iterator[None]:
     """What the library's Rust panics with inside is no `Exception`; here it becomes one line."""
     try:
         yield
@@ -55,8 +55,8 @@ def panic_told() -> Iterator[None]:
         if type(error).__name__ != "PanicException":
             raise
         raise XinyeError(
-            f"this tokenizer.json cannot read the text ({_first_line(error)}); its split or a "
-            "pattern is at fault",
+            f"this tokenizer.json fails on the text ({_first_line(error)}); its pre-tokenizer or "
+            "one of its patterns is wrong",
             exit_code=1,
         ) from None
 
@@ -89,8 +89,10 @@ def find_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
     if vocabulary.is_file() and merges.is_file() and tokenizer_class in ("None", "GPT2Tokenizer"):
         return read_gpt2(vocabulary, merges)
     saved = (folder / "tokenizer_config.json").is_file()
-    hint = "; AutoTokenizer's save_pretrained writes one" if saved else ""
-    raise XinyeError(f"{folder}: no tokenizer.json there{hint}")
+    problem = f"{folder}: no tokenizer.json there"
+    if saved:
+        problem = f"{folder}: no tokenizer.json there; AutoTokenizer's save_pretrained writes one"
+    raise XinyeError(problem)
 
 
 def read_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
@@ -204,8 +206,8 @@ def stands_for_bytes(backend: tokenizers.Tokenizer) -> bool:
         ):
             return False
     raise XinyeError(
-        "tokenizer.json: its tokens do not stand for bytes; only byte-level BPE, and BPE that "
-        "falls back on bytes, work here"
+        "tokenizer.json: its tokens do not stand for bytes; only byte-level BPE and BPE with byte "
+        "fallback can be used"
     )
 
 
@@ -221,13 +223,14 @@ def check_growth(data: Json, where: str, most: float = MOST_GROWTH) -> None:
         parts = [part for name in names for part in _parts(data.get(name))]
         if len(parts) > MOST_PARTS:
             raise XinyeError(
-                f"{where}: {len(parts):,} parts one after the other change a text; not read, for "
-                "safety"
+                f"{where}: {len(parts):,} parts change a text one after the other, more than "
+                f"{MOST_PARTS}; it is not read, for safety"
             )
         times = math.prod(map(_times, parts))
         if times > most:
             raise XinyeError(
-                f"{where}: it could make a text {times:.3g} times as long; not read, for safety"
+                f"{where}: it could make a text {times:.3g} times as long; it is not read, for "
+                "safety"
             )
 
 

@@ -51,7 +51,7 @@ def learn(
     smallest = len(CONTROL_TOKENS) + 256
     if kind != "bytes" and vocab_size is not None and vocab_size < smallest:
         raise XinyeError(
-            f"vocabulary of {vocab_size} is too small: the 256 bytes and control tokens take "
+            f"a vocabulary of {vocab_size} is too small: the 256 bytes and control tokens take "
             f"{smallest}"
         )
     if kind == "bpe":

@@ -64,9 +64,9 @@ def without_open_marks(wikitext: str) -> str:
         elif match["end"]:
             marks.end("{" if match[0][0] == "}" else "[", length)
         elif match["table"]:
-            marks.begin("table mark", place)
+            marks.begin("table", place)
         elif match["table_end"]:
-            marks.end("table mark")
+            marks.end("table")
         elif match["comment"] or _cut_short(match):
             marks.never.append((place, 1))
         elif match["closing"]:

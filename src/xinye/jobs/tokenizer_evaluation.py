@@ -12,7 +12,7 @@ import tokenizers
 from xinye.checkpoints.hub import find_downloaded
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.sources import find_files, read_pieces
-from xinye.data.tokenizer import panic_told, read_backend, read_gpt2, sample_texts
+from xinye.data.tokenizer import panic_reported, read_backend, read_gpt2, sample_texts
 from xinye.errors import XinyeError, refuse_first
 from xinye.evaluation.plots import grouped_bar_chart
 from xinye.evaluation.tokenizers import Figures, count_words, measure
@@ -59,7 +59,7 @@ def compare_tokenizers(
     measured: dict[str, Figures] = {}
     for name, backend in backends.items():
         observer.stage(f"measuring {name}")
-        with panic_told():
+        with panic_reported():
             measured[name] = measure(backend, texts)
     figures = dict(sorted(measured.items(), key=lambda item: -item[1].bytes_per_token))
     chinese, words = count_words(texts)

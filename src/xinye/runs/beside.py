@@ -1,4 +1,4 @@
-"""How a model of a task stands beside its baseline, and beside itself without augmentation."""
+"""Findings that compare a task's model with its baseline, and with a run without augmentation."""
 
 import math
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def beside_baseline(run: SavedRun) -> Finding | None:
         return Finding("healthy", Both(f"Better than its baseline: {en}", f"好过基线：{zh}"))
     spans = run.words.deciding and run.words.deciding.name == "span_f1"
     if spans and (run.result.measured or {})["span_f1"] == 0:
-        says = Both(f"Found no span that is right: {en}", f"没有找对任何实体：{zh}")
+        says = Both(f"Found no correct entity: {en}", f"没有找对任何实体：{zh}")
     elif compared.chance.en:
         says = compared.chance
         says = Both(f"Equal to its baseline{says.en}: {en}", f"与基线持平{says.zh}：{zh}")
@@ -57,7 +57,7 @@ def beside_baseline(run: SavedRun) -> Finding | None:
         "level with the baseline" if compared.chance.en else "below the baseline",
         says,
         Both(
-            "What helps most is a model pretrained longer, on text of the same kind; then more "
+            "A base model pretrained longer on similar text helps most; then more "
             "records, more --epochs.",
             "最有效的是用同类文本延长基座模型的预训练，其次是增加样本、增加 --epochs。",
         ),
@@ -114,7 +114,7 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
     chance = NOTHING
     if records and abs(gain) <= figure.chance(ours, theirs, records):
         many = plural(records, "record")
-        chance = Both(f" to within chance on {many}", f"（{records:,} 条样本上的差别在偶然范围内）")
+        chance = Both(f" within chance on {many}", f"（{records:,} 条样本上的差别在偶然范围内）")
     elif value == figure.written(theirs):
         chance = Both(" in all printed digits", "（显示的各位数字相同）")
     return Compared(gain, named, figure.written(theirs), chance)

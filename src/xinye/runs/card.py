@@ -1,9 +1,9 @@
 """The model card of a run: the README.md that the hub shows, so that the folder can be shared as it
-stands.
+is.
 
 Its words are in `card.md.jinja`, and of a model that learned a task in `card_task.md.jinja`, beside
-this file; where a model writes Chinese, `card_zh.md.jinja` stands before them. Names of files and
-labels and texts of the model stand in it as code, where Markdown means nothing.
+this file; where a model writes Chinese, `card_zh.md.jinja` comes before them. Names of files and
+labels and texts of the model are written as code, where Markdown means nothing.
 """
 
 import re

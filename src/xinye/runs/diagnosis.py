@@ -1,4 +1,4 @@
-"""What the numbers of a run say about it, in words, and what to try. Rather silent than wrong.
+"""Findings about a run from its figures, and what to try. A doubtful finding is left out.
 
 The thresholds hold for healthy runs on Chinese and English text of 1 to 5 million parameters; see
 the tests.
@@ -46,12 +46,12 @@ def _too_short(run: SavedRun) -> Finding:
     return Finding(
         "too short",
         Both(
-            f"Too short to judge: {plural(run.done, 'step says', 'steps say')} nothing about how "
-            "the run would go on.",
+            f"Too short to judge: {plural(run.done, 'step does', 'steps do')} not show how the run "
+            "would continue.",
             f"训练太短，无法判断：只有 {run.done:,} 步，看不出后面会怎样。",
         ),
         Both(
-            "Give it more: --time 10min, or --steps 500.",
+            "Train longer: --time 10min, or --steps 500.",
             "多训练一会儿：--time 10min，或 --steps 500。",
         ),
     )
@@ -70,18 +70,20 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
     return Finding(
         "rate too high",
         Both(f"{says.en} The learning rate is too high.", f"{says.zh}学习率太高。"),
-        Both(f"Start anew with half the rate: {half}.", f"学习率减半，重新开始：{half}。"),
+        Both(
+            f"Start again with half the learning rate: {half}.", f"学习率减半，重新开始：{half}。"
+        ),
     )
 
 
 def _climbs(run: SavedRun) -> Both | None:
-    """How the training loss leaves its way down, if it does."""
+    """How the training loss stops falling and climbs or jumps; None if it does not."""
     losses = np.array([record["loss"] for record in run.steps])
     refused = sum(not math.isfinite(record.get("gradient_norm", 0.0)) for record in run.steps)
     finite = losses[np.isfinite(losses)]
     if run.state == "failed" and (refused or len(finite) < len(losses)):
         return Both(
-            f"Diverged at step {run.done:,}: the loss left the numbers.",
+            f"Diverged at step {run.done:,}: the loss is no longer a finite number.",
             f"训练在第 {run.done:,} 步发散：损失不再是有限的数。",
         )
     if refused >= 3:
@@ -96,7 +98,7 @@ def _climbs(run: SavedRun) -> Both | None:
     lowest, highest, end, begin = smooth.min(), smooth.max(), smooth[-1], finite[0]
     if highest > 1.05 * begin:
         return Both(
-            f"The training loss climbed above where it began: {begin:.2f} → {highest:.2f}.",
+            f"The training loss rose above its first value: {begin:.2f} → {highest:.2f}.",
             f"训练损失升到了比开始时还高：{begin:.2f} → {highest:.2f}。",
         )
     if end > 1.1 * lowest and end - lowest > 0.1:
@@ -115,7 +117,7 @@ def _climbs(run: SavedRun) -> Both | None:
 
 
 def _beside_counting(run: SavedRun) -> Finding | None:
-    """What the figure is worth, beside what needs no network."""
+    """The bits per byte compared with gzip and a 5-gram model, which need no network."""
     bits, yardstick = run.bits_per_byte, run.about.data.yardstick
     if bits is None or yardstick is None:
         return None
@@ -126,26 +128,26 @@ def _beside_counting(run: SavedRun) -> Finding | None:
         return Finding(
             "better than counting",
             Both(
-                f"Predicts unseen text better than counting does: {en}",
+                f"Predicts unseen text better than n-gram counts do: {en}",
                 f"对没见过的文本，预测得比 5-gram 统计好：{zh}",
             ),
         )
     return Finding(
         "worse than counting",
         Both(
-            f"Does not predict unseen text better than counting does yet: {en}",
+            f"Does not predict unseen text better than n-gram counts yet: {en}",
             f"对没见过的文本，预测得还不如 5-gram 统计：{zh}",
         ),
         Both(
-            "Train longer; the 5-gram model counts in less than a second.",
+            "Train longer; the 5-gram model is built in less than a second.",
             "训练久一些；5-gram 模型统计一遍还不到一秒。",
         ),
     )
 
 
 def _spikes(losses: np.ndarray) -> list[int]:
-    """Where the loss stands far above the thirty steps before, twice on end; after the first tenth
-    of the steps."""
+    """The steps at which the loss is far above that of the thirty steps before, twice in a row;
+    only after the first tenth of the steps."""
     width = -(-len(losses) // 20_000)  # steps of a very long run are taken together
     losses = losses[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
     before = np.lib.stride_tricks.sliding_window_view(losses, 30)[:-2]
@@ -170,13 +172,13 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
     return Finding(
         "nothing learned",
         Both(
-            f"Next to nothing learned: a loss of {last:.2f}, where knowing only how frequent each "
+            f"Learned almost nothing: the loss is {last:.2f}, and knowing only how frequent each "
             f"token is gives {min(frequencies, uniform):.2f}.",
             f"几乎什么都没学到：损失 {last:.2f}，而只凭每个 token 的频率就能达到 "
             f"{min(frequencies, uniform):.2f}。",
         ),
         Both(
-            "Train longer; if that does not help, look at the text (xinye data check) and at the "
+            "Train longer; if that does not help, check the text (xinye data check) and the "
             "learning rate.",
             "训练久一些；如果没有用，请检查文本（xinye data check）和学习率。",
         ),
@@ -214,16 +216,16 @@ def _overfits(run: SavedRun) -> Finding | None:
     return Finding(
         "overfits",
         Both(
-            f"Overfits from step {step:,} on: the loss on validation text has risen from "
-            f"{loss:.2f} to {run.curve[-1]['loss']:.2f} since, while the training loss "
-            f"fell from {before:.2f} to {now:.2f}.",
+            f"Overfits from step {step:,} on: since then the validation loss has risen from "
+            f"{loss:.2f} to {run.curve[-1]['loss']:.2f}, while the training loss has "
+            f"fallen from {before:.2f} to {now:.2f}.",
             f"从第 {step:,} 步起过拟合：此后验证损失从 {loss:.2f} 升到 "
             f"{run.curve[-1]['loss']:.2f}，而训练损失从 {before:.2f} 降到 {now:.2f}。",
         ),
         Both(
-            (f"The model of that step is kept: {kept}. " if kept else "")
-            + f"More text helps most. With this text: end there (--steps {step}), or a smaller "
-            f"--size, or --dropout {dropout:.1f}.",
+            (f"The model of that step is saved: {kept}. " if kept else "")
+            + f"More text helps most. With this text, stop there (--steps {step}), or use a "
+            f"smaller --size or --dropout {dropout:.1f}.",
             (f"那一步的模型已保留：{kept}。" if kept else "")
             + f"最有效的是增加文本。文本不变的话：训练到那一步为止（--steps {step}），"
             f"或用更小的 --size，或 --dropout {dropout:.1f}。",
@@ -242,15 +244,15 @@ def _data_exhausted(run: SavedRun) -> Finding | None:
     return Finding(
         "data exhausted",
         Both(
-            f"The text is used up: it was read {epochs:.1f} times, and the loss on validation text "
-            f"is {gaps[1]:.2f} above that on training text ({gaps[0]:.2f} at step "
+            f"The text is nearly exhausted: training has taken {epochs:.1f} epochs, and the "
+            f"validation loss is {gaps[1]:.2f} above the training loss ({gaps[0]:.2f} at step "
             f"{first['step']:,}).",
             f"文本已接近用尽：已训练 {epochs:.1f} 个轮次，验证损失比训练损失高 {gaps[1]:.2f}"
             f"（第 {first['step']:,} 步时高 {gaps[0]:.2f}）。",
         ),
         Both(
-            "More text helps now; more time helps little. A larger --size would learn the text by "
-            "heart sooner.",
+            "More text helps now; more time helps little. A larger --size would only memorize the "
+            "text sooner.",
             "现在有效的是增加文本，延长时间用处不大。更大的 --size 只会更快把文本背下来。",
         ),
     )
@@ -264,8 +266,8 @@ def _validation_too_small(run: SavedRun) -> Finding | None:
     return Finding(
         "validation too small",
         Both(
-            f"The validation text is small, {tokens:,} tokens: differences below about "
-            f"{2 * percent:.0f} % between runs say nothing.",
+            f"The validation text is small, {tokens:,} tokens: differences between runs below "
+            f"about {2 * percent:.0f} % mean nothing.",
             f"验证文本太少，只有 {tokens:,} 个 token：两次训练相差不到 {2 * percent:.0f} % 左右时，"
             "分不出好坏。",
         ),
@@ -284,18 +286,18 @@ def _still_improving(run: SavedRun) -> Finding | None:
     if late[-1]["loss"] < 1.005 * last["loss"] or gained < 0.015 * last["bits_per_byte"]:
         return None
     says = Both(
-        f"Still improving at the end: the second half of the steps brought {gained:.3f} bits per "
+        f"Still improving at the end: the second half of the steps saved {gained:.3f} bits per "
         "byte.",
         f"训练结束时仍在进步：后一半步数使每字节减少了 {gained:.3f} 比特。",
     )
     if 2 * (run.epochs or 0.0) > 4:
         advice = Both(
-            f"More steps help, more text helps more: it was read {run.epochs:.1f} times.",
+            f"More steps help, and more text helps more: training took {run.epochs:.1f} epochs.",
             f"延长训练有用，增加文本更有用：现有文本已训练 {run.epochs:.1f} 个轮次。",
         )
     else:
         advice = Both(
-            f"Twice the steps (--steps {2 * run.done}) may bring up to that much again, likely "
+            f"Twice the steps (--steps {2 * run.done}) may save up to that much again, probably "
             "less.",
             f"步数加倍（--steps {2 * run.done}）最多可能再减少这么多，通常会少一些。",
         )
@@ -309,7 +311,7 @@ def _healthy(run: SavedRun) -> Finding:
         "healthy",
         Both(
             f"Healthy{' so far' * so_far}: the loss fell without "
-            f"jumps{', on text it had not seen, too' * unseen}.",
-            f"{'到目前为止' * so_far}训练正常：损失平稳下降{'，在没见过的文本上也是' * unseen}。",
+            f"jumps{', also on validation text' * unseen}.",
+            f"{'到目前为止' * so_far}训练正常：损失平稳下降{'，验证损失也是' * unseen}。",
         ),
     )

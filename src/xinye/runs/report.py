@@ -1,5 +1,5 @@
-"""The report of a run: one page that stands alone, in Chinese and English, written from what its
-folder tells.
+"""The report of a run: one self-contained page in Chinese and English, written from the files of
+its folder.
 
 Its words and looks are in `report.html.jinja` beside this file.
 """
@@ -27,7 +27,7 @@ from xinye.runs.words import LOSS, Both
 if TYPE_CHECKING:  # only a report needs it
     from jinja2 import Environment
 
-POINTS = 240  # of the training curve: each the mean of the steps it stands for
+POINTS = 240  # of the training curve: each is the mean of some steps
 CHART = (4.5, 2.8)  # inches: so small that its words can be read on a phone
 
 # A colour means one thing on the whole page; the page says which it is, by light and by dark.
@@ -297,7 +297,7 @@ def duration(seconds: float) -> Both:
     return Both(en.replace(" ", "\N{NO-BREAK SPACE}"), zh.replace(" ", "\N{NO-BREAK SPACE}"))
 
 
-# Between a number and its unit, also where it stands in a sentence.
+# Between a number and its unit, also within a sentence.
 _BEFORE_UNIT = re.compile(
     r"(?<=\d) (?=%|[\u3400-\u9fff]|(?:[kMG]?B|GFLOP/s|ms|s|min|h|million|billion|bits|steps|tokens"
     r"|records|times)\b)|(?<=[\u3400-\u9fff]) (?=\d)"

@@ -2,6 +2,7 @@
 and the report and the model card print it: so they need to know no task."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +14,11 @@ class Both(NamedTuple):
 
     en: str
     zh: str
+
+
+def in_language(words: Mapping[str, Both], language: str) -> dict[str, str]:
+    """The texts of one language, zh or en, by their names."""
+    return {name: text.zh if language == "zh" else text.en for name, text in words.items()}
 
 
 NOTHING = Both("", "")

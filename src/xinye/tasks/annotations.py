@@ -18,7 +18,7 @@ LABEL_STUDIO = "Label Studio"
 OF_LABEL_STUDIO = (
     "id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time",
 )  # fmt: skip
-SEVERAL = "several annotations of one text: that marked as ground truth is read, else the first"
+SEVERAL = "several annotations of one text: the one marked as ground truth is read, else the first"
 
 
 class Annotated(NamedTuple):
@@ -67,11 +67,11 @@ def _chosen(annotations: list[Row], place: str, notes: Notes) -> Row | None:
     valid = []
     for each in annotations:
         if each.get("was_cancelled") or each.get("skipped"):
-            notes.add(place, "an annotation was cancelled: left out")
+            notes.add(place, "a cancelled annotation is left out")
         else:
             valid.append(each)
     if not valid:
-        notes.add(place, "no annotation of the text: left out")
+        notes.add(place, "a text without an annotation is left out")
         return None
     if len(valid) > 1:
         notes.add(place, SEVERAL)

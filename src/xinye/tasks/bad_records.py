@@ -1,5 +1,5 @@
-"""What becomes of records that cannot be learned from: the file is refused at its first, or they
-are left out, and that is told."""
+"""What becomes of records that cannot be learned from: the first one is an error, or all are left
+out with a note."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,6 @@ from pathlib import Path
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError, plural
 from xinye.tasks.records import OnBad, refuse
-
-SHOWN = 3  # of those that are left out
 
 # Whether bad records are left out. It is no argument because all that read records must agree.
 _skipping: ContextVar[bool] = ContextVar("skipping", default=False)
@@ -48,7 +46,7 @@ class Refused:
         if _skipping.get():
             return
         if self.on_bad is refuse and "--" not in str(error):  # another flag may read it rightly
-            error = XinyeError(f"{error}. Or leave such records out: --bad-records skip")
+            error = XinyeError(f"{error}. To leave out such records: --bad-records skip")
         self.on_bad(error)
 
     def check(self, found: int, notes: Notes) -> None:
@@ -57,13 +55,11 @@ class Refused:
         if not self.errors or not _skipping.get():
             return
         count = sum(getattr(error, "count", 1) for error in self.errors)
-        first = "; ".join(
-            str(error).removeprefix(f"{self.path}, ") for error in self.errors[:SHOWN]
-        )
+        first = str(self.errors[0]).removeprefix(f"{self.path}, ")
         if count > found:
             raise XinyeError(
-                f"{self.path}: {count:,} of {count + found:,} records are bad, more than half, so "
-                f"that --bad-records skip does not leave them out; first {first}"
+                f"{self.path}: {count:,} of {count + found:,} records are bad. That is more than "
+                f"half, so --bad-records skip does not leave them out; first {first}"
             )
-        what = plural(count, "bad record is", "bad records are")
-        notes.add(str(self.path), f"{what} left out: {first}{' …' if count > SHOWN else ''}")
+        more = " …" if count > 1 else ""
+        notes.add(str(self.path), f"{plural(count, 'bad record')} left out: {first}{more}")

@@ -28,7 +28,7 @@ NEW_QUESTIONS = 0.2
 
 
 def asks_anew(row: Row) -> bool:
-    """Whether a question stands in a conversation of the exercise that is kept for the end."""
+    """Whether a conversation of the exercise asks a question that is kept for testing."""
     questions = [message["content"] for message in row["messages"] if message["role"] == "user"]
     return any(random.Random(question).random() < NEW_QUESTIONS for question in questions)
 
@@ -59,19 +59,20 @@ class Chat(Writing):
         make=chats,
         begin=Both(
             "A GPT will learn to answer the customers of a tea shop.",
-            "一个 GPT 要学会回答茶铺顾客的问题。",
+            "训练一个 GPT，让它回答茶铺顾客的问题。",
         ),
-        baseline=Both("the base as it was", "没学过这个任务的基座模型"),
+        baseline=Both("the base model without fine-tuning", "未经微调的基座模型"),
         line=lambda row: "  ".join(message["content"] for message in row["messages"][1:]),
         text=lambda row: "\n".join(message["content"] for message in row["messages"][1:]),
-        questions={
-            "en": ["What does the oolong cost?", "And white tea?", "Can I send it back?"],
-            "zh": ["你好，乌龙茶一斤多少钱？", "那白茶呢？", "拆开了还能退吗？"],
-        },
+        questions=(
+            Both("What does the oolong cost?", "你好，乌龙茶一斤多少钱？"),
+            Both("And white tea?", "那白茶呢？"),
+            Both("Can I send it back?", "拆开了还能退吗？"),
+        ),
         kept=asks_anew,
         asked=Both(
             " Each of the {held_out:,} asks something in words that no other record has.",
-            "这 {held_out:,} 条里，每一条都有别处没有过的问法。",
+            "测试集的 {held_out:,} 条里，每一条都有训练集里没有的问法。",
         ),
         training=400,
         context=256,
@@ -88,20 +89,17 @@ class Chat(Writing):
         for record in records:
             if any(message["content"] for message in record.messages if is_trained(message)):
                 if not is_trained(record.messages[-1]):
-                    notes.add(record.place, "what stands behind the last answer is left out")
+                    notes.add(record.place, "messages after the last answer are left out")
                 yield record
             else:
                 silent.append(record.place)
         if silent:
-            more = f" and {len(silent) - NAMED:,} more" if len(silent) > NAMED else ""
-            on_bad(
-                BadRecords(
-                    f"{places_in(silent[:NAMED])}{more}: no answer of the assistant, so that there "
-                    f"is no token to train; of {plural(len(records), 'record')} leave "
-                    f"{len(silent):,} out",
-                    len(silent),
-                )
+            more = " …" if len(silent) > NAMED else ""
+            problem = (
+                f"{places_in(silent[:NAMED])}{more}: no answer of the assistant, so there is no "
+                f"token to train. Delete {len(silent):,} of {plural(len(records), 'record')}"
             )
+            on_bad(BadRecords(problem, len(silent)))
 
     @classmethod
     def is_record(cls, text: Path) -> bool:

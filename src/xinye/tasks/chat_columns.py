@@ -145,6 +145,6 @@ def which_columns(row: Row) -> str:
     answer = answer or missing.pop(0)
     there = ", ".join(map(str, [*row][:_MOST_SHOWN])) + " …" * (len(row) > _MOST_SHOWN)
     return (
-        f"which column is the question, and which its answer? There are {there}; name two, such as "
+        f"which columns hold the question and its answer? There are {there}. Name two, such as "
         f"--prompt-field {quoted(question)} --answer-field {quoted(answer)}"
     )

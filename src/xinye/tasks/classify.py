@@ -60,11 +60,11 @@ class Classify(HeadTask):
         make=reviews,
         begin=Both(
             "A GPT will learn to tell good reviews of a tea shop from bad ones.",
-            "一个 GPT 要学会分辨茶铺的好评和差评。",
+            "训练一个 GPT，让它分辨茶铺的好评和差评。",
         ),
         baseline=Both(
-            "what counting words can do (TF-IDF + logistic regression on the same records)",
-            "词频统计的办法（同样的样本，TF-IDF 加逻辑回归）",
+            "a baseline of word counts (TF-IDF + logistic regression on the same records)",
+            "词频统计基线（同样的样本，TF-IDF 加逻辑回归）",
         ),
         line=lambda row: f"{row['text']} → {row['label']}",
         answered=lambda row, result: (
@@ -80,7 +80,7 @@ class Classify(HeadTask):
         found = {label for record in records for label in record.labels}
         if len(found) < 2:
             raise XinyeError(
-                f"classify: two or more labels are needed, and these records have {len(found)}"
+                f"classify: two or more labels are needed, but these records have {len(found)}"
             )
         several = any(len(record.labels) != 1 for record in records)
         numeric = all(label.isdecimal() for label in found)
@@ -117,11 +117,11 @@ class Classify(HeadTask):
 
     @classmethod
     def clash(cls, count: int, share: float, one: LabelledText, other: LabelledText) -> str:
-        said = " and then ".join(", ".join(record.labels) for record in (one, other))
-        column = (
-            "; does another column belong to it? --text-field ONE,OTHER" if share > 0.05 else ""
-        )
-        return f"{super().clash(count, share, one, other)} ({said}){column}"
+        labels = " ≠ ".join(", ".join(record.labels) for record in (one, other))
+        clash = f"{super().clash(count, share, one, other)} ({labels})"
+        if share > 0.05:
+            return f"{clash}; does the text have a second column? --text-field ONE,OTHER"
+        return clash
 
     # -- tokens ------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ class Classify(HeadTask):
             if not record.text.strip():
                 raise nothing_to_learn(record.place, "the text is empty")
             if not self.several and not record.labels:
-                raise nothing_to_learn(record.place, "no label")
+                raise nothing_to_learn(record.place, "the record has no label")
         encoded = self.encode(tokenizer, pairs_of(records), context)
         return [
             replace(example, targets=self.target(record))

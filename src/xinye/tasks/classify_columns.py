@@ -1,5 +1,5 @@
 """Which columns of a table, or fields of objects, hold a text and its label: as a person named
-them, by their usual names, or by what stands in them."""
+them, by their usual names, or by their values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ SHOWN = 6  # columns that are named in a line
 
 class Named(NamedTuple):
     """The columns that a person named, of a text (or, with a comma between, a pair) and of the
-    label (or of several that are 0 or 1), and what stands between several labels."""
+    label (or of several that are 0 or 1), and the separator of several labels."""
 
     text_field: str | None = None
     label_field: str | None = None
@@ -73,18 +73,19 @@ class Columns(NamedTuple):
 
 
 def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) -> Columns:
-    """The columns of texts and label: as given, by name, or by what stands in them."""
+    """The columns of texts and label: as given, by name, or by their values."""
     columns = list(dict.fromkeys(column for row in rows[:1000] for column in row))
     if len(columns) == 1:
         found = columns[0] if columns != ["1"] else rows[0]["1"]
         raise XinyeError(
-            f"{path}, line 1: expected columns of a text and a label, in .txt and .tsv with a tab "
-            f"between, found one: {found[:40]!r}"
+            f"{path}, line 1: expected a column of texts and one of labels, in .txt and .tsv with "
+            f"a tab between them, found only one column: {found[:40]!r}"
         )
     texts = _named(path, named.text_field, "--text-field", columns)
     if len(texts) > 2:
         raise XinyeError(
-            f"--text-field {named.text_field}: a text, or a pair of them, not {len(texts)}"
+            f"--text-field {named.text_field}: expected one column, or two of a pair, found "
+            f"{len(texts)}"
         )
     labels = _named(path, named.label_field, "--label-field", columns)
     others = [column for column in columns if column not in texts]
@@ -96,7 +97,8 @@ def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) ->
     texts = texts or _texts(path, rows, labels or flags)
     if flags:
         _check_flags(path, rows, flags, [column for column in others if column not in texts])
-        notes.add(str(path), f"the columns {_listed(flags)} are 0 or 1: each is read as a label")
+        what = f"the columns {_listed(flags)} hold only 0 and 1: each is read as a label"
+        notes.add(str(path), what)
     found = Columns(texts, labels or flags, named.label_separator)
     never = [name for name in found.labels if not any(flag_of(row.get(name)) for row in rows)]
     if found.flags and never:
@@ -127,7 +129,7 @@ def _named(path: Path, given: str | None, flag: str, columns: Sequence[str]) -> 
 
 
 def _listed(columns: Sequence[str]) -> str:
-    more = f" and {len(columns) - SHOWN} more" if len(columns) > SHOWN else ""
+    more = " …" if len(columns) > SHOWN else ""
     return ", ".join(map(repr, columns[:SHOWN])) + more
 
 
@@ -140,7 +142,7 @@ def _label_by_name(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> s
     found = [column for column in found if not _holds_texts(rows, column)]
     if len(found) > 1:
         raise XinyeError(
-            f"{path}: which column is the label, {' or '.join(map(repr, found))}? Name it with "
+            f"{path}: which column is the label? Choose from {', '.join(map(repr, found))} with "
             "--label-field"
         )
     return found[0] if found else None
@@ -181,8 +183,8 @@ def _check_flags(
     ]
     if unknown:
         raise XinyeError(
-            f"{path}: which columns are the labels? Name one with --label-field, or all that are "
-            f"0 or 1: --label-field {','.join(flags)}; there are also {_listed(unknown)}"
+            f"{path}: which columns are the labels? Name one with --label-field, or all columns of "
+            f"0 and 1: --label-field {','.join(flags)}. There are also {_listed(unknown)}"
         )
 
 
@@ -218,7 +220,7 @@ def _label_by_values(path: Path, rows: Sequence[Row], columns: list[str]) -> str
         few += [name for name in columns if name not in few and _are_levels(rows, name)]
     if len(few) != 1:
         raise XinyeError(
-            f"{path}: which column is the label? Name it with --label-field; there are: "
+            f"{path}: which column is the label? Name it with --label-field. There are "
             f"{', '.join(columns)}"
         )
     return few[0]

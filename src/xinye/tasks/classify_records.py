@@ -49,7 +49,7 @@ class LabelledText:
 
 def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[LabelledText]:
     """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
-    `notes` stands what was left out or reread."""
+    `notes` stands what was left out or read differently."""
     rows: list[Placed] = []
     choices: set[str] = set()
     bad_line = refuse_line(on_bad)
@@ -82,7 +82,7 @@ def _annotated(found: Any, place: str, notes: Notes) -> Annotated | None:
         raise XinyeError(f"{place}: {what}, found {str(found)[:40]!r}")
     read = annotated(found, place, notes)
     if read and read.choices == frozenset():
-        notes.add(place, "nothing was chosen for the text: left out")
+        notes.add(place, "a text for which nothing was chosen is left out")
         return None
     return read
 
@@ -171,8 +171,8 @@ def joined_labels(labels: Mapping[str, int]) -> Iterator[str]:
         count = sum(labels[label] for label in known)
         if count > 1 and 2 * len(known) > len(joined):
             yield (
-                f"{count:,} records have labels such as {known[0]!r}, whose parts are labels, too; "
-                f"if a text has several: --label-separator {quoted(separator)}"
+                f"{count:,} records have labels such as {known[0]!r}, whose parts are labels too; "
+                f"if a text has several labels, use --label-separator {quoted(separator)}"
             )
 
 
@@ -196,5 +196,6 @@ def _label(place: str, column: str, given: Any, notes: Notes) -> str:
 
 
 def _unfit(place: str, column: str, what: str, found: Any, nothing: bool) -> XinyeError:
-    shown = "nothing" if nothing else repr(str(found)[:40])
-    return XinyeError(f"{place}, field {column!r}: expected {what}, found {shown}")
+    if nothing:
+        return XinyeError(f"{place}, field {column!r}: expected {what}, found nothing")
+    return XinyeError(f"{place}, field {column!r}: expected {what}, found {str(found)[:40]!r}")

@@ -30,7 +30,7 @@ SENTENCE_NAMES = (SENTENCE, "sentence_id", "sentence", "sent_id", "句子")
 HEAD_LINES = 1000  # lines looked at to see how many columns there are
 NEARLY_ALL = 0.9  # of what must be tags, for a few may be mistyped
 _NUMBER = re.compile(r"\d+([-.]\d+)?")  # of a token in CoNLL-U; 1-2 and 1.1 are no tokens
-_ADVICE = "; where a token has spaces, put a tab before its tag"
+_ADVICE = "if the token has spaces, put a tab before its tag"
 
 
 class TaggedToken(NamedTuple):
@@ -94,16 +94,16 @@ def read_conll(
         if not cells:
             sentences.append([])
         elif numbered and not cells[0].isdecimal():
-            notes.add(place, "a line stands for several tokens or for none: left out")
+            notes.add(place, "a line of a multiword token or an empty node is left out")
         else:
             token = cells[token_column]
             if not token.strip(" "):
                 token = " "
                 notes.add(place, "a token is a space")
             elif " " in token:
-                notes.add(place, "a token has several words before its tab, which stay together")
+                notes.add(place, "the words before a tab are read as one token")
             sentences[-1].append(TaggedToken(token, without_unseen(cells[tag_column]), place))
-    yield from _records(sentences, "CoNLL columns", on_bad, notes)
+    yield from _records(sentences, "CoNLL columns in {scheme}", on_bad, notes)
 
 
 def read_table(
@@ -125,11 +125,11 @@ def read_table(
     if token_column not in columns or tag_column not in columns:
         raise XinyeError(
             f"{path}, line 1: expected a token and its tag in columns such as Word and Tag, found "
-            f"{', '.join(columns)}; name them: --text-field, --label-field"
+            f"{', '.join(columns)}; name them with --text-field and --label-field"
         )
     if sentence_column is None:
         raise XinyeError(
-            f"{path}, line 1: no column says where a sentence begins; call it {SENTENCE}"
+            f"{path}, line 1: no column says where a sentence begins. Add one called {SENTENCE!r}"
         )
     sentences: Sentences = [[]]
     number = ""
@@ -139,17 +139,17 @@ def read_table(
             sentences.append([])
         token, tag = row[token_column] or " ", without_unseen(row[tag_column])
         sentences[-1].append(TaggedToken(token, tag, place_of(path, line)))
-    yield from _records(sentences, "a table of tokens", on_bad, notes)
+    yield from _records(sentences, "a table of tokens in {scheme}", on_bad, notes)
 
 
 def _records(sentences: Sentences, kind: str, on_bad: OnBad, notes: Notes) -> Iterator[TaggedText]:
-    """Each sentence that has tokens as a record."""
+    """Each sentence that has tokens as a record, whose format is of a `kind` with its scheme."""
     scheme = _scheme([row.tag for rows in sentences for row in (OUTSIDE, *rows)])
     tokens = [row.token for rows in sentences for row in rows]
     between = between_tokens(tokens)  # the same in the whole file: a sentence can be one number
     for rows in filter(None, sentences):
         try:
-            yield joined(rows, rows[0].place, f"{kind}, {scheme}", notes, between)
+            yield joined(rows, rows[0].place, kind.format(scheme=scheme), notes, between)
         except XinyeError as error:
             on_bad(error)
 
@@ -173,9 +173,8 @@ def _lines(path: Path, on_bad: OnBad, notes: Notes) -> Iterator[Line]:
             if len(cells) == width - 1 and line[0] in " \t":
                 cells = ["", *cells]
             if len(cells) < 2 or len(cells) != width:
-                advice = _ADVICE if len(cells) > width else ""
-                what = f"expected a token and its tag, found {line[:40]!r}{advice}"
-                on_bad(XinyeError(f"{place}: {what}"))
+                what = f"{place}: expected a token and its tag, found {line[:40]!r}"
+                on_bad(XinyeError(f"{what}; {_ADVICE}" if len(cells) > width else what))
                 continue
             yield Line(cells, place)
 
@@ -215,7 +214,7 @@ def _column(
         return header.index(given)
     if not given.isdecimal() or not 0 < int(given) <= width:
         raise XinyeError(
-            f"{path}: {flag} {given}: columns without a header have numbers, here 1 to {width}"
+            f"{path}: {flag} {given}: without a header the columns have numbers, here 1 to {width}"
         )
     return int(given) - 1
 
@@ -230,8 +229,8 @@ def _tag_column(lines: Sequence[Line], token_column: int, notes: Notes) -> int:
     most = max(found.values())
     holding = [column for column in columns if found[column] >= NEARLY_ALL * most]
     if most and len(holding) > 1:
-        numbers = " and ".join(str(column + 1) for column in holding)
-        what = f"columns {numbers} hold tags: the last is read; --label-field names another"
+        numbers = ", ".join(str(column + 1) for column in holding)
+        what = f"columns {numbers} hold tags: the last is read; --label-field chooses another"
         notes.add(lines[0].place, what)
     return holding[-1]
 
@@ -245,7 +244,7 @@ def _scheme(tags: Sequence[str]) -> str:
 
 
 def between_tokens(tokens: Sequence[str]) -> str:
-    """What stands between the tokens of a text: nothing where it is Chinese."""
+    """The separator of the tokens of a text: a space, or nothing for Chinese."""
     return "" if language("".join(tokens)) == "chinese" else " "
 
 

@@ -6,7 +6,7 @@ from xinye.data.html import all_text
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 
-INTERNAL = "notes that the customer does not see are left out"
+INTERNAL = "internal notes, which the customer does not see, are left out"
 ASKING = ("user", "lead", "contact", "end-user", "end_user")  # types of authors at Intercom
 
 
@@ -32,7 +32,7 @@ def exported(row: Row, place: str, notes: Notes) -> tuple[list[Row], str] | None
 
 
 def _inside(value: Any, *names: str) -> Any:
-    """What stands in objects within each other, by their keys; None where one is missing."""
+    """The value in nested objects, by their keys; None if one of them is missing."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
@@ -42,7 +42,7 @@ def _chatgpt(nodes: Row, last: Any, place: str, notes: Notes) -> list[Row]:
     """The messages on the way to the node that was shown last, in a tree of nodes."""
     ends = [name for name, node in nodes.items() if not _inside(node, "children")]
     if len(ends) > 1:
-        notes.add(place, "of several versions of a conversation the one shown last is read")
+        notes.add(place, "a conversation has several versions: the one shown last is read")
     name = last if isinstance(last, str) else ends[-1] if ends else None
     found: list[Row] = []
     way: set[str] = set()
@@ -55,7 +55,7 @@ def _chatgpt(nodes: Row, last: Any, place: str, notes: Notes) -> list[Row]:
         if role and parts and any(parts) and not hidden:
             found.append({"role": role, "content": parts})
         elif role in ("assistant", "tool") and not parts:
-            notes.add(place, "messages without a text, such as calls of tools, are left out")
+            notes.add(place, "messages without text, such as tool calls, are left out")
         name = _inside(nodes[name], "parent")
     return found[::-1]
 

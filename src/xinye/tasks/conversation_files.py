@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from xinye.data.columns import find_column
 from xinye.data.files import PLAIN_SUFFIXES, suffix_of
@@ -55,12 +55,12 @@ NO_TEXTS = (
 )  # fmt: skip
 PARENTS = ("parent_id", "parent_message_id", "parent")
 NUMBERED = Named("1", "2")  # the columns of a table without a header
-NO_HEADER = "none of its words names a question or an answer"
+NO_HEADER = "no word in it names a question or an answer"
 
 
 def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
     """The conversations of a file. What cannot be one is given to `on_bad`, with file and line; in
-    `notes` stands what was left out or reread."""
+    `notes` stands what was left out or read differently."""
     if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
         yield from spoken(path, on_bad, named, notes)
         return
@@ -166,7 +166,7 @@ class MessageColumns:
     parent: str | None
 
     @classmethod
-    def of(cls, first: tuple[int, Any], path: Path, named: Named) -> "MessageColumns | None":
+    def of(cls, first: tuple[int, Any], path: Path, named: Named) -> Self | None:
         """Those of a file, from its first row; None where that is no message."""
         line, row = first
         if not isinstance(row, dict) or named.columns:
@@ -181,8 +181,8 @@ class MessageColumns:
         conversation = find_column(others, IDS)
         if conversation is None:
             raise XinyeError(
-                f"{place_of(path, line)}: a message in each row, and no column says of which "
-                "conversation; add one, such as conversation_id or 会话"
+                f"{place_of(path, line)}: each row is a message, but no column says of which "
+                "conversation. Add one, such as conversation_id or 会话"
             )
         others.remove(conversation)
         time = find_column(others, TIMES)
@@ -191,8 +191,9 @@ class MessageColumns:
 
     @property
     def format(self) -> str:
-        by = f", by {self.time!r}" if self.time else ""
-        return f"a message in each row, joined by {self.conversation!r}{by}"
+        if self.time:
+            return f"each row a message, grouped by {self.conversation!r}, sorted by {self.time!r}"
+        return f"each row a message, grouped by {self.conversation!r}"
 
 
 @dataclass
@@ -225,20 +226,20 @@ def collected(
             if not isinstance(row, dict) or row.get(name) in (None, "")
         ]
         if lacks:
-            on_bad(XinyeError(f"{place}, field {lacks[0]!r}: there is nothing in it"))
+            on_bad(XinyeError(f"{place}, field {lacks[0]!r}: the field is empty"))
             continue
         name = str(row[columns.conversation])
         whole = re.sub(r"^(\d+)\.0$", r"\1", name)  # as pandas writes the numbers of a gappy column
         conversation = found.setdefault(whole, _Conversation(place, name))
         if conversation.id != name:
-            what = f"{columns.conversation!r} {name!r} is read as {conversation.id!r}"
+            what = f"the {columns.conversation!r} {name!r} is read as {conversation.id!r}"
             notes.add(place, what)
         if left_out := unseen(row, columns.role):
             notes.add(place, left_out)
             continue
         role = str(row[columns.role]).strip()
         if columns.role.lower() in SENT:
-            notes.add(place, f"{columns.role!r} {role} is read as {SENDERS.get(role, role)!r}")
+            notes.add(place, f"the {columns.role!r} {role} is read as {SENDERS.get(role, role)!r}")
             role = SENDERS.get(role, role)
         message = {"role": role, "content": row[columns.content]}
         conversation.messages.append(message)
@@ -250,8 +251,8 @@ def collected(
         note_unread(row, [name for name in used if name], place, notes)
     if len(found) > 1 and all(len(each.messages) == 1 for each in found.values()):
         raise XinyeError(
-            f"{path}: a message in each row, and {columns.conversation!r} is another in each, so "
-            "that none belongs to another; name the column of the conversation conversation_id"
+            f"{path}: each row is a message, but {columns.conversation!r} differs in every row, so "
+            "no messages belong together. Call the column of the conversation conversation_id"
         )
     _sort([*found.values()], columns, path, notes)
     said_by = [message["role"] for each in found.values() for message in each.messages]
@@ -270,12 +271,12 @@ def unseen(row: Row, role: str) -> str:
     system's message; "" where it is one."""
     public = find_column(row, PUBLIC)
     if public and str(row[public]).lower() == "false":
-        return f"messages of {public!r} false are left out, notes that the customer does not see"
+        return f"messages with {public!r} false, which the customer does not see, are left out"
     kind = find_column(row, MESSAGE_KINDS)
     value = str(row[kind]).strip().lower() if kind else ""
     numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # WeChat's 1 is a text
     if kind and (numbered or value in NO_TEXTS):
-        return f"messages of {kind!r} {value!r} are left out, which are no texts"
+        return f"messages with {kind!r} {value!r}, which are not text, are left out"
     return ""
 
 
@@ -296,9 +297,9 @@ def _sort(
     if isinstance(times, str):
         notes.add(
             str(path),
-            f"the times are not compared: the messages stay in the order of the file, for "
-            f"{columns.time!r} is {times[:40]!r}, which is no date (year first), date and time, or "
-            "whole number, as all must be in the same way",
+            f"the messages stay in the order of the file: {columns.time!r} is {times[:40]!r}, but "
+            "all times must be written in one way, as a date (year first), a date and a time, or a "
+            "whole number",
         )
         return
     rest = iter(times)
@@ -316,8 +317,8 @@ def _together(
     place = conversation.place
     if len(set(conversation.parents)) < len(conversation.parents):
         raise XinyeError(
-            f"{place}, field {columns.parent!r}: several messages answer the same one; write a "
-            "conversation for each path of the tree"
+            f"{place}, field {columns.parent!r}: several messages answer the same one. Write "
+            "each path of the tree as a conversation"
         )
     messages = Reader(place, notes, named).messages(conversation.messages, place)
     return Record(tuple(joined(messages, place, notes)), place, columns.format)
@@ -346,8 +347,9 @@ def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Re
             one_sided = not {"user", "assistant"} <= {message["role"] for message in messages}
             who = {name: strangers[name] for name in here if one_sided or strangers[name] > 1}
             if who:
-                advice = "Indent a line that is said by nobody else"
-                raise XinyeError(f"{place}: {who_are(Counter(who))}. {advice}")
+                raise XinyeError(
+                    f"{place}: {who_are(Counter(who))}. Indent a line that continues a message"
+                )
         except XinyeError as error:
             on_bad(error)
         else:

@@ -32,7 +32,7 @@ REJECTED = ("rejected", "rejected_response", "response_rejected", "rejected_mess
 WEIGHTS = ("weight", "train", "loss")  # that say whether an answer is trained
 UNWANTED = ("label", "kto_tag")  # false of an answer that is a bad example
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
-NO_MEDIA = "only text can be learned; leave the record out, or write in words what it shows"
+NO_MEDIA = "Xinye learns only text. Delete the record, or describe in words what it shows"
 EXPECTED = (
     'messages ({"messages": [{"role": "user", "content": …}, …]}), ShareGPT ({"conversations": '
     '[{"from": "human", "value": …}, …]}), Alpaca ({"instruction": …, "input": …, "output": …}), '
@@ -43,7 +43,7 @@ IN_TURN = "messages without a speaker are read as the user's and the assistant's
 
 
 class Reader:
-    """What is made of one row, which stands at `place`; `fields` are those of it that were read."""
+    """Reads the row at `place` as a conversation; `fields` collects the fields that were read."""
 
     def __init__(self, place: str, notes: Notes, named: Named = UNNAMED) -> None:
         self.place, self.notes, self.named = place, notes, named
@@ -61,7 +61,7 @@ class Reader:
                 raise XinyeError(f"{self.place}, field {name!r}: {NO_MEDIA}")
         for name in UNWANTED:
             if _is_false(row.get(name), row):
-                self.notes.add(self.place, f"{name!r} is false: left out, a bad answer")
+                self.notes.add(self.place, f"{name!r} is false: the bad answer is left out")
                 return None
         messages, kind = self.formatted(row)
         system = self.system(row)
@@ -102,8 +102,8 @@ class Reader:
                 return self.messages(spoken, self.place), f"speakers in {text!r}"
         question, answer = by_words(row, self.named)
         if question and answer:
-            read = f"by words within their names {question!r} is read as the question, and "
-            self.notes.add(self.place, f"{read}{answer!r} as the answer")
+            read = f"{question!r} is read as the question and {answer!r} as the answer"
+            self.notes.add(self.place, f"{read}, by the words in their names")
             return self.paired(row, question, answer)
         if problem := which_columns(row):
             raise XinyeError(f"{self.place}: {problem}")
@@ -118,7 +118,7 @@ class Reader:
         messages = self.said(row, field)
         kind = _kind(row[field])
         if kind not in KINDS:
-            kind += f" in {field!r}"
+            kind = f"{'turns' if kind == 'turns' else 'messages'} in the field {field!r}"
         if "chosen" not in row or messages[-1]["role"] == "assistant":
             if row.get("chosen") == row[field]:
                 self.fields.append("chosen")
@@ -149,7 +149,7 @@ class Reader:
             parts = [self.text(row, name) for name in used if row.get(name)]
             text = "\n".join(part for part in parts if part.strip())
             if not text:
-                self.notes.add(self.place, f"the {question!r} of an answer is empty")
+                self.notes.add(self.place, f"the question {question!r} is empty")
             asked = [{"role": "user", "content": text}]
         if replied is None:
             text = text_in(row, answer, self.place).strip()
@@ -220,8 +220,7 @@ class Reader:
         return messages
 
     def system(self, row: Row) -> str:
-        """What stands before the conversation: a system message, and the tools that may be
-        called."""
+        """The text before the conversation: a system message, and the tools that may be called."""
         name = find_column((name for name in row if row[name]), SYSTEMS)
         parts = []
         if name:
@@ -234,9 +233,7 @@ class Reader:
                 tools = json.loads(tools)
         if tools and isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools):
             self.fields.append(field)
-            self.notes.add(
-                self.place, f"{field!r} are read as text of the system message: <tools>…"
-            )
+            self.notes.add(self.place, f"{field!r} is read as text of the system message: <tools>…")
             lines = [json.dumps(tool, ensure_ascii=False) for tool in tools]
             parts.append("\n".join(["<tools>", *lines, "</tools>"]))
         elif tools == []:
@@ -249,7 +246,7 @@ class Reader:
         """The messages in a list: each with its speaker, questions with their answers, or in
         turn."""
         if isinstance(rows, str):
-            what = "a list of messages, or lines of those who speak (by name: --assistant-name)"
+            what = "a list of messages, or lines that begin with a speaker (see --assistant-name)"
             raise expected(place, what, rows)
         if not isinstance(rows, list) or not rows:
             raise expected(place, "a list of messages", rows)
@@ -298,7 +295,7 @@ class Reader:
         if isinstance(content, list):
             content = "".join(_text_of_part(part, here) for part in content)
         if calls:
-            self.notes.add(self.place, "calls of tools are learned as text, in <tool_call>")
+            self.notes.add(self.place, "tool calls are learned as text, in <tool_call>")
             content = "\n".join(filter(None, [content, *calls.values()]))
         text = text_in({name: content}, name, here)
         weight = find_column(row, WEIGHTS)
@@ -311,7 +308,7 @@ class Reader:
             )
         message = {"role": role, "content": text.strip() if role == "assistant" else text}
         if role == "assistant" and weight and row[weight] == 0:
-            self.notes.add(self.place, f"an answer of {weight!r} 0 is read, and not trained")
+            self.notes.add(self.place, f"an answer with {weight!r} 0 is read but not trained")
             message["weight"] = "0"
         return message
 
@@ -368,4 +365,4 @@ def _text_of_part(part: Any, here: str) -> str:
     if isinstance(text, str):
         return text
     kind = part.get("type", part) if isinstance(part, dict) else part
-    raise XinyeError(f"{here}: a part of the type {str(kind)[:40]!r}: {NO_MEDIA}")
+    raise XinyeError(f"{here}: the type {str(kind)[:40]!r} is not text: {NO_MEDIA}")

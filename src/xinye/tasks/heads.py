@@ -16,18 +16,18 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
 from xinye.runs.words import Both, Figure
-from xinye.tasks.records import Example, Examples, leaks, places, repeated, spelled_alike
+from xinye.tasks.records import Example, Examples, beside, leaks, repeated, spelled_alike
 from xinye.tasks.task import Figures, Mark, Task
 
 NAMED = 8  # labels that an error names
 ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, percent=True)
 MACRO_F1 = Figure("macro_f1", "macro F1", Both("macro F1", "宏平均 F1"), 1, percent=True)
 USE = Both(
-    "To use it, on a text or on a file of one text a line, and to judge it on other records:",
+    "To use it on a text or on a file with one text per line, and to evaluate it on other records:",
     "使用模型：可以输入一段文字，也可以输入每行一段的文件；在其他样本上评估：",
 )
 LIMIT = (
-    "It always answers with one of its labels, also where none fits; "
+    "It always answers with one of its labels, even where none fits; "
     "its probabilities were not calibrated."
 )
 
@@ -58,7 +58,8 @@ class HeadTask(Task):
                 if label not in self.known:
                     more = " …" if len(self.known) > NAMED else ""
                     raise XinyeError(
-                        f"{record.place}: the {self.kind} {label!r} is not one of the model's, "
+                        f"{record.place}: the model does not know the "
+                        f"{'type' if self.kind == 'type' else 'label'} {label!r}, only "
                         f"{', '.join(self.known[:NAMED])}{more}{did_you_mean(label, self.known)}"
                     )
 
@@ -73,7 +74,7 @@ class HeadTask(Task):
         yield from spelled_alike(name for name, _ in counts)
         (most, many), (least, few) = counts[0], counts[-1]
         if many >= 5 * few:
-            yield f"unbalanced: {many:,} {cls.words.support.en} of {most!r}, {few:,} of {least!r}"
+            yield f"unbalanced: {most!r} occurs {many:,} times, {least!r} only {few:,} times"
         first = {record.whole: record for record in reversed(training)}
         clashes = [
             (first[record.whole], record)
@@ -86,13 +87,18 @@ class HeadTask(Task):
         yield from leaks(training, validation)
         if unknown := cls.counts(validation).keys() - dict(counts).keys():
             names = ", ".join(sorted(unknown))
-            yield f"{cls.kind}s of validation records that no training record has: {names}"
+            yield (
+                f"no training record has these {'types' if cls.kind == 'type' else 'labels'} of "
+                f"the validation records: {names}"
+            )
 
     @classmethod
     def clash(cls, count: int, share: float, one: Any, other: Any) -> str:
-        """The finding of texts that have different labels, of which the first are two."""
-        many = plural(count, "text has", "texts have")
-        return f"{many} two different {cls.kind}s: first {places(one.place, other.place)}"
+        """The finding that some texts have different labels; the first two are named."""
+        return (
+            f"{plural(count, 'text')} with two different labels: first {one.place} and "
+            f"{beside(one.place, other.place)}"
+        )
 
     # -- learning and judging ----------------------------------------------------------------------
 

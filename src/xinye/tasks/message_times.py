@@ -37,9 +37,9 @@ def _read(text: str) -> tuple[Time, str] | None:
     if number := _NUMBER.fullmatch(text):
         digits = len(number[1])
         # 9 and 10 are numbers of turns; seconds and milliseconds, or 20260501, are not compared
-        return int(number[1]), "numbers" if digits < 8 else f"numbers of {digits} digits"
+        return int(number[1]), "number" if digits < 8 else f"number-{digits}"
     if _EPOCH.fullmatch(text):
-        return float(text), "numbers of 10 digits"
+        return float(text), "number-10"
     moment = _MOMENT.fullmatch(text)
     if not moment:
         return None

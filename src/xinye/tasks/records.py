@@ -1,4 +1,4 @@
-"""Records: how they are read, what people are told of them, and how they become tokens and targets,
+"""Records: how they are read, what is reported about them, and how they become tokens and targets,
 in batches that are a pure function of the step."""
 
 import json
@@ -36,7 +36,7 @@ OnBad = Callable[[XinyeError], None]
 
 
 def refuse(error: XinyeError) -> None:
-    """What becomes of a bad record where the caller does not say otherwise."""
+    """What happens to a bad record unless the caller says otherwise: its error is raised."""
     raise error from None
 
 
@@ -69,7 +69,7 @@ def expected(place: str, what: str, found: Any) -> XinyeError:
 
 def nothing_to_learn(place: str, why: str) -> XinyeError:
     """The error for a record without what a model would learn from it."""
-    return XinyeError(f"{place}: {why}, so that there is nothing to learn from")
+    return XinyeError(f"{place}: {why}, so there is nothing to learn from")
 
 
 def text_in(row: Row, name: str, place: str) -> str:
@@ -87,7 +87,11 @@ def rejected(row: Row) -> bool:
 def note_missing(what: str, text: str, place: str, notes: Notes) -> None:
     """Note a text or a label that is a word which programs write where there is none."""
     if text.strip().casefold() in MISSING:
-        notes.add(place, f"the {what} is {text.strip()!r}, which looks like a missing value")
+        notes.add(
+            place,
+            f"the {'label' if what == 'label' else 'text'} is {text.strip()!r}, which looks like a "
+            "missing value",
+        )
 
 
 def note_unread(row: Row, read: Collection[str], place: str, notes: Notes) -> None:
@@ -107,17 +111,17 @@ def spelled_alike(names: Iterable[str]) -> Iterator[str]:
     for same in spelled.values():
         if len(same) > 1:
             names_alike = ", ".join(map(repr, same))
-            yield f"labels that look like one spelled in {len(same)} ways: {names_alike}"
+            yield f"{len(same)} labels differ only in case, width or spaces: {names_alike}"
 
 
-def places(one: str, other: str, between: str = " and ") -> str:
-    """Two places, the file named once where it is the same."""
+def beside(one: str, other: str) -> str:
+    """The second of two places, without its file where that is the same."""
     file, _, line = other.rpartition(", ")  # "line 17", or "record 17"
-    return f"{one}{between}{line if one.rpartition(', ')[0] == file else other}"
+    return line if one.rpartition(", ")[0] == file else other
 
 
 def repeated(training: Sequence[Any]) -> Iterator[str]:
-    """A finding: records that stand in the training data again, with the same answer."""
+    """A finding: training records that repeat an earlier one with the same answer."""
     first: dict[Hashable, Any] = {}
     again = []
     for record in training:
@@ -126,20 +130,22 @@ def repeated(training: Sequence[Any]) -> Iterator[str]:
             again.append((record, before))
     if again:
         record, before = again[0]
-        what = plural(len(again), "record stands", "records stand")
-        yield f"{what} there again: first {places(record.place, before.place, ' = ')}"
+        yield (
+            f"{plural(len(again), 'duplicate record')}: the first is {record.place} = "
+            f"{beside(record.place, before.place)}"
+        )
 
 
 def leaks(training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
-    """A finding: records to judge on that are learned from, too."""
+    """A finding: validation records that are in the training data."""
     seen = {record.whole: record for record in reversed(training)}
     inside = [record for record in validation if record.whole in seen]
     if inside:
-        first = places(inside[0].place, seen[inside[0].whole].place, " = ")
-        of = f"of {plural(len(validation), 'validation record')}"
+        first, trained = inside[0].place, seen[inside[0].whole].place
         yield (
-            f"{plural(len(inside), f'{of} is', f'{of} are')} in the training data, too, which "
-            f"flatters the model: first {first}"
+            f"the training data contain {len(inside):,} of "
+            f"{plural(len(validation), 'validation record')}, which makes the model look better "
+            f"than it is: first {first} = {beside(first, trained)}"
         )
 
 
@@ -170,8 +176,8 @@ def split(
         judged.update(chain(*chosen))
     if not judged or len(judged) == len(records):
         raise XinyeError(
-            f"{plural(len(records), 'record is', 'records are')} too few to keep a part of them to "
-            "judge on; name a file with --validation"
+            f"{plural(len(records), 'record')}: too few to keep some for validation; name a file "
+            "with --validation"
         )
     return [r for i, r in enumerate(records) if i not in judged], [
         records[i] for i in sorted(judged)

@@ -44,9 +44,9 @@ class Entry:
 TASKS = {
     "classify": Entry(
         "xinye.tasks.classify:Classify",
-        "the label of a text, by a model that learned them",
-        "The label of a text, with its probability, by a model that learned them; or by any "
-        "model, with --labels.",
+        "label texts with a model that was trained for it",
+        "Print the label of a text and its probability, by a model that was trained for it; or by "
+        "any model, with --labels.",
         'xinye classify runs/novel "送得快，汤还是热的" --labels 正面,负面',
         takes_pairs=True,
         asked_with="xinye.planning.job_settings:ZeroShotSettings",
@@ -54,8 +54,8 @@ TASKS = {
     ),
     "tag": Entry(
         "xinye.tasks.tag:Tag",
-        "names and other spans in a text, by a model that learned them",
-        "The spans of a text that are of some type, by a model that learned them.",
+        "find names and other entities with a model that was trained for it",
+        "Print the entities in a text and their types, by a model that was trained for it.",
         'xinye tag runs/model "沈知秋认为"',
     ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is more than one answer
@@ -64,7 +64,7 @@ TASKS = {
 
 
 def found(where: str) -> Any:
-    """What stands at "module:name"."""
+    """The object that "module:name" names."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)
 

@@ -13,27 +13,27 @@ from xinye.data.tokenizer import ROLES
 from xinye.errors import XinyeError
 
 WORDS = {  # that stand for a role, in lower case
-    "user": "user human usr customer client visitor prompter patient end_user requester guest "
-    "用户 客户 顾客 买家 患者 病人 访客",
-    "assistant": "assistant gpt chatgpt bot chatbot model ai agent operator support doctor "
-    "function_call tool_call tool_calls 助手 助理 客服 坐席 顾问 卖家 商家 店家 医生 机器人 "
-    "customer_service customer_support customer_care 客户经理 客户服务 客户代表",
-    "system": "system sys developer 系统",
-    "tool": "tool function observation function_response tool_response ipython 工具",
+    "user": "user|human|usr|customer|client|visitor|prompter|patient|end_user|requester|guest|"
+    "用户|客户|顾客|买家|患者|病人|访客",
+    "assistant": "assistant|gpt|chatgpt|bot|chatbot|model|ai|agent|operator|support|doctor|"
+    "function_call|tool_call|tool_calls|助手|助理|客服|坐席|顾问|卖家|商家|店家|医生|机器人|"
+    "customer_service|customer_support|customer_care|客户经理|客户服务|客户代表",
+    "system": "system|sys|developer|系统",
+    "tool": "tool|function|observation|function_response|tool_response|ipython|工具",
 }
 LETTERS = {  # that begin lines of a text, but are no roles of a message
-    "user": "q question 问 问题 提问",
-    "assistant": "a answer 答 答案 回答",
+    "user": "q|question|问|问题|提问",
+    "assistant": "a|answer|答|答案|回答",
 }
 # before a speaker; as WhatsApp writes it, too
 _TIME = r"(?P<time>[\[(（]?\d[\d:./,年月日T\u202f -]{3,22}(?:[AaPp]\.?[Mm]\.?)?[\])）]?(?: *- )? *)"
 CALLS = ("function_call", "tool_call", "tool_calls")  # roles of what an assistant asks of a tool
 # words that also begin a line of what somebody says: "Model: X100"
-NO_SPEAKERS = (*CALLS, "model", "support", *WORDS["tool"].split())
+NO_SPEAKERS = (*CALLS, "model", "support", *WORDS["tool"].split("|"))
 
 
 def _roles(words: dict[str, str]) -> dict[str, str]:
-    return {word: role for role, some in words.items() for word in some.split()}
+    return {word: role for role, some in words.items() for word in some.split("|")}
 
 
 ROLE_OF = _roles(WORDS)
@@ -112,7 +112,7 @@ def unknown(words: Iterable[str], assistants: Sequence[str]) -> Counter[str]:
 def who_are(speakers: Counter[str]) -> str:
     """The question who speakers are, and how to answer it."""
     some = ", ".join(f"{name!r} ({count:,})" for name, count in speakers.most_common(6))
-    return f"who is {some}? Name those who answer: --assistant-name A,B; the others are users"
+    return f"who is {some}? Name those who answer with --assistant-name A,B. The others are users"
 
 
 def roles_of(
@@ -125,8 +125,8 @@ def roles_of(
     for number, (word, key, role) in enumerate(zip(words, keys, found, strict=True), start=1):
         if role is None:
             raise XinyeError(
-                f"{here}, message {number}: expected a role, one of {', '.join(ROLES)} or what is "
-                f"usual for it (human, gpt, 客户, 客服 …); found {word!r}; or say who answers: "
+                f"{here}, message {number}: expected a role ({', '.join(ROLES)}) or a usual word "
+                f"for one (human, gpt, 客户, 客服 …), found {word!r}. Name those who answer with "
                 "--assistant-name"
             )
         if key not in ROLE_OF and word in words[: number - 1]:
@@ -141,17 +141,17 @@ def roles_of(
             meant = "assistant" if answers else "system"
             notes.add(place, f"the role {key!r} is read as {meant!r}")
     for key in dict.fromkeys(key for key in keys if key in CALLS):
-        notes.add(place, f"messages of {key!r} are learned as answers, as they stand")
+        notes.add(place, f"messages of {key!r} are learned as answers, unchanged")
     return ["assistant" if answers and role == "system" else role for role in roles]
 
 
 def joined(messages: Sequence[Row], place: str, notes: Notes) -> list[Row]:
-    """The messages of a log, in which one who speaks again goes on with what he said."""
+    """The messages of a log; consecutive messages of one speaker become one."""
     found: list[Row] = []
     for role, of_one in groupby(messages, itemgetter("role")):
         contents = [message["content"] for message in of_one]
         if len(contents) > 1:
-            notes.add(place, "messages of one speaker behind each other are joined by a line's end")
+            notes.add(place, "consecutive messages of one speaker are joined by a line break")
         found.append({"role": role, "content": "\n".join(contents)})
     return found
 
@@ -237,22 +237,22 @@ def speeches(
         if speaker:
             found[-1].append(Speech(speaker["word"], number, [speaker["text"]]))
             if speaker["time"]:
-                notes.add(place_of(path, number), "the time before a speaker is left out")
+                notes.add(place_of(path, number), "the time before a speaker is dropped")
         elif not found:
             names = perhaps_speakers(line for _, line in lines)
             again = Counter({name: count for name, count in names.items() if count > 1})
             if again and _SAID_BY.match(line):
                 raise XinyeError(f"{place_of(path, number)}: {who_are(again)}")
             raise XinyeError(
-                f"{place_of(path, number)}: expected who speaks, such as '客户：' or 'User:', or a "
-                f"question and its answer with a tab between; found {line.strip()[:40]!r}"
+                f"{place_of(path, number)}: expected a speaker, such as '客户：' or 'User:', or a "
+                f"question and its answer with a tab between, found {line.strip()[:40]!r}"
             )
         else:
             if _PERHAPS.match(line):
-                what = "a line begins with a word and a colon, and is part of the message before"
+                what = "a line that begins with a word and a colon continues the message before it"
                 notes.add(place_of(path, number), what)
             elif apart:
-                what = "a line without a speaker goes on with the message before the empty line"
+                what = "a line without a speaker continues the message before the empty line"
                 notes.add(place_of(path, number), what)
             found[-1][-1].lines += ["", line] if apart else [line]
         apart = False
@@ -264,7 +264,8 @@ def answered(conversations: list[list[Speech]], path: str, notes: Notes) -> list
     answer."""
     if len(conversations) < 2 or any(len(each) > 1 for each in conversations):
         return conversations
-    notes.add(path, "an empty line stands behind each message: a question and its answer are one")
+    what = "an empty line follows each message: a question and its answer are read together"
+    notes.add(path, what)
     found: list[list[Speech]] = []
     asks = False
     for [speech] in conversations:

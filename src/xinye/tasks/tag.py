@@ -19,7 +19,7 @@ from xinye.model.heads import IGNORED, Head
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.exercises import notes
 from xinye.tasks.heads import LIMIT, MACRO_F1, USE, HeadTask, altered
-from xinye.tasks.records import Example, Examples, OnBad, nothing_to_learn, places
+from xinye.tasks.records import Example, Examples, OnBad, beside, nothing_to_learn
 from xinye.tasks.tag_records import Named, read_tagged
 from xinye.tasks.tag_spans import (
     TaggedText,
@@ -36,7 +36,7 @@ from xinye.tasks.task import Exercise, Figures
 
 # Each of these is encoded alone, so that a span can begin and end at it.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
-APART = 1.2  # so many times more tokens than the base had are told of
+APART = 1.2  # so many times more tokens than the base had are reported
 
 
 class Tag(HeadTask):
@@ -75,9 +75,12 @@ class Tag(HeadTask):
         make=notes,
         begin=Both(
             "A GPT will learn to find people, places and companies in the notes of a tea shop.",
-            "一个 GPT 要学会在茶铺的便条里找出人名、地名和店名。",
+            "训练一个 GPT，让它在茶铺的便条里找出人名、地名和店名。",
         ),
-        baseline=Both("the most frequent tag of the same words", "字面相同的词最常见的标签"),
+        baseline=Both(
+            "a baseline that gives each word its most frequent tag",
+            "一个基线（每个词取它最常见的标签）",
+        ),
         line=lambda row: marked(row["text"], _spans(row)),
         answered=lambda row, result: ({**row, "spans": result}, ""),
         training=150,
@@ -90,9 +93,7 @@ class Tag(HeadTask):
         """The task that records are of. Raises `XinyeError` where there is no span in them."""
         types = sorted({span.type for record in records for span in record.spans})
         if not types:
-            raise XinyeError(
-                "there is not one span in these records, so that there is nothing to learn from"
-            )
+            raise XinyeError("these records have no spans, so there is nothing to learn from")
         return cls(("O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI")))
 
     @property
@@ -130,13 +131,17 @@ class Tag(HeadTask):
             if any(one.end > other.start for one, other in pairwise(record.spans))
         ]
         if crossing:
-            what = plural(len(crossing), "record has", "records have")
-            yield f"{what} spans that overlap, of which one is learned: first {crossing[0].place}"
+            yield (
+                f"{plural(len(crossing), 'record')} with overlapping spans, of which one is "
+                f"learned: first {crossing[0].place}"
+            )
 
     @classmethod
     def clash(cls, count: int, share: float, one: TaggedText, other: TaggedText) -> str:
-        what = plural(count, "text stands", "texts stand")
-        return f"{what} there with two different taggings: first {places(one.place, other.place)}"
+        return (
+            f"{plural(count, 'text')} with two different taggings: first {one.place} and "
+            f"{beside(one.place, other.place)}"
+        )
 
     # -- tokens ------------------------------------------------------------------------------------
 
@@ -165,15 +170,14 @@ class Tag(HeadTask):
         )
         if apart > APART * joined:
             yield (
-                f"each Han character and mark is a token now, {apart / joined:.1f} times as many "
-                "as the base knew: one pretrained with --tokenizer char learns to tag much better"
+                f"each Han character and punctuation mark is now one token, {apart / joined:.1f} "
+                "times as many tokens as before: a base pretrained with --tokenizer char learns to "
+                "tag much better"
             )
         missed, total = cls.out_of_reach(tokenizer, [*training, *validation])
         if missed:
-            of = f"of {plural(total, 'span')}"
-            one = f"{of} has a border inside a token, so that it cannot be found"
-            several = f"{of} have a border inside a token, so that they cannot be found"
-            yield plural(missed, one, several)
+            spans = plural(total, "span")
+            yield f"the model cannot find {missed:,} of {spans}: their borders are inside a token"
 
     def examples(
         self, tokenizer: Tokenizer, records: Sequence[TaggedText], context: int

@@ -29,7 +29,7 @@ from xinye.tasks.records import (
 )
 from xinye.tasks.tag_spans import TaggedText, tidy_spans
 
-SPANS = 'spans such as {"start": 0, "end": 2, "label": "name"} or [0, 2, "name"]'
+SPANS = '{"start": 0, "end": 2, "label": "name"} or [0, 2, "name"]'
 TOKEN_NAMES = ("tokens", "words", "text")
 TAG_NAMES = ("ner_tags", "tags", "ner", "labels", "label")
 SPAN_NAMES = ("label", "labels", "spans", "entities", "ents", "annotations")
@@ -76,7 +76,7 @@ class Given(NamedTuple):
 
 def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[TaggedText]:
     """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
-    `notes` stands what was left out or reread."""
+    `notes` stands what was left out or read differently."""
     suffix = suffix_of(path)
     if suffix in SPREADSHEETS or (suffix != ".parquet" and not is_json(first_line(path))):
         read_columns = read_table if suffix in (".csv", *SPREADSHEETS) else read_conll
@@ -130,8 +130,8 @@ class TagNames:
                     found |= _names_by_column(info.get("features", {}))
             except (AttributeError, TypeError):
                 raise XinyeError(
-                    f"{file}: expected features as Hugging Face writes them; mend or remove it, "
-                    "or name the tags with --tag-names"
+                    f"{file}: expected features as Hugging Face writes them; correct or "
+                    "delete it, or name the tags with --tag-names"
                 ) from None
         return found
 
@@ -141,18 +141,18 @@ class TagNames:
         where = f"{place}, field {column!r}"
         if names is None:
             raise XinyeError(
-                f"{where}: the tags are numbers; say what they stand for, from 0: --tag-names "
+                f"{where}: the tags are numbers. Give their names from 0 on with --tag-names "
                 f"O,B-PER,I-PER …, or put the data set's {FEATURES[0]} beside the file"
             )
         if not _is_list(names, str):
             found = json.dumps(names, ensure_ascii=False)[:60]
             raise XinyeError(
                 f"{where}: expected a list of the tags' names beside the file, found {found}; "
-                "mend it, or use --tag-names"
+                "correct it, or use --tag-names"
             )
         if odd := [tag for tag in tags if not 0 <= tag < len(names)]:
-            there = plural(len(names), "name is", "names are")
-            raise XinyeError(f"{where}: the tag {odd[0]} has no name; {there} there")
+            named = plural(len(names), "name")
+            raise XinyeError(f"{where}: the tag {odd[0]} has no name among {named}, from 0 on")
         return [names[tag].strip() for tag in tags]
 
 
@@ -213,7 +213,7 @@ class Reader:
         elif fields and isinstance(row[fields[0]], dict):
             kind = "CLUENER"
         if text_field != "text":
-            kind += f", text in {text_field!r}"
+            kind = f"{kind}, text in {text_field!r}"
         return TaggedText(text, tidy_spans(text, spans, place, self.notes), place, kind)
 
     # -- tokens with tags --------------------------------------------------------------------------
@@ -230,9 +230,9 @@ class Reader:
         if not row[tokens]:
             raise nothing_to_learn(f"{place}, field {tokens!r}", "no tokens")
         if len(row[tokens]) != len(row[tags]):
-            counts = f"{plural(len(row[tokens]), 'token')} and {plural(len(row[tags]), 'tag')}"
             raise XinyeError(
-                f"{place}, field {tags!r}: expected a tag for each token, found {counts}"
+                f"{place}, field {tags!r}: expected a tag for each token, found "
+                f"{plural(len(row[tokens]), 'token')} and {plural(len(row[tags]), 'tag')}"
             )
         of_tokens = row[tags]
         if _is_list(of_tokens, int):
@@ -251,15 +251,16 @@ class Reader:
         given = self.named.text_field
         field = given or find_column(row, ("text", "data", *FIELD_NAMES))
         if given and given not in row:
-            near = did_you_mean(given, row)
-            there = f"there are {', '.join(row)}{near}"
-            raise XinyeError(f"{place}: no field {given!r} (--text-field); {there}")
+            names = ", ".join(row) + did_you_mean(given, row)
+            raise XinyeError(f"{place}: no field {given!r} (--text-field); there are {names}")
         texts = [name for name in row if isinstance(row[name], str)]
         if field is None and len(texts) == 1:
             return texts[0]
         if field is None:
-            what = "a field 'text', or --text-field and its name"
-            raise XinyeError(f"{place}: expected {what}; found {', '.join(row) or 'none'}")
+            names = ", ".join(row) or "{}"
+            raise XinyeError(
+                f"{place}: expected a field 'text', found {names}; name it with --text-field"
+            )
         text_in(row, field, place)
         return field
 
@@ -286,12 +287,12 @@ class Reader:
             rows = list(_cluener(given) if isinstance(given, dict) else _given(given))
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             reason = str(error) if type(error) is ValueError else f"found {str(given)[:60]}"
-            raise XinyeError(f"{place}: expected {SPANS}; {reason}") from None
+            raise XinyeError(f"{place}: expected spans such as {SPANS}; {reason}") from None
         borders = borders_of(text, self.named.unit)
         for row in rows:
             if not row.type:
                 raise XinyeError(
-                    f"{place}: the span {row.where} has no label; name its type, or delete it"
+                    f"{place}: the span {row.where} has no type; name it, or delete the span"
                 )
             yield self._checked(text, borders, row, place)
 
@@ -308,18 +309,18 @@ class Reader:
         if odd := [border for border in (given.start, given.end) if border not in borders]:
             raise XinyeError(
                 f"{place}: the span {given.where} has a border within a character, at {odd[0]}; "
-                f"do its offsets count {unit}? --offsets says what"
+                f"do its offsets count {unit}? Say what they count with --offsets"
             )
         start, end = borders[given.start], borders[given.end]
         if same(text[start:end], given.words):
             return Span(start, end, given.type)
         if same(text[start : end + 1], given.words):
-            what = "the end of a span is its last character, as its words say, not the one behind"
+            what = "the end of a span is read as its last character, because its words say so"
             self.notes.add(place.partition(", field")[0], what)
             return Span(start, end + 1, given.type)
         raise XinyeError(
-            f"{place}: expected spans with their words, found {given.words!r} said to stand at "
-            f"{given.where}, where {text[start:end]!r} stands{better_unit(text, given, unit)}"
+            f"{place}: expected the words {given.words!r} of a span at {given.where}, found "
+            f"{text[start:end]!r}{better_unit(text, given, unit)}"
         )
 
 
@@ -340,12 +341,14 @@ def borders_of(text: str, unit: str) -> Borders:
 def better_unit(text: str, given: Given, unit: str) -> str:
     """A hint at the unit by which a span's words stand where it says."""
     if not given.words:
-        return f"; where offsets do not count {unit}, say what: --offsets"
+        hint = f"if offsets do not count {unit}, say what with --offsets"
+        return f"; {hint}"
     for other in UNITS:
         borders = borders_of(text, other)
         fits = given.start in borders and given.end in borders
         if fits and same(text[borders[given.start] : borders[given.end]], given.words):
-            return f"; its offsets count {other}: --offsets {other}"
+            hint = f"its offsets count {other}: --offsets {other}"
+            return f"; {hint}"
     return ""
 
 

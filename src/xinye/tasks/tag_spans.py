@@ -1,6 +1,6 @@
 """Spans of a text, as tags of its tokens, and back.
 
-The tags of tokens are of IOB2: `B-` begins a span, `I-` goes on with it.
+The tags of tokens are of IOB2: `B-` begins a span, `I-` continues it.
 """
 
 from bisect import bisect_right
@@ -53,7 +53,7 @@ def tidy_spans(text: str, spans: Iterable[Span], place: str, notes: Notes) -> tu
             notes.add(place, "a span begins or ends with spaces, which are left out of it")
         kept.append(Span(start, end, span.type))
     if len(set(kept)) < len(kept):
-        notes.add(place, "a span stands there twice, and is learned once")
+        notes.add(place, "a span appears twice: it is learned once")
     return tuple(sorted(set(kept)))
 
 
@@ -142,7 +142,7 @@ def targets_of(
 
 
 def inside_spans(tags: Sequence[str]) -> frozenset[int]:
-    """The tokens that go on with a span; "" is the tag of one that stands for nothing, perhaps
+    """The tokens that continue a span; "" is the tag of one that stands for nothing, perhaps
     within a span."""
     found, going_on = set(), False
     for at in reversed(range(len(tags))):
@@ -163,7 +163,7 @@ def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]
     ])  # fmt: skip
     penalty = torch.zeros(may_follow.shape).masked_fill(~may_follow, -1e4)  # (L, L), from and to
     behind = torch.arange(scores.shape[1]) >= lengths[:, None]
-    # so that what stands behind a text decides nothing
+    # so that the padding behind a text has no effect
     scores = scores.masked_fill(behind[..., None], 0.0)
     best, origins = scores[:, 0] + torch.tensor(begun) * -1e4, []  # (B, L)
     for at in range(1, scores.shape[1]):
@@ -189,7 +189,7 @@ def type_of(tag: str) -> tuple[str, bool]:
 def spans_of(
     offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]
 ) -> list[tuple[Span, float]]:
-    """The spans that tags say: `B-` begins one; so does an `I-` that goes on with nothing."""
+    """The spans that tags say: `B-` begins one; so does an `I-` that continues nothing."""
     found: list[tuple[Span, list[float]]] = []
     open_type = ""
     for (start, end), (tag, probability) in zip(offsets, tags, strict=True):

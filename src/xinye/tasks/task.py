@@ -54,9 +54,9 @@ class Exercise:
     line: Callable[[Row], str]  # a row in a line
     text: Callable[[Row], str] = lambda row: row["text"]  # what the base reads of it: no label
     # A row with what the model says in place of what is right, and how sure it is; or, where it
-    # talks instead, questions that it shall answer, by language.
+    # talks instead, questions that it shall answer.
     answered: Callable[[Row, Any], tuple[Row, str]] | None = None
-    questions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    questions: Sequence[Both] = ()
     kept: Callable[[Row], bool] | None = None  # rows to judge on (else any that are left)
     asked: Both = NOTHING  # what is new in those
     training: int = 200  # rows
@@ -113,8 +113,8 @@ class Task(ABC):
     # what `counts` counts, one and several, for `data check`
     counted: ClassVar[tuple[str, str]] = ("label", "labels")
     counts_name: ClassVar[str] = "labels"  # and in the plan
-    kept_of: ClassVar[str] = "each label's"  # of what a share is kept to judge on
-    cut: ClassVar[str] = "cut"  # what happened to records that are too long
+    kept_of: ClassVar[str] = "the records of each label"  # of which a share is kept to judge on
+    cut: ClassVar[str] = "they are cut"  # what happens to records that are too long
 
     @classmethod
     def deciding(cls) -> Figure:
@@ -148,7 +148,7 @@ class Task(ABC):
         **columns: str | None,
     ) -> list[Any]:
         """The records of files. What cannot be one is given to `on_bad`, with file, line and
-        field; in `notes` stands what was left out or reread."""
+        field; in `notes` stands what was left out or read differently."""
         notes = notes or Notes()
         records: list[Any] = []
         for path in cls.find_files(files, notes):

@@ -67,8 +67,7 @@ def prepare_data(
     cut = sum(example.cut > 0 for example in learned)
     if cut:
         findings.append(
-            f"{plural(cut, 'training record is', 'training records are')} longer than "
-            f"{plural(context, 'token')}: {task.cut}"
+            f"{plural(cut, 'training record')} longer than {plural(context, 'token')}: {task.cut}"
         )
     sentences = [len(example.sentences) - 1 for example in learned]
     check_augmentation(settings, sentences)
@@ -80,12 +79,12 @@ def prepare_data(
             batch.counted for _, batch in Examples(learned, tokenizer.pad_id).in_order(256)
         )
         share = trained / sum(len(example.tokens) for example in learned)
-        plan.choose("answer_tokens", None, trained, f"they alone are trained: {share:.0%} of all")
+        plan.choose("answer_tokens", None, trained, f"only these are trained, {share:.0%} of all")
     several = sum(count > 1 for count in sentences)
     reasons = {
-        "mask_tokens": "of every training text, blotted out anew each time",
-        "crop_tokens": "of every training text at most, left out at its ends",
-        "shuffle_texts": f"of training texts; {several:,} have several sentences",
+        "mask_tokens": "of every training text, masked at random each time",
+        "crop_tokens": "of every training text at most, cut off at its ends",
+        "shuffle_texts": f"of training texts, of which {several:,} have several sentences",
     }
     for name, usual in settings.shares.items():
         plan.choose(name, None, usual, reasons[name])
@@ -111,8 +110,8 @@ def check_augmentation(settings: FinetuneSettings, sentences: Sequence[int]) -> 
     kinds = [kind for kind in settings.augment if kind != "mask"]
     if kinds and max(sentences) < 1:
         raise XinyeError(
-            f"--augment {','.join(kinds)}: in a pair of texts what each says to the other would "
-            "change; leave it out"
+            f"--augment {','.join(kinds)}: would break the relation between the texts of a pair; "
+            "leave it out"
         )
 
 
@@ -123,10 +122,12 @@ def note_records(
     parts: tuple[list[Any], list[Any]],
     counts: dict[str, int],
 ) -> None:
-    """How many records there are to learn from and to judge on, and of what."""
+    """Note in the plan how many training and validation records there are, and their labels."""
     training, validation = parts
-    part = f"part {settings.fold}" if settings.fold else f"{settings.validation_share:.0%}"
-    kept = ", ".join(settings.validation) or f"{part} of {task.kept_of}, by the seed"
+    kept = f"{settings.validation_share:.0%} of {task.kept_of}, drawn by the seed"
+    if settings.fold:
+        kept = f"fold {settings.fold} of {task.kept_of}, drawn by the seed"
+    kept = ", ".join(settings.validation) or kept
     plan.choose("training_records", None, len(training), ", ".join(settings.data))
     plan.choose("validation_records", None, len(validation), kept)
     if counts:
@@ -138,8 +139,8 @@ def note_records(
 def split_records(
     settings: FinetuneSettings, task: Task, records: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """The records to learn from, and those of them that are kept to judge on, none where a file has
-    those."""
+    """The training records, and those of them that are kept for validation: none if there is a file
+    for it."""
     if settings.validation:
         return list(records), []
     fold = parse_fold(settings.fold) if settings.fold else None
@@ -196,4 +197,4 @@ def without_header(settings: FinetuneSettings, path: Path) -> str:
         return ""
     flags = ", ".join(f"--{name.replace('_', '-')}" for name in task.columns[:2])
     advice = f"if it is a header, name columns by its words: {flags}" if flags else "add a header"
-    return f"{path}: the first line is a record, for {reason}, and columns have numbers; {advice}"
+    return f"{path}: the first line is read as a record, because {reason}; {advice}"

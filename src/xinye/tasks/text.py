@@ -89,9 +89,9 @@ def prepare_text(
     training_tokens = int((spans[:, 1] - spans[:, 0]).sum())
     validation_tokens = int((held_out[:, 1] - held_out[:, 0]).sum())
     if training_tokens < 64 or validation_tokens < 8:
-        found = plural(int(lengths.sum()), "token is", "tokens are")
+        found = plural(int(lengths.sum()), "token")
         raise XinyeError(
-            f"{', '.join(settings.files)}: {found} too few to train on and to hold some back for "
+            f"{', '.join(settings.files)}: {found}, too few to train on and to hold some back for "
             "validation; give at least a few hundred characters"
         )
     plan.choose("training_tokens", None, training_tokens, "once through the text")
@@ -100,7 +100,7 @@ def prepare_text(
     if by_document:
         kept = "whole documents"
     if fold:
-        kept += f", part {settings.fold}"
+        kept = f"{kept}, those of fold {settings.fold}"
     plan.note("validation_tokens", validation_tokens, kept)
     context = choose_context(settings, plan, models, lengths)
     training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
@@ -139,7 +139,7 @@ def choose_context(
 
 
 def size_of(settings: PretrainSettings, models: Models) -> int:
-    """Parameters: of the model that is gone on with, or as asked for."""
+    """The number of parameters: of the base model, or as asked for."""
     if models.base:
         return models.base.config.parameters
     return parse_count(settings.size, "size")
@@ -188,8 +188,8 @@ def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
     """The loss, in nats per token, of knowing only how frequent each token of these spans (n, 2)
     is.
 
-    Counting on the text that is judged makes it too small; Miller's correction (1955) mends most of
-    that.
+    Counting on the evaluated text makes the loss too small; Miller's correction (1955) removes most
+    of this bias.
     """
     counts = np.bincount(np.concatenate([tokens[start:end] for start, end in spans]))
     counts = counts[counts > 0]
@@ -229,7 +229,7 @@ def validation_windows(validation: Windows, trained: int) -> tuple[int, int]:
 
 
 def write_sample(model: LanguageModel, tokenizer: Tokenizer, prompt: str, seed: int) -> str:
-    """A short text from the model as it stands, the same whenever the same run is at this step."""
+    """A short sample of the current model, the same whenever the same run is at this step."""
     return write_texts(model, tokenizer, prompt, seed, 1, 60)[0]
 
 

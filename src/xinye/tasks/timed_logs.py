@@ -35,7 +35,7 @@ def timed_speeches(
         if head:
             found.append(Speech(head["name"], number, [head["text"]]))
         elif _TIMED.match(line):
-            notes.add(place, "a line with a time and without a speaker is left out")
+            notes.add(place, "a line with a time but no speaker is left out")
         elif found:
             found[-1].lines.append(line)
         elif line.strip():

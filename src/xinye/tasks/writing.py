@@ -30,10 +30,10 @@ from xinye.runs.words import Both, Figure
 from xinye.tasks.records import (
     Example,
     Examples,
+    beside,
     expected,
     leaks,
     note_unread,
-    places,
     text_in,
 )
 from xinye.tasks.task import Figures, Mark, Task
@@ -97,8 +97,8 @@ class Writing(Task):
     columns: ClassVar[tuple[str, ...]] = ("prompt_field", "answer_field")
     unused_settings = ("attention",)
     augmentations = ("mask",)
-    kept_of = "them"
-    cut = "without the oldest turns, and where that is not enough, without some words"
+    kept_of = "the records"
+    cut = "their oldest turns are dropped, and if that is not enough, some words"
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -112,8 +112,8 @@ class Writing(Task):
         if source is None or target is None:
             raise XinyeError(
                 f"{place}: expected the fields {cls.sources[0]!r} and {cls.targets[0]!r}; "
-                f"found {', '.join(map(str, found)) or repr(row)[:60]}. Columns of other names: "
-                "--prompt-field, --answer-field"
+                f"found {', '.join(map(str, found)) or repr(row)[:60]}. Name other columns with "
+                "--prompt-field and --answer-field"
             )
         for name in (source, target):
             if not text_in(found, name, place).strip():
@@ -128,9 +128,11 @@ class Writing(Task):
         first = {record.whole: record for record in reversed(training)}
         again = [record for record in training if first[record.whole] is not record]
         if again:
-            same = places(again[0].place, first[again[0].whole].place, " = ")
-            of = f"of {len(training):,} records"
-            yield f"{plural(len(again), f'{of} stands', f'{of} stand')} there again: first {same}"
+            place, before = again[0].place, first[again[0].whole].place
+            yield (
+                f"{plural(len(again), 'duplicate record')} of {len(training):,}: the first is "
+                f"{place} = {beside(place, before)}"
+            )
         yield from leaks(training, validation)
         silent = [
             record
@@ -139,8 +141,8 @@ class Writing(Task):
         ]
         if silent:
             yield (
-                f"{plural(len(silent), 'record has', 'records have')} an empty answer, too, which "
-                f"is learned as it is: first {silent[0].place}"
+                f"{plural(len(silent), 'record')} with an empty answer, which is learned like "
+                f"the others: first {silent[0].place}"
             )
 
     # -- tokens ------------------------------------------------------------------------------------
@@ -308,16 +310,16 @@ def _spans(
         tokens = _encode(tokenizer, messages[: number + 1], place)
         if tokens[: len(before)] != before:
             raise XinyeError(
-                f"{place}: by the model's chat template answer {len(found) + 1} does not begin "
-                "with what asks a model to write it, so that what to train cannot be told"
+                f"{place}: the model's chat template does not write answer {len(found) + 1} behind "
+                "the prompt that asks for it, so Xinye cannot tell which tokens to train"
             )
         end = next(
             (at for at in range(len(before), len(tokens)) if tokens[at] in tokenizer.stop_ids), None
         )
         if end is None:
             raise XinyeError(
-                f"{place}: by the model's chat template no token that ends a text stands behind "
-                f"answer {len(found) + 1}, so that the model would not learn to end"
+                f"{place}: the model's chat template does not end answer {len(found) + 1} with a "
+                "stop token, so the model would not learn to stop"
             )
         found.append((tokens[: end + 1], len(before)))
     return found
@@ -343,7 +345,8 @@ def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[M
         length = len(encode(messages))
     if length > context:
         raise XinyeError(
-            f"{record.place}: what stands before the answer does not fit in {context:,} tokens"
+            f"{record.place}: the messages before the answer do not fit in {context:,} tokens; "
+            "shorten them, or delete the record"
         )
     return messages, whole - length
 

@@ -93,9 +93,9 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
         records = read(files, asked.settings, data_notes)
     except XinyeError as error:
         raise XinyeError(
-            f"{error} ({folder} has learned no task, so it is asked for labels; to let it answer: "
-            f"--task chat; to teach it another: xinye finetune {quoted(folder)} --task tag "
-            "--data FILE -o RUN)"
+            f"{error} ({folder} was not trained for a task, so Xinye asks it for labels. To judge "
+            f"its answers: --task chat. To train it for another task: xinye finetune "
+            f"{quoted(folder)} --task tag --data FILE -o RUN)"
         ) from None
     labels = words_of(asked.settings, known or records)
     task = Classify(list(labels))
@@ -109,7 +109,7 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
         observer.stage("learning the baseline")
         try:
             figures = task.baseline(known, records)
-            name = f"{task.baseline_name}, of {plural(len(known), 'record')}"
+            name = f"{task.baseline_name}, trained on {plural(len(known), 'record')}"
             baseline = {"name": name, **figures}
         except XinyeError as error:
             notes.append(f"no baseline: {error}")
@@ -131,23 +131,23 @@ def judge(
 ) -> tuple[list[list[float]], list[str]]:
     """The probability of each label of each text; and how it was asked, in sentences."""
     if not isinstance(judged.model, GPT):
-        raise XinyeError("an lstm cannot be asked for labels; take a modern, llama or gpt2 model")
+        raise XinyeError("an lstm cannot be asked for labels; use a modern, llama or gpt2 model")
     settings, known = asked.settings, asked.known
     Classify(list(labels)).check(known)
     prompt = settings.prompt.replace("\\n", "\n") if settings.prompt else prompt_for(texts)
     if "{pair}" not in prompt and any(pair for _, pair in texts):
-        raise XinyeError(f"prompt {prompt!r}: no place for the second text of a pair, {{pair}}")
+        raise XinyeError(f"prompt {prompt!r}: no place for the second text of a pair; add {{pair}}")
     likelihood = Likelihood(judged.model, judged.tokenizer, labels, prompt)
     examples = likelihood.choose(known, texts, settings.seed) if known else []
-    notes = [f"not trained for this; asked with {prompt!r}"]
+    notes = [f"the model was not trained for this; asked with {prompt!r}"]
     if known:
-        of = f"of {plural(len(known), 'example')}"
-        few = plural(len(examples), f"{of} stands", f"{of} stand")
-        notes.append(f"{few} before each text")
+        notes.append(
+            f"shown before each text: {len(examples):,} of {plural(len(known), 'example')}"
+        )
     if all(words.isdecimal() for words in labels.values()):
         notes.append(
-            "the labels are numbers, which say nothing: give them words, such as --labels "
-            "1=positive,0=negative"
+            "the labels are numbers, which tell the model nothing; give words for them, such as "
+            "--labels 1=positive,0=negative"
         )
     judged.observer.stage("; ".join(notes[1:]) or "judging")
     progress = judged.observer.counting("judging", len(texts), "texts")
@@ -162,16 +162,16 @@ def read(
     records = Classify.read(files, notes=notes, text_field=text, label_field=label)
     odd = next((record for record in records if len(record.labels) != 1), None)
     if odd:
-        raise XinyeError(f"{odd.place}: {len(odd.labels)} labels; without training a text has one")
+        raise XinyeError(
+            f"{odd.place}: {len(odd.labels)} labels; without training a text can have only one"
+        )
     return records
 
 
 def words_of(settings: ZeroShotSettings, records: Sequence[LabelledText]) -> dict[str, str]:
     """The words that stand for each label: as given ("1=好评"), or the label's own."""
     if not settings.labels and not records:
-        raise XinyeError(
-            "name the labels to choose from, --labels a,b, or show examples, --examples FILE"
-        )
+        raise XinyeError("name the labels with --labels a,b, or give examples with --examples FILE")
     given = settings.labels or [f"{label}=" for label in Classify.of(records).labels]
     parts = [label.partition("=") for label in given]
     labels = {
@@ -217,7 +217,7 @@ class Likelihood:
         """Raises `XinyeError` for a prompt without a place for text and label."""
         for place in ("{text}", "{label}"):
             if prompt.count(place) != 1:
-                raise XinyeError(f"prompt {prompt!r}: {place} must stand in it once")
+                raise XinyeError(f"prompt {prompt!r}: must contain {place} once")
         self.model, self.tokenizer, self.labels, self.prompt = (
             model,
             tokenizer,
@@ -350,8 +350,8 @@ class Likelihood:
                 return question
             if not any(sizes):
                 raise XinyeError(
-                    f"the labels and the prompt alone have more tokens than the {room:,} the "
-                    f"model can read"
+                    "the labels and the prompt alone have more tokens than the model can read, "
+                    f"{room:,}"
                 )
             larger = sizes[1] > sizes[0]
             sizes[larger] = max(0, sizes[larger] - over)
@@ -361,7 +361,7 @@ class Likelihood:
         return self.tokenizer.encode(self._filled(record.text, record.pair, words) + BETWEEN)
 
     def _filled(self, text: str, pair: str, words: str) -> str:
-        """The prompt with its places filled, all at once: what stands in a text is no place."""
+        """The prompt with its places filled, all at once: a "{label}" in a text is not filled."""
         values = {"{text}": text, "{pair}": pair, "{label}": words}
         return re.sub(r"\{(text|pair|label)\}", lambda match: values[match[0]], self.prompt)
 
