@@ -130,7 +130,7 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
         for variant in product(*parts):
             text = _merged(variant)
             read = re.sub(r"\{\w*\}", "0", text)
-            markup = text.startswith(("<", "><")) or "{%" in text
+            markup = text.startswith(("<", "><", "(?")) or "{%" in text
             if _WORDS.search(read) and not _NO_WORDS.fullmatch(read) and not markup:
                 yield node.lineno, text
         inner = (each for each in ast.walk(node) if isinstance(each, ast.FormattedValue))

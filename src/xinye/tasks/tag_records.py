@@ -27,7 +27,7 @@ from xinye.tasks.records import (
     rejected,
     text_in,
 )
-from xinye.tasks.tag_spans import TaggedText, note_astral, tidy_spans
+from xinye.tasks.tag_spans import TaggedText, are_spans, note_astral, tidy_spans
 
 SPANS = '{"start": 0, "end": 2, "label": "name"} or [0, 2, "name"]'
 TOKEN_NAMES = ("tokens", "words", "text")
@@ -271,7 +271,7 @@ class Reader:
         if given and given in row:
             return [given]
         if tool == LABEL_STUDIO:
-            return [field for field in row if not given and _are_spans(row[field])]
+            return [field for field in row if not given and are_spans(row[field])]
         lists = [name for name in row if isinstance(row[name], list | dict)]
         field = None if given else find_column(lists, SPAN_NAMES) or find_column(row, SPAN_NAMES)
         if field is None:
@@ -393,11 +393,4 @@ def _is_list(value: Any, *kinds: type) -> bool:
     """Whether it is a list of values of one of these kinds."""
     return isinstance(value, list) and any(
         all(isinstance(each, kind) for each in value) for kind in kinds
-    )
-
-
-def _are_spans(value: Any) -> bool:
-    """Whether it is a list of objects with borders."""
-    return isinstance(value, list) and all(
-        isinstance(each, dict) and "start" in each and "end" in each for each in value
     )

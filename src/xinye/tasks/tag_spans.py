@@ -6,6 +6,7 @@ The tags of tokens are of IOB2: `B-` begins a span, `I-` continues it.
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -220,3 +221,10 @@ def spans_of(
             found.append((Span(start, end, kind), [probability]))
             open_type = kind
     return [(span, sum(values) / len(values)) for span, values in found]
+
+
+def are_spans(value: Any) -> bool:
+    """Whether it is a list of objects with borders."""
+    return isinstance(value, list) and all(
+        isinstance(each, dict) and "start" in each and "end" in each for each in value
+    )

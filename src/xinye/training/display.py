@@ -91,7 +91,7 @@ class Display(Observer):
             console.print(text)
 
     def warn(self, text: str) -> None:
-        console.print(Text(text, style="yellow"), soft_wrap=True)
+        console.print(Text(shown(text), style="yellow"), soft_wrap=True)
 
     def progress(self, text: str) -> None:
         self.now(Text(text, style="dim"))
