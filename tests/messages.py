@@ -24,7 +24,7 @@ ENGLISH += ("runs/beside.py", "runs/card.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
-OTHERS = (
+OTHERS: tuple[str | tuple[str, str], ...] = (
     "usage",
     "options",
     "positional arguments",
@@ -69,6 +69,18 @@ OTHERS = (
     "{place}, field {name}",
     "{place}, message {number}",
     "{place}, annotation {number}",
+    *("classify", "tag", "chat"),
+    ("for {count} record", "for {count} records"),
+    "{budget} tokens",
+    "method {name}",
+    "a chart",
+    *("processor", "cores", "memory", "disk", "training", "terminal", "generation", "others"),
+    *("device", "compile", "sensible", "installed", "read", "tokens", "run"),
+    ("{count} day", "{count} days"),
+    "→ {advice}",
+    "{total}, {left} free",
+    "{left} free here, {left} at {cache}",
+    "{count} ({count} physical)",
     "access",
     "limits",
     *("given", "usual"),
@@ -117,7 +129,11 @@ def _of(node: ast.AST) -> Iterator[tuple[int, str | tuple[str, str]]]:
     if isinstance(node, ast.arg):  # whose type may be in quotes
         return
     assigned = _name(_target(node)) if isinstance(node, (ast.Assign, ast.AnnAssign)) else ""
-    if assigned in TITLES and node.value:
+    if assigned == "counted" and isinstance(node.value, ast.Tuple):
+        one, several = _texts(node.value)
+        yield node.lineno, ("{count} " + one, "{count} " + several)
+        return
+    if assigned in TITLES and not isinstance(node.value, ast.Call):
         titles = [*_texts(node.value)]
         if not any("_" in title for title in titles):  # which are names of settings
             yield from ((node.lineno, title) for title in titles)
@@ -232,9 +248,10 @@ def update() -> Catalog:
         path = place.rpartition(":")[0]
         known = old.get(message if isinstance(message, str) else message[0])
         new.add(message, known.string if known else "", locations=[(path, 0)])
-    CATALOGUE.parent.mkdir(parents=True, exist_ok=True)
-    with CATALOGUE.open("wb") as file:
+    beside = CATALOGUE.with_suffix(".new")
+    with beside.open("wb") as file:
         write_po(file, new, width=100, sort_by_file=True, include_lineno=False)
+    beside.replace(CATALOGUE)
     return new
 
 

@@ -150,7 +150,7 @@ def _matched(text: str, depth: int) -> str | None:
         return whole[text]
     found = [(message, gaps) for message in gapped if (gaps := message.gaps(text)) is not None]
     # rather one whose gaps hold no other message
-    found.sort(key=lambda each: any("; " in gap for gap in each[1]))
+    found.sort(key=lambda each: any(re.search("[;.] ", gap) for gap in each[1]))
     for message, gaps in found[:1]:
         clauses = text.split("; ")
         said = [_translated(clause, depth - 1) for clause in clauses]

@@ -36,7 +36,7 @@ VALUES = [
     *(None, True, 0, -1, 3, 0.5, 10**9, 10**12, 10**400, float("inf"), float("nan")),
     *("", "a", "a" * 5000, "\ud800", [], [[1]], {}, {"a": {"a": []}}),
 ]
-INFINITE = "is not what it should be: a number in it is infinite or NaN; mend the file"
+INFINITE = " holds an infinite number or NaN; correct the file"
 
 
 @pytest.fixture(scope="module")
@@ -106,17 +106,17 @@ def test_a_working_model_or_one_line(root, file, data):
 @pytest.mark.parametrize(
     "file, path, value, message",
     [
-        ("lora", "lora_alpha", float("inf"), INFINITE),
-        ("lora", "lora_alpha", 10**400, INFINITE),
-        ("lora", "lora_dropout", float("nan"), INFINITE),
-        ("lora", "r", float("inf"), INFINITE),
-        ("lora", "rank_pattern", {"q_proj": [float("nan")]}, INFINITE),
+        ("lora", "lora_alpha", float("inf"), "lora_alpha" + INFINITE),
+        ("lora", "lora_alpha", 10**400, "lora_alpha" + INFINITE),
+        ("lora", "lora_dropout", float("nan"), "lora_dropout" + INFINITE),
+        ("lora", "r", float("inf"), "r" + INFINITE),
+        ("lora", "rank_pattern", {"q_proj": [float("nan")]}, "rank_pattern" + INFINITE),
         ("lora", "base_model_name_or_path", "n" * 300, "there is no such model (File name too long)"),
         ("adapter", "bottleneck_size", 10**12, "no tensor has 1000000000000 rows"),
         ("prefix", "num_virtual_tokens", 9, "no tensor has 9 rows"),
-        ("model", "initializer_range", float("nan"), INFINITE),
-        ("model", "head_dim", float("inf"), INFINITE),
-        ("model", "model_type", [], "model_type [] is not known here"),
+        ("model", "initializer_range", float("nan"), "initializer_range" + INFINITE),
+        ("model", "head_dim", float("inf"), "head_dim" + INFINITE),
+        ("model", "model_type", [], "model_type [] is not supported; Xinye reads qwen3"),
         ("model", "hidden_size", 10**9, "has shape [261, 16], not [261, 1000000000]"),
         ("model", "max_position_embeddings", 10**9, "it must be at most 33554432"),
         ("model", "rope_parameters.original_max_position_embeddings", -1, "the original context is -1"),

@@ -52,9 +52,9 @@ def test_the_table_names_its_units(xinye: Callable, trained: Path) -> None:
 
 
 @pytest.mark.parametrize(("flags", "complaint"), [
-    (["--concurrency", "0"], "--concurrency 0: name numbers from 1 to 1024"),
-    (["--concurrency", "1,多"], "--concurrency 1,多: name numbers"),
-    (["--output-tokens", "0"], "--output-tokens: at least 1"),
+    (["--concurrency", "0"], "--concurrency 0: give numbers from 1 to 1024"),
+    (["--concurrency", "1,多"], "--concurrency 1,多: give numbers"),
+    (["--output-tokens", "0"], "--output-tokens: give at least 1"),
     (["--prompt-tokens", "30"], "30 prompt tokens and 64 output tokens are more than the context of 32"),
 ])  # fmt: skip
 def test_what_cannot_be_measured_is_one_line(

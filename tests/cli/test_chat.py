@@ -175,8 +175,8 @@ def test_a_question_through_a_pipe(xinye, model, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (["-p", " "], "there is no question"),
-        ([], "there is no question"),
+        (["-p", " "], "the question is empty: give it with -p"),
+        ([], "the question is empty: give it with -p"),
         (["-p", "x", "--temprature", "0"], "did you mean '--temperature'?"),
         (["-p", "x", "--top-p", "2"], "top_p"),
         (["-p", "今天" * 600], "this model reads at most 512"),
@@ -191,7 +191,7 @@ def test_wrong_use_is_one_line(xinye, model, monkeypatch, arguments, says):
 
 def test_a_model_that_was_only_pretrained_is_told_of(xinye, trained):
     outcome = xinye("chat", trained, "-p", "你好", "--max-tokens", 2)
-    assert outcome.code == 0 and "was never taught to answer" in outcome.err
+    assert outcome.code == 0 and "is not fine-tuned to answer" in outcome.err
 
 
 def test_a_model_without_a_template_is_told_of(xinye, tmp_path):

@@ -58,7 +58,7 @@ def test_a_mixed_folder(xinye, workplace, sources):
     assert [skip["file"] for skip in result["skipped"]] == ["sources/cut.epub", "sources/scan.pdf"]
     assert result["ignored"] == {".jpg": 1}
     assert (
-        "skipped sources/cut.epub: not a complete EPUB file" in outcome.err
+        "skipped the file sources/cut.epub: not a complete EPUB file" in outcome.err
         and "1 .jpg" in outcome.err
     )
     assert [path.name for path in (workplace / "new").iterdir()] == ["all.jsonl"]
@@ -76,7 +76,7 @@ def test_the_limit_ends_the_reading(xinye, workplace, sources):
         "data", "collect", "sources/wiki.xml.bz2", "sources", "-o", "some.jsonl", "--limit", "1"
     )
     assert outcome.code == 0 and outcome.err.startswith(
-        "1 document (1 mediawiki), 13 characters, in some.jsonl"
+        "collected 1 document (1 mediawiki), 13 characters; saved to some.jsonl"
     )
     assert [record["title"] for record in records(workplace / "some.jsonl")] == ["新叶"]
 
@@ -120,7 +120,8 @@ def test_a_missing_library_is_named(xinye, workplace, sources, monkeypatch):
     outcome = xinye("data", "collect", "sources", "-o", "a.jsonl")
     assert (
         outcome.code == 2
-        and f"reading html needs trafilatura: {install_command()}" in outcome.complaint
+        and f"reading html needs trafilatura; to install it: {install_command()}"
+        in outcome.complaint
     )
     assert not (workplace / "a.jsonl").exists()
 
@@ -177,7 +178,8 @@ def test_the_hub_needs_its_library(xinye, workplace, monkeypatch):
     outcome = xinye("data", "collect", "hub:me/leaves", "-o", "a.jsonl")
     assert (
         outcome.code == 2
-        and f"reading the hub needs datasets: {install_command('hub')}" in outcome.complaint
+        and f"reading the hub needs datasets; to install it: {install_command('hub')}"
+        in outcome.complaint
     )
 
 

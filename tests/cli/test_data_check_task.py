@@ -75,7 +75,7 @@ def test_all_bad_records_are_told_at_once(xinye, workplace):
         "two different labels: first a.jsonl, line 1 and line 43" in f for f in report["findings"]
     )
     assert (
-        "finetune refuses the file (3 places)"
+        "finetune refuses the file, since records are not usable (3 places)"
         in xinye("data", "check", "a.jsonl", "--task", "classify").out
     )
 
@@ -85,7 +85,7 @@ def test_validation_records_inside_the_training_data(xinye, workplace):
     lines("a.jsonl", rows)
     lines("b.jsonl", [rows[4], *notes(3, "en", seed=5), {"text": "Ann", "spans": [[0, 3, "cat"]]}])
     outcome = xinye("data", "check", "a.jsonl", "--task", "tag", "--validation", "b.jsonl")
-    assert "b.jsonl: 5 validation records" in outcome.out
+    assert "b.jsonl: 5 records, validation" in outcome.out
     assert "the training data contain 1 of 5 validation records" in outcome.out
     assert "these types of the validation records: cat" in outcome.out
 
@@ -101,7 +101,7 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
     Path("a.txt").write_text("体验十大创新\t8\n港股缩量回调\t2\n新股\t2\n", "utf-8")
     outcome = xinye("data", "check", "a.txt", "--task", "classify")
     assert "a.txt: 3 records, text in '1', label in '2'" in outcome.out
-    assert "the first line is read as a record, because '8' in it is a number" in outcome.out
+    assert "the first line is read as a record, because its cell '8' is a number" in outcome.out
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
             ["a.jsonl", "--task", "tag", "--label-separator", "x"],
             "label_separator has no effect on the task tag",
         ),
-        (["a.jsonl", "--task", "classify", "--field", "text"], "columns of records: --text-field"),
+        (["a.jsonl", "--task", "classify", "--field", "text"], "for records, give --text-field"),
     ],
 )
 def test_wrong_use_is_one_line(xinye, workplace, arguments, says):
@@ -133,6 +133,6 @@ def test_wrong_use_is_one_line(xinye, workplace, arguments, says):
 def test_each_token_is_shown(xinye, workplace):
     lines("a.jsonl", chats(2, "zh"))
     outcome = xinye("data", "show", "a.jsonl", "--task", "chat", "--count", 1)
-    assert outcome.code == 0 and "*|" in outcome.out and "with a * behind" in outcome.out
+    assert outcome.code == 0 and "*|" in outcome.out and "trained tokens end with *" in outcome.out
     report = json.loads(xinye("data", "show", "a.jsonl", "--task", "chat", "--json").out)
     assert any(mark is True for _, mark in report["shown"][0]["tokens"])

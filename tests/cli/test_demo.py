@@ -18,7 +18,7 @@ from xinye.tasks.registry import find_task
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (["--language", "fr"], "'fr' is neither zh nor en"),
+        (["--language", "fr"], "'fr': choose zh or en"),
         (["missing.txt"], "missing.txt: no such file"),
         (["zh.txt", "--time", "soon"], "'soon' is not a duration"),
         (["--task", "sort"], "'sort': choose one of classify, tag, chat"),

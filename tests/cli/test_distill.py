@@ -62,8 +62,8 @@ def test_all_three_are_compared(xinye, teacher):
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        ([], "name the teacher, then the text"),
-        (["large"], "name the text to train on"),
+        ([], "give the teacher, then the text"),
+        (["large"], "give the text to train on"),
         (["nowhere", "zh.txt"], "nowhere: there is no such folder"),
         (["large", "zh.txt", "--tokenizer", "bpe"], "tokenizer is taken from the teacher large"),
         (["large", "zh.txt", "--alfa", "0.5"], "did you mean '--alpha'?"),

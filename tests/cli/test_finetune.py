@@ -166,7 +166,7 @@ def test_chat_asks_for_no_scikit_learn(xinye, trained, reviews, monkeypatch):
     [
         (["--task", "classify", "-o", "run"], "give the records to train on: --data FILE"),
         (["--task", "classify", "--data", "missing.csv", "-o", "run"], "missing.csv: no such file"),
-        (["--data", "reviews.csv", "-o", "run"], "name the task"),
+        (["--data", "reviews.csv", "-o", "run"], "give the task: --task"),
         (["--task", "tag", "--data", "reviews.csv", "-o", "run"], "expected a token and its tag"),
         (
             ["--task", "tag", "--data", "reviews.csv", "-o", "run", "--label-separator", ";"],

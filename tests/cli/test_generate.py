@@ -87,7 +87,7 @@ def test_wrong_use_is_one_line(xinye, trained, arguments, says):
     [
         ("config.json", None, "not a model's folder (no config.json)"),
         ("config.json", b'{"model_type', "config.json: the file is damaged"),
-        ("config.json", b"{}", "config.json: model_type None is not known"),
+        ("config.json", b"{}", "config.json: model_type None is not supported"),
         ("model.safetensors", None, "model.safetensors: there is no such file"),
         ("model.safetensors", 1000, "model.safetensors: damaged or cut short"),
         ("tokenizer.json", None, "no tokenizer.json there"),

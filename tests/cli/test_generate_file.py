@@ -93,7 +93,7 @@ def test_a_bad_line_is_told_by_its_number_and_the_others_are_done(xinye, trained
     [
         (["--prompts", "PROMPTS"], "go together"),
         (["-o", "out.jsonl"], "go together"),
-        (["小兔", "--prompts", "PROMPTS", "-o", "out.jsonl"], "give a prompt, or a file"),
+        (["小兔", "--prompts", "PROMPTS", "-o", "out.jsonl"], "give either a prompt or a file"),
         (["--prompts", "missing.jsonl", "-o", "out.jsonl"], "missing.jsonl: no such file"),
         (["--prompts", "PROMPTS", "-o", "PROMPTS"], "this is the file of prompts"),
         (["--prompts", "PROMPTS", "-o", "mine.txt"], "exists and holds no texts of prompts"),

@@ -143,12 +143,12 @@ def test_help_fits_the_terminal(xinye, monkeypatch, columns, verb):
 
 def test_help_has_groups_and_metavars(xinye):
     text = xinye("pretrain", "--help").out
-    titles = ("data:", "model:", "how long:", "optimization:", "machine:", "output:")
+    titles = ("data:", "model:", "training length:", "optimization:", "machine:", "output:")
     places = [text.index(f"\n\n{title}\n") for title in titles]
     assert places == sorted(places)
     for flag in ("--from MODEL", "--time DURATION", "-o DIR", "--layers N", "--clip X"):
         assert flag in text
-    assert "how runs differ" in xinye("runs", "--help").out
+    assert "how they learned" in xinye("runs", "--help").out
     assert "XINYE_API_KEY" in xinye("--help").out
 
 
@@ -174,7 +174,7 @@ def test_a_run_that_is_missing_is_not_one_to_download(xinye, workplace):
     (workplace / "runs" / "novel" / "training").mkdir(parents=True)
     said = xinye("generate", "runs/reviews", "x").complaint
     assert "did you mean 'runs/review s'?" in said and "download" not in said
-    assert "see: xinye runs runs" in xinye("runs", "show", "runs/zzz").complaint
+    assert "list the runs with xinye runs runs" in xinye("runs", "show", "runs/zzz").complaint
     assert "xinye download gpt2" in xinye("generate", "gpt2", "x").complaint
 
 
@@ -182,7 +182,7 @@ def test_a_run_that_is_missing_is_not_one_to_download(xinye, workplace):
     "command, says",
     [
         ("demo --task classfy", "choose one of classify, tag, chat; did you mean 'classify'?"),
-        ("demo --language zhh", "neither zh nor en; did you mean 'zh'?"),
+        ("demo --language zhh", "--language 'zhh': choose zh or en"),
         ("pretrain zh.txt --optimizer moun", "'adamw' or 'sgd'; did you mean 'muon'?"),
         ("finetune a --task clasify --data b -o c", "did you mean 'classify'?"),
         ("export a --to ggfu", "'ggfu': choose one of gguf, onnx; did you mean 'gguf'?"),
@@ -203,7 +203,7 @@ def test_a_run_that_is_missing_is_not_one_to_download(xinye, workplace):
         ("训练", "did you mean 'pretrain' or 'finetune'?"),
         # a mistyped flag comes before what seems to be missing then
         ("generate --promts x", "unknown argument '--promts'; did you mean '--prompts'?"),
-        ("data nope.txt", "xinye data: unknown verb 'nope.txt'; there is"),
+        ("data nope.txt", "xinye data: unknown verb 'nope.txt'; choose from"),
         ("merge nope -o m", "nope: there is no such folder"),
     ],
 )

@@ -29,15 +29,15 @@ FOLDER = "not a model's folder (no config.json)"
 SAYS = {
     "missing": "missing: there is no such folder",
     "empty": f"empty: {FOLDER}",
-    "file": "file: not a model's folder, nor a GGUF file",
-    "alone": "alone: this adapter changes the model ../gone, which is not there",
+    "file": "file: neither a model's folder nor a GGUF file",
+    "alone": "alone: the adapter's base model ../gone does not exist",
     "cut": "cut/model.safetensors: damaged or cut short",
     "over_cut": "cut/model.safetensors: damaged or cut short",
 }
 MERGE_SAYS = {
     "empty": "empty: not an adapter's folder (no adapter_config.json)",
     "file": "file: not an adapter's folder (no adapter_config.json)",
-    "cut": "cut: there is no adapter here (no adapter_config.json)",
+    "cut": "cut: this folder has no adapter (no adapter_config.json)",
 }
 
 

@@ -59,7 +59,7 @@ def make_inputs(folder: Path) -> None:
 
 
 BAD_INPUT = {
-    "no files named": ([], "name the text to train on"),
+    "no files named": ([], "give the text to train on"),
     "missing file": (["missing.txt"], "missing.txt: no such file"),
     "glob without files": (["x*.txt"], "x*.txt: no text files there"),
     "empty file": (["empty.txt"], "empty.txt: there is no text"),
@@ -84,7 +84,7 @@ BAD_INPUT = {
     ),
     "bad JSON": (["cut.jsonl"], "cut.jsonl, line 2: not valid JSON"),
     "too short to split": (["short.txt"], "short.txt: 3 tokens, too few to train on"),
-    "name too long": (["leaf " * 100], "too long for a file's name"),
+    "name too long": (["leaf " * 100], "the file name is too long"),
     "vocabulary too large": (
         ["zh.txt", "--tokenizer", "bpe", "--vocab-size", "50000"],
         "than this text supports",
@@ -109,7 +109,7 @@ BAD_INPUT = {
     "heads": (["zh.txt", "--heads", "7"], "width 64 cannot be divided among 7 heads"),
     "two budgets": (
         ["zh.txt", "--time", "1min"],
-        "give one of --time, --tokens, --epochs and --steps",
+        "give only one of --time, --tokens, --epochs and --steps",
     ),
     "count": (["zh.txt", "--size", "big"], "'big' is not a number such as 5M"),
     "whole number": (["zh.txt", "--layers", "x"], "layers"),
@@ -169,7 +169,7 @@ def test_too_large_for_the_memory(xinye, workplace, arguments, says):
         ("size: 1M\nlayer: 3\n", "unknown key 'layer'; did you mean 'layers'?"),
         ("cleaning:\n  unicod: NFC\n", "unknown key 'unicod'; did you mean 'unicode'?"),
         ("size: large\n", "'large' is not a number"),
-        ("steps: 3\ntime: 1min\n", "give one of"),
+        ("steps: 3\ntime: 1min\n", "give only one of"),
         ("- 5M\n", "expected lines such as"),
         ("size: [5M\n", "not a YAML file"),
         ("", "expected lines such as"),

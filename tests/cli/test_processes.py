@@ -121,7 +121,9 @@ def test_two_go_on_longer_together(xinye, workplace):
     assert_same(workplace / "one", workplace / "two")
     process = start(workplace, "-o", "two", "--resume", "--processes", "2", "--json")
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 0 and err.count("already finished, with 8 steps") == 1, err
+    assert (
+        process.returncode == 0 and err.count("the run has finished already, with 8 steps") == 1
+    ), err
     assert json.loads(out)["steps"] == 8
 
 
@@ -220,7 +222,7 @@ def test_a_rank_alone_does_not_silence(workplace, monkeypatch):
     monkeypatch.setenv("RANK", "3")
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     _, err = start(workplace, "-o", "run").communicate(timeout=60)
-    assert err.startswith("xinye pretrain: name the text to train on")
+    assert err.startswith("xinye pretrain: give the text to train on")
 
 
 @pytest.mark.parametrize("rank, count", [("1", "2"), ("0", "0"), ("x", "2"), ("", "2")])
@@ -229,7 +231,7 @@ def test_half_of_a_cluster_is_refused(xinye, workplace, monkeypatch, rank, count
     monkeypatch.setenv("WORLD_SIZE", count)
     told = xinye("pretrain", "zh.txt", "-o", "run", "--steps", 2)
     assert told.code == 2
-    assert f"WORLD_SIZE={count} and RANK={rank} say" in told.complaint
+    assert f"WORLD_SIZE={count} and RANK={rank} announce" in told.complaint
 
 
 def test_a_batch_too_small_to_share(workplace):

@@ -22,10 +22,10 @@ def test_without_a_text_only_the_sizes_are_told(xinye, trained, workplace):
     assert (
         outcome.code == 0
         and "leaf-q4_0.gguf" in outcome.out
-        and "name a text to measure the loss of quality on" in outcome.out
+        and "give a text to measure the cost on" in outcome.out
     )
     outcome = xinye("quantize", "leaf.gguf", "en.txt", "--to", "q4_0")
-    assert "q4_0 costs" in outcome.out
+    assert "q4_0 raises the bits per byte by" in outcome.out
     assert load_model("leaf.gguf")[1].chat_template is None  # its run only went on with texts
 
 

@@ -104,8 +104,8 @@ def test_no_runs_yet(xinye, workplace):
         (["show", "missing"], "missing: no such folder"),
         (["show", "."], ".: is not a run"),
         (["show"], "DIR"),
-        (["compare", "run"], "two runs or more"),
-        (["compare", "run", "run"], "named twice"),
+        (["compare", "run"], "two or more runs"),
+        (["compare", "run", "run"], "a run is given twice"),
         (["compare", "run", "."], ".: is not a run"),
         (["compare", "run", "other", "--over", "hours"], "hours"),
         (["compare", "run", "other", "--plot", "curves.png"], ".svg"),
@@ -135,8 +135,8 @@ def test_show_tells_of_a_run_and_writes_its_report(xinye, workplace, trained, mo
     monkeypatch.setenv("XINYE_LANGUAGE", "zh")
     out = xinye("runs", "show", run).out
     for words in (
-        "finished",
-        "bits per byte",
+        "已完成",
+        "每字节比特数",
         "太短，无法判断",
         "xinye pretrain",
         f"{run}/report.html",
@@ -346,7 +346,7 @@ def test_nested_values_of_another_kind_are_one_line(xinye, make_run):
         path.read_text("utf-8").replace('"format"', '"recipe": "finetune", "format"'), "utf-8"
     )
     outcome = xinye("runs", "show", run)
-    assert outcome.code == 2 and "is not what it should be" in outcome.complaint
+    assert outcome.code == 2 and "a value in training/ is not valid" in outcome.complaint
 
 
 def test_clean_never_follows_a_link(xinye, workplace, trained):

@@ -29,7 +29,7 @@ def test_trains_a_folder(xinye, workplace, kind):
     tokenizer = Tokenizer.load("mine")
     assert (result["kind"], result["vocab_size"]) == (kind, tokenizer.vocab_size)
     assert tokenizer.decode(tokenizer.encode("小兔豆豆 and Pip 🍂")) == "小兔豆豆 and Pip 🍂"
-    assert outcome.err.splitlines()[-1].endswith("saved in mine")
+    assert outcome.err.splitlines()[-1].endswith("saved to mine")
 
 
 def test_the_same_text_gives_the_same_tokenizer(xinye, workplace):
@@ -178,7 +178,7 @@ def test_a_hub_name_that_is_cached(xinye, compared, monkeypatch, tmp_path):
         (["damaged", "zh.txt"], "tokenizer.json: not a tokenizer"),
         (["pieces", "zh.txt"], "pieces: there is no tokenizer.json"),
         (["odd", "zh.txt"], "not a byte-level vocabulary"),
-        (["ours", "zh.txt", "--plot", "chart.png"], "let its name end in .svg"),
+        (["ours", "zh.txt", "--plot", "chart.png"], "give it a name that ends in .svg"),
         (["ours", "zh.txt", "--plot", "none/chart.svg"], "there is no folder none"),
         (["ours", "zh.txt", "--fild", "text"], "did you mean '--field'?"),
     ],

@@ -131,7 +131,7 @@ def test_a_missing_package_is_named(
     module: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(XinyeError, match=f"needs {module}: "):
+    with pytest.raises(XinyeError, match=f"needs {module}; to install it: "):
         cleaned("叶", **settings)
 
 

@@ -339,7 +339,7 @@ def test_parquet(tmp_path: Path) -> None:
 
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    assert "a.parquet: a Parquet file needs pyarrow: " in error(
+    assert "a.parquet: a Parquet file needs pyarrow; to install it: " in error(
         write(tmp_path / "a.parquet", b"PAR1")
     )
 

@@ -218,7 +218,7 @@ def test_damaged_sheets(tmp_path, lines, says):
     ("before", "says"),
     [
         ("<cols><col/></cols>", "sheet 'Sheet', columns: min='' is no whole number"),
-        ('<mergeCell ref="A:B"/>', "merged cells in 'A:B', which is no range such as A1:B2"),
+        ('<mergeCell ref="A:2"/>', "merged cells in 'A:2', which is no range such as A1:B2"),
         ("<mergeCell/>", "merged cells in '', which is no range"),
     ],
 )
@@ -363,7 +363,7 @@ def test_a_row_that_is_too_wide_does_not_blame_the_header(tmp_path):
     path.write_text('text,label\n"fine, I say",a\nbad, I say,b\n"good",a\n', "utf-8")
     with pytest.raises(
         XinyeError,
-        match=r"line 3: 3 columns, the header line has 2; quote text that holds the delimiter$",
+        match=r"line 3: 3 columns, the header line has 2; put quotes around text that holds the delimiter$",
     ):
         rows(path)
 

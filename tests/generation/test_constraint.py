@@ -266,10 +266,10 @@ BAD = {
     "json_schema: Resource 'file": {"json_schema": {"$ref": "file:///etc/passwd"}},
     "json_schema: ": {"json_schema": {"$ref": "#"}},
     "json_schema: not JSON": {"json_schema": {"minimum": float("nan")}},
-    "regex and choices: give only one": {"regex": "a", "choices": "a"},
+    "give only one of regex and choices": {"regex": "a", "choices": "a"},
     "stop: with regex": {"regex": "a", "stop": ("a",)},
     "stop: with choices": {"choices": "a", "stop_token_ids": (7,)},
-    "choices: give at least one choice": {"choices": ()},
+    "choices: give at least one, and none that is empty": {"choices": ()},
 }
 
 

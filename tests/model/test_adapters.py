@@ -292,7 +292,7 @@ def test_the_table_counts_what_is_trained() -> None:
 @pytest.mark.parametrize(
     ("values", "complaint"),
     [
-        ({"method": "prefix", "r": 4}, "r has no effect on prefix; it reads num_virtual_tokens"),
+        ({"method": "prefix", "r": 4}, "r has no effect on prefix; it uses num_virtual_tokens"),
         ({"method": "lora", "init_r": 4}, "init_r has no effect on lora"),
         (
             {"method": "adalora", "init_r": 4, "target_r": 5},
@@ -335,7 +335,7 @@ def test_a_second_adapter_and_an_lstm_are_refused() -> None:
 
 
 def test_a_schedule_without_a_step_for_ranks_to_go_is_refused() -> None:
-    with pytest.raises(XinyeError, match="tinit 5 and tfinal 3 leave none of 8 steps"):
+    with pytest.raises(XinyeError, match="tinit 5 and tfinal 3 leave none of the 8 steps"):
         AdapterSettings(method="adalora", tinit=5).model_copy(update={"tfinal": 3}).scheduled(8)
 
 

@@ -95,7 +95,7 @@ def test_a_teacher_that_changed_is_not_resumed_with(base):
     model.initialize(1)
     save_model(base, model, tokenizer)
     (base / "training" / "manifest.json").unlink()  # changed on purpose
-    with pytest.raises(XinyeError, match="student: its teacher has changed"):
+    with pytest.raises(XinyeError, match="student: the teacher has changed"):
         pretrain(PretrainSettings(output=Path("student")), resume=True)
 
 

@@ -122,8 +122,8 @@ def test_there_are_two_example_configs():
 @pytest.mark.parametrize(
     "text, says",
     [
-        ("size: " + "[" * 5000, "more than 20 deep"),
-        ("size: " + "{a: " * 5000, "more than 20 deep"),
+        ("size: " + "[" * 5000, "nested more than 20 levels deep"),
+        ("size: " + "{a: " * 5000, "nested more than 20 levels deep"),
         ("a: &a [x, x]\nb: &b [*a, *a]\nsize: *b", "aliases"),
         ("size: &a [*a]", "aliases"),
         ("size: 5M\n" * 50_000, "too large"),

@@ -78,27 +78,26 @@ def test_what_tasks_say_of_themselves_has_its_chinese():
 def test_findings_keep_their_numbers_and_places():
     for english, translated in {
         "the header appears again, and is left out (2 times, first a.csv, line 3, line 9)": (
-            "表头重复出现，已略去（2 次，最早在 a.csv 第 3、9 行）"
+            "表头重复出现，已略去（共 2 次，最早在 a.csv 第 3、9 行）"
         ),
-        "unbalanced: 90 records of 'good', 9 of 'bad'": "不平衡：'good' 有 90 条，'bad' 只有 9 条",
-        "3 of 20 validation records are in the training data, too, which flatters the model: "
-        "first v.csv, line 2 = r.csv, line 7": (
-            "20 条验证样本中有 3 条也在训练数据里，结果会偏高：最早的是 v.csv 第 2 行 = r.csv 第 7 行"
+        "unbalanced: 'good' occurs 90 times, 'bad' only 9 times": (
+            "不平衡：'good' 出现 90 次，'bad' 只出现 9 次"
         ),
-        "1 record has spans that overlap, of which one is learned: first a.json, record 3": (
+        "1 record with overlapping spans, of which one is learned: first a.json, record 3": (
             "1 条样本的实体有重叠，只学其中一个：最早的是 a.json 第 3 条"
         ),
-        "188 ms a step, and 9 min 25 s to evaluate": "每步 188 毫秒，另有评估 9 分 25 秒",
+        "188 ms a step, and 9 min 25 s to evaluate": "每步 188 ms，另有评估 9 分 25 秒",
         "the text is 'nan', which looks like a missing value (reviews (1).csv, line 4)": (
             "文本是 'nan'，像是缺失值（reviews (1).csv 第 4 行）"
         ),
-        "3 records stand there again: first r.csv, line 103 = line 38": (
-            "3 条样本重复：最早的是 r.csv 第 103 行 = 第 38 行"
+        "3 duplicate records: the first is r.csv, line 103 = line 38": (
+            "3 条重复样本：最早的是 r.csv 第 103 行 = 第 38 行"
         ),
-        "a.csv: the first line is a record, for its cell '5' is a number, and columns have numbers; "
-        "add a header": "a.csv：第一行当作数据（其中的 '5' 是数字），各列用序号表示；请加上表头",
-        "columns 2 and 3 hold tags: the last is read; --label-field names another (t.conll, "
-        "line 1)": "第 2、3 列都是标签：读取最后一列；可用 --label-field 指定另一列（t.conll 第 1 行）",
+        "a.csv: the first line is read as a record, because its cell '5' is a number; add a header": (
+            "a.csv：第一行读作样本，因为单元格 '5' 是数字；请加上表头"
+        ),
+        "columns 2, 3 hold tags: the last is read; --label-field chooses another (t.conll, "
+        "line 1)": "第 2, 3 列都是标签：读取最后一列；可用 --label-field 指定另一列（t.conll 第 1 行）",
         "the column is hidden in the workbook, but is read (t.xlsx, column AB)": (
             "有的列在工作簿中是隐藏的：照样读取（t.xlsx AB 列）"
         ),
@@ -113,5 +112,5 @@ def test_an_error_is_translated_whole_or_not_at_all():
     )
     assert error_in_chinese(error) == ""
     assert error_in_chinese(f"{error} --learning-rate") == (
-        "run：第 7 步时权重不再是有限的数；请用 --overwrite 从头训练，并调低 --learning-rate"
+        "run：第 7 步时权重已不是有限值；请用 --overwrite 和更低的 --learning-rate 重新开始"
     )

@@ -159,7 +159,10 @@ def test_hostile_texts_stay_text(make_run):
 
 def test_without_matplotlib_it_says_what_to_install(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert write_report(read_run(run)) == f"a chart needs matplotlib: {install_command()}"
+    assert (
+        write_report(read_run(run))
+        == f"a chart needs matplotlib; to install it: {install_command()}"
+    )
     page = Page((run / "report.html").read_text("utf-8"))
     assert "svg" not in page.tags and "画图需要 matplotlib" in page.text["zh"]
 

@@ -122,7 +122,10 @@ def test_a_missing_package_is_one_line(xinye, folders, monkeypatch):
     for name in ("fastapi", "prometheus_client"):
         monkeypatch.setitem(sys.modules, name, None)
     outcome = xinye("serve", folders[0])
-    assert f"the server needs fastapi, prometheus-client: {install_command()}" in outcome.complaint
+    assert (
+        f"the server needs fastapi, prometheus-client; to install it: {install_command()}"
+        in outcome.complaint
+    )
 
 
 def test_help_needs_neither_torch_nor_fastapi():

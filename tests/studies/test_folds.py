@@ -77,7 +77,7 @@ def test_mean_and_spread_are_those_of_the_folds(validated):
         statistics.stdev(figures), abs=1e-5
     )
     plan = json.loads((validated / "run" / "fold-2" / "training" / "plan.json").read_text("utf-8"))
-    assert plan["reasons"]["validation_tokens"] == "a block of each document, part 2/3"
+    assert plan["reasons"]["validation_tokens"] == "a block of each document, those of fold 2/3"
 
 
 def test_resuming_takes_only_what_is_missing(validated, xinye, monkeypatch):

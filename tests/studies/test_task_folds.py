@@ -95,7 +95,7 @@ def test_cross_validation_of_a_task(xinye, trained, reviews):
     plan = json.loads(Path("run/fold-2/training/plan.json").read_text("utf-8"))
     assert (
         plan["values"]["validation_records"] == 8
-        and "part 2/3" in plan["reasons"]["validation_records"]
+        and "fold 2/3 of the records of each label" in plan["reasons"]["validation_records"]
     )
     assert (
         "is there" in xinye(*command).complaint

@@ -106,7 +106,7 @@ def test_labels_that_were_joined(xinye, tmp_path, labels, hint):
 
 def test_the_notes_in_chinese():
     assert chinese("the column is hidden in the workbook, but is read (a.xlsx, column B)") == (
-        "有的列在工作簿中是隐藏的：照样读取（a.xlsx B 列）"
+        "有的列在工作簿中是隐藏的，照样读取（a.xlsx B 列）"
     )
     assert chinese("read as Windows-1252, a guess: 1 byte is not ASCII (a.csv, line 3)") == (
         "按 Windows-1252 读取，这只是推测：有 1 个字节不是 ASCII 字符（a.csv 第 3 行）"
@@ -117,18 +117,18 @@ def test_the_notes_in_chinese():
     ("task", "name", "text", "left_out", "kept"),
     [
         ("tag", "a.conll", "He O\nlives O\nin O\nNew\nYork B-LOC\n\nTom B-PER\n\nAnn B-PER\n",
-         "1 bad record is left out: line 4", ["Tom", "Ann"]),
+         "1 bad record left out: line 4", ["Tom", "Ann"]),
         ("tag", "a.csv", "Sentence #,Word,Tag\n1,He,O\n1,in,O,O\n1,York,B-LOC\n2,Tom,B-PER\n",
-         "1 bad record is left out: line 3", ["Tom"]),
+         "1 bad record left out: line 3", ["Tom"]),
         ("chat", "a.csv", "conversation_id,role,content\na,user,France?\na,assistant,Paris\na,user,\n"
          "a,assistant,Berlin\nb,user,hi\nb,assistant,hello\n",
-         "1 bad record is left out: line 4", ["hello"]),
+         "1 bad record left out: line 4", ["hello"]),
         ("chat", "b.csv", "id,role,content\na,user,hi\na,bot,\na,bot,\nb,user,hi\nb,bot,hello\n",
-         "1 bad record is left out: line 3", ["hello"]),
+         "1 bad record left out: line 3", ["hello"]),
         ("chat", "c.csv", "id,role,content\na,user,hi\na,bot,oh\na,user,hm,2\na,bot,no\nb,user,hi\n"
-         "b,bot,hello\n", "1 bad record is left out: line 4", ["hello"]),
+         "b,bot,hello\n", "1 bad record left out: line 4", ["hello"]),
         ("chat", "d.csv", "id,role,content\na,user,hi\na,bot,oh\n,user,hm\na,bot,no\nb,user,hi\n"
-         "b,bot,hello\n", "1 bad record is left out: line 4", ["hello"]),
+         "b,bot,hello\n", "1 bad record left out: line 4", ["hello"]),
     ],
 )  # fmt: skip
 def test_a_bad_part_leaves_the_whole_record_out(tmp_path, task, name, text, left_out, kept):

@@ -44,7 +44,7 @@ def test_what_stands_beside_speakers_and_is_no_rival(workplace):
 
 @pytest.mark.parametrize("header", ["用户评价,商家回复", "问题分类,客服回复", "评论,标签"])
 def test_a_header_that_names_one_side_is_no_record(workplace, header):
-    with pytest.raises(XinyeError, match=f"line 2: which column is the question.*{header[:2]}"):
+    with pytest.raises(XinyeError, match=f"line 2: which columns hold the question.*{header[:2]}"):
         read("a.csv", f"{header}\n不错,谢谢\n")
 
 

@@ -312,7 +312,9 @@ def test_labels_that_say_there_is_none(xinye, tmp_path, labels, said):
 def test_a_label_for_each_record(xinye, tmp_path):
     path = tmp_path / "a.csv"
     rows = "label,text,标签\n0,好吃,好\n1,难吃,差\n2,真好,好\n3,真差,差\n"
-    with pytest.raises(XinyeError, match="which column is the label, 'label' or '标签'"):
+    with pytest.raises(
+        XinyeError, match=r"which column is the label\? Choose from 'label', '标签'"
+    ):
         read(path, rows)
     findings = found_in(xinye, path, rows, "--label-field", "label")["findings"]
     assert any("each record has a label of its own" in each for each in findings)

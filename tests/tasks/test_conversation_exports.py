@@ -142,7 +142,7 @@ FILES = "pictures and other files in messages are not read"
     ("export", "noted"),
     [
         (chatgpt(a=ASKED, b=message("user", content_type="code", text="what is it?"), c=ANSWERED),
-         "messages without a text, such as calls of tools, are left out"),
+         "messages without text, such as tool calls, are left out"),
         (chatgpt(a=ASKED | {"metadata": {"attachments": [{"name": "a.pdf"}]}}, c=ANSWERED), FILES),
         ({"source": {"body": "<p>hi</p>", "author": {"type": "user"}}, "conversation_parts": {"conversation_parts": [
             {"body": "<img src='a.png'>", "author": {"type": "user"}},
@@ -186,7 +186,7 @@ def test_a_column_of_conversations_with_another_name(workplace, head):
              "ticket,dialog_text\nT-1,hello\nT-2,hi\n"],
 )  # fmt: skip
 def test_an_id_is_no_question_and_no_text_its_own_answer(workplace, text):
-    with pytest.raises(XinyeError, match="which column is the question"):
+    with pytest.raises(XinyeError, match="which columns hold the question"):
         read("a.csv", text)
 
 

@@ -74,7 +74,7 @@ def test_eight_labels_are_learned_by_heart(trained, records, attention):
     result = json.loads(Path("run/training/result.json").read_text("utf-8"))
     assert result["measured"]["accuracy"] == 1.0 and result["baseline"]["name"].startswith("TF-IDF")
     assert any(
-        "8 of 8 validation records are in the training data" in finding
+        "the training data contain 8 of 8 validation records" in finding
         for finding in result["findings"]
     )
     judged = model.evaluate_task("labels.jsonl")
@@ -172,7 +172,7 @@ def test_resumed_bitwise(trained, records):
         Path("whole/control/model.safetensors").read_bytes()
         != Path("whole/model.safetensors").read_bytes()
     )
-    assert "Augmentation (mask, crop, shuffle) helped" in Path("part/report.html").read_text(
+    assert "Augmentation (mask, crop, shuffle) did not help" in Path("part/report.html").read_text(
         "utf-8"
     )
     for name in ("model.safetensors", "training/checkpoints/step-00000016/optimizer.safetensors"):
@@ -231,7 +231,7 @@ def test_augmentation_touches_training_texts_only(trained, records):
             {"augment": "mask", "crop_tokens": 0.1},
             "crop_tokens has no effect without --augment crop",
         ),
-        ({"control": False}, "control is the second run of one with augment"),
+        ({"control": False}, "control has an effect only with augment"),
         ({"task": "chat", "augment": "mask,crop"}, "chat takes only mask"),
         ({"task": "text", "augment": "mask"}, "augment has no effect on the task text"),
     ],

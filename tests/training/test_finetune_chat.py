@@ -52,7 +52,7 @@ def test_a_model_that_chats_is_judged_on_files_of_conversations(xinye, base):
     for file in (table, text):
         told = json.loads(xinye("evaluate", run, file, "--json").out.splitlines()[-1])
         assert told["task"] == "chat" and told["records"] == 1
-    assert "if it is text, name its column: --field" in xinye("evaluate", run, news).complaint
+    assert "if it is text, give its column: --field" in xinye("evaluate", run, news).complaint
     for arguments in ((news, "--field", "text"), (base.parent / "text.txt", "--tokens", 99)):
         told = json.loads(xinye("evaluate", run, *arguments, "--json").out.splitlines()[-1])
         assert told["text"]["source"] == "files"

@@ -153,7 +153,11 @@ def test_what_differs_at_resume_is_named(xinye, trained, records):  # noqa: F811
         finetune(settings(trained, "run", **changes), Stop(after=3))
     going_on = ("finetune", "-o", "run", "--resume", "--method", "lora", "--data", "labels.jsonl")
     says = xinye(*going_on, "--r", "8", "--seed", "3", "--micro-batch-size", "2").complaint
-    assert "r 4, not 8" in says and "seed 0, not 3" in says and "micro_batch_size, track" in says
+    assert (
+        "r was 4, now 8" in says
+        and "seed was 0, now 3" in says
+        and "micro_batch_size, track" in says
+    )
     assert xinye(*going_on, "--r", "4", "--micro-batch-size", "2").code == 0
 
 
@@ -171,7 +175,8 @@ def test_another_base_is_refused(xinye, trained, records):  # noqa: F811
 
 
 def test_the_best_checkpoint_comes_back(trained, records):  # noqa: F811
-    run = finetune(settings(trained, "run", method="lora", epochs=12, evaluations=12, patience=2))
+    changes = {"epochs": 12, "evaluations": 12, "patience": 2, "learning_rate": 0.02}  # soon worse
+    run = finetune(settings(trained, "run", method="lora", **changes))
     assert run.stopped_early and run.model_step < run.steps
     kept = f"run/training/checkpoints/step-{run.model_step:08d}/adapter_model.safetensors"
     assert Path(kept).read_bytes() == Path("run/adapter_model.safetensors").read_bytes()
@@ -219,12 +224,15 @@ def test_the_compiled_step_is_not_used_beside_a_prefix(trained):
     [
         (
             {"method": "lora", "adapter": {"bottleneck_size": 3}},
-            "bottleneck_size has no effect on lora; it reads",
+            "bottleneck_size has no effect on lora; it uses",
         ),
         ({"adapter": {"r": 3}}, "r has no effect on full; it trains no adapter"),
         ({"method": "adalora", "adapter": {"target_r": 20}}, "ranks only shrink"),
         ({"method": "lora", "optimizer": "muon"}, "choose adamw or sgd"),
-        ({"method": "prefix", "matrix_learning_rate": 0.1}, "matrix_learning_rate is Muon's"),
+        (
+            {"method": "prefix", "matrix_learning_rate": 0.1},
+            "matrix_learning_rate is for Muon only",
+        ),
     ],
 )
 def test_what_has_no_effect_is_refused(changes, says):

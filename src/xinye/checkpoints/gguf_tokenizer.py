@@ -88,13 +88,7 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
     control, own = by_kind.get(_CONTROL, []), by_kind.get(_USER_DEFINED, [])
     backend.add_special_tokens([AddedToken(token, special=True) for token in control])
     backend.add_tokens([AddedToken(token, special=False, normalized=False) for token in own])
-    named = [name for name in (*_NAMES, *_TURN_ENDS) if _PREFIX + name in metadata]
-    ids = {name: value_of(metadata, _PREFIX + name, int) for name in named}
-    for name, index in ids.items():
-        if index >= len(tokens):
-            raise XinyeError(
-                f"tokenizer.ggml.{name} is {index}, but there are only {len(tokens):,} tokens"
-            )
+    ids = _ids(metadata, tokens)
     names = {ours: tokens[ids[theirs]] for theirs, ours in _NAMES.items() if theirs in ids}
     if "eos_token" not in names:
         raise XinyeError(
@@ -112,6 +106,18 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
         names,
         [ids[name] for name in _TURN_ENDS if name in ids],
     )
+
+
+def _ids(metadata: Metadata, tokens: list[str]) -> dict[str, int]:
+    """The ids of the named tokens, by the names of the file."""
+    named = [name for name in (*_NAMES, *_TURN_ENDS) if _PREFIX + name in metadata]
+    ids = {name: value_of(metadata, _PREFIX + name, int) for name in named}
+    for name, index in ids.items():
+        if index >= len(tokens):
+            raise XinyeError(
+                f"tokenizer.ggml.{name} is {index}, but there are only {len(tokens):,} tokens"
+            )
+    return ids
 
 
 def _byte_level(

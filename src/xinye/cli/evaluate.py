@@ -196,25 +196,26 @@ def show_rope_scaling(scalings: list[Figures]) -> None:
 
 
 def meaning(evaluation: "Evaluation") -> str:
-    """One sentence that says what the figure is worth."""
-    against = []
+    """What the figure is worth, in a sentence for each comparison."""
+    percent = 100 * evaluation.bits_per_byte / 8
+    said = [f"The model would store this text in {percent:.0f} % of its bytes."]
     fair = "xz_after_training_text" if evaluation.baselines["xz_after_training_text"] else "xz"
+    ratio = 0.0
     for name, words in (
         ("five_gram", "a 5-gram model of the same training text"),
         (fair, BASELINES[fair]),
     ):
         if baseline := evaluation.baselines[name]:
             ratio = evaluation.bits_per_byte / baseline["bits_per_byte"]
-            against.append(
-                f"{100 * abs(1 - ratio):.0f} % {'less' if ratio < 1 else 'more'} than {words}"
+            change = f"{100 * abs(1 - ratio):.0f} %"
+            said.append(
+                f"That is {change} less than {words}."
+                if ratio < 1
+                else f"That is {change} more than {words}."
             )
-    adapts = (
-        "" if ratio < 1 else ("(xz also learns from this text while it reads; the models do not)")
-    )
-    return (
-        f"The model would store this text in {100 * evaluation.bits_per_byte / 8:.0f} % of its "
-        f"bytes{': ' if against else ''}{' and '.join(against)}{adapts}."
-    )
+    if ratio >= 1:
+        said.append("xz also learns from this text while it reads; the models do not.")
+    return "\n".join(said)
 
 
 # -- the verbs of tasks ----------------------------------------------------------------------------

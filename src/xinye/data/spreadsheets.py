@@ -43,7 +43,10 @@ MERGED = "a cell that is merged over several rows stands in each of them"
 _OLD = b"\xd0\xcf\x11\xe0"  # how an .xls begins, and a workbook with a password
 BOOLEANS = {"1": "true", "true": "true", "0": "false", "false": "false"}
 _NUMBER = re.compile(r"[+-]?([0-9]+|[0-9]*\.[0-9]+|[0-9]+\.)([eE][+-]?[0-9]+)?", re.ASCII)
-_RANGE = re.compile("[A-Z]{1,3}[0-9]{1,7}(:[A-Z]{1,3}[0-9]{1,7})?")
+# also whole rows, "2:3", and whole columns, "A:B"
+_RANGE = re.compile(
+    "[A-Z]{1,3}[0-9]{1,7}(:[A-Z]{1,3}[0-9]{1,7})?|[0-9]{1,7}:[0-9]{1,7}|[A-Z]{1,3}:[A-Z]{1,3}"
+)
 _RETURN = re.compile("_x000D_\n?")  # how Excel writes the line ends of Windows
 
 # by the first row: first column, last column and last row of what is merged

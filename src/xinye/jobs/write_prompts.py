@@ -68,9 +68,7 @@ def write_prompts(
     output holds something else.
     """
     if prompts.resolve() == output.resolve():
-        raise XinyeError(
-            f"{output}: this is the file of prompts; choose another name for the texts"
-        )
+        raise XinyeError(f"{output}: this is the file of prompts; choose another name for texts")
     errors: list[Row] = []
 
     def bad(path: Path, line: int, problem: str) -> None:
@@ -84,11 +82,8 @@ def write_prompts(
     counts = Counter(done=0, done_before=0, texts=0, tokens=0)
 
     def jobs() -> Iterator[Job]:
-        for line, record in read_records(prompts, bad):
-            if column:
-                kept = ("id", "n", *Sampling.model_fields)
-                own = {name: record[name] for name in record if name in kept}
-                record = own | {"prompt": record[column]}
+        for line, row in read_records(prompts, bad):
+            record = _of_table(row, column) if column else row
             try:
                 job = begin(engine, line, record, n, sampling)
             except XinyeError as error:
@@ -113,15 +108,25 @@ def write_prompts(
             file.flush()
             tokens = record["usage"]["completion_tokens"]
             counts.update(done=1, texts=len(job.sequences), tokens=tokens)
-            speed = counts["tokens"] / (time.monotonic() - began)
-            ready, lines = counts["done_before"] + counts["done"], plural(total, "line")
-            observer.progress(f"writing … {ready:,} of {lines}, {speed:,.0f} tokens/s")
+            _show_progress(observer, counts, total, time.monotonic() - began)
     seconds = time.monotonic() - began
     return {"output": str(output), "lines": total, **counts} | {
         "seconds": round(seconds, 2),
         "tokens_per_second": round(counts["tokens"] / seconds, 1),
         "errors": errors,
     }
+
+
+def _show_progress(observer: Observer, counts: Counter[str], total: int, seconds: float) -> None:
+    ready = counts["done_before"] + counts["done"]
+    speed = counts["tokens"] / seconds
+    observer.progress(f"writing … {ready:,} of {plural(total, 'line')}, {speed:,.0f} tokens/s")
+
+
+def _of_table(row: Row, column: str) -> Row:
+    """A line of prompts from a row of a table: the prompt, and its own settings."""
+    kept = ("id", "n", *Sampling.model_fields)
+    return {name: row[name] for name in row if name in kept} | {"prompt": row[column]}
 
 
 def count_prompts(prompts: Path, observer: Observer) -> int:
