@@ -19,7 +19,6 @@ ENGLISH = {  # a pattern: what to write instead
     r"\b(?:go|goes|going|went) on (?:with|training|reading)\b": "continue, resume",
     r"\bstands? beside\b": "is printed next to",
     r"\bnothing is (?:told|said)\b": "is not reported",
-    r"\bas it was\b": "(cut it)",
     r"\blearned? by heart\b|\bby heart\b": "memorize, overfit",
     r"\bword counting\b": "TF-IDF, word counts",
     r"\bof one's own\b": "your own",

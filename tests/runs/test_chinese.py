@@ -99,7 +99,7 @@ def test_findings_keep_their_numbers_and_places():
         "columns 2, 3 hold tags: the last is read; --label-field chooses another (t.conll, "
         "line 1)": "第 2, 3 列都是标签：读取最后一列；可用 --label-field 指定另一列（t.conll 第 1 行）",
         "the column is hidden in the workbook, but is read (t.xlsx, column AB)": (
-            "有的列在工作簿中是隐藏的：照样读取（t.xlsx AB 列）"
+            "有的列在工作簿中是隐藏的，照样读取（t.xlsx AB 列）"
         ),
         "a sentence that nobody knows": "a sentence that nobody knows",
     }.items():

@@ -80,7 +80,7 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
     """
     whole = {name: each for name, each in figures.items() if each.texts_changed <= CHANGED}
     if not whole:
-        return "None of these tokenizers gives the text back as it was; no model can learn from it."
+        return "None of these tokenizers gives the text back unchanged; no model can learn from it."
     best, *others = whole
     mine = whole[best]
     if not others:

@@ -335,7 +335,7 @@ def doubts(
         if settings.seconds is not None:
             budget = f"--time {short_time(fewer * step_seconds / (1 - EVALUATING))}"
         found.append(
-            f"the model reads the text {times:,.0f} times and learns it by heart: give more text, "
+            f"the model reads the text {times:,.0f} times and will overfit: give more text, "
             f"or {budget}"
         )
     return found

@@ -255,7 +255,7 @@ def explain(result: Figures) -> list[str]:
         times = ", ".join(f"{size['size']} {size['epochs']:.0f} ×" for size in often)
         sentences.append(
             f"In this time the model would read the text many times ({times}). Beyond "
-            f"{TRUSTED_EPOCHS} times it may learn the text by heart, which the law does not "
+            f"{TRUSTED_EPOCHS} times it may memorize the text, which the law does not "
             "predict; more text would help more than more time."
         )
     return sentences

@@ -239,7 +239,7 @@ class TaskSearch:
         return {"command": shlex.join(command_line("finetune", values))}
 
     def words(self) -> str:
-        return f"judged by {self.figure.name.replace('_', ' ')} on validation"
+        return f"compared by {self.figure.name.replace('_', ' ')} on validation"
 
 
 Search = PretrainSearch | TaskSearch
