@@ -58,8 +58,9 @@ def make_world(folder: Path) -> None:
         {"prompt": f"{story[:6]}？", "response": story} for story in stories(60, "zh", seed=2)
     ]
     named = [
-        {"text": f"{name}来了", "label": {"name": {name: [[0, 2]]}}}
-        for name in ("沈知秋", "林小满") * 20
+        {"text": f"{name}第{number}次来了", "label": {"name": {name: [[0, 2]]}}}
+        for number in range(30)
+        for name in ("沈知秋", "林小满")
     ]
     write_json_lines(folder / "chats.jsonl", questions)
     write_json_lines(folder / "train.json", named)
