@@ -149,15 +149,16 @@ def _matched(text: str, depth: int) -> str | None:
     if text in whole:
         return whole[text]
     found = [(message, gaps) for message in gapped if (gaps := message.gaps(text)) is not None]
+    if not found:
+        return None
     # rather one whose gaps hold no other message
-    found.sort(key=lambda each: any(re.search("[;.] ", gap) for gap in each[1]))
-    for message, gaps in found[:1]:
+    message, gaps = min(found, key=lambda each: any(re.search("[;.] ", gap) for gap in each[1]))
+    if any("; " in gap for gap in gaps):
         clauses = text.split("; ")
         said = [_translated(clause, depth - 1) for clause in clauses]
-        if any("; " in gap for gap in gaps) and all(map(str.__ne__, clauses, said)):
+        if all(map(str.__ne__, clauses, said)):
             return "；".join(said)
-        return message.filled([_translated(gap, depth - 1) for gap in gaps])
-    return None
+    return message.filled([_translated(gap, depth - 1) for gap in gaps])
 
 
 def _with_bracket(text: str) -> tuple[str, str]:
@@ -189,15 +190,15 @@ def _place(text: str) -> str:
     return _AND.sub(lambda match: f"和 {match['latin']}" if match["latin"] else "和", text)
 
 
-def wrapped(text: str, width: int, indent: str = "") -> str:
-    """A text in lines of so many columns, of which a Han character takes two and may end a line;
-    `indent` stands before all lines but the first."""
+def wrapped(text: str, width: int) -> str:
+    """A text in lines of so many columns, of which a Han character takes two and may end a
+    line."""
     lines, room = [""], width
     for word in _BREAKABLE.findall(" ".join(text.split())):
         columns = sum(1 + (east_asian_width(letter) in "WF") for letter in word.rstrip())
         if columns > room:
-            lines.append(indent)
-            room = width - len(indent)
+            lines.append("")
+            room = width
         lines[-1] += word
         room -= columns + len(word) - len(word.rstrip())
     return "\n".join(map(str.rstrip, lines))
