@@ -6,7 +6,7 @@ in. This is the front of the reading: other rooms import from here what `files.p
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -36,8 +36,8 @@ from xinye.guesses import nearest
 
 __all__ = [
     "PLAIN_SUFFIXES", "SUFFIXES", "OnBad", "Piece", "as_text", "check_libraries", "choose_field",
-    "decode", "detect_encoding", "find_files", "fingerprint", "headerless", "line_ends",
-    "read_lines", "read_pieces", "read_records",
+    "decode", "detect_encoding", "find_files", "fingerprint", "first_line", "headerless",
+    "line_ends", "read_lines", "read_pieces", "read_records",
 ]  # fmt: skip
 
 PIECE_CHARACTERS = 1_000_000
@@ -185,3 +185,8 @@ def _record_pieces(
             on_bad(path, line, problem)
         elif text:
             yield Piece(with_newlines(text), f"{path.name}:{line}")
+
+
+def first_line(lines: Iterable[tuple[int, str]]) -> str:
+    """The first of some numbered lines that is not empty, or ""."""
+    return next((line for _, line in lines if line.strip()), "")

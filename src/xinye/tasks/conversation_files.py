@@ -3,7 +3,7 @@ those who speak, or stands in a dictionary of all."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from xinye.data.columns import find_column
 from xinye.data.files import PLAIN_SUFFIXES, suffix_of
 from xinye.data.notes import Notes, place_of
 from xinye.data.records import Records
-from xinye.data.sources import headerless, read_lines, read_records
+from xinye.data.sources import first_line, headerless, read_lines, read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
 from xinye.tasks.chat_columns import (
@@ -129,35 +129,23 @@ def _is_numbered(row: Any) -> bool:
 
 def _is_tabbed(path: Path) -> bool:
     """Whether a text is a table: its first line has a tab, and nobody speaks in it."""
-    first = _first_line(path)
+    first = first_line(read_lines(path))
     return "\t" in first and not begins_with_speaker(first)
 
 
 def is_conversation(text: Path) -> bool:
     """Whether a text begins as a conversation does: with who speaks, or as a table."""
     try:
-        first = _first_line(text)
+        first = first_line(read_lines(text))
     except XinyeError:  # it cannot be decoded
         return False
     return "\t" in first or begins_with_speaker(first) or begins_with_time(first)
 
 
-def _first_line(path: Path) -> str:
-    return _first_of(read_lines(path))
-
-
-def _first_of(lines: Iterable[tuple[int, str]]) -> str:
-    """The first line that is not empty."""
-    return next((line for _, line in lines if line.strip()), "")
-
-
-# -- a message in each row -------------------------------------------------------------------------
-
-
 def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
     """The conversations of a text in which each line begins with who speaks."""
     lines = list(read_lines(path))
-    if not begins_with_speaker(_first_of(lines)):
+    if not begins_with_speaker(first_line(lines)):
         log = _heard(timed_speeches(lines, str(path), notes) or [], path, notes)
         if log:
             yield _logged(log, path, named, notes)

@@ -13,7 +13,7 @@ from xinye.data.columns import FIELD_NAMES, find_column
 from xinye.data.files import SPREADSHEETS, read_json, suffix_of
 from xinye.data.notes import Notes, place_of, without_unseen
 from xinye.data.records import Row
-from xinye.data.sources import read_lines, read_records
+from xinye.data.sources import first_line, read_lines, read_records
 from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.evaluation.spans import Span
 from xinye.tasks.annotations import LABEL_STUDIO, annotated
@@ -78,7 +78,9 @@ def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterat
     """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
     `notes` stands what was left out or read differently."""
     suffix = suffix_of(path)
-    if suffix in SPREADSHEETS or (suffix != ".parquet" and not is_json(first_line(path))):
+    if suffix in SPREADSHEETS or (
+        suffix != ".parquet" and not is_json(first_line(read_lines(path)))
+    ):
         read_columns = read_table if suffix in (".csv", *SPREADSHEETS) else read_conll
         yield from read_columns(path, on_bad, notes, named.text_field, named.label_field)
         return
@@ -86,11 +88,6 @@ def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterat
     values = read_records(path, refuse_line(on_bad), notes=notes)
     rows = (row for line, found in values for row in rows_of(found, place_of(path, line)))
     yield from each_record(rows, reader.record, on_bad)
-
-
-def first_line(path: Path) -> str:
-    """The first line that is not empty, or ""."""
-    return next((line for _, line in read_lines(path) if line.strip()), "")
 
 
 def is_json(line: str) -> bool:
