@@ -75,7 +75,7 @@ def print_table(
     Where columns are `spare`, no cell but of the last column is broken: on a narrow terminal they
     are left out instead, one after the other. Without names of columns it has no head.
     """
-    columns = [shown_word(shown(column)) for column in columns]
+    columns = [shown_word(column) for column in columns]
     rows = [[shown(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     kept = [*range(len(columns))]
     if spare is not None:

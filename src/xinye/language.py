@@ -21,6 +21,7 @@ DEEPEST = 6  # gaps within gaps
 LONGEST = 3000  # characters of a message
 PLACES = {"line": "行", "record": "条", "row": "行"}
 UNITS = {"s": "秒", "min": "分", "h": "小时"}
+WHOLE = {"error", "message"}  # gaps that are filled with a message
 _GAP = re.compile(r"\{(\w*)\}")
 # what stays together in a line: a word, or a Han character, with the marks and the space behind it
 _BREAKABLE = re.compile(r"(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；！？、）》”…]*\s?")
@@ -34,16 +35,20 @@ _LINE = re.compile(
 _COLUMN = re.compile(rf"{_BEFORE}column (?P<name>[A-Z]+)(?=$|, | and | = )")
 _FIELD = re.compile(rf"{_BEFORE}field (?P<name>'[^']*'|\"[^\"]*\")(?=$|, | and | = )")
 _AND = re.compile(r"(?<=[行条列]) and (?P<latin>[!-~])?")
+# such as "'modern', 'llama' or 'lstm'" and "--steps and --time"
+_LISTED = re.compile(
+    r"(?P<before>{0}(?:, {0})*) (?P<word>and|or) (?P<last>{0})".format("(?:'[^']*'|--[a-z-]+)")
+)
 _TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
 
 
 class Message(NamedTuple):
-    """A message that has gaps: the texts around them, its Chinese with their numbers, and which of
-    them are a `{count}`, so that only a number fills them."""
+    """A message that has gaps: the texts around them, and its Chinese with their numbers. Only a
+    number fills a gap named `{count}`; `{error}` and `{message}` are messages of their own."""
 
     around: Sequence[str]
     chinese: str
-    counts: Sequence[int] = ()
+    names: Sequence[str] = ()
 
     def gaps(self, text: str) -> list[str] | None:
         """What fills the gaps if a text is this message: the shortest possible, from the left."""
@@ -59,8 +64,17 @@ class Message(NamedTuple):
             filled.append(text[begin:found])
             begin = found + len(part)
         filled.append(text[begin:end])
-        numbers = all(filled[place].replace(",", "").isdecimal() for place in self.counts)
+        numbers = all(
+            filled[place].replace(",", "").isdecimal()
+            for place, name in enumerate(self.names)
+            if name == "count"
+        )
         return filled if begin <= end and numbers else None
+
+    def holds_another(self, gaps: Sequence[str]) -> bool:
+        """Whether a gap, where a word or a place belongs, is filled with more than that."""
+        named = zip(self.names, gaps, strict=True)
+        return any(name not in WHOLE and re.search("[;.] ", gap) for name, gap in named)
 
     def filled(self, gaps: Sequence[str]) -> str:
         return _GAP.sub(lambda found: gaps[int(found[1])], self.chinese)
@@ -79,10 +93,12 @@ def shown(text: str) -> str:
     return _in_lines(text) if screen_language() == "zh" else text
 
 
-def shown_word(word: str) -> str:
-    """A single word, such as a title of a table's column. Only where it is surely ours: `shown`
-    leaves single words as they are, for they may be names."""
-    return _messages()[0].get(word, word) if screen_language() == "zh" else word
+def shown_word(text: str) -> str:
+    """A message that may be a single word, such as the title of a column or a stage of the work.
+    Only where it is surely ours: `shown` leaves single words as they are, for they may be names."""
+    if screen_language() == "zh" and text in _messages()[0]:
+        return _messages()[0][text]
+    return shown(text)
 
 
 def shown_reason(reason: str) -> str:
@@ -122,6 +138,9 @@ def _looked_up(text: str, depth: int) -> str | None:
         return re.sub("[a-z]+", lambda unit: UNITS[unit[0]], text)
     if not re.search("[:;] ", text) and (place := _place(text)):
         return place
+    if listed := _LISTED.fullmatch(text):
+        word = {"and": "和", "or": "或"}[listed["word"]]
+        return f"{listed['before'].replace(', ', '、')} {word} {listed['last']}"
     if text.endswith(" …"):
         return f"{_translated(text[:-2], depth - 1)} …"
     where, _, what = text.partition(": ")
@@ -151,9 +170,8 @@ def _matched(text: str, depth: int) -> str | None:
     found = [(message, gaps) for message in gapped if (gaps := message.gaps(text)) is not None]
     if not found:
         return None
-    # rather one whose gaps hold no other message
-    message, gaps = min(found, key=lambda each: any(re.search("[;.] ", gap) for gap in each[1]))
-    if any("; " in gap for gap in gaps):
+    message, gaps = min(found, key=lambda each: each[0].holds_another(each[1]))
+    if message.holds_another(gaps) and "; " in text:
         clauses = text.split("; ")
         said = [_translated(clause, depth - 1) for clause in clauses]
         if all(map(str.__ne__, clauses, said)):
@@ -217,13 +235,13 @@ def _messages() -> tuple[dict[str, str], list[Message]]:
         # what is counted has a form for one and a form for several, which are one in Chinese
         said = strings if isinstance(strings, str) else (strings or [""])[0]
         for english in (ids,) if isinstance(ids, str) else ids:
-            english, said = english.strip(), said.strip()
+            # a clause that is put behind others begins with its mark
+            english, said = english.strip().removeprefix("; "), said.strip().removeprefix("；")
             if not english or not said:
                 continue
             if names := _GAP.findall(english):
-                counts = [place for place, name in enumerate(names) if name == "count"]
                 around = _GAP.split(english)[::2]
-                gapped.append(Message(around, _numbered(said, names), counts))
+                gapped.append(Message(around, _numbered(said, names), names))
             else:
                 whole[english] = said
     gapped.sort(key=lambda message: sum(map(len, message.around)), reverse=True)

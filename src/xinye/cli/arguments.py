@@ -157,7 +157,7 @@ class HelpFormatter(argparse.HelpFormatter):
         return wrapped(shown(text), width).split("\n")
 
     def start_section(self, heading: str | None) -> None:
-        super().start_section(heading and shown_word(shown(heading)))
+        super().start_section(heading and shown_word(heading))
 
 
 class Parser(argparse.ArgumentParser):

@@ -182,7 +182,7 @@ def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSetting
 
 def section(title: str, *lines: str | Text) -> None:
     """Print a heading, and lines under it."""
-    answer.print(f"\n{shown_word(shown(title))}", style="bold")
+    answer.print(f"\n{shown_word(title)}", style="bold")
     if lines:
         print_table(("", ""), [("", line) for line in lines], left=(0, 1))
 

@@ -141,7 +141,7 @@ def section(title: str, rows: list[tuple[str, ...]]) -> None:
     """Rows of a name, a value and, where any has it, what the value means."""
     columns = [""] * max(map(len, rows))
     named = [(f"  {shown_word(name)}".ljust(12), *values) for name, *values in rows]
-    answer.print(shown_word(shown(title)), style="bold")
+    answer.print(shown_word(title), style="bold")
     print_table(columns, named, left=range(len(columns)))
     answer.print()
 

@@ -74,9 +74,10 @@ def export(arguments: list[str]) -> int:
 
     result = export(given.model, given.to, given.output, given.quantize)
     file = Path(result.file)
-    kind = f" in {result.quantize}" if result.to == "gguf" else ""
-    size = f"{result.bytes / 1e6:,.1f} MB, {result.parameters:,} parameters"
-    console.print(f"{file}: {size}{kind}", soft_wrap=True)
+    size = f"{result.bytes / 1e6:,.1f} MB"
+    if result.to == "gguf":
+        size += f" ({result.quantize})"
+    console.print(f"{file}: {result.parameters:,} parameters, {size}", soft_wrap=True)
     if result.kept_as_f16:
         console.print(
             f"{plural(len(result.kept_as_f16), 'matrix stays', 'matrices stay')} "

@@ -108,8 +108,10 @@ def show(arguments: list[str]) -> int:
     for finding in findings:
         advice = f"\n  {getattr(finding.advice, language)}" if finding.advice.en else ""
         answer.print(f"{getattr(finding.says, language)}{advice}", soft_wrap=True)
-    text = f"\n{written[0].strip()}\n" if written else ""
-    answer.print(f"{text}\nagain:  {run.command()}\nreport: {report}", soft_wrap=True)
+    if written:
+        answer.print(f"\n{written[0].strip()}")
+    answer.print(f"\nTo train it again: {run.command()}", soft_wrap=True)
+    answer.print(f"Report: {report}", soft_wrap=True)
     return 0
 
 
@@ -315,13 +317,15 @@ def about(run: SavedRun) -> list[tuple[str, str]]:
     done = f"{run.done:,}"
     if steps and steps != run.done:
         done = f"step {run.done:,} of {steps:,}"
-    epochs = "" if run.epochs is None else f", {run.epochs:.1f} epochs"
+    read = f"{run.tokens:,} tokens"
+    if run.epochs is not None:
+        read += f", {run.epochs:.1f} epochs"
     rows = [
         ("run", str(run.folder)),
         ("state", state),
         ("what", f"{run.what}, {millions(run.parameters)} parameters"),
         ("text", ", ".join(run.files)),
-        ("steps", f"{done}, {run.tokens:,} tokens{epochs}"),
+        ("steps", f"{shown(done)}, {shown(read)}"),
         ("trained", f"{duration(run.seconds)}, begun {run.started:%Y-%m-%d %H:%M}"),
     ]
     for each in run.extended:

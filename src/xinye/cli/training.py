@@ -211,10 +211,9 @@ def show_text(run: "Run") -> None:
     gained = ""
     if run.before is not None:  # what going on with a model was worth
         before = run.before["bits_per_byte"]
-        better = f"{before - bits:.3f} better"
+        gained = f"; before training: {before:.3f}"
         if bits >= before:
-            better = f"{bits - before:.3f} worse: try a lower --learning-rate, or fewer steps"
-        gained = f", {before:.3f} before ({better})"
+            gained += "; it became worse: try a lower --learning-rate, or fewer steps"
     saved = read_run(Path(run.run))
     beside = f" ({saved.about.data.yardstick})" if saved.about.data.yardstick else ""
     console.print(

@@ -86,7 +86,7 @@ def _fetch(name: str, observer: Observer) -> list[Path]:
     wanted = [*(file for file in beside if file in there), *weights]
     files = [config]
     for number, file in enumerate(wanted, start=2):
-        observer.stage(f"{file} ({number} of {len(wanted) + 1})")
+        observer.stage(f"downloading {file} ({number} of {len(wanted) + 1})")
         files.append(Path(hf_hub_download(name, file)))
     return files
 

@@ -57,7 +57,7 @@ def split_names(value: Any, known: Iterable[str], what: str) -> Any:
     for name in names:
         if name not in known:
             near = did_you_mean(name, known)
-            raise ValueError(f"unknown {what} {name!r}{near}; choose from {', '.join(known)}")
+            raise ValueError(f"unknown {what} {name!r}; choose from {', '.join(known)}{near}")
     return tuple(dict.fromkeys(names))
 
 
@@ -284,7 +284,7 @@ class PretrainSettings(TrainingSettings):
                 len(given) > 1,
                 (
                     "give only one of --time, --tokens, --epochs and --steps, not "
-                    f"{' and '.join(given)}"
+                    f"{' and '.join(f'--{name}' for name in given)}"
                 ),
             ),
             (

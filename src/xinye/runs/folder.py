@@ -91,7 +91,7 @@ class RunFolder:
         if not isinstance(saved, list) or not all(isinstance(each, dict) for each in saved):
             raise XinyeError(f"{self.plan_file}: damaged (extended is not a list of objects)")
         return [
-            checked(Extension, each, f"{self.plan_file}: {DAMAGED}: extended") for each in saved
+            checked(Extension, each, f"{self.plan_file}: {DAMAGED}, extended") for each in saved
         ]
 
     def result(self) -> Figures:

@@ -181,9 +181,8 @@ def read_metrics(path: Path, damage: list[str]) -> tuple[list[Record], list[Reco
                 raise ValueError(f"{min(missing)} is missing")
         except ValueError as error:
             if number < len(lines) or data.endswith(b"\n"):  # else it was cut off by a kill
-                damage.append(
-                    f"{place_of(path, number)}: damaged ({' '.join(str(error).split())[:100]})"
-                )
+                what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+                damage.append(f"{place_of(path, number)}: damaged line ({str(what)[:100]})")
             continue
         if record["kind"] == "refused":
             continue

@@ -139,7 +139,7 @@ class Store:
             advice = "start again with --overwrite"
             if len(found) > 1:
                 advice = f"delete this folder to resume from step {step_of(found[-2]):,}"
-            raise XinyeError(f"{folder}: damaged ({what}); {advice}") from None
+            raise XinyeError(f"{folder}: damaged checkpoint ({what}); {advice}") from None
 
     def go_back(self, step: int) -> None:
         """Load the checkpoint of an earlier step, and make its model the run's."""

@@ -70,7 +70,7 @@ def compare(
         )
     trained: list[Figures] = []
     for number, architecture in enumerate(architectures, start=1):
-        observer.stage(f"{architecture} ({number} of {len(architectures)})")
+        observer.stage(f"training {architecture} ({number} of {len(architectures)})")
         changes = {"architecture": architecture, "output": output / architecture}
         run = train(settings.model_copy(update=changes), observer, overwrite)
         trained.append({"architecture": architecture, **asdict(run)})

@@ -85,6 +85,7 @@ class Display(Observer):
             self.line.update(text.plain)
 
     def stage(self, text: str) -> None:
+        text = shown_word(text)
         if console.is_terminal or console.is_jupyter:
             self.now(Text(f"{text} …", style="dim"))
         else:
@@ -168,6 +169,6 @@ class Brief(Display):
             super().warn(text)
 
     def stage(self, text: str) -> None:
-        self.now(Text(f"{text} …", style="dim"))
+        self.now(Text(f"{shown_word(text)} …", style="dim"))
 
     def evaluated(self, evaluated: Evaluated) -> None: ...

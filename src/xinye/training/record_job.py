@@ -229,4 +229,4 @@ def saved_settings_of_task(
     given = saved_values(run, FinetuneSettings)
     task = find_task(task_settings(given, str(run.settings_file)).task)
     values = saved_finetune_values(folder, asked, task.unused_settings, longer)
-    return task_settings(values, f"{run.plan_file}: damaged")
+    return task_settings(values, f"{run.plan_file}: damaged file")

@@ -130,7 +130,7 @@ def finished_before(begun: Start) -> Run:
         run = TypeAdapter(Run).validate_python(result)
     except ValidationError as error:
         where, what = RunFolder(begun.folder).result_file, error.errors()[0]
-        raise XinyeError(f"{where}: damaged ({what['loc'][0]}: {what['msg']})") from None
+        raise XinyeError(f"{where}: damaged file ({what['loc'][0]}: {what['msg']})") from None
     begun.observer.warn(
         f"{run.run}: the run has finished already, with {plural(run.steps, 'step')}; --steps N "
         "with a larger N extends it"
