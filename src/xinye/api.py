@@ -267,8 +267,8 @@ class Model:
             judge.refuse_settings(learned, self.folder, settings)
         if learned and learned.verb == kind.verb:
             return learned
-        taught = isinstance(self.network, Head)  # a classifier cannot learn another task
-        base = began_with(self.folder) if taught else str(self.folder)
+        has_head = isinstance(self.network, Head)  # a classifier cannot learn another task
+        base = began_with(self.folder) if has_head else str(self.folder)
         command = f"xinye finetune {quoted(base)} --task {kind.verb} --data FILE -o RUN"
         ask = f"or use {base} without training, with --labels a,b"
         ask = f"; {ask}" if TASKS[kind.verb].asked_with else ""

@@ -87,10 +87,10 @@ def is_near(word: str, known: str) -> bool:
         return more <= 2 or len(shorter) >= 3
     if more > 2 or len(shorter) < 3:
         return False
-    apart = distance(shorter, longer)
+    edits = distance(shorter, longer)
     if len(shorter) >= 6:
-        return apart <= 2
-    return apart <= (2 if len(shorter) >= 4 and word[:2] == known[:2] else 1)
+        return edits <= 2
+    return edits <= (2 if len(shorter) >= 4 and word[:2] == known[:2] else 1)
 
 
 def distance(one: str, other: str) -> int:

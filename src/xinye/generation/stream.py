@@ -16,7 +16,7 @@ class TextStream:
         self.stop = [text for text in stop if text]
         self.stopped = False
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""
+        self._pending = ""
 
     def push(self, token: int) -> str:
         """Add a token; returns the text that is certain now, which may be empty."""
@@ -29,13 +29,13 @@ class TextStream:
         )
 
     def _release(self, text: str, final: bool = False) -> str:
-        text = self._held + text
+        text = self._pending + text
         found = [(at + len(stop), at) for stop in self.stop if (at := text.find(stop)) >= 0]
         if found:  # the one that ends first, so that the result does not depend on the pieces
-            self.stopped, self._held = True, ""
+            self.stopped, self._pending = True, ""
             return text[: min(found)[1]]
         keep = 0 if final else max((_overlap(text, stop) for stop in self.stop), default=0)
-        self._held = text[len(text) - keep :]
+        self._pending = text[len(text) - keep :]
         return text[: len(text) - keep]
 
 

@@ -36,10 +36,10 @@ def distillation_loss(
     def both(batch: Batch) -> Tensor:
         inputs = batch.tokens, batch.positions, document_mask(batch.documents)
         with torch.no_grad():
-            taught = teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
+            teacher_logits = teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
         logits, targets = student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
         hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
-        soft = divergence(logits, taught, temperature) * (targets != IGNORED)
+        soft = divergence(logits, teacher_logits, temperature) * (targets != IGNORED)
         return alpha * soft.sum() + (1 - alpha) * hard
 
     return torch.compile(both) if compiled else both

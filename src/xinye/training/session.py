@@ -113,7 +113,7 @@ class Session:
             self.totals, plan.warmup, plan.schedule, plan.decay, plan.evaluations, self.clock
         )
         if self.longer:
-            self.observer.warn(self.told_longer(self.longer))
+            self.observer.warn(self.extension_message(self.longer))
         self.stopwatch.lap("planning")
         first = self.group.first
         outcome: Run | BaseException
@@ -139,7 +139,7 @@ class Session:
             if first:
                 write_pages(self.folder, self.observer)
 
-    def told_longer(self, longer: Extension) -> str:
+    def extension_message(self, longer: Extension) -> str:
         """The message about the learning rate of an extended run."""
         plan, step = self.plan, self.progress.step
         shorter = Schedule(longer.total_steps, plan.warmup, plan.schedule, plan.decay)

@@ -173,7 +173,7 @@ class Trackers(Observer):
         self.complain = warn
         self.trackers: dict[str, Tracker] = {}
         self.points: list[Point] = []  # not yet sent
-        self.told = time.time()
+        self.sent = time.time()
         for name in filter(installed, names):
             with self._or_without(name):
                 self.trackers[name] = CLASSES[name](run, config, first_step)
@@ -181,14 +181,14 @@ class Trackers(Observer):
     def step(self, step: Step, steps: int) -> None:
         values = {name: getattr(step, name) for name in ("loss", "gradient_norm", "rate_factor")}
         self._add("training", step.step, values | {"tokens_per_second": step.tokens / step.seconds})
-        if time.time() > self.told + SECONDS:
-            self._tell()
+        if time.time() > self.sent + SECONDS:
+            self._send()
 
     def evaluated(self, evaluated: Evaluated) -> None:
         counts = ("tokens", "bytes")
         values = {name: each for name, each in evaluated.figures.items() if name not in counts}
         self._add("validation", evaluated.step, values)
-        self._tell()
+        self._send()
         self._each(lambda tracker: tracker.write(evaluated.sample, evaluated.step))
 
     def ended(self, outcome: Run | BaseException) -> None:
@@ -199,7 +199,7 @@ class Trackers(Observer):
             values = {**asdict(outcome), **outcome.validation}
             del values["interrupted"]
             self._add("result", outcome.steps, values)
-        self._tell()
+        self._send()
         self._each(lambda tracker: tracker.finish(status))
 
     def _add(self, kind: str, step: int, values: Mapping[str, object]) -> None:
@@ -210,14 +210,14 @@ class Trackers(Observer):
         }
         self.points.append((step, time.time(), figures))
 
-    def _tell(self) -> None:
-        points, self.points, self.told = self.points, [], time.time()
+    def _send(self) -> None:
+        points, self.points, self.sent = self.points, [], time.time()
         self._each(lambda tracker: tracker.log(points))
 
-    def _each(self, tell: Callable[[Tracker], None]) -> None:
+    def _each(self, call: Callable[[Tracker], None]) -> None:
         for name, tracker in list(self.trackers.items()):
             with self._or_without(name):
-                tell(tracker)
+                call(tracker)
 
     @contextmanager
     def _or_without(self, name: str) -> Iterator[None]:
