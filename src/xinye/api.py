@@ -142,7 +142,7 @@ class Model:
 
         A line is `{"prompt": …}` or `{"messages": […]}` and may set its own `id`, `n` and sampling
         fields. `output` gets one JSON line for each, in the order in which they finish. A second
-        call generates only what is missing.
+        call generates only the missing ones.
 
         >>> counts = model.generate_file("prompts.jsonl", "texts.jsonl")  # doctest: +SKIP
         >>> counts["tokens_per_second"]  # doctest: +SKIP

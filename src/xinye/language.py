@@ -237,8 +237,8 @@ def _messages() -> tuple[dict[str, str], list[Message]]:
 
 
 def _numbered(said: str, names: Sequence[str]) -> str:
-    """Chinese whose gaps have numbers in place of names. A name that fills several gaps stands for
-    them in their order."""
+    """The Chinese text with numbers in its gaps instead of names. A name that occurs several times
+    gets the numbers of its gaps in order."""
     left = [*enumerate(names)]
 
     def number(found: re.Match[str]) -> str:

@@ -29,17 +29,26 @@ class Observer:
 
     # -- events of any long work
 
-    def stage(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-    def progress(self, text: str) -> None: ...
+    def stage(self, text: str) -> None: ...  # a new stage of the work begins
+    def warn(self, text: str) -> None: ...  # the user should know this
+    def progress(self, text: str) -> None: ...  # how far this stage is; replaces the last one
 
     # -- events of a training run
 
+    # The plan is made. `trainable` is the table of trained weights, for fine-tuning.
     def plan(self, plan: "Plan", trainable: "Sequence[ParameterCount]" = ()) -> None: ...
+
+    # A step was taken, of `steps` planned now.
     def step(self, step: "Step", steps: int) -> None: ...
+
+    # The model was evaluated.
     def evaluated(self, evaluated: Evaluated) -> None: ...
+
+    # A step changed nothing, because its gradient was not finite. `texts` are those of its batch.
     def refused(self, step: int, texts: "Sequence[str]") -> None: ...
-    def ended(self, outcome: "Run | BaseException") -> None: ...  # the result, or the error
+
+    # The run ended with a result, or with an error.
+    def ended(self, outcome: "Run | BaseException") -> None: ...
 
     def counting(self, what: str, total: int, unit: str) -> Callable[[int], None]:
         """A function that takes the number of units done and reports it as progress: "scoring … 10

@@ -19,6 +19,7 @@ _moved_to: ContextVar[str] = ContextVar("_moved_to", default="")
 
 
 def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter."""
     return (folder / CONFIG).is_file()
 
 

@@ -72,6 +72,8 @@ def save_model(folder: Path, model: Network, tokenizer: Tokenizer) -> None:
 def write_tensors(
     path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None
 ) -> None:
+    """Write tensors as a safetensors file, under another name and renamed. `about` is added to its
+    header."""
     with written_beside(path) as beside:
         save_file(tensors, beside, metadata={"format": "pt", **(about or {})})
 

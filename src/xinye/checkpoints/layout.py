@@ -150,6 +150,7 @@ def check_shapes(
 
 
 def check_finite(tensor: Tensor, name: str, where: Path) -> None:
+    """Raise `XinyeError` if a tensor holds NaN or infinity."""
     if not bool(torch.isfinite(tensor).all()):
         raise XinyeError(f"{where}: tensor {name} holds NaN or infinity")
 

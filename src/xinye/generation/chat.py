@@ -49,6 +49,8 @@ def save_messages(path: Path, messages: Iterable[Message]) -> None:
 
 
 def load_messages(path: Path) -> list[Message]:
+    """The messages in a JSON file that `save_messages` wrote. Raises `XinyeError` for another
+    file."""
     return check_messages(read_json(path).get("messages"), str(path))
 
 

@@ -47,14 +47,17 @@ class Sequence:
 
     @property
     def text(self) -> str:
+        """The text generated so far, without the prompt."""
         return "".join(self.pieces)
 
     @property
     def completion_tokens(self) -> int:
+        """The number of tokens generated so far."""
         return len(self.tokens) - self.prompt_tokens
 
     @property
     def ended(self) -> bool:
+        """Whether the sequence is complete or has failed."""
         return self.finish_reason is not None or self.error is not None
 
     def append(self, token: int) -> str:

@@ -111,6 +111,7 @@ class GPTConfig(Shape):
 
     @property
     def rotary(self) -> bool:
+        """Whether positions are rotary; otherwise they are learned."""
         return self.architecture != "gpt2"
 
     @property

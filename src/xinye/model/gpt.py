@@ -23,6 +23,8 @@ from xinye.model.rope import scaled_frequencies
 
 
 class Linear(nn.Linear):
+    """A linear layer that casts its weights to the dtype of its input."""
+
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(
             x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
@@ -30,6 +32,8 @@ class Linear(nn.Linear):
 
 
 class RMSNorm(nn.Module):
+    """Root-mean-square normalisation over the last dimension, with a learned scale."""
+
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(size))
@@ -47,6 +51,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 def norm(config: GPTConfig) -> nn.Module:
+    """The normalisation layer of this architecture."""
     kind = RMSNorm if config.rotary else LayerNorm
     return kind(config.hidden_size, eps=config.norm_eps)
 
@@ -126,6 +131,8 @@ class KeyValueCache:
 
 
 class Attention(nn.Module):
+    """Self-attention with grouped queries and a cache, as the config says."""
+
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.config, self.layer = config, layer
@@ -208,6 +215,8 @@ def document_mask(documents: Tensor | None) -> Tensor | None:
 
 
 class Layer(nn.Module):
+    """A transformer layer: attention and feed-forward, each after a norm and added to its input."""
+
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.input_layernorm = norm(config)

@@ -175,6 +175,7 @@ _GROUP_OF = _group_of()
 
 
 def format_value(value: Any) -> str:
+    """A value of a plan as the user reads it."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

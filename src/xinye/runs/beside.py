@@ -77,7 +77,8 @@ def _found_nothing(compared: Compared | None, name: str | None) -> Finding:
 
 
 def beside_control(run: SavedRun) -> Finding | None:
-    """Whether augmentation was worth it."""
+    """Whether augmentation improved the model, compared with the run without it; None if there is
+    nothing to compare."""
     control = run.result.control or {}
     figure = run.words.deciding or LOSS
     compared = _compared(run, figure, control)

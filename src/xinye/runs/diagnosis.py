@@ -17,7 +17,7 @@ from xinye.runs.saved import SavedRun
 from xinye.runs.words import Both
 
 FEWEST_STEPS = 50
-# A validation text of this many tokens gives a loss of 4 ± 3 nats a token with an error of about 1 %.
+# On this many tokens of validation text, a loss of 4 ± 3 nats a token has an error of about 1 %.
 FEWEST_TOKENS = 4000
 
 

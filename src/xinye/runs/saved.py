@@ -362,6 +362,7 @@ def read_run(folder: Path) -> SavedRun:
 
 
 def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
     return RunFolder(folder).exists
 
 

@@ -39,7 +39,7 @@ from xinye.model.build import Network
 from xinye.runs.folder import Values
 
 STATE = "adapter_state.safetensors"
-OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # files that other tools do not need
+OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # not the model's
 
 
 @dataclass(frozen=True)

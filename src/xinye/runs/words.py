@@ -88,10 +88,13 @@ class TaskWords:
 
     @property
     def reported(self) -> list[Figure]:
+        """The figures in the report and the model card."""
         return [figure for figure in self.figures if figure.reported]
 
     @property
     def deciding(self) -> Figure | None:
+        """The main figure of the task, by which the report marks the best step; None if that is the
+        loss."""
         return next((figure for figure in self.figures if figure.name == self.decides), None)
 
 

@@ -76,6 +76,7 @@ def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the CPU or the GPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return bool(re.search("allocate memory", str(error)))

@@ -202,8 +202,10 @@ class Job(ABC):
 class Run:
     """A finished or interrupted run: its folder and its figures.
 
-    `parameters` counts all weights. `tokens` were trained on in `seconds`, the time spent in steps.
-    `validation` has the last figures by name, and `model_step` is the step of the saved model.
+    `parameters` counts all weights. `tokens` were trained on in `seconds`, the time spent in steps;
+    `tokens_per_second` is the speed since the last resume. `model_flops_utilization` is the share
+    of the machine's matrix speed. `validation` has the last figures by name, and `model_step` is
+    the step of the saved model.
     """
 
     run: str
