@@ -246,10 +246,10 @@ class Model:
     ) -> dict[str, Any]:
         """The model's figures on files of records, beside those of the task's baseline.
 
-        The baseline learns from the records of the model's own run. A model without a task
-        classifies zero-shot, with the labels of the records or of the settings, as in `classify`;
-        with `task="chat"` it answers by its chat template. `settings` may name columns of the
-        files.
+        The baseline is trained on the records of the model's own run, or is its base model. A model
+        without a task classifies zero-shot, with the labels of the records or of the settings, as
+        in `classify`; with `task="chat"` it answers by its chat template. `settings` may name
+        columns of the files.
         """
         files = _names(data)
         if not files:
@@ -282,7 +282,7 @@ def load(
     speculation: str | Path = "auto",
     base: str | Path | None = None,
 ) -> Model:
-    """Load a model; returns it with its tokenizer.
+    """Load a model with its tokenizer; returns a `Model`.
 
     `model` is the folder of a run, an adapter or a Hugging Face model (GPT-2, Llama, Mistral, Qwen2
     or Qwen3), a GGUF file, or the hub name of a model fetched by `xinye download`. `base` is the

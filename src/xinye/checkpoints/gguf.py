@@ -1,4 +1,4 @@
-"""Reads and writes models as GGUF files, the format of llama.cpp and the only quantized one.
+"""Reads and writes models as GGUF files: the format of llama.cpp, and Xinye's only quantized one.
 
 Quantized matrices are mapped, not copied, and computed with in the file's own layout by
 `model/quantization.py`. Two things differ from Xinye's layout: GPT-2's queries, keys and values are
