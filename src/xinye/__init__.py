@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from xinye.api import Model, Run, finetune, load, pretrain
     from xinye.data.tokenizer import Tokenizer
 
-# Threads that wait for each other spin. Beside other programs long spinning takes the processor
-# from the thread that is waited for; this is long enough for a quiet one (docs/log.md). PyTorch's
-# OpenMP reads it when it is loaded.
+# OpenMP threads spin while they wait for each other. If other programs run too, long spinning takes
+# the processor away from the very thread that the others wait for. This count is long enough for a
+# quiet machine (docs/log.md). PyTorch's OpenMP reads it when torch is imported.
 if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
@@ -29,7 +29,7 @@ __all__ = ["Model", "Run", "Tokenizer", "XinyeError", "finetune", "load", "pretr
 
 
 def __getattr__(name: str) -> Any:
-    """Import on first use, so that `xinye --help` does not wait for torch."""
+    """Import a public name on its first use, so that `xinye --help` does not wait for torch."""
     if name in __all__:
         return getattr(
             import_module("xinye.data.tokenizer" if name == "Tokenizer" else "xinye.api"), name
@@ -38,5 +38,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What a person looks for: the names above, imported or not yet."""
+    """The public names, whether they are imported yet or not."""
     return [*__all__, "__doc__", "__version__"]

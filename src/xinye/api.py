@@ -1,4 +1,4 @@
-"""The Python face of Xinye: the same words as on the command line."""
+"""The Python interface of Xinye. Its names are those of the command line."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,20 +34,20 @@ from xinye.training.job import Run
 
 __all__ = ["Evaluation", "Model", "Run", "finetune", "load", "pretrain"]
 
-Files = str | Path | Sequence[str | Path]  # one, or several
+Files = str | Path | Sequence[str | Path]  # one path, or several
 
 
 class Model:
-    """A loaded model: its network (`gpt`), its `tokenizer`, and the `folder` it was loaded from."""
+    """A loaded model: its `network` and `tokenizer`, and the `folder` it was loaded from."""
 
     def __init__(self, gpt: LanguageModel | Head, tokenizer: Tokenizer, folder: Path) -> None:
         self.network, self.tokenizer, self.folder = gpt.to(machine.device()), tokenizer, folder
-        # next tokens are guessed where that makes writing faster (generation/speculation.py),
+        # Whether generation may guess tokens ahead to be faster (generation/speculation.py).
         self.speculates = True
-        self.draft: Model | None = None  # from the text itself, or by this smaller model
+        self.draft: Model | None = None  # the smaller model that guesses; None: the text so far
 
     def __repr__(self) -> str:
-        """What it is, in a line."""
+        """The model in one line: folder, architecture, sizes and, for a classifier, its labels."""
         config = self.network.config
         backbone = config.backbone if isinstance(config, HeadConfig) else config
         parts = [
@@ -56,13 +56,13 @@ class Model:
         ]
         if isinstance(config, HeadConfig):
             some = ", ".join(config.labels[:8]) + (" …" if len(config.labels) > 8 else "")
-            assert self.task is not None  # a head belongs to one
+            assert self.task is not None  # every head belongs to a task
             parts.append(f"can {self.task.verb}: {some}")
         return one_line(f"<Model {self.folder}: {'; '.join(parts)}>")
 
     @property
     def gpt(self) -> LanguageModel:
-        """The network, where it writes. Raises `XinyeError` where it judges instead."""
+        """The network of a model that generates. Raises `XinyeError` for a classifier or tagger."""
         if isinstance(self.network, Head):
             assert self.task is not None
             verb = self.task.verb
@@ -75,15 +75,15 @@ class Model:
 
     @cached_property
     def task(self) -> Task | None:
-        """The task it has learned, if any."""
+        """The task that the model was fine-tuned for; None for a model without one."""
         return judge.learned_task(self.network, self.folder)
 
     @cached_property
     def engine(self) -> Engine:
-        """What writes all its texts. Its cache keeps what was read, so that a chat's next turn
-        reads only what is new.
+        """The engine that generates all texts of this model. Its cache keeps the keys and values of
+        earlier prompts, so that the next turn of a chat computes only the new tokens.
 
-        Weights that are changed want a new one: `del model.engine`.
+        If you change the weights, drop the engine with `del model.engine`.
         """
         engine = Engine(self.gpt, self.tokenizer)
         if self.draft is not None:
@@ -94,32 +94,31 @@ class Model:
 
     @property
     def learned_task(self) -> bool:
-        """Whether it judges texts instead of writing them."""
+        """True if the model labels texts (it has a head) instead of generating them."""
         return isinstance(self.network, Head)
 
     def generate(self, prompt: str = "", *, n: int = 1, **sampling: Any) -> list[str]:
-        """Write `n` texts that go on from the prompt; returns the new text of each, without the
-        prompt.
+        """Generate `n` texts that continue the prompt; returns them without the prompt.
 
         Takes `max_tokens` (200), `temperature` (0.8; 0 is greedy), `top_k`, `top_p`, `min_p`,
-        `repetition_penalty`, `stop` (a tuple of strings to end before), `seed` (the same seed gives
-        the same texts) and whatever else `Sampling` has. Raises `XinyeError` for a prompt longer
-        than the context and for values out of range.
+        `repetition_penalty`, `stop` (a tuple of strings), `seed` (the same seed gives the same
+        texts) and all other fields of `Sampling`. Raises `XinyeError` for a prompt longer than the
+        context and for values out of range.
 
         >>> model.generate("话说", max_tokens=50, temperature=0.7, n=3)  # doctest: +SKIP
         """
         return [text.text for text in self.complete([prompt] * n, **sampling)]
 
     def stream(self, prompt: str = "", **sampling: Any) -> Iterator[str]:
-        """One text, piece by piece as it is written; the pieces joined are the whole text."""
+        """Yield one text in pieces while it is generated; the joined pieces are the whole text."""
         begun = start(
             self.tokenizer, prompt, self.engine.context, checked(Sampling, sampling, "generate")
         )
         return (piece for _, piece in self.engine.generate([begun]))
 
     def complete(self, prompts: Sequence[str], **sampling: Any) -> list[sequence.Sequence]:
-        """A text that goes on from each prompt, all written at once, with why each ended, its
-        number of tokens, and what `logprobs` asked for."""
+        """Continue all prompts together; returns one `Sequence` for each, with its `text`,
+        `finish_reason`, `completion_tokens` and, if asked for, `logprobs`."""
         settings, context = checked(Sampling, sampling, "generate"), self.engine.context
         texts = [
             start(self.tokenizer, prompt, context, settings, number)
@@ -138,14 +137,15 @@ class Model:
         observer: Observer | None = None,
         **sampling: Any,
     ) -> dict[str, Any]:
-        """Write `n` texts for each line of a file of prompts to another file, and tell how it went.
+        """Generate `n` texts for each line of the file `prompts`, write them to `output`, and
+        return the counts: `done`, `texts`, `tokens`, `seconds`, `tokens_per_second`, `errors` …
 
-        A line is `{"prompt": …}` or `{"messages": […]}`, with `id`, `n` and sampling of its own
-        where it has them; the output has a line for each, in the order in which they were done.
-        Called again, it does only what is missing.
+        A line is `{"prompt": …}` or `{"messages": […]}` and may set its own `id`, `n` and sampling
+        fields. `output` gets one JSON line for each, in the order in which they finish. A second
+        call generates only the missing ones.
 
-        >>> told = model.generate_file("prompts.jsonl", "texts.jsonl")  # doctest: +SKIP
-        >>> told["tokens_per_second"]  # doctest: +SKIP
+        >>> counts = model.generate_file("prompts.jsonl", "texts.jsonl")  # doctest: +SKIP
+        >>> counts["tokens_per_second"]  # doctest: +SKIP
         """
         checked(Sampling, sampling, "generate")
         return write_prompts(
@@ -153,18 +153,18 @@ class Model:
         )
 
     def chat(self, messages: Sequence[Message], **sampling: Any) -> str:
-        """The answer to the last of the messages, by the model's own chat template; sampling as in
+        """The model's answer to the last message, by its own chat template; sampling as in
         `generate`.
 
-        Where the messages fill the context, the oldest turns are left out. Raises `XinyeError` for
-        a model without a chat template, and for what are no messages.
+        If the messages do not fit the context, the oldest turns are dropped. Raises `XinyeError`
+        for a model without a chat template and for malformed messages.
 
         >>> model.chat([{"role": "user", "content": "你好"}], temperature=0.7)  # doctest: +SKIP
         """
         return "".join(self.stream_chat(messages, **sampling))
 
     def stream_chat(self, messages: Sequence[Message], **sampling: Any) -> Iterator[str]:
-        """The same answer, piece by piece as it is written."""
+        """Yield the answer of `chat` in pieces while it is generated."""
         settings = checked(ChatSampling, sampling, "chat")
         reply, _ = start_answer(self.tokenizer, messages, self.engine.context, settings)
         return (piece for _, piece in self.engine.generate([reply]))
@@ -177,12 +177,11 @@ class Model:
         observer: Observer | None = None,
         **settings: Any,
     ) -> Evaluation:
-        """How well the model predicts a text, beside gzip, xz and a 5-gram model on the same text.
+        """How well the model predicts a text, with gzip, xz and a 5-gram model as baselines.
 
-        The text is in `files`, or given as `text` (a document, or several); without both it is what
-        a run held back of its own. `settings` are those of `xinye evaluate --help`: `context`,
-        `stride`, `by_position`, `rope_scaling` … Raises `XinyeError` for whatever a person can put
-        right.
+        The text comes from `files`, or from `text` (one document, or several). Without both it is
+        the validation text of the model's own run. `settings` are those of `xinye evaluate --help`:
+        `context`, `stride`, `by_position`, `rope_scaling` … Raises `XinyeError` for invalid input.
 
         >>> model.evaluate(text="话说天下大势，分久必合。").bits_per_byte  # doctest: +SKIP
         """
@@ -201,18 +200,17 @@ class Model:
     def use(
         self, verb: str, texts: Any, *, observer: Observer | None = None, **settings: Any
     ) -> Any:
-        """What it says of a text, or of each of a list, by the task that it has learned and that
-        has this verb. Each verb is a method, too: `model.tag(texts)`.
+        """The result of the task `verb` for a text, or a list of results for a list of texts. Each
+        verb is a method, too: `model.tag(texts)`.
 
-        A tuple is a pair of texts, where the task takes pairs. `classify` gives the `label`, its
-        `probability` and the `probabilities` of all labels; where a text may have several labels,
-        `labels`, a list. `tag` gives spans: `start`, `end` (behind the last character), `type`,
-        `text` and `probability`.
+        A tuple is a pair of texts, for tasks that take pairs. `classify` returns a dictionary with
+        `label`, its `probability` and the `probabilities` of all labels; with several labels a
+        text, the list `labels`. `tag` returns spans: `start` and `end` (exclusive, in characters),
+        `type`, `text` and `probability`.
 
-        A model that has learned no task can be asked by those that take settings for it: `classify`
-        with `labels` (a list) or `examples` (a file of records, or a list of texts with their
-        labels), and further settings of `xinye classify --help`: `prompt`, `seed` … Raises
-        `XinyeError` for a model that cannot do it.
+        A model without a task can classify, too: give `labels` (a list) or `examples` (a file of
+        records, or a list of texts with their labels), and further settings of `xinye classify
+        --help`: `prompt`, `seed` … Raises `XinyeError` if the model cannot do the task.
 
         >>> model.tag("沈知秋认为")  # doctest: +SKIP
         >>> model.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
@@ -229,7 +227,7 @@ class Model:
         return results[0] if one else results
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
-        """`use` by the name of a task: `model.tag(texts)` is `model.use("tag", texts)`."""
+        """Each task's verb as a method: `model.tag(texts)` is `model.use("tag", texts)`."""
         if verb in verbs_of_tasks():
             return partial(self.use, verb)
         raise AttributeError(f"a model has no attribute {verb!r}", name=verb, obj=self)
@@ -246,12 +244,12 @@ class Model:
         observer: Observer | None = None,
         **settings: Any,
     ) -> dict[str, Any]:
-        """How right the model is on files of records, beside the baseline that learns from the
-        run's own records.
+        """The model's figures on files of records, beside those of the task's baseline.
 
-        A model that has learned no task is asked for the records' labels, or those of the settings,
-        as in `classify`; or with `task="chat"` it answers, by its own chat template. Settings name
-        columns, too.
+        The baseline is trained on the records of the model's own run, or is its base model. A model
+        without a task classifies zero-shot, with the labels of the records or of the settings, as
+        in `classify`; with `task="chat"` it answers by its chat template. `settings` may name
+        columns of the files.
         """
         files = _names(data)
         if not files:
@@ -263,14 +261,14 @@ class Model:
         return judge.evaluate(judged, files, task, **settings)
 
     def _learned(self, kind: type[Task], settings: dict[str, Any]) -> Task:
-        """The task that it has learned, where it is of this kind."""
+        """The model's task if its verb is that of `kind`; otherwise raises `XinyeError`."""
         learned = self.task
         if learned:
             judge.refuse_settings(learned, self.folder, settings)
         if learned and learned.verb == kind.verb:
             return learned
-        taught = isinstance(self.network, Head)  # which cannot learn another task
-        base = began_with(self.folder) if taught else str(self.folder)
+        has_head = isinstance(self.network, Head)  # a classifier cannot learn another task
+        base = began_with(self.folder) if has_head else str(self.folder)
         command = f"xinye finetune {quoted(base)} --task {kind.verb} --data FILE -o RUN"
         ask = f"or use {base} without training, with --labels a,b"
         ask = f"; {ask}" if TASKS[kind.verb].asked_with else ""
@@ -284,17 +282,19 @@ def load(
     speculation: str | Path = "auto",
     base: str | Path | None = None,
 ) -> Model:
-    """The model of a run's folder, of any that Hugging Face tools wrote for GPT-2, Llama, Mistral,
-    Qwen2 or Qwen3, of a GGUF file, or of a hub name that `xinye download` has fetched.
-    `base` is where the base of an adapter lies, if it was moved.
+    """Load a model with its tokenizer; returns a `Model`.
 
-    Its weights are kept, and computed with, in `dtype`: float32, or bfloat16, which takes half the
-    memory and writes almost twice as fast; "auto" is bfloat16 where the hardware multiplies it.
-    What is quantized stays so.
-    `speculation` says how next tokens are guessed, which changes the speed and not the texts:
-    "auto" looks them up in the text where that is faster, "off" never, and a small model with the
-    same tokenizer guesses itself.
-    Raises `XinyeError` where there is no such model, or it is damaged or of another kind."""
+    `model` is the folder of a run, an adapter or a Hugging Face model (GPT-2, Llama, Mistral, Qwen2
+    or Qwen3), a GGUF file, or the hub name of a model fetched by `xinye download`. `base` is the
+    folder of an adapter's base model, if it was moved.
+
+    `dtype` is that of weights and computation: "float32"; "bfloat16", half the memory and almost
+    twice as fast; or "auto", bfloat16 if the hardware multiplies it fast. Quantized weights stay
+    so. `speculation` guesses tokens ahead, which changes the speed but not the texts: "auto" looks
+    them up in the text if that is faster, "off" never guesses, and the path of a small model with
+    the same tokenizer lets that one guess. Raises `XinyeError` if the model is missing, damaged or
+    unsupported.
+    """
     dtypes = {"auto": machine.fast_dtype(machine.device())[0]}
     dtypes |= {"float32": torch.float32, "bfloat16": torch.bfloat16}
     if dtype not in dtypes:
@@ -323,15 +323,14 @@ def pretrain(
 ) -> Run:
     """Train a GPT on files, folders or globs of text; returns the run's folder and figures.
 
-    The plan, progress and samples are shown as on the command line, in a notebook, too, unless
-    `progress` is false; a `observer` is told of all that instead.
+    Shows the plan, progress and samples as the command line does, in a notebook, too. With
+    `progress=False` it shows nothing; an `observer` gets all events instead.
 
-    `settings` are those of `xinye pretrain --help` by the same names: `size="5M"`, one of
-    `time="10min"`, `tokens="20M"`, `epochs=3`, `steps=500`, and all that is otherwise derived;
-    `from_="runs/novel"` goes on training that model, `teacher="runs/large"` learns from that one's
-    predictions, too. Without `output` the run lies in `runs/` under the first file's name; `resume`
-    goes on with the run that lies there, for longer where a longer budget is given. Raises
-    `XinyeError` for whatever a person can put right.
+    `settings` have the names of `xinye pretrain --help`: `size="5M"`, one of `time="10min"`,
+    `tokens="20M"`, `epochs=3`, `steps=500`, and more. `from_="runs/novel"` continues training that
+    model; `teacher="runs/large"` learns from that model's predictions, too. `output` defaults to
+    `runs/` and the first file's name. `resume` continues the run in `output`, and extends it if the
+    budget is larger. Raises `XinyeError` for invalid input.
 
     >>> run = xinye.pretrain("novel.txt", size="1M", time="2min")  # doctest: +SKIP
     >>> run.validation["bits_per_byte"]  # doctest: +SKIP
@@ -358,12 +357,12 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     observer: Observer | None = None,
     **settings: Any,
 ) -> Model:
-    """Teach a model a task, `classify` if none is named, from files of records; returns the model
-    that has learned it. What it was measured to be stands in `training/result.json` of its run.
+    """Fine-tune a model on files of records; returns the model, loaded from its run's folder. Its
+    measured figures are in `training/result.json` there.
 
-    `settings` are those of `xinye finetune --help` by the same names. Progress is shown as in
-    `pretrain`, and `resume` goes on as there with the run in `output`, which knows the rest. Raises
-    `XinyeError` for whatever a person can put right.
+    `task` defaults to `classify`. `settings` have the names of `xinye finetune --help`. Progress is
+    shown as in `pretrain`; `resume` continues the run in `output` with its saved settings. Raises
+    `XinyeError` for invalid input.
 
     >>> reviews = xinye.finetune("runs/novel", "runs/it", data="reviews.csv")  # doctest: +SKIP
     >>> reviews = xinye.finetune(output="runs/it", resume=True, epochs=8)  # doctest: +SKIP
@@ -392,7 +391,7 @@ def _names(files: Files) -> tuple[str, ...]:
 def _watched(
     observer: Observer | None, progress: bool, counted: str = "tokens"
 ) -> Iterator[Observer]:
-    """Who is told of the training inside: the observer that was given, or a display, or nobody."""
+    """The observer of a training: the one given, a display on the terminal, or a silent one."""
     if observer is not None or not progress:
         yield observer or Observer()
         return

@@ -1,12 +1,13 @@
-"""Where Xinye keeps what it can make again: prepared text, the compiled decoder, this machine's
-speeds."""
+"""The folder of files that Xinye can make again: prepared text, the compiled decoder, the measured
+speed of this machine."""
 
 import os
 from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """`$XINYE_CACHE`, else a folder in the user's cache. It can be deleted at any time."""
+    """The cache folder: `$XINYE_CACHE`, or else a folder `xinye` in the user's cache. You can
+    delete it at any time."""
     base = os.environ.get("XINYE_CACHE")
     return (
         Path(base)

@@ -1,4 +1,4 @@
-"""What prints to a terminal, a pipe or a notebook: text of any source, and tables."""
+"""Printing to a terminal, a pipe or a notebook: safe text and tables."""
 
 import os
 from collections.abc import Container, Iterable, Sequence
@@ -15,24 +15,24 @@ from rich.text import Text
 from xinye.errors import readable
 from xinye.language import shown, shown_word
 
-ENDLESS = 10**9  # characters of a line where nothing sets an end to it
-NARROWEST = 12  # characters of a column whose cells may be broken
-# Of several processes that train together, one talks. A launcher tells each how many they are; a
-# rank without that is somebody else's.
+ENDLESS = 10**9  # width in characters of a pipe or file, so that no line is broken
+NARROWEST = 12  # characters; a column whose cells may be broken is at least this wide
+# If several processes train together, only the first one prints. A launcher sets WORLD_SIZE and
+# MASTER_ADDR; a RANK without these belongs to another program.
 FIRST = not {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() or os.environ.get("RANK", "0") == "0"
 
 
 class Console(rich.console.Console):
-    """Prints what it is given: no text is taken for markup, and what would drive the terminal is
-    shown by a sign."""
+    """A console that prints text literally: no markup, and a visible sign in place of each control
+    character."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     @property
     def size(self) -> ConsoleDimensions:
-        """Of a terminal. A pipe and a file have no width, whatever COLUMNS says: there a line stays
-        a line."""
+        """The size of a terminal or notebook. A pipe or file is as good as endlessly wide, whatever
+        COLUMNS says, so that each line stays one line."""
         if self.is_terminal or self.is_jupyter:
             return super().size
         return ConsoleDimensions(ENDLESS, 25)
@@ -53,13 +53,13 @@ class Console(rich.console.Console):
         if isinstance(renderable, Text):
             renderable = renderable.copy()
             plain = readable(renderable.plain)
-            # where parts have styles of their own, their words are translated before
+            # Text with styled parts was translated by its caller, part by part.
             renderable.plain = plain if renderable.spans else shown(plain)
         return super().render(renderable, options)
 
 
-answer = Console()  # what was asked for: standard output
-console = Console(stderr=True, quiet=not FIRST)  # all else
+answer = Console()  # standard output: the result that the user asked for
+console = Console(stderr=True, quiet=not FIRST)  # standard error: everything else
 
 
 def print_table(
@@ -70,10 +70,12 @@ def print_table(
     gap: int = 2,
     spare: Sequence[int] | None = None,
 ) -> None:
-    """Print rows under their columns, with a gap between, those that are not `left` right-aligned.
+    """Print a table. Columns whose numbers are in `left` are left-aligned, the others
+    right-aligned; `gap` is the number of spaces between two columns.
 
-    Where columns are `spare`, no cell but of the last column is broken: on a narrow terminal they
-    are left out instead, one after the other. Without names of columns it has no head.
+    `spare` lists the columns that may be left out on a narrow terminal, the first one first. If it
+    is given, only cells of the last column are broken into lines. If all column names are empty,
+    the table has no header.
     """
     columns = [shown_word(column) for column in columns]
     rows = [[shown(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
@@ -87,7 +89,7 @@ def print_table(
         table.add_column(columns[number], justify=justify, overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(row[number] for number in kept))
-    if on.is_terminal or on.is_jupyter:  # where a live line may stand below
+    if on.is_terminal or on.is_jupyter:  # a live line may be shown below the table
         on.print(table, crop=False)
         return
     with on.capture() as captured:
@@ -99,8 +101,8 @@ def print_table(
 def fitting(
     rows: Sequence[Sequence[str | Text]], spare: Sequence[int], width: int, gap: int
 ) -> list[int]:
-    """The columns, by number, that so many characters have room for: all, or without some of the
-    spare ones, the first of which goes first."""
+    """The numbers of the columns that fit into `width` characters. Spare columns are dropped until
+    the rest fit, in the order given."""
     wide = [max(cell_len(str(cell)) for cell in column) + gap for column in zip(*rows, strict=True)]
     wide[-1] = min(wide[-1], NARROWEST + gap)
     shown = [*range(len(wide))]

@@ -1,5 +1,7 @@
-"""The one error a person can cause: it says what is wrong, where, and what to do. And how messages
-show texts, counts and words of a command."""
+"""`XinyeError`, the error for everything a user can put right, and helpers to write its message.
+
+A message says what is wrong, where, and what to do.
+"""
 
 import json
 import re
@@ -13,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 from xinye.guesses import nearest
 from xinye.language import shown
 
-# Characters that would drive a terminal instead of being read: control characters, and those that
-# turn the direction of text. Half a character ("\ud800") cannot be printed at all.
+# Characters that control a terminal instead of being read: control characters, and those that
+# change the direction of text. Half a character ("\ud800") cannot be printed at all.
 SIGNS = {code: chr(0x2400 + code) for code in range(32)} | {
     ord("\n"): "\n",
     ord("\t"): "\t",
@@ -30,41 +32,45 @@ LONG_WORD = 400  # characters; a longer one in a message is cut
 
 
 def readable(text: str) -> str:
-    """Text from anywhere for the terminal: what is no text is shown by a sign, and does nothing."""
+    """The text with a visible sign in place of each control character, safe to print on a
+    terminal."""
     return text.translate(SIGNS)
 
 
 def one_line(text: str) -> str:
-    """The same in one line."""
+    """The readable text in one line."""
     return " ".join(readable(text).splitlines())
 
 
 def shortened(line: str) -> str:
-    """The same with the rest of endless words, such as names of files, left out."""
+    """The line with the end of each very long word, such as a file name, replaced by `…`."""
     return re.sub(rf"(\S{{{LONG_WORD // 2}}})\S{{{LONG_WORD},}}", r"\1…", line)
 
 
 def plural(count: int, what: str, several: str = "") -> str:
-    """`1 record`, `2,000 records`; with what `several` are called where an s does not do."""
+    """A count with its noun: `1 record`, `2,000 records`. `several` is the plural if it is
+    irregular."""
     several = several or what + ("es" if what.endswith("s") else "s")
     return f"{count:,} {what if count == 1 else several}"
 
 
 def quoted(word: object) -> str:
-    """A word of a command that a message shows; unlike `shlex.quote` it leaves Chinese names as
-    they are."""
+    """A word of a shell command, quoted if the shell needs it. Unlike `shlex.quote` it leaves
+    Chinese names unquoted."""
     text = str(word)
     return text if re.fullmatch(r"[\w@%+=:,./-]+", text) else shlex.quote(text)
 
 
 def print_error(message: str) -> None:
-    """Say in one line why a command ended."""
+    """Print the error that ended a command on standard error, in one line."""
     print(shown(one_line(message)), file=sys.stderr)
 
 
 def not_unicode(value: Any) -> str:
-    """Why a text, or one of those in a value of JSON's kinds, is not Unicode: half of a character
-    ("\\ud800"), which no file can hold and no tokenizer reads. "" where all are."""
+    """Why a value, or a string within it, is not valid Unicode; an empty string if all are valid.
+
+    Half of a character ("\\ud800") cannot be written to a file or read by a tokenizer.
+    """
     try:
         json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
     except UnicodeEncodeError as error:
@@ -72,16 +78,15 @@ def not_unicode(value: Any) -> str:
             f"not valid Unicode text: \\u{ord(error.object[error.start]):04x} is half of a "
             "character"
         )
-    except (RecursionError, ValueError):  # deeper than JSON goes, or in a circle
+    except (RecursionError, ValueError):  # nested too deeply for JSON, or containing itself
         return "nested too deeply"
     return ""
 
 
 class XinyeError(Exception):
-    """Wrong input or a state that work cannot go on from; its text is one clear line, whatever it
-    quotes.
+    """An error that the user can put right, or work that cannot continue. Its text is one line.
 
-    `exit_code` is what the command line ends with: 2 for wrong use, 1 for work that failed.
+    `exit_code` is the exit status of the command line: 2 for wrong use, 1 for work that failed.
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
@@ -92,8 +97,8 @@ class XinyeError(Exception):
 def refuse_first(
     *problems: tuple[object, str], error: Callable[[str], Exception] = XinyeError
 ) -> None:
-    """Raise an error for the first of several problems that is there: whether it is, and what it
-    is."""
+    """Raise an error for the first problem that holds. Each problem is a pair: whether it holds,
+    and the message."""
     for there, problem in problems:
         if there:
             raise error(problem)
@@ -103,8 +108,10 @@ Checked = TypeVar("Checked", bound=BaseModel)
 
 
 def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
-    """Settings of a kind from plain values; whatever is wrong with them is one line that names the
-    key."""
+    """The values as a settings object of class `kind`.
+
+    Raises `XinyeError` in one line that names the wrong key; `where` names the command or file.
+    """
     for key, value in values.items():
         if reason := not_unicode(value):
             raise XinyeError(f"{where}: {key}: {reason}; correct the text, or rename the file")
@@ -126,7 +133,7 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'size'?` where a known word is near, else nothing."""
+    """`; did you mean 'size'?` if a known word is similar, otherwise an empty string."""
     near = nearest(word, known)
     meant = f"did you mean {' or '.join(map(repr, near))}?"
     return f"; {meant}" if near else ""

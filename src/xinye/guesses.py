@@ -1,9 +1,10 @@
-"""What a mistyped or foreign word may have meant."""
+"""Suggestions for words that are mistyped or that another tool uses."""
 
 import difflib
 from collections.abc import Iterable
 
-# what other tools call a setting, and what it is called here: where several are, all are named
+# The names that other tools use for a setting, and the names that Xinye uses for it. If several
+# names of Xinye exist in the command, all of them are suggested.
 _NAMES = {
     "adam optim": "optimizer",
     "alpha": "lora-alpha",
@@ -59,13 +60,13 @@ OTHER_NAMES = {other: ours.split() for others, ours in _NAMES.items() for other 
 
 
 def plain(word: str) -> str:
-    """A word as it is compared: `--Learning_Rate` is `learning-rate`."""
+    """The word in the spelling that is compared: `--Learning_Rate` becomes `learning-rate`."""
     return word.lstrip("-").replace("_", "-").lower()
 
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:
-    """The known word that this one is in another spelling or nearly, or those that say the same;
-    often none."""
+    """The known words that `word` may mean: the same word in another spelling, Xinye's names for
+    another tool's setting, or else the most similar one. Often none."""
     names = {plain(each): each for each in known}
     meant = plain(word)
     if meant in names:
@@ -78,22 +79,23 @@ def nearest(word: str, known: Iterable[str]) -> list[str]:
 
 
 def is_near(word: str, known: str) -> bool:
-    """Whether one begins with the other, or a letter or two make one of the other: few letters
-    agree by chance, so that a short word must be nearer."""
+    """Whether one word begins with the other, or a letter or two turn one into the other. A short
+    word must be closer, because few letters agree by chance."""
     shorter, longer = sorted((word, known), key=len)
     more = len(longer) - len(shorter)
     if len(shorter) >= 2 and longer.startswith(shorter):
         return more <= 2 or len(shorter) >= 3
     if more > 2 or len(shorter) < 3:
         return False
-    apart = distance(shorter, longer)
+    edits = distance(shorter, longer)
     if len(shorter) >= 6:
-        return apart <= 2
-    return apart <= (2 if len(shorter) >= 4 and word[:2] == known[:2] else 1)
+        return edits <= 2
+    return edits <= (2 if len(shorter) >= 4 and word[:2] == known[:2] else 1)
 
 
 def distance(one: str, other: str) -> int:
-    """Letters to add, drop, replace or swap with the next one, to make one word of the other."""
+    """The number of letters to insert, delete, replace or swap with the next one to turn one word
+    into the other (optimal string alignment, a restricted Damerau-Levenshtein distance)."""
     before: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one, 1):

@@ -1,10 +1,11 @@
-"""The language of the screen. Messages are English in the code, and Chinese where they are printed
-if the locale is Chinese. JSON, logs and a server's answers do not pass through here.
+"""The language of the screen: English, or Chinese in a Chinese locale. JSON, logs and the answers
+of a server never pass through here.
 
-The Chinese stands in `locale/zh/LC_MESSAGES/xinye.po`, a catalogue of GNU gettext. A message of it
-may have gaps: `{path}, line {number}: the label is empty`. A text is looked up by the words around
-the gaps; what fills them is translated in the same way. So the code needs no marks, and what a run
-has saved in English can be shown in both languages.
+Messages are English in the code and are translated when they are printed. The Chinese texts are in
+`locale/zh/LC_MESSAGES/xinye.po`, a GNU gettext catalogue. A message of it may have gaps: `{path},
+line {number}: the label is empty`. A text is looked up by the words around the gaps, and what fills
+the gaps is translated in the same way. So the code needs no marks, and what a run has saved in
+English can be shown in both languages.
 """
 
 import locale
@@ -17,15 +18,15 @@ from typing import NamedTuple
 from unicodedata import east_asian_width
 
 CATALOGUE = Path(__file__).parent / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
-DEEPEST = 6  # gaps within gaps
-LONGEST = 3000  # characters of a message
+DEEPEST = 6  # how many levels of gaps within gaps are translated
+LONGEST = 3000  # characters; a longer text is not looked up
 PLACES = {"line": "行", "record": "条", "row": "行"}
 UNITS = {"s": "秒", "min": "分", "h": "小时"}
 WHOLE = {"error", "message"}  # gaps that are filled with a message
 _GAP = re.compile(r"\{(\w*)\}")
-# what stays together in a line: a word, or a Han character, with the marks and the space behind it
+# What is not broken across lines: a word or a Han character, with the marks and space after it.
 _BREAKABLE = re.compile(r"(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；！？、）》”…]*\s?")
-# Where something stands: "a.csv, line 3, line 9", "b.xlsx, row 6, field 'label'", "column AB".
+# A place in a file: "a.csv, line 3, line 9", "b.xlsx, row 6, field 'label'", "column AB".
 _BEFORE = r"(?P<before>^|, |(?<= and )|(?<= = ))"
 _NUMBER = r"\d+(?:,\d{3})*"
 _LINE = re.compile(
@@ -43,15 +44,17 @@ _TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
 
 
 class Message(NamedTuple):
-    """A message that has gaps: the texts around them, and its Chinese with their numbers. Only a
-    number fills a gap named `{count}`; `{error}` and `{message}` are messages of their own."""
+    """A message with gaps: `around` are the texts around the gaps, `chinese` has the numbers of the
+    gaps, and `names` are what the gaps are called. Only a number fills a `{count}`; an `{error}` or
+    a `{message}` is a message of its own."""
 
     around: Sequence[str]
     chinese: str
     names: Sequence[str] = ()
 
     def gaps(self, text: str) -> list[str] | None:
-        """What fills the gaps if a text is this message: the shortest possible, from the left."""
+        """What fills the gaps if the text is this message, else None. From the left, each gap takes
+        as little text as possible."""
         first, *others, last = self.around
         if not (text.startswith(first) and text.endswith(last)):
             return None
@@ -77,11 +80,12 @@ class Message(NamedTuple):
         return any(name not in WHOLE and re.search("[;.] ", gap) for name, gap in named)
 
     def filled(self, gaps: Sequence[str]) -> str:
+        """The Chinese message with these texts in its gaps."""
         return _GAP.sub(lambda found: gaps[int(found[1])], self.chinese)
 
 
 def screen_language() -> str:
-    """`zh` or `en`: what XINYE_LANGUAGE says, else the locale."""
+    """`zh` or `en`: the value of XINYE_LANGUAGE, or else the language of the locale."""
     names = ("XINYE_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
     name = next((os.environ[name] for name in names if os.environ.get(name)), "")
     name = name or locale.getlocale()[0] or ""
@@ -94,21 +98,23 @@ def shown(text: str) -> str:
 
 
 def shown_word(text: str) -> str:
-    """A message that may be a single word, such as the title of a column or a stage of the work.
-    Only where it is surely ours: `shown` leaves single words as they are, for they may be names."""
+    """A message that may be a single word, such as the title of a column, in the language of the
+    screen. `shown` leaves single words as they are, because they may be names; call this only for
+    words of Xinye."""
     if screen_language() == "zh" and text in _messages()[0]:
         return _messages()[0][text]
     return shown(text)
 
 
 def shown_reason(reason: str) -> str:
-    """The reason for a number of a plan: clauses, each of which may be a single word."""
+    """The reason for a number of the plan, in the language of the screen. Its clauses may be single
+    words."""
     return chinese(reason) if screen_language() == "zh" else reason
 
 
 def chinese(text: str) -> str:
-    """What a run's folder keeps in English, in Chinese: clauses, each of which may be a single
-    word. What is no message of ours, such as a name, stays as it is."""
+    """A text that a run's folder keeps in English, translated into Chinese. It consists of clauses,
+    each of which may be a single word. Names and unknown texts stay as they are."""
     words = _messages()[0]
     clauses = text.split("; ")
     known = [clause if " " in clause else words.get(clause, clause) for clause in clauses]
@@ -154,7 +160,7 @@ def _looked_up(text: str, depth: int) -> str | None:
     parts = text.split(mark)
     translated = []
     for number, part in enumerate(parts):
-        # a message may have the mark, too, so that what is left is looked up as a whole first
+        # A message may contain the mark itself, so the rest is looked up as a whole first.
         rest = _matched(mark.join(parts[number:]), depth) if number else None
         translated.append(_translated(part, depth - 1) if rest is None else rest)
         if rest is not None:
@@ -163,13 +169,14 @@ def _looked_up(text: str, depth: int) -> str | None:
 
 
 def _matched(text: str, depth: int) -> str | None:
-    """The Chinese of a text that is a message as a whole."""
+    """The Chinese of a text that is one whole message of the catalogue, or else None."""
     whole, gapped = _messages()
     if text in whole:
         return whole[text]
     found = [(message, gaps) for message in gapped if (gaps := message.gaps(text)) is not None]
     if not found:
         return None
+    # A message whose gaps contain no further message is the better match.
     message, gaps = min(found, key=lambda each: each[0].holds_another(each[1]))
     if message.holds_another(gaps) and "; " in text:
         clauses = text.split("; ")
@@ -180,8 +187,8 @@ def _matched(text: str, depth: int) -> str | None:
 
 
 def _with_bracket(text: str) -> tuple[str, str]:
-    """A text, and what stands in the brackets at its end, which may hold others: "a (1).csv" is how
-    browsers save a second copy."""
+    """The text before the brackets at its end, and the text within them. The brackets may be
+    nested: browsers save a second copy as "a (1).csv"."""
     depth = 0
     for at in range(len(text) - 1, 0, -1):
         depth += (text[at] == ")") - (text[at] == "(")
@@ -191,7 +198,8 @@ def _with_bracket(text: str) -> tuple[str, str]:
 
 
 def _place(text: str) -> str:
-    """Places in Chinese, whose files keep their names; "" for a text that does not end with one."""
+    """A place in a file in Chinese, with the file's name as it is; an empty string if the text does
+    not end with a place."""
     found = [match for each in (_LINE, _COLUMN, _FIELD) for match in each.finditer(text)]
     if len(text) not in [match.end() for match in found]:
         return ""
@@ -209,8 +217,8 @@ def _place(text: str) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """A text in lines of so many columns, of which a Han character takes two and may end a
-    line."""
+    """The text broken into lines of at most `width` columns. A Han character takes two columns, and
+    a line may end after it."""
     lines, room = [""], width
     for word in _BREAKABLE.findall(" ".join(text.split())):
         columns = sum(1 + (east_asian_width(letter) in "WF") for letter in word.rstrip())
@@ -224,7 +232,8 @@ def wrapped(text: str, width: int) -> str:
 
 @cache
 def _messages() -> tuple[dict[str, str], list[Message]]:
-    """Those without gaps, and those with gaps; the ones that say most come first."""
+    """The catalogue: a dictionary of the messages without gaps, and a list of those with gaps, in
+    which the messages with the most text come first."""
     from babel.messages.pofile import read_po
 
     whole: dict[str, str] = {}
@@ -232,7 +241,7 @@ def _messages() -> tuple[dict[str, str], list[Message]]:
     with CATALOGUE.open("rb") as file:
         entries = [(entry.id, entry.string) for entry in read_po(file, locale="zh")]
     for ids, strings in entries:
-        # what is counted has a form for one and a form for several, which are one in Chinese
+        # English has a singular and a plural form; in Chinese they are the same.
         said = strings if isinstance(strings, str) else (strings or [""])[0]
         for english in (ids,) if isinstance(ids, str) else ids:
             # a clause that is put behind others begins with its mark
@@ -249,8 +258,8 @@ def _messages() -> tuple[dict[str, str], list[Message]]:
 
 
 def _numbered(said: str, names: Sequence[str]) -> str:
-    """Chinese whose gaps have numbers in place of names. A name that fills several gaps stands for
-    them in their order."""
+    """The Chinese text with numbers in its gaps instead of names. A name that occurs several times
+    gets the numbers of its gaps in order."""
     left = [*enumerate(names)]
 
     def number(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Packages that work needs: which of them is missing, and the command that installs it here."""
+"""Optional packages: whether they are installed, and the command that installs them."""
 
 import os
 import shutil
@@ -8,26 +8,29 @@ from pathlib import Path
 
 from xinye.errors import XinyeError
 
-# The package of a module, where their names differ.
+# The package that holds a module, if the two names differ.
 PACKAGES = {
     "markdown_it": "markdown-it-py",
     "prometheus_client": "prometheus-client",
     "sklearn": "scikit-learn",
 }
-PROJECT = Path(__file__).parents[2]  # of a checkout; elsewhere there is no constraints.txt in it
+# The folder of a checkout. An installed package has no constraints.txt in that place.
+PROJECT = Path(__file__).parents[2]
 
 
 def installed(module: str) -> bool:
-    """Whether a module can be imported; it is not imported."""
+    """Whether a module can be imported. This does not import it."""
     if module in sys.modules:
         return sys.modules[module] is not None
     return find_spec(module) is not None
 
 
 def need(what: str, *modules: str, extra: str = "") -> None:
-    """Raise `XinyeError` where a module is missing that `what` needs. Call it before any long work.
+    """Raise `XinyeError` if one of the modules that `what` needs is missing. Call it before long
+    work.
 
-    `extra` is the extra of Xinye that brings the modules; without it they come with Xinye itself.
+    `extra` is the extra of Xinye that installs the modules; leave it out if Xinye itself requires
+    them.
     """
     missing = [PACKAGES.get(module, module) for module in modules if not installed(module)]
     if missing:
@@ -37,8 +40,7 @@ def need(what: str, *modules: str, extra: str = "") -> None:
 
 
 def install_command(*extras: str) -> str:
-    """The command that installs all that Xinye needs, with these extras, into the Python that runs
-    now."""
+    """The command that installs Xinye with these extras for the Python that is running."""
     wanted = f"[{','.join(extras)}]" if any(extras) else ""
     if not (PROJECT / "constraints.txt").is_file():
         return f'{_pip()} install "xinye{wanted}"'
@@ -48,8 +50,7 @@ def install_command(*extras: str) -> str:
 
 
 def _pip() -> str:
-    """How to call the pip of this Python: by its name alone only where the shell would find that
-    very one."""
+    """The command for this Python's pip: plain `pip` only if the shell finds the same one."""
     found = shutil.which("pip")
     folder = Path(sys.executable).parent
     if found and Path(found).parent == folder:

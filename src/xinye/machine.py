@@ -1,4 +1,4 @@
-"""What this machine can do: devices, dtypes, memory, speed."""
+"""The machine: its device, cores, memory, speed, and the dtype it computes fastest in."""
 
 import hashlib
 import json
@@ -22,9 +22,10 @@ from pydantic import TypeAdapter
 from xinye.cache import cache_folder
 
 PROC, CONTROL_GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
-SECONDS = 0.5  # that a speed is measured for
-NEAR_TIE = 1.2  # bf16 loses precision, so that it has to be faster than this times fp32
-# What tells PyTorch, oneDNN and MKL to use less than the processor has.
+SECONDS = 0.5  # the length of one measurement of speed
+# bf16 loses precision, so it is used only if it is more than this many times as fast as fp32.
+NEAR_TIE = 1.2
+# Environment variables that keep PyTorch, oneDNN and MKL from using all instructions.
 LIMITS = (
     "ATEN_CPU_CAPABILITY",
     "ONEDNN_MAX_CPU_ISA",
@@ -34,15 +35,15 @@ LIMITS = (
 
 
 def device() -> torch.device:
-    """The accelerator PyTorch sees (CUDA, or Apple's), else the CPU."""
+    """The device to compute on: CUDA or Apple's MPS if PyTorch finds one, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
-    """The dtype to compute in, and why: bf16 where the hardware multiplies it clearly faster, else
-    fp32."""
+    """The dtype to compute in, and the reason: bf16 if the hardware multiplies it clearly faster,
+    else fp32."""
     if where.type == "cuda":
         if torch.cuda.get_device_capability(where) >= (8, 0):
             return torch.bfloat16, "this GPU computes in bf16"
@@ -58,8 +59,8 @@ def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
 
 
 def processor() -> str:
-    """The processor's name; many virtual machines tell only its maker, so family and model are
-    named too."""
+    """The name of the processor. Many virtual machines report only the maker, so the family and
+    model numbers are added."""
     facts = _cpu_facts()
     if facts.keys() >= {"model_name", "cpu_family", "model"}:
         return f"{facts['model_name']} (family {facts['cpu_family']}, model {facts['model']})"
@@ -68,16 +69,17 @@ def processor() -> str:
 
 
 def instruction_sets() -> str:
-    """What the processor can do, in its system's words; empty where these are not known."""
+    """The instruction sets of the processor, in the words of the operating system; empty if
+    unknown."""
     return _cpu_facts().get("flags") or _cpu_facts().get("Features", "")
 
 
 def instruction_limit() -> str | None:
-    """`avx2`, or `avx512` without bf16, where the environment holds the libraries to it; None for
-    no limit.
-
-    So a weaker processor can be tried on a stronger one; what is compiled here keeps to the same
+    """`avx2`, or `avx512` without bf16, if the environment limits the libraries to it; None for no
     limit.
+
+    With such a limit you can try out a weaker processor on a stronger one. The C++ code that Xinye
+    compiles keeps to the same limit.
     """
     aten, *others = [os.environ.get(name, "").upper() for name in LIMITS]
     if aten in ("DEFAULT", "AVX2") or any(re.match(r"(SSE|AVX$|AVX2)", other) for other in others):
@@ -87,13 +89,13 @@ def instruction_limit() -> str | None:
 
 
 def usable_cores() -> int:
-    """Logical cores that this process may run on."""
+    """The number of logical cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def physical_cores() -> int | None:
-    """Cores of the whole machine, None where that cannot be told: two logical ones may share one's
-    arithmetic."""
+    """The number of physical cores of the whole machine, or None if unknown. Two logical cores may
+    share the arithmetic units of one physical core."""
     places = [
         [line for line in block.splitlines() if re.match("physical id|core id", line)]
         for block in read_text(PROC / "cpuinfo").split("\n\n")
@@ -103,19 +105,20 @@ def physical_cores() -> int | None:
 
 
 def core_quota() -> float | None:
-    """How many cores' worth of time a container gives this process, None for no limit."""
+    """The processor time that a container grants this process, in cores; None for no limit."""
     groups = _control_groups("cpu", ["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"])
     return min((quota / period for _, quota, period in groups), default=None)
 
 
 def cpp_compiler() -> str | None:
-    """The compiler that `torch.compile` and fast generation need on a CPU."""
+    """The path of the C++ compiler that `torch.compile` and fast generation need on a CPU; None if
+    there is none."""
     return shutil.which("g++") or shutil.which("clang++")
 
 
 @cache
 def _cpu_facts() -> dict[str, str]:
-    """What /proc/cpuinfo says of the first core, `model name` under `model_name`; nothing where
+    """The facts in /proc/cpuinfo about the first core, with names such as `model_name`; empty if
     there is no such file."""
     lines = read_text(PROC / "cpuinfo").split("\n\n")[0].splitlines()
     facts = (line.partition(":") for line in lines)
@@ -131,7 +134,7 @@ def _sysctl(name: str) -> str:
 
 
 def read_text(path: Path) -> str:
-    """A file's text, empty where it cannot be read."""
+    """The text of a file; empty if it cannot be read."""
     try:
         return path.read_text("utf-8", "replace")
     except OSError:
@@ -139,8 +142,9 @@ def read_text(path: Path) -> str:
 
 
 def _control_groups(controller: str, *versions: list[str]) -> Iterator[tuple[Path, int, int]]:
-    """The folder of each control group (Linux's, version 2 and 1) that this process is in, its own
-    first, and two numbers from its files of these names; none where one is "max", or -1."""
+    """For each Linux control group (version 1 or 2) of this process, its own first: the folder, and
+    the two numbers that its files of these names contain. A group whose file says "max" or -1 is
+    skipped."""
     for line in read_text(PROC / "self" / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers or controller in controllers.split(","):
@@ -166,8 +170,11 @@ def remembered(
     measure: Callable[[], Measured],
     anew: bool = False,
 ) -> Measured:
-    """What was measured of this machine, of this type: read from the cache, or measured now and put
-    there."""
+    """A measurement of this machine, read from the cache, or taken now with `measure` and cached.
+
+    `what` names it, and `kind` is its type. The cache entry holds for this processor, device,
+    number of threads and version of PyTorch. `anew` measures again in any case.
+    """
     identity = {
         "processor": processor(),
         "instruction_sets": instruction_sets(),
@@ -181,13 +188,13 @@ def remembered(
     name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=8).hexdigest()
     path, content = cache_folder() / "machines" / f"{what}-{name}.json", TypeAdapter(kind)
     if not anew:
-        # there is none, or it is damaged
+        # The entry is missing or damaged, so it is measured now.
         with suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
             return content.validate_python(json.loads(path.read_text("utf-8"))["measured"])
     found = measure()
     kept = {"identity": identity, "measured": content.dump_python(found)}
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(OSError):  # a cache that cannot be written is measured again
+    with suppress(OSError):  # if the cache cannot be written, the next process measures again
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text(json.dumps(kept), "utf-8")
         beside.replace(path)
@@ -198,7 +205,7 @@ def remembered(
 
 
 def description(where: torch.device) -> dict[str, str | int]:
-    """What a run was made on and with, for those who make it again."""
+    """The machine and the versions that a run was made with, for those who want to repeat it."""
     return {
         "device": torch.cuda.get_device_name(where) if where.type == "cuda" else processor(),
         "cores": torch.get_num_threads(),
@@ -211,7 +218,7 @@ def description(where: torch.device) -> dict[str, str | int]:
 
 
 def peak_memory_bytes(where: torch.device) -> int:
-    """The most memory that this process has held: the GPU's, or the machine's."""
+    """The most memory in bytes that this process has held so far: on the GPU, or in main memory."""
     if where.type == "cuda":
         return torch.cuda.max_memory_allocated(where)
     import resource  # Windows has none
@@ -222,7 +229,7 @@ def peak_memory_bytes(where: torch.device) -> int:
 
 
 def forget_peak_memory(where: torch.device) -> None:
-    """Let `peak_memory_bytes` count from now on; without effect where the system cannot."""
+    """Restart the count of `peak_memory_bytes`. On systems that cannot do that, it does nothing."""
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
     elif (switch := PROC / "self" / "clear_refs").exists():
@@ -230,8 +237,8 @@ def forget_peak_memory(where: torch.device) -> None:
 
 
 def memory_bytes(where: torch.device) -> int:
-    """Memory that a run may take, in bytes: the GPU's, or what the operating system and a container
-    leave."""
+    """The memory in bytes that a run may take: what is free on the GPU, or what the operating
+    system and the container leave."""
     if where.type == "cuda":
         return torch.cuda.mem_get_info(where)[0]
     found = re.search(r"^MemAvailable:\s+(\d+) kB", read_text(PROC / "meminfo"), re.MULTILINE)
@@ -240,18 +247,18 @@ def memory_bytes(where: torch.device) -> int:
 
 
 def total_memory() -> int:
-    """The machine's memory in bytes."""
+    """The main memory of the machine in bytes."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def memory_limit() -> int | None:
-    """The bytes that a container allows this process, None for no limit."""
+    """The memory in bytes that a container allows this process; None for no limit."""
     return min((limit for limit, _ in _memory_groups()), default=None)
 
 
 def _memory_groups() -> Iterator[tuple[int, int]]:
-    """Limit and what is left of it, in bytes, of each control group that has a limit; cached files
-    can give way."""
+    """For each control group with a memory limit: the limit and what is left of it, in bytes.
+    Cached files count as free, because the system drops them when memory runs short."""
     versions = (
         ["memory.max", "memory.current"],
         ["memory.limit_in_bytes", "memory.usage_in_bytes"],
@@ -267,10 +274,11 @@ def _memory_groups() -> Iterator[tuple[int, int]]:
 
 
 def bf16_ratio(where: torch.device) -> float:
-    """How many times as fast as fp32 this CPU multiplies bf16; measured once for each machine.
+    """How many times as fast as fp32 this CPU multiplies bf16. It is measured once for each
+    machine.
 
-    On one thread, in turns: beside other work, threads that wait for each other would measure that
-    work.
+    The measurement alternates between both dtypes on one thread. On several threads it would also
+    measure how long they wait for each other when other programs run.
     """
 
     def measure() -> float:
@@ -291,8 +299,9 @@ def bf16_ratio(where: torch.device) -> float:
 
 
 def matrix_speed(where: torch.device, dtype: torch.dtype, anew: bool = False) -> float | None:
-    """Operations per second in a large product, or in a small one where that would take seconds;
-    None where the device cannot multiply this dtype. Measured once for each machine."""
+    """The floating-point operations per second of a matrix product, or None if the device cannot
+    multiply this dtype. It is measured once for each machine, on a large product, or on a small one
+    if the large one would take seconds."""
 
     def measure() -> float | None:
         with suppress(RuntimeError, TypeError):
@@ -311,21 +320,22 @@ def matrix_speed(where: torch.device, dtype: torch.dtype, anew: bool = False) ->
 def matrix_flops_per_second(
     where: torch.device, dtype: torch.dtype, size: int | None = None, seconds: float = SECONDS
 ) -> float:
-    """The speed of a large matrix product here: the best of some, for this long."""
+    """The floating-point operations per second of a square matrix product: the best of those that
+    run within `seconds`. `size` defaults to 2048 on a CPU and 8192 elsewhere."""
     size = size or (2048 if where.type == "cpu" else 8192)
     a = torch.randn(size, size, device=where).to(dtype)
     return 2 * size**3 / _best_seconds(lambda: a @ a, where, seconds)
 
 
 def read_bytes_per_second(where: torch.device) -> float:
-    """The speed at which memory is read here: the best of some sums of up to 512 MB, far more than
-    caches hold."""
+    """The bytes per second at which memory is read: the best of several sums over up to 512 MB, far
+    more than the caches hold."""
     numbers = torch.ones(min(2**29, memory_bytes(where) // 8) // 4, device=where)
     return numbers.nbytes / _best_seconds(numbers.sum, where, SECONDS)
 
 
 def finish(where: torch.device) -> None:
-    """Wait until a device has done what it was given: a GPU works on while Python goes on."""
+    """Wait until the device has finished its work. A GPU computes while Python continues."""
     if where.type != "cpu":
         getattr(torch, where.type).synchronize()
 

@@ -1,4 +1,4 @@
-"""Who is told what happens in long work, and in a run."""
+"""The events of a run, and the interface of whoever wants to hear them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,34 +13,44 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What a model was judged to be: before the first step, on the way, or at the end."""
+    """The result of one evaluation: before the first step, during training, or at the end."""
 
     kind: Literal["before", "validation", "result"]
     step: int
-    seconds: float  # spent in steps
-    sample: str  # a text that shows what it can do
+    seconds: float  # spent in training steps so far
+    sample: str  # a text that shows what the model can do
     figures: dict[str, float]
-    shown: tuple[str, ...] = ("loss",)  # the figures that matter most
+    shown: tuple[str, ...] = ("loss",)  # the names of the figures that matter most
 
 
 class Observer:
-    """Told what happens; this one stays silent. The terminal's display, `metrics.jsonl` and each
-    tracker listen to what they want to hear."""
+    """Receives the events of long work; this base class ignores all of them. The terminal's
+    display, `metrics.jsonl` and each tracker are subclasses that override the methods they need."""
 
-    # -- in any long work
+    # -- events of any long work
 
-    def stage(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
-    def progress(self, text: str) -> None: ...
+    def stage(self, text: str) -> None: ...  # a new stage of the work begins
+    def warn(self, text: str) -> None: ...  # the user should know this
+    def progress(self, text: str) -> None: ...  # how far this stage is; replaces the last one
 
-    # -- in a run
+    # -- events of a training run
 
+    # The plan is made. `trainable` is the table of trained weights, for fine-tuning.
     def plan(self, plan: "Plan", trainable: "Sequence[ParameterCount]" = ()) -> None: ...
+
+    # A step was taken, of `steps` planned now.
     def step(self, step: "Step", steps: int) -> None: ...
+
+    # The model was evaluated.
     def evaluated(self, evaluated: Evaluated) -> None: ...
+
+    # A step changed nothing, because its gradient was not finite. `texts` are those of its batch.
     def refused(self, step: int, texts: "Sequence[str]") -> None: ...
-    def ended(self, outcome: "Run | BaseException") -> None: ...  # or the error it failed with
+
+    # The run ended with a result, or with an error.
+    def ended(self, outcome: "Run | BaseException") -> None: ...
 
     def counting(self, what: str, total: int, unit: str) -> Callable[[int], None]:
-        """A function that is told how much is done: "scoring … 10 of 20 tokens done"."""
+        """A function that takes the number of units done and reports it as progress: "scoring … 10
+        of 20 tokens done"."""
         return lambda done: self.progress(f"{what} … {done:,} of {total:,} {unit} done")

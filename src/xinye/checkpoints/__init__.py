@@ -1,1 +1,2 @@
-"""Models and runs on disk: Hugging Face's folder, and what going on needs."""
+"""Models on disk: the formats of Hugging Face, GGUF, ONNX and adapters, and the checkpoints of a
+run."""

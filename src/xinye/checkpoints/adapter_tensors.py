@@ -1,8 +1,8 @@
-"""The tensors in an adapter's file: changes of matrices, and whole weights that take the place of
-the base's.
+"""The tensors in an adapter's file: changes of matrices, and whole weights that replace those of
+the base.
 
-`peft` saves whole weights for `modules_to_save`, for biases that were trained, and of embeddings
-that it changes, or that have got more rows for new tokens.
+`peft` saves whole weights for `modules_to_save`, for trained biases, and for embeddings that it
+changes or that have new rows for new tokens.
 """
 
 import re
@@ -31,9 +31,9 @@ from xinye.model.build import Network
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head
 
-FINGERPRINT = "base_sha256"  # in the file's header
+FINGERPRINT = "base_sha256"  # the key in the file's header
 PREFIX = "base_model.model."
-# what the saved state of a model in training has, and peft's own files have not
+# parts of names in the state of a model in training, which are not in peft's own files
 _IN_TRAINING = re.compile(rf"{WRAPPERS.pattern}|\.modules_to_save(?=\.)|\.default(?=\.|$)")
 _CHANGES = re.compile(r"\.lora_(?:[ABE]|embedding_[AB]|magnitude_vector)(?:\.weight)?$")
 _BOTTLENECK = (".down.weight", ".down.bias", ".up.weight", ".up.bias")
@@ -43,9 +43,9 @@ _LONGEST_PATTERN = 200  # characters
 
 @dataclass(frozen=True)
 class AdapterFile:
-    """What an adapter's file holds: `learned` weights of adapters by their name there, and `whole`
-    weights by Hugging Face's names in the base. `base` is the fingerprint of the base, if it is
-    told."""
+    """The content of an adapter's file: `learned` weights of adapters by their names there, and
+    `whole` weights by Hugging Face's names in the base. `base` is the fingerprint of the base
+    model, if the file has it."""
 
     path: Path
     learned: dict[str, Tensor]
@@ -53,7 +53,8 @@ class AdapterFile:
     base: str | None
 
     def rows(self, *names: str) -> int | None:
-        """How many rows a matrix of the base has by this file, under one of its names."""
+        """The number of rows that a matrix of the base has in this file, under one of these names;
+        None if it is not there."""
         for name in names:
             for tensors, its in ((self.whole, name), (self.learned, f"{PREFIX}{name}")):
                 stem = its.removesuffix(".weight")
@@ -64,7 +65,8 @@ class AdapterFile:
 
 
 def read_adapter(path: Path) -> AdapterFile:
-    """The tensors of a file, all of them finite."""
+    """The tensors of a file. Raises `XinyeError` if it is damaged or holds values that are not
+    finite."""
     try:
         check_regular(path)
         with safe_open(path, framework="pt") as file:
@@ -91,7 +93,7 @@ def read_adapter(path: Path) -> AdapterFile:
             learned |= [_as_of_matrix(plain, tensor)]
         elif plain.endswith(_BOTTLENECK) or not plain.startswith("base_model."):
             learned[plain] = tensor
-        else:  # around a model with a prefix peft has one part less
+        else:  # with a prefix, peft's names have one part less
             its = plain.removeprefix(PREFIX).removeprefix("base_model.")
             whole[its.replace(".base_layer.", ".")] = tensor
     if len(learned) + len(whole) < len(stored):
@@ -100,8 +102,8 @@ def read_adapter(path: Path) -> AdapterFile:
 
 
 def _as_of_matrix(name: str, tensor: Tensor) -> tuple[str, Tensor]:
-    """A tensor of a change, with its name. That of an embedding's table lies transposed: it becomes
-    one like all others."""
+    """A tensor of a change, with its name. That of an embedding is stored transposed; it becomes
+    like all others."""
     place, _, part = name.removesuffix(".weight").rpartition(".")
     if part == "lora_embedding_A":
         return f"{place}.lora_B.weight", tensor.T
@@ -110,11 +112,12 @@ def _as_of_matrix(name: str, tensor: Tensor) -> tuple[str, Tensor]:
     return (f"{name}.weight" if part == "lora_magnitude_vector" else name), tensor.contiguous()
 
 
-# -- what changes a matrix -------------------------------------------------------------------------
+# -- changes of matrices ---------------------------------------------------------------------------
 
 
 def changes_in(file: AdapterFile, model: Network, config: Json) -> dict[str, Change]:
-    """The change of each matrix in a file, by site."""
+    """The change of each matrix in a file, by site. Raises `XinyeError` for one that does not fit
+    the model."""
     ours = {their_name(site, model): site for site in sites(model) | outer_sites(model)}
     alphas = config.get("alpha_pattern") or {}
     changes = {}
@@ -139,8 +142,8 @@ def changes_in(file: AdapterFile, model: Network, config: Json) -> dict[str, Cha
 
 
 def check_patterns(patterns: Json, where: str) -> None:
-    """Raises `XinyeError` where one of `alpha_pattern` is no regular expression, or one that could
-    take for ever: two repetitions can, one within the other."""
+    """Raise `XinyeError` for an `alpha_pattern` that is not a valid regular expression, or that
+    could take for ever to match, as nested repetitions can."""
     for pattern, alpha in patterns.items():
         try:
             re.compile(pattern)
@@ -160,8 +163,8 @@ def check_patterns(patterns: Json, where: str) -> None:
 
 
 def _matching(patterns: Json, place: str) -> float | None:
-    """The value of the first pattern that names a matrix, as peft reads them: the whole name, or
-    the end of it."""
+    """The value of the first pattern that matches a matrix's name as peft does it: all of it, or
+    its end."""
     for pattern, value in patterns.items():
         if re.match(rf"(.*\.)?({pattern})$", place):
             return float(value)
@@ -172,13 +175,13 @@ def _matching(patterns: Json, place: str) -> float | None:
 
 
 def put_whole(file: AdapterFile, model: Network, saved_modules: list[str]) -> None:
-    """Let the whole weights of a file take the place of the model's, in place.
+    """Replace weights of the model by the whole weights of a file, in place.
 
-    Embedding and head that were one matrix become two where they were saved as two. New rows of
-    both, for new tokens, make the vocabulary larger.
+    If a tied embedding and head were saved as two matrices, they become two. New rows of both, for
+    new tokens, enlarge the vocabulary. Raises `XinyeError` for weights that do not fit the model.
     """
     for module in saved_modules:
-        # peft notes both names for a head, and a model has one
+        # peft lists both names of a head, but a model has only one of them.
         if module not in HEADS and not any(module in name.split(".") for name in file.whole):
             raise XinyeError(
                 f"{file.path}: the weights of {module} are missing, but {CONFIG} lists it in "
@@ -198,10 +201,10 @@ def put_whole(file: AdapterFile, model: Network, saved_modules: list[str]) -> No
     gpt = model.gpt if isinstance(model, Head) else model
     if isinstance(model, GPT) and model.config.tie_word_embeddings:
         ends = {name.split(".")[-1] for name in saved_modules}
-        apart = ends & {table.split(".")[-2], "lm_head"} or (
+        two_matrices = ends & {table.split(".")[-2], "lm_head"} or (
             head in tensors and not torch.equal(tensors[head], tensors.get(table, tensors[head]))
         )
-        if apart:
+        if two_matrices:
             model.untie()
         else:
             tensors = {(table if name == head else name): t for name, t in tensors.items()}
@@ -222,7 +225,8 @@ def put_whole(file: AdapterFile, model: Network, saved_modules: list[str]) -> No
 
 
 def _resize(model: Network, gpt: GPT, rows: int, with_head: bool) -> None:
-    """Change the vocabulary of a model to `rows` tokens; the caller fills in the weights."""
+    """Change the vocabulary of a model to `rows` tokens. The new weights are zero until the caller
+    fills them."""
     config = replace(gpt.config, vocab_size=rows)
     table = gpt.model.embed_tokens
     table.weight = nn.Parameter(table.weight.new_zeros(rows, config.hidden_size))

@@ -1,9 +1,9 @@
-"""An adapter as a folder: `peft`'s files, read and written without it, beside a tokenizer.
+"""Reads and writes adapters as `peft` folders, without `peft`, next to a tokenizer.
 
-`adapter_config.json` says the method, its sizes and where the base lies;
-`adapter_model.safetensors` holds the new weights and, in its header, the SHA-256 of the base's
-weights: on any other base an adapter is noise. `peft` has no bottleneck, so that one's files are of
-the same form but of a type that only this package knows.
+`adapter_config.json` has the method, its sizes and the place of the base.
+`adapter_model.safetensors` has the new weights and, in its header, the SHA-256 of the base's
+weights, because an adapter is useless on any other base. `peft` has no bottleneck, so its files
+have the same form but a type that only Xinye knows.
 """
 
 import hashlib
@@ -48,8 +48,8 @@ _TYPES: dict[Method, str] = {
     "prefix": "PREFIX_TUNING",
     "adapter": "XINYE_BOTTLENECK",
 }
-# Fields that the tensors' names and shapes, or the base, say already, and that change nothing
-# otherwise.
+# Fields that are ignored: they follow from the names and shapes of the tensors or from the base, or
+# they do not affect the result.
 _IMPLIED = {
     "peft_type",
     "task_type",
@@ -78,12 +78,12 @@ _IMPLIED = {
     "megatron_core",
     "qalora_group_size",
 }
-# others change the base, or more
+# the supported values of fields whose other values change the base, or more
 _COMPUTED = {
     "bias": ("none", "all", "lora_only"),
     "init_lora_weights": (True, False, "gaussian", "eva", "mica", "orthogonal"),
 }
-_PEFTS = {"lora_alpha": 8}  # what missing fields mean to peft, where that is not our default
+_PEFTS = {"lora_alpha": 8}  # peft's defaults that differ from Xinye's
 
 
 def save_adapter(
@@ -93,12 +93,12 @@ def save_adapter(
     tokenizer: Tokenizer | None = None,
     seen_from: Path | None = None,
 ) -> None:
-    """Write the adapter of a model, and its new head, if any. Each file is written beside and
-    renamed.
+    """Write the adapter of a model, and its new head if it has one. Each file is written under
+    another name and renamed.
 
-    Of a network with a head, `config.json` tells the labels. `base` is the folder (or file, or hub
-    name) of the model it was attached to; its path is told as it is seen from this folder, or from
-    `seen_from`, if the files are to be copied there.
+    For a network with a head, `config.json` has the labels. `base` is the folder, file or hub name
+    of the base model. Its path is saved relative to `folder`, or to `seen_from` if the files will
+    be copied there. Raises `XinyeError` for a model without an adapter.
     """
     settings = attached(model)
     if settings is None:
@@ -115,11 +115,10 @@ def save_adapter(
 
 
 def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -> None:
-    """Attach the adapter of a folder to a model, in place, and put the whole weights that it holds
-    in the place of the model's. `base` is where the model was loaded from.
+    """Attach the adapter in a folder to a model, in place, and replace the model's weights by the
+    whole weights that it holds. `base` is where the model was loaded from.
 
-    Raises `XinyeError` where it was made for another base, computes what is not known here, or is
-    damaged.
+    Raises `XinyeError` if the adapter was made for another base, is unsupported or damaged.
     """
     config, where = read_json(folder / CONFIG), str(folder / CONFIG)
     settings = from_config(config, where)
@@ -149,10 +148,9 @@ def load_adapter(folder: Path, model: Network, base: str | Path | None = None) -
 
 
 def fingerprint(base: str | Path) -> str:
-    """The SHA-256 of a model's weights file, or of those of all its weights files, one after the
-    other.
+    """The SHA-256 of a model's weights file; for several files, that of their joined hashes.
 
-    `base` is a folder, a file, or a hub name. Raises `XinyeError` where no weights lie there.
+    `base` is a folder, a file, or a hub name. Raises `XinyeError` if it has no weights.
     """
     place = place_of(base)
     files = sorted(place.glob("model*.safetensors")) if place.is_dir() else [place]
@@ -204,7 +202,7 @@ def _to_config(model: Network, settings: AdapterSettings) -> Json:
         "target_modules": _targets([*changes], [their_name(site, model) for site in sites(model)]),
         "rank_pattern": _rank_pattern(changes, settings),
         "alpha_pattern": {},
-        # GPT-2's matrices lie transposed
+        # GPT-2's matrices are stored transposed
         "fan_in_fan_out": next(iter(changes)).startswith("transformer."),
         "bias": "none",
         "init_lora_weights": True,
@@ -212,8 +210,8 @@ def _to_config(model: Network, settings: AdapterSettings) -> Json:
 
 
 def _targets(changed: list[str], every: list[str]) -> list[str]:
-    """What names the changed ones among all matrices: the end of their names, if they are the same
-    in every layer."""
+    """The names for `target_modules`: the ends of the changed matrices' names if they are the same
+    in all layers, else the whole names."""
     endings = {_ending(name) for name in changed}
     alike = {name for name in every if _ending(name) in endings} == set(changed)
     return sorted(endings if alike else changed)
@@ -222,8 +220,8 @@ def _targets(changed: list[str], every: list[str]) -> list[str]:
 def _rank_pattern(
     changes: dict[str, LoRA], settings: AdapterSettings
 ) -> dict[str, int | list[bool]]:
-    """The ranks that are not the common one; of AdaLoRA for peft, which begins with init_r and
-    keeps those true."""
+    """The ranks that differ from the common one. For AdaLoRA, peft starts with init_r ranks and
+    keeps those that are true."""
     pattern: dict[str, int | list[bool]] = {}
     for name, module in changes.items():
         if isinstance(module, AdaLoRA):
@@ -235,8 +233,8 @@ def _rank_pattern(
 
 
 def from_config(data: Json, where: str = CONFIG) -> AdapterSettings:
-    """The settings in an `adapter_config.json`; what this package cannot compute exactly is refused
-    by name."""
+    """The settings in an `adapter_config.json`. Raises `XinyeError` that names what Xinye cannot
+    compute exactly."""
     peft_type = data.get("peft_type")
     method = next((method for method, kind in _TYPES.items() if kind == peft_type), None)
     if method is None:
@@ -270,18 +268,19 @@ def from_config(data: Json, where: str = CONFIG) -> AdapterSettings:
 
 
 def _fields(method: Method) -> list[str]:
-    """Of our settings those that a file of this method has; its matrices are told by `_targets`."""
+    """The settings that a file of this method has. Its matrices are in `target_modules`, see
+    `_targets`."""
     return [name for name in FIELDS[method] if name != "target_modules"]
 
 
 def _ending(site: str) -> str:
-    """What names a matrix in every layer: `q_proj`, or of GPT-2 `attn.c_attn`, for both its parts
-    have a `c_proj`."""
+    """The end of a matrix's name that is the same in all layers: `q_proj`, or in GPT-2
+    `attn.c_attn`, because two of its parts have a `c_proj`."""
     return ".".join(site.split(".")[-2 if site.startswith("transformer.") else -1 :])
 
 
 def _heads(model: Network) -> dict[str, nn.Parameter]:
-    """The weights of a new head by Hugging Face's names."""
+    """The weights of a new head, by Hugging Face's names."""
     return {
         their_name(name, model): weight
         for name, weight in model.named_parameters()
@@ -290,16 +289,16 @@ def _heads(model: Network) -> dict[str, nn.Parameter]:
 
 
 def _parameters(model: Network) -> dict[str, nn.Parameter]:
-    """What was learned, by its name in the file."""
+    """All trained weights, by their names in the file."""
     settings = attached(model)
-    # peft wraps these once
+    # With a prefix, peft wraps the model only once.
     base = "base_model." if settings is not None and settings.method == "prefix" else PREFIX
     heads = {base + name: parameter for name, parameter in _heads(model).items()}
     return heads | _changes(model)
 
 
 def _changes(model: Network) -> dict[str, nn.Parameter]:
-    """The weights of the adapters alone, by their names in the file."""
+    """The weights of the adapters, by their names in the file."""
     found: dict[str, nn.Parameter] = {}
     for module in adapters(model):
         if isinstance(module, Prefix):
@@ -312,7 +311,7 @@ def _changes(model: Network) -> dict[str, nn.Parameter]:
 
 
 def _tensors(model: Network) -> dict[str, Tensor]:
-    """What is saved: what was learned, without the ranks that AdaLoRA dropped."""
+    """The tensors to save: all trained weights, without the ranks that AdaLoRA pruned."""
     tensors: dict[str, Tensor] = dict(_parameters(model))
     for module in adapters(model):
         if isinstance(module, AdaLoRA):

@@ -1,7 +1,7 @@
-"""Where the base of an adapter lies: the model that it changes. Needs no torch.
+"""Finds the base model of an adapter. This module does not need torch.
 
-An adapter's folder names its base by a path or a hub name. Where the base was moved, `based_on` (on
-the command line `--base`) says where it lies now.
+An adapter's folder names its base by a path or a hub name. If the base was moved, `based_on`
+(`--base` on the command line) sets the new place.
 """
 
 from collections.abc import Iterator
@@ -19,18 +19,18 @@ _moved_to: ContextVar[str] = ContextVar("_moved_to", default="")
 
 
 def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter."""
     return (folder / CONFIG).is_file()
 
 
 def set_base(place: str | Path) -> None:
-    """From here on the base of every adapter lies in this place."""
+    """Set the place of the base of every adapter loaded from now on."""
     _moved_to.set(str(place))
 
 
 @contextmanager
 def based_on(place: str | Path | None) -> Iterator[None]:
-    """The same within a `with`, at the end of which what held before holds again; None changes
-    nothing."""
+    """Set the place of the base inside a `with` block. None changes nothing."""
     token = _moved_to.set(str(place or _moved_to.get()))
     try:
         yield
@@ -39,8 +39,11 @@ def based_on(place: str | Path | None) -> Iterator[None]:
 
 
 def base_of(folder: Path) -> str:
-    """Where the base of an adapter lies: a path seen from the adapter's folder, or from here, or a
-    hub name. Whether it is there is for `find_base` to say."""
+    """Where the base of an adapter should be: a path, relative to here, or a hub name. This does
+    not check that it exists.
+
+    Raises `XinyeError` if the adapter does not name its base.
+    """
     if _moved_to.get():
         return _moved_to.get()
     name = read_json(folder / CONFIG).get("base_model_name_or_path")
@@ -54,8 +57,8 @@ def base_of(folder: Path) -> str:
 
 
 def place_of(model: str | Path) -> Path:
-    """Where a model, or an adapter, lies, by its path or its name on the hub; as it is called,
-    where it is not there. Raises `XinyeError` for what cannot be a path."""
+    """The folder or file of a model or adapter, given by its path or hub name. If it does not
+    exist, this is the path as given. Raises `XinyeError` for what cannot be a path."""
     try:
         there = Path(model).exists()
     except OSError as error:
@@ -67,8 +70,8 @@ def place_of(model: str | Path) -> Path:
 
 
 def find_base(folder: Path) -> str:
-    """The base of an adapter, which is there. Raises `XinyeError`, with the names of both, where it
-    is not, or is an adapter, too."""
+    """The base of an adapter, as a path or hub name. Raises `XinyeError`, with the names of both,
+    if it does not exist or is an adapter, too."""
     base = base_of(folder)
     if not place_of(base).exists():
         advice = "give its folder with --base DIR"

@@ -1,9 +1,9 @@
-"""The families of models that are read and written, and a network's shape as Hugging Face's
-`config.json` of each, with a head also its labels.
+"""The supported families of models, and the conversion between a config and Hugging Face's
+`config.json`.
 
-`modern` is saved as Qwen3, `llama` as Llama or Qwen2, `gpt2` as GPT-2. A Mistral is a Llama, and is
-read within its sliding window only, where it is exactly that. `lstm` is of a model type that only
-this package knows. What is not computed here exactly is refused by name.
+`modern` is saved as Qwen3, `llama` as Llama or Qwen2, `gpt2` as GPT-2. A Mistral is read as a Llama
+with the context of its sliding window, within which both are the same. `lstm` has a model type of
+Xinye's own. A setting that is not supported raises an error that names it.
 """
 
 import json
@@ -22,7 +22,7 @@ from xinye.model.config import Architecture, GPTConfig, LSTMConfig
 from xinye.model.heads import HeadConfig, Kind
 from xinye.model.rope import RopeScaling
 
-Json = dict[str, Any]  # what a JSON file holds
+Json = dict[str, Any]  # the content of a JSON file
 
 _SHARED = (
     "vocab_size",
@@ -50,7 +50,7 @@ _GPT2 = {
     "norm_eps": "layer_norm_epsilon",
     "tie_word_embeddings": "tie_word_embeddings",
 }
-# What fields are whose key is missing; None is worked out from the others.
+# The values of fields whose key is missing; None is derived from the others.
 _LSTM_DEFAULTS = {"tie_word_embeddings": False}
 _DEFAULTS = _LSTM_DEFAULTS | {
     "attention_bias": False,
@@ -70,22 +70,22 @@ _NO_WINDOW = {"use_sliding_window": False, "sliding_window": None}
 
 @dataclass(frozen=True)
 class Family:
-    """How the models of a `model_type` are described in `config.json`."""
+    """How `config.json` describes the models of one `model_type`."""
 
     architecture: Architecture | Literal["lstm"]
-    stem: str  # what the names of its classes begin with
-    keys: Mapping[str, str]  # our field: its key
-    writer: str = "ForCausalLM"  # what the name of the class that writes ends with
-    # our field: what a missing key means
+    stem: str  # the beginning of its class names
+    keys: Mapping[str, str]  # the key of each field
+    writer: str = "ForCausalLM"  # the end of a language model's class name
+    # the value of each field whose key is missing
     defaults: Mapping[str, Any] = field(default_factory=lambda: _DEFAULTS)
-    fixed: Mapping[str, bool] = field(default_factory=dict)  # our field: what it always is here
-    # key: what is computed
+    fixed: Mapping[str, bool] = field(default_factory=dict)  # fields with a fixed value
+    # the values of other keys that are supported
     known: Mapping[str, tuple[Any, ...]] = field(default_factory=lambda: _ROTARY_KNOWN)
     written: Mapping[str, Any] = field(default_factory=dict)  # further keys, for other tools
 
 
 _ROTARY = {"hidden_act": "silu", "attention_dropout": 0.0}
-FAMILIES: dict[str, Family] = {  # by model_type; the first one of an architecture is written
+FAMILIES: dict[str, Family] = {  # by model_type; `family_of` says which one is written
     "qwen3": Family(
         "modern",
         "Qwen3",
@@ -122,8 +122,8 @@ FAMILIES: dict[str, Family] = {  # by model_type; the first one of an architectu
 
 
 def family_of(config: Config) -> str:
-    """The model type that a network is written as. Qwen2 is a Llama with biases on queries, keys
-    and values alone."""
+    """The model type that a config is saved as. Qwen2 is a Llama with biases only on queries, keys
+    and values."""
     if config.architecture == "llama":
         return "qwen2" if config.attention_bias and not config.attention_output_bias else "llama"
     return next(
@@ -135,7 +135,7 @@ def family_of(config: Config) -> str:
 
 _KINDS = {field.name: field.type for field in fields(GPTConfig)}
 _ORIGINAL = "original_max_position_embeddings"
-# Of each type of RoPE scaling; `linear` and `dynamic` go by max_position_embeddings.
+# The fields of each type of RoPE scaling. `linear` and `dynamic` use max_position_embeddings.
 _ROPE_FIELDS = {
     "linear": ("factor",),
     "dynamic": ("factor",),
@@ -143,7 +143,7 @@ _ROPE_FIELDS = {
     "llama3": ("factor", _ORIGINAL, "low_freq_factor", "high_freq_factor"),
 }
 _ROPE_COMMON = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
-# What the names of classes with a head end with, as `transformers.pipeline` runs them.
+# The ends of the class names of networks with a head, which `transformers.pipeline` looks for.
 _HEADS: dict[Kind, str] = {
     "sequence": "ForSequenceClassification",
     "token": "ForTokenClassification",
@@ -153,7 +153,7 @@ _SEVERAL = "multi_label_classification"
 
 
 def to_config_json(config: Config | HeadConfig, tokenizer: Tokenizer | None = None) -> Json:
-    """The content of `config.json`."""
+    """The content of `config.json` for a config."""
     if isinstance(config, HeadConfig):
         data = to_config_json(config.backbone, tokenizer) | {
             "architectures": [FAMILIES[family_of(config.backbone)].stem + _HEADS[config.kind]],
@@ -193,8 +193,8 @@ def to_config_json(config: Config | HeadConfig, tokenizer: Tokenizer | None = No
 
 
 def token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
-    """The tokens with a role, as `config.json` names them; None for one that the tokenizer has
-    not."""
+    """The ids of the tokens with a role, by their names in `config.json`; None for a role without a
+    token."""
     known = tokenizer.names if tokenizer else {}
     return {
         f"{role}_token_id": getattr(tokenizer, f"{role}_id") if f"{role}_token" in known else None
@@ -203,8 +203,8 @@ def token_ids(tokenizer: Tokenizer | None) -> dict[str, int | None]:
 
 
 def is_head(folder: Path) -> bool:
-    """Whether a folder holds a network with a head, or an adapter of one: that has its own
-    `config.json`, or says what it is for, or changes a network with a head."""
+    """Whether a folder holds a network with a head, or an adapter for one. An adapter has its own
+    `config.json`, or names its task, or its base has a head."""
     path = folder / "config.json"
     if path.is_file() and _kind_of_head(read_json(path)) is not None:
         return True
@@ -215,7 +215,8 @@ def is_head(folder: Path) -> bool:
 
 
 def adapter_kind(folder: Path) -> Kind | None:
-    """The head that an adapter's folder says it is for, by what `peft` calls the task."""
+    """The kind of head that an adapter is for, by the name of its task in `peft`; None if it names
+    none."""
     task = read_json(folder / CONFIG).get("task_type")
     return next((kind for kind, name in ADAPTER_TASKS.items() if name == task), None)
 
@@ -227,7 +228,8 @@ def _kind_of_head(data: Json) -> Kind | None:
 
 
 def read_config(folder: Path) -> Config | HeadConfig:
-    """The shape that the `config.json` of a folder describes, and the labels of a head."""
+    """The config of a model's folder; a `HeadConfig` if it has a head. Raises `XinyeError` for an
+    unsupported or invalid one."""
     where = f"{folder}/config.json"
     data = read_json(folder / "config.json")
     kind, config = _kind_of_head(data), from_config_json(data, where)
@@ -235,7 +237,7 @@ def read_config(folder: Path) -> Config | HeadConfig:
         return config
     if not isinstance(config, GPTConfig):
         raise XinyeError(f"{folder}: an LSTM cannot have a classification head")
-    # transformers leaves out the names that it gives itself, where there are two
+    # transformers does not save its own default names if there are two labels
     names = data.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     try:
         labels = [str(names[str(number)]) for number in range(len(names))]
@@ -252,7 +254,7 @@ def read_config(folder: Path) -> Config | HeadConfig:
 
 
 def check_judges(folder: Path, kind: Kind, labels: int, problem: str | None = None) -> None:
-    """Raises `XinyeError` where a head gives a number instead of a label."""
+    """Raise `XinyeError` if the head predicts a number instead of a label."""
     alone = labels == 1 and problem != _SEVERAL
     if kind == "sequence" and (problem == "regression" or alone):
         raise XinyeError(
@@ -262,7 +264,8 @@ def check_judges(folder: Path, kind: Kind, labels: int, problem: str | None = No
 
 
 def from_config_json(data: Json, where: str = "config.json") -> Config:
-    """The shape that a `config.json` describes, without a head."""
+    """The config that the content of a `config.json` describes, without a head. Raises `XinyeError`
+    for an unsupported or invalid one."""
     check_numbers(data, where)
     model_type = data.get("model_type")
     if not isinstance(model_type, str) or model_type not in FAMILIES:
@@ -288,8 +291,8 @@ def from_config_json(data: Json, where: str = "config.json") -> Config:
 
 
 def check_numbers(data: Json, where: str) -> None:
-    """Raises `XinyeError` for a setting with a number that is not finite: all results would be NaN,
-    or the work would never end."""
+    """Raise `XinyeError` for a number that is not finite. With it all results would be NaN, or the
+    work would never end."""
     for name, value in data.items():
         try:  # whole numbers, too, may be larger than any float
             json.dumps(json.loads(json.dumps(value), parse_int=float), allow_nan=False)
@@ -300,8 +303,8 @@ def check_numbers(data: Json, where: str) -> None:
 
 
 def _values(data: Json, family: Family) -> Json:
-    """The fields of a config, by name. Raises `KeyError` or `ValueError` for what is missing or
-    cannot be."""
+    """The fields of a config by name. Raises `KeyError` or `ValueError` for missing or invalid
+    ones."""
     values: Json = {"architecture": family.architecture, **family.fixed}
     for name, key in family.keys.items():
         value = data[key] if key in data or name not in family.defaults else family.defaults[name]
@@ -337,12 +340,12 @@ def _with_positions(config: GPTConfig, data: Json, where: str) -> GPTConfig:
     slides = data.get("use_sliding_window") or "sliding_attention" in (
         data.get("layer_types") or ()
     )
-    # layers where a token sees so many tokens, itself included
+    # In some layers a token attends only to this many tokens, itself included.
     if slides or data["model_type"] == "mistral":
         window = data.get("sliding_window", 4096)
         if window is not None and (type(window) is not int or window < 1):
             raise ValueError(f"sliding_window = {window!r}")
-        # within it, attention is that of every other model
+        # Within the window, attention is the usual one.
         context = min(context, window or context)
     return replace(
         config,
@@ -353,8 +356,8 @@ def _with_positions(config: GPTConfig, data: Json, where: str) -> GPTConfig:
 
 
 def _from_rope_json(rope: Json, data: Json, where: str) -> RopeScaling | None:
-    """The RoPE scaling that a config names, if any; a type or field that is not known here is
-    refused."""
+    """The RoPE scaling in a config; None without scaling. Raises `XinyeError` for an unknown type
+    or field."""
     kind = rope.get("rope_type", rope.get("type", "default"))
     if kind not in ("default", *_ROPE_FIELDS):
         raise XinyeError(

@@ -1,9 +1,9 @@
-"""The checkpoints in a run's folder: finding them, deleting them, and checking files against what
-was saved.
+"""The checkpoints in a run's folder: finds them, deletes them, and verifies saved files.
 
 Only what Xinye wrote is ever deleted, and nothing behind a symbolic link. A checkpoint is a folder
 `step-` with eight digits; its manifest has the size and SHA-256 of each file in it.
-`training/manifest.json` has those of the model in the run's own folder. Needs no torch.
+`training/manifest.json` has those of the model in the run's own folder. This module does not need
+torch.
 """
 
 import hashlib
@@ -16,28 +16,28 @@ from typing import TypedDict
 from xinye.data.files import open_regular, read_json
 from xinye.errors import XinyeError, did_you_mean, quoted
 
-# What lies in a run's folder beside the model; `runs/folder.py` reads and writes it.
+# The paths in a run's folder, besides the model. `runs/folder.py` reads and writes these files.
 TRAINING = "training"
 SETTINGS = Path(TRAINING, "settings.json")
 CHECKPOINTS = Path(TRAINING, "checkpoints")
 MANIFEST = "manifest.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
-# bytes: hashing them takes 0.1 s, a quarter second where a processor has no SHA
+# bytes: hashing them takes 0.1 s, or 0.25 s on a processor without SHA instructions
 HASHED_WHEN_LOADED = 100_000_000
 _NAME = re.compile(r"step-\d{8}", re.ASCII)
 _LEFT_OVER = re.compile(r"\.step-\d{8}\.(new|old)", re.ASCII)
 
 
 class Entry(TypedDict):
-    """What a manifest has of a file."""
+    """The entry of a file in a manifest."""
 
     bytes: int
     sha256: str
 
 
 def near_run(missing: Path) -> str:
-    """What to do where a run's folder is not there: the run of a name like it, or those beside it;
-    "" where the name is none of a run."""
+    """Advice for a run's folder that does not exist: a run with a similar name, or how to list the
+    runs next to it. Empty if the path does not look like a run."""
     beside = missing.parent
     if beside == Path() or not (beside.is_dir() or beside == Path("runs")):
         return ""
@@ -48,11 +48,12 @@ def near_run(missing: Path) -> str:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """The folders of the checkpoints of a run, the newest last."""
+    """The folders of a run's checkpoints, the newest last."""
     return sorted(path for path in (run / CHECKPOINTS).glob("*") if _NAME.fullmatch(path.name))
 
 
 def step_of(checkpoint: Path) -> int:
+    """The number of steps after which a checkpoint was saved."""
     return int(checkpoint.name.removeprefix("step-"))
 
 
@@ -60,8 +61,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def is_deletable(checkpoint: Path) -> bool:
-    """Whether a checkpoint holds nothing but what its manifest tells of, and no link leads to
-    it."""
+    """Whether a checkpoint holds only files in its manifest, and is not behind a symbolic link."""
     if not _NAME.fullmatch(checkpoint.name) or through_link(checkpoint, checkpoint.parents[2]):
         return False
     try:
@@ -72,29 +72,29 @@ def is_deletable(checkpoint: Path) -> bool:
 
 
 def through_link(path: Path, folder: Path) -> bool:
-    """Whether a path within a folder is a symbolic link, or leads through one."""
+    """Whether a path within a folder is a symbolic link, or is behind one."""
     return any(each.is_symlink() for each in (path, *path.parents) if folder in each.parents)
 
 
 def delete_folder(folder: Path) -> None:
-    """Delete a folder that is no link. It gets a hidden name first, so that a kill leaves none half
-    deleted."""
+    """Delete a folder, which must not be a symbolic link. It is renamed to a hidden name first, so
+    that a kill leaves no half-deleted folder."""
     hidden = folder.with_name(f".{folder.name}.old")
-    if hidden.is_dir() and not hidden.is_symlink():  # a kill left it half deleted
+    if hidden.is_dir() and not hidden.is_symlink():  # an earlier kill left it half deleted
         shutil.rmtree(hidden)
     folder.rename(hidden)
     shutil.rmtree(hidden)
 
 
 def delete_leftovers(run: Path) -> None:
-    """Delete what a kill left half written, or half deleted."""
+    """Delete checkpoints that a kill left half written or half deleted."""
     for path in (run / CHECKPOINTS).glob("*"):
         if _LEFT_OVER.fullmatch(path.name) and not through_link(path, run):
             shutil.rmtree(path)
 
 
 def discard_weights(run: Path) -> None:
-    """Delete the model and the checkpoints of a run; its settings and figures stay."""
+    """Delete the model and the checkpoints of a run. Its settings and figures stay."""
     for checkpoint in filter(is_deletable, checkpoints(run)):
         delete_folder(checkpoint)
     for path in (*(run / name for name in WEIGHTS), run / TRAINING / MANIFEST):
@@ -102,11 +102,11 @@ def discard_weights(run: Path) -> None:
             path.unlink()
 
 
-# -- checking --------------------------------------------------------------------------------------
+# -- verification ----------------------------------------------------------------------------------
 
 
 def fingerprint(path: Path) -> Entry:
-    """A file's size and SHA-256, as a manifest has them."""
+    """The size and SHA-256 of a file, as an entry of a manifest."""
     with open_regular(path) as file:
         return {
             "bytes": path.stat().st_size,
@@ -115,17 +115,16 @@ def fingerprint(path: Path) -> Entry:
 
 
 def differences(folder: Path, manifest: Path) -> Iterator[str]:
-    """What is wrong with the files of a folder, by its manifest: one line each. Raises `XinyeError`
-    where that is damaged."""
+    """The problems of the files in a folder, compared with its manifest: one line each. Raises
+    `XinyeError` if the manifest is damaged."""
     for name, saved in _saved(manifest).items():
         if problem := _difference(folder / name, saved):
             yield problem
 
 
 def check_weights(folder: Path) -> None:
-    """Raises `XinyeError` where the weights of a run, or of a checkpoint, are not those that were
-    saved: by their size, and by their content where that is fast. Of a folder without a manifest
-    nothing is known."""
+    """Raise `XinyeError` if the weights of a run or checkpoint are not those that were saved. Large
+    files are compared only by size. Without a manifest nothing is checked."""
     own = folder / "training" / MANIFEST
     manifest = own if own.is_file() else folder / MANIFEST
     saved = _entries_of(manifest, []) if manifest.is_file() else {}
@@ -143,8 +142,8 @@ def check_weights(folder: Path) -> None:
 
 
 def run_differences(run: Path) -> list[str]:
-    """What is wrong with the saved files of a run, its checkpoints included: one line each, the
-    file first."""
+    """The problems of the saved files of a run and its checkpoints: one line each, which begins
+    with the path."""
     found: list[str] = []
     for folder in (run, *checkpoints(run)):
         manifest = folder / TRAINING / MANIFEST if folder == run else folder / MANIFEST
@@ -179,7 +178,7 @@ def _saved(manifest: Path) -> dict[str, Entry]:
 
 
 def _difference(path: Path, saved: Entry, with_content: bool = True) -> str:
-    """In what a file differs from what was saved; "" where it does not."""
+    """How a file differs from what was saved; empty if it does not."""
     try:
         if path.stat().st_size != saved["bytes"]:
             return f"the size of {path.name} has changed since it was saved"
@@ -195,8 +194,8 @@ def _difference(path: Path, saved: Entry, with_content: bool = True) -> str:
 
 
 def _published_before(run: Path, name: str) -> bool:
-    """Whether a file is that of another checkpoint: a kill came when the model of the newest was
-    being published."""
+    """Whether a file belongs to an older checkpoint, because the run was killed while it copied the
+    newest model into its folder."""
     for checkpoint in checkpoints(run):
         saved = _entries_of(checkpoint / MANIFEST, []).get(name)
         if saved and not _difference(run / name, saved):

@@ -1,10 +1,9 @@
-"""Models as GGUF files, the one quantized format: what llama.cpp and its kin run, read and written
-here.
+"""Reads and writes models as GGUF files: the format of llama.cpp, and Xinye's only quantized one.
 
-Quantized matrices stay as they lie in the file, mapped and not copied, and are computed with by
-`model/quantization.py`. Two things lie otherwise than with us: GPT-2's queries, keys and values are
-one matrix, and the two halves of each llama head, which turn against each other, are shuffled
-together.
+Quantized matrices are mapped, not copied, and computed with in the file's own layout by
+`model/quantization.py`. Two things differ from Xinye's layout: GPT-2's queries, keys and values are
+one matrix, and in llama files the two halves of each head that rotary positions pair up are
+interleaved.
 """
 
 from functools import partial
@@ -41,7 +40,7 @@ from xinye.model.quantization import (
     swap_in,
 )
 
-# that are written: the format's number for such a file
+# the kinds that are written, and the format's number for such a file
 KINDS = {
     "f32": 0,
     "f16": 1,
@@ -50,7 +49,7 @@ KINDS = {
     "q4_0": 2,
 }
 
-_NAMES = {  # ours: those of GGUF files
+_NAMES = {  # Xinye's names, and those of GGUF files
     "model.embed_tokens": "token_embd",
     "model.embed_positions": "position_embd",
     "model.norm": "output_norm",
@@ -74,7 +73,8 @@ _GPT2_NAMES = _NAMES | dict.fromkeys(
 
 
 def _layout(model: GPT) -> tuple[dict[str, list[str]], dict[str, tuple[int, ...]]]:
-    """Our names by those in a file, and the shapes that the tensors have there."""
+    """For each name in a file the model's tensors that it holds, and the shape of each tensor in
+    the file."""
     names = _GPT2_NAMES if model.config.architecture == "gpt2" else _NAMES
     layout = names_in_file(model, lambda name: renamed(name, names))
     sizes = {name: tensor.shape for name, tensor in model.state_dict().items()}
@@ -85,15 +85,15 @@ def _layout(model: GPT) -> tuple[dict[str, list[str]], dict[str, tuple[int, ...]
     return layout, shapes
 
 
-# -- in --------------------------------------------------------------------------------------------
+# -- loading ---------------------------------------------------------------------------------------
 
 
 def load_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageModel, Tokenizer]:
     """The model and tokenizer of a file, on the CPU.
 
-    Tensors of 16 or 32 bits become `dtype`; quantized matrices stay quantized
-    (`quantization.computable` says which kinds are rounded). Raises `XinyeError` where the file is
-    none, damaged, or of a kind that is not known here.
+    Tensors of 16 or 32 bits become `dtype`. Quantized matrices stay quantized
+    (`quantization.computable` says which kinds are rounded). Raises `XinyeError` if the file is not
+    GGUF, damaged or unsupported.
     """
     metadata, tensors = read_gguf(path)
     try:
@@ -122,8 +122,8 @@ def load_gguf(path: Path, dtype: torch.dtype = torch.float32) -> tuple[LanguageM
 def _fill(
     model: GPT, tensors: dict[str, Stored], shuffled: bool, dtype: torch.dtype
 ) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor, str]]]:
-    """The model's weights by name, and its quantized matrices; `model` is empty and tells names and
-    shapes."""
+    """The weights by name, and the quantized matrices. `model` has no weights yet; it gives names
+    and shapes."""
     weights: dict[str, Tensor] = {}
     matrices: dict[str, tuple[Tensor, str]] = {}
     empty = model.state_dict()
@@ -133,7 +133,7 @@ def _fill(
     _check_memory(tensors, dtype)
     for theirs, names in layout.items():
         data, kind = tensors[theirs].data, tensors[theirs].kind
-        # one row: as many rows of one value here, so that all below is the same
+        # A vector is one row in the file. As a column it can be handled like a matrix below.
         if len(wanted[theirs]) == 1:
             data, kind = dequantize(data, kind).view(-1, 1).view(torch.uint8), "f32"
         if kind not in FLOATS:
@@ -153,20 +153,21 @@ def _fill(
 
 
 def _check_memory(tensors: dict[str, Stored], dtype: torch.dtype) -> None:
-    """Only what is not mapped takes memory: floats, and quantized matrices that are rearranged."""
+    """Raise `XinyeError` if the weights need too much memory: floats, and matrices that are
+    rearranged. Mapped ones need none."""
     sizes = {kind: dtype.itemsize / BLOCKS[kind][1] for kind in FLOATS} | dict.fromkeys(COMPUTED, 0)
     needed = sum(each.data.numel() * sizes.get(each.kind, 1) for each in tensors.values())
     check_memory(needed, dtype)
 
 
 def _turned_heads(name: str, config: GPTConfig) -> int:
-    """The number of heads in a weight or bias of queries or keys, else 0."""
+    """The number of heads in a weight or bias of queries or keys, 0 for other tensors."""
     if ".q_proj." in name:
         return config.num_attention_heads
     return config.num_key_value_heads if ".k_proj." in name else 0
 
 
-# -- out -------------------------------------------------------------------------------------------
+# -- saving ----------------------------------------------------------------------------------------
 
 
 def save_gguf(
@@ -177,12 +178,12 @@ def save_gguf(
     metadata: dict[str, str] | None = None,
 ) -> list[str]:
     """Write a model as a GGUF file: its matrices as `kind` (f32, f16, bf16, q8_0 or q4_0), the rest
-    as f32.
+    as f32. Returns the names of tensors that had to be written as f16.
 
-    As in llama.cpp's own files the output head is q8_0 where the others are q4_0, and learned
-    positions are f32. A matrix whose rows a block does not divide is written as f16; returns the
-    names of those. `metadata` are further texts, such as `general.license`. One tensor at a time is
-    in memory. Raises `XinyeError` for what the format, or llama.cpp, has no place for.
+    As in llama.cpp's own files the output head is q8_0 if the others are q4_0, and learned
+    positions are f32. A matrix whose row length is not a multiple of the block is written as f16.
+    `metadata` has further texts, such as `general.license`. Only one tensor at a time is in memory.
+    Raises `XinyeError` for what the format or llama.cpp does not support.
     """
     if kind not in KINDS:
         raise XinyeError(
@@ -226,7 +227,7 @@ def save_gguf(
 
 
 def _blocks(model: LanguageModel, names: list[str], heads: int, kind: str) -> Tensor:
-    """Weights of the model, one below the other, as rows of blocks."""
+    """Weights of the model, stacked, as rows of blocks."""
     x = torch.cat([_values(model, name) for name in names])
     x = x.view(len(x), -1)
     if heads:
@@ -240,7 +241,7 @@ def _blocks(model: LanguageModel, names: list[str], heads: int, kind: str) -> Te
 
 
 def _values(model: LanguageModel, name: str) -> Tensor:
-    """A weight or bias in fp32 on the CPU, also where its layer is quantized."""
+    """A weight or bias in fp32 on the CPU; a quantized one is unpacked."""
     owner, _, attribute = name.rpartition(".")
     layer = model.get_submodule(owner)
     if attribute == "weight" and isinstance(layer, QuantizedLinear | QuantizedEmbedding):

@@ -1,7 +1,7 @@
-"""A network's shape as the metadata of a GGUF file, in llama.cpp's words.
+"""Converts between a config and the metadata of a GGUF file, in llama.cpp's names.
 
-The architectures are `qwen3` (ours: modern), `llama`, `qwen2` (a llama with biases on queries, keys
-and values) and `gpt2`.
+The architectures are `qwen3` (Xinye's modern), `llama`, `qwen2` (a llama with biases on queries,
+keys and values) and `gpt2`.
 """
 
 import math
@@ -17,9 +17,9 @@ from xinye.model.config import GPTConfig
 from xinye.model.quantization import dequantize, quantize
 from xinye.model.rope import RopeScaling, scaled_frequencies
 
-FREQUENCIES = "rope_freqs.weight"  # what each pair's frequency is divided by: Llama 3's scaling
+FREQUENCIES = "rope_freqs.weight"  # the divisor of each pair's frequency, for Llama 3's scaling
 _ARCHITECTURES = ("qwen3", "llama", "qwen2", "gpt2")
-_KEYS = {  # our field: its key
+_KEYS = {  # Xinye's field, and its key
     "max_position_embeddings": "context_length",
     "hidden_size": "embedding_length",
     "num_hidden_layers": "block_count",
@@ -36,7 +36,7 @@ _ROTARY_KEYS = _KEYS | {
 
 
 class _Described:
-    """What metadata say of the network; what is not computed here is refused by name."""
+    """The metadata of a network. A value that is not supported raises an error that names it."""
 
     def __init__(self, metadata: Metadata) -> None:
         self.metadata, self.architecture = metadata, str(metadata.get("general.architecture"))
@@ -50,7 +50,7 @@ class _Described:
         return value_of(self.metadata, f"{self.architecture}.{name}", kind, default)
 
     def refuse(self, allowed: Metadata) -> None:
-        """Raises `XinyeError` where a value is there and is not the allowed one."""
+        """Raise `XinyeError` if a value is present and is not the allowed one."""
         for name, only in allowed.items():
             value = self.get(name, type(only), only)
             if value != only:
@@ -58,8 +58,8 @@ class _Described:
 
 
 def from_metadata(metadata: Metadata, tensors: dict[str, Stored]) -> GPTConfig:
-    """The network's shape; the largest sizes are those of tensors, so that a lie allocates
-    nothing."""
+    """The config of the network. The largest sizes come from the tensors, so that false metadata
+    cannot allocate memory."""
     described = _Described(metadata)
     described.refuse({"expert_count": 0, "attention.causal": True, "use_parallel_residual": True})
     embedding = tensors.get("token_embd.weight")
@@ -119,7 +119,8 @@ def _positions(described: _Described, head_dim: int, frequencies: Stored | None)
 def _rope_scaling(
     described: _Described, theta: float, head_dim: int, frequencies: Stored | None
 ) -> RopeScaling | None:
-    """The scaling that metadata tell of, or that is worked into a tensor."""
+    """The RoPE scaling that the metadata name or that a tensor of divisors contains; None without
+    scaling."""
     get = described.get
     kind = get("rope.scaling.type", str, "none")
     if kind not in ("none", "linear", "yarn"):
@@ -149,11 +150,12 @@ def _rope_scaling(
 
 
 def _llama3_scaling(divisors: Tensor, theta: float, head_dim: int) -> RopeScaling | None:
-    """Llama 3's scaling from what it divides each frequency by.
+    """Llama 3's scaling, computed from the divisors (D / 2,) of the frequencies.
 
-    Between pairs that stay and pairs that are divided by the whole factor lies a ramp, straight
-    over the frequencies. Two points give it, and any two of `low_freq_factor`, `high_freq_factor`
-    and the original context then the third: the first is taken as 1, as it is in every Llama.
+    Between the pairs that stay and those that are divided by the whole factor there is a linear
+    ramp over the frequencies. Two points determine the ramp, but not all of `low_freq_factor`,
+    `high_freq_factor` and the original context. So the first is taken as 1, as in every Llama, and
+    the others follow.
     """
     factor = float(f"{float(divisors.max()):.6g}")
     if factor == 1:
@@ -186,7 +188,7 @@ def _llama3_scaling(divisors: Tensor, theta: float, head_dim: int) -> RopeScalin
 
 
 def to_metadata(config: GPTConfig) -> Metadata:
-    """What a file says of a network's shape; refuses what llama.cpp does not compute."""
+    """The metadata of a network. Raises `XinyeError` for what llama.cpp does not support."""
     architecture = family_of(config)
     if {"qwen3": config.attention_bias, "qwen2": config.mlp_bias}.get(architecture):
         raise XinyeError(f"GGUF: llama.cpp does not support these biases in {architecture}")
@@ -223,7 +225,7 @@ def to_metadata(config: GPTConfig) -> Metadata:
 
 
 def frequency_divisors(config: GPTConfig) -> Tensor:
-    """What Llama 3's scaling divides each pair's frequency by, as a row of blocks."""
+    """The divisor of each pair's frequency in Llama 3's scaling, as a row of f32 blocks."""
     assert config.rope_scaling is not None
     frequencies = config.rope_theta ** (-torch.arange(0, config.head_dim, 2) / config.head_dim)
     scaled, _ = scaled_frequencies(

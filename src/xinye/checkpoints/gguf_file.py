@@ -1,13 +1,12 @@
-"""The GGUF container: named values (metadata) and named tensors in one file, as llama.cpp and its
-kin read it.
+"""The GGUF container of llama.cpp: named values (metadata) and named tensors in one file.
 
-    "GGUF", version 3, how many tensors, how many values
+    "GGUF", version 3, number of tensors, number of values
     each value: key, type, value                           texts and arrays begin with their length
-    each tensor: name, dimensions (columns first), kind, where its data begin
-    the tensors' data, each beginning at a multiple of `general.alignment`
+    each tensor: name, dimensions (columns first), kind, offset of its data
+    the data of the tensors, each aligned to a multiple of `general.alignment`
 
-Whatever a file says of its sizes is compared with its size before anything is allocated by it.
-Tensors are not read but mapped: they are views of the file, loaded by the page when touched.
+Every size in a file is compared with the file's own size before anything is allocated. Tensors are
+mapped, not read: they are views of the file, and the system loads a page when it is used.
 """
 
 import math
@@ -27,7 +26,7 @@ from xinye.data.files import written_beside
 from xinye.errors import XinyeError, refuse_first
 from xinye.model.quantization import BLOCKS
 
-# by type
+# the `struct` code of each type of number
 _NUMBERS = {
     0: "B",
     1: "b",
@@ -86,8 +85,8 @@ Metadata = dict[str, Any]  # texts, numbers, and lists of them, by their keys
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor of a file: `shape` as PyTorch has it, `data` uint8, its rows of blocks (rows, bytes
-    per row)."""
+    """A tensor in a file: its `shape` in PyTorch's order, its `kind`, and its `data`, uint8 (rows,
+    bytes per row)."""
 
     shape: tuple[int, ...]
     kind: str
@@ -95,7 +94,8 @@ class Stored:
 
 
 def read_gguf(path: Path) -> tuple[Metadata, dict[str, Stored]]:
-    """Metadata and tensors of a file; raises `XinyeError` for whatever it is not."""
+    """The metadata and tensors of a file. Raises `XinyeError` if it is not GGUF, damaged or
+    unsupported."""
     try:
         with path.open("rb") as file:
             refuse_first((file.read(4) != b"GGUF", "not a GGUF file"))
@@ -110,8 +110,8 @@ def read_gguf(path: Path) -> tuple[Metadata, dict[str, Stored]]:
 
 
 def value_of(metadata: Metadata, key: str, kind: type, default: Any = None) -> Any:
-    """A value of a file. Raises `XinyeError` where it is missing and has no default, or cannot be
-    what it should be."""
+    """A value of the metadata. Raises `XinyeError` if it is missing without a default, of another
+    type, or out of range."""
     value = metadata.get(key, default)
     shown = str(value)[:40]
     refuse_first(
@@ -126,7 +126,7 @@ def value_of(metadata: Metadata, key: str, kind: type, default: Any = None) -> A
 
 
 class _Header:
-    """Reads a file's beginning value by value, never beyond its end."""
+    """Reads the header of a file value by value, and never beyond the end of the file."""
 
     def __init__(self, content: mmap.mmap) -> None:
         self.content, self.at = content, 4
@@ -158,7 +158,8 @@ class _Header:
         )
 
     def room(self, count: int, size: int) -> None:
-        """Refuse a count of things, each of at least `size` bytes, that the file cannot hold."""
+        """Raise `XinyeError` if the rest of the file cannot hold `count` items of at least `size`
+        bytes each."""
         if count * size > len(self.content) - self.at:
             raise XinyeError("damaged or cut short (the header announces more than the file holds)")
 
@@ -199,7 +200,7 @@ class _Header:
         return list(self.numbers(kind, count))
 
     def tensor(self, alignment: int) -> tuple[str, tuple[int, ...], str, int]:
-        """Name, shape, kind, and where the data begin behind the header."""
+        """The name, shape and kind of a tensor, and the offset of its data after the header."""
         name, dimensions = self.text(), self.number(_UINT32)
         if not 1 <= dimensions <= 4:
             raise XinyeError(f"damaged (tensor {_short(name)} has {dimensions} dimensions)")
@@ -227,8 +228,8 @@ class _Header:
 def _mapped(
     described: list[tuple[str, tuple[int, ...], str, int]], data: Tensor
 ) -> dict[str, Stored]:
-    """The tensors, in order, as views of the data; they may not reach beyond it, nor into each
-    other."""
+    """The tensors as views of the data. Raises `XinyeError` if one reaches beyond it or overlaps
+    another."""
     tensors: dict[str, Stored] = {}
     reached, before = 0, ""
     for name, shape, kind, start in described:
@@ -254,8 +255,8 @@ def _mapped(
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A tensor to be written: `make` gives its blocks, uint8 (rows, bytes per row), when its turn
-    has come."""
+    """A tensor to be written. `make` computes its blocks, uint8 (rows, bytes per row), when they
+    are needed."""
 
     name: str
     shape: tuple[int, ...]
@@ -269,7 +270,7 @@ class Outgoing:
 
 
 def write_gguf(path: Path, metadata: Metadata, tensors: Iterable[Outgoing]) -> None:
-    """Write a file beside and rename it; one tensor at a time is in memory."""
+    """Write a file under another name and rename it. Only one tensor at a time is in memory."""
     tensors = list(tensors)
     header = bytearray(b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)))
     header += b"".join(_text(key) + _value(value) for key, value in metadata.items())
@@ -298,7 +299,7 @@ def _text(text: str) -> bytes:
 
 
 def _value(value: Any) -> bytes:
-    """Type and value: whole numbers as 32 bits without sign, those of arrays with one."""
+    """The type and value as bytes. Integers are unsigned 32-bit, those in arrays signed."""
     if isinstance(value, str):
         return struct.pack("<I", _TEXT) + _text(value)
     if isinstance(value, bool | int | float):
@@ -310,5 +311,5 @@ def _value(value: Any) -> bytes:
 
 
 def _short(name: Any) -> str:
-    """A name from a file, fit for one line of a message."""
+    """A name from a file, shortened for one line of a message."""
     return repr(name if len(repr(name)) <= 60 else str(name)[:56] + "…")

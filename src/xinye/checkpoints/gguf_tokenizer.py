@@ -1,9 +1,9 @@
-"""Tokenizers as GGUF files hold them: lists of tokens, their types, merges or scores, and the name
-of a pre-split.
+"""Converts tokenizers from and to the metadata of GGUF files: tokens, their types, merges or
+scores, and the name of a pre-split.
 
-Two models of the format are known here: `gpt2`, byte-level BPE, where the pre-split's name stands
-for regular expressions that llama.cpp has built in; and `llama`, SentencePiece, where scores take
-the place of merges. Both become tokenizers of the `tokenizers` library with the same ids.
+Two models of the format are supported: `gpt2`, byte-level BPE, where the name of the pre-split
+stands for regular expressions built into llama.cpp; and `llama`, SentencePiece, which has scores
+instead of merges. Both become tokenizers of the `tokenizers` library with the same ids.
 """
 
 import json
@@ -25,10 +25,10 @@ _TEKKEN = (
     rf"|[^\r\n\p{{L}}\p{{N}}]?[{_UPPER}]+[{_LOWER}]*|\p{{N}}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_WHOLE_WORDS = (_LLAMA3, _TEKKEN)  # where a word that is a token is not put together by merges
+_WHOLE_WORDS = (_LLAMA3, _TEKKEN)  # with these a word that is a token is not built by merges
 PRE_SPLITS: dict[
     str, tuple[str, ...]
-] = {  # name: one split after the other; the first name of several is written
+] = {  # the splits of each name, in order; of equal ones the first name is written
     "gpt-2": (_GPT2,),
     "qwen2": (PRE_SPLIT,),
     "llama-bpe": (_LLAMA3,),
@@ -40,20 +40,20 @@ PRE_SPLITS: dict[
     **dict.fromkeys(("llama3", "llama-v3", "smaug-bpe", "falcon3", "pixtral"), (_LLAMA3,)),
     **dict.fromkeys(("starcoder", "refact", "codeshell"), (r"\p{N}", _GPT2)),
 }
-_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # types of tokens
+_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6  # the types of tokens
 _PREFIX = "tokenizer.ggml."
-# theirs: ours
+# the names in a file, and those of Hugging Face
 _NAMES = {
     "bos_token_id": "bos_token",
     "eos_token_id": "eos_token",
     "padding_token_id": "pad_token",
 }
-_TURN_ENDS = ("eot_token_id", "eom_token_id")  # of a turn, of a message
+_TURN_ENDS = ("eot_token_id", "eom_token_id")  # end of a turn, end of a message
 
 
 def from_metadata(metadata: Metadata) -> Tokenizer:
-    """The tokenizer that a file's metadata describe; raises `XinyeError` without the file's
-    name."""
+    """The tokenizer that a file's metadata describe. Raises `XinyeError`, without the name of the
+    file, if it is damaged or unsupported."""
     if _PREFIX + "model" not in metadata:
         raise XinyeError(f"{_PREFIX}model is missing: the file holds no tokenizer")
     model = value_of(metadata, _PREFIX + "model", str)
@@ -109,7 +109,7 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
 
 
 def _ids(metadata: Metadata, tokens: list[str]) -> dict[str, int]:
-    """The ids of the named tokens, by the names of the file."""
+    """The ids of tokens with a role, by the role's name in the file."""
     named = [name for name in (*_NAMES, *_TURN_ENDS) if _PREFIX + name in metadata]
     ids = {name: value_of(metadata, _PREFIX + name, int) for name in named}
     for name, index in ids.items():
@@ -145,8 +145,8 @@ def _byte_level(
 def _sentencepiece(
     metadata: Metadata, vocabulary: dict[str, int], types: list[int]
 ) -> tokenizers.Tokenizer:
-    """SentencePiece joins the neighbours whose joint token has the best score: merges in the order
-    of scores."""
+    """A SentencePiece tokenizer. It joins the neighbours whose joint token has the best score, so
+    the merges are in the order of scores."""
     scores = metadata.get(_PREFIX + "scores")
     if (
         not isinstance(scores, list)
@@ -187,8 +187,8 @@ def _sentencepiece(
 
 
 def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
-    """What a file says of a tokenizer; tokens up to the model's `vocab_size` that it has not are
-    written as unused. Raises `XinyeError` where llama.cpp would split text otherwise."""
+    """The metadata of a tokenizer. Ids up to the model's `vocab_size` without a token are written
+    as unused. Raises `XinyeError` if llama.cpp would split text differently."""
     saved = json.loads(tokenizer.backend.to_str())
     tokens, types = [f"[PAD{index}]" for index in range(vocab_size)], [_UNUSED] * vocab_size
     added = tokenizer.backend.get_added_tokens_decoder()
@@ -219,7 +219,7 @@ def to_metadata(tokenizer: Tokenizer, vocab_size: int) -> Metadata:
 
 
 def _byte_level_metadata(saved: dict[str, Any]) -> Metadata:
-    """What a file says of byte-level BPE alone."""
+    """The metadata that only byte-level BPE has."""
     model = saved["model"]
     splits = _splits(saved["pre_tokenizer"])
     pre = next((name for name, value in PRE_SPLITS.items() if value == splits), None)
@@ -228,7 +228,7 @@ def _byte_level_metadata(saved: dict[str, Any]) -> Metadata:
         model["type"] != "BPE"
         or pre is None
         or normalizer["type"]
-        not in (None, "NFC")  # llama.cpp normalises nothing; text is NFC nearly always
+        not in (None, "NFC")  # llama.cpp does not normalise, but nearly all text is NFC
         or bool(model.get("ignore_merges")) != (splits[0] in _WHOLE_WORDS)
     ):
         raise XinyeError(
@@ -239,8 +239,8 @@ def _byte_level_metadata(saved: dict[str, Any]) -> Metadata:
 
 
 def _sentencepiece_metadata(saved: dict[str, Any], tokens: list[str], types: list[int]) -> Metadata:
-    """What a file says of SentencePiece's BPE alone; marks its bytes and its unknown token among
-    the `types`."""
+    """The metadata that only SentencePiece's BPE has. It also marks bytes and the unknown token in
+    `types`."""
     model = saved["model"]
     prefixes = _space_prefixes(saved)
     if prefixes is None or model.get("ignore_merges") or model.get("dropout"):
@@ -264,9 +264,11 @@ def _sentencepiece_metadata(saved: dict[str, Any], tokens: list[str], types: lis
 
 
 def _space_prefixes(saved: dict[str, Any]) -> str | None:
-    """Where spaces become `▁` and nothing else happens: where one is put before a text. "always",
-    as llama.cpp does it; "first", unless one is there already; "" nowhere. None: other things
-    happen."""
+    """When a space is put before a text, if spaces become `▁` and nothing else is changed.
+
+    "always" is what llama.cpp does; "first" only if the text has no space there; "" is never. None
+    means that the text is changed in other ways.
+    """
     normalizer, splitter = saved["normalizer"], saved["pre_tokenizer"]
     if splitter is None and normalizer is not None:
         parts = normalizer.get("normalizers", [normalizer])
@@ -281,11 +283,12 @@ def _space_prefixes(saved: dict[str, Any]) -> str | None:
 
 
 def _scores(merges: list[tuple[str, ...]], pieces: set[str]) -> dict[str, float]:
-    """SentencePiece's scores from merges: the token that is joined first has the best.
+    """SentencePiece's scores computed from merges: the token that is joined first has the highest
+    score.
 
-    llama.cpp joins any two neighbours that are a token together, so there must be a merge for each
-    way to cut a token in two. Raises `XinyeError` where there is not, or the merges are in no order
-    of tokens.
+    llama.cpp joins any two neighbours whose joint text is a token, so there must be a merge for
+    each way to split a token in two. Raises `XinyeError` if one is missing, or if the merges are
+    not grouped by token.
     """
     scores: dict[str, float] = {}
     last = ""
@@ -312,7 +315,7 @@ def _no_scores(token: str) -> XinyeError:
 
 
 def notes(tokenizer: Tokenizer) -> list[str]:
-    """Where llama.cpp splits text otherwise than this tokenizer, though nearly always alike."""
+    """Warnings about rare cases in which llama.cpp splits text differently from this tokenizer."""
     saved = json.loads(tokenizer.backend.to_str())
     if saved["model"].get("byte_fallback") and _space_prefixes(saved) == "first":
         return [
@@ -323,8 +326,8 @@ def notes(tokenizer: Tokenizer) -> list[str]:
 
 
 def _splits(pre_tokenizer: dict[str, Any] | None) -> tuple[str, ...]:
-    """The regular expressions of a byte-level pre-split, one after the other; empty where it is
-    none."""
+    """The regular expressions of a byte-level pre-split, in order; empty if it is of another
+    kind."""
     if pre_tokenizer is None:
         return ()
     splits: list[str] = []

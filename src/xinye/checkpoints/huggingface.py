@@ -1,9 +1,8 @@
-"""A model as a folder that every tool of the field loads: Hugging Face's, written and read without
-`transformers`.
+"""Reads and writes model folders in Hugging Face's format, without `transformers`.
 
 A folder may come from anywhere. Names, shapes and types of all tensors are compared with the config
-before anything of their size is made or read, and what would change the arithmetic and is not
-computed here is refused by name.
+before anything of their size is allocated or read. A setting that changes the arithmetic and is not
+supported raises an error that names it.
 """
 
 import re
@@ -34,7 +33,7 @@ from xinye.errors import XinyeError
 from xinye.model.build import Config, LanguageModel, Network, build
 from xinye.model.heads import Head, HeadConfig
 
-# in old files, and in those of training scripts; derived, not learned
+# Tensors in old files and in those of training scripts that are computed, not learned.
 _BUFFERS = (
     ".attn.bias",
     ".attn.masked_bias",
@@ -45,17 +44,17 @@ _BUFFERS = (
     ".position_ids",
 )
 _BACKBONES = {"wte.weight": "transformer.", "embed_tokens.weight": "model."}
-_OUTER = re.compile(r"(?:module\.|model\.)*")  # names of what a training script has around a model
+_OUTER = re.compile(r"(?:module\.|model\.)*")  # prefixes that a training script adds to names
 _DTYPES = ("F32", "F16", "BF16")
 PICKLED = (".bin", ".pt", ".pth", ".ckpt")
 
 
-# -- out -------------------------------------------------------------------------------------------
+# -- saving ----------------------------------------------------------------------------------------
 
 
 def save_model(folder: Path, model: Network, tokenizer: Tokenizer) -> None:
-    """Write a model's folder, also of one with a head. Each file is written beside and renamed, the
-    weights last."""
+    """Write a model's folder, with or without a head. Each file is written under another name and
+    renamed, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(folder)
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
@@ -73,20 +72,22 @@ def save_model(folder: Path, model: Network, tokenizer: Tokenizer) -> None:
 def write_tensors(
     path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None
 ) -> None:
+    """Write tensors as a safetensors file, under another name and renamed. `about` is added to its
+    header."""
     with written_beside(path) as beside:
         save_file(tensors, beside, metadata={"format": "pt", **(about or {})})
 
 
-# -- in --------------------------------------------------------------------------------------------
+# -- loading ---------------------------------------------------------------------------------------
 
 
 def load_model(
     folder: str | Path, dtype: torch.dtype = torch.float32
 ) -> tuple[LanguageModel, Tokenizer]:
-    """The model, its weights kept in `dtype`, and the tokenizer of a folder.
+    """The language model of a folder with its weights in `dtype`, on the CPU, and its tokenizer.
 
-    Raises `XinyeError` where the folder is no model's, of an architecture that is not known, or
-    damaged.
+    Raises `XinyeError` if the folder holds no model, is damaged, or has an unsupported
+    architecture.
     """
     folder = Path(folder)
     if not (folder / "config.json").is_file():
@@ -98,7 +99,8 @@ def load_model(
 
 
 def check_vocabulary(tokenizer: Tokenizer, config: Config, where: Path) -> None:
-    """A model may have room for more tokens than there are (Qwen's do), not for fewer."""
+    """Raise `XinyeError` if the tokenizer has more tokens than the model. Fewer are fine, as in
+    Qwen."""
     if tokenizer.vocab_size > config.vocab_size:
         raise XinyeError(
             f"{where}: the tokenizer has {tokenizer.vocab_size} tokens, the model only "
@@ -107,7 +109,7 @@ def check_vocabulary(tokenizer: Tokenizer, config: Config, where: Path) -> None:
 
 
 def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> Network:
-    """The network of a folder, with its head, if any, on the CPU."""
+    """The network of a folder, with its head if it has one, on the CPU. Weights are in `dtype`."""
     config = read_config(folder)
     tensors = read_tensors(folder, config, dtype)
     with torch.device("meta"):
@@ -135,8 +137,8 @@ def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> Network:
 def read_tensors(
     folder: Path, config: Config | HeadConfig, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """The tensors of a folder under Hugging Face's names, which are those of this network, and
-    finite."""
+    """The tensors of a folder by Hugging Face's names, in `dtype`. They are checked to fit the
+    config and to be finite; otherwise this raises `XinyeError`."""
     path, shards = _shards(folder)
     tensors: dict[str, Tensor] = {}
     try:
@@ -167,9 +169,8 @@ def read_tensors(
 
 
 def _plain_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
-    """Hugging Face's name of each tensor in a file: without what compiling, several processes or a
-    training script put before it, and with the first part, which files of a backbone alone leave
-    out."""
+    """Hugging Face's name of each tensor in a file. It removes what compiling, several processes or
+    a training script put before it, and adds the first part that files of a backbone leave out."""
     names = {name: WRAPPERS.sub("", name) for name in stored}
     table = next((name for name in names.values() if name.endswith(tuple(_BACKBONES))), "")
     ending = next((name for name in _BACKBONES if table.endswith(name)), "")
@@ -189,8 +190,8 @@ def _plain_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
 
 
 def _shards(folder: Path) -> tuple[Path, list[Path]]:
-    """What holds the weights, by the name to complain about, and its files: one, or several that an
-    index names."""
+    """The path to name in errors, and the files with the weights: one file, or those that an index
+    lists."""
     path, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if path.exists():
         check_regular(path)
@@ -208,7 +209,8 @@ def _shards(folder: Path) -> tuple[Path, list[Path]]:
 
 
 def index_files(index: Path) -> list[str]:
-    """The names of the files that an index spreads the weights over, which must lie beside it."""
+    """The names of the weight files that an index lists. Raises `XinyeError` unless all are plain
+    names in its folder."""
     names = read_json(index).get("weight_map")
     if (
         not isinstance(names, dict)
@@ -225,7 +227,8 @@ def index_files(index: Path) -> list[str]:
 
 
 def refusal_of_pickle(path: Path, folder: Path) -> str:
-    """Why a pickled file is not read, and the command that makes safetensors of it."""
+    """The message that a pickled file is not read, with the command that converts it to
+    safetensors."""
     return (
         f"{path}: Xinye does not read pickled weights, because reading them runs code in the "
         "file; if you trust it, convert it to safetensors: "
@@ -237,8 +240,8 @@ def refusal_of_pickle(path: Path, folder: Path) -> str:
 def _check_names(
     path: Path, config: Config | HeadConfig, found: Mapping[str, Sequence[int]]
 ) -> None:
-    """Compare a file's tensors with its config. Only one layer is built, so that no number costs
-    more than the file."""
+    """Compare a file's tensors with its config. Only one layer is built for that, so a wrong number
+    of layers costs no memory."""
     shape = config.backbone if isinstance(config, HeadConfig) else config
     layers = shape.num_hidden_layers
     if layers > len(found):

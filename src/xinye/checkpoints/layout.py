@@ -1,8 +1,8 @@
-"""Our weights under Hugging Face's names and in its layout, and back; the checks that all files of
-tensors share.
+"""Converts between Xinye's weights and Hugging Face's names and layout, and checks tensors of all
+file formats.
 
-`modern` and `llama` carry Hugging Face's names already. GPT-2's fuse q, k and v, and its matrices
-lie transposed; its head for tokens has a name of its own.
+`modern` and `llama` have Hugging Face's names already. In GPT-2 files q, k and v are one matrix,
+matrices are transposed, and the head for tokens has a different name.
 """
 
 import re
@@ -19,7 +19,7 @@ from xinye.model.build import Network
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.heads import Head, HeadConfig
 
-# Ours: those of Hugging Face's GPT-2, where queries, keys and values are one matrix.
+# Xinye's names and those of Hugging Face's GPT-2, where queries, keys and values are one matrix.
 _GPT2_NAMES = {
     "model.embed_tokens": "transformer.wte",
     "model.embed_positions": "transformer.wpe",
@@ -28,7 +28,7 @@ _GPT2_NAMES = {
     "input_layernorm": "ln_1",
     "post_attention_layernorm": "ln_2",
     **dict.fromkeys(("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"), "attn.c_attn"),
-    "self_attn.c_attn": "attn.c_attn",  # what an adapter is put to
+    "self_attn.c_attn": "attn.c_attn",  # the site of an adapter
     "self_attn.o_proj": "attn.c_proj",
     "mlp.up_proj": "mlp.c_fc",
     "mlp.down_proj": "mlp.c_proj",
@@ -36,7 +36,7 @@ _GPT2_NAMES = {
 _GPT2_MATRICES = ("attn.c_attn.weight", "c_proj.weight", "mlp.c_fc.weight")  # stored as (in, out)
 
 
-# what compiling and sharding put into the names of weights
+# parts that compiling and sharding add to the names of weights
 WRAPPERS = re.compile(r"_orig_mod\.|_fsdp_wrapped_module\.|_checkpoint_wrapped_module\.")
 
 
@@ -47,12 +47,12 @@ def renamed(name: str, names: Mapping[str, str]) -> str:
 
 
 def shape_of(model: Network) -> GPTConfig | LSTMConfig:
-    """The shape of a network's layers, also of one with a head."""
+    """The config of the backbone, for a network with or without a head."""
     return model.config.backbone if isinstance(model.config, HeadConfig) else model.config
 
 
 def their_name(name: str, model: Network) -> str:
-    """Hugging Face's name of one of our tensors, or matrices."""
+    """Hugging Face's name of a tensor or matrix of the model."""
     name = name.removeprefix("gpt.")
     if shape_of(model).architecture != "gpt2":
         return name
@@ -62,8 +62,9 @@ def their_name(name: str, model: Network) -> str:
 
 
 def names_in_file(model: Network, rename: Callable[[str], str]) -> dict[str, list[str]]:
-    """Our names by those in a file, a tied head left out; several where queries, keys and values
-    are one there."""
+    """For each name in a file, the model's tensors that it holds: several if queries, keys and
+    values are one there. A tied head is left out. `rename` maps a name of ours to that in the
+    file."""
     tied = not isinstance(model, Head) and model.config.tie_word_embeddings
     found: dict[str, list[str]] = defaultdict(list)
     for name in model.state_dict():
@@ -81,8 +82,7 @@ def _lies_transposed(theirs: str, model: Network) -> bool:
 
 
 def to_tensors(model: Network) -> dict[str, Tensor]:
-    """The weights under Hugging Face's names and in its layout, on the CPU, a tied head left
-    out."""
+    """The weights with Hugging Face's names and layout, on the CPU. A tied head is left out."""
     state = {name: x if x.is_meta else x.cpu() for name, x in model.state_dict().items()}
     tensors = {}
     for theirs, ours in _layout(model).items():
@@ -92,7 +92,7 @@ def to_tensors(model: Network) -> dict[str, Tensor]:
 
 
 def from_tensors(tensors: Mapping[str, Tensor], model: Network) -> dict[str, Tensor]:
-    """Hugging Face's tensors under our names and in our layout."""
+    """Hugging Face's tensors with the model's names and layout, for `load_state_dict`."""
     state: dict[str, Tensor] = {}
     for theirs, ours in _layout(model).items():
         tensor = tensors[theirs].T if _lies_transposed(theirs, model) else tensors[theirs]
@@ -103,7 +103,7 @@ def from_tensors(tensors: Mapping[str, Tensor], model: Network) -> dict[str, Ten
 
 
 def file_shapes(model: Network) -> dict[str, tuple[int, ...]]:
-    """The shapes of a model's weights in Hugging Face's layout, by the names there."""
+    """The shapes of a model's weights in Hugging Face's layout, by Hugging Face's names."""
     sizes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     shapes = {}
     for theirs, ours in _layout(model).items():
@@ -114,7 +114,7 @@ def file_shapes(model: Network) -> dict[str, tuple[int, ...]]:
 
 
 def put_tensors(tensors: Mapping[str, Tensor], model: Network) -> None:
-    """Copy Hugging Face's tensors, some or all of a model's, into its weights."""
+    """Copy Hugging Face's tensors, some or all of a model, into its weights in place."""
     layout = _layout(model)
     for theirs, tensor in tensors.items():
         names = layout[theirs]
@@ -133,8 +133,8 @@ def check_shapes(
     where: str,
     of: str = "config.json",
 ) -> None:
-    """Raises `XinyeError` where a file's tensors are not those, or not of the shapes, that its
-    config asks for."""
+    """Raise `XinyeError` if the names or shapes of a file's tensors are not those that its config
+    implies."""
     lacking = wanted.keys() - found.keys()
     if odd := lacking or found.keys() - wanted.keys():
         name = min(odd)[:100]
@@ -150,12 +150,13 @@ def check_shapes(
 
 
 def check_finite(tensor: Tensor, name: str, where: Path) -> None:
+    """Raise `XinyeError` if a tensor holds NaN or infinity."""
     if not bool(torch.isfinite(tensor).all()):
         raise XinyeError(f"{where}: tensor {name} holds NaN or infinity")
 
 
 def check_memory(needed: float, dtype: torch.dtype, where: str = "") -> None:
-    """Raises `XinyeError` where `needed` bytes of weights do not fit in free memory."""
+    """Raise `XinyeError` if `needed` bytes of weights do not fit into the free memory."""
     free = memory_bytes(torch.device("cpu"))
     if needed > free:
         raise XinyeError(

@@ -1,5 +1,5 @@
-"""A model by what a person calls it: a folder (its own or an adapter's), a GGUF file, or a
-downloaded hub name."""
+"""Loads a model from whatever the user names: the folder of a model or an adapter, a GGUF file, or
+the hub name of a downloaded model."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,10 +35,10 @@ from xinye.model.quantization import unpack
 def load_model(
     path: str | Path, dtype: torch.dtype = torch.float32
 ) -> tuple[LanguageModel, Tokenizer]:
-    """The model, its weights kept in `dtype`, and its tokenizer. Nothing is asked of the network.
+    """A language model with its weights in `dtype`, on the CPU, and its tokenizer. Nothing is
+    downloaded.
 
-    Raises `XinyeError` where there is none of that name, or it is damaged, or of a kind that is not
-    known here.
+    Raises `XinyeError` if the model does not exist, is damaged or unsupported, or is a classifier.
     """
     folder = place_of(path)
     if is_head(folder):
@@ -69,7 +69,8 @@ def load_model(
 
 
 def began_with(folder: Path) -> str:
-    """What a fine-tuned model was made of, as its folder tells it; "MODEL" where it does not."""
+    """The name of the model that a fine-tuned model was trained from; "MODEL" if its folder does
+    not say so."""
     if is_adapter(folder):
         return base_of(folder)
     path = folder / SETTINGS
@@ -79,8 +80,8 @@ def began_with(folder: Path) -> str:
 
 
 def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
-    """The network with a head of a folder, whole or as an adapter, in fp32, or quantized; its
-    tokenizer."""
+    """The network with a head in a folder, whole or as an adapter, and its tokenizer. The weights
+    are fp32 or quantized."""
     if is_adapter(folder):
         model, tokenizer = load_adapted(folder)
     else:
@@ -91,7 +92,7 @@ def load_judge(folder: Path) -> tuple[Head, Tokenizer]:
 
 
 def load_any(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[Network, Tokenizer]:
-    """A model that writes, or one that judges, which is kept in fp32."""
+    """A language model in `dtype`, or a network with a head in fp32, and its tokenizer."""
     folder = place_of(path)
     return load_judge(folder) if is_head(folder) else load_model(path, dtype)
 
@@ -99,11 +100,11 @@ def load_any(path: str | Path, dtype: torch.dtype = torch.float32) -> tuple[Netw
 def load_adapted(
     folder: Path, dtype: torch.dtype = torch.float32, plain: bool = False
 ) -> tuple[Network, Tokenizer]:
-    """The model of an adapter's folder: its base, with the head that the folder names, if any, and
-    the adapter, merged where it can be, so that nothing is slower than the base alone.
+    """The model of an adapter's folder, and its tokenizer: the base, the head if the folder has
+    one, and the adapter, which is merged if possible so that it costs no time.
 
-    A quantized base is unpacked where it is small. With `plain` it always is, and the adapter stays
-    beside it.
+    A small quantized base is unpacked first. With `plain` any quantized base is unpacked, and the
+    adapter is not merged.
     """
     check_weights(folder)
     base = find_base(folder)
@@ -125,20 +126,20 @@ def load_adapted(
 
 
 def _with_head(folder: Path, base: Network) -> Head:
-    """The network that an adapter with a head is for: the layers of its base under that head.
+    """The base with the head that an adapter was trained with.
 
-    Its labels are those that the folder names; else those of the base, if these are as many; else
-    they have no names.
+    The labels are those in the adapter's folder. If it has none, they are those of the base, if
+    their number fits, or else numbered names.
     """
-    told = read_config(folder) if (folder / "config.json").is_file() else None
+    saved_config = read_config(folder) if (folder / "config.json").is_file() else None
     old = base if isinstance(base, Head) else None
     gpt = old.gpt if old else base
     if not isinstance(gpt, GPT):
         raise XinyeError(
             f"{folder}: its base model is an LSTM, which cannot have a classification head"
         )
-    if isinstance(told, HeadConfig):
-        config = told
+    if isinstance(saved_config, HeadConfig):
+        config = saved_config
     else:
         count = read_adapter(folder / WEIGHTS).rows("score.weight", "classifier.weight")
         if old and count in (None, len(old.config.labels)):
@@ -154,8 +155,8 @@ def _with_head(folder: Path, base: Network) -> Head:
 
 
 def is_small(model: Network, dtype: torch.dtype = torch.float32) -> bool:
-    """Whether all weights together take at most an eighth of the machine's memory: quantized ones
-    beside an adapter are then better unpacked once than for each product."""
+    """Whether all weights in `dtype` take at most an eighth of the machine's memory. Quantized
+    weights with an adapter are then unpacked once instead of for each product."""
     return 8 * model.config.parameters * dtype.itemsize <= (
         machine.memory_limit() or machine.total_memory()
     )

@@ -1,10 +1,9 @@
-"""A GPT as one ONNX file, with the inputs and outputs that ONNX tools know from Hugging Face's
-exporters.
+"""Writes a GPT as one ONNX file with the inputs and outputs of Hugging Face's exporters.
 
-In go `input_ids` (B, T), `attention_mask` (B, past + T), `position_ids` (B, T) and for each layer
-`past_key_values.N.key` and `.value` (B, K, past, D); out come `logits` (B, T, V) and
-`present.N.key` and `.value`. All but the number of heads and the head size may change from call to
-call, and `past` may be 0.
+Inputs are `input_ids` (B, T), `attention_mask` (B, past + T), `position_ids` (B, T) and for each
+layer `past_key_values.N.key` and `.value` (B, K, past, D). Outputs are `logits` (B, T, V) and for
+each layer `present.N.key` and `.value` (B, K, past + T, D). All sizes but the number of heads and
+the head size may differ between calls, and `past` may be 0.
 """
 
 import warnings
@@ -19,11 +18,11 @@ from xinye.model.gpt import GPT
 
 
 class Past:
-    """A cache that makes new tensors instead of filling its own: what the graph takes in and gives
-    back."""
+    """A cache for export, with the interface of `KeyValueCache`. It makes new tensors instead of
+    filling its own, because they are inputs and outputs of the graph."""
 
     def __init__(self, tensors: list[Tensor]) -> None:
-        self.tensors = tensors  # keys and values of layer 0, of layer 1 …
+        self.tensors = tensors  # keys and values of layer 0, then of layer 1 …
         self.length = tensors[0].shape[2]
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -36,7 +35,7 @@ class Past:
 
 
 class Graph(nn.Module):
-    """One reading of tokens behind others, all that it needs passed in."""
+    """The model as a function of tensors only, for export."""
 
     def __init__(self, model: GPT) -> None:
         super().__init__()
@@ -49,13 +48,13 @@ class Graph(nn.Module):
         length = input_ids.shape[1]
         queries = torch.arange(length)[:, None] + cache.length  # (T, 1)
         keys = torch.arange(cache.length + length)[None]  # (1, S)
-        # Padding, which nobody reads, sees itself: a row without any would be NaN, and spread.
+        # Padding attends to itself. A row that attends to nothing would be NaN, which would spread.
         mask = ((keys <= queries) & attention_mask.bool()[:, None]) | (keys == queries)  # (B, T, S)
         return self.model(input_ids, position_ids, mask[:, None], cache), *cache.tensors
 
 
 def save_onnx(path: Path, model: GPT) -> None:
-    """Write a model, in float32; its file is written beside and renamed."""
+    """Write a model in float32 as an ONNX file. It is written under another name and renamed."""
     config, free = model.config, torch.export.Dim.DYNAMIC
     names = [
         f"{layer}.{part}" for layer in range(config.num_hidden_layers) for part in ("key", "value")
@@ -63,7 +62,7 @@ def save_onnx(path: Path, model: GPT) -> None:
     past = torch.zeros(2, config.num_key_value_heads, 5, config.head_dim)
     tokens, seen = torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 8, dtype=torch.long)
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch's exporter warns of itself
+        warnings.simplefilter("ignore")  # the exporter warns about its own code
         program = torch.onnx.export(
             Graph(model).eval(),
             (tokens, seen, tokens, [past.clone() for _ in names]),

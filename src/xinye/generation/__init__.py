@@ -1,1 +1,1 @@
-"""From a prompt to text: sampling, the key-value cache, streaming."""
+"""Text generation: sampling, the key-value cache, streaming, chat."""

@@ -1,9 +1,9 @@
-"""Which blocks of the key-value cache belong to which text: a fixed number of blocks of so many
-tokens each.
+"""Which blocks of the key-value cache belong to which sequence. A block holds a fixed number of
+tokens.
 
-Texts that begin alike share their full blocks. A full block is found by its tokens and the block
-before it, also after its text has ended, until its place is needed. Which numbers lie in the blocks
-is the runner's business.
+Sequences that begin alike share their full blocks. A full block is found by its tokens and the
+block before it, even after its sequence has ended, until its place is reused. The keys and values
+themselves are in the `Runner`.
 """
 
 from collections import OrderedDict
@@ -11,31 +11,33 @@ from itertools import count
 
 from xinye.generation.sequence import Sequence
 
-# the serial number of the block before it (0: none), and its tokens
+# what a full block is found by: the serial number of the block before it (0: none), and its tokens
 Key = tuple[int, tuple[int, ...]]
 
 
 class BlockCache:
+    """The blocks of a key-value cache, their users, and the full blocks that can be shared."""
+
     def __init__(self, blocks: int, block: int) -> None:
-        """`blocks` blocks of `block` tokens each."""
+        """`blocks` is the number of blocks, `block` the number of tokens in each."""
         self.block, self.blocks = block, blocks
         self._users = [0] * blocks
-        # in the order in which they will be taken
+        # in the order in which they will be reused
         self._unused = OrderedDict.fromkeys(range(blocks))
         self._found: dict[
             Key, tuple[int, int]
-        ] = {}  # full blocks: number and serial number, which is never used again
-        self._keys: dict[int, Key] = {}  # by which a block is found
+        ] = {}  # full blocks: number, and a serial number that is never reused
+        self._keys: dict[int, Key] = {}  # the key of each full block, by its number
         self._serials = count(1)
 
     @property
     def total(self) -> int:
-        """The tokens that it has room for."""
+        """The number of tokens that all blocks hold."""
         return self.blocks * self.block
 
     @property
     def free(self) -> int:
-        """The tokens that blocks without a user have room for."""
+        """The number of tokens that the blocks without a user hold."""
         return len(self._unused) * self.block
 
     @property
@@ -43,10 +45,10 @@ class BlockCache:
         return self.total - self.free
 
     def find(self, tokens: list[int]) -> tuple[list[int], int]:
-        """The blocks that hold the beginning of these tokens, and the serial number of the last.
+        """The blocks that hold the beginning of these tokens, and the serial number of the last of
+        them.
 
-        The last token is never among them: it is to be read, whatever is there, for what follows
-        it.
+        The last token is never among them: the model has to read it to predict the next one.
         """
         found: list[int] = []
         serial = 0
@@ -59,8 +61,8 @@ class BlockCache:
         return found, serial
 
     def begin(self, sequence: Sequence) -> bool:
-        """Give a sequence that has no blocks those for its whole window, as far as possible shared
-        ones; or False."""
+        """Give a sequence without blocks those for its whole window, shared ones if possible.
+        Returns False if there is not enough room."""
         shared, serial = self.find(sequence.window)
         unused = sum(self._users[number] == 0 for number in shared)
         if self._needed(len(sequence.window)) - len(shared) > len(self._unused) - unused:
@@ -73,7 +75,8 @@ class BlockCache:
         return self.extend(sequence, len(sequence.window))
 
     def extend(self, sequence: Sequence, length: int) -> bool:
-        """See that a sequence has room for so many tokens; or False, and nothing has changed."""
+        """Give a sequence enough blocks for `length` tokens. Returns False, and changes nothing, if
+        there is not enough room."""
         missing = self._needed(length) - len(sequence.blocks)
         if missing > len(self._unused):
             return False
@@ -86,7 +89,7 @@ class BlockCache:
         return True
 
     def keep(self, sequence: Sequence) -> None:
-        """Let others find the blocks that a sequence has filled."""
+        """Let other sequences find the blocks that this sequence has filled."""
         while (sequence.kept + 1) * self.block <= sequence.read:
             begin, number = sequence.kept * self.block, sequence.blocks[sequence.kept]
             key = sequence.serial, tuple(sequence.window[begin : begin + self.block])
@@ -96,8 +99,8 @@ class BlockCache:
             sequence.kept += 1
 
     def release(self, sequence: Sequence) -> None:
-        """Take a sequence's blocks back. What can be found stays longest, and of that the beginning
-        of a text."""
+        """Take back the blocks of a sequence. Full blocks are reused last, and among these the
+        beginning of a text."""
         for number in reversed(sequence.blocks):
             self._users[number] -= 1
             if self._users[number] == 0:

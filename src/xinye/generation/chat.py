@@ -1,5 +1,4 @@
-"""A conversation: messages in, by the model's own chat template, and an answer out, piece by
-piece."""
+"""Chat: messages in, formatted by the model's chat template, and an answer out in pieces."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable
@@ -19,8 +18,8 @@ Fits = Callable[[list[Message]], bool]
 
 
 def check_messages(messages: Any, where: str = "messages") -> list[Message]:
-    """The messages, where they are messages; else a `XinyeError` that names the first that is
-    not."""
+    """The messages as a list. Raises `XinyeError` that names the first invalid one; `where` begins
+    the error's text."""
     if not isinstance(messages, list | tuple):
         raise XinyeError(f"{where}: this is not a list of messages")
     for number, message in enumerate(messages, start=1):
@@ -37,7 +36,8 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
 
 
 def save_messages(path: Path, messages: Iterable[Message]) -> None:
-    """Write messages as JSON; another file than one of messages is not replaced."""
+    """Write messages to a JSON file. Raises `XinyeError` rather than replace a file of something
+    else."""
     if path.exists():
         try:
             load_messages(path)
@@ -49,6 +49,8 @@ def save_messages(path: Path, messages: Iterable[Message]) -> None:
 
 
 def load_messages(path: Path) -> list[Message]:
+    """The messages in a JSON file that `save_messages` wrote. Raises `XinyeError` for another
+    file."""
     return check_messages(read_json(path).get("messages"), str(path))
 
 
@@ -59,11 +61,11 @@ def start_answer(
     sampling: Sampling,
     number: int = 0,
 ) -> tuple[Sequence, int]:
-    """What the answer to the last message begins from, with `max_tokens` held within the context.
+    """The sequence that begins the answer to the last message, and the number of messages dropped.
 
-    Returns the sequence and the number of the oldest messages that are left out so that an answer
-    has room: `max_tokens`, or half of the context. Whole turns are left out, never the system
-    message. Raises `XinyeError` where the last question alone is too long.
+    The oldest turns are dropped so that the answer has room for `max_tokens`, or for half of the
+    context; the system message stays. `max_tokens` is limited to what is left of the context.
+    `number` is that of the `Sequence`. Raises `XinyeError` if the last question alone is too long.
     """
     messages = check_messages(messages)
     if not messages:
@@ -82,12 +84,12 @@ def start_answer(
     return Sequence(tokens, len(tokens), left, number), len(messages) - len(kept)
 
 
-# -- cutting to the context ------------------------------------------------------------------------
+# -- truncation to the context ---------------------------------------------------------------------
 
 
 def newest_turns(messages: list[Message], fits: Fits) -> list[Message]:
-    """The messages without the oldest turns, so that the rest fits; where nothing does, the last
-    turn. The system message stays."""
+    """The messages without the oldest turns, so that the rest fits. The system message and the last
+    turn always stay, even if they do not fit."""
     system = system_of(messages)
     questions = [number for number, message in enumerate(messages) if message["role"] == "user"]
     firsts = [len(system), *questions[1:]]
@@ -96,10 +98,10 @@ def newest_turns(messages: list[Message], fits: Fits) -> list[Message]:
 
 
 def shortened(messages: list[Message], fits: Fits) -> list[Message]:
-    """Messages that end with an answer, cut so that they fit, as far as words can be left out.
+    """Messages that end with an answer, cut until they fit if that is possible.
 
-    First the oldest turns go, then the middle of the longest message before the answer, then the
-    end of the answer.
+    The oldest turns are dropped first, then the middle of the longest message before the answer,
+    then the end of the answer.
     """
     messages = newest_turns(messages, fits)
     last, begin = len(messages) - 1, len(system_of(messages))
@@ -115,12 +117,13 @@ def shortened(messages: list[Message], fits: Fits) -> list[Message]:
 
 
 def system_of(messages: list[Message]) -> list[Message]:
-    """The system message, if there is one."""
+    """A list of the system message, or an empty one."""
     return [message for message in messages[:1] if message["role"] == "system"]
 
 
 def _without(messages: list[Message], number: int, from_middle: bool, count: int) -> list[Message]:
-    """The messages with `count` characters less in one of them, from its middle or its end."""
+    """The messages with `count` characters cut from message `number`, from its middle or its
+    end."""
     text = messages[number]["content"]
     begin = len(text) - count
     if from_middle:
@@ -129,23 +132,22 @@ def _without(messages: list[Message], number: int, from_middle: bool, count: int
     return [*messages[:number], shorter, *messages[number + 1 :]]
 
 
-# -- talking ---------------------------------------------------------------------------------------
+# -- conversations ---------------------------------------------------------------------------------
 
 
 class Conversation:
-    """The messages so far, and the next answer to them. `sampling` may be changed between
-    answers."""
+    """A chat that keeps its messages. You may change `sampling` between answers."""
 
     def __init__(self, engine: Engine, sampling: Sampling, system: str = "") -> None:
         self.engine, self.sampling = engine, sampling
         self.messages: list[Message] = []
         self.system = system
-        self.forgotten = 0  # messages that were too old for the last answer
+        self.forgotten = 0  # the number of old messages that were dropped for the last answer
         self.reply: Sequence | None = None  # the last answer
 
     @property
     def system(self) -> str:
-        """The system message; empty for none."""
+        """The system message; an empty string if there is none."""
         return "".join(message["content"] for message in system_of(self.messages))
 
     @system.setter
@@ -154,12 +156,12 @@ class Conversation:
         self.messages = [{"role": "system", "content": text}, *rest] if text else rest
 
     def reset(self) -> None:
-        """Forget all but the system message."""
+        """Drop all messages except the system message."""
         self.messages = system_of(self.messages)
 
     def answer(self, question: str) -> Generator[str, None, None]:
-        """The answer as it is written. Once it is whole, or was closed half-way, it stands in the
-        messages."""
+        """Yield the answer in pieces. At its end, or if the caller closes it early, question and
+        answer are added to `messages`."""
         messages = [*self.messages, {"role": "user", "content": question}]
         engine = self.engine
         reply, self.forgotten = start_answer(

@@ -1,8 +1,8 @@
-"""What a text must be: JSON by a schema, a regular expression, or one of some choices. llguidance
-keeps the grammar.
+"""Constraints on a text: JSON that follows a schema, a regular expression, or one of several
+choices. The library llguidance keeps track of the grammar.
 
-Its tokens are bytes, so that any tokenizer of ours will do, and a character of several tokens is
-never left half-way.
+The grammar works on bytes. So it works with any tokenizer of Xinye, and a character of several
+tokens is always completed.
 """
 
 import json
@@ -22,8 +22,8 @@ from xinye.errors import XinyeError
 from xinye.generation.sampling import Sampling, Schema
 
 LONGEST = 50_000  # characters of a schema, a regular expression, or all choices
-MOST_MULTIPLE = 10_000  # every remainder of such a division is a state of the grammar
-# that could all have to hold for one string: each may triple the states of the others
+MOST_MULTIPLE = 10_000  # each remainder of a division by multipleOf is a state of the grammar
+# patterns that may all have to match one string; each can triple the number of states
 MOST_PATTERNS = 12
 ANNOTATIONS = {
     "$ref",
@@ -37,8 +37,8 @@ ANNOTATIONS = {
     "default",
     "examples",
 }
-# What a grammar may take: tenths of a second and some tens of megabytes; the library itself allows
-# seconds.
+# Limits that keep a grammar to tenths of a second and tens of megabytes. The library's own limits
+# allow seconds.
 LIMITS = LLParserLimits(
     initial_lexer_fuel=200_000,
     step_lexer_fuel=100_000,
@@ -47,7 +47,7 @@ LIMITS = LLParserLimits(
     max_grammar_size=50_000,
     verbose_errors=False,
 )
-# JSON as Python writes it. Free white space would let a small model write nothing else.
+# The style of JSON that Python writes. With free white space a small model may write nothing else.
 JSON_STYLE: Any = {
     "whitespace_flexible": False,
     "item_separator": ", ",
@@ -57,7 +57,7 @@ JSON_STYLE: Any = {
 
 
 class Constraint:
-    """Where one text stands in its grammar."""
+    """The state of one text in its grammar."""
 
     def __init__(self, matcher: LLMatcher, tokenizer: Tokenizer, sampling: Sampling) -> None:
         self._matcher, self._size, self._min_tokens = (
@@ -66,14 +66,14 @@ class Constraint:
             sampling.min_tokens,
         )
         self._stop_ids, self._accepted = [*tokenizer.stop_ids], 0
-        self._allowed: Tensor | None = None  # what may follow, once it was asked for
+        self._allowed: Tensor | None = None  # the result of `allowed` until the next token
 
     def allowed(self) -> Tensor:
-        """Which tokens may come next, (V,) of bool; one that ends the text only where it is
-        complete.
+        """Which tokens may come next, (V,) of bool. A token that ends the text is allowed only if
+        the text is complete.
 
-        Before `min_tokens` none ends it, unless nothing else can come. Raises `XinyeError` where no
-        token can.
+        Before `min_tokens` no token that ends the text is allowed, unless nothing else is possible.
+        Raises `XinyeError` if no token is allowed.
         """
         if self._allowed is not None:
             return self._allowed
@@ -90,22 +90,22 @@ class Constraint:
         return result
 
     def accept(self, token: int) -> None:
-        """Go on with a token that was allowed."""
+        """Advance by a token, which must be an allowed one."""
         self._accepted, self._allowed = self._accepted + 1, None
         if token not in self._stop_ids:
             self._matcher.consume_token(token)
 
     @property
     def finished(self) -> bool:
-        """Whether the text is complete, and nothing but the end may follow."""
+        """Whether the text is complete and nothing can follow."""
         return self._matcher.is_stopped() and not self._matcher.is_error()
 
 
 def constraint_for(tokenizer: Tokenizer, sampling: Sampling) -> Constraint | None:
-    """What the sampling asks for, at its beginning; None where any text will do.
+    """The constraint that the sampling asks for, at the beginning of a text; None if there is none.
 
-    Raises `XinyeError` for a schema or an expression that is wrong, too large, or that no text can
-    fulfil.
+    Raises `XinyeError` for a schema or regular expression that is invalid, too large, or that no
+    text can satisfy.
     """
     grammar = _grammar(sampling)
     return (
@@ -116,7 +116,7 @@ def constraint_for(tokenizer: Tokenizer, sampling: Sampling) -> Constraint | Non
 
 
 def _grammar(sampling: Sampling) -> tuple[str, str] | None:
-    """The name of the setting, and llguidance's grammar for it."""
+    """The name of the setting and its grammar for llguidance; None without a constraint."""
     if sampling.json_schema is not None:
         try:
             text = json.dumps(sampling.json_schema, allow_nan=False)
@@ -156,7 +156,7 @@ def _grammar(sampling: Sampling) -> tuple[str, str] | None:
 
 @lru_cache(maxsize=16)
 def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> LLMatcher:
-    """A matcher at the beginning of this grammar, to be copied."""
+    """A matcher at the beginning of this grammar; callers copy it."""
     matcher = LLMatcher(_tokens(tokenizer), grammar, log_level=0, limits=LIMITS)
     matcher.compute_bitmask()
     if matcher.is_error():
@@ -171,7 +171,8 @@ def _tokens(tokenizer: Tokenizer) -> LLTokenizer:
 
 
 class _Described:
-    """A tokenizer as llguidance wants it. Tokens without bytes are control tokens."""
+    """A tokenizer with the interface that llguidance expects. Tokens without bytes are control
+    tokens."""
 
     is_tokenizer_wrapper = True
 
@@ -185,8 +186,8 @@ class _Described:
         self.special_token_ids = [index for index, piece in enumerate(self.tokens) if not piece]
 
     def __call__(self, text: str) -> list[int]:
-        """The usual tokens of what must follow in the midst of a text: without a space that only
-        begins one."""
+        """The tokens of a text that continues another text, without the space that some tokenizers
+        put at a beginning."""
         tokens = self.encode("\n" + text if self.leading_space else text)
         if self.leading_space:
             tokens = tokens[
@@ -202,7 +203,7 @@ def _check_length(name: str, length: int) -> None:
 
 
 def _reason(message: str) -> str:
-    """What is wrong, in one line of the library's several."""
+    """The first error in llguidance's message, in one line."""
     if "coerce_one_of" in message:
         return "oneOf is not supported where several of its schemas could hold; use anyOf"
     if message.startswith("NoExtension"):
@@ -213,7 +214,7 @@ def _reason(message: str) -> str:
 
 
 def _objects(schema: Any) -> Iterator[Schema]:
-    """A schema and all objects in it, wherever they stand."""
+    """A schema and all JSON objects within it."""
     if isinstance(schema, dict):
         yield schema
         schema = [*schema.values()]
@@ -222,12 +223,12 @@ def _objects(schema: Any) -> Iterator[Schema]:
 
 
 def _joins(schema: Schema) -> bool:
-    """Whether several schemas must hold for one value."""
+    """Whether a value must satisfy several schemas at once."""
     return "allOf" in schema or ("$ref" in schema and bool(schema.keys() - ANNOTATIONS))
 
 
 def _digits(number: Any) -> int:
-    """A number without its decimal point: 25 for 0.25; 1 for what is no number."""
+    """The digits of a number without the decimal point: 25 for 0.25. It is 1 for anything else."""
     return (
         int("".join(map(str, Decimal(str(number)).as_tuple().digits)))
         if type(number) in (int, float)

@@ -1,10 +1,10 @@
-// One step of a GPT on a CPU: a token of each text in, its logits out; or several tokens of a text, as if they were
-// several texts: all keys of a layer are stored before any is looked at. decoder.py builds it and calls it.
+// One step of a GPT on a CPU: reads a token of each text and returns its logits. Several tokens of one text are read
+// like several texts, because all keys of a layer are stored before any is read. decoder.py builds and calls this.
 //
-// A step reads all weights once, so that memory sets the pace; what is done here keeps it busy. All threads of a team
-// walk through the whole step together, share the rows of each matrix, and meet only where one needs what another has
-// computed. Activations are float32. Weights are float32, bf16, or GGUF's blocks of 32; these are multiplied by
-// activations rounded to 8 bits per block of 32, as llama.cpp does.
+// A step reads all weights once, so memory bandwidth limits its speed, and this code keeps it in use. All threads of a
+// team go through the whole step together, share the rows of each matrix, and wait for each other only if one needs what
+// another has computed. Activations are float32. Weights are float32, bf16, or GGUF's blocks of 32; blocks are multiplied
+// by activations rounded to 8 bits per block of 32, as in llama.cpp.
 //
 // B texts, C hidden size, D head size, H heads, K key-value heads, S tokens of a text. Matrices are (rows, columns) as
 // in PyTorch's Linear. Vectors are GCC's and Clang's own type, which every processor has instructions for.
@@ -21,18 +21,18 @@
 #include <immintrin.h>
 #endif
 
-// -- what decoder.py hands over, field by field the same ---------------------------------------------------------------
+// -- the structures of decoder.py, with the same fields ----------------------------------------------------------------
 
 enum Kind : int64_t { F32, BF16, Q8_0, Q4_0, Q4_1 };
 
 struct Matrix {
-    const uint8_t* data;  // null where the architecture has none
+    const uint8_t* data;  // null if the architecture has none
     const float* bias;    // or null
     int64_t rows, columns, kind;
 };
 
 struct Norm {
-    const float *weight, *bias;  // without bias it is RMSNorm, with it LayerNorm; without weight there is none
+    const float *weight, *bias;  // RMSNorm without bias, LayerNorm with it; no norm without weight
 };
 
 struct Layer {
@@ -50,11 +50,11 @@ struct Model {
 
 struct Step {
     int64_t batch, threads;
-    const int64_t *tokens, *positions;  // (B,): a text is read up to this token, which stands at this position of it
-    const int64_t* blocks;              // (B, most_blocks): where in the cache its text lies
+    const int64_t *tokens, *positions;  // (B,): the token to read, and its position in its text
+    const int64_t* blocks;              // (B, most_blocks): the cache blocks of its text
     const float *cosines, *sines;       // (positions, D), or null
     uint8_t* cache;                     // (layers, 2, blocks, K, block, D)
-    int64_t cache_kind, cache_blocks, block, most_blocks;  // `block` is the number of tokens in one
+    int64_t cache_kind, cache_blocks, block, most_blocks;  // `block` is the number of tokens in a block
     float* logits;  // (B, V)
     void (*parallel)(void (*)(void*), void*, unsigned, unsigned);  // OpenMP's, with the threads of PyTorch; or null
     int (*team_size)();
@@ -88,9 +88,9 @@ inline Floats load(const float* from) { return read<Floats>(from); }
 inline Floats load(const bf16* from) { return bits<Floats>(__builtin_convertvector(read<Shorts>(from), Integers) << 16); }
 inline void store(float* to, Floats values) { std::memcpy(to, &values, sizeof values); }
 
-// a × b + c, rounded once. Compilers may make two roundings of it in one place and one in another, each for its own
-// processor; then a text among others would not be computed as alone. So they are told to make none (-ffp-contract=off),
-// and what is to be one is written so.
+// a × b + c, rounded once. A compiler may round twice in one place and once in another; then a text would get other
+// values among several texts than alone. So contraction is off (-ffp-contract=off), and code that needs a single rounding
+// calls this.
 inline Floats multiply_add(Floats a, Floats b, Floats c) {
 #if defined(__AVX512F__)
     return bits<Floats>(_mm512_fmadd_ps(bits<__m512>(a), bits<__m512>(b), bits<__m512>(c)));
@@ -127,8 +127,8 @@ inline float sum(Floats values) {
 #endif
 }
 
-// The sums of N vectors, a power of two up to 16, to `to`. They are folded together, so that no lane is idle: WIDTH lanes
-// of each are left after a step.
+// Writes the sums of N vectors, a power of two up to 16, to `to`. The vectors are folded together so that no lane is
+// idle; after a step, WIDTH lanes of each are left.
 #if __has_builtin(__builtin_shufflevector)
 template <int WIDTH> inline Floats fold(Floats a, Floats b) {
     return [&]<int... LANE>(std::integer_sequence<int, LANE...>) {
@@ -173,7 +173,7 @@ template <class Apply> inline void each(float* x, int64_t count, Apply apply) {
 
 // -- matrices ----------------------------------------------------------------------------------------------------------
 
-// Asks for what comes in 4 KB: the processor itself foresees less of a row, and nothing beyond a page of memory.
+// Prefetches 4 KB ahead: the processor's own prefetching reaches less far in a row, and never beyond a page of memory.
 inline void prefetch(const void* weights) { __builtin_prefetch(static_cast<const uint8_t*>(weights) + 4096); }
 
 // ROWS rows of weights times BATCH inputs, to sums[ROWS][BATCH].
@@ -227,16 +227,16 @@ template <Kind KIND> constexpr int block_offset = KIND == Q8_0 ? 128 : KIND == Q
 template <Kind KIND> inline void numbers(const uint8_t* block, uint8_t* to) {
     for (int i = 0; i < BLOCK; i++)
         if (KIND == Q8_0)
-            to[i] = block[2 + i] ^ 128;  // signed bytes; so they are unsigned as the nibbles are
+            to[i] = block[2 + i] ^ 128;  // makes the signed bytes unsigned, like the nibbles
         else
             to[i] = block[block_header<KIND> + i % 16] >> (i < 16 ? 0 : 4) & 15;
 }
 
-// Inputs rounded to 8 bits: x ≈ scale × byte, with the sums that a block's offset and minimum are to be multiplied by.
+// Inputs rounded to 8 bits: x ≈ scale × byte, with the sums by which a block's offset and minimum are multiplied.
 struct InputBlock {
     int8_t bytes[BLOCK];
     int32_t corrections[8];  // -offset × the sum of four bytes each
-    float scale, sum;        // the sum of all that the bytes stand for
+    float scale, sum;        // the sum of scale × byte over the block
 };
 
 void round_block(const float* x, int offset, InputBlock& block) {
@@ -320,7 +320,7 @@ inline void products(const uint8_t* weights, int64_t columns, const InputBlock* 
 
 #endif
 
-// What matrices are multiplied by, (B, columns), also rounded where one of them wants that.
+// The inputs of matrices, (B, columns). Rounded versions are made when a matrix needs them.
 struct Input {
     const float* values;
     int64_t batch, columns;
@@ -345,7 +345,7 @@ struct Input {
     }
 };
 
-// Calls work(inputs) with inputs as they are best multiplied by weights of this type.
+// Calls work(inputs) with the inputs in the form that suits weights of this type best.
 template <class Weight> void with_inputs(Input& input, auto work) {
 #if defined(__AVX512BF16__)
     if constexpr (sizeof(Weight) == sizeof(bf16))
@@ -354,9 +354,9 @@ template <class Weight> void with_inputs(Input& input, auto work) {
     work(input.values);
 }
 
-// Rows [first, last) of a matrix times all inputs: four rows by up to four inputs at a time, so that a weight is loaded
-// and converted once for four inputs; more inputs find these four rows in the nearest cache. For one input, ALONE rows at
-// a time: memory is read fastest in one stream, but unpacking blocks leaves time to wait for. out is (B, stride).
+// Rows [first, last) of a matrix times all inputs; out is (B, stride). Four rows and up to four inputs are multiplied at
+// a time, so that a weight is loaded and converted once for four inputs; further inputs find these rows in the nearest
+// cache. A single input takes ALONE rows at a time: memory is fastest in one stream, but unpacking blocks can overlap.
 template <int ALONE, class Product>
 void multiply_rows(const Matrix& matrix, int64_t batch, int64_t first, int64_t last, float* out, int64_t stride, bool add,
                    Product product) {
@@ -438,7 +438,7 @@ void add_row(const Matrix& matrix, int64_t row, float* out) {  // of an embeddin
     }
 }
 
-// -- what stands between matrices --------------------------------------------------------------------------------------
+// -- between the matrices ----------------------------------------------------------------------------------------------
 
 void normalize(const Norm& norm, const float* x, float* y, int64_t count, double eps) {
     float mean = 0, squares[1][1];
@@ -523,14 +523,14 @@ void attend(const float* query, Pages<Stored> keys, Pages<Stored> values, int64_
 
 // -- the step ----------------------------------------------------------------------------------------------------------
 
-// Threads that share work. Each has its part of everything, one stretch of memory, and takes it piece by piece; who has
-// finished helps the others, so that a thread that is held up keeps nobody waiting.
+// Threads that share work. Each has its own contiguous part of all work and takes it in pieces. A thread that has
+// finished its part helps the others, so that a delayed thread does not hold them up.
 class Team {
   public:
     Team(int64_t most, int64_t shares) : most(most), taken(most * shares) {}
 
     void set_size(int members) { size = members; }
-    int join() { return joined.fetch_add(1); }  // a thread's own number
+    int join() { return joined.fetch_add(1); }  // the number of the calling thread
 
     // Calls work(first, last) on pieces of [0, count), for share number `number` of the step.
     template <class Do> void share(int64_t number, int me, int64_t count, int64_t piece, Do&& work) {
@@ -553,12 +553,12 @@ class Team {
 #if defined(__x86_64__)
             _mm_pause();
 #endif
-            if (spins > 200000) std::this_thread::yield();  // milliseconds: sooner, others would take the processor
+            if (spins > 200000) std::this_thread::yield();  // milliseconds: earlier, others would take the core
         }
     }
 
   private:
-    struct alignas(64) Counter { std::atomic<int64_t> pieces{0}; };  // each in a cache line of its own
+    struct alignas(64) Counter { std::atomic<int64_t> pieces{0}; };  // each has its own cache line
     int64_t most;
     int size = 1;
     std::vector<Counter> taken;
@@ -595,7 +595,7 @@ struct Work {
 inline void keep_number(float* to, float value) { *to = value; }
 inline void keep_number(bf16* to, float value) { *to = rounded(value); }
 
-// Head number `head` of queries, keys and values after one another: normalised, turned, and keys and values stored.
+// Normalises and rotates head number `head`, counting through queries, keys and values; stores keys and values.
 template <class Stored> void Work::keep(int64_t layer, int64_t text, int64_t head) {
     const Layer& weights = model.layers[layer];
     int64_t size = model.head_dim, position = step.positions[text];
@@ -624,7 +624,7 @@ template <class Stored> void Work::attend_head(int64_t layer, int64_t text, int6
 
 constexpr int64_t PIECE = 64;  // rows that a thread takes at a time
 
-// What every thread does, each with its own copy of what is cheaper to compute again than to wait for.
+// The work of each thread. Each computes its own copy of values that are cheaper to compute again than to wait for.
 void Work::run() {
     int64_t batch = step.batch, C = model.hidden, shares = 0;
     int me = team.join();

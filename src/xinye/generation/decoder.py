@@ -1,7 +1,7 @@
-"""The step of `decoder.cpp` for a GPT on a CPU: built once, for this processor, and kept in the
-user's cache.
+"""The compiled decoder, `decoder.cpp`, for a GPT on a CPU. It is built once for this processor and
+kept in the user's cache.
 
-Where it cannot be built, or does not know a model, PyTorch does the same: `GPT.forward` is the
+If it cannot be built, or does not support a model, PyTorch does the work; `GPT.forward` is the
 reference.
 """
 
@@ -31,7 +31,7 @@ SOURCE = Path(__file__).with_name("decoder.cpp")
 FLAGS = (
     "-std=c++20", "-O3", "-march=native", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w",
 )  # fmt: skip
-# by `machine.instruction_limit`
+# the compiler's flags for each value of `machine.instruction_limit`
 WITHOUT = {
     "avx2": ("-mno-avx512f",),
     "avx512": ("-mno-avx512bf16",),
@@ -45,7 +45,7 @@ KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
 
 @cache
 def library() -> tuple[Any, str]:
-    """The compiled step and where it lies; or None, and why there is none."""
+    """The compiled function and the path of its library; or None, and the reason."""
     compiler = machine.cpp_compiler()
     if compiler is None:
         return None, "no C++ compiler"
@@ -59,7 +59,7 @@ def library() -> tuple[Any, str]:
 
 
 def describe() -> str:
-    """How texts are written on this machine's CPU, in a few words."""
+    """How this machine's CPU generates text, in a few words."""
     step, words = library()
     return (
         f"by PyTorch alone, which is slower: {words}"
@@ -69,8 +69,8 @@ def describe() -> str:
 
 
 def prepare_decoder(device: torch.device, observer: Observer) -> float:
-    """Build the library where it is wanted and not built yet, and say so; returns the seconds that
-    took, 0 if none."""
+    """Build the library if the device needs it and it is not built yet, and report that. Returns
+    the seconds that this took, 0 if nothing was done."""
     compiler = machine.cpp_compiler()
     if device.type != "cpu" or compiler is None or library.cache_info().currsize:
         return 0.0
@@ -84,8 +84,10 @@ def prepare_decoder(device: torch.device, observer: Observer) -> float:
 
 
 def build(compiler: str) -> Path:
-    """The library for this source, compiler and processor, from the cache where it lies there
-    unharmed."""
+    """The path of the library for this source, compiler and processor, from the cache or built now.
+
+    Raises `OSError` or `subprocess.SubprocessError` if it cannot be built.
+    """
     found = built(compiler)
     if found is not None:
         return found
@@ -98,10 +100,11 @@ def build(compiler: str) -> Path:
 
 
 def built(compiler: str) -> Path | None:
-    """The library in the cache. Its name ends with the hash of its content; what does not fit that
-    is removed.
+    """The path of the library in the cache, or None.
 
-    A folder or file that another user could have written is not trusted.
+    The name of the library ends with a hash of its content; a file that does not match it is
+    removed. A file that another user could have written is removed, too. Raises `PermissionError`
+    if other users can write to the folder.
     """
     folder, name, _ = _place(compiler)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,7 +119,7 @@ def built(compiler: str) -> Path | None:
 
 
 def _place(compiler: str) -> tuple[Path, str, tuple[str, ...]]:
-    """The folder of the library, what its name begins with, and the compiler's flags."""
+    """The folder of the library, the beginning of its name, and the compiler's flags."""
     flags = (*FLAGS, *WITHOUT[machine.instruction_limit()])
     what = [
         SOURCE.read_text("utf-8"),
@@ -143,7 +146,7 @@ def _last_line(error: subprocess.SubprocessError) -> str:
     return next((line for line in lines if "error" in line), lines[-1] if lines else "")
 
 
-# -- what decoder.cpp reads, field by field the same -----------------------------------------------
+# -- the structures of decoder.cpp, with the same fields -------------------------------------------
 
 
 class _Matrix(ctypes.Structure):
@@ -198,11 +201,11 @@ class _Unsupported(Exception):
 
 
 class Decoder:
-    """A model's next tokens, by the compiled step. It reads the model's own tensors, which must not
-    be replaced."""
+    """Computes the next logits of a model with the compiled function. It reads the model's tensors
+    in place, so they must not be replaced."""
 
     def __init__(self, model: GPT) -> None:
-        """Raises `_Unsupported` for a model that decoder.cpp does not know."""
+        """Raises `_Unsupported` for a model that decoder.cpp does not support."""
         self.config = config = model.config
         self._step, _ = library()
         if self._step is None or model.compute_dtype not in KINDS or model.prefix_length:
@@ -225,7 +228,7 @@ class Decoder:
         if not config.rotary:
             self._model.positions = self._matrix(model.model.embed_positions)
         self._rotary: tuple[Tensor, Tensor] | None = None
-        self._logits = torch.empty(0, config.vocab_size)  # kept, since fresh memory costs time
+        self._logits = torch.empty(0, config.vocab_size)  # kept, because new memory costs time
         self._parallel, self._team_size = _openmp()
 
     def __call__(
@@ -235,12 +238,12 @@ class Decoder:
         blocks: Sequence[Sequence[int]],
         cache: Tensor,
     ) -> Tensor:
-        """Read B tokens, of several texts or of one; returns logits (B, V) in fp32, which hold
-        until the next call.
+        """Read B tokens, of one text or of several; returns logits (B, V) in fp32. The next call
+        overwrites them.
 
-        Token i stands at `positions[i]` of a text whose keys and values are kept in `blocks[i]` of
-        the cache, in order; it sees all of them up to its own. The cache is (layers, 2, blocks, K,
-        tokens of a block, D).
+        Token i has the position `positions[i]` in a text whose keys and values are in the blocks
+        `blocks[i]` of the cache, in order. It attends to all of them up to its own. The cache is
+        (layers, 2, blocks, K, tokens of a block, D).
         """
         most = max(map(len, blocks))
         rows = [(*row, *[0] * (most - len(row))) for row in blocks]
@@ -262,8 +265,8 @@ class Decoder:
         return logits
 
     def _tables(self, length: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines (positions, D) for at least `length` positions; they grow in
-        strides."""
+        """Cosines and sines (positions, D) for at least `length` positions. They are computed
+        ahead, so that they rarely have to grow."""
         if self._rotary is None or len(self._rotary[0]) < length:
             positions = torch.arange(min(max(2 * length, 256), self.config.max_position_embeddings))
             self._rotary = rotary_tables(self.config, positions, torch.float32)
@@ -326,7 +329,7 @@ class Decoder:
 
 
 def decoder_for(model: nn.Module) -> Decoder | None:
-    """The compiled step for this model, or None: PyTorch's own is used then."""
+    """The compiled decoder of this model, or None if it is not supported."""
     try:
         return Decoder(model) if type(model) is GPT else None
     except _Unsupported:
@@ -335,8 +338,8 @@ def decoder_for(model: nn.Module) -> Decoder | None:
 
 @cache
 def _openmp() -> tuple[int | None, int | None]:
-    """The entry of PyTorch's own OpenMP, whose threads the step borrows: two teams would keep each
-    other waiting."""
+    """The addresses of two functions of PyTorch's OpenMP, or None for each. The decoder uses
+    PyTorch's threads, because two teams of threads would slow each other down."""
     loaded = ctypes.CDLL(torch._C.__file__)
     try:
         functions = [loaded.GOMP_parallel, loaded.omp_get_num_threads]

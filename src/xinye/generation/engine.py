@@ -1,6 +1,7 @@
-"""Many texts at once: in each step of an `Engine` each text that is running gets its next token.
+"""Continuous batching: in each step of an `Engine`, every running text gets its next token.
 
-sequence → scheduler (who, how much) → cache (where) → runner (logits) → next_token → sequence
+sequence → scheduler (which, how many tokens) → cache (which blocks) → runner (logits) → next_token
+→ sequence
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,12 +23,13 @@ from xinye.generation.stream import TextStream
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 
-BLOCK = 32  # tokens
-SHARE = 4  # of the memory that is free, at most one part in so many is taken by the cache
+BLOCK = 32  # tokens in a block of the cache
+SHARE = 4  # the cache takes at most a quarter of the free memory
 
 
 class Engine:
-    """Not for several threads at once. An error of one sequence ends that one: see its `error`."""
+    """Generates many texts at once. It is not thread-safe. An error ends only the sequence that
+    caused it, which has it in `error`."""
 
     def __init__(
         self,
@@ -38,13 +40,13 @@ class Engine:
         chunk: int = 256,
         guess: Guess | None = None,
     ) -> None:
-        """`cache_tokens` is what the cache holds in all (as many full contexts as may run, where
-        memory allows it), `max_running` the texts that are written at once, `chunk` the most that a
-        step reads of prompts, and `guess` tells how a text may go on, which is verified in a step
-        (not for an LSTM, whose state cannot go back)."""
+        """`cache_tokens` is the size of the cache in tokens; by default `max_running` full
+        contexts, if memory allows. `max_running` is the number of texts generated at once, `chunk`
+        the most prompt tokens read in a step. `guess` proposes the next tokens of a text, which one
+        step verifies (not for an LSTM, because its state cannot go back)."""
         self.model, self.tokenizer = model, tokenizer
         context = model.config.max_position_embeddings
-        recurrent = not isinstance(model, GPT)  # its state is one block, which is never full
+        recurrent = not isinstance(model, GPT)  # an LSTM's state is one block, which never fills
         assert guess is None or not recurrent
         block = context + 1 if recurrent else min(BLOCK, context)
         if cache_tokens is None:
@@ -67,7 +69,7 @@ class Engine:
         return bool(self.scheduler.running or self.scheduler.waiting)
 
     def check(self, sequence: Sequence) -> None:
-        """Raises `XinyeError` where a sequence can never run."""
+        """Raise `XinyeError` if a sequence can never run."""
         sampling, size = sequence.sampling, self.tokenizer.vocab_size
         for token in (*sampling.logit_bias, *sampling.stop_token_ids):
             if not 0 <= token < size:
@@ -81,7 +83,7 @@ class Engine:
             )
 
     def add(self, sequence: Sequence) -> None:
-        """Let a sequence join at the next step. Raises `XinyeError` where it can never run."""
+        """Let a sequence join at the next step. Raises `XinyeError` if it can never run."""
         self.check(sequence)
         sequence.stream = TextStream(self.tokenizer.token_bytes, sequence.sampling.stop)
         sequence.ends = self.tokenizer.stop_ids.union(sequence.sampling.stop_token_ids)
@@ -89,12 +91,12 @@ class Engine:
         self.scheduler.waiting.append(sequence)
 
     def cancel(self, sequence: Sequence) -> None:
-        """Let a sequence go at once, whether it has ended or not."""
+        """Remove a sequence at once, whether it has ended or not."""
         self.scheduler.remove(sequence)
 
     @torch.inference_mode()
     def step(self) -> list[tuple[Sequence, str]]:
-        """One step of all; returns the sequences that have new text, or have ended, with that
+        """Run one step for all sequences; returns those that have new text or have ended, with that
         text."""
         if self.model.training:
             self.model.eval()
@@ -109,7 +111,7 @@ class Engine:
                 going.append((part, row))
                 row += part.wanted
         at = 0
-        while going:  # a token behind what is known, then one behind each guess that was right
+        while going:  # one token after the known ones, then one after each guess that was right
             sequences, rows = [part.sequence for part, _ in going], [row + at for _, row in going]
             result += self._write(sequences, logits if len(rows) == len(logits) else logits[rows])
             going = [(part, row) for part, row in going if self._guessed(part, at)]
@@ -121,8 +123,8 @@ class Engine:
         self.cache.keep(sequence)
 
     def _guessed(self, part: Part, at: int) -> bool:
-        """Whether the token that was written last is guess number `at`, so that what follows it is
-        known, too."""
+        """Whether the last token equals guess number `at`, so that the logits after it are valid,
+        too."""
         sequence = part.sequence
         if (
             sequence.ended
@@ -134,7 +136,7 @@ class Engine:
         return True
 
     def _write(self, sequences: list[Sequence], logits: Tensor) -> Iterator[tuple[Sequence, str]]:
-        """Let each sequence go on by a token, chosen by its row of the logits."""
+        """Append a token to each sequence, drawn from its row of the logits."""
         for sequence, finite in zip(sequences, logits.amax(-1).isfinite().tolist(), strict=True):
             if not finite:
                 damaged = (
@@ -166,8 +168,8 @@ class Engine:
                 yield sequence, text
 
     def _forget(self, sequence: Sequence) -> None:
-        """Where the context is full, its older half is forgotten, and the rest is read anew behind
-        the prefix."""
+        """When the context is full, drop the older half. The rest is read again after the
+        prefix."""
         self.cache.release(sequence)
         sequence.window = [
             *self.tokenizer.prefix,
@@ -175,10 +177,10 @@ class Engine:
         ]
 
     def generate(self, sequences: Iterable[Sequence]) -> Iterator[tuple[int, str]]:
-        """Write these to their ends, among whatever else runs; yields (number of the sequence, new
+        """Run these sequences to their ends, next to all others; yields (index of the sequence, new
         text).
 
-        Raises the error of a sequence that has one. Who stops listening stops them.
+        Raises the error of a sequence that fails. Closing the generator cancels the sequences.
         """
         sequences = [*sequences]
         shown = [0] * len(sequences)
@@ -201,7 +203,8 @@ class Engine:
 
 
 def affordable_tokens(model: LanguageModel, wanted: int) -> int:
-    """So many tokens of cache as are wanted, if they fit in a fair share of the memory."""
+    """`wanted` tokens of cache, or as many as fit into a share of the free memory, but at least one
+    context."""
     if not isinstance(model, GPT):
         return wanted
     bytes_per_token = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
@@ -209,13 +212,13 @@ def affordable_tokens(model: LanguageModel, wanted: int) -> int:
     return min(wanted, max(affordable, model.config.max_position_embeddings))
 
 
-# -- the short way: prompts in, pieces of text out as they are written ---------------------------
+# -- shortcuts: from prompts to text -------------------------------------------------------------
 
 
 def start(
     tokenizer: Tokenizer, prompt: str, context: int, sampling: Sampling, number: int = 0
 ) -> Sequence:
-    """A sequence that begins with a prompt; raises `XinyeError` where that alone fills the
+    """A sequence that begins with a prompt. Raises `XinyeError` if the prompt is longer than the
     context."""
     tokens = [*tokenizer.prefix, *tokenizer.encode(prompt)] or [tokenizer.bos_id]
     if len(tokens) > context:
@@ -228,8 +231,7 @@ def start(
 def generate(
     model: LanguageModel, tokenizer: Tokenizer, sequences: Iterable[Sequence]
 ) -> Iterator[tuple[int, str]]:
-    """Write all sequences to their ends, by an engine of their own; yields (number of the sequence,
-    new text)."""
+    """Run all sequences to their ends in a new engine; yields (index of the sequence, new text)."""
     sequences, was_training = [*sequences], model.training
     context = model.config.max_position_embeddings
     most = sum(
@@ -243,7 +245,7 @@ def generate(
 
 
 def finish(model: LanguageModel, tokenizer: Tokenizer, sequences: list[Sequence]) -> list[Sequence]:
-    """Write all sequences to their ends, and return them."""
+    """Run all sequences to their ends in a new engine, and return them."""
     for _ in generate(model, tokenizer, sequences):
         pass
     return sequences

@@ -1,4 +1,4 @@
-"""From logits to the next token."""
+"""Choose the next token from logits."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from xinye.generation.sequence import LogProbability, Sequence
 
 
 def next_tokens(logits: Tensor, sequences: list[Sequence]) -> Tensor:
-    """One token for each row: (B, V) logits in fp32 to (B,) tokens, as the sampling of its sequence
-    says.
+    """The next token of each sequence, (B,), drawn from logits (B, V) in fp32 with its own
+    sampling.
 
-    The order is OpenAI's, then that of `transformers`: bias, penalties, temperature, top-k, top-p,
-    min-p.
+    The settings apply in the order of OpenAI and then of `transformers`: bias, penalties,
+    temperature, top-k, top-p, min-p.
     """
     logits = shifted(logits, sequences)
     chosen = logits.argmax(-1)
@@ -24,8 +24,8 @@ def next_tokens(logits: Tensor, sequences: list[Sequence]) -> Tensor:
             (logits if len(drawn) == len(sequences) else logits[drawn]),
             [sequences[row] for row in drawn],
         )
-        # where a random share of the sum falls; `torch.multinomial` draws a random number for each
-        # token
+        # One random number for each text picks a place in the cumulative sum. `torch.multinomial`
+        # would draw one for each token of the vocabulary.
         sums = (
             shares(some, [sequence.sampling for sequence in drawing])
             .cpu()
@@ -42,8 +42,7 @@ def next_tokens(logits: Tensor, sequences: list[Sequence]) -> Tensor:
 
 
 def shifted(logits: Tensor, sequences: list[Sequence]) -> Tensor:
-    """The logits with bias and penalties, and without what may not come now; those given stay as
-    they are."""
+    """The logits with bias, penalties and constraints applied. The tensor given is not changed."""
     rows = [
         row
         for row, sequence in enumerate(sequences)
@@ -57,8 +56,7 @@ def shifted(logits: Tensor, sequences: list[Sequence]) -> Tensor:
 
 
 def _shift(logits: Tensor, sequence: Sequence) -> None:
-    """Change the logits (V,) of a sequence, in place: bias, penalties, and what may not come
-    now."""
+    """Apply bias, penalties and constraints to the logits (V,) of a sequence, in place."""
     sampling, device = sequence.sampling, logits.device
     if sampling.logit_bias:
         biased = torch.tensor([*sampling.logit_bias], device=device)
@@ -81,15 +79,16 @@ def _shift(logits: Tensor, sequence: Sequence) -> None:
 
 
 def shares(logits: Tensor, samplings: list[Sampling]) -> Tensor:
-    """What each token's probability is proportional to, (B, V), for (B, V) logits in fp32."""
+    """The tokens' probabilities up to a factor for each row, (B, V), after temperature, top-k,
+    top-p and min-p, for logits (B, V) in fp32. Tokens that are cut off get 0."""
 
     def column(values: list[Any]) -> Tensor:
         return torch.tensor(values, device=logits.device)[:, None]
 
-    # a tiny one must not overflow
+    # A tiny temperature must not overflow.
     temperature = column([max(sampling.temperature, 1e-30) for sampling in samplings])
     result = ((logits - logits.amax(-1, keepdim=True)) / temperature).softmax(-1)
-    # 0, here and below: without effect
+    # Here and below 0 means that the setting is off.
     if any(most := [sampling.top_k or 0 for sampling in samplings]):
         ordered = result.topk(min(max(most), result.shape[-1])).values
         last = (column(most) - 1).clamp(0, ordered.shape[1] - 1)
@@ -110,14 +109,17 @@ def _at_least(least: Tensor, result: Tensor) -> Tensor:
 
 
 def _least_of_nucleus(result: Tensor, top_p: Tensor) -> Tensor:
-    """The smallest among the likeliest tokens that together reach this share of all (Holtzman et
-    al. 2020, arXiv:1904.09751), both (B, 1). Most often they are few: the vocabulary is not sorted
-    further than they reach."""
+    """The probability of the least likely token in the nucleus, (B, 1): the smallest set of
+    likeliest tokens whose sum is at least `top_p` (B, 1) of the row (Holtzman et al. 2020,
+    arXiv:1904.09751).
+
+    The nucleus is usually small, so only as many tokens as needed are sorted.
+    """
     size, count = result.shape[-1], 64
     wanted = top_p * result.sum(-1, keepdim=True)
     while True:
         ordered = result.topk(min(count, size)).values
-        # what the likelier tokens take; the first is always kept
+        # The sum of all likelier tokens. It is 0 for the first one, which is always kept.
         before = ordered.cumsum(-1) - ordered
         if count >= size or bool((before[:, -1:] >= wanted).all()):
             return ordered.gather(-1, ((before < wanted).sum(-1, keepdim=True) - 1).clamp(min=0))
@@ -125,8 +127,8 @@ def _least_of_nucleus(result: Tensor, top_p: Tensor) -> Tensor:
 
 
 def log_probabilities(logits: Tensor, token: int, count: int) -> LogProbability:
-    """Of a token, and of the `count` likeliest, by the model's own logits (V,) before any
-    sampling."""
+    """The log-probabilities of a token and of the `count` likeliest tokens, from the model's logits
+    (V,) before sampling."""
     logs = logits.log_softmax(-1)
     likeliest = logs.topk(min(count, len(logs)))
     return (

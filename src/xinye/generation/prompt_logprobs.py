@@ -1,5 +1,5 @@
-"""How likely a model finds the tokens of a text that is already there: what the API's `echo` with
-`logprobs` shows, and what judges a model on a benchmark."""
+"""Log-probabilities of the tokens of a given text, for the API's `echo` with `logprobs` and for
+benchmarks."""
 
 from collections.abc import Iterator
 
@@ -9,18 +9,18 @@ from torch import Tensor
 from xinye.generation.sequence import LogProbability
 from xinye.model.build import LanguageModel
 
-LOGITS = 2**23  # computed at a time: 32 MiB in fp32
+LOGITS = 2**23  # the logits computed at a time: 32 MiB in fp32
 
 
 @torch.inference_mode()
 def prompt_log_probabilities(
     model: LanguageModel, vocab_size: int, count: int, prompts: list[list[int]]
 ) -> list[list[LogProbability]]:
-    """Of each token of each prompt but its first, before which nothing stands; with the `count`
-    likeliest in its place."""
+    """For each prompt, the log-probability of each token after the first, with the `count`
+    likeliest tokens in its place."""
     model.eval()
     rows = [torch.tensor(prompt, device=model.device) for prompt in prompts]
-    # What fills up the shorter ones stands behind them, where no token of theirs sees it.
+    # Shorter prompts are padded at the end, where none of their tokens attends.
     states = model.hidden(torch.nn.utils.rnn.pad_sequence(rows, batch_first=True))  # (B, T, C)
     return [
         [*_scores(model, vocab_size, count, tokens, its)]
@@ -31,7 +31,7 @@ def prompt_log_probabilities(
 def _scores(
     model: LanguageModel, vocab_size: int, count: int, tokens: Tensor, states: Tensor
 ) -> Iterator[LogProbability]:
-    """Of each of the tokens (T,) but the first, from the states (T, C) or more."""
+    """The same for one prompt, from its tokens (T,) and its hidden states (at least T, C)."""
     positions = max(1, LOGITS // vocab_size)
     for begin in range(0, len(tokens) - 1, positions):
         following = tokens[1:][begin : begin + positions]

@@ -1,8 +1,8 @@
-"""The model's side of a step: tokens in, logits out, keys and values kept in the blocks that they
-were given.
+"""The model's part of a step: reads tokens, returns logits, and stores keys and values in the
+blocks of each sequence.
 
-The compiled step (`decoder.cpp`) reads a few tokens of many texts, PyTorch many tokens of few.
-Where there is no compiled step, PyTorch does all.
+The compiled decoder (`decoder.cpp`) reads parts of a few tokens, PyTorch reads longer ones. Without
+a compiled decoder PyTorch reads all of them.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,15 @@ from xinye.generation.scheduler import Part
 from xinye.model.build import LanguageModel
 from xinye.model.quantization import QuantizedLinear
 
-# So many tokens of a text, or fewer, are read faster by the compiled step than by PyTorch, which
-# unpacks quantized
-# weights before it multiplies.
+# Up to this many tokens of a text the compiled decoder is faster than PyTorch, which unpacks
+# quantized weights before it multiplies.
 FEW, FEW_QUANTIZED = 8, 32
 
 
 class Runner:
+    """Runs a model on parts of sequences. `blocks` is the number of cache blocks, `block` the
+    tokens in each."""
+
     def __init__(self, model: LanguageModel, blocks: int, block: int) -> None:
         self.model = model
         self.memory = model.new_cache(
@@ -33,8 +35,8 @@ class Runner:
         self.few = FEW_QUANTIZED if isinstance(model.lm_head, QuantizedLinear) else FEW
 
     def run(self, parts: Sequence[Part]) -> Tensor:
-        """Read these, ordered by their length; returns the logits that each wants, one behind the
-        other, (R, V)."""
+        """Read the parts, which are sorted by length; returns the logits that they want, one after
+        another, (R, V)."""
 
         def length(part: Part) -> int:
             return (
@@ -48,8 +50,8 @@ class Runner:
         return found[0] if len(found) == 1 else torch.cat([logits.float() for logits in found])
 
     def _compiled(self, parts: Sequence[Part]) -> Tensor:
-        """Each token is a row of the batch: all keys of a layer are stored before any is looked
-        at."""
+        """Read short parts with the compiled decoder. Each token is a row of its batch; it stores
+        all keys of a layer before it reads any."""
         assert self.decoder is not None
         tokens, positions, blocks, wanted = list[int](), list[int](), list[list[int]](), list[int]()
         for part in parts:
@@ -62,7 +64,7 @@ class Runner:
         return logits if len(wanted) == len(tokens) else logits[wanted]
 
     def _plain(self, parts: Sequence[Part]) -> Tensor:
-        """Parts of one length, by PyTorch."""
+        """Read parts of equal length with PyTorch."""
         device = self.model.device
         tokens = torch.tensor([part.tokens for part in parts], device=device)  # (B, T)
         begin = torch.tensor([part.sequence.read for part in parts], device=device)
@@ -78,7 +80,8 @@ class Runner:
         return self.model.lm_head(torch.cat(wanted))
 
     def _recurrent(self, parts: Sequence[Part], tokens: Tensor, begin: Tensor) -> Tensor:
-        """An LSTM's block is the state behind all that was read."""
+        """The hidden states of an LSTM. The block of a text holds the state after all tokens
+        read."""
         blocks = [part.sequence.blocks[0] for part in parts]
         cache: Any = self.model.new_cache(len(parts))
         cache.tensors = self.memory[:, :, blocks].where((begin > 0)[:, None], cache.tensors)
@@ -88,10 +91,11 @@ class Runner:
 
 
 class _Rows:
-    """The keys and values of a batch of texts, found in their blocks: to `GPT.forward` a cache like
-    another.
+    """The keys and values of a batch of texts, read from their blocks, with the interface of a
+    `KeyValueCache`.
 
-    N blocks of P tokens in all; B texts, of which T tokens each are read and up to S seen.
+    There are N blocks of P tokens in all, and B texts, of which T tokens each are read and up to S
+    attended to.
     """
 
     def __init__(self, memory: Tensor, blocks: Sequence[list[int]], positions: Tensor) -> None:
@@ -107,7 +111,7 @@ class _Rows:
         self.at, self.offset = self.blocks.gather(1, positions // size), positions % size  # (B, T)
         self.mask: Tensor | None = None
         self.unwritten: Tensor | None = (
-            None  # what no text of this batch has written there, and may be no number
+            None  # places that no text of this batch has written, which may hold NaN
         )
         if not self.begins and positions.numel() > 1:
             places = torch.arange(self.seen, device=device)
@@ -116,7 +120,7 @@ class _Rows:
                 self.unwritten = (places > positions[:, -1:])[:, None, :, None]  # (B, 1, S, 1)
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, K, T, D) keys and values; return those of the whole texts, (B, K, S, D)."""
+        """Store keys and values (B, K, T, D); returns those of the whole texts, (B, K, S, D)."""
         stored = self.memory[layer]  # (2, N, K, P, D)
         stored[0, self.at, :, self.offset] = keys.transpose(1, 2)
         stored[1, self.at, :, self.offset] = values.transpose(1, 2)

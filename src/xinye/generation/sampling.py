@@ -1,5 +1,5 @@
-"""What can be set about writing: how the next token is chosen, and when a text ends. Needs no
-torch."""
+"""The settings of generation: how the next token is chosen, and when a text ends. This module does
+not need torch."""
 
 import re
 from collections.abc import Mapping
@@ -11,15 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
-CONSTRAINTS = ("json_schema", "regex", "choices")  # what a text must be; one of them at most
-Schema = dict[str, Any]  # a JSON schema, as whoever asks wrote it
+CONSTRAINTS = ("json_schema", "regex", "choices")  # constraints on the text; at most one may be set
+Schema = dict[str, Any]  # a JSON schema, as the caller wrote it
 
 
 class Sampling(BaseModel):
     """How the next token is chosen and when a text ends."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
+    groups: ClassVar[Mapping[str, str]] = {  # the titles under which help lists the settings
         "length and end": "max_tokens min_tokens stop stop_token_ids",
         "sampling": "temperature top_k top_p min_p seed repetition_penalty "
         "presence_penalty frequency_penalty logit_bias",
@@ -83,7 +83,7 @@ class Sampling(BaseModel):
     @field_validator("choices", mode="before")
     @classmethod
     def _choices(cls, value: Any) -> Any:
-        """Several choices in one string, or each in its own."""
+        """The choices as a list; a string is split at commas."""
         if isinstance(value, str):
             value = [part.strip() for part in re.split("[,，]", value)]
         if isinstance(value, list | tuple) and (not value or "" in value):
@@ -103,7 +103,7 @@ class Sampling(BaseModel):
 
     @cached_property
     def shifts(self) -> bool:
-        """Whether it changes logits, other than by the temperature."""
+        """Whether these settings change logits by more than the temperature."""
         return bool(
             self.repetition_penalty != 1
             or self.presence_penalty
@@ -114,6 +114,7 @@ class Sampling(BaseModel):
 
 
 class ChatSampling(Sampling):
-    """The same for an answer, which usually ends by itself."""
+    """How an answer is sampled. It has a higher limit of tokens, because an answer usually ends by
+    itself."""
 
     max_tokens: int = Field(1000, ge=1, description="largest number of tokens in an answer")

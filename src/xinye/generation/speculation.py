@@ -1,13 +1,13 @@
-"""Guessing the next tokens, so that one step of the model confirms several (Leviathan et al. 2023,
-arXiv:2211.17192).
+"""Speculative decoding: tokens are guessed, so that one step of the model confirms several
+(Leviathan et al. 2023, arXiv:2211.17192).
 
-A step draws what it would draw anyway and goes on while that is what was guessed. So a text is the
-same as without, at any temperature: for guesses that are one token each, and no distribution, this
-is exact rejection sampling.
+A step samples as usual and continues as long as the result equals the guess. So the text is the
+same as without guessing, at any temperature: each guess is a single token, not a distribution, so
+this is exact rejection sampling.
 
-Guesses come from the text itself, where its last tokens stood before, or from a small draft model.
-They cost rows of a step, and so are made only where the share of them that came true so far is
-worth it.
+Guesses come from the text itself, where its last tokens occurred before, or from a small draft
+model. Each guess costs a row of the step, so Xinye guesses only if enough earlier guesses were
+right.
 """
 
 from dataclasses import dataclass, field
@@ -27,30 +27,30 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.quantization import QuantizedLinear
 
-GRAM = 3  # the last so many tokens are looked for
-# What one more row costs, in steps of one row: benchmarks/generation.py, one text against eight, on
-# the compiled step.
+GRAM = 3  # the number of last tokens that are looked up in the text
+# The cost of one more row, in steps of one row. It was measured with the compiled decoder by
+# benchmarks/generation.py, one text against eight.
 ROW_COST = {torch.float32: 0.12, torch.bfloat16: 0.25}
 QUANTIZED_ROW_COST = 0.4
-HOPE, MEMORY = 0.5, 0.1  # how likely the first guess is held to be, and what each outcome counts
+HOPE, MEMORY = 0.5, 0.1  # the first estimate, and the weight of each new outcome
 
 
 @dataclass
 class _Record:
-    """What is known of guessing for one text."""
+    """What is known about guessing for one text."""
 
-    likely: float = HOPE  # that a guess comes true, where those before it did
+    likely: float = HOPE  # the estimated chance that a guess is right if those before it are
     guessed: list[int] = field(default_factory=list)
-    length: int = 0  # tokens of the text when these were guessed
-    # where it went on behind some tokens, the last time
+    length: int = 0  # the tokens of the text when these were guessed
+    # for each GRAM tokens, the position after their last occurrence
     places: dict[tuple[int, ...], int] = field(default_factory=dict)
-    searched: int = GRAM  # tokens that `places` knows of
-    drafted: int = 0  # tokens of the window that the draft model has read
-    blocks: list[int] | None = None  # into these blocks
+    searched: int = GRAM  # the tokens of the text that are in `places`
+    drafted: int = 0  # the tokens of the window that the draft model has read
+    blocks: list[int] | None = None  # the blocks that the draft model read them into
 
 
 class Speculation:
-    """The guesses of an engine; call `speculate`."""
+    """The guesses of an engine, as a `Guess` of its scheduler. `speculate` installs it."""
 
     def __init__(self, engine: Engine, draft: GPT | None) -> None:
         model = engine.model
@@ -64,10 +64,11 @@ class Speculation:
             self.context = min(engine.context, draft.config.max_position_embeddings)
             self.guess_cost += _bytes(draft) / _bytes(model)
         self._records: WeakKeyDictionary[Sequence, _Record] = WeakKeyDictionary()
-        self.guessed = self.confirmed = 0  # tokens in all
+        self.guessed = self.confirmed = 0  # total numbers of tokens
 
     def __call__(self, sequence: Sequence) -> list[int]:
-        """How a text may go on: few tokens, or none where that is not worth a step's rows."""
+        """The guesses for the next tokens of a text; none if they are not worth the rows of a
+        step."""
         record = self._records.setdefault(sequence, _Record())
         self._learn(record, sequence.tokens)
         room = min(
@@ -81,12 +82,12 @@ class Speculation:
         else:
             guesses = self._drafted(record, sequence, room)
         if not guesses:
-            record.likely += (HOPE - record.likely) * MEMORY / 10  # times change
+            record.likely += (HOPE - record.likely) * MEMORY / 10  # slowly forget bad luck
         record.guessed, record.length = guesses, len(sequence.tokens)
         return guesses
 
     def _learn(self, record: _Record, tokens: list[int]) -> None:
-        """See which of the last guesses came true."""
+        """Count which of the last guesses were right."""
         for guess, token in zip(record.guessed, tokens[record.length :], strict=False):
             record.likely += ((guess == token) - record.likely) * MEMORY
             self.guessed, self.confirmed = self.guessed + 1, self.confirmed + (guess == token)
@@ -94,8 +95,8 @@ class Speculation:
                 break
 
     def _worth(self, likely: float) -> int:
-        """How many guesses pay: each row must bring more tokens than the rows of a step do without
-        it."""
+        """The number of guesses that pay off: each row must gain more tokens than the other rows of
+        the step do on average."""
         running = len(self.engine.running)
         least = self.guess_cost * running / (1 + self.row_cost * (running - 1))
         count = 0
@@ -104,8 +105,8 @@ class Speculation:
         return count
 
     def _drafted(self, record: _Record, sequence: Sequence, count: int) -> list[int]:
-        """What the draft model would write, always its likeliest token. Its keys and values lie in
-        the same blocks."""
+        """The draft model's likeliest tokens. It keeps its keys and values in blocks of the same
+        numbers."""
         assert self.drafter is not None
         if record.blocks is not sequence.blocks:
             record.drafted, record.blocks = 0, sequence.blocks
@@ -115,7 +116,7 @@ class Speculation:
             return []
         tokens, guesses = sequence.window[record.drafted :], list[int]()
         for _ in range(count):
-            # all that a runner needs of a text
+            # A runner needs only these fields of a sequence.
             place: Any = SimpleNamespace(read=record.drafted, blocks=sequence.blocks)
             part = Part(place, tokens, wanted=1)
             guesses.append(
@@ -129,9 +130,11 @@ class Speculation:
 def speculate(
     engine: Engine, draft: LanguageModel | None = None, tokenizer: Tokenizer | None = None
 ) -> None:
-    """Let an engine guess, by a draft model or else by looking up, where that was measured to be
-    faster: with the compiled step on a CPU. Raises `XinyeError` where the draft model and its
-    tokenizer do not fit the engine's."""
+    """Let an engine guess tokens, with a draft model or else by lookup in the text.
+
+    This has an effect only with the compiled decoder on a CPU, the case where it was measured to be
+    faster. Raises `XinyeError` if the draft model or its tokenizer does not fit the engine's.
+    """
     if draft is not None:
         assert tokenizer is not None
         if not (isinstance(draft, GPT) and isinstance(engine.model, GPT)):
@@ -149,7 +152,7 @@ def speculate(
 
 
 def _looked_up(record: _Record, tokens: list[int], count: int) -> list[int]:
-    """What followed where the last tokens stood before (prompt lookup)."""
+    """The tokens that followed the last earlier occurrence of the final tokens (prompt lookup)."""
     for end in range(record.searched, len(tokens)):
         record.places[tuple(tokens[end - GRAM : end])] = end
     record.searched = max(record.searched, len(tokens))
@@ -157,7 +160,7 @@ def _looked_up(record: _Record, tokens: list[int], count: int) -> list[int]:
     if begin is None:
         return []
     guesses = list[int]()
-    # where it would read past the end of the text, its own guesses follow
+    # At the end of the text the guesses themselves are copied on.
     while len(guesses) < count:
         at = begin + len(guesses)
         guesses.append(tokens[at] if at < len(tokens) else guesses[at - len(tokens)])

@@ -1,5 +1,4 @@
-"""The layers that adapters are made of: what each adds to a frozen network (`adapters.py` puts them
-there)."""
+"""The layers that adapters consist of. `adapters.py` attaches them to a frozen network."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +13,8 @@ from xinye.model.gpt import Linear
 
 @dataclass(frozen=True)
 class Change:
-    """The change of one matrix as a file has it: its rank, its alpha, where that is its own, and
-    whether it has `magnitudes` (DoRA)."""
+    """What an adapter file says about the change of one matrix: its rank, its alpha if that differs
+    from the settings, and whether it has `magnitudes` (DoRA)."""
 
     rank: int
     alpha: float | None = None
@@ -23,11 +22,10 @@ class Change:
 
 
 class LoRA(nn.Module):
-    """The change of one matrix; `site` is its name. Where several layers share it, each has some
-    `rows` of B.
+    """The low-rank change of one matrix: weight + scaling · B·A. `site` is the name of the matrix.
 
-    With magnitudes it is that of DoRA (arXiv:2402.09353): each row of the changed matrix gets a
-    learned length.
+    If several layers share the change, each uses some `rows` of B. With magnitudes it is DoRA
+    (arXiv:2402.09353): each row of the changed matrix gets a learned length.
     """
 
     lora_magnitude_vector: nn.Parameter | None
@@ -48,7 +46,7 @@ class LoRA(nn.Module):
         self.scaling = alpha / (rank**0.5 if self.settings.use_rslora else max(rank, 1))
 
     def fit(self, change: Change) -> None:
-        """Have the scale and the weights that a file has."""
+        """Set the alpha and create the magnitudes that a file has for this matrix."""
         if change.alpha is not None:
             self.scale(change.alpha)
         if change.magnitudes:
@@ -60,15 +58,15 @@ class LoRA(nn.Module):
         nn.init.uniform_(self.lora_A, -bound, bound, generator=generator)
 
     def down(self) -> Tensor:
-        """What inputs are multiplied by first, (rank, inputs)."""
+        """The matrix that inputs are multiplied by first, (rank, inputs)."""
         return self.lora_A
 
     def delta(self, rows: slice) -> Tensor:
-        """What is added to the weight, (rows, inputs)."""
+        """The change of the weight without magnitudes, (rows, inputs)."""
         return self.lora_B[rows] @ self.down() * self.scaling
 
     def changed(self, weight: Tensor, rows: slice) -> Tensor:
-        """The weight with the change in it, in float32."""
+        """The changed weight (rows, inputs) in float32."""
         weight = weight.float() + self.delta(rows)
         if self.lora_magnitude_vector is None:
             return weight
@@ -86,23 +84,23 @@ class LoRA(nn.Module):
 
 
 class EmbeddingLoRA(LoRA):
-    """The change of an embedding's table. DoRA's lengths are those of its columns."""
+    """The low-rank change of an embedding table. DoRA's lengths are those of its columns."""
 
     length_over = 0
 
 
 class AdaLoRA(LoRA):
-    """A change in the form of a singular value decomposition, and what it has learned about its
-    ranks' importance."""
+    """The change of one matrix as a singular value decomposition, with the importance of each rank
+    (Zhang et al. 2023, arXiv:2303.10512)."""
 
     def __init__(
         self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
     ) -> None:
         super().__init__(site, settings, inputs, outputs, rank)
         self.lora_E = nn.Parameter(torch.zeros(rank, 1))
-        # of the first rank, so that it never jumps
+        # The scale uses the initial rank, so that it does not jump when ranks are pruned.
         self.scaling = settings.lora_alpha / (settings.init_r + 1e-5)
-        # the ranks that were kept last
+        # True for the ranks that the last allocation kept
         self.register_buffer("mask", torch.ones(rank, dtype=torch.bool))
         for name, parameter in list(self.named_parameters()):
             self.register_buffer(f"{name}_importance", torch.zeros_like(parameter))
@@ -116,12 +114,13 @@ class AdaLoRA(LoRA):
         return self.lora_A * self.lora_E
 
     def kept(self) -> Tensor:
-        """Which ranks there are, (rank,): those kept last, and those that have grown since."""
+        """Which ranks are in use, (rank,) of bool: those of the last allocation, and those whose
+        singular value has become nonzero since."""
         return self.get_buffer("mask") | (self.lora_E[:, 0] != 0)
 
     def weigh(self) -> None:
-        """Take a step's gradients into the moving means of importance, |weight · gradient|, and its
-        uncertainty."""
+        """Update the moving means of the importance, |weight · gradient|, and of its uncertainty
+        with the gradients of this step."""
         for name, parameter in self.named_parameters():
             assert parameter.grad is not None
             now = (parameter * parameter.grad).abs()
@@ -131,8 +130,8 @@ class AdaLoRA(LoRA):
             )
 
     def scores(self) -> Tensor:
-        """The importance of each rank, (rank,): of its singular value and, on average, of its two
-        vectors."""
+        """The importance of each rank, (rank,): that of its singular value plus the means of its
+        two vectors."""
 
         def score(name: str) -> Tensor:
             return self.get_buffer(f"{name}_importance") * self.get_buffer(f"{name}_uncertainty")
@@ -141,8 +140,8 @@ class AdaLoRA(LoRA):
 
 
 class Bottleneck(nn.Module):
-    """y + U·gelu(D·y + d) + u behind a layer's output y. U and u start at zero, so that at first
-    nothing changes."""
+    """A bottleneck layer after a layer's output y: y + U·gelu(D·y + d) + u. U and u start at zero,
+    so that at first it changes nothing."""
 
     def __init__(
         self, site: str, settings: AdapterSettings, inputs: int, outputs: int, rank: int
@@ -162,7 +161,7 @@ class Bottleneck(nn.Module):
 
 
 class Prefix(nn.Module):
-    """Learned keys and values, (P, layers · 2 · K · D). Its keys stand at no position: they are not
+    """Learned keys and values, (P, layers · 2 · K · D). The keys have no position, so they are not
     rotated."""
 
     def __init__(self, settings: AdapterSettings, learned: Tensor) -> None:
@@ -172,7 +171,8 @@ class Prefix(nn.Module):
         self.prompt_embeddings = nn.Parameter(learned.reshape(length, -1))
 
     def forward(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put those of a layer before its own keys and values, (B, K, S, D)."""
+        """The keys and values (B, K, P + S, D) of a layer, with the learned ones before its own (B,
+        K, S, D)."""
         before = self.prompt_embeddings.unflatten(1, self.shape)[:, layer].to(
             keys.dtype
         )  # (P, 2, K, D)
@@ -183,7 +183,7 @@ class Prefix(nn.Module):
 
 
 class Adapted(nn.Module):
-    """A layer with an adapter beside it."""
+    """A layer and the adapter that changes its output."""
 
     def __init__(self, base_layer: nn.Module, adapter: LoRA | Bottleneck, rows: slice) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ class Adapted(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         adapter: LoRA | Bottleneck = self.adapter
-        layer: Any = self.base_layer  # of several kinds
+        layer: Any = self.base_layer  # a linear or embedding layer, quantized or not
         if isinstance(adapter, EmbeddingLoRA):
             return F.embedding(x, adapter.changed(layer.weight, self.rows))
         if isinstance(adapter, LoRA) and adapter.lora_magnitude_vector is not None:

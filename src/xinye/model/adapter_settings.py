@@ -1,5 +1,5 @@
-"""What can be set about an adapter: by the names that `peft` has for it, here, on the command line
-and in files."""
+"""The settings of an adapter. They have the names of `peft`, in the code, on the command line and
+in files."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from xinye.errors import XinyeError
 
 Method = Literal["lora", "adalora", "prefix", "adapter"]
 _LOW_RANK = ("target_modules", "lora_alpha", "lora_dropout")
-FIELDS: dict[str, tuple[str, ...]] = {  # what each method reads
+FIELDS: dict[str, tuple[str, ...]] = {  # the settings that each method uses
     "lora": (*_LOW_RANK, "r", "use_rslora"),
     "adalora": (
         *_LOW_RANK,
@@ -29,7 +29,7 @@ FIELDS: dict[str, tuple[str, ...]] = {  # what each method reads
 
 
 class AdapterSizes(BaseModel):
-    """The sizes of an adapter, of whatever method."""
+    """The sizes of an adapter, for all methods."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -68,7 +68,8 @@ class AdapterSizes(BaseModel):
     bottleneck_size: int = Field(64, ge=1, description="adapter: width of the bottleneck")
 
     def check_for(self, method: str) -> None:
-        """Raises `ValueError` for a size that has no effect on a method, or that it cannot have."""
+        """Raise `ValueError` for a size that has no effect on this method, or a value that it does
+        not allow."""
         read = [name for name in FIELDS.get(method, ()) if name in AdapterSizes.model_fields]
         reads = f"it uses {', '.join(read)}" if read else "it trains no adapter"
         for name in sorted(self.model_fields_set.difference(read, ("method", "total_step"))):
@@ -81,7 +82,7 @@ class AdapterSizes(BaseModel):
 
 
 class AdapterSettings(AdapterSizes):
-    """Which method, and its sizes. A size of another method is refused."""
+    """The method of an adapter and its sizes. Sizes of another method are an error."""
 
     method: Method = Field("lora", description="how to fine-tune")
     total_step: int | None = Field(
@@ -95,12 +96,12 @@ class AdapterSettings(AdapterSizes):
 
     @property
     def rank(self) -> int:
-        """Of each matrix's change at the start."""
+        """The rank of each matrix's change at the start of training."""
         return self.r if self.method == "lora" else self.init_r
 
     def scheduled(self, total_steps: int) -> "AdapterSettings":
-        """With the schedule of AdaLoRA filled in; raises `XinyeError` where no step is left for
-        ranks to go."""
+        """The settings with the schedule of AdaLoRA filled in, in steps. Raises `XinyeError` if it
+        leaves no step in which ranks can be pruned."""
         if self.total_step == total_steps and None not in (self.tinit, self.tfinal):
             return self
         tinit = total_steps // 10 if self.tinit is None else self.tinit

@@ -1,18 +1,19 @@
-"""Parameter-efficient fine-tuning: a few new weights beside a network whose own stay frozen.
+"""Parameter-efficient fine-tuning: a few new weights are trained, and those of the network are
+frozen.
 
-- `lora` (Hu et al. 2021, arXiv:2106.09685): a matrix W becomes W + s·B·A, where A and B have few
-  rows and columns
-- `adalora` (Zhang et al. 2023, arXiv:2303.10512): W + s·B·diag(E)·A; while learning, the ranks that
-  matter least go, wherever they are, until a budget is met
+- `lora` (Hu et al. 2021, arXiv:2106.09685): a matrix W becomes W + s·B·A, where A has few rows and
+  B few columns
+- `adalora` (Zhang et al. 2023, arXiv:2303.10512): W + s·B·diag(E)·A; during training the least
+  important ranks of all matrices are pruned until a budget is met
 - `prefix` (Li & Liang 2021, arXiv:2101.00190): learned keys and values before those of each layer
-- `adapter` (Houlsby et al. 2019, arXiv:1902.00751): a bottleneck behind attention and behind the
+- `adapter` (Houlsby et al. 2019, arXiv:1902.00751): a bottleneck after attention and after the
   feed-forward layer
 
-Low rank goes to every matrix of the layers, not to queries and values alone as in the first paper:
-with all of them fine-tuning comes up to that of all weights (Dettmers et al. 2023,
-arXiv:2305.14314). New weights are fp32 and, as all others, cast where they are used; what they
-start with changes nothing, but for the prefix. GPT-2's queries, keys and values share one A, for
-other tools have one matrix there, `c_attn`: so its adapters load in them as they are.
+LoRA adapts every matrix of the layers, not only queries and values as in the first paper, because
+fine-tuning is then as good as with all weights (Dettmers et al. 2023, arXiv:2305.14314). New
+weights are fp32 and, like all others, cast where they are used. At the start they do not change the
+output, except with a prefix. GPT-2's queries, keys and values share one A, because other tools have
+one matrix there, `c_attn`; so its adapters load in those tools as they are.
 """
 
 from collections import defaultdict
@@ -49,7 +50,7 @@ UNMERGED = {
     "prefix": "a prefix adds keys and values of its own, which no weight can hold",
     "adapter": "a bottleneck is a nonlinear layer of its own, which no weight can hold",
 }
-HEADS = ("score", "classifier")  # what new heads are called; they are trained beside any adapter
+HEADS = ("score", "classifier")  # the names of new heads, which are trained with any adapter
 
 
 def attach(
@@ -58,17 +59,17 @@ def attach(
     seed: int = 0,
     changes: Mapping[str, Change] | None = None,
 ) -> None:
-    """Freeze a model (but for a new head) and put an adapter to it, in place.
+    """Freeze a model, except for a new head, and attach an adapter to it, in place.
 
-    `changes` are those of an adapter that is to be loaded, by site. Raises `XinyeError` for a model
-    that cannot have it.
+    `changes` has the change of each site of an adapter that is to be loaded. Raises `XinyeError`
+    for a model that cannot have this adapter.
     """
     gpt = _gpt(model)
     if attached(model) is not None:
         raise XinyeError("this model has an adapter already; merge it first (xinye merge)")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name.startswith(HEADS))
-    generator = torch.Generator().manual_seed(seed)  # on the CPU: the same weights on every device
+    generator = torch.Generator().manual_seed(seed)  # on the CPU, for the same weights everywhere
     if settings.method == "prefix":
         _attach_prefix(gpt, settings, generator)
         return
@@ -105,7 +106,7 @@ def _attach_changes(
 def _put(
     place: tuple[nn.Module, list[str]], site: str, settings: AdapterSettings, rank: int
 ) -> LoRA | Bottleneck:
-    """A new adapter beside the layers of a site."""
+    """Put a new adapter next to the layers of a site; returns the adapter."""
     holder, names = place
     layers = [getattr(holder, name) for name in names]
     adapter: LoRA | Bottleneck
@@ -132,7 +133,7 @@ def _gpt(model: nn.Module) -> GPT:
 
 
 def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
-    """Where adapters can go: a name, the module that holds the layers there, and their names in
+    """The places of adapters: for each name, the module that holds the layers, and their names in
     it."""
     found: dict[str, tuple[nn.Module, list[str]]] = {}
     gpt = _gpt(model)
@@ -148,8 +149,8 @@ def sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
 
 
 def outer_sites(model: nn.Module) -> dict[str, tuple[nn.Module, list[str]]]:
-    """The same outside of the layers, where no adapter is put here, but others have put some:
-    embeddings and heads."""
+    """The same for embeddings and heads. Xinye puts no adapter there, but files of other tools
+    may."""
     gpt = _gpt(model)
     found: dict[str, tuple[nn.Module, list[str]]] = {
         "model.embed_tokens": (gpt.model, ["embed_tokens"])
@@ -182,8 +183,8 @@ def _chosen(model: nn.Module, settings: AdapterSettings) -> list[str]:
 
 @torch.no_grad()
 def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generator) -> None:
-    """Begin with the keys and values of random tokens: from free random numbers it learns badly (Li
-    & Liang)."""
+    """Start from the keys and values of random tokens, because a random prefix trains badly (Li &
+    Liang)."""
     length, config = settings.num_virtual_tokens, gpt.config
     context = config.max_position_embeddings
     refuse_first(
@@ -214,22 +215,22 @@ def _attach_prefix(gpt: GPT, settings: AdapterSettings, generator: torch.Generat
 
 
 def adapters(model: nn.Module) -> list[LoRA | Bottleneck | Prefix]:
-    """The adapters of a model, from the first layer to the last."""
+    """All adapters of a model, from the first layer to the last."""
     return [module for module in model.modules() if isinstance(module, LoRA | Bottleneck | Prefix)]
 
 
 def attached(model: nn.Module) -> AdapterSettings | None:
-    """The settings of the adapter that a model has."""
+    """The settings of the model's adapter; None for a model without one."""
     found = adapters(model)
     return found[0].settings if found else None
 
 
 @torch.no_grad()
 def merge(model: nn.Module) -> None:
-    """Put `lora` or `adalora` into the weights, in place: the same logits from a plain model, all
-    of it trainable.
+    """Add a `lora` or `adalora` adapter to the weights, in place. The model then is a plain one
+    with the same logits, and all its weights are trainable.
 
-    Raises `XinyeError` where the adapter is no change of weights, or the weights are quantized.
+    Raises `XinyeError` if the method cannot be merged or the weights are quantized.
     """
     settings = attached(model)
     if reason := UNMERGED.get(settings.method if settings else None):
@@ -249,12 +250,12 @@ def merge(model: nn.Module) -> None:
 
 @torch.no_grad()
 def after_step(model: nn.Module, step: int, total_steps: int) -> None:
-    """What AdaLoRA does after step `step` (from 1) and before its gradients are cleared; nothing
-    for other methods.
+    """Do AdaLoRA's work after step `step` (from 1), before its gradients are cleared; other methods
+    need none.
 
-    The importance of each rank is brought up to date and, where an allocation is due, only the best
-    ones of the whole model are kept: all until `tinit`, then ever fewer, along a cubic, and exactly
-    `target_r` on average when `tfinal` steps are left.
+    It updates the importance of each rank. If an allocation is due, it keeps only the most
+    important ranks of the whole model: all of them until `tinit`, then fewer along a cubic, and
+    `target_r` on average once only `tfinal` steps are left.
     """
     modules = [module for module in adapters(model) if isinstance(module, AdaLoRA)]
     if not modules:
@@ -284,8 +285,8 @@ def after_step(model: nn.Module, step: int, total_steps: int) -> None:
 
 
 def extra_loss(model: nn.Module) -> Tensor:
-    """AdaLoRA's penalty for A and B that are not orthogonal, to be added to the mean loss of a
-    step; else 0."""
+    """AdaLoRA's penalty for A and B that are not orthogonal, a scalar to add to the mean loss of a
+    step. It is 0 for other methods."""
     matrices = [
         matrix
         for module in adapters(model)
@@ -310,10 +311,10 @@ def ranks_of(model: nn.Module) -> dict[str, int]:
 
 
 def adapter_state(model: nn.Module) -> dict[str, Tensor]:
-    """All that training changes, for a checkpoint to go on from; `model.load_state_dict(…,
-    strict=False)` puts it back.
+    """The tensors that training changes, for a checkpoint to resume from: trainable weights, and
+    AdaLoRA's importance of ranks.
 
-    The trainable weights, and the importance that AdaLoRA has noted.
+    `model.load_state_dict(…, strict=False)` restores them.
     """
     buffers = {
         f"{name}.{buffer}"
@@ -330,18 +331,18 @@ def adapter_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def flops_per_token(model: GPT | Head, context: int) -> float:
-    """Floating-point operations to train on one token of `context`, as the weights are trained or
-    frozen now.
+    """Floating-point operations to train on one token of `context`, with the weights that are
+    trainable now.
 
-    Forward is the same for every method. Backward, each activation asks for its gradient, as many
-    operations again (of attention twice as many), unless nothing below the head learns; and each
-    trained weight asks for its own.
+    The forward pass is the same for all methods. In the backward pass the gradients of activations
+    take as many operations again (twice as many in attention), unless nothing below the head is
+    trained. The gradients of the trained weights are added.
     """
     config, modules = model.config, adapters(model)
     if all(parameter.requires_grad for parameter in model.parameters()):
         return config.flops_per_token(context)
     gpt = _gpt(model)
-    # a prefix is seen whole, from everywhere
+    # Every token attends to the whole prefix.
     context += gpt.prefix_length * (2 if gpt.config.is_causal else 1)
     added = sum(
         parameter.numel()
@@ -357,8 +358,8 @@ def flops_per_token(model: GPT | Head, context: int) -> float:
 
 
 class ParameterCount(NamedTuple):
-    """One line of the table of trainable parameters; `share` is that of the trainable among
-    `total`."""
+    """One row of the table of trainable parameters. `share` is the trainable part of `total`, from
+    0 to 1."""
 
     name: str
     trainable: int
@@ -367,7 +368,7 @@ class ParameterCount(NamedTuple):
 
 
 def trainable_table(model: nn.Module) -> list[ParameterCount]:
-    """How many parameters of each kind are trained; the last row is all of them."""
+    """The number of trainable and of all parameters, by kind; the last row counts all kinds."""
     settings = attached(model)
     kinds = {".norm": "norms", "layernorm": "norms", "_norm": "norms", "embed_": "embeddings",
              "self_attn": "attention", "mlp": "feed-forward"}  # fmt: skip
@@ -377,7 +378,7 @@ def trainable_table(model: nn.Module) -> list[ParameterCount]:
         (name, weight.numel(), weight.requires_grad) for name, weight in model.named_parameters()
     ]
     for name, module in model.named_modules():
-        # whose values are no parameters, but frozen
+        # Quantized values are not parameters; they count as frozen.
         if isinstance(module, QuantizedLinear | QuantizedEmbedding):
             weights.append((name, len(module.blocks) * columns(module.blocks, module.kind), False))
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])

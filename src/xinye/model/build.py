@@ -1,4 +1,4 @@
-"""From a config to its network."""
+"""Build a network from its config."""
 
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
@@ -11,5 +11,5 @@ Network = LanguageModel | Head
 
 
 def build(config: Config) -> LanguageModel:
-    """The network of a config, its weights not yet set."""
+    """The network of a config; its weights are not initialised yet."""
     return LSTM(config) if isinstance(config, LSTMConfig) else GPT(config)

@@ -1,14 +1,14 @@
-"""The shape of a network, in Hugging Face's words, and what that shape costs.
+"""The shape of a network, in Hugging Face's names, and what that shape costs.
 
-Three architectures of a GPT, each a stock one of the field, and a recurrent network to compare them
-with:
+There are three architectures of a GPT, each one established in the field, and a recurrent network
+to compare them with:
 
 - `modern`: rotary positions, RMSNorm, SwiGLU, grouped-query attention, normalised queries and keys
   (saved as Qwen3)
 - `llama`: the same without the normalised queries and keys (saved as Llama; with `attention_bias`
   but without `attention_output_bias` as Qwen2)
 - `gpt2`: learned positions, LayerNorm, GELU, biases everywhere (saved as GPT-2)
-- `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under a model type of our own)
+- `lstm`: `LSTMConfig`, a stack of LSTM layers (saved under Xinye's own model type)
 """
 
 from abc import ABC, abstractmethod
@@ -19,11 +19,14 @@ from xinye.errors import XinyeError, refuse_first
 from xinye.model.rope import RopeScaling, RopeType
 
 Architecture = Literal["modern", "llama", "gpt2"]
-LONGEST_CONTEXT = 2**25  # tokens, three times that of any model: a larger number is a mistake
+LONGEST_CONTEXT = 2**25  # tokens, three times as many as any model has; more is a mistake
 
 
 class Shape(ABC):
-    """What all networks' shapes have: sizes of at least 1, and what they cost."""
+    """The base of all configs: it checks that sizes are at least 1, and computes what they cost.
+
+    Raises `XinyeError` for a size below 1.
+    """
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]
@@ -35,18 +38,22 @@ class Shape(ABC):
 
     @abstractmethod
     def forward_flops_per_token(self, context: int) -> float:
-        """Floating-point operations to read one token, on average over a context."""
+        """Floating-point operations to compute one token forward, as a mean over a context of this
+        many tokens."""
 
     def flops_per_token(self, context: int) -> float:
-        """Floating-point operations to train all weights on one token: forward, and twice that
-        backward."""
+        """Floating-point operations to train all weights on one token. The backward pass takes
+        twice as many as the forward pass."""
         return 3 * self.forward_flops_per_token(context)
 
 
 @dataclass(frozen=True)
 class GPTConfig(Shape):
-    """The shape of a network. Sizes count elements; `head_dim` need not be `hidden_size /
-    num_attention_heads`."""
+    """The shape of a GPT. Sizes count elements, and `max_position_embeddings` is the context in
+    tokens. `head_dim` need not be `hidden_size / num_attention_heads`.
+
+    Raises `XinyeError` for sizes that do not fit each other.
+    """
 
     architecture: Architecture
     vocab_size: int
@@ -59,14 +66,14 @@ class GPTConfig(Shape):
     max_position_embeddings: int
     tie_word_embeddings: bool = True
     attention_bias: bool = False
-    # whether, with `attention_bias`, the output projection has one, too
+    # whether the output projection has a bias, too, if `attention_bias` is set
     attention_output_bias: bool = True
     mlp_bias: bool = False
     norm_eps: float = 1e-6
     rope_theta: float = 10_000.0
     rope_scaling: RopeScaling | None = None
     dropout: float = 0.0
-    # False: tokens see those behind them, too, which only a model that writes nothing may
+    # False lets tokens attend to later ones, too, as in models that do not generate text.
     is_causal: bool = True
 
     def __post_init__(self) -> None:
@@ -104,17 +111,19 @@ class GPTConfig(Shape):
 
     @property
     def rotary(self) -> bool:
+        """Whether positions are rotary; otherwise they are learned."""
         return self.architecture != "gpt2"
 
     @property
     def dynamic(self) -> bool:
-        """Whether all keys turn anew with each length that is read."""
+        """Whether the rotation of all keys depends on the number of tokens read (dynamic RoPE
+        scaling)."""
         return self.rope_scaling is not None and self.rope_scaling.rope_type == "dynamic"
 
     def extended(self, rope_type: RopeType, factor: float) -> "GPTConfig":
-        """The same network and weights for `factor` times the context, by RoPE scaling.
+        """The config of the same network for `factor` times the context, by RoPE scaling.
 
-        Raises `XinyeError` where positions are learned or scaled already.
+        Raises `XinyeError` if the positions are learned or already scaled.
         """
         if self.rope_scaling is not None:
             raise XinyeError(
@@ -124,13 +133,13 @@ class GPTConfig(Shape):
         context = self.max_position_embeddings
         original = context if rope_type in ("yarn", "llama3") else None
         scaling = RopeScaling(rope_type, factor, original)
-        if rope_type != "dynamic":  # its lengths are measured by the context, which stays
+        if rope_type != "dynamic":  # it compares lengths with the original context
             context = int(context * factor)
         return replace(self, max_position_embeddings=context, rope_scaling=scaling)
 
     @property
     def layer_parameters(self) -> int:
-        """Weights of the layers' matrices."""
+        """The number of weights in the matrices of the layers."""
         heads = 2 * self.num_attention_heads + 2 * self.num_key_value_heads
         attention = self.hidden_size * heads * self.head_dim
         mlp = self.hidden_size * self.intermediate_size * (3 if self.rotary else 2)
@@ -138,12 +147,13 @@ class GPTConfig(Shape):
 
     @property
     def matrix_parameters(self) -> int:
-        """Weights that every token is multiplied by: the layers' matrices and the output head."""
+        """The number of weights that each token is multiplied by: the layers' matrices and the
+        output head."""
         return self.layer_parameters + self.hidden_size * self.vocab_size
 
     @property
     def parameters(self) -> int:
-        """All weights, a tied head counted once (biases and norms included)."""
+        """The number of all weights, with biases and norms. A tied head counts once."""
         width, queries = self.hidden_size, self.num_attention_heads * self.head_dim
         keys = self.num_key_value_heads * self.head_dim
         norm = width if self.rotary else 2 * width
@@ -155,18 +165,17 @@ class GPTConfig(Shape):
         return self.matrix_parameters + embedding + self.num_hidden_layers * per_layer + extra
 
     def forward_flops_per_token(self, context: int) -> float:
-        """Floating-point operations to compute one token, matrix products only; to train on it
-        takes three times that.
+        """Floating-point operations to compute one token forward, in matrix products only.
 
-        Two per matrix weight (Kaplan et al. 2020, arXiv:2001.08361) and, for attention over
-        `context` tokens, four per layer, head element and position (PaLM, arXiv:2204.02311), where
-        it is causal half of that.
+        Two for each matrix weight (Kaplan et al. 2020, arXiv:2001.08361), plus four for each layer,
+        head element and position of attention over `context` tokens (PaLM, arXiv:2204.02311).
+        Causal attention takes half of the latter.
         """
         attention = 4 * self.num_hidden_layers * self.num_attention_heads * self.head_dim * context
         return 2 * self.matrix_parameters + (attention / 2 if self.is_causal else attention)
 
     def cache_bytes_per_token(self, bytes_per_element: int = 4) -> int:
-        """Memory that one token takes in the key-value cache."""
+        """The bytes that one token takes in the key-value cache."""
         return (
             2
             * self.num_hidden_layers
@@ -178,8 +187,8 @@ class GPTConfig(Shape):
 
 @dataclass(frozen=True)
 class LSTMConfig(Shape):
-    """The shape of a recurrent network. `max_position_embeddings` is the length of the windows it
-    is trained on."""
+    """The shape of a recurrent network. `max_position_embeddings` is the number of tokens in the
+    windows that it is trained on."""
 
     vocab_size: int
     hidden_size: int
@@ -191,17 +200,17 @@ class LSTMConfig(Shape):
 
     @property
     def matrix_parameters(self) -> int:
-        """Weights that every token is multiplied by: four gates from input and state in each layer,
-        and the head."""
+        """The number of weights that each token is multiplied by: in each layer four gates from
+        input and state, and the output head."""
         return self.num_hidden_layers * 8 * self.hidden_size**2 + self.hidden_size * self.vocab_size
 
     @property
     def parameters(self) -> int:
-        """All weights, a tied head counted once."""
+        """The number of all weights. A tied head counts once."""
         embedding = 0 if self.tie_word_embeddings else self.vocab_size * self.hidden_size
         return self.matrix_parameters + embedding + self.num_hidden_layers * 4 * self.hidden_size
 
     def forward_flops_per_token(self, context: int) -> float:
-        """Floating-point operations to compute one token: two per matrix weight, however long the
-        context is."""
+        """Floating-point operations to compute one token forward: two for each matrix weight,
+        whatever the context is."""
         return 2 * self.matrix_parameters

@@ -1,12 +1,12 @@
-"""The network: one GPT, switched by its config, never subclassed.
+"""The network: one GPT class, whose config selects the architecture. There are no subclasses.
 
-Modules carry Hugging Face's names, with q, k and v apart in every architecture, so that weights and
-adapters fit other tools. Shapes: B batch, T tokens, S tokens with those in the cache, C hidden
-size, H heads, K key-value heads, D head size, V vocabulary.
+Modules have Hugging Face's names, with separate q, k and v in every architecture, so that weights
+and adapters work in other tools. Shapes: B batch, T tokens, S tokens including those in the cache,
+C hidden size, H heads, K key-value heads, D head size, V vocabulary.
 
-Weights are kept in fp32 and cast to `compute_dtype` where they are used, so that training in bf16
-is the same code with fp32 weights, gradients and optimizer state (mixed precision, Micikevicius et
-al. 2018, arXiv:1710.03740).
+Weights are kept in fp32 and cast to `compute_dtype` where they are used. So training in bf16 is the
+same code, with weights, gradients and optimizer state in fp32 (mixed precision, Micikevicius et al.
+2018, arXiv:1710.03740).
 """
 
 from dataclasses import replace
@@ -23,6 +23,8 @@ from xinye.model.rope import scaled_frequencies
 
 
 class Linear(nn.Linear):
+    """A linear layer that casts its weights to the dtype of its input."""
+
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(
             x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
@@ -30,6 +32,8 @@ class Linear(nn.Linear):
 
 
 class RMSNorm(nn.Module):
+    """Root-mean-square normalisation over the last dimension, with a learned scale."""
+
     def __init__(self, size: int, eps: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(size))
@@ -47,6 +51,7 @@ class LayerNorm(nn.LayerNorm):
 
 
 def norm(config: GPTConfig) -> nn.Module:
+    """The normalisation layer of this architecture."""
     kind = RMSNorm if config.rotary else LayerNorm
     return kind(config.hidden_size, eps=config.norm_eps)
 
@@ -54,10 +59,10 @@ def norm(config: GPTConfig) -> nn.Module:
 def rotary_tables(
     config: GPTConfig, positions: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of rotary position embedding (Su et al. 2021, arXiv:2104.09864), each (…,
-    T, D).
+    """Cosines and sines of the rotary position embedding (Su et al. 2021, arXiv:2104.09864) for
+    positions (…, T), each (…, T, D).
 
-    The sines of the first half are negated, so that `rotate` is two products and a sum.
+    The first half of the sines is negated, so that `rotate` takes two products and a sum.
     """
     exponents = (
         torch.arange(0, config.head_dim, 2, device=positions.device, dtype=torch.float32)
@@ -81,14 +86,14 @@ def rotary_tables(
 
 
 def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn each pair (i, i + D/2) of a head by its position's angle; x is (B, T, H, D)."""
+    """The heads x (B, T, H, D) with each pair (i, i + D/2) rotated by the angle of its position."""
     cosines, sines = rotary
     return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines)
 
 
 class KeyValueCache:
-    """Keys and values of the tokens read so far: per layer two tensors (B, K, capacity, D), filled
-    up to `length`."""
+    """Keys and values of the tokens read so far: for each layer two tensors (B, K, capacity, D), of
+    which the first `length` tokens are filled."""
 
     def __init__(
         self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device
@@ -106,7 +111,7 @@ class KeyValueCache:
             capacity,
             config.head_dim,
         )
-        try:  # memory is taken as it is filled
+        try:  # The system provides the memory only as it is filled.
             self.tensors = torch.empty(shape, dtype=dtype, device=device)
         except RuntimeError:
             needed = batch * capacity * config.cache_bytes_per_token(dtype.itemsize) / 1e9
@@ -117,7 +122,7 @@ class KeyValueCache:
         self.length = 0
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store (B, K, T, D) keys and values behind the others; return all of them, (B, K, S,
+        """Store keys and values (B, K, T, D) after the earlier ones; returns all of them, (B, K, S,
         D)."""
         end = self.length + keys.shape[2]
         stored = self.tensors[layer, :, :, :, :end]
@@ -126,10 +131,12 @@ class KeyValueCache:
 
 
 class Attention(nn.Module):
+    """Self-attention with grouped queries and a cache, as the config says."""
+
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.config, self.layer = config, layer
-        # Learned keys and values before all others (adapter_layers.py).
+        # Prefix tuning puts learned keys and values before all others (adapter_layers.py).
         self.prefix: nn.Module | None = None
         queries, keys = (
             config.num_attention_heads * config.head_dim,
@@ -168,7 +175,7 @@ class Attention(nn.Module):
             keys, values = cache.append(self.layer, keys, values)
         if self.prefix is not None:
             keys, values = self.prefix(self.layer, keys, values)
-        # each key-value head serves a group of heads
+        # Each key-value head serves a group of query heads.
         if config.num_key_value_heads < config.num_attention_heads:
             group = config.num_attention_heads // config.num_key_value_heads
             keys, values = (
@@ -180,8 +187,8 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """The feed-forward layer: SwiGLU (Shazeer 2020, arXiv:2002.05202); or GPT-2's, with the tanh
-    form of GELU that its weights were trained with."""
+    """The feed-forward layer: SwiGLU (Shazeer 2020, arXiv:2002.05202), or in `gpt2` the tanh
+    approximation of GELU that GPT-2 was trained with."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -200,14 +207,16 @@ class MLP(nn.Module):
 
 
 def document_mask(documents: Tensor | None) -> Tensor | None:
-    """Which token may look at which, (B, 1, T, T), where `documents` (B, T) numbers those of each
-    row."""
+    """Which tokens may attend to which, (B, 1, T, T) of bool, so that documents in one row do not
+    see each other. `documents` (B, T) has the number of each token's document."""
     if documents is None:
         return None
     return (documents[:, :, None] == documents[:, None, :]).tril()[:, None]
 
 
 class Layer(nn.Module):
+    """A transformer layer: attention and feed-forward, each after a norm and added to its input."""
+
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
         self.input_layernorm = norm(config)
@@ -231,7 +240,7 @@ class Layer(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Embedding and layers; what stands between tokens and the head."""
+    """The network without the output head: embeddings, layers and the final norm."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -245,7 +254,7 @@ class Backbone(nn.Module):
 
 
 class TokenModel(nn.Module):
-    """What a GPT and an LSTM share: from states to logits, to the loss."""
+    """The base of GPT and LSTM: computes logits and the loss from hidden states."""
 
     model: nn.Module
     config: GPTConfig | LSTMConfig
@@ -259,13 +268,13 @@ class TokenModel(nn.Module):
         self.tie()
 
     def tie(self) -> None:
-        """Let embedding and head be one matrix where the config says so (to be called after weights
-        were replaced)."""
+        """Make embedding and output head one matrix if the config says so. Call this after weights
+        were replaced."""
         if self.config.tie_word_embeddings:
             self.lm_head.weight = self.model.embed_tokens.weight  # type: ignore[union-attr, assignment]
 
     def untie(self) -> None:
-        """Let embedding and head be two matrices from here on, with the same values."""
+        """Make embedding and output head two matrices with the same values, in place."""
         if self.config.tie_word_embeddings:
             self.config = replace(self.config, tie_word_embeddings=False)
             self.lm_head.weight = nn.Parameter(self.lm_head.weight.detach().clone())
@@ -281,13 +290,13 @@ class TokenModel(nn.Module):
         mask: Tensor | None = None,
         cache: Any = None,
     ) -> Tensor:
-        """The hidden states turned to logits: (B, T) tokens to (B, T, V), in the compute dtype.
+        """The logits (B, T, V) for tokens (B, T), in the compute dtype.
 
-        `positions` (B, T) default to 0, 1, 2 …, counted on from the cache. `mask` is boolean and
-        broadcasts to (B, H, T, S), True where a token may look; without it attention is as
-        `config.is_causal` says. With a `cache` the keys and values of these tokens are added to it;
-        a call with several tokens after the first needs a mask. An LSTM needs no mask: the
-        positions tell where documents begin.
+        `positions` (B, T) default to 0, 1, 2 …, continued from the cache. `mask` is boolean and
+        broadcasts to (B, H, T, S), True where a token may attend; without it attention follows
+        `config.is_causal`. With a `cache` the keys and values of these tokens are appended to it;
+        if a later call has several tokens, it needs a mask. An LSTM needs no mask, because a
+        document begins wherever a position is 0.
         """
         return self.lm_head(self.hidden(tokens, positions, mask, cache))  # type: ignore[operator]
 
@@ -299,12 +308,11 @@ class TokenModel(nn.Module):
         documents: Tensor | None = None,
         label_smoothing: float = 0.0,
     ) -> Tensor:
-        """Sum of the cross-entropies in nats over the targets that are not -100; all tensors (B,
-        T).
+        """The sum of the cross-entropies in nats over all targets but -100; all tensors are (B, T).
 
-        `documents` numbers the document of each token within its row; tokens see only their own
-        document. `label_smoothing` is the share of each target's probability that is spread over
-        the whole vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
+        `documents` has the number of each token's document within its row; tokens see only their
+        own document. `label_smoothing` is the share of each target's probability that is spread
+        over the whole vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
         """
         logits = self(tokens, positions, document_mask(documents))
         logits, targets = logits.flatten(0, 1).float(), targets.flatten()
@@ -312,7 +320,7 @@ class TokenModel(nn.Module):
 
 
 class GPT(TokenModel):
-    """A decoder-only transformer: tokens in, logits of the next token out.
+    """A decoder-only transformer: maps tokens to the logits of the next token.
 
     >>> config = GPTConfig("modern", 100, 32, 2, 4, 2, 8, 64, 128)
     >>> GPT(config)(torch.zeros(1, 5, dtype=torch.long)).shape
@@ -328,10 +336,11 @@ class GPT(TokenModel):
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
-        """Random weights. Normal with standard deviation 0.02 for embeddings (GPT-2), 1/√fan-in for
-        matrices; the projections back into the residual stream start at zero, so that each layer
-        starts as the identity (Zhang et al. 2019, arXiv:1901.09321; muP, arXiv:2203.03466)."""
-        # on the CPU: the same weights on every device
+        """Set random weights: normal with standard deviation 0.02 for embeddings (GPT-2) and
+        1/√fan-in for matrices. The projections back into the residual stream start at zero, so that
+        each layer starts as the identity (Zhang et al. 2019, arXiv:1901.09321; muP,
+        arXiv:2203.03466)."""
+        # The generator is on the CPU, so that all devices get the same weights.
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if "norm" in name:
@@ -344,8 +353,8 @@ class GPT(TokenModel):
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
 
     def new_cache(self, batch: int, capacity: int | None = None) -> KeyValueCache:
-        """An empty cache for `batch` sequences of `capacity` tokens each, as long as the context
-        where it is None."""
+        """An empty cache for `batch` sequences of `capacity` tokens each; None is the whole
+        context."""
         capacity = capacity or self.config.max_position_embeddings
         return KeyValueCache(self.config, batch, capacity, self.compute_dtype, self.device)
 
@@ -356,7 +365,8 @@ class GPT(TokenModel):
         mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """The states before the head, (B, T, C)."""
+        """The hidden states before the output head, (B, T, C). The arguments are those of
+        `forward`."""
         config, start = self.config, 0 if cache is None else cache.length
         if positions is None:
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[
@@ -365,7 +375,7 @@ class GPT(TokenModel):
         if mask is None and not config.is_causal:
             mask = torch.ones(1, 1, 1, tokens.shape[1], dtype=torch.bool, device=tokens.device)
         x = self.model.embed_tokens(tokens)  # (B, T, C)
-        if self.prefix_length:  # all tokens come after it, and see it
+        if self.prefix_length:  # all tokens come after the prefix and attend to it
             positions = positions + self.prefix_length
             if mask is None and tokens.shape[1] > 1:
                 shape = tokens.shape[1], start + tokens.shape[1]

@@ -1,8 +1,7 @@
-"""A GPT that judges instead of writing: its layers with a small head, for whole texts or for each
-token.
+"""A GPT with a classification head, for whole texts or for each token.
 
-The same networks as Hugging Face's `…ForSequenceClassification`, which reads the state of a text's
-last token, and `…ForTokenClassification`.
+The networks are those of Hugging Face's `…ForSequenceClassification`, which reads the hidden state
+of the last token, and `…ForTokenClassification`.
 """
 
 from dataclasses import dataclass, replace
@@ -22,8 +21,8 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class HeadConfig(Shape):
-    """The shape of a network with a head. `several`: a text may have any number of the labels, each
-    judged alone."""
+    """The shape of a GPT with a classification head. With `several`, a text may have any number of
+    the labels, and each is predicted independently."""
 
     backbone: GPTConfig
     kind: Kind
@@ -36,28 +35,31 @@ class HeadConfig(Shape):
 
     @property
     def parameters(self) -> int:
-        """All weights."""
+        """The number of all weights, with those of the head."""
         return replace(self.backbone, tie_word_embeddings=True).parameters + self.head_parameters
 
     @property
     def matrix_parameters(self) -> int:
-        """Weights that every token is multiplied by; a head that judges whole texts sees one token
-        of each."""
+        """The number of weights that each token is multiplied by. The head of a sequence classifier
+        does not count, because it reads only one token of each text."""
         return self.backbone.layer_parameters + self.backbone.hidden_size * len(self.labels) * (
             self.kind == "token"
         )
 
     def forward_flops_per_token(self, context: int) -> float:
-        """Floating-point operations to compute one token, as a language model's without its head,
-        but with this one."""
+        """Floating-point operations to compute one token forward, with this head instead of the
+        language model's."""
         others = self.backbone.matrix_parameters - self.matrix_parameters
         return self.backbone.forward_flops_per_token(context) - 2 * others
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Texts with what is right: tokens (B, T), padded behind; lengths (B,); targets (B,), with
-    `several` labels (B, L) of 0 and 1, or for each token (B, T), where -100 does not count."""
+    """A batch of texts with their labels: `tokens` (B, T), padded at the end, and `lengths` (B,).
+
+    `targets` are (B,); with `several` labels (B, L) of 0.0 and 1.0; for tagging (B, T), where -100
+    is not counted.
+    """
 
     tokens: Tensor
     lengths: Tensor
@@ -65,7 +67,7 @@ class Labelled:
 
     @property
     def counted(self) -> int:
-        """How many judgements the loss is summed over."""
+        """The number of predictions that the loss is summed over."""
         if self.targets.is_floating_point():
             return len(self.targets)
         return int((self.targets != IGNORED).sum())
@@ -75,7 +77,7 @@ class Labelled:
 
 
 class Head(nn.Module):
-    """Layers and a head: tokens in, the labels' logits out."""
+    """A GPT backbone with a classification head: maps tokens to the logits of the L labels."""
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
@@ -96,16 +98,16 @@ class Head(nn.Module):
 
     @classmethod
     def over(cls, base: GPT, config: HeadConfig) -> "Head":
-        """The layers of a language model, quantized ones too, under a new head. It starts at zero,
-        so that all labels are equally likely."""
+        """A new head over the layers of a language model, which may be quantized. The head's
+        weights start at zero, so that all labels are equally likely."""
         with torch.device("meta"):
             model = cls(config)
         layers = [
             each for each in base.model.named_modules(prefix="model") if hasattr(each[1], "blocks")
         ]
         swap_in(model.gpt, {name: (layer.blocks, layer.kind) for name, layer in layers})
-        # Copies: what was read from a file lies at any address, and sums of products depend on that
-        # in their last bits.
+        # The weights are copied. Those read from a file may have any alignment in memory, and the
+        # last bits of matrix products depend on it.
         weights = {
             name: tensor if name.endswith("blocks") else tensor.clone()
             for name, tensor in base.model.state_dict().items()
@@ -117,10 +119,10 @@ class Head(nn.Module):
         return model
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Logits in float32: (B, L) of the texts, or (B, T, L) of their tokens; tokens (B, T),
-        lengths (B,)."""
+        """The logits in float32, (B, L) for texts or (B, T, L) for their tokens; `tokens` are (B,
+        T), `lengths` (B,)."""
         mask = None
-        if not self.config.backbone.is_causal:  # causal attention does not see what stands behind
+        if not self.config.backbone.is_causal:  # causal attention does not see the padding anyway
             mask = (torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None])[
                 :, None, None
             ]  # (B,1,1,T)
@@ -130,8 +132,8 @@ class Head(nn.Module):
         return self.score(F.dropout(states, self.config.backbone.dropout, self.training)).float()
 
     def loss(self, batch: Labelled) -> Tensor:
-        """Sum of the losses in nats over what counts; with several labels a text's loss is the mean
-        over them."""
+        """The sum of the losses in nats over all counted targets. With several labels the loss of a
+        text is the mean over its labels."""
         logits = self(batch.tokens, batch.lengths)
         if self.config.several:
             each = F.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none")

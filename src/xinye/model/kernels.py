@@ -1,27 +1,28 @@
-"""Attention and normalisation, written for the machine they run on.
+"""Attention and RMSNorm, each implemented for the device it runs on.
 
-On CUDA PyTorch's fused kernels are the fastest there is. On a CPU two of them are not: its flash
-attention reaches a third of the machine's bf16 matrix speed when training, and its RMSNorm is a
-chain of ten passes over memory. What stands here computes the same (`docs/log.md` has the times).
+On CUDA PyTorch's fused kernels are the fastest. On a CPU two of them are slow: its flash attention
+reaches a third of the machine's bf16 matrix speed in training, and its RMSNorm passes over memory
+ten times. The functions here compute the same, faster (`docs/log.md` has the times).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Queries attended at a time on a CPU: scores stay in the processor's cache, and the future is not
-# computed.
+# The number of queries in one block on a CPU. The scores of a block stay in the processor's cache,
+# and no scores of later tokens are computed.
 BLOCK = 128
 
 
 def attention(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, is_causal: bool = True
 ) -> Tensor:
-    """Scaled dot-product attention, (B, H, T, D) queries over (B, H, S, D) keys and values.
+    """Scaled dot-product attention of queries (B, H, T, D) over keys and values (B, H, S, D);
+    returns (B, H, T, D).
 
-    `mask` is boolean, True where a query may look, and broadcasts to (B, H, T, S); without it
-    attention is causal for T > 1, and a single query sees everything. A mask that lets queries look
-    ahead needs `is_causal=False`.
+    `mask` is boolean and broadcasts to (B, H, T, S), True where a query may attend. Without it
+    attention is causal for T > 1, and a single query sees everything. A mask that lets queries see
+    later tokens needs `is_causal=False`.
     """
     length = queries.shape[2]
     if queries.is_cuda or not torch.is_grad_enabled() or length != keys.shape[2]:
@@ -51,7 +52,7 @@ def attention(
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """Root-mean-square normalisation over the last dimension (Zhang & Sennrich 2019,
+    """Root-mean-square normalisation of x over its last dimension (Zhang & Sennrich 2019,
     arXiv:1910.07467)."""
     if x.is_cuda or torch.compiler.is_compiling():
         return F.rms_norm(x, weight.shape, weight.to(x.dtype), eps)

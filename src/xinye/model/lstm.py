@@ -1,8 +1,8 @@
-"""A recurrent language model, to show what attention buys: embedding, LSTM layers, head.
+"""A recurrent language model, to show what attention gains: embedding, LSTM layers, output head.
 
-It has the face of `GPT` (`forward`, `loss`, `initialize`, `new_cache`), so that training,
-evaluation and generation are the same code. Its state starts anew wherever a position is 0: that is
-where a document begins. Shapes: B batch, T tokens, C hidden size, V vocabulary.
+It has the interface of `GPT` (`forward`, `loss`, `initialize`, `new_cache`), so that training,
+evaluation and generation use the same code. The state is reset wherever a position is 0, because a
+document begins there. Shapes: B batch, T tokens, C hidden size, V vocabulary.
 """
 
 import torch
@@ -14,8 +14,7 @@ from xinye.model.gpt import TokenModel
 
 
 class State:
-    """What the layers remember after `length` tokens: per layer hidden state and cell, (B, C)
-    each."""
+    """The state after `length` tokens: for each layer hidden state and cell, (B, C) each."""
 
     def __init__(
         self, config: LSTMConfig, batch: int, dtype: torch.dtype, device: torch.device
@@ -26,9 +25,10 @@ class State:
 
 
 class LSTMLayer(nn.Module):
-    """Long short-term memory (Hochreiter & Schmidhuber 1997; with a forget gate, Gers et al. 2000).
+    """A layer of long short-term memory (Hochreiter & Schmidhuber 1997; with a forget gate, Gers et
+    al. 2000).
 
-    The gates lie in PyTorch's order: input, forget, cell, output.
+    The gates are in PyTorch's order: input, forget, cell, output.
     """
 
     def __init__(self, size: int) -> None:
@@ -38,11 +38,11 @@ class LSTMLayer(nn.Module):
         self.bias = nn.Parameter(torch.empty(4 * size))
 
     def forward(self, x: Tensor, positions: Tensor | None, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, C) and a state (2, B, C) to the same after T tokens."""
+        """The outputs (B, T, C) for inputs (B, T, C), and the state (2, B, C) after them."""
         inward, recurrent, bias = (
             weight.to(x.dtype) for weight in (self.weight_ih, self.weight_hh, self.bias)
         )
-        if positions is None:  # one document a row: PyTorch's fused kernel
+        if positions is None:  # each row is one document, so PyTorch's fused kernel can be used
             weights = (inward, recurrent, bias, torch.zeros_like(bias))
             hidden, cell = state[:, None].contiguous()
             y, hidden, cell = torch.lstm(
@@ -74,8 +74,8 @@ class LSTMBackbone(nn.Module):
 
 
 class LSTM(TokenModel):
-    """Tokens in, logits of the next token out, by way of a state that is handed from token to
-    token."""
+    """A recurrent model that maps tokens to the logits of the next token. A state is passed from
+    token to token."""
 
     config: LSTMConfig
     model: LSTMBackbone
@@ -85,8 +85,8 @@ class LSTM(TokenModel):
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
-        """Random weights: as in `GPT.initialize`, and forget gates that begin open (Jozefowicz et
-        al. 2015)."""
+        """Set random weights as in `GPT.initialize`; the forget gates start open (Jozefowicz et al.
+        2015)."""
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if weight.ndim == 1:
@@ -97,8 +97,7 @@ class LSTM(TokenModel):
                 weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
 
     def new_cache(self, batch: int, capacity: int | None = None) -> State:
-        """An empty state for each of `batch` sequences; it has the same size, whatever their
-        length."""
+        """An empty state for each of `batch` sequences. Its size does not depend on `capacity`."""
         return State(self.config, batch, self.compute_dtype, self.device)
 
     def hidden(
@@ -108,7 +107,7 @@ class LSTM(TokenModel):
         mask: Tensor | None = None,
         cache: State | None = None,
     ) -> Tensor:
-        """The states before the head, (B, T, C)."""
+        """The hidden states before the output head, (B, T, C). `mask` is not used."""
         before = self.new_cache(tokens.shape[0]) if cache is None else cache
         x = F.dropout(
             self.model.embed_tokens(tokens).to(self.compute_dtype),

@@ -1,12 +1,10 @@
-"""Weights of 4 to 8 bits, in GGUF's own block formats, and layers that compute with them.
+"""Weights of 4 to 8 bits in GGUF's block formats, and layers that compute with them.
 
-A block is a few neighbouring values of a row and what they share: a scale, for some kinds also a
-minimum. The values are small integers; value = scale × integer (+ minimum). Rows stay together: a
-matrix (rows, columns) is a uint8 tensor (rows, bytes per row), as it lies in the file, and other
-code may read it there.
+A block holds a few neighbouring values of a row and what they share: a scale, and for some kinds a
+minimum. The values are small integers; value = scale × integer (+ minimum). A matrix (rows,
+columns) is a uint8 tensor (rows, bytes per row), with the bytes in the order of the file.
 
-What stands here is plain PyTorch, the reference: a layer unpacks some rows at a time, multiplies,
-and forgets them.
+This is the reference, in plain PyTorch: a layer unpacks a few rows, multiplies, and drops them.
 """
 
 from collections.abc import Mapping
@@ -18,7 +16,7 @@ from torch import Tensor, nn
 from xinye.errors import XinyeError
 from xinye.model.gpt import Linear, TokenModel
 
-BLOCKS = {  # kind: values of a block, and its bytes
+BLOCKS = {  # for each kind: the values in a block, and its bytes
     "f32": (1, 4),
     "f16": (1, 2),
     "bf16": (1, 2),
@@ -30,8 +28,8 @@ BLOCKS = {  # kind: values of a block, and its bytes
     "q6_K": (256, 210),
 }
 FLOATS = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
-COMPUTED = ("q8_0", "q4_0", "q4_1")  # what layers hold; the other kinds are turned into these
-VALUES = 2**20  # unpacked at a time: 4 MiB, which stays in a processor's cache
+COMPUTED = ("q8_0", "q4_0", "q4_1")  # layers compute with these; other kinds are converted to them
+VALUES = 2**20  # values unpacked at a time: 4 MiB, which stays in a processor's cache
 
 
 def columns(blocks: Tensor, kind: str) -> int:
@@ -41,10 +39,10 @@ def columns(blocks: Tensor, kind: str) -> int:
 
 
 def quantize(tensor: Tensor, kind: str) -> Tensor:
-    """A matrix (rows, columns) as blocks, uint8 (rows, bytes per row): f32, f16, bf16, q8_0 or
-    q4_0.
+    """A matrix (rows, columns) as blocks of a kind: uint8 (rows, bytes per row).
 
-    Rounds as llama.cpp's reference does, bit for bit. A block's values must divide the columns.
+    `kind` is f32, f16, bf16, q8_0 or q4_0; others raise `XinyeError`. It rounds as llama.cpp's
+    reference does, bit for bit. The columns must be a multiple of the values in a block.
     """
     if kind in FLOATS:
         return tensor.to(FLOATS[kind]).contiguous().view(torch.uint8)
@@ -69,7 +67,7 @@ def quantize(tensor: Tensor, kind: str) -> Tensor:
 
 
 def dequantize(blocks: Tensor, kind: str) -> Tensor:
-    """The values of blocks (rows, bytes per row): float32 (rows, columns), the same bits as in
+    """The values of blocks (rows, bytes per row) as float32 (rows, columns), the same bits as in
     llama.cpp."""
     if kind in FLOATS:
         return blocks.contiguous().view(FLOATS[kind]).float()
@@ -95,7 +93,7 @@ def dequantize(blocks: Tensor, kind: str) -> Tensor:
 
 
 def computable(blocks: Tensor, kind: str) -> tuple[Tensor, str]:
-    """Blocks of any quantized kind as a kind that layers compute with, of about the same size.
+    """The blocks in a kind that layers compute with, and that kind. The size stays about the same.
 
     q5_0 becomes q8_0 exactly. q4_K becomes q4_1 with the same integers; the product of its two
     scales is rounded to 16 bits (a relative error of at most 2^-11). q6_K becomes q8_0, rounded to
@@ -131,7 +129,7 @@ def finite(blocks: Tensor, kind: str) -> bool:
 
 
 class QuantizedLinear(nn.Module):
-    """A linear layer whose weight (out, in) is held as blocks."""
+    """A linear layer whose weight (out, in) is stored as blocks."""
 
     blocks: Tensor
 
@@ -151,7 +149,7 @@ class QuantizedLinear(nn.Module):
 
 
 class QuantizedEmbedding(nn.Module):
-    """An embedding whose table (tokens, size) is held as blocks; gives float32."""
+    """An embedding whose table (tokens, size) is stored as blocks; it returns float32."""
 
     blocks: Tensor
 
@@ -166,8 +164,8 @@ class QuantizedEmbedding(nn.Module):
 
 
 def swap_in(model: TokenModel, matrices: Mapping[str, tuple[Tensor, str]]) -> None:
-    """Put quantized layers in the place of those named, such as `model.layers.0.mlp.up_proj`:
-    blocks and their kind."""
+    """Replace the named layers, such as `model.layers.0.mlp.up_proj`, by quantized ones, in place.
+    `matrices` has the blocks and the kind of each."""
     for name, (blocks, kind) in matrices.items():
         layer = model.get_submodule(name)
         if isinstance(layer, nn.Embedding):
@@ -178,8 +176,8 @@ def swap_in(model: TokenModel, matrices: Mapping[str, tuple[Tensor, str]]) -> No
 
 
 def unpack(model: TokenModel, dtype: torch.dtype = torch.float32) -> None:
-    """Put ordinary layers in the place of all quantized ones, to go on training them, or to save
-    them."""
+    """Replace all quantized layers by ordinary ones, in place, so that they can be trained or
+    saved."""
     for name, layer in list(model.named_modules()):
         if not isinstance(layer, QuantizedLinear | QuantizedEmbedding):
             continue
@@ -199,7 +197,7 @@ def unpack(model: TokenModel, dtype: torch.dtype = torch.float32) -> None:
 
 
 def _halves(block: Tensor, start: int) -> Tensor:
-    """The 16-bit float at a place of each block, as float32, (…, 1)."""
+    """The 16-bit float at byte `start` of each block, as float32 (…, 1)."""
     return block[..., start : start + 2].contiguous().view(torch.float16).float()
 
 
@@ -212,7 +210,7 @@ def _inverse(scale: Tensor) -> Tensor:
 
 
 def _nibbles(packed: Tensor) -> Tensor:
-    """The low halves of n bytes, then the high ones: (…, n) to (…, 2n)."""
+    """The low four bits of n bytes, then the high four: (…, n) to (…, 2n)."""
     return torch.cat((packed & 15, packed >> 4), dim=-1)
 
 
@@ -226,18 +224,20 @@ def _shifts(like: Tensor, *shifts: int) -> Tensor:
 
 
 def _q5_0_integers(block: Tensor) -> Tensor:
-    """-16 … 15, int8; four bits lie as in q4_0, the fifth ones together in four bytes before
-    them."""
+    """The integers -16 … 15 as int8. Four bits are stored as in q4_0, the fifth ones in four bytes
+    before them."""
     fifth = (block[..., 2:6, None] >> _shifts(block, *range(8)).T & 1).flatten(-2)
     return (_nibbles(block[..., 6:]) | fifth << 4).view(torch.int8) - 16
 
 
 def _q4_k_parts(block: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Eight scales and minima (rows, 8·blocks, 1), each of 32 integers (rows, 8·blocks, 32).
+    """The scales and minima (rows, 8·blocks, 1), and the integers (rows, 8·blocks, 32) that they
+    apply to.
 
-    Value = scale × integer - minimum. The scales and minima have 6 bits, and a common 16-bit float
-    each. Four of each fill the low bits of a byte; the others lie in a third group of bytes, their
-    two highest bits on top of the first.
+    Value = scale × integer - minimum. Each block has eight scales and eight minima of 6 bits, and a
+    16-bit float for each of the two groups. The low bits of the first two groups of four bytes hold
+    the first four scales and minima. The others are in the third group, with their two highest bits
+    on top of the first two groups.
     """
     first, second, third = block[..., 4:16].unflatten(-1, (3, 4)).unbind(-2)
     scales = torch.cat((first & 63, third & 15 | first >> 2 & 48), dim=-1) * _halves(block, 0)

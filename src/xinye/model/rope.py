@@ -1,17 +1,16 @@
-"""RoPE scaling: rotary positions for longer contexts than a model was trained on, by Hugging Face's
-names.
+"""RoPE scaling: rotary positions for contexts longer than the model was trained on.
 
-The pair i of a head of D elements turns by θ^(-2i/D) at each position; over a context of L₀ tokens
-the fast pairs turn many times, the slow ones less than once. Beyond L₀ the slow ones meet angles
-that they have never seen. By `factor`:
+The names are Hugging Face's. Pair i of a head of D elements rotates by θ^(-2i/D) at each position.
+Over a context of L₀ tokens the fast pairs rotate many times, the slow ones less than once. Beyond
+L₀ the slow pairs reach angles that they have never seen in training. Ways to scale by `factor`:
 
 - `linear`: all angles are divided by it (arXiv:2306.15595)
-- `dynamic`: "NTK-aware", θ grows with the length L that is read, θ · (factor · L / L₀ - factor +
+- `dynamic`: "NTK-aware", θ grows with the length L read so far, θ · (factor · L / L₀ - factor +
   1)^(D / (D - 2)), so that slow pairs are slowed down most; up to L₀ nothing changes
-- `yarn`: pairs that turn less than `beta_slow` times over L₀ are divided, those that turn more than
-  `beta_fast` times stay, with a ramp between; queries and keys grow by `attention_factor`, 0.1
-  ln(factor) + 1 (arXiv:2309.00071)
-- `llama3`: the same idea with the ramp over 1 / wavelength between two shares of L₀ (Llama 3.1)
+- `yarn`: pairs that rotate less than `beta_slow` times over L₀ are divided, those that rotate more
+  than `beta_fast` times stay, with a ramp between; queries and keys are multiplied by
+  `attention_factor`, 0.1 ln(factor) + 1 (arXiv:2309.00071)
+- `llama3`: the same idea, with the ramp over 1 / wavelength between two fractions of L₀ (Llama 3.1)
 """
 
 import math
@@ -28,16 +27,19 @@ RopeType = Literal["linear", "dynamic", "yarn", "llama3"]
 
 @dataclass(frozen=True)
 class RopeScaling:
-    """`original_max_position_embeddings` is L₀ for `yarn` and `llama3`; the others have it in the
-    model's own."""
+    """How the positions of a model are scaled. `original_max_position_embeddings` is L₀ for `yarn`
+    and `llama3`; the others take L₀ from the model's config.
+
+    Raises `XinyeError` for values out of range.
+    """
 
     rope_type: RopeType
     factor: float
     original_max_position_embeddings: int | None = None
-    attention_factor: float | None = None  # of yarn; derived where it is None
+    attention_factor: float | None = None  # for yarn; derived from `factor` if None
     beta_fast: float = 32.0
     beta_slow: float = 1.0
-    low_freq_factor: float = 1.0  # of llama3
+    low_freq_factor: float = 1.0  # this and the next: for llama3
     high_freq_factor: float = 4.0
 
     def __post_init__(self) -> None:
@@ -69,8 +71,8 @@ def scaled_frequencies(
     max_position_embeddings: int,
     positions: Tensor,
 ) -> tuple[Tensor, float | None]:
-    """How far each pair turns from one position to the next, (D / 2,), and what cosines and sines
-    are to grow by."""
+    """The angle in radians that each pair rotates by from one position to the next, (D / 2,), and
+    the factor for cosines and sines; None for no factor."""
     factor, original = (
         scaling.factor,
         scaling.original_max_position_embeddings or max_position_embeddings,
@@ -88,7 +90,8 @@ def scaled_frequencies(
     if scaling.rope_type == "yarn":
 
         def pair(turns: float) -> float:
-            """The pair that turns so often over the original context."""
+            """The number of the pair, not rounded, that rotates this many times over the original
+            context."""
             return head_dim * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(theta))
 
         low, high = (
@@ -96,7 +99,7 @@ def scaled_frequencies(
             min(math.ceil(pair(scaling.beta_slow)), head_dim - 1),
         )
         pairs = torch.arange(head_dim // 2, device=positions.device, dtype=torch.float32)
-        divided = ((pairs - low) / (high - low or 0.001)).clamp(0, 1)  # 0: the pair stays as it is
+        divided = ((pairs - low) / (high - low or 0.001)).clamp(0, 1)  # 0 leaves the pair unscaled
         derived = 0.1 * math.log(factor) + 1
         attention_factor = derived if scaling.attention_factor is None else scaling.attention_factor
     else:

@@ -1,1 +1,1 @@
-"""Settings, and the plan that follows from them."""
+"""The settings of a user, and the plan that follows from them."""

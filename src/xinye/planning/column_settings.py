@@ -1,4 +1,5 @@
-"""How records are found in their files: the same flags in `finetune`, `evaluate` and `data`."""
+"""The settings that say how records are found in their files. `finetune`, `evaluate` and `data`
+share them."""
 
 from typing import Literal
 
@@ -6,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class TextColumns(BaseModel):
-    """Which columns hold the texts and their labels."""
+    """The columns of the texts and their labels."""
 
     text_field: str | None = Field(
         None, description="column of the text; two with a comma for pairs of texts"
@@ -17,8 +18,7 @@ class TextColumns(BaseModel):
 
 
 class ColumnSettings(TextColumns):
-    """All that a task may need to know of a file to read its records; a task says which of them it
-    reads by."""
+    """All settings about columns. Each task says which of them it uses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,7 +47,7 @@ COLUMNS = tuple(ColumnSettings.model_fields)
 
 
 class RecordSettings(ColumnSettings):
-    """What every task can be told of its files, besides the columns."""
+    """The settings about files that all tasks share, besides the columns."""
 
     sheet: str | None = Field(
         None, description=("name of the sheet in a workbook (the first one that is a table)")

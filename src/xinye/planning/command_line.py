@@ -1,13 +1,15 @@
-"""Settings as the command line that stands for them; whoever shows it joins the words."""
+"""Turns settings into the command line that has the same effect, as a list of words. Callers join
+and quote them."""
 
 from collections.abc import Mapping
 from typing import Any
 
-POSITIONAL = ("model", "files")  # settings that are typed without a flag
+POSITIONAL = ("model", "files")  # settings without a flag
 
 
 def command_line(verb: str, settings: Mapping[str, Any]) -> list[str]:
-    """The words of `xinye VERB` with settings, by the names of their fields; None is left out."""
+    """The words of `xinye VERB` with these settings, by the names of their fields. None is left
+    out."""
     words = ["xinye", verb]
     flags: list[str] = []
     for name, value in flat(settings).items():
@@ -18,7 +20,7 @@ def command_line(verb: str, settings: Mapping[str, Any]) -> list[str]:
             flags.append(flag if value else f"--no-{flag[2:]}")
         else:
             for text in _texts(value):
-                if text.startswith("-"):  # alone it would be taken for a flag
+                if text.startswith("-"):  # as a word of its own it would be read as a flag
                     flags.append(f"{flag}={text}")
                 else:
                     flags += ["-o" if name == "output" else flag, text]
@@ -26,14 +28,16 @@ def command_line(verb: str, settings: Mapping[str, Any]) -> list[str]:
 
 
 def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with those of their groups, such as `cleaning`, behind the others."""
+    """The settings with those of groups, such as `cleaning`, moved up to the same level after the
+    others."""
     groups = [value for value in settings.values() if isinstance(value, dict)]
     alone = {name: value for name, value in settings.items() if not isinstance(value, dict)}
     return alone | {name: value for group in groups for name, value in group.items()}
 
 
 def _texts(value: Any) -> list[str]:
-    """A value as it is typed: a list is several, but pairs of numbers are one."""
+    """The words of a value: several for a list, one for a list of pairs of numbers, none for
+    None."""
     if value is None:
         return []
     values = value if isinstance(value, list | tuple) else [value]

@@ -1,8 +1,7 @@
-"""What a person can set about fine-tuning: the same names on the command line and in Python.
+"""The settings of fine-tuning, with the same names on the command line and in Python.
 
-Everything left at `None` or `auto` is derived from the data, the model and the machine by
-`finetuning.py`. What a task makes of them is checked where tasks are known, by
-`tasks.task.task_settings`.
+Whatever stays `None` or `auto` is derived from the data, the model and the machine by
+`finetuning.py`. `tasks.task.task_settings` checks that the settings fit the task.
 """
 
 from pathlib import Path
@@ -15,16 +14,16 @@ from xinye.model.adapter_settings import AdapterSettings, AdapterSizes, Method
 from xinye.planning.column_settings import RecordSettings
 from xinye.planning.settings import PretrainSettings, TrainingSettings, refuse, split_names
 
-AUGMENTATIONS = {  # the setting that says how much, and how much is usual
+AUGMENTATIONS = {  # for each kind the setting that says how much, and its usual value
     "mask": ("mask_tokens", 0.1),
     "crop": ("crop_tokens", 0.3),
     "shuffle": ("shuffle_texts", 0.5),
 }
-TASK = "classify"  # that is learned where none is named
+TASK = "classify"  # the default task
 
 
 class FinetuneSettings(TrainingSettings, RecordSettings):
-    """Teach a model a task from records of it."""
+    """The settings of a fine-tuning on the records of a task."""
 
     recipe: ClassVar[str] = "finetune"
 
@@ -101,13 +100,14 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
 
     @property
     def shares(self) -> dict[str, float]:
-        """How much of training texts is changed, by the name of the setting that says so."""
+        """How much of the training texts each augmentation changes, from 0 to 1, by the name of its
+        setting."""
         chosen = dict(AUGMENTATIONS[kind] for kind in self.augment)
         return {name: getattr(self, name) or usual for name, usual in chosen.items()}
 
     @property
     def adapter_settings(self) -> AdapterSettings | None:
-        """The adapter that is trained, if one is."""
+        """The settings of the adapter to train; None for the methods without one."""
         if self.method in ("full", "head"):
             return None
         return AdapterSettings(method=self.method, **self.adapter.model_dump(exclude_unset=True))
@@ -152,7 +152,8 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
         return self
 
     def as_pretraining(self) -> PretrainSettings:
-        """What was asked for, as going on with pretraining: its text, windows and figures."""
+        """The settings of the pretraining that these stand for, if the task is to continue with
+        more text."""
         values = {
             name: getattr(self, name)
             for name in self.model_fields_set & PretrainSettings.model_fields.keys()
@@ -172,4 +173,4 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
         return checked(PretrainSettings, values, "finetune")
 
 
-Settings = PretrainSettings | FinetuneSettings  # of any training
+Settings = PretrainSettings | FinetuneSettings  # the settings of any training

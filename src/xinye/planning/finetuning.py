@@ -1,5 +1,5 @@
-"""The rules of fine-tuning's plan, found by experiment on Chinese and English tasks
-(docs/log.md)."""
+"""The rules that make the plan of a fine-tuning. They were found by experiment on Chinese and
+English tasks (docs/log.md)."""
 
 from dataclasses import dataclass
 
@@ -12,22 +12,22 @@ from xinye.planning import pretraining
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 
-FEW = 1000  # records, which make few steps
-DEEP = 12  # layers, in which dropout would drown the text
+FEW = 1000  # fewer records than this make few steps
+DEEP = 12  # in more layers than this, dropout would hide the text
 
 
 @dataclass(frozen=True)
 class Records:
-    """What the rules ask of a task and its records."""
+    """The facts about a task and its records that the rules use."""
 
     count: int
-    longest: int  # tokens of a record
-    writes: bool  # its model goes on writing, as it did before
-    frozen_attention: str  # that suits layers which do not learn: causal or both
+    longest: int  # the tokens in the longest record
+    writes: bool  # whether the model generates text
+    frozen_attention: str  # the attention that suits frozen layers: causal or both
 
 
 def context_length(settings: FinetuneSettings, shape: GPTConfig) -> int:
-    """How many tokens of a record are read at most."""
+    """The largest number of tokens of a record that the model reads."""
     readable, adapter = shape.max_position_embeddings, settings.adapter_settings
     if adapter and adapter.method == "prefix":
         readable = max(1, readable - adapter.num_virtual_tokens)
@@ -41,7 +41,7 @@ def make_plan(
     shape: GPTConfig,
     device: torch.device,
 ) -> None:
-    """Every number of the run, with its reason."""
+    """Fill in every number of the run, with its reason."""
     read = context_length(settings, shape)
     plan.note("context", read, f"the longest record has {plural(records.longest, 'token')}")
     steps(plan, settings, records, device)
@@ -64,7 +64,7 @@ def make_plan(
 
 
 def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: torch.device) -> None:
-    """How many records a step reads, and how often all are read."""
+    """Fill in the batch size, the epochs and the steps."""
     count = records.count
     batch_size = settings.batch_size or min(32, count)
     epochs = settings.epochs or round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
@@ -77,7 +77,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         epochs = round(ends * batch_size / count, 2)
         often = "follows from the steps"
     at_once, reason = max(1, 65_536 // records.longest), "fast, and fits in memory"
-    if device.type == "cpu":  # where padding costs more than small matrices do
+    if device.type == "cpu":  # on a CPU padding costs more than small matrices do
         at_once = max(1, min(8, 8192 // records.longest))
         reason = "texts of similar length need little padding"
     plan.choose_each(
@@ -91,7 +91,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
 
 
 def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTConfig) -> None:
-    """The optimizer, its learning rates and its decay."""
+    """Fill in the optimizer, its learning rates and its weight decay."""
     adapter = settings.adapter_settings
     suits = ("muon", "Muon for matrices, AdamW for the rest")
     decay = (0.1, "usual")
@@ -101,7 +101,7 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
     plan.choose_each(settings, optimizer=suits)
     optimizer = plan.values["optimizer"]
     usual, reason = {"muon": 0.001, "adamw": 5e-5, "sgd": 0.01}[optimizer], f"usual for {optimizer}"
-    if records.writes and not adapter:  # it goes on with what it did before
+    if records.writes and not adapter:  # it continues to predict text, as in pretraining
         pretraining.rates(plan, settings, shape)
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":
@@ -119,11 +119,12 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
 
 
 def adapter_rate(method: str, width: int) -> float:
-    """The learning rate of AdamW: what was found on tiny models, and less for larger ones, as 1 /
-    width.
+    """The learning rate of AdamW for an adapter. It was found on tiny models, and decreases as 1 /
+    width for larger ones.
 
-    A bottleneck learns like LoRA; AdaLoRA's change is a product of three, which moves less; a
-    prefix is no matrix but keys and values themselves, and starts as large as those are.
+    A bottleneck uses the rate of LoRA. AdaLoRA's change is a product of three factors and moves
+    less, so its rate is higher. A prefix consists of keys and values themselves and starts as large
+    as those, so its rate is the highest.
     """
     low_rank = min(0.01, max(2e-4, 0.6 / width))
     return round(low_rank * {"lora": 1, "adapter": 1, "adalora": 2, "prefix": 20}[method], 5)

@@ -1,4 +1,4 @@
-"""What a person can set about judging a model."""
+"""The settings of evaluation and of zero-shot classification."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ from xinye.planning.settings import BAD_BYTES_HELP, BadBytes
 
 
 class EvaluateSettings(BaseModel):
-    """How well a model predicts a text."""
+    """The settings of evaluating a model on a text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,7 +62,7 @@ class EvaluateSettings(BaseModel):
 
 
 class ZeroShotSettings(TextColumns):
-    """Classify by a language model that was not trained for it."""
+    """The settings of classifying with a language model that was not trained for it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -89,7 +89,7 @@ class ZeroShotSettings(TextColumns):
     @field_validator("labels", mode="before")
     @classmethod
     def _labels(cls, value: Any) -> Any:
-        """Several labels in one string, or each in its own."""
+        """The labels as a tuple; a single string is split at commas."""
         one = [value] if isinstance(value, str) else value
         if isinstance(one, list | tuple) and len(one) == 1 and isinstance(one[0], str):
             return tuple(part.strip() for part in re.split("[,，]", one[0]) if part.strip())

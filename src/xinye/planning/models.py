@@ -1,4 +1,4 @@
-"""The models that a run begins with: one to go on training, one to learn from."""
+"""Loads the models that a pretraining starts from: one to continue training, one as a teacher."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -13,7 +13,8 @@ from xinye.planning.settings import PretrainSettings
 
 @dataclass(frozen=True)
 class Models:
-    """`tokenizer` is theirs, and so the run's; `told` is what a run notes of them."""
+    """The models that a run starts from. `tokenizer` is that of the models, and so of the run;
+    `told` is what the run's folder notes about them."""
 
     base: LanguageModel | None = None
     teacher: LanguageModel | None = None
@@ -22,7 +23,7 @@ class Models:
 
     @property
     def most_context(self) -> int | None:
-        """Tokens that all of them can see at once."""
+        """The largest context in tokens that all models support; None without models."""
         return min(
             (model.config.max_position_embeddings for model in (self.base, self.teacher) if model),
             default=None,
@@ -33,7 +34,10 @@ FROM_SCRATCH = Models()
 
 
 def load_models(settings: PretrainSettings) -> Models:
-    """The models that the settings name; none of them for a run from scratch."""
+    """The models that the settings name; for a run from scratch there are none.
+
+    Raises `XinyeError` if a model cannot be loaded, or if the two have different tokenizers.
+    """
     loaded: dict[str, LanguageModel] = {}
     told: dict[str, dict[str, str]] = {}
     tokenizer: Tokenizer | None = None
@@ -54,7 +58,7 @@ def load_models(settings: PretrainSettings) -> Models:
 
 
 def fingerprint(model: LanguageModel) -> str:
-    """The same for the same weights."""
+    """A hash of the names and values of all weights."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())

@@ -1,7 +1,7 @@
-"""The plan of a run: every number that it is made with, and the reason for each.
+"""The plan of a run: every number that it needs, and the reason for each.
 
-A `Draft` is filled in while the data, the model and the machine are looked at; the `Plan` that it
-becomes does not change, and after it nobody reads the settings again.
+A `Draft` is filled in while data, model and machine are examined. The `Plan` made from it does not
+change, and from then on the settings are not read again.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,15 +11,17 @@ from typing import Any, Literal
 from xinye.planning.settings import TrainingSettings
 from xinye.planning.units import duration
 
-# The parts of its table, and the first field of each. What only a task counts is of the data.
+# The parts of a plan's table, and the first field of each. The counts of a task belong to the data.
 GROUPS = {"data": "documents", "model": "architecture", "optimization": "batch_size"}
 GROUPS |= {"machine": "micro_batch_size", "": "total_seconds"}
 
 
 @dataclass
 class Draft:
-    """The values of a run by name, and the reason for each, while they are still being found. What
-    is not found is as the `settings` ask for it; so it is read like the plan."""
+    """The values of a plan by name, and the reason for each, while they are being found.
+
+    Attributes read like those of a `Plan`: a value that is not found yet is that of the `settings`.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
@@ -31,23 +33,24 @@ class Draft:
         raise AttributeError(name)
 
     def choose(self, name: str, given: Any, derived: Any, reason: str) -> Any:
-        """Note and return the given value, or else the derived one."""
+        """Note the given value, or else the derived one with its reason; returns the value."""
         self.values[name] = derived if given is None else given
         self.reasons[name] = reason if given is None else "given"
         return self.values[name]
 
     def choose_each(self, settings: TrainingSettings, **rows: tuple[Any, str]) -> None:
-        """The same for several names: what the settings give, or else (derived, reason)."""
+        """Note several values: for each name that of the settings, or else the pair (derived,
+        reason)."""
         for name, (derived, reason) in rows.items():
             given = getattr(settings, name, None)
             self.choose(name, None if given == "auto" else given, derived, reason)
 
     def note(self, name: str, value: Any, reason: str) -> Any:
-        """Note and return what nobody can ask for."""
+        """Note and return a value that no setting gives."""
         return self.choose(name, None, value, reason)
 
     def finished(self, settings: TrainingSettings) -> "Plan":
-        """The plan: what was found, and as it was asked for whatever needs no finding."""
+        """The plan. Values that were not derived are those of the settings."""
         asked = {name: getattr(settings, name, None) for name in _NAMES}
         given = {name: value for name, value in asked.items() if value is not None}
         known = {name: self.values[name] for name in self.values.keys() & _NAMES}
@@ -57,20 +60,20 @@ class Draft:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a run does. `None` stands where it has no use for a value; `reasons` tells of what was
-    derived."""
+    """Every number of a run. A field is None if this run does not use it. `reasons` has the reason
+    for each number, by name."""
 
-    # the text: tokens, once through
+    # the text, in tokens, each counted once
     documents: int | None = None
-    vocabulary: int | None = None  # tokens in it
+    vocabulary: int | None = None  # tokens in the vocabulary
     training_tokens: int | None = None
     validation_tokens: int | None = None
 
     # or the records of a task
     training_records: int | None = None
     validation_records: int | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)  # of labels, or what else a task counts
-    answer_tokens: int | None = None  # those that are trained
+    counts: Mapping[str, int] = field(default_factory=dict)  # what a task counts, such as labels
+    answer_tokens: int | None = None  # the tokens of answers, which are trained on
     mask_tokens: float | None = None  # shares of the text that augmentation changes
     crop_tokens: float | None = None
     shuffle_texts: float | None = None
@@ -83,19 +86,19 @@ class Plan:
     key_value_heads: int | None = None
     parameters: int
     trained_parameters: int | None = None
-    context: int  # tokens that it sees at once
+    context: int  # tokens that the model sees at once
     attention: str = "causal"  # or both: every token sees all others
     dropout: float
 
     # the steps
-    batch_size: int  # samples of a step
+    batch_size: int  # samples in a step
     epochs: float | None = None
     steps: int
-    # of a budget in time: (from this step on, so many in all)
+    # for a budget of time: pairs (from this step on, total steps planned)
     total_steps: tuple[tuple[int, int], ...] = ()
-    seconds: float | None = None  # a budget in time
+    seconds: float | None = None  # the budget of time
     evaluations: int
-    patience: int | None = None  # evaluations on end without a better one, before it stops
+    patience: int | None = None  # evaluations in a row without a better one before the run stops
     seed: int = 0
 
     # the optimizer
@@ -104,33 +107,33 @@ class Plan:
     matrix_learning_rate: float | None = None
     schedule: Literal["wsd", "cosine"]
     warmup: int  # steps
-    decay: float  # share of the steps
+    decay: float  # share of the steps in which the rate decays
     weight_decay: float
     l1: float = 0.0
     label_smoothing: float = 0.0
     clip: float
-    temperature: float | None = None  # that softens the teacher's predictions
-    alpha: float | None = None  # share of the teacher in the loss
+    temperature: float | None = None  # softens the teacher's predictions
+    alpha: float | None = None  # share of the teacher in the loss, from 0 to 1
 
-    # how it is computed
-    micro_batch_size: int  # samples that are computed at once, by one process
+    # the machine
+    micro_batch_size: int  # samples computed at once, by one process
     dtype: str
     device: str
     compile: bool = False
     processes: int = 1
 
-    # what is kept and shown, and to whom
+    # checkpoints, samples and trackers
     keep_checkpoints: int | Literal["all"] | None = None
     prompt: str = ""
     track: tuple[str, ...] = ()
 
-    total_seconds: float | None = None  # that it is expected to take
+    total_seconds: float | None = None  # the time that the run is expected to take
     reasons: dict[str, str]
 
     @property
     def values(self) -> dict[str, Any]:
-        """What has a reason, by name: `plan.json` holds it. How long it takes is left out, for no
-        two runs foresee the same."""
+        """The numbers with a reason, by name, for `plan.json`. The expected time is left out,
+        because it differs between equal runs."""
         found = {name: self._value(name) for name in self.reasons if name != "total_seconds"}
         if self.total_steps:
             found["total_steps"] = [[step, total] for step, total in self.total_steps]
@@ -138,14 +141,14 @@ class Plan:
 
     @property
     def totals(self) -> tuple[tuple[int, int], ...]:
-        """Pairs (step, steps in all from there on); of a budget that is no time, one."""
+        """Pairs (step, total steps planned from there on). A budget of steps has one pair."""
         return self.total_steps or ((0, self.steps),)
 
     def _value(self, name: str) -> Any:
         return self.counts[name] if name in self.counts else getattr(self, name)
 
     def rows(self, group: str) -> Iterator[tuple[str, str, str]]:
-        """Name, value as it is read, and reason, of one of the `GROUPS`."""
+        """Name, readable value and reason of each number in one of the `GROUPS`."""
         for name, reason in self.reasons.items():
             if _GROUP_OF.get(name, "data") != group:
                 continue
@@ -159,7 +162,7 @@ _NAMES = {each.name for each in fields(Plan)} - {"reasons", "counts"}
 
 
 def _group_of() -> dict[str, str]:
-    """The group of each field: its first field and those that follow."""
+    """The group of each field. A group has its first field and those that follow."""
     begins = {first: group for group, first in GROUPS.items()}
     found, group = {}, ""
     for each in fields(Plan):
@@ -172,6 +175,7 @@ _GROUP_OF = _group_of()
 
 
 def format_value(value: Any) -> str:
+    """A value of a plan as the user reads it."""
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,7 +1,6 @@
-"""The rules of pretraining's plan: from what a person asked for to every number of a run.
+"""The rules that make the plan of a pretraining from the settings, the data and the machine.
 
-The rules of thumb here were found by experiment on Chinese and English text; `docs/log.md` tells
-which.
+They were found by experiment on Chinese and English text (docs/log.md).
 """
 
 import math
@@ -18,16 +17,16 @@ from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
 
-# the largest share of a budget in time for evaluations: on a slow machine there are fewer of them
+# The largest share of a budget of time for evaluations. A slow machine therefore makes fewer.
 EVALUATING = 0.25
-SIZES = ("250k", "500k", "1M", "2M", "5M", "15M", "50M", "125M")  # that doubts propose
-FEW_STEPS = 60  # fewer do not learn to write
-MANY_TIMES = 50  # that a text is read: more than that, it is learned by heart
+SIZES = ("250k", "500k", "1M", "2M", "5M", "15M", "50M", "125M")  # the sizes that `doubts` suggests
+FEW_STEPS = 60  # with fewer steps a model does not learn to write
+MANY_TIMES = 50  # a model that reads a text more often memorizes it
 
 
 def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str]:
-    """How many tokens a vocabulary should have for a model of `size` parameters and a text of so
-    many characters."""
+    """The vocabulary size in tokens for a model of `size` parameters and a text of this many
+    characters, and the reason."""
     wanted = 2 ** round(math.log2(30 * size**0.4))
     if size < 30e6:
         wanted = 2 ** round(math.log2(size / 1000))
@@ -41,12 +40,15 @@ def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str
 
 
 def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int) -> Config:
-    """The network nearest to the size asked for: a GPT about as deep as width / 64, an LSTM of two
-    layers."""
+    """The config nearest to the size asked for: a GPT with about width / 64 layers, or an LSTM with
+    two.
+
+    Notes the numbers in the plan. Raises `XinyeError` if no shape is near enough.
+    """
     size, recurrent = parse_count(settings.size, "size"), settings.architecture == "lstm"
     widths = range(64, 8192 + 1, 16 if recurrent else 64 if size < 30e6 else 128)
 
-    def depth(width: int, layers: int) -> float:  # times the usual one
+    def depth(width: int, layers: int) -> float:  # relative to the usual depth
         return layers / (2.0 if recurrent else max(2.0, width / 64))
 
     candidates = [
@@ -94,7 +96,7 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
 
 
 def shape_of(plan: Draft, name: str, config: Config) -> None:
-    """Note the shape of a model that is gone on with."""
+    """Note in the plan the shape of a model that is trained further."""
     shape = {
         "architecture": config.architecture,
         "layers": config.num_hidden_layers,
@@ -110,10 +112,10 @@ def shape_of(plan: Draft, name: str, config: Config) -> None:
 def network(
     settings: PretrainSettings, size: int, vocab_size: int, context: int, width: int, layers: int
 ) -> Config:
-    """The network of a width and depth; in GPT-2 and below 30 M parameters embedding and head are
-    one matrix."""
+    """The config of this width and depth. In GPT-2, and below 30 M parameters, embedding and output
+    head are one matrix."""
     gpt2 = settings.architecture == "gpt2"
-    tied = size < 30e6 or gpt2  # SGLang, for one, knows no other GPT-2
+    tied = size < 30e6 or gpt2  # some tools, such as SGLang, support no other GPT-2
     if settings.architecture == "lstm":
         return LSTMConfig(vocab_size, width, layers, context, tied)
     fitting = (count for count in range(max(1, width // 64), 0, -1) if width % count == 0)
@@ -137,8 +139,8 @@ def network(
 
 
 def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tuple[int, str]:
-    """Tokens that the model sees at once: what its size can use, but no more than nearly all
-    documents have."""
+    """The context in tokens, and the reason: what a model of this size can use, but not more than
+    nearly all documents have."""
     usual = 256 if size < 30e6 else 512 if size < 100e6 else 1024
     longest = int(np.quantile(document_lengths, 0.99)) if len(document_lengths) else usual
     needed = 2 ** math.ceil(math.log2(max(16, longest)))
@@ -150,14 +152,15 @@ def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tupl
     return usual, f"usual for {size:,} parameters"
 
 
-BLOCK_BYTES = 4 * 256  # scores and probabilities of one token with its window, bf16
+BLOCK_BYTES = 4 * 256  # bytes of the attention scores and probabilities of one token, bf16
 STATES = {"muon": 4, "adamw": 8, "sgd": 4}  # bytes of optimizer state for each weight
 
 
 def check_size(settings: PretrainSettings, device: torch.device) -> None:
-    """Refuse a size whose weights alone do not fit, before any text is read."""
+    """Raise `XinyeError` if the weights of this size alone do not fit into memory, before any text
+    is read."""
     if settings.width or settings.layers or settings.from_:
-        return  # the size is only a wish then, or not known yet
+        return  # the size is then only approximate, or not known yet
     size, states = parse_count(settings.size, "size"), STATES[settings.optimizer]
     most = machine.memory_bytes(device)
     if size * (8 + states) > most:
@@ -169,7 +172,7 @@ def check_size(settings: PretrainSettings, device: torch.device) -> None:
 
 
 def memory_needed(config: Config, micro_batch_tokens: int, optimizer: str) -> tuple[int, str]:
-    """Bytes that training takes, and the arithmetic."""
+    """The bytes that training needs, and the calculation in words."""
     states = STATES[optimizer]
     weights = config.parameters * (4 + 4 + states)
     if isinstance(config, LSTMConfig):
@@ -188,11 +191,12 @@ def memory_needed(config: Config, micro_batch_tokens: int, optimizer: str) -> tu
 
 
 def batches(plan: Draft, settings: PretrainSettings, config: Config, device: torch.device) -> None:
-    """How much text one step reads, and how much of it at once."""
+    """Note in the plan the batch size and the micro-batch size, in windows. Raises `XinyeError` if
+    the model does not fit into memory."""
     context, size = plan.values["context"], config.parameters
     wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
     reason = f"{wanted:,} tokens a step suit {settings.size}"
-    if settings.from_:  # a large model and little text: steps are needed, too
+    if settings.from_:  # a large model and little text should still get some steps
         wanted = min(wanted, 2 ** int(math.log2(max(2048, plan.values["training_tokens"] / 64))))
         reason = f"{wanted:,} tokens a step suit its size, or are 1/64 of the text"
     batch_size = plan.choose(
@@ -217,7 +221,8 @@ def batches(plan: Draft, settings: PretrainSettings, config: Config, device: tor
 
 
 def rates(plan: Draft, settings: PretrainSettings | FinetuneSettings, config: Config) -> None:
-    """Learning rates, decay and dropout, found by search on the novels (docs/log.md)."""
+    """Note in the plan learning rates and weight decay, found by search on novels (docs/log.md),
+    and the numbers of distillation."""
     wider, recurrent = (config.hidden_size / 128) ** -0.5, isinstance(config, LSTMConfig)
     optimizer = plan.values.get("optimizer", settings.optimizer)
     usual = 0.1 if optimizer == "sgd" else min(3e-3, 0.3 / config.hidden_size)
@@ -232,7 +237,7 @@ def rates(plan: Draft, settings: PretrainSettings | FinetuneSettings, config: Co
             "matrix_learning_rate": (0.02, "the rate of Muon does not depend on the width"),
             "learning_rate": (0.014 * wider, "0.014 · √(128 / width)"),
         }
-    # smaller ones learn best at the full rates, docs/log.md
+    # Smaller models learn best at the full rates (docs/log.md).
     from_scratch = isinstance(settings, PretrainSettings) and not settings.from_
     if not from_scratch and config.parameters >= 30e6:
         already = "× 0.1, because the model is trained already"
@@ -247,7 +252,7 @@ def rates(plan: Draft, settings: PretrainSettings | FinetuneSettings, config: Co
 
 
 def schedule(plan: Draft, settings: PretrainSettings, steps: int, reason: str) -> None:
-    """The number of steps and how the rate goes."""
+    """Note in the plan the number of steps and of warm-up steps."""
     steps = plan.choose("steps", settings.steps, max(1, steps), reason)
     share, usual = 50, "2 % of the steps"
     if settings.from_:
@@ -258,7 +263,8 @@ def schedule(plan: Draft, settings: PretrainSettings, steps: int, reason: str) -
 def precision(
     plan: Draft, settings: TrainingSettings, device: torch.device, fast: tuple[torch.dtype, str]
 ) -> None:
-    """The dtype, of which `fast` is the fastest one here and why, and the device."""
+    """Note in the plan the dtype and the device. `fast` is the fastest dtype of this machine, and
+    the reason."""
     dtype, reason = str(fast[0]).removeprefix("torch."), fast[1]
     plan.choose_each(
         settings, dtype=(dtype, reason), device=(device.type, "the fastest device here")
@@ -266,7 +272,7 @@ def precision(
 
 
 def budgeted_steps(plan: Draft, settings: PretrainSettings, windows: int) -> tuple[int, str] | None:
-    """The steps that the budget comes to, and why; None for a budget in time."""
+    """The steps that the budget allows, and the reason; None for a budget of time."""
     batch_size, context = plan.values["batch_size"], plan.values["context"]
     if settings.steps or settings.total_steps:
         return settings.steps or settings.total_steps[0][1], "given"
@@ -282,8 +288,8 @@ def budgeted_steps(plan: Draft, settings: PretrainSettings, windows: int) -> tup
 def regularisation(
     plan: Draft, settings: PretrainSettings, windows: int, steps: int, step_seconds: float
 ) -> None:
-    """What is against learning the text by heart; compiling where the run is long enough to win the
-    time back."""
+    """Note in the plan what prevents memorizing the text, and whether to compile, which pays off in
+    long runs."""
     values = plan.values
     times = steps * values["batch_size"] / windows
     dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
@@ -311,8 +317,8 @@ def doubts(
     step_seconds: float,
     device: torch.device,
 ) -> list[str]:
-    """What a person would not want of a plan, and what to give instead. Of a time, a third more is
-    named than steps take, for what is evaluated."""
+    """Warnings about a plan, each with better settings. Times that they suggest are a third longer
+    than the steps take, to leave time for evaluations."""
     found, steps = [], plan.values["steps"]
     if steps < FEW_STEPS and settings.steps is None and not settings.total_steps:
         budget = next(
@@ -342,15 +348,15 @@ def doubts(
 
 
 def short_time(seconds: float) -> str:
-    """A time as it is typed, rounded up."""
+    """A time as the user would type it, rounded up."""
     return f"{math.ceil(seconds)}s" if seconds < 90 else f"{math.ceil(seconds / 60)}min"
 
 
 def smaller_size(
     plan: Draft, settings: PretrainSettings, config: Config, steps: float, device: torch.device
 ) -> str | None:
-    """The largest size, below that of a plan of which so many steps fit, of which enough steps
-    would fit."""
+    """The largest size below that of the plan with which enough steps fit into the same budget, or
+    None. `steps` is the number of steps of the plan that fit."""
     if settings.width or settings.layers or settings.from_:
         return None
     context = plan.values["context"]

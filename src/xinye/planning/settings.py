@@ -1,7 +1,7 @@
-"""What a person can set about pretraining: the same names on the command line, in Python and in a
-YAML file.
+"""The settings of pretraining, with the same names on the command line, in Python and in YAML
+files.
 
-Everything left at `None` or `auto` is derived from the data and the machine by `plan.py`.
+Whatever stays `None` or `auto` is derived from the data and the machine by `pretraining.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,14 +25,14 @@ from xinye.errors import XinyeError, checked, did_you_mean, refuse_first
 from xinye.planning.units import parse_count, parse_fold, parse_time
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
-BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")  # settings that say how long
+BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")  # how long to train
 BadBytes = Literal["refuse", "replace"]
 BAD_BYTES_HELP = (
     "bytes that no encoding can decode: refuse the file, or replace them by � and report how many"
 )
 LARGEST_CONFIG = 256_000  # bytes
 DEEPEST_CONFIG = 20
-PARSERS: dict[str, Callable[[str], object]] = {  # of settings that are kept as they are typed
+PARSERS: dict[str, Callable[[str], object]] = {  # they check settings that are kept as text
     "size": partial(parse_count, what="number"),
     "tokens": partial(parse_count, what="number"),
     "time": parse_time,
@@ -41,15 +41,15 @@ PARSERS: dict[str, Callable[[str], object]] = {  # of settings that are kept as 
 
 
 def inherited_settings(base: str | None, teacher: str | None) -> tuple[str, ...]:
-    """The settings that a run takes from the model it goes on with, or from its teacher."""
+    """The names of the settings that a run takes from its base model or from its teacher."""
     vocabulary = ("tokenizer", "vocab_size") if base or teacher else ()
     shape = ("size", "architecture", "layers", "width", "heads", "key_value_heads") if base else ()
     return vocabulary + shape
 
 
 def split_names(value: Any, known: Iterable[str], what: str) -> Any:
-    """One or several names, in one string or many, with commas between, as a tuple; an unknown one
-    is refused."""
+    """The names in one string or several, separated by commas, as a tuple. Raises `ValueError` for
+    an unknown one."""
     parts = [value] if isinstance(value, str) else value
     if not isinstance(parts, list | tuple) or not all(isinstance(part, str) for part in parts):
         return value
@@ -65,10 +65,10 @@ refuse = partial(refuse_first, error=ValueError)  # pydantic adds the field to a
 
 
 class TrainingSettings(BaseModel):
-    """What every training has in common."""
+    """The settings that all trainings share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-    groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
+    groups: ClassVar[Mapping[str, str]] = {  # the titles under which help lists the settings
         "data": "data validation validation_share fold field text_field label_field "
         "label_separator prompt_field answer_field assistant_name tag_names offsets "
         "document_separator sheet bad_records bad_bytes data_license tokenizer vocab_size",
@@ -153,8 +153,7 @@ class TrainingSettings(BaseModel):
     def _from_the_first_step_on(
         cls, value: tuple[tuple[int, int], ...]
     ) -> tuple[tuple[int, int], ...]:
-        """Pairs of a step and the steps in all that were planned there, each later than the one
-        before."""
+        """Check pairs of a step and the total planned from there on. The steps must increase."""
         steps, ends = [step for step, _ in value], [total for _, total in value]
         rising = steps[:1] == [0] and steps == sorted(set(steps))
         enough = all(step <= total for step, total in value) and ends[:1] != [0]
@@ -166,8 +165,8 @@ class TrainingSettings(BaseModel):
 
 
 class PretrainSettings(TrainingSettings):
-    """Train a GPT on text, from scratch or going on with a model. Python reserves the word `from`:
-    `from_` there."""
+    """The settings of a pretraining, from scratch or from another model. In Python `from` is a
+    reserved word, so use `from_`."""
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
     recipe: ClassVar[str] = "pretrain"
@@ -317,14 +316,14 @@ class PretrainSettings(TrainingSettings):
 
     @property
     def seconds(self) -> float | None:
-        """The budget in time; None where it is another one."""
+        """The budget of time in seconds; None if the budget is of another kind."""
         others = self.tokens or self.epochs or self.steps or self.total_steps
         if self.time is None and others:
             return None
         return parse_time(self.time or "10min")
 
     def _given(self, *names: str) -> str | None:
-        """The first of the settings that was given."""
+        """The name of the first of these settings that the user gave; None if there is none."""
         given = (name for name in names if name in self.model_fields_set)
         return next((name for name in given if getattr(self, name) is not None), None)
 
@@ -345,7 +344,7 @@ class PretrainSettings(TrainingSettings):
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file of settings."""
+    """The settings in a YAML file, by name. Raises `XinyeError` for an invalid file or setting."""
     try:
         values = _PlainLoader(read_text(path, LARGEST_CONFIG)).get_single_data()
     except XinyeError:
@@ -354,7 +353,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise XinyeError(f"{path}: there is no such file") from None
     except OSError as error:
         raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception as error:  # the library raises what it likes at odd values
+    except Exception as error:  # the library raises errors of many kinds
         reason = " ".join(str(error).split())[:200]
         raise XinyeError(f"{path}: not a YAML file ({reason})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -364,8 +363,8 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML as far as settings need it: not deep, and without aliases, of which a few can stand for
-    billions."""
+    """Reads only as much of YAML as settings need: no deep nesting, and no aliases, because a few
+    of these can expand to billions of values."""
 
     depth = 0
 

@@ -1,4 +1,4 @@
-"""Train a tokenizer alone, for use with several models."""
+"""Trains a tokenizer, for a run or to be shared by several models."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -10,15 +10,14 @@ from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError
 from xinye.planning.pretraining import vocabulary_size
 
-DEFAULT_SIZE = 50_000_000  # the model that a tokenizer made alone is meant for
+DEFAULT_SIZE = 50_000_000  # a tokenizer trained alone is made for a model of this many parameters
 
 
 def learn_tokenizer(
     texts: Iterable[str], kind: str, vocab_size: int | None, size: int, show_progress: bool = False
 ) -> tuple[Tokenizer, str]:
-    """A tokenizer learned from texts for a model of `size` parameters, and why its vocabulary has
-    the size it has.
-    """
+    """A tokenizer trained on texts for a model of `size` parameters, and the reason for its
+    vocabulary size."""
     if kind == "bytes":
         return Tokenizer.train((), kind), "one for each of 256 bytes"
     if kind != "bpe":
@@ -40,7 +39,10 @@ def train_tokenizer(
     field: str | None = None,
     show_progress: bool = False,
 ) -> dict[str, Any]:
-    """Learn a tokenizer from files and save it; returns its size and what it makes of the text."""
+    """Train a tokenizer on files and save it; returns its size and how well it compresses the text.
+
+    Raises `XinyeError` if the files have no text, or if the folder cannot be written.
+    """
     paths = find_files(files)
 
     def texts() -> Iterator[str]:
@@ -66,7 +68,7 @@ def train_tokenizer(
 
 
 def check_output(output: str | Path, overwrite: bool) -> None:
-    """Raises `XinyeError` where a tokenizer cannot be written, or would replace another."""
+    """Raise `XinyeError` if a tokenizer cannot be written here, or would replace another one."""
     if Path(output).exists() and not Path(output).is_dir():
         raise XinyeError(f"{output}: this exists and is not a folder; choose another with -o")
     if (Path(output) / "tokenizer.json").exists() and not overwrite:

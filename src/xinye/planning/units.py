@@ -1,4 +1,4 @@
-"""Numbers and times as they are typed and read: `5M`, `1h30min`, `2/5`."""
+"""Parses and formats numbers and times: `5M`, `1h30min`, `2/5`."""
 
 import re
 
@@ -22,7 +22,7 @@ LONGEST = 1000 * 86400  # seconds
 
 
 def parse_count(text: str, what: str) -> int:
-    """`5M` is 5,000,000; so are `5m` and `5000k`; `1.5B` works too."""
+    """The number for `5M`: 5,000,000. `5m`, `5000k` and `1.5B` work, too. Raises `XinyeError`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
     count = (
         float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[match[2].lower()]
@@ -35,7 +35,7 @@ def parse_count(text: str, what: str) -> int:
 
 
 def parse_time(text: str) -> float:
-    """`10min` is 600 seconds; `90s`, `1.5h` and `1h30min` work too."""
+    """The seconds for `10min`: 600. `90s`, `1.5h` and `1h30min` work, too. Raises `XinyeError`."""
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())
     known = all((unit.rstrip("s") or "s") in _UNITS for _, unit in parts)
     seconds = (
@@ -53,7 +53,7 @@ def parse_time(text: str) -> float:
 
 
 def duration(seconds: float) -> str:
-    """`9 min 25 s`: a time as it is read."""
+    """A time in seconds in readable form: `9 min 25 s`."""
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds} s"
@@ -63,7 +63,7 @@ def duration(seconds: float) -> str:
 
 
 def parse_fold(text: str) -> tuple[int, int]:
-    """`2/5` is part 2 of 5."""
+    """The part and the number of parts for `2/5`: (2, 5). Raises `XinyeError`."""
     match = re.fullmatch(r"(\d+)/(\d+)", text)
     part, parts = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 2 <= parts <= 20 or not 1 <= part <= parts:

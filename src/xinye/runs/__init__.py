@@ -1,1 +1,1 @@
-"""The run folder: what stands in it, its checkpoints, report and card."""
+"""The folder of a run: its files and checkpoints, and the report and model card made from them."""

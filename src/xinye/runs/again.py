@@ -1,5 +1,7 @@
-"""The command that gives a run again: its budget in steps, and spelled out what the machine
-decided. Needs no torch."""
+"""The command that repeats a run on any machine. This module does not need torch.
+
+It has the budget in steps, and spells out what was derived from the machine.
+"""
 
 import shlex
 from collections.abc import Sequence
@@ -8,7 +10,7 @@ from xinye.planning.command_line import command_line
 from xinye.planning.settings import BUDGETS
 from xinye.runs.folder import Extension, Values
 
-# what the machine decided, or what follows from that
+# settings that depend on the machine, directly or indirectly
 DECIDED = {
     "pretrain": ("dropout", "dtype", "compile", "micro_batch_size"),
     "finetune": ("dropout", "dtype", "micro_batch_size"),
@@ -18,14 +20,14 @@ DECIDED = {
 def command_again(
     recipe: str, given: Values, plan: Values, extended: Sequence[Extension], output: str
 ) -> str:
-    """The command line of a run that was started with some settings; behind it, for each time that
-    the run was extended, the one that does that."""
+    """The command line that repeats a run, followed by one for each time that the run was
+    extended."""
     first, *longer = lengths(plan, extended)
     decided = {name: plan[name] for name in DECIDED[recipe] if name in plan}
     if "compile" in decided:
         decided["compile"] = "yes" if plan["compile"] else "no"
     if recipe == "finetune" and given.get("epochs") and not longer:
-        first = {"epochs": given["epochs"]}  # which is the same, and better to read
+        first = {"epochs": given["epochs"]}  # the same length, and easier to read
     values = {"output": output, **given, **dict.fromkeys(BUDGETS), **first, **decided}
     going_on = [{"output": output, "resume": True, **length} for length in longer]
     commands = [command_line(recipe, each) for each in (values, *going_on)]
@@ -33,7 +35,7 @@ def command_again(
 
 
 def lengths(plan: Values, extended: Sequence[Extension]) -> list[Values]:
-    """How long a run was when it was begun, and each time that it was extended: in settings."""
+    """The length of a run when it was started, and after each extension, as settings."""
     stages = [until(each.total_steps, each.step) for each in extended]
     stages.append([*(plan.get("total_steps") or [(0, plan.get("steps"))])])
     return [
@@ -42,6 +44,6 @@ def lengths(plan: Values, extended: Sequence[Extension]) -> list[Values]:
 
 
 def until(totals: Sequence[tuple[int, int]], step: int) -> list[tuple[int, int]]:
-    """The pairs of a run that was left at a step, so that it ends there."""
+    """The pairs (step, total) of a run that was extended at `step`, so that it ends there."""
     pairs = [pair for pair in totals if pair[0] < max(1, step)]
     return pairs if pairs[-1][1] == step else [*pairs, (step, step)]

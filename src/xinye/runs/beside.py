@@ -1,4 +1,4 @@
-"""Findings that compare a task's model with its baseline, and with a run without augmentation."""
+"""Findings that compare a model with its task's baseline, and with a run without augmentation."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from xinye.runs.words import LOSS, NOTHING, Both, Figure
 
 
 class Finding(NamedTuple):
-    """Something the numbers say, and what to do about it."""
+    """A conclusion from the figures of a run, and what to do about it."""
 
     name: str
     says: Both
@@ -19,7 +19,7 @@ class Finding(NamedTuple):
 
     @property
     def good(self) -> bool:
-        """Whether nothing needs to be mended."""
+        """Whether the finding is not a problem."""
         return not self.advice.en or self.name == "still improving"
 
 
@@ -30,8 +30,8 @@ MORE = Both(
 
 
 class Compared(NamedTuple):
-    """By how much a run is better, both figures as they are read, ours with its name, and why the
-    difference says nothing, where it does not."""
+    """A run compared with something else: the gain, both figures in readable form (ours with its
+    name), and why the difference may be chance, which is empty if it is not."""
 
     gain: float
     ours: Both
@@ -40,7 +40,8 @@ class Compared(NamedTuple):
 
 
 def beside_baseline(run: SavedRun) -> Finding | None:
-    """Whether a model of a task was worth it."""
+    """Whether the model is better than the baseline of its task; None if there is nothing to
+    compare."""
     baseline = run.result.baseline or {}
     figures = [figure for figure in (run.words.deciding, LOSS, *run.words.figures) if figure]
     compared = next(filter(None, (_compared(run, each, baseline) for each in figures)), None)
@@ -76,7 +77,8 @@ def _found_nothing(compared: Compared | None, name: str | None) -> Finding:
 
 
 def beside_control(run: SavedRun) -> Finding | None:
-    """Whether augmentation was worth it."""
+    """Whether augmentation improved the model, compared with the run without it; None if there is
+    nothing to compare."""
     control = run.result.control or {}
     figure = run.words.deciding or LOSS
     compared = _compared(run, figure, control)
@@ -98,7 +100,7 @@ def beside_control(run: SavedRun) -> Finding | None:
             ),
         )
     few = NOTHING
-    # two standard errors of a half, at most
+    # This is two standard errors at a share of one half, where they are largest.
     if figure.percent and gain < 1 / math.sqrt(control["records"]):
         few = Both(
             f"With {control['records']:,} validation records this may be chance: check it with "
@@ -113,7 +115,7 @@ def beside_control(run: SavedRun) -> Finding | None:
 
 
 def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compared | None:
-    """A run beside something else; None where one of them lacks the figure."""
+    """A run compared with other figures; None if one of them lacks this figure."""
     measured = run.result.measured or {}
     if figure.name not in measured or figure.name not in other:
         return None

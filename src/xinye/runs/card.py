@@ -1,9 +1,9 @@
 """The model card of a run: the README.md that the hub shows, so that the folder can be shared as it
 is.
 
-Its words are in `card.md.jinja`, and of a model that learned a task in `card_task.md.jinja`, beside
-this file; where a model writes Chinese, `card_zh.md.jinja` comes before them. Names of files and
-labels and texts of the model are written as code, where Markdown means nothing.
+Its text is in `card.md.jinja`, or for a model of a task in `card_task.md.jinja`. For a model that
+writes Chinese, `card_zh.md.jinja` comes first. File names, labels and texts of the model are
+written as code, in which Markdown has no effect.
 """
 
 import re
@@ -14,10 +14,10 @@ from xinye.runs.report import IN_CHINESE, IN_WORDS, texts, write_page
 from xinye.runs.saved import SavedRun
 
 MARK = "<!-- written by xinye; without this line it will not be written anew -->"
-# Control characters, and those that turn the direction of all that follows.
+# Control characters, and those that change the direction of the text after them.
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
-# what other tools take the architecture for
+# the name of the architecture in other tools
 LIBRARIES = {
     "modern": "Qwen3",
     "llama": "Llama",
@@ -26,10 +26,10 @@ LIBRARIES = {
 
 
 def write_card(run: SavedRun, merged: Path | None = None) -> bool:
-    """Write `README.md` into the folder of a model, or into that where the adapter of a run was
-    `merged` with its base; one that a person wrote or changed stays as it is.
+    """Write `README.md` into the model's folder, or into `merged`, where the run's adapter was
+    merged with its base. A card that the user wrote or changed is not replaced.
 
-    Returns whether it was written.
+    Returns whether the card was written.
     """
     folder = merged or run.folder
     path = folder / "README.md"
@@ -61,7 +61,7 @@ def write_card(run: SavedRun, merged: Path | None = None) -> bool:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file is a card that was written here and left so."""
+    """Whether a file is a card that Xinye may replace: it still has Xinye's mark."""
     try:
         return path.is_file() and MARK in path.read_text("utf-8", errors="replace")
     except OSError:
@@ -69,8 +69,8 @@ def is_ours(path: Path) -> bool:
 
 
 def languages(run: SavedRun) -> list[str]:
-    """The languages of what the model writes, as the hub names them: Chinese where a tenth of it is
-    Chinese …"""
+    """The languages that the model writes, by their names on the hub. A language counts if it has
+    more than a tenth of the Chinese characters and Latin words."""
     text = "".join(texts(run)) + "".join(record.get("sample") or "" for record in run.validations)
     chinese, latin = (
         len(re.findall(r"[\u3400-\u9fff]", text)),
@@ -82,19 +82,20 @@ def languages(run: SavedRun) -> list[str]:
 
 
 def names_only(sentence: str) -> str:
-    """A sentence without the folders of the files in it: where they lie is nobody's business."""
+    """A sentence without the folders of files in it, because a shared card should not reveal
+    them."""
     return re.sub(r"(?<![\w.])[^\s,;:'\"]*[/\\](?=[^/\\\s])", "", _NO_TEXT.sub(" ", sentence))
 
 
 def code(text: str) -> str:
-    """A text within a line as Markdown shows it letter by letter."""
+    """A text as code within a line of Markdown."""
     text = " ".join(_NO_TEXT.sub(" ", text).split())
     fence = "`" * (_longest_run(text) + 1)
     return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
 
 
 def block(text: str) -> str:
-    """A text of several lines, the same."""
+    """A text of several lines as a block of code in Markdown."""
     text = _NO_TEXT.sub("", text)
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}text\n{text}\n{fence}"

@@ -1,4 +1,4 @@
-"""What a run's folder keeps in English, in Chinese: for the report and the model card."""
+"""Chinese for what a run's folder keeps in English, for the report and the model card."""
 
 import re
 
@@ -54,13 +54,13 @@ SETTINGS = {
 
 
 def error_in_chinese(error: str) -> str:
-    """What a run failed with in Chinese; "" where a part of it has none, for half a translation
-    explains nothing."""
+    """The error that ended a run in Chinese; empty if a part of it has no translation, because half
+    a translation helps nobody."""
     clauses = error.split("; ")
     return chinese(error) if all(chinese(clause) != clause for clause in clauses) else ""
 
 
 def sample_in_chinese(text: str) -> str:
-    """What a model said of a record, with the words of ours behind it in Chinese."""
+    """A sample of a task's model, with Xinye's own words at its end in Chinese."""
     text = re.sub(r", right is (.*)\Z", r"，正确答案：\1", text)
     return re.sub(r" \(goes on\)\Z", "（未说完）", text).replace("(none)", "（无）")

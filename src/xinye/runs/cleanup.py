@@ -1,5 +1,5 @@
-"""What of runs can be deleted, and deleting it. Nothing that a run did not write is ever touched,
-nor what a link leads to."""
+"""Deletes runs or parts of them. Only what a run wrote is ever deleted, and nothing behind a
+symbolic link."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from xinye.runs.diagnosis import best_checkpoint
 from xinye.runs.folder import FILES, TRACKERS, RunFolder
 from xinye.runs.saved import SavedRun, is_run, read_run
 
-# What a run writes into its folder, beside its card and `training/`.
+# The files that a run writes into its folder, besides its card and `training/`.
 MODEL = (
     "config.json",
     "generation_config.json",
@@ -35,26 +35,26 @@ MODEL = (
     "chat_golden.json",
     "report.html",
 )
-# what some runs have beside: a run to compare with
+# runs to compare with, which some runs have in their folder
 INNER_RUNS = ("control", "without-teacher", "distillation.json")
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """Files and folders of a run that could go, and how many bytes they take."""
+    """Files and folders of a run that may be deleted, and their size in bytes."""
 
     run: SavedRun
     what: str
     paths: tuple[Path, ...]
     size: int
-    whole: bool = True  # whether the run is gone then, its model and its report too
+    whole: bool = True  # whether this is the whole run, with its model and report
 
 
 def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
-    """What could go: checkpoints of finished runs, runs without a model, and, if asked for,
-    interrupted runs.
+    """What may be deleted: checkpoints of finished runs, runs without a model, and, if
+    `interrupted`, runs that were interrupted or failed.
 
-    The checkpoint of the best step of a run that overfits stays: it is the better model.
+    If a run overfits, the checkpoint of its best step is kept, because that is the better model.
     """
     found = []
     for run in runs:
@@ -80,8 +80,8 @@ def proposals(runs: Sequence[SavedRun], interrupted: bool) -> list[Proposal]:
 
 
 def whole_run(run: SavedRun) -> Proposal:
-    """All that a run wrote, its model and its report too. Raises `XinyeError` where the folder is a
-    link, or not surely that of a run, or the run is going on."""
+    """All that a run wrote, with its model and report. Raises `XinyeError` if the folder is a link
+    or not that of a run, or if the run is still training."""
     refuse_link(run.folder)
     if run.state == "running":
         raise RunFolder(run.folder).in_other_hands()
@@ -93,7 +93,7 @@ def whole_run(run: SavedRun) -> Proposal:
 
 
 def _all_of(folder: Path) -> list[Path]:
-    """What a run wrote, and those that it has beside."""
+    """All that a run wrote, and the runs within its folder."""
     inner = [folder / name for name in INNER_RUNS if is_run(folder / name)]
     return [
         path
@@ -109,8 +109,8 @@ def _proposal(run: SavedRun, what: str, paths: Sequence[Path], whole: bool = Tru
 
 
 def remove(proposal: Proposal) -> bool:
-    """Delete what was proposed, unless the run has gone on since; returns whether it was
-    deleted."""
+    """Delete what was proposed; returns False, and deletes nothing, if the run's state has changed
+    since."""
     folder = proposal.run.folder
     if read_run(folder).state != proposal.run.state:
         return False
@@ -122,11 +122,10 @@ def remove(proposal: Proposal) -> bool:
 
 
 def remove_run(folder: Path, *more: str) -> None:
-    """Delete what a run, or a study of several runs, wrote into a folder; whatever else lies there
-    stays.
+    """Delete what a run or a study of several runs wrote into a folder. Everything else stays.
 
-    `more` are what a study has in its folder: files by their names, and the folders of its runs,
-    also by patterns.
+    `more` names what a study has in its folder: files by name, and folders of its runs by name or
+    pattern.
     """
     for written_as, path in [(pattern, path) for pattern in more for path in folder.glob(pattern)]:
         if through_link(path, folder):
@@ -141,8 +140,8 @@ def remove_run(folder: Path, *more: str) -> None:
 
 
 def refuse_link(folder: Path) -> None:
-    """Raises `XinyeError` where a folder, or one that its run writes into, is a link: what that
-    leads to may not be the run's, and is not replaced."""
+    """Raise `XinyeError` if a run's folder, or a folder in it, is a symbolic link, because Xinye
+    overwrites nothing behind one."""
     for path in (folder, folder / TRAINING, folder / CHECKPOINTS):
         if path.is_symlink():
             raise XinyeError(
@@ -152,14 +151,14 @@ def refuse_link(folder: Path) -> None:
 
 
 def written(folder: Path) -> Iterator[Path]:
-    """What a run wrote into its folder, as far as it is there and no link leads to it; its settings
-    last."""
+    """Yield the existing files that a run wrote into its folder, except behind links; the settings
+    come last."""
     card = folder / "README.md"
     yield from filter(is_deletable, checkpoints(folder))
     files = [folder / name for name in MODEL] + [card] * is_ours(card)
     files += [folder / TRAINING / name for name in FILES]
     for path in files:
-        # what a kill left
+        # parts that a kill left unfinished
         unfinished = [path.with_name(f".{path.name}.{end}") for end in ("new", "old")]
         for each in (*unfinished, path):
             there = each.is_file() or (each.is_dir() and path.name in TRACKERS)
@@ -168,7 +167,7 @@ def written(folder: Path) -> Iterator[Path]:
 
 
 def _delete(folder: Path, paths: Sequence[Path]) -> None:
-    """Delete files and folders of a run, and its folder if nothing else is in it."""
+    """Delete files and folders of a run, and its folder if it is empty then."""
     for path in paths:
         if path.is_dir():
             delete_folder(path)
@@ -179,7 +178,7 @@ def _delete(folder: Path, paths: Sequence[Path]) -> None:
 
 
 def _delete_empty(*folders: Path) -> None:
-    """Delete folders that have become empty, the innermost first."""
+    """Delete the folders that are empty. Give the innermost first."""
     for folder in folders:
         if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
             folder.rmdir()

@@ -1,4 +1,4 @@
-"""Runs side by side: in what they differ, and their curves."""
+"""Compares runs: the settings and results in which they differ, and their curves."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -14,8 +14,8 @@ from xinye.runs.saved import SavedRun
 
 
 def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
-    """Every setting, derived value and result that is not the same in all runs, with its value in
-    each."""
+    """The settings, derived values and results that differ between the runs, by name, with the
+    value of each run."""
     asked = {name for run in runs for name in run.settings.as_read()}
     settings = [usual(run, asked) | run.settings.as_read() for run in runs]
     plans = [run.plan.as_read() for run in runs]
@@ -40,8 +40,7 @@ def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
 
 
 def usual(run: SavedRun, names: Collection[str]) -> Values:
-    """The settings of these names as they are where nobody asks for anything: a run's folder does
-    not keep those."""
+    """The defaults of the settings with these names, which a run's folder does not keep."""
     kind = FinetuneSettings if run.about.recipe == FinetuneSettings.recipe else PretrainSettings
     fields = {each.alias or name: each.default for name, each in kind.model_fields.items()}
     return {name: fields[name] for name in names if fields.get(name)}
@@ -50,12 +49,13 @@ def usual(run: SavedRun, names: Collection[str]) -> Values:
 def curves(
     runs: Sequence[SavedRun], over: Literal["steps", "tokens", "seconds"]
 ) -> dict[str, Line]:
-    """Bits per byte on validation text, by run."""
+    """Bits per byte on validation text over steps, tokens or seconds, for each run by its
+    folder."""
     return {str(run.folder): _curve(run, over) for run in runs}
 
 
 def _curve(run: SavedRun, over: str) -> Line:
-    # a classifier has other figures
+    # a classifier has no bits per byte
     points = [record for record in run.curve if "bits_per_byte" in record]
     where, bits = line(points, "seconds" if over == "seconds" else "step", "bits_per_byte")
     if over == "tokens" and run.steps:
@@ -65,14 +65,14 @@ def _curve(run: SavedRun, over: str) -> Line:
 
 
 def at(line: Line, x: float) -> float | None:
-    """A curve's height at x, on the straight line between its points; None outside of it."""
+    """The height of a curve at x, interpolated linearly; None outside the curve."""
     if not line[0] or not line[0][0] <= x <= line[0][-1] * (1 + 1e-9):
         return None
     return float(np.interp(x, *line))
 
 
 def matching_points(lines: Iterable[Line]) -> list[float]:
-    """Five to twelve round numbers on the way to the end of the longest curve."""
+    """Five to twelve round numbers up to the end of the longest curve, at which to compare them."""
     end = max((line[0][-1] for line in lines if line[0]), default=0.0)
     if not end:
         return []
@@ -82,7 +82,7 @@ def matching_points(lines: Iterable[Line]) -> list[float]:
 
 
 def remarks(runs: Sequence[SavedRun]) -> list[str]:
-    """What makes the figures hard to compare."""
+    """Warnings that the figures of these runs are hard to compare."""
     said = []
     if len({run.about.text or str(run.files[:1]) for run in runs}) > 1:
         said.append(

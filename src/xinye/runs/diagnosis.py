@@ -1,7 +1,8 @@
-"""Findings about a run from its figures, and what to try. A doubtful finding is left out.
+"""Findings about a run from its figures, and what to try. If a finding is uncertain, it is left
+out.
 
-The thresholds hold for healthy runs on Chinese and English text of 1 to 5 million parameters; see
-the tests.
+The thresholds leave healthy runs alone. They were set on Chinese and English text with models of 1
+to 5 million parameters; see the tests.
 """
 
 import math
@@ -16,12 +17,14 @@ from xinye.runs.saved import SavedRun
 from xinye.runs.words import Both
 
 FEWEST_STEPS = 50
-FEWEST_TOKENS = 4000  # of validation text: a loss of 4 ± 3 nats a token is known to about 1 % then
+# On this many tokens of validation text, a loss of 4 ± 3 nats a token has an error of about 1 %.
+FEWEST_TOKENS = 4000
 
 
 def diagnose(run: SavedRun) -> list[Finding]:
-    """The findings about a run, problems first; one that shows no problem is said to be healthy."""
-    if run.task:  # the other checks are of a language model's losses
+    """The findings about a run, problems first. A run without a problem gets the finding that it is
+    healthy."""
+    if run.task:  # the other checks apply only to the losses of a language model
         return [*filter(None, (_rate_too_high(run), beside_baseline(run), beside_control(run)))]
     if run.state != "failed" and len(run.steps) < FEWEST_STEPS:
         return [_too_short(run)]
@@ -34,7 +37,8 @@ def diagnose(run: SavedRun) -> list[Finding]:
 
 
 def training_loss(run: SavedRun, step: int | None = None) -> float:
-    """The mean loss over the twentieth of the run that ends with a step (the last one)."""
+    """The mean training loss over a twentieth of the run, which ends with this step or with the
+    last one."""
     losses = np.array(
         [record["loss"] for record in run.steps if step is None or record["step"] <= step]
     )
@@ -77,7 +81,7 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
 
 
 def _climbs(run: SavedRun) -> Both | None:
-    """How the training loss stops falling and climbs or jumps; None if it does not."""
+    """How the training loss rises or jumps, in words; None if it does not."""
     losses = np.array([record["loss"] for record in run.steps])
     refused = sum(not math.isfinite(record.get("gradient_norm", 0.0)) for record in run.steps)
     finite = losses[np.isfinite(losses)]
@@ -146,13 +150,13 @@ def _beside_counting(run: SavedRun) -> Finding | None:
 
 
 def _spikes(losses: np.ndarray) -> list[int]:
-    """The steps at which the loss is far above that of the thirty steps before, twice in a row;
-    only after the first tenth of the steps."""
-    width = -(-len(losses) // 20_000)  # steps of a very long run are taken together
+    """The steps at which the loss is far above the median of the thirty steps before, twice in a
+    row. The first tenth of the run does not count."""
+    width = -(-len(losses) // 20_000)  # the steps of a very long run are averaged in groups
     losses = losses[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
     before = np.lib.stride_tricks.sliding_window_view(losses, 30)[:-2]
     middle = np.median(before, axis=1)
-    # a standard deviation that jumps do not move
+    # A robust standard deviation (from the median deviation), which jumps do not affect.
     usual = 1.4826 * np.median(np.abs(before - middle[:, None]), axis=1)
     far = np.minimum(losses[30:-1], losses[31:]) > middle + np.maximum(8 * usual, 0.15 * middle)
     found: list[int] = []
@@ -186,8 +190,8 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
 
 
 def _overfitted_from(run: SavedRun) -> tuple[int, float] | None:
-    """Step and loss of the best validation of a run that got clearly worse since, while the
-    training loss went on falling."""
+    """The step and loss of the best validation, if the run got clearly worse after it while the
+    training loss kept falling; else None."""
     losses = [record["loss"] for record in run.curve]
     best = int(np.argmin(losses)) if losses else 0
     if len(losses) < 4 or best > len(losses) - 3:
@@ -199,7 +203,8 @@ def _overfitted_from(run: SavedRun) -> tuple[int, float] | None:
 
 
 def best_checkpoint(run: SavedRun) -> Path | None:
-    """The saved model of the step that a run overfits from, where it is kept."""
+    """The checkpoint of the step from which a run overfits; None if it does not or the checkpoint
+    is gone."""
     best = _overfitted_from(run)
     path = run.folder / CHECKPOINTS / f"step-{best[0]:08d}" if best else None
     return path if path in run.checkpoints else None
@@ -262,7 +267,7 @@ def _validation_too_small(run: SavedRun) -> Finding | None:
     tokens = run.plan.validation_tokens
     if tokens is None or tokens >= FEWEST_TOKENS:
         return None
-    percent = 100 * 0.75 / math.sqrt(max(1, tokens))  # the standard error of a loss of 4 ± 3
+    percent = 100 * 0.75 / math.sqrt(max(1, tokens))  # the standard error of a mean of 4 ± 3
     return Finding(
         "validation too small",
         Both(

@@ -1,9 +1,9 @@
-"""The files of a run: the one place that knows what lies in its `training/`.
+"""Reads and writes the files of a run in its `training/`. No other module knows their names.
 
-`settings.json` is what it was started with, `plan.json` what followed from that, `metrics.jsonl`
-what happened, `result.json` what came of it, and `process.json` says that it is going on. Whoever
-trains reads strictly, here; whoever lists runs reads whatever is there (`saved.py`). Needs no
-torch.
+`settings.json` has what the run was started with, `plan.json` the numbers derived from it,
+`metrics.jsonl` all steps and evaluations, `result.json` the result, and `process.json` shows that
+the run is training now. Training reads these files strictly, through this module; lists of runs
+read whatever they find (`saved.py`). This module does not need torch.
 """
 
 import fcntl
@@ -21,11 +21,12 @@ from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING
 from xinye.data.files import open_regular, read_json, write_json, written_beside
 from xinye.errors import XinyeError, checked
 
-DAMAGED = "damaged file"  # what stands before the reason why a file cannot be read
+DAMAGED = "damaged file"  # comes before the reason in an error about a damaged file
 Values = dict[str, Any]  # settings, or what a plan chose, by name
-Figures = dict[str, Any]  # what was measured, by name; some are tables
+Figures = dict[str, Any]  # measured values by name; some are tables
 TRACKERS = ("tensorboard", "wandb", "mlflow", "mlflow.db")
-# all that a run writes there, beside checkpoints; the settings, which make a folder a run, last
+# Everything that a run writes there, besides checkpoints. The settings come last, because a folder
+# with them counts as a run.
 FILES = (
     *("plan.json", "metrics.jsonl", "result.json", "process.json", MANIFEST),
     *TRACKERS,
@@ -34,20 +35,20 @@ FILES = (
 
 
 class Extension(BaseModel):
-    """What the plan notes about a run that was extended."""
+    """One extension of a run, as `plan.json` keeps it."""
 
     model_config = ConfigDict(frozen=True)
 
-    step: int  # of the checkpoint that it was resumed from
-    seconds: float  # spent in steps by then
-    total_steps: tuple[tuple[int, int], ...]  # (from this step on, so many in all), as it was
-    budget: Values  # that was asked for, such as {"steps": 60}
+    step: int  # the step of the checkpoint that it was resumed from
+    seconds: float  # the time spent in steps until then
+    total_steps: tuple[tuple[int, int], ...]  # pairs (from this step on, total) before it
+    budget: Values  # the new budget, such as {"steps": 60}
     command: str
-    validation: Figures | None = None  # of the model that it was finished with
+    validation: Figures | None = None  # figures of the model that the run had ended with
 
 
 class RunFolder:
-    """A run's folder; raises `XinyeError` where a file is damaged."""
+    """The folder of a run. Methods that read a file raise `XinyeError` if it is damaged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,21 +64,21 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether it is a run's; one that may not be looked into is taken for a run that is
-        damaged."""
+        """Whether the folder is that of a run. Without permission to look into it, this is True, so
+        that an error follows."""
         try:
             return self.settings_file.exists()
         except PermissionError:
             return True
 
-    # -- what it was started with, what followed, what came of it ----------------------------------
+    # -- settings, plan and result -----------------------------------------------------------------
 
     def about(self) -> Values:
-        """What it was started with."""
+        """The content of `settings.json`: what the run was started with."""
         return read_json(self.settings_file)
 
     def plan(self) -> Values:
-        """The values of its plan."""
+        """The values of the plan, by name."""
         values = read_json(self.plan_file).get("values")
         if not isinstance(values, dict):
             raise XinyeError(
@@ -86,7 +87,7 @@ class RunFolder:
         return values
 
     def extensions(self) -> list[Extension]:
-        """Each extension of the run, the latest last."""
+        """The extensions of the run, the latest last."""
         saved = read_json(self.plan_file).get("extended", [])
         if not isinstance(saved, list) or not all(isinstance(each, dict) for each in saved):
             raise XinyeError(f"{self.plan_file}: damaged (extended is not a list of objects)")
@@ -95,28 +96,28 @@ class RunFolder:
         ]
 
     def result(self) -> Figures:
-        """What came of it; empty where it has not ended."""
+        """The content of `result.json`; empty if the run has not ended."""
         return read_json(self.result_file) if self.result_file.is_file() else {}
 
     @property
     def ended(self) -> bool:
-        """Whether it came to its end, and was not interrupted."""
+        """Whether the run has ended without an interruption."""
         return not self.result().get("interrupted", True)
 
     def start(self, about: Values, plan: Values) -> None:
-        """Make it a run's folder."""
+        """Write the first files, which make the folder a run's."""
         self.training.mkdir(parents=True, exist_ok=True)
         write_json(self.settings_file, about)
         write_json(self.plan_file, plan)
 
     def note_totals(self, totals: Sequence[tuple[int, int]]) -> None:
-        """Note in the plan how many steps are planned now."""
+        """Write into the plan how many steps are planned now."""
         plan = read_json(self.plan_file)
         plan["values"] |= {"steps": totals[-1][1], "total_steps": [*totals]}
         write_json(self.plan_file, plan)
 
     def extend(self, extension: Extension, values: Values, reasons: Mapping[str, str]) -> None:
-        """Note a longer plan; what came of the shorter one is no end any more."""
+        """Write the longer plan of an extended run, and delete the result of the shorter one."""
         self.result_file.unlink(missing_ok=True)
         plan = read_json(self.plan_file)
         for name in ("steps", "epochs", "total_steps", "total_seconds"):
@@ -129,36 +130,36 @@ class RunFolder:
         write_json(self.plan_file, plan)
 
     def conclude(self, result: Figures) -> None:
-        """Note what came of it; what was noted before stays."""
+        """Write the result, in place of an earlier one."""
         write_json(self.result_file, result)
 
-    # -- what happened -----------------------------------------------------------------------------
+    # -- metrics -----------------------------------------------------------------------------------
 
     def open_metrics(self) -> TextIO:
         return open(self.metrics_file, "a", encoding="utf-8")
 
     def forget_metrics(self, step: int) -> None:
-        """Drop what was noted after the checkpoint that a run goes on from: those steps are taken
+        """Drop the metrics after the checkpoint of this step, because those steps are taken
         again."""
         path = self.metrics_file
         lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
         with written_beside(path) as beside, beside.open("w", encoding="utf-8") as file:
             for line in lines:
-                # a kill may have cut the last one short, or a disk have damaged any
+                # A line may be cut short by a kill or damaged by the disk; it is dropped.
                 with suppress(ValueError, TypeError, KeyError, RecursionError):
                     record = json.loads(line)
                     if record["step"] <= step and record["kind"] != "result":
                         file.write(line + "\n")
 
-    # -- going on or not ---------------------------------------------------------------------------
+    # -- whether the run is training ---------------------------------------------------------------
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Inside, `is_running` is true. The error that a run fails with stays noted.
+        """Inside, `is_running` is true. A `XinyeError` that the run fails with is kept in the file.
 
-        The sign is a lock on `training/process.json`, which the system takes away from a process
-        that ends, whatever ends it; so neither a kill nor the process numbers of another container
-        deceive.
+        The sign is a lock on `training/process.json`. The system releases it when the process ends,
+        however it ends, so a kill leaves no false sign, and process numbers of another container do
+        not matter.
         """
         process = {"pid": os.getpid(), "host": socket.gethostname()}
         with self.process_file.open("a", encoding="utf-8") as file:
@@ -167,7 +168,7 @@ class RunFolder:
             except BlockingIOError:
                 raise self.in_other_hands() from None
             except OSError:
-                pass  # a file system without locks: nobody knows that the run is going on
+                pass  # without locks in the file system, `is_running` stays false
             file.truncate(0)
             file.write(json.dumps(process) + "\n")
             file.flush()
@@ -180,12 +181,13 @@ class RunFolder:
             self.process_file.unlink()
 
     def in_other_hands(self) -> XinyeError:
+        """The error that another process is training this run."""
         return XinyeError(
             f"{self.path}: this run is still training; wait until it ends, or stop it first"
         )
 
     def is_running(self) -> bool:
-        """Whether some process is training this run now."""
+        """Whether a process is training this run now."""
         try:
             with open_regular(self.process_file) as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

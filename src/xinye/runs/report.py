@@ -1,7 +1,6 @@
-"""The report of a run: one self-contained page in Chinese and English, written from the files of
-its folder.
+"""The report of a run: one self-contained HTML page in Chinese and English.
 
-Its words and looks are in `report.html.jinja` beside this file.
+It is made from the files in the run's folder. Its text and style are in `report.html.jinja`.
 """
 
 import math
@@ -24,17 +23,17 @@ from xinye.runs.diagnosis import diagnose
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, NOTHING, Both
 
-if TYPE_CHECKING:  # only a report needs it
+if TYPE_CHECKING:  # imported only when a page is written
     from jinja2 import Environment
 
-POINTS = 240  # of the training curve: each is the mean of some steps
-CHART = (4.5, 2.8)  # inches: so small that its words can be read on a phone
+POINTS = 240  # points of the training curve, each the mean of some steps
+CHART = (4.5, 2.8)  # inches; small enough that its text can be read on a phone
 
-# A colour means one thing on the whole page; the page says which it is, by light and by dark.
-# matplotlib knows no such names: these stand for them while it draws.
+# A colour has one meaning on the whole page, and the page defines it for light and dark mode.
+# matplotlib does not know the page's variables, so these colours stand for them in a drawing.
 INKS = {"training": "#a1a1a1", "validation": "#a2a2a2", "beside": "#a3a3a3"}
 
-LABELS = {  # of the charts
+LABELS = {  # the texts in charts, and their Chinese
     "training": "训练",
     "validation": "验证",
     "step": "步",
@@ -45,10 +44,10 @@ LABELS = {  # of the charts
     "share": "比例",
     "baseline": "基线",
 }
-CONFUSED = 12  # labels at most for which the table of confusions is shown whole
-MISTAKES = 15  # of more labels the most frequent confusions
+CONFUSED = 12  # up to this many labels, the whole table of confusions is shown
+MISTAKES = 15  # with more labels, this many of the most frequent confusions
 
-PARTS = {  # of the time, by their names in result.json
+PARTS = {  # what the time was spent on, by the names in result.json
     "text": Both("reading and tokenizing", "读取和分词"),
     "planning": Both("planning and calibrating", "推算设置、测速"),
     "training": Both("training steps", "训练"),
@@ -59,8 +58,8 @@ PARTS = {  # of the time, by their names in result.json
 
 
 def write_report(run: SavedRun) -> str:
-    """Write `report.html` into the run's folder. Returns what to install for charts, where they
-    could not be drawn."""
+    """Write `report.html` into the run's folder. Returns how to install what charts need, if they
+    could not be drawn, else an empty string."""
     charts, missing = draw(run)
     seconds = run.result.time_seconds or {}
     write_page(
@@ -88,16 +87,16 @@ def write_report(run: SavedRun) -> str:
 def write_page(
     path: Path, template: str, escape: bool, filters: Sequence[Callable[..., Any]], **known: Any
 ) -> None:
-    """Write a file from a template and what it should know; it calls the filters by their names.
-    `escape` for HTML."""
+    """Write a file from a template. The template sees `known` as variables and calls the filters by
+    their names; `escape` is for HTML."""
     page = _environment(escape, tuple(filters)).get_template(template).render(known)
     with written_beside(path) as beside:
         beside.write_text(page, "utf-8", errors="replace")
 
 
-@cache  # to compile a template takes longer than to fill it in
+@cache  # compiling a template takes longer than filling it in
 def _environment(escape: bool, filters: tuple[Callable[..., Any], ...]) -> "Environment":
-    """What makes pages of the templates beside this file."""
+    """The jinja2 environment for the templates in this folder."""
     from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
@@ -111,21 +110,21 @@ def _environment(escape: bool, filters: tuple[Callable[..., Any], ...]) -> "Envi
 
 
 def texts(run: SavedRun) -> list[str]:
-    """What the model writes now: the texts of its end, or the newest sample."""
+    """The texts that the model wrote at the end of the run, or else its latest sample."""
     written = [text for text in run.result.texts or () if text.strip()]
     samples = [record["sample"] for record in run.validations if record.get("sample", "").strip()]
     return written if written and run.state == "finished" else samples[-1:]
 
 
 def language(run: SavedRun) -> str:
-    """The language that the page opens in: that of the text."""
+    """The language in which the page opens, `zh` or `en`: that of the model's text."""
     text = "".join(texts(run) or run.files)
     return "zh" if len(re.findall(r"[\u3400-\u9fff]", text)) > 0.2 * len(text) else "en"
 
 
 def rank_table(ranks: dict[str, int]) -> tuple[list[str], dict[int, dict[str, int]]]:
-    """AdaLoRA's ranks, by site such as `model.layers.0.mlp.up_proj`, as a table: the matrices, and
-    by layer theirs."""
+    """AdaLoRA's ranks as a table: the names of the matrices, and for each layer the ranks by name.
+    `ranks` has them by site, such as `model.layers.0.mlp.up_proj`."""
     rows: dict[int, dict[str, int]] = {}
     for site, rank in ranks.items():
         _, _, layer, _, name = site.split(".")
@@ -134,8 +133,8 @@ def rank_table(ranks: dict[str, int]) -> tuple[list[str], dict[int, dict[str, in
 
 
 def confusions(measured: dict[str, Any]) -> list[tuple[str, str, int]]:
-    """Which label was taken for which, and how often, the most frequent first; empty where a table
-    shows it all."""
+    """The most frequent confusions as (right label, predicted label, count). Empty for few labels,
+    because then the page shows the whole table."""
     confusion = measured.get("confusion") or {"labels": [], "counts": []}
     labels = confusion["labels"]
     if len(labels) <= CONFUSED:
@@ -154,7 +153,7 @@ def confusions(measured: dict[str, Any]) -> list[tuple[str, str, int]]:
 
 @dataclass(frozen=True)
 class Chart:
-    """Lines over the steps, by name, and level ones to compare with."""
+    """Lines over the steps by name, and horizontal lines to compare them with."""
 
     height: str  # what the lines show
     lines: dict[str, Line]
@@ -168,7 +167,7 @@ class Chart:
 
 
 def draw(run: SavedRun) -> tuple[list[str], str]:
-    """The charts as SVG with their words in both languages, and what is missing for them."""
+    """The charts as SVG in both languages, and the error if they could not be drawn."""
     if sum(math.isfinite(record["loss"]) for record in run.steps) < 10:
         return [], ""  # no curve yet
     labels = dict(LABELS)
@@ -194,8 +193,8 @@ def draw(run: SavedRun) -> tuple[list[str], str]:
 
 
 def best_step(run: SavedRun) -> int | None:
-    """The step of the best validation, of several: of equal ones that with the lowest loss, and of
-    those the last."""
+    """The step of the best validation; None for fewer than two. Among equal ones it is the one with
+    the lowest loss, and then the last."""
     figure = run.words.deciding or LOSS
     curve: Sequence[Mapping[str, Any]] = run.curve
     judged = [record for record in curve if math.isfinite(record.get(figure.name, math.nan))]
@@ -209,7 +208,7 @@ def best_step(run: SavedRun) -> int | None:
 
 
 def about_steps(run: SavedRun) -> Both:
-    """Which step the charts mark, and from which the saved weights are."""
+    """Sentences that say which step the charts mark, and which step the saved weights are of."""
     says = []
     best, saved = best_step(run), run.model_step
     if best:
@@ -239,7 +238,7 @@ def about_steps(run: SavedRun) -> Both:
 
 
 def curves(run: SavedRun) -> list[Chart]:
-    """What is drawn: losses, and how good the model was beside what it is compared with."""
+    """The charts to draw: losses, and the quality of the model next to its baselines."""
     curve = run.curve
     losses = {"training": means(run)}
     if curve:
@@ -258,7 +257,7 @@ def curves(run: SavedRun) -> list[Chart]:
 
 
 def task_figures(run: SavedRun) -> Chart | None:
-    """How right the model was along the way, beside the baseline; None for what writes."""
+    """The task's main figure during the run next to the baseline; None if there is none to draw."""
     curve, baseline = run.curve, run.result.baseline or {}
     figure = run.words.deciding
     if figure is None or len(curve) < 2 or figure.name not in curve[-1]:
@@ -270,7 +269,7 @@ def task_figures(run: SavedRun) -> Chart | None:
 
 
 def means(run: SavedRun) -> Line:
-    """Steps and training losses, thinned out to `POINTS` means."""
+    """The steps and training losses, averaged to at most `POINTS` points."""
     steps = [record for record in run.steps if math.isfinite(record["loss"])]
     points = np.transpose(line(steps, "step", "loss"))
     pieces = np.array_split(points, min(POINTS, len(steps)))
@@ -279,8 +278,8 @@ def means(run: SavedRun) -> Line:
 
 
 def _on_the_page(svg: str, labels: dict[str, str]) -> str:
-    """A chart for inside the page: as wide as there is room, no name of its own, the page's
-    colours, and each label twice."""
+    """A chart to be put into the page: it fits the width, has no ids, uses the page's colours, and
+    has each text in both languages."""
     svg = re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', r"<svg \1>", svg, count=1)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     for name, colour in INKS.items():
@@ -292,11 +291,11 @@ def _on_the_page(svg: str, labels: dict[str, str]) -> str:
     return svg
 
 
-# -- numbers in words ------------------------------------------------------------------------------
+# -- readable numbers ------------------------------------------------------------------------------
 
 
 def count(number: float) -> Both:
-    """A large number to read, not to copy: 5.2 million, 521 万."""
+    """A large number in readable form: 5.2 million, 521 万."""
 
     def short(value: float) -> str:
         return f"{value:,.2g}" if value < 10 else f"{value:,.0f}"
@@ -336,7 +335,7 @@ def duration(seconds: float) -> Both:
     return Both(en.replace(" ", "\N{NO-BREAK SPACE}"), zh.replace(" ", "\N{NO-BREAK SPACE}"))
 
 
-# Between a number and its unit, also within a sentence.
+# The space between a number and its unit, which may be within a sentence.
 _BEFORE_UNIT = re.compile(
     r"(?<=\d) (?=%|[\u3400-\u9fff]|(?:[kMG]?B|GFLOP/s|ms|s|min|h|million|billion|bits|steps|tokens"
     r"|records|times)\b)|(?<=[\u3400-\u9fff]) (?=\d)"
@@ -344,12 +343,12 @@ _BEFORE_UNIT = re.compile(
 
 
 def unbroken(text: str) -> str:
-    """A text whose numbers stay beside their units at a line's end."""
+    """A text in which no line breaks between a number and its unit."""
     return _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def size(number: float) -> str:
-    """Bytes with a unit."""
+    """A number of bytes with its unit."""
     for unit in ("B", "kB", "MB", "GB"):
         if number < 1000 or unit == "GB":
             break
@@ -366,7 +365,7 @@ def value(given: Any) -> str:
 
 
 def number_of(number: Any, what: str) -> str:
-    """1 file, 2 files; ? files where a damaged run does not tell."""
+    """A count with its noun: 1 file, 2 files; `? files` if a damaged run does not say how many."""
     return plural(number, what) if isinstance(number, int) else f"{value(number)} {what}s"
 
 

@@ -1,4 +1,4 @@
-"""Resuming a run: its saved settings, and the checks that its text and models are unchanged."""
+"""Resuming a run: its saved settings, and checks that its text and models are unchanged."""
 
 import shlex
 from collections.abc import Sequence
@@ -17,11 +17,11 @@ from xinye.runs.folder import DAMAGED, Extension, RunFolder, Values
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
 NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
-PLACES = ("files", "data", "validation")  # their content is compared, not the path
+PLACES = ("files", "data", "validation")  # for these, the content is compared, not the path
 
 
 class Data(Protocol):
-    """What a run learns from, as far as its folder tells of it."""
+    """The data of a run, as far as its folder describes it."""
 
     @property
     def fingerprint(self) -> str: ...
@@ -33,12 +33,16 @@ class Data(Protocol):
 def saved_settings(
     output: Path, asked: PretrainSettings | None = None, longer: Extension | None = None
 ) -> PretrainSettings:
-    """Those of a pretraining; of one that goes on longer, with its new budget."""
+    """The settings of a pretraining run, to resume it; with `longer`, those of the extended run.
+
+    Raises `XinyeError` if there is no run or it is damaged, or if the `asked` settings differ from
+    the saved ones.
+    """
     run = RunFolder(output)
     if not run.exists:
         raise XinyeError(f"{output}: there is no run to resume")
     given = saved_values(run, PretrainSettings)
-    # a kill may come after the first checkpoint, before its model is published
+    # A run may be killed after its first checkpoint and before the model is copied to its folder.
     newest = next(reversed(checkpoints(output)), output)
     tokenizer = output if (output / "tokenizer.json").is_file() else newest
     plan = run.plan()
@@ -48,19 +52,19 @@ def saved_settings(
         values |= {
             **NO_BUDGET,
             **length,
-            "vocab_size": None,  # the tokenizer says it
+            "vocab_size": None,  # follows from the tokenizer
             "compile": "yes" if plan["compile"] else "no",
             "tokenizer": str(tokenizer),
             "output": output,
         }
     except KeyError as error:
         raise XinyeError(f"{run.plan_file}: damaged ({error} is missing)") from None
-    if "from" in given:  # what is saved stands for the model that the run began with
+    if "from" in given:  # the saved model replaces the one that the run started from
         values["from"] = str(newest)
     for name in inherited_settings(given.get("from"), given.get("teacher")):
         values.pop(name, None)
     if asked is not None:
-        if not (tokenizer / "tokenizer.json").is_file():  # it was killed before the first
+        if not (tokenizer / "tokenizer.json").is_file():  # it never saved
             raise no_checkpoint(run)
         check_same(output, asked, given, plan, tokenizer)
         values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
@@ -73,8 +77,11 @@ def saved_finetune_values(
     unused: Sequence[str],
     longer: Extension | None = None,
 ) -> Values:
-    """Those of a fine-tuning, as plain values; `unused` are settings that its task does not
-    take."""
+    """The settings of a fine-tuning run as plain values, to resume it. `unused` are settings that
+    its task does not take.
+
+    Raises `XinyeError` if the `asked` settings differ from the saved ones.
+    """
     run = RunFolder(output)
     given, plan = run.about()["settings"], run.plan()
     check_same(output, asked, given, plan)
@@ -91,8 +98,8 @@ def saved_finetune_values(
 
 
 def saved_values(run: RunFolder, kind: type[Settings]) -> Values:
-    """The settings that a run was started with, as its file has them; raises `XinyeError` where
-    they are none of this kind."""
+    """The settings in a run's `settings.json`, by name. Raises `XinyeError` if they are damaged or
+    not of this kind."""
     about = run.about()
     given, recipe = about.get("settings"), about.get("recipe", PretrainSettings.recipe)
     if recipe in ("pretrain", "finetune") and recipe != kind.recipe:
@@ -102,7 +109,7 @@ def saved_values(run: RunFolder, kind: type[Settings]) -> Values:
         )
     if not isinstance(given, dict):
         raise XinyeError(f"{run.settings_file}: damaged (settings are missing)")
-    # a tokenizer's folder may be gone: the run has its own
+    # The folder of the tokenizer may be gone, but the run has a copy.
     checked(
         kind,
         {name: given[name] for name in given if name != "tokenizer"},
@@ -112,7 +119,7 @@ def saved_values(run: RunFolder, kind: type[Settings]) -> Values:
 
 
 def budget_of(run: RunFolder, given: Values) -> Values:
-    """How long a run was to be, as it was asked for last; of a fine-tuning it may be empty."""
+    """The budget of a run as the user gave it last, by name; for a fine-tuning it may be empty."""
     extended = run.extensions()
     asked = {name: given[name] for name in BUDGETS if given.get(name)}
     usual = {"time": "10min"} if "total_steps" in run.plan() else {}
@@ -120,8 +127,8 @@ def budget_of(run: RunFolder, given: Values) -> Values:
 
 
 def length_of(plan: Values, budget: Values) -> Values:
-    """The settings that give a run its length again: its steps or, of a budget in time, of
-    which some is left, what that came to until now."""
+    """The settings that give a run the same length again: its steps, or for a budget of time the
+    steps planned so far, so that the rest can be planned again."""
     if "total_steps" not in plan:
         return {"steps": plan.get("steps")}
     time = {"time": budget["time"]} if "time" in budget else {}
@@ -129,14 +136,16 @@ def length_of(plan: Values, budget: Values) -> Values:
 
 
 def _same(name: str, value: object, budget: Values) -> bool:
-    """Whether a budget is the one that was asked for, however each is written: 1M and 1000000."""
+    """Whether a value means the same as that of the saved budget, such as 1M and 1000000."""
     parse = PARSERS.get(name, str)
     return name in budget and parse(str(value)) == parse(str(budget[name]))
 
 
 def extension(output: Path, asked: Settings) -> Extension | None:
-    """What is noted of a run where it is asked for with another length than it was planned; None
-    where it is to be as long."""
+    """The extension of a run if `asked` gives it another length than it had; else None.
+
+    Raises `XinyeError` if there is no checkpoint, or if it is damaged.
+    """
     run = RunFolder(output)
     plan, budget = run.plan(), budget_of(run, saved_values(run, type(asked)))
     typed = asked.model_dump(mode="json", include={*BUDGETS}, exclude_unset=True)
@@ -162,7 +171,7 @@ def extension(output: Path, asked: Settings) -> Extension | None:
 
 
 def no_checkpoint(run: RunFolder) -> XinyeError:
-    """Why a run cannot be resumed, and what to do."""
+    """The error that a run cannot be resumed, and what to do."""
     if run.ended:
         return XinyeError(
             f"{run}: its checkpoints were deleted, so it cannot be resumed; start again with "
@@ -178,8 +187,8 @@ def check_same(
     plan: Values,
     tokenizer: Path | None = None,
 ) -> None:
-    """Raises `XinyeError` where something is asked for that is not what a run was started with; it
-    names all of it."""
+    """Raise `XinyeError` if `asked` differs from the settings that the run was started with; it
+    names all differences."""
     without = {*PLACES, "output", *FREE, *BUDGETS}
     wanted = flat(asked.model_dump(mode="json", exclude_unset=True, exclude=without))
     given, defaults = flat(given), flat(type(asked)().model_dump(mode="json"))
@@ -204,7 +213,7 @@ def check_same(
 
 
 def check_text(output: Path, text: Data) -> None:
-    """Raises `XinyeError` where the text is not the one that a run was started with."""
+    """Raise `XinyeError` if the text differs from that of the run."""
     saved = RunFolder(output).about()
     if text.fingerprint == saved.get("text", text.fingerprint):
         return
@@ -222,7 +231,7 @@ def check_text(output: Path, text: Data) -> None:
 
 
 def check_teacher(output: Path, models: Models) -> None:
-    """Raises `XinyeError` where the teacher is not the one that a run was started with."""
+    """Raise `XinyeError` if the teacher differs from that of the run."""
     saved = RunFolder(output).about().get("models", {}).get("teacher", {})
     if models.teacher and saved.get("fingerprint") != models.told["teacher"]["fingerprint"]:
         raise XinyeError(

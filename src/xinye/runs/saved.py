@@ -1,7 +1,7 @@
-"""A run as it is found: finished, going on, interrupted or failed.
+"""A run as its folder describes it: finished, running, interrupted, failed or damaged.
 
-A run can be killed at any moment and older runs lack what newer ones note, so whatever is missing
-is left empty. What is damaged is left empty, too, and the run tells of it. Needs no torch.
+A run can be killed at any moment, and older versions saved less, so missing parts stay empty.
+Damaged parts stay empty, too, and the run reports them. This module does not need torch.
 """
 
 import math
@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, with_config
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from xinye.checkpoints.folders import checkpoints, near_run, step_of
@@ -27,7 +27,7 @@ from xinye.runs.words import TaskWords, words_from
 State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 
-# -- what stands in its files ----------------------------------------------------------------------
+# -- the content of its files ----------------------------------------------------------------------
 
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -36,8 +36,8 @@ AS_IT_IS = ConfigDict(strict=True, extra="allow")
 
 
 class Part(BaseModel):
-    """What is read of a file, or of a part of it, where it is there; whatever else stands in it is
-    kept as it is. False where nothing is there."""
+    """The content of a file, or a part of it. Fields that are missing get their defaults, and
+    further fields are kept as they are. An empty part is False."""
 
     model_config = AS_IT_IS
 
@@ -46,7 +46,8 @@ class Part(BaseModel):
 
     @classmethod
     def read(cls, path: Path, damage: list[str]) -> Self:
-        """What stands in a JSON file; empty where it is missing, or damaged, which is noted."""
+        """The content of a JSON file. It is empty if the file is missing; if it is damaged, the
+        reason is added to `damage`."""
         try:
             return checked(cls, read_json(path) if path.exists() else {}, str(path))
         except XinyeError as error:
@@ -56,12 +57,12 @@ class Part(BaseModel):
         return cls()
 
     def as_read(self) -> Values:
-        """All of it, by name."""
+        """All fields that were in the file, by name."""
         return self.model_dump(exclude_unset=True, by_alias=True)
 
 
 class Settings(Part):
-    """What a person asked for; what they left alone is empty."""
+    """The settings that the user gave. Others have their defaults."""
 
     files: list[str] | None = None
     data: list[str] | None = None
@@ -73,19 +74,19 @@ class Settings(Part):
 
 
 class DataFacts(Part):
-    """What is known of the data before training."""
+    """Facts about the data that were known before training."""
 
-    unigram_loss: Finite | None = None  # of who knows only how frequent each token is
-    counts: dict[str, int] = {}  # of labels
-    pairs: bool | None = None  # whether a classifier learned pairs of texts; None where unknown
+    unigram_loss: Finite | None = None  # the loss in nats of predicting by frequency only
+    counts: dict[str, int] = {}  # the number of records of each label
+    pairs: bool | None = None  # whether a classifier learned pairs of texts; None if unknown
     yardstick: Yardstick | None = None
 
 
 class About(Part):
-    """`training/settings.json`"""
+    """The content of `training/settings.json`."""
 
-    recipe: str = "pretrain"  # what made the model: pretrain or finetune
-    text: str = ""  # its fingerprint
+    recipe: str = "pretrain"  # what trained the model: pretrain or finetune
+    text: str = ""  # the fingerprint of the text
     started: str = ""
     settings: Settings = Settings()
     data: DataFacts = DataFacts()
@@ -108,7 +109,7 @@ class PlanValues(Part):
 
 
 class Plan(Part):
-    """`training/plan.json`"""
+    """The content of `training/plan.json`."""
 
     values: PlanValues = PlanValues()
     reasons: dict[str, str] = {}
@@ -120,7 +121,7 @@ class Judged(Part):
 
 
 class Result(Part):
-    """`training/result.json`; empty where the run has not ended."""
+    """The content of `training/result.json`; empty if the run has not ended."""
 
     parameters: Count | None = None
     steps: Count | None = None
@@ -128,9 +129,9 @@ class Result(Part):
     seconds: Finite | None = None
     tokens_per_second: Finite | None = None
     interrupted: int | bool = 0
-    model_step: Count | None = None  # that the saved weights are of
+    model_step: Count | None = None  # the step of the saved weights
     validation: Judged | None = None
-    before: Judged | None = None  # of the model that the run began with
+    before: Judged | None = None  # the figures before the first step
     measured: Figures | None = None
     baseline: Figures | None = None
     control: Figures | None = None
@@ -141,8 +142,8 @@ class Result(Part):
 
 @with_config(AS_IT_IS)
 class Record(TypedDict):
-    """A line of `training/metrics.jsonl`; a task has further figures in it. In a run that diverges
-    the loss may be infinite."""
+    """A line of `training/metrics.jsonl`. A task adds its own figures. If a run diverges, the loss
+    may be infinite."""
 
     kind: str
     step: Count
@@ -156,13 +157,13 @@ class Record(TypedDict):
 
 
 _RECORD = TypeAdapter(Record)
-# what a line of a kind, or of any other, cannot lack
+# the fields that a line of each kind must have; "" is any other kind
 _NEEDED = {"refused": (), "step": ("loss", "seconds", "tokens"), "": ("loss", "seconds")}
 
 
 def read_metrics(path: Path, damage: list[str]) -> tuple[list[Record], list[Record]]:
-    """Steps and validations. A step that stands there again was taken again, and so was all behind
-    it."""
+    """The steps and the validations in a file, each step once. A step that appears again was taken
+    again, so everything recorded before from that step on is dropped."""
     steps: list[Record] = []
     validations: list[Record] = []
     data = b""
@@ -180,7 +181,7 @@ def read_metrics(path: Path, damage: list[str]) -> tuple[list[Record], list[Reco
             if missing := set(_NEEDED.get(record["kind"], _NEEDED[""])) - record.keys():
                 raise ValueError(f"{min(missing)} is missing")
         except ValueError as error:
-            if number < len(lines) or data.endswith(b"\n"):  # else it was cut off by a kill
+            if number < len(lines) or data.endswith(b"\n"):  # otherwise a kill cut it off
                 what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
                 damage.append(f"{place_of(path, number)}: damaged line ({str(what)[:100]})")
             continue
@@ -199,7 +200,7 @@ def read_metrics(path: Path, damage: list[str]) -> tuple[list[Record], list[Reco
 
 @dataclass
 class SavedRun:
-    """What a run's folder tells. `steps` and `validations` are in order, each step once."""
+    """All that a run's folder says. `steps` and `validations` are in order, each step once."""
 
     folder: Path
     about: About = field(default_factory=About)
@@ -210,8 +211,8 @@ class SavedRun:
     validations: list[Record] = field(default_factory=list)
     words: TaskWords = field(default_factory=TaskWords)
     state: State = "finished"
-    error: str = ""  # what a failed run ended with, or what is damaged
-    extended: list[Extension] = field(default_factory=list)  # each time that it was, in order
+    error: str = ""  # the error of a failed run, or what is damaged
+    extended: list[Extension] = field(default_factory=list)  # its extensions, in order
 
     @property
     def settings(self) -> Settings:
@@ -219,17 +220,17 @@ class SavedRun:
 
     @property
     def architecture(self) -> str:
-        """Of a model that was gone on with, the plan tells it."""
+        """The architecture of the model. If the run continued another model, the plan has it."""
         return self.plan.architecture or self.settings.architecture
 
     @property
     def task(self) -> str:
-        """What it was taught; "" for a language model that goes on with text."""
+        """The task of a fine-tuned model; empty for pretraining."""
         return self.settings.task if self.about.recipe == "finetune" else ""
 
     @property
     def what(self) -> str:
-        """In two words: pretrain modern, finetune tag."""
+        """The recipe and the task or architecture, such as `pretrain modern` or `finetune tag`."""
         return f"{self.about.recipe} {self.task or self.architecture}"
 
     @property
@@ -242,58 +243,58 @@ class SavedRun:
 
     @property
     def done(self) -> int:
-        """Steps taken."""
+        """The number of steps taken."""
         return self.steps[-1]["step"] if self.steps else self.result.steps or 0
 
     @property
     def seconds(self) -> float:
-        """Time spent in steps."""
+        """The time spent in steps."""
         return self.result.seconds or sum(record["seconds"] for record in self.steps)
 
     @property
     def tokens(self) -> int:
-        """Tokens learned from, repeated ones as often as they were read."""
+        """The number of tokens trained on. A token that was read several times counts as often."""
         in_steps = int(sum(record["tokens"] for record in self.steps))
         if self.task and self.words.unit != "tokens" and self.plan.answer_tokens is None:
-            in_steps = 0  # its steps count labels
+            in_steps = 0  # the steps of this task count labels
         return in_steps or self.result.tokens or 0
 
     @property
     def epochs(self) -> float | None:
-        """How many times the text was read."""
+        """How many times the text was read; None if unknown."""
         once = self.plan.training_tokens
         return self.tokens / once if once else None
 
     @property
     def bits_per_byte(self) -> float | None:
-        """At the end, or at the last validation."""
+        """The bits per byte of the last validation; None if there is none."""
         if self.validations:
             return self.validations[-1].get("bits_per_byte")
         return self.result.validation.bits_per_byte if self.result.validation else None
 
     @property
     def curve(self) -> list[Record]:
-        """The validations that judged the same text: during a run it is a part of what the end is
-        judged on."""
+        """The validations on the same text. During a run this is a part of the text that the end is
+        evaluated on."""
         during = [record for record in self.validations if record["kind"] == "validation"]
         size = during[-1].get("tokens") if during else None
         return [record for record in self.validations if not during or record.get("tokens") == size]
 
     @property
     def checkpoints(self) -> list[Path]:
-        """The folders that the run can go on from, the newest last."""
+        """The folders of the checkpoints, the newest last."""
         return checkpoints(self.folder)
 
     @property
     def model_step(self) -> int | None:
-        """The step that the saved weights are of, where that is known."""
+        """The step of the saved weights; None if unknown."""
         if self.state == "finished":
             return self.result.model_step or self.done
         return step_of(self.checkpoints[-1]) if self.checkpoints else None
 
     @property
     def started(self) -> datetime:
-        """When; of an older run, when its settings were written."""
+        """When the run started; for older runs, when the settings were written."""
         with suppress(ValueError, OverflowError):
             return datetime.fromisoformat(self.about.started).astimezone()
         when = 0.0
@@ -302,7 +303,7 @@ class SavedRun:
         return datetime.fromtimestamp(when).astimezone()
 
     def summary(self) -> Figures:
-        """The run for `--json`."""
+        """The run as values for `--json`."""
         return {
             "run": str(self.folder),
             "recipe": self.about.recipe,
@@ -320,7 +321,7 @@ class SavedRun:
         }
 
     def command(self, output: str = "runs/again") -> str:
-        """The command line that gives this run again."""
+        """The command line that repeats this run."""
         given = self.settings.as_read()
         if self.task:
             given = {"task": self.task, **given}
@@ -329,7 +330,8 @@ class SavedRun:
 
 
 def read_run(folder: Path) -> SavedRun:
-    """The run in a folder, as far as it is there; raises `XinyeError` where there is none."""
+    """The run in a folder, as far as it is there. Raises `XinyeError` if the folder is not that of
+    a run."""
     if not is_run(folder):
         if folder.exists():
             raise XinyeError(f"{folder}: is not a run")
@@ -359,11 +361,13 @@ def read_run(folder: Path) -> SavedRun:
 
 
 def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run."""
     return RunFolder(folder).exists
 
 
 def find_runs(folder: Path) -> list[Path]:
-    """The runs in a folder: itself, those in it, and those one folder further down."""
+    """The runs at a path: the folder itself if it is a run, or those in it and one level further
+    down."""
     if is_run(folder):
         return [folder]
     found = []

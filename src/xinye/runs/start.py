@@ -1,4 +1,5 @@
-"""Beginning a run: where it may lie, room on the disk, and what its folder notes first."""
+"""Starts a run: chooses and checks its folder, checks the disk space, and writes its first
+files."""
 
 import itertools
 import shutil
@@ -22,7 +23,8 @@ FORMAT = 1
 
 
 def default_output(settings: Settings) -> Path:
-    """`runs/` and the task, or the first file's name, with a number behind it where that exists."""
+    """The default folder of a run: `runs/` and the task; or the name of the first file, with a
+    number if that exists."""
     if isinstance(settings, FinetuneSettings):
         return Path("runs") / settings.task
     name = Path(settings.files[0]).stem.split(".")[0].strip("*") if settings.files else ""
@@ -33,8 +35,8 @@ def default_output(settings: Settings) -> Path:
 
 
 def check_output(output: Path, overwrite: bool) -> None:
-    """Refuse to touch what is there, unless it is a run and may be overwritten: what Xinye wrote,
-    and nothing else."""
+    """Raise `XinyeError` if the folder holds something other than a run, or a run that may not be
+    overwritten."""
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not RunFolder(output).exists:
@@ -49,17 +51,17 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 @dataclass(frozen=True)
 class Beginning:
-    """All that a run's folder notes of its beginning."""
+    """All that a run's folder keeps about its start."""
 
     settings: Settings
     plan: Plan
     data: Data
-    facts: Values  # of the data
+    facts: Values  # about the data
     models: Models
-    words: TaskWords | None = None  # of a task, for the report and the card
+    words: TaskWords | None = None  # the words of a task, for the report and the card
 
     def about(self) -> Values:
-        """`settings.json`"""
+        """The content of `settings.json`."""
         settings = self.settings
         theirs: tuple[str, ...] = ()
         if isinstance(settings, PretrainSettings):
@@ -79,8 +81,8 @@ class Beginning:
         return about | ({"words": asdict(self.words)} if self.words else {})
 
     def bytes_needed(self) -> int:
-        """The checkpoints that are kept, the best one, and a new one beside them; of an adapter,
-        only what is trained."""
+        """The disk space for all checkpoints that are kept, the best one, and a new one. With an
+        adapter only trained weights count."""
         states = rules.STATES[self.plan.optimizer]
         saved = self.plan.parameters
         if isinstance(self.settings, FinetuneSettings) and self.settings.adapter_settings:
@@ -92,7 +94,10 @@ class Beginning:
 
 
 def start_run(output: Path, beginning: Beginning, overwrite: bool) -> None:
-    """Make the folder, in place of what a run wrote there before."""
+    """Create the run's folder, in place of what an earlier run wrote there.
+
+    Raises `XinyeError` if there is not enough disk space or the folder cannot be written.
+    """
     needed, plan = beginning.bytes_needed(), beginning.plan
     try:
         existing = next(

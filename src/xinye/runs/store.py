@@ -1,10 +1,9 @@
-"""A run's folder: the model as every tool of the field loads it, and `training/`, which only going
-on needs.
+"""Saves and loads checkpoints of a run, and copies the newest model to the run's folder.
 
-`training/checkpoints/step-…/` is itself such a model's folder, and has the optimizers' state
-(safetensors), the progress (JSON) and a manifest of every file's size and hash. Of an adapter only
-what is trained is saved. A checkpoint appears whole or not at all: it is written under another
-name, flushed to the disk, and renamed. Nothing is pickled.
+A checkpoint `training/checkpoints/step-…/` is a model's folder that other tools can load. It also
+has the optimizers' state (safetensors), the progress (JSON) and a manifest with the size and hash
+of every file. With an adapter only trained weights are saved. A checkpoint appears whole or not at
+all: it is written under another name, flushed to the disk, and renamed. Nothing is pickled.
 """
 
 import os
@@ -40,26 +39,25 @@ from xinye.model.build import Network
 from xinye.runs.folder import Values
 
 STATE = "adapter_state.safetensors"
-OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # what is not the model's
+OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # not the model's
 
 
 @dataclass(frozen=True)
 class Store:
-    """A run's folder, and what of its training is saved there and loaded: a model, its optimizers'
-    state, progress."""
+    """A run's folder, and what is saved there: the model, the optimizers' state and the
+    progress."""
 
     run: Path
     model: Network
     tokenizer: Tokenizer
     optimizers: Sequence[torch.optim.Optimizer]
-    base: str = ""  # what an adapter was attached to
+    base: str = ""  # the base model of an adapter
 
     def save(self, progress: Values, keep: Collection[int] = ()) -> None:
-        """Save everything after a step: first the checkpoint to go on from, then the model for
-        everyone to load.
+        """Save a checkpoint, then copy its model to the run's folder.
 
-        The last two checkpoints stay, and those of the steps in `keep`; the others go when the new
-        one is safe.
+        The last two checkpoints are kept, and those of the steps in `keep`. Others are deleted when
+        the new one is safe. Raises `XinyeError` if it cannot be saved.
         """
         run, folder = self.run, self.run / CHECKPOINTS
         place = folder / f"step-{progress['step']:08d}"
@@ -71,7 +69,7 @@ class Store:
             self._write(new, progress)
             if place.exists() and is_deletable(place):  # the same step, saved before
                 delete_folder(place)
-            elif place.exists():  # somebody keeps something there
+            elif place.exists():  # it holds other files, which are not deleted
                 place.rename(place.with_name(f"{place.name}.kept"))
             new.rename(place)
             _flush(folder)
@@ -85,7 +83,7 @@ class Store:
             raise XinyeError(problem, exit_code=1) from error
 
     def _write(self, folder: Path, progress: Values) -> None:
-        """Write a checkpoint's files and see them onto the disk."""
+        """Write the files of a checkpoint and flush them to the disk."""
         model = self.model
         if attached(model):
             save_adapter(folder, model, self.base, self.tokenizer, seen_from=self.run)
@@ -100,11 +98,11 @@ class Store:
         _flush(*folder.iterdir(), folder)
 
     def load(self, step: int | None = None) -> Values:
-        """Put a checkpoint, by default the newest, into the model and its optimizers; returns its
+        """Load a checkpoint, by default the newest, into the model and its optimizers; returns its
         progress.
 
-        Raises `XinyeError` where there is none, or it is damaged; then it names the one before it,
-        if there is one.
+        Raises `XinyeError` if there is none or it is damaged; the error names the one before it, if
+        there is one.
         """
         delete_leftovers(self.run)
         found = [path for path in checkpoints(self.run) if step in (None, step_of(path))]
@@ -142,7 +140,7 @@ class Store:
             raise XinyeError(f"{folder}: damaged checkpoint ({what}); {advice}") from None
 
     def go_back(self, step: int) -> None:
-        """Load the checkpoint of an earlier step, and make its model the run's."""
+        """Load the checkpoint of an earlier step, and copy its model to the run's folder."""
         self.load(step)
         try:
             publish(self.run, next(path for path in checkpoints(self.run) if step_of(path) == step))
@@ -151,8 +149,7 @@ class Store:
             raise XinyeError(problem, exit_code=1) from error
 
     def check_space(self) -> None:
-        """Raises `XinyeError` where the disk has no room for a checkpoint and the copy of the model
-        in the folder."""
+        """Raise `XinyeError` if the disk has no room for a checkpoint and the copy of its model."""
         kept = [state for optimizer in self.optimizers for state in optimizer.state.values()]
         states = sum(
             value.nbytes for state in kept for value in state.values() if isinstance(value, Tensor)
@@ -173,10 +170,9 @@ class Store:
 
 
 def publish(run: Path, checkpoint: Path) -> None:
-    """Put the model of a checkpoint where everyone looks for it: into the run's folder, the weights
-    last.
+    """Copy the model of a checkpoint into the run's folder, the weights last.
 
-    What the files should be is noted before they are put there, in `training/manifest.json`.
+    `training/manifest.json` is written first, with the size and hash that each file should have.
     """
     saved = {name: of for name, of in read_json(checkpoint / MANIFEST).items() if name not in OURS}
     write_json(run / TRAINING / MANIFEST, saved)
@@ -186,7 +182,7 @@ def publish(run: Path, checkpoint: Path) -> None:
 
 
 def _flush(*paths: Path) -> None:
-    """Have the operating system put files, or the names in a folder, on the disk."""
+    """Have the operating system write files, or the names in a folder, to the disk."""
     for path in paths:
         if path.is_dir() and os.name == "nt":
             continue  # Windows cannot, and need not
@@ -198,15 +194,15 @@ def _flush(*paths: Path) -> None:
 
 
 def _adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """All that training changes, where an adapter is trained."""
+    """The tensors that training changes, for a model with an adapter."""
     return {
         name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(model).items()
     }
 
 
 def _optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """Every state tensor under `optimizer.parameter.name`, in the order the optimizers hold their
-    parameters."""
+    """All state tensors, with names `optimizer.parameter.name` in the order in which the optimizers
+    hold their parameters."""
     return {
         f"{number}.{index}.{name}": value.detach().cpu().contiguous()
         for number, optimizer in enumerate(optimizers)

@@ -1,4 +1,5 @@
-"""What the model of a run was taught, and whether one can talk with it. Needs no torch."""
+"""What the model of a run was trained for, and whether it can chat. This module does not need
+torch."""
 
 from pathlib import Path
 
@@ -7,14 +8,16 @@ from xinye.runs.saved import About, SavedRun, is_run
 
 
 def taught(folder: Path) -> str:
-    """The task that the model of a run was fine-tuned for; "" where it was for none."""
+    """The task that the model of a run was fine-tuned for; empty if it was not."""
     return SavedRun(folder, About.read(RunFolder(folder).settings_file, [])).task
 
 
 def never_taught_to_answer(folder: Path) -> bool:
-    """Whether a model is a run's that began from scratch, and only learned to go on with texts.
+    """Whether a model was only trained on plain text, from scratch.
 
-    So it is, too, where it went on with more texts in a later run, and the first is still there."""
+    This is also true if a later run continued training it on more text, as long as the first run
+    still exists.
+    """
     if not is_run(folder):
         return False
     about = About.read(RunFolder(folder).settings_file, [])
@@ -26,6 +29,6 @@ def never_taught_to_answer(folder: Path) -> bool:
 
 
 def can_chat(folder: Path, template: str | None) -> bool:
-    """Whether a model with this chat template can be offered to talk with. Each run has one, also
-    where no text had the form of a chat."""
+    """Whether a model with this chat template can chat. Every run saves a template, even if its
+    text had no chats, so that alone says nothing."""
     return template is not None and not never_taught_to_answer(folder)

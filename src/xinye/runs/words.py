@@ -1,5 +1,7 @@
-"""What a task is called and how its figures are written. A task says it, a run's folder keeps it,
-and the report and the model card print it: so they need to know no task."""
+"""The names of a task and of its figures, for the terminal, the report and the model card.
+
+A task provides them and the run's folder keeps them, so that report and card need to know no task.
+"""
 
 import math
 from collections.abc import Mapping
@@ -10,14 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 
 
 class Both(NamedTuple):
-    """The same in both languages."""
+    """A text in English and in Chinese."""
 
     en: str
     zh: str
 
 
 def in_language(words: Mapping[str, Both], language: str) -> dict[str, str]:
-    """The texts of one language, zh or en, by their names."""
+    """The texts of one language, zh or en, by name."""
     return {name: text.zh if language == "zh" else text.en for name, text in words.items()}
 
 
@@ -28,37 +30,38 @@ TO_USE = Both("To use it:", "使用模型：")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that a model is judged by: its name in `result.json`, how the terminal's tables and
-    how the report call it, and how it is written: with so many digits, as a percentage or not."""
+    """A figure that a model is evaluated by: its name in `result.json`, its names in the terminal
+    (`short`) and in the report (`says`), and how its value is written."""
 
     name: str
     short: str
     says: Both = NOTHING
     digits: int = 3
     percent: bool = False
-    reported: bool = True  # also in the report and the model card
+    reported: bool = True  # whether it is in the report and the model card, too
     lower_is_better: bool = False
 
     def written(self, value: float, space: str = "") -> str:
-        """The value as it is read: 94.5%, or with a space 94.5 %."""
+        """The value in readable form: 94.5%, or with `space` 94.5 %."""
         if not self.percent:
             return f"{value:.{self.digits}f}"
         return f"{100 * value:.{self.digits}f}{space}%"
 
     def gain(self, value: float, than: float) -> float:
-        """By how much a value is better than another; below zero where it is worse."""
+        """By how much `value` is better than `than`; negative if it is worse."""
         return than - value if self.lower_is_better else value - than
 
     def chance(self, one: float, other: float, records: int) -> float:
-        """The difference that chance alone makes of two values on so many records, in 95 of 100
-        cases: that of two shares. Nothing is known of what is no share."""
+        """The largest difference that chance makes between two shares measured on so many records,
+        in 95 % of cases. It is 0 for figures that are not shares, because nothing is known about
+        them."""
         if not self.percent:
             return 0.0
         shares = [min(1.0, max(0.0, value)) for value in (one, other)]
         return 1.96 * math.sqrt(sum(share * (1 - share) for share in shares) / records)
 
     def amount(self, gain: float) -> str:
-        """A difference of two values as it is read."""
+        """A difference of two values in readable form."""
         return f"{100 * gain:.1f} points" if self.percent else f"{gain:.{self.digits}f}"
 
 
@@ -67,28 +70,31 @@ LOSS = Figure("loss", "loss", Both("loss", "损失"), reported=False, lower_is_b
 
 @dataclass(frozen=True)
 class TaskWords:
-    """What a run's folder keeps of its task. `{folder}` in the lines of code is where the model
-    lies, `{labels}` the number of labels."""
+    """The names and texts of a task, as the run's folder keeps them. In lines of code `{folder}`
+    stands for the model's folder, and `{labels}` for the number of labels."""
 
     figures: tuple[Figure, ...] = ()
-    decides: str = ""  # the figure that is drawn beside the baseline; "" where the loss decides
+    decides: str = ""  # the figure that is drawn with the baseline; "" if the loss decides
     unit: str = ""  # what a step counts: labels or tokens
-    has_labels: bool = True  # that the card can list
-    support: Both = RECORDS  # what stands behind a class in its table
+    has_labels: bool = True  # whether the card can list labels
+    support: Both = RECORDS  # what is counted for each class in its table
     does: str = "Does what its records show."
     limit: str = "It states false things fluently, and was not made safe for anything that matters."
-    pipeline: str = "text-generation"  # of the hub
+    pipeline: str = "text-generation"  # the name of the hub's pipeline
     use: Both = TO_USE
-    command: str = ""  # the line to type
+    command: str = ""  # the command that uses the model
     python: str = ""  # the same in Python
-    transformers: str = ""  # the same with another tool
+    transformers: str = ""  # the same with `transformers`
 
     @property
     def reported(self) -> list[Figure]:
+        """The figures in the report and the model card."""
         return [figure for figure in self.figures if figure.reported]
 
     @property
     def deciding(self) -> Figure | None:
+        """The main figure of the task, by which the report marks the best step; None if that is the
+        loss."""
         return next((figure for figure in self.figures if figure.name == self.decides), None)
 
 
@@ -96,9 +102,8 @@ _ADAPTER = TypeAdapter(TaskWords)
 
 
 def words_from(kept: Any) -> TaskWords:
-    """The words that a run's `settings.json` keeps; those that hold for every task where it keeps
-    none."""
+    """The words in a run's `settings.json`; the general ones if it has none or they are damaged."""
     try:
         return _ADAPTER.validate_python(kept or {})
-    except ValidationError:  # of a damaged folder, or a later version
+    except ValidationError:  # the folder is damaged, or of a later version
         return TaskWords()

@@ -1,1 +1,1 @@
-"""The loop, optimizers and schedules; they know no task and no files."""
+"""Training: the loop, optimizers, schedules, and the jobs that pretrain and fine-tune."""

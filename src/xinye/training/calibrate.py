@@ -1,5 +1,4 @@
-"""How fast a model trains here, measured before it does: what a budget in time comes to in
-steps."""
+"""Measures the training speed on this machine before a run, to turn a budget of time into steps."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -19,19 +18,20 @@ from xinye.tasks.text import LONGER, TextData, validation_windows, write_sample
 from xinye.training.clock import Costs
 from xinye.training.guards import SMALLER, out_of_memory
 
-LONG = 5.0  # seconds: what takes longer is measured on a part of it
+LONG = 5.0  # seconds; work that takes longer is measured on a part of it
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What training costs here, in seconds."""
+    """The seconds that training takes on this machine."""
 
-    step: float
-    window: float  # to evaluate one
-    sample: float  # to write one
+    step: float  # one training step
+    window: float  # evaluating one window
+    sample: float  # generating one sample
 
     def costs(self, validation: Windows, trained: int) -> Costs:
-        """Those of a run that trains on so many windows."""
+        """The costs of a run that trains on `trained` windows and evaluates on windows of
+        `validation`."""
         during, last = validation_windows(validation, trained)
         return Costs(
             self.step,
@@ -48,9 +48,11 @@ def measure_speed(
     text: TextData,
     settings: PretrainSettings,
 ) -> Speed:
-    """The speed of a model that is thrown away; `batches` are the micro-batches of a step.
+    """The speed of a model that is thrown away afterwards. `batches` are the micro-batches of one
+    step.
 
-    One window warms up. Where a micro-batch would take long by that, the window stands for it.
+    One window warms the machine up. If a whole micro-batch would take long, only the window is
+    measured.
     """
     one = text.training.batch(0, 1)
     forward_and_backward(loss_sum, one)
@@ -60,7 +62,7 @@ def measure_speed(
         forward_and_backward(loss_sum, micro)
         per_window = forward_and_backward(loss_sum, micro) / len(micro.tokens)
 
-    # Weights that move might leave the numbers, which would take other times.
+    # Weights that change could become NaN or infinite, and computing with those takes other times.
     for optimizer in optimizers:
         for parameters in optimizer.param_groups:
             parameters["lr"] = 0.0
@@ -69,7 +71,7 @@ def measure_speed(
         for optimizer in optimizers:
             optimizer.step()
 
-    move()  # which makes their state
+    move()  # creates the state of the optimizers
     moving = seconds_of(move)
     count = min(8, len(text.validation))
     lengths = text.tokenizer.token_lengths
@@ -83,7 +85,7 @@ def measure_speed(
 
 
 def forward_and_backward(loss_sum: nn.Module, batch: Batch) -> float:
-    """The seconds that both take."""
+    """The seconds of one forward and backward pass."""
 
     def work() -> None:
         loss = loss_sum(batch)
@@ -93,12 +95,13 @@ def forward_and_backward(loss_sum: nn.Module, batch: Batch) -> float:
 
 
 def warm_seconds_of(work: Callable[[], object]) -> float:
-    """The seconds that work takes, but for what only its first time takes, where that is short."""
+    """The seconds that work takes without warm-up. It runs twice unless the first time was long."""
     first = seconds_of(work)
     return first if first > LONG / 5 else min(first, seconds_of(work))
 
 
 def seconds_of(work: Callable[[], object]) -> float:
+    """The seconds that work takes, up to the end of its computation on the device."""
     begin = time.perf_counter()
     work()
     machine.finish(machine.device())
@@ -108,9 +111,12 @@ def seconds_of(work: Callable[[], object]) -> float:
 def largest_micro_batch(
     model: LanguageModel, windows: Windows, batch_size: int, where: torch.device
 ) -> int:
-    """How many windows can be computed at once here: doubled for as long as forward and backward
-    fit in nine tenths of the memory. On a CPU, where running out ends the process, twice as many
-    must fit by what so many took."""
+    """The number of windows that this machine can compute at once, at most `batch_size`.
+
+    It is doubled as long as forward and backward fit in nine tenths of the memory. A CPU process
+    that runs out of memory is killed, so there it is doubled only if the memory just used suggests
+    that twice as many fit. Raises `XinyeError` if not even one window fits.
+    """
     largest, micro = 0, 1
     while micro <= batch_size:
         free = 0.9 * machine.memory_bytes(where)

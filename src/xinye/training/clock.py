@@ -1,5 +1,4 @@
-"""Where the time of a job goes; and a budget in time: what is left of it, how many more steps fit
-in."""
+"""Time: how much of it a run spends on what, and how many steps still fit into a budget."""
 
 import time
 from collections import deque
@@ -10,23 +9,23 @@ from xinye.planning.pretraining import EVALUATING
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import duration
 
-RECENT = 50  # steps whose mean says how long the next ones take
-ENDING = 0.1  # the largest share of a budget that is kept for its ending, or SOME seconds
+RECENT = 50  # the mean of this many steps predicts how long the next ones take
+ENDING = 0.1  # the largest share of a budget that is reserved for the end, or SOME seconds
 SOME = 4.0
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured before a run, in seconds: a step, an evaluation with its sample, and the
-    ending with its longer evaluation."""
+    """The seconds that were measured before a run: for a step, for an evaluation with its sample,
+    and for the end with its longer evaluation."""
 
     step: float
     evaluation: float
     ending: float
 
     def total(self, steps: int, settings: PretrainSettings) -> tuple[float, str]:
-        """The seconds that so many steps take with their evaluations, and why; a budget in time is
-        what it is."""
+        """The seconds that `steps` steps take with their evaluations, and the reason. With a budget
+        of time this is the budget."""
         each = f"{self.step * 1000:,.0f} ms"
         if settings.seconds is not None:
             takes = f"a step takes about {each}"
@@ -38,8 +37,8 @@ class Costs:
 class Clock:
     """Counts down a budget of seconds from the moment when the command began.
 
-    Other programs come and go, so that what a step and an evaluation take is followed as the run
-    goes.
+    Other programs may slow the run down, so the duration of steps and evaluations is measured all
+    the time.
     """
 
     def __init__(self, seconds: float, began: float, costs: Costs) -> None:
@@ -52,22 +51,23 @@ class Clock:
         self._begin = self._last = now()
 
     def left(self) -> float:
+        """The seconds that are left of the budget."""
         return self.end - now()
 
     def pass_by(self) -> None:
-        """What happened since the last call was neither a step nor an evaluation."""
+        """Skip the time since the last call, which was neither a step nor an evaluation."""
         self._last = now()
 
     def stepped(self) -> None:
-        """A step was taken since the last call. The first one also warms up, or compiles, and tells
-        nothing."""
+        """Count the time since the last call as a step. The first step is not counted, because it
+        includes warm-up or compiling."""
         seconds = self._lap()
         if self._begun:
             self._steps.append(seconds)
         self._begun = True
 
     def evaluated(self) -> None:
-        """An evaluation was made, and saved, since the last call."""
+        """Count the time since the last call as an evaluation with its saving."""
         self._evaluations.append(self._lap())
         self._evaluating += self._evaluations[-1]
 
@@ -77,11 +77,12 @@ class Clock:
         return bool(self._steps)
 
     def may_evaluate(self) -> bool:
-        """Whether there is time for an evaluation beside training."""
+        """Whether evaluations have taken little enough of the time so far for one more."""
         return self._evaluating + median(self._evaluations) <= EVALUATING * (now() - self._begin)
 
     def steps_left(self, evaluations: int) -> int:
-        """How many steps fit into what is left beside so many evaluations and the ending."""
+        """The number of steps that fit into the time left, besides `evaluations` evaluations and
+        the end."""
         step = mean(self._steps) if self._steps else self.costs.step
         evaluation = median(self._evaluations)
         ending = evaluation * self.costs.ending / max(1e-9, self.costs.evaluation)
@@ -96,13 +97,12 @@ class Clock:
 
 
 def now() -> float:
-    """Seconds of a clock that is never set back."""
+    """Seconds of a monotonic clock, for differences only."""
     return time.monotonic()
 
 
 class Stopwatch:
-    """Seconds by name: what has passed since the last `lap`, or the beginning, counts for the name
-    given."""
+    """Seconds by name. `lap(name)` adds the time since the last call to that name."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

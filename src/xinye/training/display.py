@@ -1,6 +1,5 @@
-"""What a person sees of long work: on a terminal and in a notebook a live line, elsewhere a few
-plain ones. All on standard error.
-"""
+"""The display of long work on standard error: a live line on a terminal or in a notebook, a few
+plain lines elsewhere."""
 
 import time
 from collections.abc import Sequence
@@ -17,15 +16,15 @@ from xinye.observer import Evaluated, Observer
 from xinye.planning.plan import GROUPS
 from xinye.planning.units import duration
 
-if TYPE_CHECKING:  # both bring torch, which listing runs can do without
+if TYPE_CHECKING:  # these import torch, which listing runs does not need
     from xinye.model.adapters import ParameterCount
     from xinye.planning.plan import Plan
     from xinye.training.loop import Step
 
 
 class NotebookLine:
-    """A line in a notebook's output that is replaced in place, twice a second; no widgets are
-    needed for it."""
+    """A line in a notebook's output that is replaced in place, at most twice a second, without
+    widgets."""
 
     def __init__(self) -> None:
         self.handle: Any = None
@@ -40,7 +39,7 @@ class NotebookLine:
             self._show("")
 
     def _show(self, text: str) -> None:
-        from IPython.display import display  # a notebook has it
+        from IPython.display import display  # always installed in a notebook
 
         content = {"text/plain": readable(text)}
         if self.handle is None:
@@ -51,8 +50,7 @@ class NotebookLine:
 
 
 class Display(Observer):
-    """Shows a run: stages, the plan, a live line with loss, speed and time left, and samples as
-    they are written."""
+    """Shows a run: stages, the plan, a live line with loss, speed and time left, and samples."""
 
     def __init__(self, show_plan: bool = True, counted: str = "tokens") -> None:
         self.show_plan, self.counted = show_plan, counted
@@ -78,7 +76,7 @@ class Display(Observer):
         self.line.clear()
 
     def now(self, text: Text) -> None:
-        """Show what is going on in place of what was; nothing where no line can be replaced."""
+        """Replace the live line. If there is no live line, this prints nothing."""
         if console.is_terminal:
             self.live.update(text)
         elif console.is_jupyter:
@@ -151,13 +149,13 @@ class Display(Observer):
         console.print(Text(sample, style="default"))
 
     def ended(self, outcome: object) -> None:
-        """Its live line is of no use any more."""
+        """Clear the live line."""
         self.live.update("")
         self.line.clear()
 
 
 class Brief(Display):
-    """For one run among several: only its live line, and what is wrong, once."""
+    """The display of one run among several: only its live line and, once each, its warnings."""
 
     def __init__(self) -> None:
         super().__init__(show_plan=False)

@@ -1,7 +1,7 @@
-"""Learning from a teacher: a small model follows the predictions of a larger one, not only the next
-token of the text.
+"""Knowledge distillation: a small model learns from the predictions of a larger one, not only from
+the next token of the text.
 
-A prediction says more than the token that came: what else could have come, and how likely (Hinton,
+A prediction says more than the token itself: it also says which other tokens were likely (Hinton,
 Vinyals & Dean 2015, "Distilling the knowledge in a neural network", arXiv:1503.02531).
 """
 
@@ -24,31 +24,31 @@ def distillation_loss(
     label_smoothing: float = 0.0,
     compiled: bool = False,
 ) -> Callable[[Batch], Tensor]:
-    """What a student makes smaller: alpha · T² · KL(teacher ‖ student) + (1 − alpha) ·
+    """The loss function of a student: alpha · T² · KL(teacher ‖ student) + (1 − alpha) ·
     cross-entropy.
 
-    It is summed over a batch's counted targets, in nats. Both distributions of the first term are
-    softened by the temperature T; T² keeps its gradient as large as that of the second, whatever T
-    is. The teacher stays as it is.
+    It maps a batch to the sum over its counted targets, in nats. The temperature T softens both
+    distributions of the first term; T² keeps the size of its gradient independent of T. The teacher
+    is not trained.
     """
     teacher.eval().requires_grad_(False)
 
     def both(batch: Batch) -> Tensor:
         inputs = batch.tokens, batch.positions, document_mask(batch.documents)
         with torch.no_grad():
-            taught = teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
+            teacher_logits = teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
         logits, targets = student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
         hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
-        soft = divergence(logits, taught, temperature) * (targets != IGNORED)
+        soft = divergence(logits, teacher_logits, temperature) * (targets != IGNORED)
         return alpha * soft.sum() + (1 - alpha) * hard
 
     return torch.compile(both) if compiled else both
 
 
 def divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T² · KL(teacher ‖ student) in nats of each row of logits, (N, V) to (N,).
+    """T² · KL(teacher ‖ student) in nats for each row of logits, (N, V) to (N,).
 
-    Columns that one of the two lacks stand for no token and are left out.
+    The two may have different numbers of columns; extra ones stand for no token and are left out.
     """
     tokens = min(student.shape[-1], teacher.shape[-1])
     ours, theirs = (

@@ -1,8 +1,7 @@
-"""Several processes that train one model: each takes its share of every step, and all hold the same
-weights.
+"""Data-parallel training: each process takes a share of every step, and all have the same weights.
 
-They are started by `torchrun`, here or on many machines; without it there is one, and nothing here
-has an effect.
+`torchrun` starts the processes, on one machine or on several. Without it there is one process, and
+nothing here has an effect.
 """
 
 import atexit
@@ -20,7 +19,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-# before there is a group, which its functions' defaults would keep for ever
+# Imported before there is a process group. Later, the default arguments of its functions would
+# keep the group alive for ever.
 import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -30,18 +30,19 @@ from xinye.errors import XinyeError
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among the `count` that train together."""
+    """This process (its `rank`) among the `count` that train together."""
 
     rank: int = 0
     count: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files and talks."""
+        """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
     def share(self, first: int, size: int) -> tuple[int, int]:
-        """Which of `size` samples, the first of them `first`, are this process's: (first, size)."""
+        """This process's share of the `size` samples that begin with number `first`: (first,
+        size)."""
         start, end = size * self.rank // self.count, size * (self.rank + 1) // self.count
         return first + start, end - start
 
@@ -50,28 +51,27 @@ class Processes:
         return self._reduced([number], dist.ReduceOp.SUM)[0]
 
     def any(self, condition: bool) -> bool:
-        """Whether it holds in any process."""
+        """Whether the condition holds in any process."""
         return self._reduced([float(condition)], dist.ReduceOp.MAX)[0] > 0
 
     def agreed(self, numbers: Sequence[float]) -> list[float]:
-        """The first process's numbers."""
+        """The numbers of the first process, in all processes."""
         return self._reduced(numbers if self.first else [0.0] * len(numbers), dist.ReduceOp.SUM)
 
     def together(self, loss_sum: nn.Module) -> nn.Module:
-        """A module whose gradients are the mean over all processes."""
+        """The module with gradients averaged over all processes."""
         if self.count == 1:
             return loss_sum
-        # What is no parameter is the same in all: quantized weights, and what AdaLoRA notes.
+        # Buffers (quantized weights, AdaLoRA's importance) are equal in all processes already.
         parameters = inspect.signature(DistributedDataParallel).parameters
-        names = ("forward_sync_buffers", "broadcast_buffers")  # of PyTorch 2.13, and before
+        names = ("forward_sync_buffers", "broadcast_buffers")  # in PyTorch 2.13, and before
         name = next(name for name in names if name in parameters)
         settings: dict[str, Any] = {name: False}
         return DistributedDataParallel(loss_sum, **settings)
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:
-        """What stands inside is done by the first process, and then by the others, who find it
-        done."""
+        """Run the block in the first process, and then in the others, which find the work done."""
         if self.count > 1 and not self.first:
             dist.barrier()
         try:
@@ -94,7 +94,8 @@ ALONE = Processes()
 
 @contextmanager
 def processes() -> Iterator[Processes]:
-    """The processes that `torchrun` started, joined while this is open."""
+    """Join the processes that `torchrun` started, while the context is open. Without `torchrun`
+    this is one process."""
     if "WORLD_SIZE" not in os.environ:
         yield ALONE
         return
@@ -104,7 +105,7 @@ def processes() -> Iterator[Processes]:
         local_rank = int(os.environ["LOCAL_RANK"])
         check_gpus(local_rank + 1)
         torch.cuda.set_device(local_rank)
-    # the first may have text to read
+    # The others may wait long while the first process reads the text.
     dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=2))
     atexit.register(let_go, [dist.group.WORLD])
     try:
@@ -114,7 +115,8 @@ def processes() -> Iterator[Processes]:
 
 
 def check_environment(cuda: bool) -> None:
-    """Refuses variables of `torchrun` that do not fit together: some clusters set a few of them."""
+    """Raise `XinyeError` if torchrun's variables do not fit together. Some clusters set only a few
+    of them."""
     count, rank = (os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK"))
     names = ("MASTER_ADDR", "MASTER_PORT", *(("LOCAL_RANK",) if cuda else ()))
     fits = count.isdecimal() and rank.isdecimal() and int(rank) < int(count)
@@ -127,7 +129,7 @@ def check_environment(cuda: bool) -> None:
 
 
 def check_gpus(count: int) -> None:
-    """Refuses more processes than there are GPUs here, where there are any: each trains on its
+    """Raise `XinyeError` if this machine has GPUs, but fewer than `count`: each process needs its
     own."""
     gpus = torch.cuda.device_count()
     if 0 < gpus < count:
@@ -138,29 +140,29 @@ def check_gpus(count: int) -> None:
 
 
 def let_go(groups: list[object]) -> None:
-    """Let a group's threads end, after all that used it and before the interpreter does.
+    """Drop the references to a process group, so that its threads end before the interpreter does.
 
-    They may need the interpreter's lock once more. Were a `DistributedDataParallel` the last to
-    hold the group, it would wait for them and keep the lock, for ever; did nobody wait, the end of
-    the interpreter would abort.
+    The threads may need the interpreter's lock once more. If a `DistributedDataParallel` were the
+    last to drop the group, it would wait for them with the lock held, for ever. If nobody waited,
+    the end of the interpreter would abort the process.
     """
     gc.collect()
     groups.clear()
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:
-    """Run `xinye` with these arguments in `count` processes on this machine; returns the first
-    one's exit code.
+    """Run `xinye` with these arguments in `count` processes on this machine; returns the exit code
+    of the first one.
 
-    PyTorch's elastic launcher starts them, and ends all when one fails. A signal that asks to stop
-    is handed on; they have 30 seconds to save.
+    PyTorch's elastic launcher starts them, and ends all when one fails. It passes on a signal that
+    asks to stop; the processes then have 30 seconds to save.
     """
     check_gpus(count)
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # what is wrong, our own line says
+    # Xinye's own message says what is wrong.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
     config = LaunchConfig(

@@ -1,5 +1,5 @@
-"""What holds while a run trains: the same numbers each time, an orderly end, words for a lack of
-memory."""
+"""Contexts around training: reproducible numbers, a clean stop on a signal, and a helpful message
+when memory runs out."""
 
 import re
 import signal
@@ -18,8 +18,8 @@ SMALLER = "choose a smaller --size or --context"
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Inside, a run on a CPU gives the same numbers again, also a compiled one (for 1 to 3 % of its
-    speed)."""
+    """Inside, a run on a CPU gives the same numbers each time, even if it is compiled. This costs 1
+    to 3 % of the speed."""
     before = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(before or machine.device().type == "cpu")
     try:
@@ -30,8 +30,8 @@ def repeatable() -> Iterator[None]:
 
 @contextmanager
 def interruptible(say: Callable[[str], None]) -> Iterator[Callable[[], int]]:
-    """Inside, the first Ctrl-C or SIGTERM is only noted, and the function tells its number; the
-    same again ends the program as usual."""
+    """Inside, the first Ctrl-C or SIGTERM is only recorded. The function that this yields returns
+    the signal's number, or 0. The same signal again ends the program as usual."""
     asked = 0
 
     def ask(number: int, frame: Any) -> None:
@@ -56,7 +56,7 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
-    """Where memory runs out inside, the error says what fits."""
+    """Raise a `XinyeError` with advice if memory runs out inside."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -76,6 +76,7 @@ def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
 
 
 def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the CPU or the GPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return bool(re.search("allocate memory", str(error)))

@@ -1,4 +1,4 @@
-"""What a run is made for, and what it comes to."""
+"""A `Job` is the work that a run does; a `Run` is its result."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -32,27 +32,27 @@ Figures = dict[str, float]
 
 @dataclass
 class Start:
-    """How a run is begun: who takes part, where it lies, who is told; anew or not."""
+    """How a run starts: its processes, folder and observer, and whether it is new or resumed."""
 
     group: Processes
     folder: Path
     observer: Observer
-    began: float  # of the clock that a budget in time counts from
-    resume: bool = False  # from where it stands
-    overwrite: bool = False  # what another run wrote there
-    dry_run: bool = False  # only plan it
-    longer: Extension | None = None  # than it was planned
-    extended: tuple[Extension, ...] = ()  # each time that it was, this one included
+    began: float  # when a budget of time began, in seconds of `clock.now`
+    resume: bool = False  # continue the run in the folder
+    overwrite: bool = False  # replace another run in the folder
+    dry_run: bool = False  # only make the plan
+    longer: Extension | None = None  # how the run is extended now
+    extended: tuple[Extension, ...] = ()  # all extensions of the run, with this one
     device: torch.device = field(default_factory=machine.device)
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
 
 class LossSum(nn.Module):
-    """What is made smaller: a batch to the sum of the losses of its counted targets, in nats."""
+    """A module that maps a batch to the sum of the losses of its counted targets, in nats."""
 
     def __init__(self, model: nn.Module, loss: Callable[[Any], Tensor], where: torch.device):
         super().__init__()
-        self.model = model  # whose gradients several processes exchange
+        self.model = model  # several processes exchange the gradients of this submodule
         self.loss, self.where = loss, where
 
     def forward(self, batch: Any) -> Tensor:
@@ -60,49 +60,49 @@ class LossSum(nn.Module):
 
 
 class Job(ABC):
-    """What a run is made for: its data and model, how it is judged, what it shows.
+    """The work of a run: its data, its model, and how the model is evaluated.
 
     `check`, `read`, `make_plan` and `build` are called once each, in this order.
     """
 
-    base = ""  # the model that an adapter was attached to
-    models = FROM_SCRATCH  # that the run begins with
-    words: TaskWords | None = None  # of a task
-    table: Sequence[ParameterCount] = ()  # of the trained weights, where not all are
+    base = ""  # the model that an adapter is attached to
+    models = FROM_SCRATCH  # the models that the run starts from
+    words: TaskWords | None = None  # the names of a task's figures; None for plain text
+    table: Sequence[ParameterCount] = ()  # the table of trained weights, for fine-tuning
 
-    figures: tuple[str, ...]  # what it is judged by, in the order in which it is told
-    better: str  # which of them says what checkpoint is the best
+    figures: tuple[str, ...]  # the names of its figures, in the order in which they are shown
+    better: str  # the figure that decides which checkpoint is the best
     lower_is_better: bool
-    judge_first: bool  # the figures of the end also before the first step
+    judge_first: bool  # whether the model is also evaluated before the first step
 
     data: Data
-    samples: Windows | Examples  # to train on
+    samples: Windows | Examples  # the training samples
     tokenizer: Tokenizer
     plan: Plan
     tokens_per_step: float
     tokens_per_target: float  # tokens read for each target that the loss counts
-    flops_per_token: float  # floating-point operations to train on one
+    flops_per_token: float  # floating-point operations to train on one token
 
     def __init__(self, settings: Any, begun: Start) -> None:
         self.settings, self.begun, self.device = settings, begun, begun.device
-        self.draft = Draft(settings=settings)  # of the plan
+        self.draft = Draft(settings=settings)  # becomes the plan
 
     @property
     def numbers(self) -> Plan | Draft:
-        """What the run is made with: the plan, or what is drafted of it while it is made."""
+        """The numbers of the run: the plan, or its draft until the plan is made."""
         return self.__dict__.get("plan", self.draft)
 
     @property
     def first_steps(self) -> int:
-        """How many steps were planned at first. What is judged on, and AdaLoRA's ranks, follow
-        that in a run that is extended, too."""
+        """The number of steps that were planned at first. Even if a run is extended, its validation
+        text and AdaLoRA's ranks follow this number."""
         planned = self.numbers.total_steps or ((0, self.numbers.steps),)
         for first in self.begun.extended[:1]:
             planned = first.total_steps
         return planned[0][1]
 
     def check_longer(self) -> None:
-        """Raises `XinyeError` where a run is to go on for longer, and is as long already."""
+        """Raise `XinyeError` if the run is to be extended but has as many steps already."""
         longer, steps = self.begun.longer, self.numbers.steps
         if longer and steps <= longer.step:
             asked = " ".join(command_line("", longer.budget)[2:])
@@ -120,32 +120,33 @@ class Job(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Refuse what cannot be done, and warn of what is missing, before anything is read."""
+        """Raise `XinyeError` for what cannot be done, and warn of what is missing, before anything
+        is read."""
 
     @abstractmethod
     def read(self) -> None:
-        """Read what is learned from, and the models to begin with."""
+        """Read the training data, and the models to start from."""
 
     @abstractmethod
     def make_plan(self) -> Plan:
-        """Every number of the run, with its reason."""
+        """The plan: every number of the run, with its reason."""
 
     @abstractmethod
     def build(self) -> Any:
-        """The model with its first weights, where it computes."""
+        """The model with its initial weights, on its device."""
 
     def facts(self) -> Values:
-        """What the run's folder notes of the data, for the report."""
+        """The facts about the data that the run's folder keeps for the report."""
         return self.data.facts
 
     # -- training ----------------------------------------------------------------------------------
 
     @abstractmethod
     def loss_sum(self, model: Any, compiled: bool) -> LossSum:
-        """A batch to the sum of the losses of its counted targets, in nats."""
+        """A module that maps a batch to the sum of the losses of its counted targets, in nats."""
 
     def optimizers(self, model: Any) -> list[torch.optim.Optimizer]:
-        """Those that move a model's trainable weights, as drafted."""
+        """The optimizers for a model's trainable weights, with the numbers of the plan."""
         numbers = self.numbers
         return make_optimizers(
             model,
@@ -160,44 +161,52 @@ class Job(ABC):
         )
 
     def micro_batches(self, step: int) -> Sequence[Counted]:
-        """This process's part of the batch of a step: of the samples `step × batch_size` and on."""
+        """This process's share of the batch of a step, which begins at sample `step ×
+        batch_size`."""
         size = self.numbers.batch_size
         share = self.begun.group.share(step * size, size)
         return self.samples.micro_batches(*share, self.numbers.micro_batch_size)
 
     def check_shares(self) -> None:
-        """Raises `XinyeError` where a batch has nothing for some process."""
+        """Raise `XinyeError` if a batch has fewer samples than there are processes."""
         batch_size, count = self.numbers.batch_size, self.begun.group.count
         if batch_size < count:
             raise XinyeError(f"a batch of {batch_size} cannot be shared by {count} processes")
 
     def clock(self, spent: float) -> Clock | None:
-        """Of a budget in time, of which so many seconds were spent before."""
+        """The clock of a budget of time, of which `spent` seconds were used before; None without
+        such a budget."""
         return None
 
-    # -- judging -----------------------------------------------------------------------------------
+    # -- evaluation --------------------------------------------------------------------------------
 
     @abstractmethod
     def texts(self, step: int) -> Sequence[str]:
-        """The texts of the batch after which so many steps were done."""
+        """The texts of the batch of step number `step`, counted from 1."""
 
     @abstractmethod
     def validate(self, model: Any, last: bool) -> Figures:
-        """The figures during a run and, where `last`, at its end."""
+        """The figures of the model on the validation data; with `last`, those of the end of the
+        run."""
 
     @abstractmethod
     def sample(self, model: Any, step: int) -> str:
-        """A text that shows what the model can do after a step."""
+        """A text that shows what the model can do after this step."""
 
     @abstractmethod
     def results(self, model: Any, before: Figures | None) -> Mapping[str, object]:
-        """What else `result.json` holds; `before` is what was judged first."""
+        """What the job adds to `result.json`. `before` has the figures before the first step."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished (or interrupted) run: its folder and its figures. `model_step` is the step that
-    its model is of."""
+    """A finished or interrupted run: its folder and its figures.
+
+    `parameters` counts all weights. `tokens` were trained on in `seconds`, the time spent in steps;
+    `tokens_per_second` is the speed since the last resume. `model_flops_utilization` is the share
+    of the machine's matrix speed. `validation` has the last figures by name, and `model_step` is
+    the step of the saved model.
+    """
 
     run: str
     parameters: int
@@ -207,7 +216,7 @@ class Run:
     tokens_per_second: float
     model_flops_utilization: float
     validation: Figures
-    interrupted: int = 0  # the signal's number
+    interrupted: int = 0  # the number of the signal, 0 if there was none
     stopped_early: bool = False
     model_step: int = 0
-    before: Figures | None = None  # the validation of the model that the run began with
+    before: Figures | None = None  # the figures before the first step

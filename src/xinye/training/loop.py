@@ -1,5 +1,5 @@
-"""The training loop: batches in, a better model and one record per step out. It knows no task and
-no files."""
+"""The training loop: it takes batches and yields a record of each step. It knows no task and no
+files."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ LossSum = Callable[[Any], Tensor]  # the sum of the losses of a batch's counted 
 
 
 class Counted(Protocol):
-    """A batch: all that the loop asks of it is how many targets its loss is summed over."""
+    """A batch. The loop only needs to know how many targets its loss is summed over."""
 
     @property
     def counted(self) -> int: ...
@@ -27,14 +27,14 @@ class Counted(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did. `loss` is nats per counted token, `seconds` wall time; `step` counts from
-    1.
+    """The record of one step. `step` counts from 1, `loss` is in nats per counted token, `seconds`
+    is wall time.
 
-    The seconds have four parts: making the batches, forward, backward (with the exchange of
-    gradients), and clipping, optimizer and the rest. On a GPU, calls return before their work is
-    done, and only reading a number waits for it: there `forward_seconds` is the time to hand the
-    work over, `backward_seconds` holds the computing of both, and the optimizer's computing falls
-    partly into the next step. Their sum over many steps is right.
+    The four parts of `seconds` are: making the batches, the forward pass, the backward pass (with
+    the exchange of gradients), and clipping, optimizer and the rest. On a GPU calls return before
+    their work is done, and only reading a number waits for it. So there `forward_seconds` is the
+    time to submit the work, `backward_seconds` includes the computation of both passes, and part of
+    the optimizer's computation falls into the next step. The sum over many steps is right.
     """
 
     step: int
@@ -47,16 +47,16 @@ class Step:
     forward_seconds: float
     backward_seconds: float
     optimizer_seconds: float
-    model_flops_utilization: float = 0.0  # share of the matrix speed; a run fills it in
+    model_flops_utilization: float = 0.0  # share of the matrix speed; `Session` fills it in
 
 
 @dataclass(frozen=True)
 class Loop:
-    """What steps are taken with.
+    """What a step needs.
 
-    `micro_batches` gives a step's batches, `rate` its share of the peak learning rate; `after_step`
-    is called with the number of a step, from 1, when the weights have moved and its gradients are
-    still there.
+    `micro_batches` returns the batches of a step, and `rate` the share of the peak learning rate.
+    `after_step` is called with the number of the step, from 1, after the weights have changed and
+    before the gradients are cleared.
     """
 
     loss_sum: LossSum
@@ -70,16 +70,15 @@ class Loop:
     after_step: Callable[[int], None] = lambda step: None
 
     def take(self, steps: Iterable[int]) -> Iterator[Step]:
-        """Take the steps of these numbers, from 0 where a run begins, each over all its
-        micro-batches.
+        """Take the steps with these numbers, from 0, and yield a record of each.
 
-        The loss is the sum over all counted tokens of the step divided by their number, so that it
-        does not depend on how the step is cut into micro-batches, or shared among processes. A step
-        whose gradient is not finite changes nothing; its record says so by its norm.
+        The loss is the sum over all counted tokens of the step divided by their number, so it does
+        not depend on how the step is split into micro-batches or among processes. A step whose
+        gradient is not finite changes nothing; its record has that norm.
         """
         for step in steps:
-            # Dropout, too, depends on nothing but the step (and the process, or all would drop the
-            # same).
+            # Dropout depends only on the step and on the process. With the same seed all processes
+            # would drop the same elements.
             rank = self.processes.rank * 0x9E3779B97F4A7C15
             torch.manual_seed((self.seed * 1_000_003 + step + rank) % 2**63)
             watch = Stopwatch()
@@ -109,10 +108,10 @@ class Loop:
         """Add up the gradients of all micro-batches; returns the mean loss over all processes."""
         count, total = self.processes.count, 0.0
         for number, batch in enumerate(batches, start=1):
-            # Several processes exchange the gradients of the last one alone, with all added up.
+            # Several processes exchange gradients only once, after the last micro-batch.
             last = number == len(batches)
             with nullcontext() if last else getattr(self.loss_sum, "no_sync", nullcontext)():
-                # the processes' gradients are averaged
+                # The processes average their gradients, so divide by the mean count of a process.
                 loss = self.loss_sum(batch) / (counted / count)
                 watch.lap("forward")
                 loss.backward()

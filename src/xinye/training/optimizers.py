@@ -1,4 +1,4 @@
-"""Which optimizer moves which weight, and Muon."""
+"""The optimizers, and which of them updates which weights."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -11,19 +11,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 Kind = Literal["muon", "adamw", "sgd"]
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic that Jordan et al. found
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial of Jordan et al.
 ITERATIONS = 5
 
 
 @dataclass(frozen=True)
 class Optimization:
-    """Which optimizer moves the weights, and how far.
+    """Which optimizer updates the weights, with its learning rates.
 
-    `muon`: Muon for the layers' matrices, each update orthogonal, so that
-    `matrix_learning_rate` does not depend on the width; AdamW at `learning_rate` for embeddings,
-    heads, norms and biases. `adamw` and `sgd` move everything at `learning_rate`. Decay is for
-    matrices only, and so is `l1`, which `shrink` applies. `dtype` is the precision that Muon
-    iterates in.
+    `muon` uses Muon for the layers' matrices and AdamW at `learning_rate` for embeddings, heads,
+    norms and biases. Muon's updates are orthogonal, so `matrix_learning_rate` does not depend on
+    the width. `adamw` and `sgd` update everything at `learning_rate`. Weight decay and `l1`, which
+    `shrink` applies, are for matrices only. `dtype` is the precision of Muon's iteration.
     """
 
     kind: Kind
@@ -44,7 +43,8 @@ def make_optimizers(model: nn.Module, plan: Optimization) -> list[torch.optim.Op
         kind = matrices
         if parameter.ndim < 2:
             kind = vectors
-        # An adapter's two matrices make one change: orthogonal steps of each are not its own.
+        # The two matrices of an adapter make one change together, so that orthogonal updates of
+        # each are not orthogonal updates of the change. AdamW takes them.
         elif any(part in name for part in ("embed", "lm_head", "score", ".adapter.")):
             kind = embeddings
         if parameter.requires_grad:
@@ -72,13 +72,13 @@ def make_optimizers(model: nn.Module, plan: Optimization) -> list[torch.optim.Op
 
 @torch.no_grad()
 def shrink(optimizer: torch.optim.Optimizer) -> None:
-    """L1 regularisation, after an optimizer's step: each weight w becomes sign(w) · max(|w| − rate
-    · l1, 0).
+    """Apply L1 regularisation after an optimizer's step: each weight w becomes sign(w) · max(|w| −
+    rate · l1, 0).
 
     This proximal step (Duchi & Singer 2009, "Efficient online and batch learning using forward
-    backward splitting") makes weights exactly zero, which the gradient of an L1 penalty does not;
-    and it stands apart from the gradient, as decoupled decay does (Loshchilov & Hutter 2019,
-    arXiv:1711.05101), for the optimizers here rescale gradients.
+    backward splitting") makes weights exactly zero, which the gradient of an L1 penalty does not.
+    It is separate from the gradient, like decoupled weight decay (Loshchilov & Hutter 2019,
+    arXiv:1711.05101), because the optimizers rescale gradients.
     """
     for group in optimizer.param_groups:
         if group.get("l1"):
@@ -87,17 +87,16 @@ def shrink(optimizer: torch.optim.Optimizer) -> None:
 
 
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> float:
-    """Scale the gradients down to a global norm of at most `most`; returns the norm they had."""
+    """Scale the gradients down to a global norm of at most `most`; returns the norm before that."""
     return float(torch.nn.utils.clip_grad_norm_(parameters, most, foreach=True))
 
 
 class Muon(torch.optim.Optimizer):
-    """Moves matrices by Nesterov momentum, orthogonalised, with decoupled weight decay (Jordan et
+    """Updates matrices by orthogonalised Nesterov momentum with decoupled weight decay (Jordan et
     al. 2024, https://kellerjordan.github.io/posts/muon).
 
-    It does what `torch.optim.Muon` does, to the bit where `dtype` is bfloat16. That one always
-    iterates in bfloat16, which a processor without bf16 units multiplies several times as slowly as
-    float32.
+    With `dtype` bfloat16 it gives the same bits as `torch.optim.Muon`. That one always iterates in
+    bfloat16, which is several times slower than float32 on a processor without bf16 units.
     """
 
     def __init__(
@@ -108,13 +107,13 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         dtype: torch.dtype = torch.bfloat16,
     ) -> None:
-        """`dtype` is the precision of the iteration; weights and momentum keep their own."""
+        """`dtype` is the precision of the iteration; weights and momentum keep theirs."""
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Move every matrix that has a gradient."""
+        """Update every matrix that has a gradient."""
         for group in self.param_groups:
             rate, momentum = group["lr"], group["momentum"]
             for weight in group["params"]:
@@ -131,7 +130,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """The matrix with all its singular values brought near 1 (about 0.7 to 1.2), by Newton-Schulz
+    """The matrix with all singular values brought near 1 (about 0.7 to 1.2), by Newton-Schulz
     iteration."""
     a, b, c = COEFFICIENTS
     tall = matrix.shape[0] > matrix.shape[1]

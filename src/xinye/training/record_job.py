@@ -1,4 +1,4 @@
-"""A run on the records of a task: its plan, and what it asks of its model. Fine-tuning."""
+"""Fine-tuning: the `Job` of a run on the records of a task."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -43,7 +43,7 @@ from xinye.training.job import Figures, Job, LossSum, Start
 
 
 class RecordJob(Job):
-    """Records to learn from, and a model that learns a task from them."""
+    """A job that trains a model on the records of a task."""
 
     settings: FinetuneSettings
     data: TaskData
@@ -59,10 +59,11 @@ class RecordJob(Job):
             self.begun.observer.warn(f"no baseline: {needed}; training continues without it")
 
     def read(self) -> None:
-        """Load the base, and read the records."""
+        """Load the base model and read the records. Raises `XinyeError` if a resumed run's records
+        or base have changed."""
         settings, begun, checkpoint = self.settings, self.begun, None
         self.base = settings.model
-        if settings.adapter_settings:  # which is noise on any other base
+        if settings.adapter_settings:  # an adapter works only on its own base
             known = {"model": settings.model, "fingerprint": fingerprint(settings.model)}
             self.models = Models(told={"base": known})
         if begun.resume:
@@ -86,7 +87,7 @@ class RecordJob(Job):
         self.judge_first = task.baseline_is_base
 
     def choose_numbers(self) -> None:
-        """Find the steps and rates, for which no network is needed."""
+        """Fill in the numbers that follow from the data alone, such as steps and learning rates."""
         data, task = self.data, self.task
         examples = data.examples.examples
         longest = max(len(example.tokens) for example in examples)
@@ -94,18 +95,19 @@ class RecordJob(Job):
         rules.make_plan(self.draft, self.settings, facts, self.shape, self.device)
 
     def make_plan(self) -> Plan:
-        """The numbers; put on the head or the adapter, whose weights are counted."""
+        """The plan. This builds the model with its head or adapter, because their weights are
+        counted."""
         settings, draft, data = self.settings, self.draft, self.data
         self.choose_numbers()
         self.check_longer()
         self.check_shares()
         self.model = self._network()
-        del self.gpt  # of which the model has what it needs
+        del self.gpt  # the model has taken what it needs from it
         self.table = trainable_table(self.model)
         draft.note("parameters", self.table[-1].total, "all weights")
         draft.note("trained_parameters", self.table[-1].trainable, f"method {settings.method}")
         self.plan = draft.finished(settings)
-        self.measured: dict[str, Any] = {}  # last, with its tables
+        self.measured: dict[str, Any] = {}  # the latest figures, with their tables
         targets = sum(batch.counted for _, batch in data.examples.in_order(256))
         self.tokens_per_step = self.plan.batch_size * data.mean_length
         self.tokens_per_target = data.mean_length * len(data.examples) / max(1, targets)
@@ -116,7 +118,7 @@ class RecordJob(Job):
         return self.model
 
     def _network(self) -> Any:
-        """The base with what the task and the method put on it."""
+        """The base model with the head and adapter of the task and method."""
         values, adapter = self.draft.values, self.settings.adapter_settings
         causal = values["attention"] == "causal"
         shape = replace(self.shape, dropout=values["dropout"], is_causal=causal)
@@ -132,7 +134,7 @@ class RecordJob(Job):
         return model
 
     def loss_sum(self, model: Any, compiled: bool) -> LossSum:
-        """Of the labels. AdaLoRA's penalty gives its gradient, but is left out of the figure."""
+        """The loss of the task. AdaLoRA's penalty adds its gradient, but not its value."""
 
         def loss(batch: Labelled) -> Tensor:
             penalty = extra_loss(model)
@@ -140,14 +142,14 @@ class RecordJob(Job):
 
         return LossSum(model, loss, self.device)
 
-    # -- judging -----------------------------------------------------------------------------------
+    # -- evaluation --------------------------------------------------------------------------------
 
     @torch.no_grad()
     def validate(self, model: Any, last: bool) -> Figures:
         model.eval()
         data, task = self.data, self.task
         self.measured |= task.losses(model, data.tokenizer, data.validation_examples)
-        if last or not task.writes:  # to write answers takes its time
+        if last or not task.writes:  # generating answers is slow
             context = self.plan.context
             self.measured |= task.measure(model, data.tokenizer, data.validation, context)
         model.train()
@@ -170,7 +172,7 @@ class RecordJob(Job):
         try:
             figures = self.task.baseline(self.data.training, self.data.validation, before)
             baseline = {"name": self.task.baseline_name, **figures}
-        except XinyeError as error:  # the model is trained, and none the worse without it
+        except XinyeError as error:  # the model is trained, even without a baseline
             findings.append(f"no baseline: {error}")
         trainable = [row._asdict() for row in trainable_table(model)]
         found = {
@@ -186,7 +188,7 @@ class RecordJob(Job):
 
 
 def plan_of(settings: FinetuneSettings, observer: Observer) -> dict[str, Any]:
-    """The values that a run would be planned with; nothing is left behind."""
+    """The values of the plan that a run with these settings would have. It writes no files."""
     job = RecordJob(settings, Start(ALONE, Path(), observer, began=0.0))
     job.read()
     job.choose_numbers()
@@ -196,10 +198,10 @@ def plan_of(settings: FinetuneSettings, observer: Observer) -> dict[str, Any]:
 def base_of(
     settings: FinetuneSettings, checkpoint: Path | None
 ) -> tuple[GPT, GPTConfig, Tokenizer]:
-    """The model to begin with, or of the checkpoint to go on from; its shape and tokenizer.
+    """The model to start from, or that of the checkpoint to resume from; its shape and tokenizer.
 
-    Where its own weights are to be trained, or saved, quantized ones are unpacked; beside an
-    adapter only small models.
+    Quantized weights are unpacked if all weights are to be trained. With an adapter, only those of
+    small models are.
     """
     if checkpoint and not settings.adapter_settings and (checkpoint / "config.json").is_file():
         saved = load_weights(checkpoint)
@@ -224,7 +226,8 @@ def base_of(
 def saved_settings_of_task(
     folder: Path, asked: FinetuneSettings, longer: Extension | None = None
 ) -> FinetuneSettings:
-    """The settings that a fine-tuning was started with; what is `asked` for may say the same."""
+    """The settings of the fine-tuning run in a folder. Raises `XinyeError` if the `asked` ones
+    differ from them, except for what may change."""
     run = RunFolder(folder)
     given = saved_values(run, FinetuneSettings)
     task = find_task(task_settings(given, str(run.settings_file)).task)

@@ -1,5 +1,5 @@
-"""How many steps a run has, and what share of it is done: learning rate, evaluations and allocators
-follow that."""
+"""The schedule of a run: its number of steps, and how far it is. Learning rate, evaluations and
+AdaLoRA's pruning follow from that."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -10,18 +10,18 @@ from xinye.training.distributed import ALONE, Processes
 
 Shape = Literal["wsd", "cosine"]
 
-PARTS = 100  # how often a run with a clock is planned anew
-NEAR = 0.02  # of the steps that are left: a smaller change is no change
+PARTS = 100  # how often the steps of a run with a clock are planned again
+NEAR = 0.02  # a new plan that differs by a smaller share of the steps left is ignored
 ROUNDING = 1e-9
 
 
 class Schedule:
     """The steps of a run and the learning rate of each.
 
-    `totals` are pairs (step, total): from that step on, so many steps were planned in all. A budget
-    of steps has one pair. With a clock the steps that fit are planned anew as the run goes, and a
-    pair is added each time; the pairs then say all that the clock did, and a schedule with the same
-    pairs and no clock is the same schedule.
+    `totals` are pairs (step, total): from that step on, this many steps were planned in all. A
+    budget of steps has one pair. With a clock the total is planned again during the run, and each
+    new plan adds a pair. The pairs record all that the clock did: a schedule with the same pairs
+    and no clock is the same schedule.
     """
 
     def __init__(
@@ -39,19 +39,19 @@ class Schedule:
 
     @property
     def steps(self) -> int:
-        """How many steps the run has, as it is planned now."""
+        """The number of steps of the run, as planned now."""
         return self.totals[-1][1]
 
     def steps_from(self, first: int) -> Iterator[int]:
-        """The numbers of the steps to take, from 0; the end may move meanwhile."""
+        """Yield the numbers of the steps to take, from 0. The end may change meanwhile."""
         step = first
         while step < self.steps:
             yield step
             step += 1
 
     def share(self, done: int) -> float:
-        """What share of the run is behind after so many steps: from 0 straight to 1, or to where it
-        is planned anew, and from there straight to 1 again."""
+        """The share of the run that is done after `done` steps, from 0 to 1. It grows linearly;
+        when the steps are planned again, it grows linearly from there to 1."""
         share = 0.0
         begin, total = self.totals[0]
         for step, planned in self.totals[1:]:
@@ -64,10 +64,10 @@ class Schedule:
         return share + (1 - share) * min(1.0, (done - begin) / (total - begin))
 
     def rate(self, step: int) -> float:
-        """What share of the peak rate step 0 … `steps` - 1 is taken with.
+        """The learning rate of step 0 … `steps` - 1, as a share of the peak rate.
 
-        `wsd`: warm-up, stable, then a straight line to zero over the last `decay` of the run
-        (Hägele et al. 2024, arXiv:2405.18392). `cosine`: warm-up, then half a cosine to zero.
+        `wsd`: warm-up, a constant rate, then a linear decay to zero over the last `decay` of the
+        run (Hägele et al. 2024, arXiv:2405.18392). `cosine`: warm-up, then half a cosine to zero.
         """
         if step < self.warmup:
             return (step + 1) / (self.warmup + 1)
@@ -79,23 +79,23 @@ class Schedule:
         return min(1.0, (1 - self.share(step)) / self.decay)
 
     def evaluation_due(self, done: int) -> bool:
-        """Whether the step just taken completes one of the `evaluations` equal parts of the run,
-        but the last; and there is time to evaluate."""
+        """Whether an evaluation is due after `done` steps. Evaluations divide the run into
+        `evaluations` equal parts; there is none at the end, or if the clock has no time for it."""
         due = done < self.steps and self._parts(done, self.evaluations) > self._parts(
             done - 1, self.evaluations
         )
         return due and (self.clock is None or self.clock.may_evaluate())
 
     def plan_anew(self, done: int, processes: Processes = ALONE) -> bool:
-        """Where that is due, ask the clock how many steps still fit; returns whether the plan has
-        changed.
+        """If a new plan is due, ask the clock how many steps still fit; returns whether the plan
+        has changed.
 
-        All processes ask at the same steps, and take the first one's answer.
+        All processes call this after the same steps and take the first one's answer.
         """
         if self.clock is None or not self.clock.knows or done >= self.steps:
             return False
-        # At each hundredth of the run and, since the first plan is the least sure, after 2, 4, 8 …
-        # steps.
+        # A new plan is due at each hundredth of the run, and after 2, 4, 8 … steps, because the
+        # first plan is the least certain.
         doubled = done & (done - 1) == 0 and done > 1
         if not doubled and self._parts(done, PARTS) == self._parts(done - 1, PARTS):
             return False

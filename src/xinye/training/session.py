@@ -1,5 +1,4 @@
-"""One run while it trains: what it holds, and what happens between its first step and its
-report."""
+"""A run while it trains, from its first step to its report."""
 
 import json
 import math
@@ -29,22 +28,22 @@ from xinye.training.schedule import Schedule
 from xinye.training.trackers import Trackers
 
 ADVICE = "start anew with --overwrite and a lower --learning-rate"
-REFUSED = 5  # steps on end without a finite gradient, after which a run gives up
+REFUSED = 5  # a run fails after this many steps in a row without a finite gradient
 
 
 @dataclass
 class Progress:
-    """Where a run stands; a checkpoint keeps it."""
+    """How far a run is. Each checkpoint saves it."""
 
     step: int = 0  # steps done
-    seconds: float = 0.0  # spent in them
-    # The best evaluation: its step, its figure, and how many were no better `worse_since`.
+    seconds: float = 0.0  # the time spent in them
+    # The best evaluation: its step and figure; `worse_since` counts the later ones, none better.
     best: dict[str, Any] = field(default_factory=dict)
     before: Figures | None = None
 
 
 class MetricsFile(Observer):
-    """`metrics.jsonl`: a line for each step, evaluation and refused step."""
+    """Writes `metrics.jsonl`: a line for each step, evaluation and refused step."""
 
     def __init__(self, file: TextIO) -> None:
         self.file = file
@@ -68,8 +67,7 @@ class MetricsFile(Observer):
 
 
 class Session:
-    """A run's model, optimizers, schedule, progress and observers, from its first step to its
-    report."""
+    """The state of a run in training: its model, optimizers, schedule, progress and observers."""
 
     def __init__(self, begun: Start, job: Job, model: Any) -> None:
         self.group, self.folder, self.job, self.plan = begun.group, begun.folder, job, job.plan
@@ -80,25 +78,25 @@ class Session:
         self.store = Store(self.folder, model, job.tokenizer, self.optimizers, job.base)
         self.loss_sum = self.group.together(job.loss_sum(model, self.plan.compile))
         self.progress = Progress()
-        self.before = Progress()  # where this process began
+        self.before = Progress()  # the progress when this process started
         self.totals = self.plan.totals
-        self.tokens = 0  # counted in this process's life
-        self.refused = 0  # steps on end whose gradient was not finite
+        self.tokens = 0  # counted by this process
+        self.refused = 0  # steps in a row whose gradient was not finite
         self.results: Mapping[str, object] = {}
         self.judged: Figures = {}
         speed = machine.matrix_speed(machine.device(), getattr(torch, self.plan.dtype))
         self.speed = (speed or math.inf) * self.group.count
 
     def resume(self) -> None:
-        """Go on where the last checkpoint stands."""
+        """Restore the state of the last checkpoint."""
         with self.group.main_process_first():
             saved = self.store.load()
         step, best = saved["step"], saved.get("best") or {}
         if best and any(step == each.step for each in self.extended):
-            best["worse_since"] = 0  # who asks for more steps has patience again
+            best["worse_since"] = 0  # an extension starts with new patience
         self.progress = Progress(step, saved["seconds"], best, saved.get("before"))
         self.before = replace(self.progress)
-        if self.plan.seconds is not None:  # the clock plans the rest
+        if self.plan.seconds is not None:  # the clock plans the later steps again
             self.totals = tuple(pair for pair in self.totals if pair[0] <= step)
         if self.group.first:
             self.files.forget_metrics(step)
@@ -108,14 +106,14 @@ class Session:
                 self.files.note_totals(self.totals)
 
     def run(self) -> Run:
-        """Train, and write down what came of it."""
+        """Train to the end; writes the result, report and model card, and returns the run."""
         plan = self.plan
         self.clock = self.job.clock(self.before.seconds)
         self.schedule = Schedule(
             self.totals, plan.warmup, plan.schedule, plan.decay, plan.evaluations, self.clock
         )
         if self.longer:
-            self.observer.warn(self.told_longer(self.longer))
+            self.observer.warn(self.extension_message(self.longer))
         self.stopwatch.lap("planning")
         first = self.group.first
         outcome: Run | BaseException
@@ -133,7 +131,7 @@ class Session:
                     outcome = error
                     raise
                 finally:
-                    with ExitStack() as all_of_them:  # also where the disk is full for the first
+                    with ExitStack() as all_of_them:  # all are called, even if one of them fails
                         for observer in reversed(self.observers):
                             all_of_them.callback(observer.ended, outcome)
             return run
@@ -141,8 +139,8 @@ class Session:
             if first:
                 write_pages(self.folder, self.observer)
 
-    def told_longer(self, longer: Extension) -> str:
-        """What the learning rate does, where a run goes on longer."""
+    def extension_message(self, longer: Extension) -> str:
+        """The message about the learning rate of an extended run."""
         plan, step = self.plan, self.progress.step
         shorter = Schedule(longer.total_steps, plan.warmup, plan.schedule, plan.decay)
         was = shorter.rate(max(0, step - 1))
@@ -154,7 +152,8 @@ class Session:
         )
 
     def recorders(self) -> tuple[MetricsFile, Trackers]:
-        """Those that write down what happens; a tracker is told the whole plan, too."""
+        """The observers that write events to files and trackers. A tracker also gets the whole
+        plan."""
         metrics, track = MetricsFile(self.files.open_metrics()), self.plan.track
         planned = {name: value for name, value in asdict(self.plan).items() if value is not None}
         del planned["reasons"], planned["counts"]
@@ -167,7 +166,8 @@ class Session:
     # -- the steps ---------------------------------------------------------------------------------
 
     def take_steps(self) -> None:
-        """All steps; validate, write a sample and save at even shares of the run and at its end."""
+        """Take all steps; evaluates, writes a sample and saves at equal parts of the run and at its
+        end."""
         self.model.train()
         if self.job.judge_first and self.group.first and not self.before.step:
             self.observer.stage("evaluating the model before training")
@@ -200,7 +200,7 @@ class Session:
             self.stopwatch.lap("samples")
 
     def after(self, record: Step) -> None:
-        """What a step is followed by."""
+        """Record a step, and do what is due after it."""
         self.progress.step = record.step
         self.progress.seconds += record.seconds
         self.tokens += record.tokens
@@ -223,14 +223,14 @@ class Session:
             self.evaluate()
 
     def follow(self, step: int) -> None:
-        """AdaLoRA's allocator follows the steps of the first plan, and has ended where a run goes
-        on longer."""
+        """Run AdaLoRA's allocation of ranks. It follows the steps of the first plan, and has ended
+        when a run is extended."""
         planned = self.job.first_steps
         after_step(self.model, min(step, planned), planned)
 
     def check_gradient(self, record: Step) -> None:
-        """Keep the text of a step whose gradient is not finite, for a person to look at; give up
-        after some."""
+        """Record the texts of a step whose gradient is not finite, and fail after several in a
+        row."""
         if math.isfinite(record.gradient_norm):
             self.refused = 0
             return
@@ -244,7 +244,7 @@ class Session:
     # -- evaluations -------------------------------------------------------------------------------
 
     def evaluate(self) -> None:
-        """Judge the model on the way, note whether it is the best, and save it."""
+        """Evaluate the model during the run, record whether it is the best so far, and save it."""
         self.check_finite()
         self.judged = self.judge("validation", last=False)
         figure, best, name = self.judged[self.job.better], self.progress.best, self.job.better
@@ -256,14 +256,14 @@ class Session:
             best["worse_since"] = best.get("worse_since", 0) + 1
             loss = self.judged["loss"]
             if figure == best[name] and loss < best.get("loss", -math.inf):
-                best |= {"step": self.progress.step, "loss": loss}  # but no more patience
+                best |= {"step": self.progress.step, "loss": loss}  # this does not reset patience
         self.save()
         if self.clock:
             self.clock.evaluated()
 
     def evaluate_former_end(self) -> None:
-        """Where a run goes on beyond its end, that is a point of its curve like any other, judged
-        on the same text; and does not count against its patience."""
+        """Evaluate an extended run at its former end, on the validation text of all other points of
+        its curve. This does not use up patience."""
         step = self.progress.step
         ended = any(step == each.step and each.validation for each in self.extended)
         judged = [record["step"] for record in read_run(self.folder).validations]
@@ -272,7 +272,7 @@ class Session:
             self.progress.best["worse_since"] = 0
 
     def judge(self, kind: Literal["before", "validation", "result"], last: bool) -> Figures:
-        """The figures of the model as it is, noted and shown with a sample."""
+        """The figures of the model now, sent to all observers with a sample."""
         progress, job = self.progress, self.job
         figures = job.validate(self.model, last)
         self.stopwatch.lap("validation")
@@ -284,7 +284,8 @@ class Session:
         return figures
 
     def exhausted(self) -> bool:
-        """Whether patience is at its end."""
+        """Whether `patience` evaluations since the best one were no better, so that the run stops
+        early."""
         patience = self.plan.patience
         return patience is not None and self.progress.best.get("worse_since", 0) >= patience
 
@@ -305,7 +306,7 @@ class Session:
     # -- the end -----------------------------------------------------------------------------------
 
     def concluded(self) -> Run:
-        """What came of it, as `result.json` holds it."""
+        """The finished run, which is also written to `result.json`."""
         job, progress = self.job, self.progress
         spent = progress.seconds - self.before.seconds
         per_second = self.tokens * job.tokens_per_target / max(1e-9, spent)
@@ -340,7 +341,7 @@ def rounded(figures: Figures, names: Sequence[str]) -> Figures:
 
 
 def write_pages(output: Path, observer: Observer) -> None:
-    """Write the run's report and model card; a run is none the worse where that fails."""
+    """Write the run's report and model card. If that fails, it is only reported."""
     try:
         write_report(with_words(read_run(output)))
         write_card(with_words(read_run(output)))

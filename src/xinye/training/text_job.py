@@ -1,4 +1,4 @@
-"""A run on text: its plan, and what it asks of its model. Pretraining, from scratch or going on."""
+"""Pretraining: the `Job` of a run on text, from scratch or from another model."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -35,16 +35,17 @@ from xinye.training.distillation import distillation_loss
 from xinye.training.guards import explain_memory
 from xinye.training.job import Figures, Job, LossSum
 
-# steps at least: what was measured may be wrong, and the clock tells after two of them
+# The least number of steps planned at first. The speed measured may be wrong, and the clock
+# corrects the plan after two steps.
 FIRST_PLAN = 8
 
 
 class TextJob(Job):
-    """Text to learn from, and a model to be made, or to go on with."""
+    """A job that trains a language model on text."""
 
     settings: PretrainSettings
     data: TextData
-    speed: Speed  # as measured
+    speed: Speed  # measured before the run
     figures = ("loss", "bits_per_byte")
     better = "bits_per_byte"
     lower_is_better = True
@@ -59,7 +60,8 @@ class TextJob(Job):
         settings.cleaning.check_libraries()
 
     def read(self) -> None:
-        """Read the text, and learn its tokenizer, or take that of the models."""
+        """Read the text and train its tokenizer, or take the tokenizer of the models to start
+        from."""
         begun, settings = self.begun, self.settings
         self.models = load_models(settings)
         with begun.group.main_process_first():  # the others find the prepared text in the cache
@@ -68,13 +70,14 @@ class TextJob(Job):
             check_text(begun.folder, self.data)
             check_teacher(begun.folder, self.models)
         self.tokenizer, self.samples = self.data.tokenizer, self.data.training
-        # A prompt that is too long is told of now.
+        # This raises an error now if the prompt for samples is too long.
         start(self.tokenizer, settings.prompt, self.data.training.context, Sampling())
 
     # -- the plan ----------------------------------------------------------------------------------
 
     def make_plan(self) -> Plan:
-        """Find the shape, the rates and, by measuring the speed, how many steps there are."""
+        """The plan: the shape, the rates and, from a measurement of the speed, the number of
+        steps."""
         settings, draft, data = self.settings, self.draft, self.data
         group, say = self.begun.group, self.begun.observer.stage
         if self.models.base:
@@ -85,7 +88,7 @@ class TextJob(Job):
             self.config = rules.shape(draft, settings, self.tokenizer.vocab_size, context)
         rules.batches(draft, settings, self.config, self.device)
         rules.rates(draft, settings, self.config)
-        # Of several processes the first one's dtype is taken, for each measures.
+        # Each process measures which dtype is faster, so all take the answer of the first one.
         dtype, reason = machine.fast_dtype(self.device)
         [bfloat16] = group.agreed([dtype == torch.bfloat16])
         dtype = torch.bfloat16 if bfloat16 else torch.float32
@@ -113,15 +116,16 @@ class TextJob(Job):
         return plan
 
     def _measure(self) -> Speed:
-        """What a step and an evaluation take here, of a model that is thrown away, and not
-        compiled."""
+        """The seconds of a step, an evaluation and a sample, measured with a model that is thrown
+        away."""
         model = self._network()
         loss_sum, optimizers = self.loss_sum(model, compiled=False), self.optimizers(model)
         batches = self.micro_batches(0)
         return measure_speed(model, loss_sum, optimizers, batches, self.data, self.settings)
 
     def _plan_steps(self) -> None:
-        """How many steps the budget comes to, and what follows from that."""
+        """Fill in the number of steps that the budget allows, and the numbers that follow from
+        it."""
         settings, draft, windows, least = self.settings, self.draft, len(self.data.training), 1
         budget = rules.budgeted_steps(draft, settings, windows)
         longer = self.begun.longer
@@ -158,8 +162,8 @@ class TextJob(Job):
         return Clock(seconds, began, self.speed.costs(self.data.validation, trained))
 
     def facts(self) -> Values:
-        """With a yardstick beside bits per byte, which is measured now: so it is a part of a budget
-        in time, and a run that is interrupted has it, too."""
+        """The facts of the data, with a baseline for bits per byte. It is computed before training,
+        so that it counts in a budget of time, and an interrupted run has it, too."""
         data = self.data
         training, held_out = (
             Part(windows.tokens, windows.spans) for windows in (data.training, data.validation)
@@ -177,7 +181,7 @@ class TextJob(Job):
         return model
 
     def _network(self) -> LanguageModel:
-        """A new model of the shape that is planned."""
+        """A new model of the planned shape."""
         model = build(self.config).to(self.device)
         model.compute_dtype = getattr(torch, self.numbers.dtype)
         model.initialize(self.numbers.seed)
@@ -194,7 +198,7 @@ class TextJob(Job):
         )
         return LossSum(model, loss, self.device)
 
-    # -- judging -----------------------------------------------------------------------------------
+    # -- evaluation --------------------------------------------------------------------------------
 
     def validate(self, model: LanguageModel, last: bool) -> Figures:
         batches = self.data.validation.in_order(8, self.windows[last])
@@ -215,7 +219,7 @@ class TextJob(Job):
 def text_loss(
     model: LanguageModel, label_smoothing: float = 0.0, compiled: bool = False
 ) -> Callable[[Batch], Tensor]:
-    """A batch to the sum of its targets' losses."""
+    """A function that maps a batch to the sum of its targets' losses, in nats."""
     loss = torch.compile(model.loss) if compiled else model.loss
     return lambda batch: loss(
         batch.tokens, batch.targets, batch.positions, batch.documents, label_smoothing

@@ -1,8 +1,7 @@
-"""Where people follow and compare their runs: TensorBoard, Weights & Biases, MLflow; each an extra,
-none needed.
+"""Experiment trackers: TensorBoard, Weights & Biases, MLflow. Each is an optional extra.
 
-All that is told to them stands in `metrics.jsonl`, too. Nothing leaves this machine, unless the
-user's environment says so (`WANDB_MODE`, `MLFLOW_TRACKING_URI`), and none of them can stop a run.
+Everything they get is in `metrics.jsonl`, too. Nothing leaves this machine unless the user's
+environment says so (`WANDB_MODE`, `MLFLOW_TRACKING_URI`). A tracker that fails never stops a run.
 """
 
 import html
@@ -20,20 +19,20 @@ from xinye.observer import Evaluated, Observer
 from xinye.training.job import Run
 from xinye.training.loop import Step
 
-SECONDS = 10  # between tellings: many steps at once cost less than each alone
+SECONDS = 10  # the time between two sends; many steps at once cost less than each alone
 Point = tuple[int, float, dict[str, float]]  # step, time since the epoch, figures by name
-Config = Mapping[str, object]  # what a run was started with and planned to be, by name
-Status = Literal["FINISHED", "FAILED", "KILLED"]  # in MLflow's words
+Config = Mapping[str, object]  # the settings and the plan of a run, by name
+Status = Literal["FINISHED", "FAILED", "KILLED"]  # MLflow's names
 
 
 class TensorBoard:
-    """Event files in `training/tensorboard`; `tensorboard --logdir runs` shows all runs."""
+    """Writes event files to `training/tensorboard`; `tensorboard --logdir runs` shows all runs."""
 
     def __init__(self, run: Path, config: Config, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
-        # what was noted after the checkpoint is forgotten
+        # Points after the checkpoint are dropped, because their steps are taken again.
         purge = first_step + 1 if first_step else None
         self.writer = SummaryWriter(str(run / "training" / "tensorboard"), purge_step=purge)
         if not first_step:
@@ -61,11 +60,11 @@ class TensorBoard:
 class WandB:
     """A Weights & Biases run in `training/wandb`, offline unless `WANDB_MODE` says otherwise.
 
-    A resumed run keeps its id; `wandb sync runs/…/training/wandb/offline-run-*` sends its parts.
+    A resumed run keeps its id. `wandb sync runs/…/training/wandb/offline-run-*` uploads its parts.
     """
 
     def __init__(self, run: Path, config: Config, first_step: int) -> None:
-        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # which is its telemetry
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # this is its telemetry
         import wandb
 
         remembered = run / "training" / "wandb" / "run-id"
@@ -98,20 +97,20 @@ class WandB:
 
 
 class MLflow:
-    """A run in the SQLite store `training/mlflow.db`, samples in `training/mlflow`; or at
+    """A run in the SQLite store `training/mlflow.db`, with samples in `training/mlflow`; or at
     `MLFLOW_TRACKING_URI`.
 
-    A resumed run goes on in the same run of MLflow's, where steps that are taken again stand twice.
+    A resumed run continues the same MLflow run, where repeated steps appear twice.
     """
 
     def __init__(self, run: Path, config: Config, first_step: int) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # not four minutes where there is no server
+        # Otherwise it would wait four minutes for a server that does not answer.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         from mlflow import MlflowClient, entities
 
-        # what goes wrong is raised, and told by us
+        # Errors are raised, and Xinye reports them.
         logging.getLogger("mlflow").setLevel(logging.CRITICAL)
         folder = run.absolute() / "training" / "mlflow"
         folder.mkdir(exist_ok=True)
@@ -152,7 +151,7 @@ CLASSES: dict[str, type[Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB,
 
 
 def warn_of_missing(names: Sequence[str], warn: Callable[[str], None]) -> None:
-    """A warning for each tracker whose package is not installed; `Trackers` leaves those out."""
+    """Warn of each tracker whose package is not installed. `Trackers` leaves those out."""
     for name in names:
         if not installed(name):
             needed = f"it needs {name}, to install with {install_command(name)}"
@@ -160,7 +159,8 @@ def warn_of_missing(names: Sequence[str], warn: Callable[[str], None]) -> None:
 
 
 class Trackers(Observer):
-    """Those that were asked for. One that fails is one warning, and is left out from then on."""
+    """Sends the events of a run to the trackers that the user chose. One that fails gives one
+    warning and is dropped."""
 
     def __init__(
         self,
@@ -172,8 +172,8 @@ class Trackers(Observer):
     ) -> None:
         self.complain = warn
         self.trackers: dict[str, Tracker] = {}
-        self.points: list[Point] = []  # not yet told
-        self.told = time.time()
+        self.points: list[Point] = []  # not yet sent
+        self.sent = time.time()
         for name in filter(installed, names):
             with self._or_without(name):
                 self.trackers[name] = CLASSES[name](run, config, first_step)
@@ -181,25 +181,25 @@ class Trackers(Observer):
     def step(self, step: Step, steps: int) -> None:
         values = {name: getattr(step, name) for name in ("loss", "gradient_norm", "rate_factor")}
         self._add("training", step.step, values | {"tokens_per_second": step.tokens / step.seconds})
-        if time.time() > self.told + SECONDS:
-            self._tell()
+        if time.time() > self.sent + SECONDS:
+            self._send()
 
     def evaluated(self, evaluated: Evaluated) -> None:
         counts = ("tokens", "bytes")
         values = {name: each for name, each in evaluated.figures.items() if name not in counts}
         self._add("validation", evaluated.step, values)
-        self._tell()
+        self._send()
         self._each(lambda tracker: tracker.write(evaluated.sample, evaluated.step))
 
     def ended(self, outcome: Run | BaseException) -> None:
-        """Tell of the figures that a run ends with, and let go."""
+        """Send the final figures and close all trackers."""
         status: Status = "FAILED"
         if isinstance(outcome, Run):
             status = "KILLED" if outcome.interrupted else "FINISHED"
             values = {**asdict(outcome), **outcome.validation}
             del values["interrupted"]
             self._add("result", outcome.steps, values)
-        self._tell()
+        self._send()
         self._each(lambda tracker: tracker.finish(status))
 
     def _add(self, kind: str, step: int, values: Mapping[str, object]) -> None:
@@ -210,14 +210,14 @@ class Trackers(Observer):
         }
         self.points.append((step, time.time(), figures))
 
-    def _tell(self) -> None:
-        points, self.points, self.told = self.points, [], time.time()
+    def _send(self) -> None:
+        points, self.points, self.sent = self.points, [], time.time()
         self._each(lambda tracker: tracker.log(points))
 
-    def _each(self, tell: Callable[[Tracker], None]) -> None:
+    def _each(self, call: Callable[[Tracker], None]) -> None:
         for name, tracker in list(self.trackers.items()):
             with self._or_without(name):
-                tell(tracker)
+                call(tracker)
 
     @contextmanager
     def _or_without(self, name: str) -> Iterator[None]:

@@ -1,8 +1,7 @@
-"""Train a model: on text, or on the records of a task. The one recipe, from settings to a run's
-folder.
+"""Train a model, on text or on the records of a task: the recipe from settings to a run's folder.
 
-Read what there is to learn; plan every number; make the model, or take the one to go on with; take
-the steps, judging and saving on the way; judge at the end; write it all down.
+The steps are: read the data, plan every number, build the model or load the one to resume, train
+with evaluations and checkpoints, evaluate at the end, and write the report.
 """
 
 from dataclasses import replace
@@ -38,10 +37,11 @@ def pretrain(
     dry_run: bool = False,
     began: float | None = None,
 ) -> Run | None:
-    """Train on text; None after a dry run. Raises `XinyeError` for whatever a person can put right.
+    """Train on text; returns the run, or None after a dry run. Raises `XinyeError` for invalid
+    input.
 
-    A budget in time counts from `began`, of the clock of `training/clock.py`; else from now. Where
-    `torchrun` started several processes, all call this, and they train one model together.
+    A budget of time counts from `began`, in seconds of `clock.now`; by default from now. If
+    `torchrun` started several processes, all of them call this and train one model together.
     """
     began = clock.now() if began is None else began
     with processes() as group, repeatable():
@@ -56,10 +56,10 @@ def finetune(
     overwrite: bool = False,
     resume: bool = False,
 ) -> Run:
-    """Train on records. Raises `XinyeError` for whatever a person can put right.
+    """Train on records; returns the run. Raises `XinyeError` for invalid input.
 
-    A run with augmentation is followed by the same one without it, unless the setting `control` is
-    off. Where `torchrun` started several processes, all call this.
+    After a run with augmentation, the same run follows without it, unless the setting `control` is
+    off. If `torchrun` started several processes, all of them call this.
     """
     check_settings(settings)
     if find_task(settings.task).continues_text:
@@ -80,8 +80,8 @@ def finetune(
 
 
 def train(settings: Settings, begun: Start) -> Run | None:
-    """The job, top to bottom. Only the first process writes files and validates; all take the
-    steps."""
+    """Run the job from top to bottom. All processes take the steps; only the first one writes files
+    and evaluates."""
     settings = open_folder(settings, begun)
     if begun.resume and not begun.longer and not begun.dry_run and RunFolder(begun.folder).ended:
         return finished_before(begun)
@@ -101,14 +101,15 @@ def train(settings: Settings, begun: Start) -> Run | None:
     if begun.resume:
         session.resume()
     elif begun.group.first:
-        check_free(begun)  # another may have begun there meanwhile
+        check_free(begun)  # another run may have started in this folder meanwhile
         beginning = Beginning(settings, plan, job.data, job.facts(), job.models, job.words)
         start_run(begun.folder, beginning, begun.overwrite)
     return session.run()
 
 
 def open_folder(settings: Settings, begun: Start) -> Settings:
-    """The settings to train with; refuses a folder that is in use, or holds something else."""
+    """The settings to train with. Raises `XinyeError` if the folder is in use or holds something
+    else."""
     folder = begun.folder
     if begun.group.first and not begun.dry_run:
         check_free(begun)
@@ -124,7 +125,7 @@ def open_folder(settings: Settings, begun: Start) -> Settings:
 
 
 def finished_before(begun: Start) -> Run:
-    """A run that has nothing left to do, as its folder tells of it."""
+    """A run that has finished already, read from its folder."""
     result = RunFolder(begun.folder).result() | {"run": str(begun.folder)}
     try:
         run = TypeAdapter(Run).validate_python(result)
@@ -139,7 +140,8 @@ def finished_before(begun: Start) -> Run:
 
 
 def check_free(begun: Start) -> None:
-    """Refuses a folder that is in use, or where something is that nobody said to overwrite."""
+    """Raise `XinyeError` if the folder is in use, or holds something that may not be
+    overwritten."""
     files = RunFolder(begun.folder)
     if files.is_running():
         raise files.in_other_hands()
@@ -148,7 +150,7 @@ def check_free(begun: Start) -> None:
 
 
 def compile_decoder(begun: Start) -> None:
-    """Make ready what writes the samples; that takes no part of a budget in time."""
+    """Compile the decoder that generates samples. Its time does not count in a budget of time."""
     with begun.group.main_process_first():
         compiling = prepare_decoder(begun.device, begun.observer)
     if compiling:
@@ -157,8 +159,7 @@ def compile_decoder(begun: Start) -> None:
 
 
 def beside_control(settings: FinetuneSettings, begun: Start, run: Run) -> Run:
-    """Train once more without augmentation, all else the same, and note in the run what that comes
-    to."""
+    """Train the same run without augmentation, and add its figures to the result of the run."""
     group, observer = begun.group, begun.observer
     files, control = RunFolder(begun.folder), RunFolder(begun.folder / "control")
     observer.stage(f"training the same without augmentation, to measure its gain: {control}")
