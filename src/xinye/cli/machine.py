@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from xinye.cli.arguments import DTYPE, JSON, MODEL, Parser, flag, switch
 from xinye.cli.output import Display, answer, duration, prepare_writing, print_result, print_table
 from xinye.errors import XinyeError, plural
-from xinye.language import shown, shown_word
+from xinye.language import shown_word
 from xinye.libraries import install_command
 
 if TYPE_CHECKING:  # they bring torch
