@@ -21,8 +21,11 @@ CATALOGUE = Path(__file__).parent / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 DEEPEST = 6  # how many levels of gaps within gaps are translated
 LONGEST = 3000  # characters; a longer text is not looked up
 PLACES = {"line": "行", "record": "条", "row": "行"}
-UNITS = {"s": "秒", "min": "分", "h": "小时"}
+UNITS = {"ms": "毫秒", "s": "秒", "min": "分", "h": "小时"}
 WHOLE = {"error", "message"}  # gaps that are filled with a message
+_SPAN = r"\d[\d,.]* (?:ms|s|min|h)(?: \d+ (?:s|min))?"  # of time
+# What may fill the gaps of some names, which are those of the functions that give it.
+KINDS = {"count": r"[\d,]+", "plural": r"[\d,]+ .+", "duration": _SPAN}
 _GAP = re.compile(r"\{(\w*)\}")
 # What is not broken across lines: a word or a Han character, with the marks and space after it.
 _BREAKABLE = re.compile(r"(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；！？、）》”…]*\s?")
@@ -40,7 +43,10 @@ _AND = re.compile(r"(?<=[行条列]) and (?P<latin>[!-~])?")
 _LISTED = re.compile(
     r"(?P<before>{0}(?:, {0})*) (?P<word>and|or) (?P<last>{0})".format("(?:'[^']*'|--[a-z-]+)")
 )
-_TIME = re.compile(r"\d[\d,.]* (?:s|min|h)(?: \d+ (?:s|min))?")
+_FRAME = re.compile(
+    r"(xinye(?: [a-z]+)*: |note: )?(.*?)(?: \(try (xinye(?: [a-z]+)* --help)\))?", re.DOTALL
+)
+_TIME = re.compile(_SPAN)
 
 
 class Message(NamedTuple):
@@ -67,12 +73,17 @@ class Message(NamedTuple):
             filled.append(text[begin:found])
             begin = found + len(part)
         filled.append(text[begin:end])
-        numbers = all(
-            filled[place].replace(",", "").isdecimal()
-            for place, name in enumerate(self.names)
-            if name == "count"
-        )
-        return filled if begin <= end and numbers else None
+        return filled if begin <= end and self._may_fill(filled) else None
+
+    def _may_fill(self, filled: Sequence[str]) -> bool:
+        """Whether each gap holds what it may: no line end, what its name says, and one word or a
+        quoted text in front of the next gap."""
+        for place, (name, text) in enumerate(zip(self.names, filled, strict=True)):
+            if "\n" in text or (name in KINDS and not re.fullmatch(KINDS[name], text)):
+                return False
+            if self.around[place + 1] == " " and " " in text and text[0] not in "'\"":
+                return False
+        return True
 
     def holds_another(self, gaps: Sequence[str]) -> bool:
         """Whether a gap, where a word or a place belongs, is filled with more than that."""
@@ -123,10 +134,24 @@ def chinese(text: str) -> str:
 
 
 def _in_lines(text: str) -> str:
-    whole = _translated(text, DEEPEST)
-    if whole != text:
-        return whole
-    return "\n".join(_translated(line, DEEPEST) for line in text.split("\n"))
+    """A message may have several lines, of which each may also be a message."""
+    bare = text.strip()
+    said = _matched(bare, DEEPEST) if "\n" in bare and len(bare) <= LONGEST else None
+    if said is not None:
+        return text.replace(bare, said, 1)
+    return "\n".join(_framed(line) for line in text.split("\n"))
+
+
+def _framed(line: str) -> str:
+    """A line without what stands around a message: "xinye tune: … (try xinye tune --help)"."""
+    frame = _FRAME.fullmatch(line)
+    assert frame is not None  # each part may be empty
+    head, message, usage = frame.groups()
+    if not head and not usage:
+        return _translated(line, DEEPEST)
+    said = _messages()[0].get(message) or _translated(message, DEEPEST)
+    named = head and ("注意：" if head == "note: " else f"{head[:-2]}：")
+    return f"{named or ''}{said}" + (f"（用法见 {usage}）" if usage else "")
 
 
 def _translated(text: str, depth: int) -> str:
