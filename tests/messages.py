@@ -75,7 +75,9 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "method {name}",
     "a chart",
     *("processor", "cores", "memory", "disk", "training", "terminal", "generation", "others"),
-    *("device", "compile", "sensible", "installed", "read", "tokens", "run"),
+    *("C++ compiler", "macro avg", "micro avg", "weighted avg", "f1-score", "support"),
+    *("span F1", "macro F1", "precision", "recall"),
+    *("device", "compile", "recommended", "installed", "read", "tokens", "run"),
     ("{count} day", "{count} days"),
     "→ {advice}",
     "{total}, {left} free",
@@ -98,7 +100,8 @@ COMMANDS = {"Parser": (0, 2)}
 # Calls whose texts nobody reads as sentences.
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
 SILENT |= {"filterwarnings", "xpath", "APIError", "too_long", "check_count", "RemoteProtocolError"}
-SILENT |= {"grammar_from_lark", "LabelledText", "debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
+SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
+SILENT |= {"grammar_from_lark", "LabelledText"}
 # A command to type, the style of a printed text, names of settings, HTML.
 _NO_WORDS = re.compile(
     r"(?:\n? *xinye [a-z0][\w-]*(?: .*)?)+|(?:\b(?:not|bold|dim|red|green|yellow|magenta)\b ?)+"

@@ -91,7 +91,7 @@ def speeds(monkeypatch, tmp_path):
 )
 def test_the_dtype_is_the_one_that_is_multiplied_clearly_faster(speeds, ratio, dtype):
     speeds[torch.bfloat16] = ratio * speeds[torch.float32]
-    reason = f"this processor multiplies bf16 {ratio:.2g} times as fast as fp32"
+    reason = f"one thread multiplies bf16 {ratio:.2g} times as fast as fp32 here"
     assert machine.fast_dtype(torch.device("cpu")) == (dtype, reason)
 
 

@@ -67,9 +67,9 @@ class Model:
             assert self.task is not None
             verb = self.task.verb
             raise XinyeError(
-                f"{self.folder}: this model was trained to {verb}, not to write. Use it: "
-                f"xinye {verb} {quoted(self.folder)} …; the model it was trained from can write: "
-                f"{began_with(self.folder)}"
+                f"{self.folder}: this model was fine-tuned to {verb} and cannot generate "
+                f"text. Use xinye {verb} {quoted(self.folder)} …; to generate text, use "
+                f"its base model: {began_with(self.folder)}"
             )
         return self.network
 

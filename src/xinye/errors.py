@@ -75,8 +75,8 @@ def not_unicode(value: Any) -> str:
         json.dumps(value, ensure_ascii=False, default=str, skipkeys=True).encode()
     except UnicodeEncodeError as error:
         return (
-            f"not valid Unicode text: \\u{ord(error.object[error.start]):04x} is half of a "
-            "character"
+            f"not valid Unicode text: \\u{ord(error.object[error.start]):04x} is an "
+            "unpaired surrogate, half of a character"
         )
     except (RecursionError, ValueError):  # nested too deeply for JSON, or containing itself
         return "nested too deeply"

@@ -112,9 +112,15 @@ def shown_word(text: str) -> str:
     """A message that may be a single word, such as the title of a column, in the language of the
     screen. `shown` leaves single words as they are, because they may be names; call this only for
     words of Xinye."""
-    if screen_language() == "zh" and text in _messages()[0]:
-        return _messages()[0][text]
+    word = text.strip()
+    if screen_language() == "zh" and word in _messages()[0]:
+        return text.replace(word, _messages()[0][word])
     return shown(text)
+
+
+def with_colon(what: str, said: str) -> str:
+    """Two texts that are in the language of the screen already, as "what: said"."""
+    return f"{what}：{said}" if screen_language() == "zh" else f"{what}: {said}"
 
 
 def shown_reason(reason: str) -> str:

@@ -51,7 +51,7 @@ def fast_dtype(where: torch.device) -> tuple[torch.dtype, str]:
     if where.type == "cpu":
         ratio = bf16_ratio(where)
         dtype = torch.bfloat16 if ratio > NEAR_TIE else torch.float32
-        return dtype, f"this processor multiplies bf16 {ratio:.2g} times as fast as fp32"
+        return dtype, f"one thread multiplies bf16 {ratio:.2g} times as fast as fp32 here"
     return torch.float32, "bf16 is not reliable on this device"
 
 

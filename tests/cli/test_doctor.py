@@ -87,7 +87,7 @@ def test_the_report_fits_a_terminal(xinye, terminal, speeds):
     assert outcome.code == 0 and widest(terminal("doctor", columns=80).out) <= 80
     for words in (
         "500 GFLOP/s  5.0 × float32",
-        "bfloat16  this processor multiplies bf16 5 times as fast",
+        "bfloat16  one thread multiplies bf16 5 times as fast",
         "nothing to do",
     ):
         assert words in outcome.out

@@ -237,9 +237,10 @@ def estimate(sample: list[str], report: Report) -> Estimate | None:
         tokens_per_second=round(per_second),
         seconds_per_epoch=round(training / per_second, 1),
         assumption=(
-            f"{REACHED:.0%} of the {speed / 1e9:,.0f} GFLOP/s that a {kind} matrix product reaches "
-            f"on this {device.type} now, the share that training reached on a CPU; "
-            "tokens are counted with a tokenizer trained on a sample"
+            f"that training reaches {REACHED:.0%} of the {speed / 1e9:,.0f} GFLOP/s "
+            f"measured now for a {kind} matrix product on this {device.type}, the share "
+            "measured in training on a CPU; tokens are counted with a tokenizer trained "
+            "on a sample"
         ),
     )
 
@@ -256,7 +257,7 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
         both = seen.bad_files.count and seen.bad_records.count
         yield Finding(
             f"{files} and {records} cannot be read" if both else f"{some} cannot be read",
-            "repair or remove them: pretrain stops at the first",
+            "repair or remove them, because pretrain stops at the first",
             seen.bad_files.examples + seen.bad_records.examples,
         )
     for said in seen.notes.sentences():

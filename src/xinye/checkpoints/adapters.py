@@ -156,8 +156,8 @@ def fingerprint(base: str | Path) -> str:
     files = sorted(place.glob("model*.safetensors")) if place.is_dir() else [place]
     if not files or not all(file.is_file() for file in files):
         raise XinyeError(
-            f"{base}: there are no model weights; an adapter needs a complete base model (xinye "
-            "merge makes one of an adapter)"
+            f"{base}: there are no model weights; an adapter needs a complete base model "
+            "(xinye merge turns an adapter into one)"
         )
     hashes = [_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

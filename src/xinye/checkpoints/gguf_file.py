@@ -161,7 +161,9 @@ class _Header:
         """Raise `XinyeError` if the rest of the file cannot hold `count` items of at least `size`
         bytes each."""
         if count * size > len(self.content) - self.at:
-            raise XinyeError("damaged or cut short (the header announces more than the file holds)")
+            raise XinyeError(
+                "damaged or cut short (the header describes more data than the file contains)"
+            )
 
     def numbers(self, kind: int, count: int) -> tuple[Any, ...]:
         size = count * _SIZES[kind]

@@ -55,7 +55,7 @@ def from_metadata(metadata: Metadata) -> Tokenizer:
     """The tokenizer that a file's metadata describe. Raises `XinyeError`, without the name of the
     file, if it is damaged or unsupported."""
     if _PREFIX + "model" not in metadata:
-        raise XinyeError(f"{_PREFIX}model is missing: the file holds no tokenizer")
+        raise XinyeError(f"{_PREFIX}model is missing: the file contains no tokenizer")
     model = value_of(metadata, _PREFIX + "model", str)
     tokens = _texts(metadata, "tokens")
     types = metadata.get(_PREFIX + "token_type", [_NORMAL] * len(tokens))

@@ -94,9 +94,9 @@ METAVARS = {
     "training_text": "FILE",
     "validation": "FILE",
 }
-BASE_HELP = "folder of the base model of the adapter MODEL, if it was moved"
+BASE_HELP = "where the base model is now, if MODEL is an adapter and its base model was moved"
 COMMON = {  # what every verb has
-    "-v --verbose": "log more, and where an error came from",
+    "-v --verbose": "log more, including where an error occurred",
     "-q --quiet": "print results and errors only",
 }
 

@@ -19,9 +19,9 @@ COUNTERS = ("by_format", "ignored")  # of what was collected, the most frequent 
 def collect(arguments: list[str]) -> int:
     given = Parser(
         "data collect",
-        "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, "
-        "RSS, Atom and text into a JSON Lines file to train on: main text only, "
-        "cleaned, without duplicates. Only hub data sets are downloaded.",
+        "Collect documents from MediaWiki dumps, HTML, EPUB, PDF, Markdown, mbox, RSS, "
+        "Atom and text into a JSON Lines file to train on: main text only, cleaned, "
+        "without duplicates. Nothing is downloaded except data sets of the hub.",
         "xinye data collect zhwiki.xml.bz2 books/ pages/ -o corpus.jsonl\n"
         "  xinye data collect hub:wikimedia/wikipedia:20231101.zh --limit 10000 -o wikipedia.jsonl",
         flag("sources", "SOURCE", "files, folders, hub:OWNER/NAME[:CONFIG]", nargs="+"),

@@ -28,7 +28,7 @@ from xinye.cli.output import (
     print_table,
 )
 from xinye.errors import XinyeError, plural
-from xinye.language import shown, shown_word
+from xinye.language import shown, shown_word, with_colon
 from xinye.planning.column_settings import COLUMNS, RecordSettings
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import Figures
@@ -119,7 +119,11 @@ def show(arguments: list[str]) -> int:
         "xinye data show chats.jsonl --task chat --model runs/base",
         flag("files", "FILES", "files of records", nargs="+"),
         task_flag("the task of the records", required=True),
-        flag("--model", "MODEL", "model whose tokenizer splits the text (otherwise characters)"),
+        flag(
+            "--model",
+            "MODEL",
+            ("model whose tokenizer splits the text (default: one token per character)"),
+        ),
         flag("--count", "N", "number of records to show (3)", 3, type=int),
         Fields(RecordSettings),
         BAD_BYTES,
@@ -209,12 +213,12 @@ def show_report(report: "Report") -> None:
     steps = [(f"{low:,}–{high:,}", low, count) for low, high, count in lengths.histogram]
     show_bars([(name if low > 1 else "1", count, "") for name, low, count in steps])
     answer.print(
-        f"  half have up to {lengths.median:,}, 99 % up to {lengths.p99:,}, "
-        f"the longest has {lengths.longest:,}",
+        f"  median {lengths.median:,}, 99th percentile {lengths.p99:,}, longest "
+        f"{lengths.longest:,}",
         style="dim",
     )
     section(
-        "as a model reads it (⏎ is a line end)",
+        "as a model reads it (⏎ marks a line end)",
         *(
             Text(f"{place(noted)}  ", "dim").append(
                 (noted.text or "").replace("\n", "⏎"), "not dim"
@@ -224,7 +228,9 @@ def show_report(report: "Report") -> None:
     )
     section(FINDINGS if report.findings else NOTHING)
     for number, found in enumerate(report.findings, 1):
-        said = Text(shown(found.finding), "bold").append(f": {shown(found.advice)}", "not bold")
+        finding = shown(found.finding)
+        said = Text(with_colon(finding, shown(found.advice)), "not bold")
+        said.stylize("bold", 0, len(finding))
         places = (
             Text(f"{place(noted)}  {shown(noted.problem or '')}", "dim") for noted in found.places
         )
@@ -238,7 +244,7 @@ def show_report(report: "Report") -> None:
             f"character, vocabulary {estimate.vocab_size:,}); one epoch with "
             f"--size {estimate.size} takes about "
             f"{duration(estimate.seconds_per_epoch)} here",
-            Text(shown(f"the estimate assumes {estimate.assumption}"), "dim"),
+            Text(with_colon(shown("the estimate assumes"), shown(estimate.assumption)), "dim"),
         )
     answer.print(f"\nnext: {report.command}", soft_wrap=True)
 
@@ -266,7 +272,8 @@ def show_records(report: Figures) -> None:
         more = f"\n  … {total - BAD:,} more" if total > BAD else ""
         places = "\n".join(f"  {place}" for place in report["bad"][:BAD]) + more
         refused = (
-            f"finetune refuses the file, since records are not usable ({plural(total, 'place')}):"
+            "finetune would refuse this file, because it cannot use these records "
+            f"({plural(total, 'place')}):"
         )
         section(FINDINGS, refused, places, *notes)
         answer.print(
@@ -333,7 +340,7 @@ def show_bars(rows: list[tuple[str, int, str]]) -> None:
     most = max((count for _, count, _ in rows), default=1)
     cells = [
         (
-            f"{name:>18}",
+            shown_word(name),
             f"{count:>11,}",
             Text(remark, "dim"),
             Text("━" * round(BAR * count / most) or "╸" * (count > 0), "green"),

@@ -46,17 +46,16 @@ CONFUSED = 12  # labels at most for which the table of confusions is shown
 def evaluate(arguments: list[str]) -> int:
     given = Parser(
         "evaluate",
-        "Measure how well a model predicts a text: perplexity and bits per byte, "
-        "next to an n-gram model and compressors. Without FILES, it uses the text "
-        "that the run held out from training. With --data, or FILES with records "
-        "of its task, it measures the model on that task; a model without a task "
-        "is asked for the records' labels, or for answers if --task is one that "
-        "writes.",
+        "Measure how well a model predicts a text: perplexity and bits per byte, compared "
+        "with an n-gram model and compressors. Without FILES, it uses the text that the "
+        "run held out from training. With --data, or FILES with records of its task, it "
+        "evaluates the model on that task. A model that was not fine-tuned is prompted to "
+        "choose a label, or to answer if --task generates text.",
         "xinye evaluate runs/novel",
         ANY_MODEL,
         flag("files", "FILES", "files, folders or globs of text", nargs="*"),
         flag("--data", "FILE", "records of a task", [], action="append"),
-        flag("--task", "TASK", "the task to evaluate, for a model that has learned none"),
+        flag("--task", "TASK", "the task to evaluate, for a model that was not fine-tuned for one"),
         flag("--plot", "FILE", "draw --by-position as an SVG chart", type=Path),
         JSON,
         Fields(EvaluateSettings),
@@ -171,8 +170,9 @@ def show_by_position(positions: list[Figures]) -> None:
     print_table(("tokens of context", "loss", "bits per byte", "gain"), rows)
     *_, shorter, longest = positions
     answer.print(
-        f"\nThe same {longest['tokens']:,} tokens each time: from {shorter['context']:,} to "
-        f"{longest['context']:,} tokens of context gains {gains[-1]} bits per byte.",
+        f"\nMeasured on the same {longest['tokens']:,} tokens: extending the context from "
+        f"{shorter['context']:,} to {longest['context']:,} tokens gains {gains[-1]} bits "
+        "per byte.",
         soft_wrap=True,
     )
 
@@ -188,7 +188,7 @@ def show_rope_scaling(scalings: list[Figures]) -> None:
     print_table(("RoPE scaling", *(f"context {context:,}" for context in contexts)), rows)
     best = min(by_name, key=lambda name: by_name[name][-1])
     answer.print(
-        f"\nBits per byte of the same {scalings[0]['tokens']:,} tokens each time: "
+        f"\nBits per byte, measured on the same {scalings[0]['tokens']:,} tokens: "
         f"{by_name['none'][0]:.3f} in the trained context of {contexts[0]:,}, and "
         f"{by_name[best][-1]:.3f} in {contexts[-1]:,} with {best}.",
         soft_wrap=True,
@@ -198,7 +198,9 @@ def show_rope_scaling(scalings: list[Figures]) -> None:
 def meaning(evaluation: "Evaluation") -> str:
     """What the figure is worth, in a sentence for each comparison."""
     percent = 100 * evaluation.bits_per_byte / 8
-    said = [f"The model would store this text in {percent:.0f} % of its bytes."]
+    said = [
+        (f"Used as a compressor, the model would reduce this text to {percent:.0f} % of its size.")
+    ]
     fair = "xz_after_training_text" if evaluation.baselines["xz_after_training_text"] else "xz"
     ratio = 0.0
     for name, words in (
@@ -229,8 +231,12 @@ def use(verb: str, arguments: list[str]) -> int:
         verb,
         entry.more or entry.summary,
         f"{example}\n  cat texts.txt | xinye {verb} {example.split()[2]} -",
-        flag("model", "MODEL", f"the folder of a run of xinye finetune --task {verb}"),
-        flag("text", "TEXT", "a text, a file with one text a line, or - to read lines from a pipe"),
+        flag("model", "MODEL", f"folder of a model fine-tuned with xinye finetune --task {verb}"),
+        flag(
+            "text",
+            "TEXT",
+            ("a text, a file with one text per line, or - to read lines from a pipe"),
+        ),
         JSON,
         *([PAIR] if entry.takes_pairs else []),
         *([Fields(entry.question)] if entry.question else []),
@@ -304,14 +310,14 @@ def show_classes(measured: Figures, baseline: Figures | None) -> None:
     """The table by class, and which labels are taken for which."""
     columns = ["precision", "recall", "f1-score"]
     rows = [
-        [name, *(f"{row[column]:.3f}" for column in columns), f"{row['support']:,}"]
+        [shown_word(name), *(f"{row[column]:.3f}" for column in columns), f"{row['support']:,}"]
         for name, row in measured["table"].items()
     ]
     columns.append("support")
     if baseline:
         columns.append("baseline f1")
-        for row in rows:
-            its = baseline["table"].get(row[0])
+        for name, row in zip(measured["table"], rows, strict=True):
+            its = baseline["table"].get(name)
             row.append(f"{its['f1-score']:.3f}" if its else "")
     print_table(("", *columns), rows)
     confusion = measured.get("confusion")
@@ -321,7 +327,7 @@ def show_classes(measured: Figures, baseline: Figures | None) -> None:
             for label, counts in zip(confusion["labels"], confusion["counts"], strict=True)
         ]
         answer.print()
-        print_table(("right ↓  predicted →", *confusion["labels"]), rows)
+        print_table(("actual ↓  predicted →", *confusion["labels"]), rows)
         answer.print()
 
 

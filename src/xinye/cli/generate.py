@@ -69,7 +69,11 @@ def generate(arguments: list[str]) -> int:
             type=Path,
         ),
         BAD_BYTES,
-        flag("-o --output", "FILE", "file for the results, a line for each; a second call resumes"),
+        flag(
+            "-o --output",
+            "FILE",
+            ("file for the results, one line each; running the command again resumes it"),
+        ),
         flag("-n", "N", "number of texts to write (1)", 1, type=int),
         DTYPE,
         flag(
@@ -280,8 +284,8 @@ def answer(conversation: "Conversation", question: str) -> None:
     reply = conversation.reply
     if reply and reply.finish_reason == "length":
         console.print(
-            f"cut off after {plural(reply.completion_tokens, 'token')}: "
-            "--max-tokens or the context is used up",
+            f"cut off after {plural(reply.completion_tokens, 'token')}: the limit of "
+            "--max-tokens or of the context was reached",
             style="dim",
         )
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:  # they bring torch
 def bench(arguments: list[str]) -> int:
     given = Parser(
         "bench",
-        "Measure how fast a model writes on this machine, one text and several at "
-        "once: tokens per second, the wait for the first token and between "
-        "tokens, and the share of the machine's speed that it reaches.",
+        "Measure how fast a model writes on this machine, one text and several at once: "
+        "tokens per second, the time to the first token and between tokens, and the share "
+        "of the machine's speed that it reaches.",
         "xinye bench runs/novel --concurrency 1,8,32 --prompt-tokens 128 --output-tokens 64",
         MODEL,
         flag("--concurrency", "N,N", "numbers of texts to write at once (1,8,32)", "1,8,32"),
@@ -68,9 +68,17 @@ def show_benchmark(result: "Benchmark") -> None:
         )
         for row in result.rows
     ]
-    speeds = ("texts\nat once", "tokens/s\nread", "tokens/s\nwritten")
-    waits = ("first token\np50 / p99", "between\np50 / p99")
-    print_table((*speeds, *waits, "of\nmemory", "of\nmatrix", "cache,\ntokens"), rows, left=())
+    heads = (
+        "texts\nat once",
+        "tokens/s\nread",
+        "tokens/s\nwritten",
+        "first token\np50 / p99",
+        "between\np50 / p99",
+        "of\nmemory",
+        "of\nmatrix",
+        "cache,\ntokens",
+    )
+    print_table(heads, rows, left=())
     matrix = result.matrix_flops_per_second or 0
     answer.print(
         "\nof memory: bandwidth used for weights and KV cache while writing, as a "
@@ -91,7 +99,7 @@ def doctor(arguments: list[str]) -> int:
         "Show what this machine can do, which defaults Xinye chooses here and "
         "why, and how to fix each problem.",
         "xinye doctor",
-        switch("--measure", "measure the speeds again (takes seconds)"),
+        switch("--measure", "measure the speeds again (takes a few seconds)"),
         JSON,
     ).read(arguments)
 
@@ -120,7 +128,7 @@ def show_report(report: "Report") -> None:
         ],
     )
     section(
-        "Chosen by default",
+        "Defaults",
         [(each["name"], each["value"], each["reason"]) for each in report.defaults],
     )
     answer.print("Sizes: an estimate of ten minutes of training here", style="bold")
@@ -140,7 +148,7 @@ def show_report(report: "Report") -> None:
 def section(title: str, rows: list[tuple[str, ...]]) -> None:
     """Rows of a name, a value and, where any has it, what the value means."""
     columns = [""] * max(map(len, rows))
-    named = [(f"  {shown_word(name)}".ljust(12), *values) for name, *values in rows]
+    named = [(f"  {shown_word(name)}".ljust(12), *map(shown_word, each)) for name, *each in rows]
     answer.print(shown_word(title), style="bold")
     print_table(columns, named, left=range(len(columns)))
     answer.print()
@@ -164,7 +172,7 @@ def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
     threads = plural(facts["threads"], "thread")
     disk = f"{gigabytes(facts['disk_free'])} free here"
     cache = f"{gigabytes(facts['cache_disk_free'])} at {facts['cache']}"
-    gpu = [("GPU", "torch finds none")]
+    gpu = [("GPU", "none found by torch")]
     if facts["device"] == "mps":
         gpu = [("GPU", "Apple's, which shares the memory")]
     if "gpu" in facts:
@@ -187,14 +195,15 @@ def speed_rows(speed: "Speed") -> list[tuple[str, ...]]:
         if rate and rows:
             beside = f"{rate / (speed.matrix_flops_per_second['float32'] or rate):.1f} × float32"
         rows.append((dtype, f"{rate / 1e9:,.0f} GFLOP/s" if rate else "not available", beside))
-    read = "read"
+    memory = [("memory", f"{gigabytes(speed.memory_bytes_per_second)}/s", "read")]
     if speed.threads > 1:
-        read += f"; {gigabytes(speed.memory_bytes_per_second_on_one_thread)}/s on one thread"
+        alone = gigabytes(speed.memory_bytes_per_second_on_one_thread)
+        memory.append(("", f"{alone}/s", "read by one thread"))
     utilization = f"{speed.training_utilization:.0%}"
     return [
         *rows,
-        ("memory", f"{gigabytes(speed.memory_bytes_per_second)}/s", read),
-        ("", "", "limits how fast a single text is written"),
+        *memory,
+        ("", "", "this limits how fast a single text is generated"),
         ("training", utilization, "of the matrix speed, in a step of --size 5M"),
     ]
 
@@ -234,8 +243,16 @@ def show_sizes(sizes: "list[Facts]") -> None:
                 f"{row['tokens'] / 1e6:,.1f} M",
                 f"{row['tokens'] / row['parameters']:.2g}",
                 f"{days:,.0f} days" if days >= 2 else duration(86_400 * days),
-                "sensible" if row["sensible"] else "",
+                shown_word("recommended") if row["sensible"] else "",
             )
         )
-    rates = ("\nmemory", "\ntokens/s", "tokens in\n10 min", "tokens\na weight")
-    print_table(("\n  --size", *rates, "time for 20\na weight", ""), rows, left=(0, 6))
+    heads = (
+        "\n  --size",
+        "\nmemory",
+        "\ntokens/s",
+        "tokens in\n10 min",
+        "tokens per\nweight",
+        "time for 20\ntokens/weight",
+        "",
+    )
+    print_table(heads, rows, left=(0, 6))

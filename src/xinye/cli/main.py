@@ -24,7 +24,7 @@ VERBS = {  # verb: (its function, summary); a group has none
     "chat": ("xinye.cli.generate:chat", "chat with a model that has a chat template"),
     "serve": (
         "xinye.cli.serve:main",
-        "serve models over OpenAI's HTTP API, with a web page to write and chat",
+        "serve models over an OpenAI-compatible HTTP API, with a web page to write and chat",
     ),
     "download": ("xinye.cli.models:download", "download a model from the Hugging Face hub"),
     "finetune": ("xinye.cli.training:finetune", "fine-tune a model on a task's records"),
@@ -37,7 +37,7 @@ VERBS = {  # verb: (its function, summary); a group has none
     "tokenizer": ("", "train a tokenizer; compare tokenizers"),
     "evaluate": (
         "xinye.cli.evaluate:evaluate",
-        "evaluate how well a model predicts a text, next to baselines",
+        "evaluate how well a model predicts a text, compared with baselines",
     ),
     "compare": (
         "xinye.cli.studies:compare",
@@ -77,11 +77,11 @@ GROUPS = {  # groups of verbs, which are two words
 SECOND_WORDS = {**GROUPS, "runs": ("show", "compare", "verify", "clean")}
 START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
 ENVIRONMENT = {  # docs/install.md has all
-    "XINYE_API_KEY": "the API key that serve requires",
+    "XINYE_API_KEY": "the API key that clients of xinye serve must send",
     "XINYE_CACHE": "folder of the prepared text (~/.cache/xinye)",
     "HF_HOME": "folder of the downloaded models (~/.cache/huggingface)",
     "CUDA_VISIBLE_DEVICES": "the GPUs to use; empty: none",
-    "OMP_NUM_THREADS": "number of computing threads (all cores)",
+    "OMP_NUM_THREADS": "number of CPU threads (default: all cores)",
     "XINYE_LANGUAGE": "zh or en: the language of messages (from the locale)",
 }
 
@@ -103,12 +103,18 @@ def help_text() -> str:
     first = {verb: summaries.pop(verb) for verb in START_HERE}
     parts = (
         ("Xinye 新叶: from raw text to a GPT of your own", ""),
-        ("usage: xinye VERB …   (xinye VERB --help, or xinye help VERB, shows its flags)", ""),
+        (
+            (
+                "usage: xinye COMMAND …   (xinye COMMAND --help, or xinye help COMMAND, shows its "
+                "flags)"
+            ),
+            "",
+        ),
         ("start here:", lines(first)),
         ("to use a fine-tuned model:", lines(verbs_of_tasks())),
-        ("other verbs:", lines(summaries)),
+        ("other commands:", lines(summaries)),
         ("environment variables:", rows(ENVIRONMENT, indent=24)),
-        (("every verb takes --json and then prints one JSON object, last on standard output"), ""),
+        (("with --json, every command prints one JSON object, last on standard output"), ""),
         ("-V, --version   -v, --verbose: log more   -q, --quiet: results and errors only", ""),
     )
     return "\n\n".join(f"{shown(title)}\n{text}".strip() for title, text in parts)
@@ -133,14 +139,14 @@ def run(verb: str, arguments: list[str]) -> int:
     verbs = GROUPS[verb]
     if not arguments or arguments[0] in ("-h", "--help"):
         lines = rows({name: summary for name, (_, summary) in verbs.items()}, indent=12)
-        usage = f"usage: xinye {verb} VERB …   (xinye {verb} VERB --help shows its flags)"
+        usage = f"usage: xinye {verb} COMMAND …   (xinye {verb} COMMAND --help shows its flags)"
         print(f"{shown(usage)}\n\n{lines}")
         return 0
     name, *rest = arguments
     if name not in verbs:
         known = ", ".join(f"{verb} {each}" for each in verbs)
         raise XinyeError(
-            f"unknown verb {name!r}{verb_meant(name, verbs, verb)}; choose from {known}"
+            f"unknown command {name!r}{verb_meant(name, verbs, verb)}; choose from {known}"
         )
     return int(found(verbs[name][0])(rest))
 
@@ -169,7 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
     known = ["help", "version", *VERBS, *verbs_of_tasks()]
     verb = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}.get(verb, verb)
     if verb not in known:
-        print_error(f"xinye: unknown verb {verb!r}{verb_meant(verb, known)} (try xinye --help)")
+        print_error(f"xinye: unknown command {verb!r}{verb_meant(verb, known)} (try xinye --help)")
         return 2
     second = rest and rest[0] in SECOND_WORDS.get(verb, ())
     name = f"{verb} {rest[0]}" if second else verb

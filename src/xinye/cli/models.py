@@ -19,8 +19,8 @@ OUTPUT = flag("-o --output", "FILE", "file to write (./NAME-KIND.gguf)", type=Pa
 def download(arguments: list[str]) -> int:
     given = Parser(
         "download",
-        "Download a model from the Hugging Face hub. Afterwards its name works "
-        "without network. HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE have "
+        "Download a model from the Hugging Face hub. After that, you can use it by its "
+        "name, without a network. HF_ENDPOINT, HF_HOME, HF_TOKEN and HF_HUB_OFFLINE have "
         "their usual effect.",
         "xinye download Qwen/Qwen2.5-0.5B",
         flag("model", "NAME", "its name on the hub, such as owner/model"),
@@ -62,7 +62,7 @@ def export(arguments: list[str]) -> int:
         flag(
             "--quantize",
             None,
-            "number format of a GGUF's weights (f32: without loss)",
+            "number format of a GGUF's weights (f32: lossless)",
             "f32",
             choices=("f32", "bf16", "f16", "q8_0", "q4_0"),
         ),
@@ -80,8 +80,8 @@ def export(arguments: list[str]) -> int:
     console.print(f"{file}: {result.parameters:,} parameters, {size}", soft_wrap=True)
     if result.kept_as_f16:
         console.print(
-            f"{plural(len(result.kept_as_f16), 'matrix stays', 'matrices stay')} "
-            f"f16, since {result.quantize} needs rows of a multiple of 32"
+            f"{plural(len(result.kept_as_f16), 'matrix stays', 'matrices stay')} f16, "
+            f"because {result.quantize} needs rows whose length is a multiple of 32"
         )
     path = quoted(file)
     name = quoted(file.stem)
@@ -141,14 +141,14 @@ def show_quantized(result: "Quantized") -> None:
     print_table(("", "MB", "bits per byte"), rows)
     if result.loss_percent is not None:
         answer.print(
-            f"\n{result.kind} raises the bits per byte by {result.loss_percent:.2f}"
-            f" %, on {result.tokens:,} tokens.",
+            f"\n{result.kind} changes the bits per byte by {result.loss_percent:.2f} %, "
+            f"measured on {result.tokens:,} tokens.",
             soft_wrap=True,
         )
     notes = [*result.notes]
     if result.kept_as_f16:
         are = plural(len(result.kept_as_f16), "matrix stays", "matrices stay")
-        notes.insert(0, f"{are} f16, since their rows are not a multiple of 32")
+        notes.insert(0, f"{are} f16, because the length of their rows is not a multiple of 32")
     for note in notes:
         answer.print(f"note: {note}", soft_wrap=True)
 
@@ -156,9 +156,9 @@ def show_quantized(result: "Quantized") -> None:
 def merge(arguments: list[str]) -> int:
     given = Parser(
         "merge",
-        "Merge a LoRA or AdaLoRA adapter into the weights of its base model. The "
-        "result is a plain model's folder with the same logits, as fast as the "
-        "base. The adapter and the base do not change.",
+        "Merge a LoRA or AdaLoRA adapter into the weights of its base model. The result "
+        "is an ordinary model folder with the same logits, as fast as the base model. The "
+        "adapter and the base model stay unchanged.",
         "xinye merge runs/reviews -o models/reviews",
         flag("run", "MODEL", "the adapter's folder, from Xinye or peft", type=Path),
         flag("-o --output", "DIR", "folder to write", type=Path, required=True),

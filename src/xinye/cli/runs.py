@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 
 def list_runs(arguments: list[str]) -> int:
     lines = [f"  {name:<10}{shown(what)}" for name, (_, what) in VERBS.items()]
-    verbs = "\n".join(("verbs (xinye runs VERB --help shows its flags):", *lines))
+    verbs = "\n".join(("commands (xinye runs COMMAND --help shows its flags):", *lines))
     given = Parser(
         "runs",
         "\n\n".join(("List the runs in folders, newest first.", verbs)),
@@ -70,7 +70,7 @@ def list_runs(arguments: list[str]) -> int:
             )
             for run in runs
         ]
-        columns = ("run", "what", "size", "text", "bits/byte", "trained", "begun", "state")
+        columns = ("run", "what", "size", "text", "bits/byte", "trained", "started", "state")
         print_table(columns, rows, left=(0, 1, 3, 6, 7), spare=(3, 2, 1, 5, 4))
     return 0
 
@@ -78,8 +78,8 @@ def list_runs(arguments: list[str]) -> int:
 def show(arguments: list[str]) -> int:
     given = Parser(
         "runs show",
-        "Show what a run is and how it went, and write its report and model card "
-        "again from the files in its folder.",
+        "Show what a run is and how it went, and rewrite its report and model card from "
+        "the files in its folder.",
         "xinye runs show runs/novel",
         flag("run", "DIR", "the run's folder", type=Path),
         JSON,
@@ -197,8 +197,8 @@ def verify(arguments: list[str]) -> int:
 def clean(arguments: list[str]) -> int:
     given = Parser(
         "runs clean",
-        "Free disk space: delete the checkpoints that finished runs only need to "
-        "be extended, and runs that ended before anything was saved. Models and "
+        "Free disk space: delete the checkpoints of finished runs, which are needed only "
+        "to extend them, and runs that ended before anything was saved. Models and "
         "reports of other runs stay, except with --all. The command lists what it will "
         "delete, and asks first.",
         "xinye runs clean runs\n  xinye runs clean runs/old --all",
@@ -264,7 +264,7 @@ def print_deleted(one: Proposal) -> None:
     elif folder.exists():
         left = ", ".join(sorted(path.name for path in folder.iterdir())[:5])
         console.print(
-            f"{folder}: deleted the run, {size}; what it did not write stays there: {left}",
+            f"{folder}: deleted the run, {size}; files that it did not write were kept: {left}",
             soft_wrap=True,
         )
     else:
@@ -372,7 +372,7 @@ def value_of(value: Any) -> str:
 
 
 VERBS = {
-    "show": (show, "show what a run is and how it went; write its report again"),
+    "show": (show, "show what a run is and how it went; rewrite its report"),
     "compare": (compare, "compare the settings of runs and how they learned"),
     "verify": (verify, "check that the saved files are unchanged"),
     "clean": (clean, "delete files that are no longer needed; asks first"),

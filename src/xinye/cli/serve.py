@@ -13,8 +13,8 @@ from xinye.server.settings import ServeSettings
 def main(arguments: list[str]) -> int:
     given = Parser(
         "serve",
-        "Serve models over OpenAI's HTTP API, with a web page to write and chat. "
-        "Only this machine can reach it, unless --host gives another address.",
+        "Serve models over an OpenAI-compatible HTTP API, with a web page to write and "
+        "chat. Only this machine can reach it, unless --host gives another address.",
         "xinye serve runs/novel runs/reviews --port 8000",
         flag(
             "models",
@@ -47,7 +47,8 @@ def main(arguments: list[str]) -> int:
                 soft_wrap=True,
             )
         console.print(
-            f"ready at {address} (OpenAI's API: {address}/v1); Ctrl-C stops it", soft_wrap=True
+            f"ready at {address} (OpenAI-compatible API: {address}/v1); press Ctrl-C to stop",
+            soft_wrap=True,
         )
         if given.json:
             print_json({"url": address, "models": [*models]})

@@ -52,7 +52,12 @@ def compare(arguments: list[str]) -> int:
         "xinye compare novel.txt --architectures modern,gpt2,lstm --size 1M --time 3min -o "
         "runs/compare",
         FILES,
-        flag("--architectures", "A,B", "(modern,gpt2,lstm)", "modern,gpt2,lstm"),
+        flag(
+            "--architectures",
+            "A,B",
+            "architectures to compare (modern,gpt2,lstm)",
+            "modern,gpt2,lstm",
+        ),
         switch("--overwrite", "replace the comparison in -o"),
         JSON_AT_END,
         Fields(PretrainSettings, without=("files", "from_", "architecture")),
@@ -99,10 +104,10 @@ def compare(arguments: list[str]) -> int:
 def plan(arguments: list[str]) -> int:
     given = Parser(
         "plan",
-        "Find the size with the lowest bits per byte in a time: train two short "
-        "runs of each size and fit a scaling law to them. The short runs take a "
-        "tenth of the time (a quarter if the time is short). Also takes the flags "
-        "of pretrain.",
+        "Find the model size that reaches the lowest bits per byte in a given time: train "
+        "two short runs of each size and fit a scaling law to them. The short runs take a "
+        "tenth of the time (a quarter if the time is short). Also takes the flags of "
+        "pretrain.",
         "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan",
         FILES,
         flag("--size", "A,B", "the sizes to compare (1M,5M,15M)", "1M,5M,15M"),
@@ -122,12 +127,14 @@ def plan(arguments: list[str]) -> int:
     with Brief() as display:
         planning = begin(settings, sizes, display, given.overwrite)
         cost = duration(planning.share * planning.seconds)
-        console.print(f"short runs of about {cost} in total, to predict a run of {settings.time}")
+        console.print(
+            f"training short runs, about {cost} in total, to predict a run of {settings.time}"
+        )
         with exit_when_stopped("interrupted; nothing was planned"):
             for run in run_short(planning, display):
                 console.print(
                     f"{run['size']:>6}  {run['tokens']:>11,} tokens in "
-                    f"{plural(run['steps'], 'step')} of {run['batch_size']}: "
+                    f"{plural(run['steps'], 'step')} with a batch of {run['batch_size']}: "
                     f"{run['bits_per_byte']:.3f} bits per byte, {duration(run['seconds'])}"
                 )
     result = conclude(planning)
@@ -155,10 +162,10 @@ def plan(arguments: list[str]) -> int:
 def distill(arguments: list[str]) -> int:
     given = Parser(
         "distill",
-        "Train a small model on text and on the predictions of a larger one, its "
-        "teacher, whose tokenizer it takes. Compare it with the same model "
-        "trained without a teacher for the same time. Also takes the flags of "
-        "pretrain. To distill without the comparison: xinye pretrain FILES "
+        "Train a small model on text and on the predictions of a larger model, its "
+        "teacher. The small model uses the tokenizer of its teacher. For comparison, the "
+        "same model is also trained without a teacher for the same time. Also takes the "
+        "flags of pretrain. To distill without the comparison: xinye pretrain FILES "
         "--teacher MODEL.",
         "xinye distill runs/novel novel.txt --size 1M --time 10min -o runs/small",
         flag("teacher", "MODEL", "a run, or any model's folder", nargs="?"),

@@ -79,8 +79,8 @@ def pretrain(arguments: list[str]) -> int:
 def finetune(arguments: list[str]) -> int:
     given = Parser(
         "finetune",
-        "Fine-tune a model on the records of a task, and print its figures next "
-        "to a baseline: a classical method, or the model before fine-tuning.",
+        "Fine-tune a model on the records of a task, and print its results next to those "
+        "of a baseline: a classical method, or the model before fine-tuning.",
         "xinye finetune runs/novel --task classify --data reviews.csv -o runs/reviews",
         BASE,
         *OPTIONS,
@@ -195,8 +195,8 @@ def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
         return
     if run.stopped_early:
         console.print(
-            f"stopped early after step {run.steps:,}, because the evaluations no longer improve; "
-            f"the saved model is that of step {run.model_step:,}, the best",
+            f"stopped early after step {run.steps:,}, because the evaluations no longer "
+            f"improve; the best model, that of step {run.model_step:,}, is saved",
             soft_wrap=True,
         )
     if of_a_task:
@@ -218,8 +218,8 @@ def show_text(run: "Run") -> None:
     beside = f" ({saved.about.data.yardstick})" if saved.about.data.yardstick else ""
     console.print(
         f"\n{run.parameters:,} parameters, {saved.tokens:,} tokens in "
-        f"{duration(run.seconds)}: {bits:.3f} bits per byte{beside}{gained}\nsaved "
-        f"to {run.run}, with its report in {run.run}/report.html; write with it: "
+        f"{duration(run.seconds)}: {bits:.3f} bits per byte{beside}{gained}\nsaved to "
+        f"{run.run}, with its report in {run.run}/report.html; generate text with it: "
         f'xinye generate {quoted(run.run)} "…"',
         soft_wrap=True,
     )

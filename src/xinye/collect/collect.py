@@ -100,7 +100,7 @@ def collect(
     for form in sorted(set(map(named_format, files))):
         need(f"reading {form}", *LIBRARIES.get(form, ()))
     if hub:
-        need("reading the hub", "datasets", extra="hub")
+        need("reading from the hub", "datasets", extra="hub")
     parts: list[Source] = [(str(path), file_size(path), _from_file(path), "") for path in files]
     for name in hub:
         records = read_hub(name.removeprefix(HUB), split or "train", field)
@@ -144,7 +144,7 @@ def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
         if path.is_file() and not named_format(path) and suffix_of(path) != ZIP:
             hint = f"{how_to_unpack(path)}{READABLE}"
             if suffix_of(path) in SUFFIXES:
-                hint = "its records are documents already: check them and train on them as they are"
+                hint = "its records are already documents: check them and train on them as they are"
             raise XinyeError(f"{path}: collect does not read files of this kind; {hint}")
         for file in expand(path):
             if named_format(file) or suffix_of(file) == ZIP:  # one that cannot be opened

@@ -49,8 +49,8 @@ class Cleaning(BaseModel):
         gt=0,
         le=1,
         description=(
-            "drop documents about this similar to an earlier one (Jaccard of 5 "
-            "characters), such as 0.8"
+            "drop documents whose similarity to an earlier one is about this or higher "
+            "(Jaccard similarity of 5-character sequences), such as 0.8"
         ),
     )
     minimum_characters: int = Field(

@@ -70,7 +70,9 @@ class _Parser:
         name = name.rpartition(" ")[2]
         if self._cell:
             if name == "c":
-                raise ValueError(f"row {self._number}: a cell stands in cell {self._cell.name}")
+                raise ValueError(
+                    f"row {self._number}: cell {self._cell.name} contains another cell"
+                )
             self._inside.append(name)
             self._spoken += name == "rPh"
             self._cell.formula |= name == "f"
@@ -107,7 +109,7 @@ class _Parser:
             name = f"{letters_of(column)}{self._number}"
         place = f"row {self._number}, cell {name}"
         if column <= before:
-            raise ValueError(f"{place}, stands behind cell {self._cells[-1].name}")
+            raise ValueError(f"{place}, comes after cell {self._cells[-1].name}")
         style = _whole({"s": "0"} | attributes, "s", place)
         self._cell = Cell(name, column, attributes.get("t", "n"), style)
         self._cells.append(self._cell)
@@ -135,7 +137,7 @@ def _whole(attributes: dict[str, str], name: str, place: str) -> int:
     given = attributes.get(name, "")
     number = re.fullmatch(r"\s*(-?[0-9]{1,18})(\.0*)?\s*", given)
     if not number:
-        raise ValueError(f"{place}: {name}={given[:20]!r} is no whole number")
+        raise ValueError(f"{place}: {name}={given[:20]!r} is not a whole number")
     return int(number[1])
 
 

@@ -39,7 +39,7 @@ LARGEST_PART = 1 << 29  # bytes of a sheet, or of all texts, unpacked
 MOST_COLUMNS = 1000
 HEAD_ROWS = 100  # rows of a sheet looked at to see whether it is a table
 SAVE_ANEW = "save it as .xlsx in Excel, WPS or LibreOffice"
-MERGED = "a cell that is merged over several rows stands in each of them"
+MERGED = "the value of a cell merged over several rows is read in each of them"
 _OLD = b"\xd0\xcf\x11\xe0"  # how an .xls begins, and a workbook with a password
 BOOLEANS = {"1": "true", "true": "true", "0": "false", "false": "false"}
 _NUMBER = re.compile(r"[+-]?([0-9]+|[0-9]*\.[0-9]+|[0-9]+\.)([eE][+-]?[0-9]+)?", re.ASCII)
@@ -110,7 +110,7 @@ class _Book:
             try:
                 return from_ISO8601(cell.value)
             except ValueError:
-                raise ValueError("is no date") from None
+                raise ValueError("is not a date") from None
         try:
             return from_excel(float(cell.value), self.epoch, timedelta=cell.style in self.times)
         except (OverflowError, ValueError):
@@ -137,7 +137,7 @@ def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
         problem = str(error).partition("\n")[0][:200] or type(error).__name__
         if isinstance(error, KeyError):
             named = str(error.args[0])[:200]
-            problem = named if " " in named else f"nothing in it is called {named!r}"
+            problem = named if " " in named else f"it contains no file named {named!r}"
         raise XinyeError(
             f"{path}: not a complete .xlsx file ({problem}); {SAVE_ANEW} again"
         ) from None
@@ -151,8 +151,9 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
         for part in archive.infolist():
             if part.file_size > LARGEST_PART:
                 raise XinyeError(
-                    f"{path}: {part.filename} in it has {part.file_size / 1e6:,.0f} MB, and only "
-                    f"{LARGEST_PART / 1e6:,.0f} MB can be read; save the table as CSV"
+                    f"{path}: the part {part.filename} has {part.file_size / 1e6:,.0f} MB, "
+                    f"but only {LARGEST_PART / 1e6:,.0f} MB can be read; save the table as "
+                    "CSV"
                 )
             if part.filename.endswith((".xml", ".rels")):
                 check_no_dtd(archive, part.filename)
@@ -164,7 +165,7 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
         with archive.open(sheet.part) as xml:
             for reference in merged_cells(xml):
                 if not _RANGE.fullmatch(reference):
-                    what = f"merged cells in {reference[:20]!r}, which is no range such as A1:B2"
+                    what = f"merged cells in {reference[:20]!r}, which is not a range such as A1:B2"
                     raise ValueError(f"sheet {sheet.title!r}, {what}")
                 first_column, row, last_column, last_row = range_boundaries(reference)
                 # whole rows or columns have no numbers of the others
@@ -341,13 +342,13 @@ def _text(book: _Book, cell: Cell, place: str) -> str:
         stored = stored.strip()
     if cell.kind == "s" and stored:
         if not re.fullmatch(r"\s*-?[0-9]{1,9}\s*", stored):
-            raise ValueError("is no number of a text")
+            raise ValueError("is not the number of a text")
         number = int(stored)
         if not 0 <= number < len(book.texts):
             texts = plural(len(book.texts), "text")
             raise XinyeError(
-                f"{place}, cell {cell.name}: the cell holds text {number} of the workbook, which "
-                f"has only {texts}: the file is damaged; {SAVE_ANEW} again"
+                f"{place}, cell {cell.name}: the cell refers to text {number} of the "
+                f"workbook, which has only {texts}: the file is damaged; {SAVE_ANEW} again"
             )
         return _shown(book.texts[number])
     if not stored or cell.kind in ("str", "inlineStr", "e"):
@@ -357,7 +358,7 @@ def _text(book: _Book, cell: Cell, place: str) -> str:
             raise ValueError("is neither true (1) nor false (0)")
         return BOOLEANS[stored]
     if cell.kind != "d" and (not _NUMBER.fullmatch(stored) or not isfinite(float(stored))):
-        raise ValueError("is no number")
+        raise ValueError("is not a number")
     if cell.kind == "d" or cell.style in book.dates:
         return _shown(book.date(cell))
     return _shown(float(stored) if re.search("[.eE]", stored) else int(stored))

@@ -326,7 +326,7 @@ def _check_names(
             f"{path}: read as the header is {place}, in which half or more of the columns "
             "have no name; delete the rows above the true one, or give each column a name"
         )
-    advice = "if the header stands further down, delete the rows above it"
+    advice = "if the header is further down, delete the rows above it"
     notes.add(str(path), f"columns of the header ({place}) have no name; {advice}")
 
 
@@ -340,7 +340,7 @@ def _check_two_rows(path: Path, head: Sequence[TableRow], notes: Notes) -> None:
     if again and not any(first[at] == "".join(third[at : at + 1]) for at in again):
         lines = f"lines {head[0][0]} and {head[1][0]}"
         raise XinyeError(
-            f"{path}, {lines}: the header stands in two rows, with merged cells: "
+            f"{path}, {lines}: the header spans two rows, with merged cells: "
             f"{_shown(first)}; make it one row, with a name for each column"
         )
 

@@ -105,8 +105,8 @@ class Tokenizer:
         ids = {name: vocabulary[token] for name, token in self.names.items() if token in vocabulary}
         if names is None and len(set(ids.values())) != 3:
             raise XinyeError(
-                f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must be there, each with its "
-                "own id"
+                f"tokenizer.json: the tokens {PAD}, {BOS} and {EOS} must exist, each with "
+                "its own id"
             )
         if "eos_token" not in ids:
             raise XinyeError(

@@ -4,24 +4,24 @@ from xinye.runs.words import Both
 
 DEMO = {
     "begin": Both(
-        "A GPT with random weights is trained on stories of a small world for about {time}.",
+        "Training a GPT with random weights on short generated stories, for about {time}.",
         "从零开始训练一个 GPT：训练数据是一个小世界里的短故事，大约需要 {time}。",
     ),
     "own": Both(
-        "A GPT with random weights is trained on your text for about {time}.",
+        "Training a GPT with random weights on your text, for about {time}.",
         "从零开始训练一个 GPT：训练数据是你的文本，大约需要 {time}。",
     ),
     "now": Both("What it writes now:", "训练后，它写出了这样的文字："),
     "known": Both(
-        "{good} of {count} of its stories are consistent and new: what was lost is found, who left "
-        "comes back, and none of them is among the {stories:,} stories that it was trained on.",
+        "{good} of its {count} stories are consistent and new: lost things are found, friends who "
+        "left come back, and the story is not one of the {stories:,} training stories.",
         "它写的 {count} 个故事里，有 {good} 个前后一致，而且是全新的：丢的东西找得回来，走的人"
         "会回来，训练用的 {stories:,} 个故事里也没有它们。",
     ),
-    "fault": Both("An inconsistent one: {fault}", "一个出错的例子：{fault}"),
+    "fault": Both("Example of an inconsistency: {fault}", "一个出错的例子：{fault}"),
     "few": Both(
-        "That is few. Steps in this time: {steps:,}, of {each:.2f} s each{busy}; {enough} are "
-        "enough. Try: xinye demo --time {time}",
+        "That is not many. The model took only {steps:,} steps of {each:.2f} s each{busy}; it needs "
+        "about {enough}. Try: xinye demo --time {time}",
         "合格的偏少。这段时间只训练了 {steps:,} 步，每步 {each:.2f} 秒{busy}；"
         "训练 {enough} 步就够了。试试：xinye demo --language zh --time {time}",
     ),
@@ -41,8 +41,8 @@ PROMPT = Both("Pip the mouse", "小兔豆豆")
 
 TASKS = {
     "records": Both(
-        "{training:,} records to train on and {held_out:,} to test on, made by a generator: a "
-        "world so small that a small model can learn it in a minute. No record is in both files.",
+        "A program generates {training:,} training records and {held_out:,} test records, simple "
+        "enough for a small model to learn in a minute. No record is in both files.",
         "训练集有 {training:,} 条样本，测试集有 {held_out:,} 条，都由程序生成，内容很简单，小模型"
         "一分钟就能学会。两个文件里没有相同的样本。",
     ),
@@ -60,14 +60,14 @@ TASKS = {
         "It is evaluated on the {held_out:,} test records, next to {baseline}.",
         "在测试集的 {held_out:,} 条样本上评估，并与{baseline}对比。",
     ),
-    "use": Both("What it says of three new texts:", "用它处理三段新文本："),
+    "use": Both("Its output for three new texts:", "用它处理三段新文本："),
     "talk": Both(
         "Three questions in one conversation; the last two refer to the one before:",
         "在一次对话里问三个问题，后两个要联系上文：",
     ),
     "wrong": Both("   (correct: {right})", "   （正确答案：{right}）"),
     "lies": Both(
-        "{seconds:.0f} s in all. The model is saved to {run}; the report is {run}/report.html",
+        "{seconds:.0f} s in total. The model is saved to {run}; the report is {run}/report.html",
         "总共用时 {seconds:.0f} 秒。模型已保存到 {run}，报告见 {run}/report.html",
     ),
     "try": Both("What to try next:", "接下来可以试试："),

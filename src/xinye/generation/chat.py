@@ -43,7 +43,7 @@ def save_messages(path: Path, messages: Iterable[Message]) -> None:
             load_messages(path)
         except XinyeError:
             raise XinyeError(
-                f"{path}: the file exists and holds no messages; choose another name"
+                f"{path}: the file exists and does not contain messages; choose another name"
             ) from None
     write_json(path, {"messages": list(messages)})
 

@@ -207,7 +207,7 @@ def _reason(message: str) -> str:
     if "coerce_one_of" in message:
         return "oneOf is not supported where several of its schemas could hold; use anyOf"
     if message.startswith("NoExtension"):
-        return "no text can fulfil it"
+        return "no text can satisfy it"
     found = re.search(r"error: (.+)", message) or re.search(r"\(in regex\): (.+)", message)
     lines = message.replace("<non-verbose/>", "").split("\n")
     return (found[1] if found else " ".join(lines[0].split()) or "too complex")[:200]

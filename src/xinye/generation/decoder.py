@@ -62,7 +62,7 @@ def describe() -> str:
     """How this machine's CPU generates text, in a few words."""
     step, words = library()
     return (
-        f"by PyTorch alone, which is slower: {words}"
+        f"with PyTorch alone, which is slower: {words}"
         if step is None
         else "compiled for this processor"
     )
@@ -77,7 +77,9 @@ def prepare_decoder(device: torch.device, observer: Observer) -> float:
     with suppress(OSError):
         if built(compiler) is not None:
             return 0.0
-    observer.stage("compiling the decoder for this processor, once; it takes some seconds")
+    observer.stage(
+        "compiling the decoder for this processor; this happens once and takes a few seconds"
+    )
     begin = time.monotonic()
     library()
     return time.monotonic() - begin
@@ -109,7 +111,7 @@ def built(compiler: str) -> Path | None:
     folder, name, _ = _place(compiler)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _own(folder):
-        raise PermissionError(f"{folder} can be written by others")
+        raise PermissionError(f"other users can write to {folder}")
     for path in folder.glob(f"{name}-*.so"):
         with suppress(FileNotFoundError):  # another process found it damaged, too
             if _own(path) and path.name == f"{name}-{_hash(path)}.so":

@@ -26,13 +26,12 @@ class Sampling(BaseModel):
         "format of the text": "json_schema regex choices",
     }
 
-    max_tokens: int = Field(200, ge=1, description="largest number of new tokens")
+    max_tokens: int = Field(200, ge=1, description="generate at most this many tokens")
     min_tokens: int = Field(
         0,
         ge=0,
         description=(
-            "smallest number of new tokens before a token can "
-            "end the text; a stop string still ends it"
+            "generate at least this many tokens; a stop string can still end the text earlier"
         ),
     )
     temperature: float = Field(
@@ -60,7 +59,7 @@ class Sampling(BaseModel):
         0.0, description="above 0, tokens already written become less likely (as in OpenAI's API)"
     )
     frequency_penalty: Penalty = Field(
-        0.0, description="the same, for each time that a token was written"
+        0.0, description="the same, for each time that the token was written"
     )
     logit_bias: dict[int, Bias] = Field(
         {}, description="numbers to add to the logits of tokens, by token id"
@@ -73,12 +72,14 @@ class Sampling(BaseModel):
         le=20,
         description="print the log-probability of each token and of this many most likely ones",
     )
-    seed: int | None = Field(None, ge=0, lt=2**63, description="the same seed gives the same texts")
+    seed: int | None = Field(
+        None, ge=0, lt=2**63, description=("random seed: the same seed gives the same texts")
+    )
     json_schema: Schema | None = Field(None, description="write JSON that follows this schema")
     regex: str | None = Field(
-        None, description="write a text that this regular expression matches as a whole"
+        None, description="write a text that matches this regular expression as a whole"
     )
-    choices: tuple[str, ...] | None = Field(None, description="write one of these: a,b,c")
+    choices: tuple[str, ...] | None = Field(None, description="write one of these choices: a,b,c")
 
     @field_validator("choices", mode="before")
     @classmethod
@@ -117,4 +118,4 @@ class ChatSampling(Sampling):
     """How an answer is sampled. It has a higher limit of tokens, because an answer usually ends by
     itself."""
 
-    max_tokens: int = Field(1000, ge=1, description="largest number of tokens in an answer")
+    max_tokens: int = Field(1000, ge=1, description="generate at most this many tokens per answer")

@@ -138,14 +138,17 @@ def speculate(
     if draft is not None:
         assert tokenizer is not None
         if not (isinstance(draft, GPT) and isinstance(engine.model, GPT)):
-            raise XinyeError("the draft: both models must be GPTs; an LSTM cannot speculate")
+            raise XinyeError(
+                "speculative decoding: both models must be GPTs; an LSTM cannot be used"
+            )
         if (
             tokenizer.token_bytes != engine.tokenizer.token_bytes
             or tokenizer.stop_ids != engine.tokenizer.stop_ids
         ):
             raise XinyeError(
-                f"the draft: its tokenizer ({tokenizer.vocab_size:,} tokens) differs from the "
-                f"model's ({engine.tokenizer.vocab_size:,}); both must have the same tokenizer"
+                "speculative decoding: the draft model's tokenizer "
+                f"({tokenizer.vocab_size:,} tokens) differs from the model's "
+                f"({engine.tokenizer.vocab_size:,}); both must have the same tokenizer"
             )
     if engine.runner.decoder is not None:
         engine.scheduler.guess = Speculation(engine, draft)

@@ -152,7 +152,7 @@ def quantize(
         _, part, _ = own_text(source, tokenizer, EvaluateSettings(), observer, notes)
     before = part and measure(network, tokenizer, part, observer)
     observer.stage(f"writing {path}")
-    notes = [f"{note}; give a text to measure the cost on" for note in notes]
+    notes = [f"{note}; name a text to measure the loss of quality on" for note in notes]
     notes += gguf_tokenizer.notes(tokenizer)
     kept = save_gguf(path, network, as_it_talks(source, tokenizer), kind, {"general.name": name})
     del network  # so that there is one model in memory
@@ -236,8 +236,8 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     base = find_base(run)
     if output.exists() and output.resolve() in (run.resolve(), Path(base).resolve()):
         raise XinyeError(
-            f"{output}: this folder holds the adapter or its base, which merging keeps; choose "
-            "another with -o"
+            f"{output}: this folder contains the adapter or its base model, which must not "
+            "be overwritten; choose another with -o"
         )
     model, tokenizer = load_adapted(run, plain=True)
     ranks, settings = ranks_of(model), attached(model)

@@ -338,8 +338,8 @@ def advise(facts: Facts, speed: Speed, software: Facts, sizes: list[Facts]) -> l
     too_slow = f"the default --size {default['size']} does not fit in memory"
     if default["fits"]:
         too_slow = (
-            f"the default --size {default['size']} reads fewer tokens in ten minutes than it has "
-            "weights"
+            f"at the default --size {default['size']}, the model reads fewer tokens in ten "
+            "minutes than it has weights"
         )
     here, cache, encoding = str(Path.cwd()), facts["cache"], software["output_encoding"]
     elsewhere = "set the variable XINYE_CACHE to another folder"
@@ -348,7 +348,7 @@ def advise(facts: Facts, speed: Speed, software: Facts, sizes: list[Facts]) -> l
         (
             not default.get("sensible"),
             too_slow,
-            f"give --size {better[-1]}" if better else "give a longer --time and --size 1M",
+            f"use --size {better[-1]}" if better else "use a longer --time and --size 1M",
         ),
         (
             facts["disk_free"] < LITTLE_DISK,

@@ -66,7 +66,7 @@ def _fetch(name: str, observer: Observer) -> list[Path]:
     """Where the files lie then, the config first; of an adapter its own files, without its base."""
     from huggingface_hub import HfApi, hf_hub_download
 
-    observer.stage(f"looking at {name}")
+    observer.stage(f"looking up {name}")
     there = {file.rfilename for file in HfApi().model_info(name).siblings or ()}
     adapter = CONFIG in there and not there & {WEIGHTS, INDEX}
     first, only = "config.json", WEIGHTS

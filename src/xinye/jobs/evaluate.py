@@ -154,13 +154,18 @@ def text_to_judge(
     if files:
         part, paths = text_of(files, folder, tokenizer, settings, observer)
         notes += [
-            f"{path}: this file was in the training text, which makes the model look better"
+            f"{path}: this file was in the training text, which makes the model look "
+            "better than it is"
             for path in overlap(paths, training_files)
         ]
         return part, training, {"source": "files", "files": [*map(str, paths)]}
     if validation is not None:
         return validation, training, {"source": "validation", "files": [*map(str, training_files)]}
-    reason = notes[0] if notes else "--training-text does not say which part was held back"
+    reason = (
+        notes[0]
+        if notes
+        else ("with --training-text, it is not known which part was held out from training")
+    )
     raise XinyeError(
         f"{folder}: {reason}; give a text to evaluate it on: xinye evaluate {quoted(folder)} FILES"
     )

@@ -142,8 +142,8 @@ def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
     pair = any(not isinstance(text, str) and text[1] for text in inputs)
     if pair and About.read(RunFolder(folder).settings_file, []).data.pairs is False:
         raise XinyeError(
-            f"{folder}: this model was trained on single texts and cannot judge a pair; give one "
-            "text, or join the two"
+            f"{folder}: this model was trained on single texts and cannot classify a pair; "
+            "give one text, or join the two"
         )
 
 

@@ -80,7 +80,7 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
     """
     whole = {name: each for name, each in figures.items() if each.texts_changed <= CHANGED}
     if not whole:
-        return "None of these tokenizers gives the text back unchanged; no model can learn from it."
+        return "None of these tokenizers reproduces the text unchanged; no model can learn from it."
     best, *others = whole
     mine = whole[best]
     if not others:
@@ -90,9 +90,9 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
         )
     second, last = whole[others[0]], whole[others[-1]]
     sentences = [
-        f"{best} needs the fewest tokens for this text: compared with {others[-1]}, the same "
-        f"context holds {last.tokens / mine.tokens:.2f} times as much text, and writing it takes "
-        f"{mine.tokens / last.tokens:.0%} of the steps."
+        f"{best} needs the fewest tokens for this text: compared with {others[-1]}, the "
+        f"same context holds {last.tokens / mine.tokens:.2f} times as much text, and "
+        f"generating it takes only {mine.tokens / last.tokens:.0%} of the steps."
     ]
     for part in ("chinese", "english"):
         rates = {

@@ -148,8 +148,8 @@ def prompt_column(prompts: Path, observer: Observer) -> str | None:
     column = "prompt" if "prompt" in row else by_words(row)[0]
     if column is None:
         raise XinyeError(
-            f"{prompts}: no column is called prompt; call that of the prompts so. There are "
-            f"{', '.join(row)}"
+            f"{prompts}: no column is called prompt; rename the column of the prompts to "
+            f"prompt. The columns are {', '.join(row)}"
         )
     if column != "prompt":
         observer.warn(f"{prompts}: the column {column!r} is read as the prompts")
@@ -221,6 +221,7 @@ def finished(output: Path) -> dict[int, str]:
                 done[int(record["line"])] = str(record["request"])
             except (ValueError, TypeError, KeyError):
                 raise XinyeError(
-                    f"{output}: the file exists and holds no texts of prompts; choose another name"
+                    f"{output}: the file exists and was not written by generate --prompts; "
+                    "choose another name"
                 ) from None
     return done

@@ -33,12 +33,12 @@ class AdapterSizes(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    r: int = Field(8, ge=1, description="lora: rank of the change")
+    r: int = Field(8, ge=1, description="lora: rank of the update")
     lora_alpha: int | float = Field(
-        16, gt=0, description="lora, adalora: the change is scaled by this / rank"
+        16, gt=0, description="lora, adalora: the update is scaled by this value / rank"
     )
     lora_dropout: float = Field(
-        0.0, ge=0, lt=1, description="lora, adalora: dropout on the input of the change"
+        0.0, ge=0, lt=1, description="lora, adalora: dropout on the input of the adapter"
     )
     use_rslora: bool = Field(
         False, description="lora: scale by lora_alpha / √rank (arXiv:2312.03732)"
@@ -55,15 +55,22 @@ class AdapterSizes(BaseModel):
         None, ge=0, description="adalora: steps after the last rank is pruned (three tenths)"
     )
     deltaT: int = Field(1, ge=1, description="adalora: steps between two allocations of ranks")
-    beta1: float = Field(0.85, gt=0, lt=1, description="adalora: smoothing of the importance")
+    beta1: float = Field(
+        0.85, gt=0, lt=1, description=("adalora: smoothing factor of the importance scores")
+    )
     beta2: float = Field(
-        0.85, gt=0, lt=1, description="adalora: smoothing of the importance's uncertainty"
+        0.85,
+        gt=0,
+        lt=1,
+        description=("adalora: smoothing factor of the uncertainty of the importance scores"),
     )
     orth_reg_weight: float = Field(
         0.5, ge=0, description="adalora: weight of the penalty that keeps A and B orthogonal"
     )
     num_virtual_tokens: int = Field(
-        20, ge=1, description="prefix: keys and values put before those of each layer"
+        20,
+        ge=1,
+        description=("prefix: number of trained keys and values put before those of each layer"),
     )
     bottleneck_size: int = Field(64, ge=1, description="adapter: width of the bottleneck")
 

@@ -47,8 +47,8 @@ KINDS: dict[str, type[LoRA] | type[Bottleneck]] = {
 QKV = ("q_proj", "k_proj", "v_proj")
 UNMERGED = {
     None: "this model has no adapter",
-    "prefix": "a prefix adds keys and values of its own, which no weight can hold",
-    "adapter": "a bottleneck is a nonlinear layer of its own, which no weight can hold",
+    "prefix": "a prefix adds keys and values, which cannot be merged into weights",
+    "adapter": "a bottleneck adapter is a nonlinear layer, which cannot be merged into weights",
 }
 HEADS = ("score", "classifier")  # the names of new heads, which are trained with any adapter
 

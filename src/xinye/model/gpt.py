@@ -116,8 +116,8 @@ class KeyValueCache:
         except RuntimeError:
             needed = batch * capacity * config.cache_bytes_per_token(dtype.itemsize) / 1e9
             raise XinyeError(
-                f"{needed:,.1f} GB to keep {batch * capacity:,} tokens are more than there is room "
-                "for; a smaller max_position_embeddings in config.json takes less"
+                f"{needed:,.1f} GB are needed to keep {batch * capacity:,} tokens, more "
+                "than the free memory; reduce max_position_embeddings in config.json"
             ) from None
         self.length = 0
 

@@ -13,7 +13,7 @@ class TextColumns(BaseModel):
         None, description="column of the text; two with a comma for pairs of texts"
     )
     label_field: str | None = Field(
-        None, description="column of the label; several with commas if each holds 0 or 1"
+        None, description="column of the label; several, separated by commas, if each holds 0 or 1"
     )
 
 
@@ -29,11 +29,11 @@ class ColumnSettings(TextColumns):
         None, description="column of the prompt, for a model that learns to write"
     )
     answer_field: str | None = Field(
-        None, description="column of the answer that the model shall write"
+        None, description="column of the answer that the model learns to write"
     )
     assistant_name: str | None = Field(
         None,
-        description="names of those who answer in conversations: 小李,小王; others are users",
+        description="names of the speakers who are the assistant: 小李,小王; all others are users",
     )
     tag_names: str | None = Field(
         None, description="names of the numbered tags, from 0: O,B-PER,I-PER"
@@ -54,8 +54,10 @@ class RecordSettings(ColumnSettings):
     )
     bad_records: Literal["refuse", "skip"] = Field(
         "refuse",
-        description="records that cannot be used for training: refuse the file, "
-        "or skip them and report how many",
+        description=(
+            "if records cannot be used for training: refuse the file, or skip them and report "
+            "how many"
+        ),
     )
 
 

@@ -74,7 +74,10 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
     )
 
     context: int | None = Field(
-        None, ge=8, le=65536, description="largest number of tokens in a record"
+        None,
+        ge=8,
+        le=65536,
+        description=("context length: read at most this many tokens of a record"),
     )
     batch_size: int | None = Field(None, ge=1, description="records per optimizer step")
     micro_batch_size: int | None = Field(
@@ -119,7 +122,8 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
         refuse(
             (
                 self.optimizer == "muon" and adapted,
-                f"muon is for full matrices, and {self.method} trains others; choose adamw or sgd",
+                f"muon works on full matrices, which {self.method} does not train; choose "
+                "adamw or sgd",
             ),
             (
                 self.matrix_learning_rate is not None

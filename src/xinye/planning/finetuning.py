@@ -48,16 +48,16 @@ def make_plan(
     rates(plan, settings, records, shape)
     share, reason = 0.1, "records are read several times"
     if settings.method != "full":
-        share, reason = 0.0, "frozen layers cannot adapt to it"
+        share, reason = 0.0, "frozen layers cannot adapt to dropout"
     elif shape.num_hidden_layers > DEEP:
         layers = plural(shape.num_hidden_layers, "layer")
-        share, reason = 0.0, f"with {layers} it would hide the text"
+        share, reason = 0.0, f"with {layers}, dropout would do more harm than good"
     plan.choose_each(settings, dropout=(share, reason))
-    sees = ("both", "the model writes nothing, so every token may see all others")
+    sees = ("both", "the model generates no text, so each token can attend to all others")
     if settings.method != "full" and records.frozen_attention == "causal":
         sees = ("causal", "frozen layers keep the attention they were trained with")
     if records.writes:
-        plan.note("attention", "causal", "the model writes each token from those before it")
+        plan.note("attention", "causal", "the model predicts each token from those before it")
     else:
         plan.choose_each(settings, attention=sees)
     pretraining.precision(plan, settings, device, machine.fast_dtype(device))
@@ -85,7 +85,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         batch_size=(batch_size, "usual for fine-tuning"),
         micro_batch_size=(min(batch_size, at_once), reason),
         epochs=(epochs, often),
-        steps=(ends, f"the records are read {epochs:g} times"),
+        steps=(ends, f"passes over the records: {epochs:g}"),
         warmup=(min(100, max(1, total // 20)), "5 % of the steps"),
     )
 
@@ -106,7 +106,7 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":
         rate = (
-            (0.01, "few records")
+            (0.01, "there are few records")
             if records.count < FEW
             else (0.004, "a fifth of the rate in pretraining")
         )

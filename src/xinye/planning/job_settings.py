@@ -69,8 +69,8 @@ class ZeroShotSettings(TextColumns):
     labels: tuple[str, ...] = Field(
         (),
         description=(
-            "the labels to choose from: a,b,c (otherwise those of the records); "
-            "1=good,0=bad gives the words that stand for them"
+            "labels to choose from: a,b,c (default: those of the records); 1=good,0=bad "
+            "replaces labels by words"
         ),
     )
     examples: tuple[str, ...] = Field(

@@ -33,7 +33,7 @@ def vocabulary_size(size: int, characters: int, chinese: bool) -> tuple[int, str
     wanted = min(max(wanted, 1024), 65536) * (2 if chinese and size < 30e6 else 1)
     supported = max(512, characters // 200)
     if wanted > supported:
-        return supported, f"{characters:,} characters are too few for more"
+        return supported, f"{characters:,} characters are too few for a larger one"
     if chinese:
         return wanted, f"for {size:,} parameters and Chinese text"
     return wanted, f"for {size:,} parameters"
@@ -69,7 +69,7 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
         ),
     )
     nearest = f"nearest to {settings.size}"
-    deep = f"{nearest}, two are usual" if recurrent else f"{nearest}, about width / 64"
+    deep = f"{nearest}; two layers are usual" if recurrent else f"{nearest}, about width / 64"
     plan.choose_each(
         settings,
         layers=(config.num_hidden_layers, deep),
@@ -80,7 +80,7 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
         cache = "halves the KV cache" if key_value_heads < heads else "one for each head"
         plan.choose_each(
             settings,
-            heads=(heads, f"{config.head_dim} dimensions a head"),
+            heads=(heads, f"{config.head_dim} dimensions per head"),
             key_value_heads=(key_value_heads, cache),
         )
     reason = (
@@ -195,10 +195,10 @@ def batches(plan: Draft, settings: PretrainSettings, config: Config, device: tor
     the model does not fit into memory."""
     context, size = plan.values["context"], config.parameters
     wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
-    reason = f"{wanted:,} tokens a step suit {settings.size}"
+    reason = f"{wanted:,} tokens per step suit {settings.size}"
     if settings.from_:  # a large model and little text should still get some steps
         wanted = min(wanted, 2 ** int(math.log2(max(2048, plan.values["training_tokens"] / 64))))
-        reason = f"{wanted:,} tokens a step suit its size, or are 1/64 of the text"
+        reason = f"{wanted:,} tokens per step suit this size, or are 1/64 of the text"
     batch_size = plan.choose(
         "batch_size",
         settings.batch_size,
@@ -281,7 +281,7 @@ def budgeted_steps(plan: Draft, settings: PretrainSettings, windows: int) -> tup
         return max(1, round(tokens / (batch_size * context))), f"{settings.tokens} tokens"
     if settings.epochs:
         steps = max(1, round(settings.epochs * windows / batch_size))
-        return steps, f"the text is read {settings.epochs:g} times"
+        return steps, f"passes over the text: {settings.epochs:g}"
     return None
 
 
@@ -293,7 +293,7 @@ def regularisation(
     values = plan.values
     times = steps * values["batch_size"] / windows
     dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
-    plan.choose("dropout", settings.dropout, dropout, f"the text is read about {times:.1f} times")
+    plan.choose("dropout", settings.dropout, dropout, f"about {times:.1f} passes over the text")
     for name in ("label_smoothing", "l1", "patience"):
         if getattr(settings, name):
             plan.choose(name, getattr(settings, name), None, "")
@@ -304,7 +304,7 @@ def regularisation(
     elif values["device"] != "cuda" and not machine.cpp_compiler():
         reason = "no C++ compiler here"
     elif values["device"] != "mps" and steps * step_seconds > 180:
-        worth, reason = True, "the run is long enough for compiling to pay off"
+        worth, reason = True, "compiling pays off in a run of this length"
     given = None if settings.compile == "auto" else settings.compile == "yes"
     plan.choose("compile", given, worth, reason)
 
@@ -326,13 +326,13 @@ def doubts(
             for name in ("tokens", "epochs", "time")
             if getattr(settings, name) or name == "time"
         )
-        advice = f"give more --{budget}"
+        advice = f"increase --{budget}"
         if settings.seconds is not None:
             enough = short_time(FEW_STEPS * step_seconds / (1 - EVALUATING))
-            advice = f"give --time {enough}"
+            advice = f"use --time {enough}"
             smaller = smaller_size(plan, settings, config, settings.seconds / step_seconds, device)
             if smaller:
-                advice = f"give --time {enough}, or --size {smaller}"
+                advice = f"use --time {enough}, or --size {smaller}"
         found.append(f"the plan has only {plural(steps, 'step')}, too few to learn much: {advice}")
     times = steps * plan.values["batch_size"] / windows
     if times > MANY_TIMES:
@@ -341,7 +341,7 @@ def doubts(
         if settings.seconds is not None:
             budget = f"--time {short_time(fewer * step_seconds / (1 - EVALUATING))}"
         found.append(
-            f"the model reads the text {times:,.0f} times and will overfit: give more text, "
+            f"the model would read the text {times:,.0f} times and overfit: add more text, "
             f"or {budget}"
         )
     return found

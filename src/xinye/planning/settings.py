@@ -28,7 +28,7 @@ TRACKERS = ("tensorboard", "wandb", "mlflow")
 BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")  # how long to train
 BadBytes = Literal["refuse", "replace"]
 BAD_BYTES_HELP = (
-    "bytes that no encoding can decode: refuse the file, or replace them by � and report how many"
+    "if bytes fit no encoding: refuse the file, or replace them with � and report how many"
 )
 LARGEST_CONFIG = 256_000  # bytes
 DEEPEST_CONFIG = 20
@@ -83,7 +83,9 @@ class TrainingSettings(BaseModel):
         "output": "output keep_checkpoints prompt track",
     }
 
-    seed: int = Field(0, ge=0, le=2**31, description="the same seed gives the same run")
+    seed: int = Field(
+        0, ge=0, le=2**31, description=("random seed: the same seed gives the same run")
+    )
     epochs: float | None = Field(
         None, gt=0, le=1e6, description="train on the data this many times"
     )
@@ -92,14 +94,16 @@ class TrainingSettings(BaseModel):
         (),
         description="planned steps of an earlier run, copied from its plan.json: 0:189,4:160",
     )
-    fold: str | None = Field(None, description="use part i of k for validation, such as 2/5")
+    fold: str | None = Field(None, description="validate on part I of K, such as 2/5")
     bad_bytes: BadBytes = Field("refuse", description=BAD_BYTES_HELP)
     learning_rate: float | None = Field(None, gt=0, description="learning rate of AdamW or SGD")
     matrix_learning_rate: float | None = Field(None, gt=0, description="learning rate of Muon")
     schedule: Literal["wsd", "cosine"] = Field(
         "wsd", description="learning-rate schedule; wsd: warm-up, constant, linear decay"
     )
-    warmup: int | None = Field(None, ge=0, description="warm-up steps until the full learning rate")
+    warmup: int | None = Field(
+        None, ge=0, description=("warm-up steps before the learning rate reaches its full value")
+    )
     weight_decay: float | None = Field(None, ge=0, description="weight decay of the matrices")
     dropout: float | None = Field(
         None, ge=0, lt=1, description="share of activations that dropout sets to zero in training"

@@ -30,7 +30,7 @@ def parse_count(text: str, what: str) -> int:
         else 0
     )
     if count < 1:
-        raise XinyeError(f"{what} {text!r} is not a number such as 5M or 350000")
+        raise XinyeError(f"{what} {text!r} cannot be read; write a number such as 5M or 350000")
     return round(count)
 
 
@@ -46,9 +46,7 @@ def parse_time(text: str) -> float:
     if not 0 < seconds <= LONGEST or not re.fullmatch(
         r"(\s*\d+(\.\d+)?\s*[a-z]+)+\s*", text.lower()
     ):
-        raise XinyeError(
-            f"time {text!r} is not a duration such as 90s, 10min or 1h30min, at most 1000d"
-        )
+        raise XinyeError(f"{text!r} is not a duration such as 90s, 10min or 1h30min, at most 1000d")
     return seconds
 
 

@@ -24,7 +24,7 @@ class Finding(NamedTuple):
 
 
 MORE = Both(
-    "A base model pretrained longer on similar text helps most; then more records, more --epochs.",
+    "Pretraining the base model longer on similar text helps most; then more records or --epochs.",
     "最有效的是用同类文本延长基座模型的预训练，其次是增加样本、增加 --epochs。",
 )
 
@@ -69,7 +69,7 @@ def _found_nothing(compared: Compared | None, name: str | None) -> Finding:
     if compared and name:
         beside = Both(f" ({name} {compared.theirs})", f"（{chinese(name)} {compared.theirs}）")
     says = Both(
-        f"The model has learned nothing: it finds no span that is right{beside.en}.",
+        f"The model has learned nothing: it finds no correct span{beside.en}.",
         f"模型什么也没学到：没有找对任何实体{beside.zh}。",
     )
     level = compared is not None and bool(compared.chance.en)

@@ -87,7 +87,7 @@ def whole_run(run: SavedRun) -> Proposal:
         raise RunFolder(run.folder).in_other_hands()
     if not (run.about.started and run.about.settings):
         raise XinyeError(
-            f"{run.folder}: its {SETTINGS} is not that of a run, so that nothing is deleted there"
+            f"{run.folder}: its {SETTINGS} is not that of a run, so nothing is deleted there"
         )
     return _proposal(run, "the whole run, with its model and report", _all_of(run.folder))
 
@@ -145,8 +145,8 @@ def refuse_link(folder: Path) -> None:
     for path in (folder, folder / TRAINING, folder / CHECKPOINTS):
         if path.is_symlink():
             raise XinyeError(
-                f"{path}: is a link to {path.readlink()}, and Xinye overwrites nothing behind a "
-                "link; give the folder itself with -o, or remove the link"
+                f"{path}: is a link to {path.readlink()}, and Xinye does not overwrite the "
+                "target of a link; give the folder itself with -o, or remove the link"
             )
 
 

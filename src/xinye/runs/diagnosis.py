@@ -176,8 +176,8 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
     return Finding(
         "nothing learned",
         Both(
-            f"Learned almost nothing: the loss is {last:.2f}, and knowing only how frequent each "
-            f"token is gives {min(frequencies, uniform):.2f}.",
+            f"Learned almost nothing: the loss is {last:.2f}, while predicting tokens only by "
+            f"their frequency gives {min(frequencies, uniform):.2f}.",
             f"几乎什么都没学到：损失 {last:.2f}，而只凭每个 token 的频率就能达到 "
             f"{min(frequencies, uniform):.2f}。",
         ),
@@ -276,7 +276,7 @@ def _validation_too_small(run: SavedRun) -> Finding | None:
             f"验证文本太少，只有 {tokens:,} 个 token：两次训练相差不到 {2 * percent:.0f} % 左右时，"
             "分不出好坏。",
         ),
-        Both("Give it more text, or --validation 0.2.", "请增加文本，或用 --validation 0.2。"),
+        Both("Use more text, or --validation 0.2.", "请增加文本，或用 --validation 0.2。"),
     )
 
 
@@ -291,7 +291,7 @@ def _still_improving(run: SavedRun) -> Finding | None:
     if late[-1]["loss"] < 1.005 * last["loss"] or gained < 0.015 * last["bits_per_byte"]:
         return None
     says = Both(
-        f"Still improving at the end: the second half of the steps saved {gained:.3f} bits per "
+        f"Still improving at the end: the second half of the steps gained {gained:.3f} bits per "
         "byte.",
         f"训练结束时仍在进步：后一半步数使每字节减少了 {gained:.3f} 比特。",
     )
@@ -302,7 +302,7 @@ def _still_improving(run: SavedRun) -> Finding | None:
         )
     else:
         advice = Both(
-            f"Twice the steps (--steps {2 * run.done}) may save up to that much again, probably "
+            f"Twice the steps (--steps {2 * run.done}) may gain up to that much again, probably "
             "less.",
             f"步数加倍（--steps {2 * run.done}）最多可能再减少这么多，通常会少一些。",
         )

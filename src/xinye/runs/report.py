@@ -215,21 +215,24 @@ def about_steps(run: SavedRun) -> Both:
         figure = (run.words.deciding or LOSS).says
         says.append(
             Both(
-                f"The upright line marks step {best:,}, where the {figure.en} on validation data "
+                f"The vertical line marks step {best:,}, where the {figure.en} on validation data "
                 "was best.",
                 f"竖线标出验证{figure.zh}最好的第 {best:,} 步。",
             )
         )
         if run.words.deciding:
             says.append(
-                Both("Of equal steps it is that with the lowest loss.", "相同时取损失最低的。")
+                Both(
+                    "Among equal steps, it marks the one with the lowest loss.",
+                    "相同时取损失最低的。",
+                )
             )
     if saved:
         last = saved == run.done
         says.append(
             Both(
                 f"The saved model has the weights of step {saved:,}"
-                + (", the last step." if last else "; later steps are not in it."),
+                + (", the last step." if last else "; later steps are not included."),
                 f"保存的模型是第 {saved:,} 步"
                 + ("（最后一步）的权重。" if last else "的权重，不含之后的步骤。"),
             )

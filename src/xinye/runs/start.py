@@ -43,8 +43,8 @@ def check_output(output: Path, overwrite: bool) -> None:
         raise XinyeError(f"{output}: the folder exists and is not a run; choose another with -o")
     if not overwrite:
         raise XinyeError(
-            f"{output}: this run exists already; resume it with --resume, or replace it with "
-            "--overwrite"
+            f"{output}: this run already exists; resume it with --resume, or replace it "
+            "with --overwrite"
         )
     refuse_link(output)
 

@@ -78,8 +78,11 @@ class TaskWords:
     unit: str = ""  # what a step counts: labels or tokens
     has_labels: bool = True  # whether the card can list labels
     support: Both = RECORDS  # what is counted for each class in its table
-    does: str = "Does what its records show."
-    limit: str = "It states false things fluently, and was not made safe for anything that matters."
+    does: str = "Performs the task that its training records show."
+    limit: str = (
+        "It states false things fluently. It was not tested for safety; do not rely on it "
+        "where mistakes matter."
+    )
     pipeline: str = "text-generation"  # the name of the hub's pipeline
     use: Both = TO_USE
     command: str = ""  # the command that uses the model

@@ -23,7 +23,10 @@ class ServeSettings(BaseModel):
     }
 
     host: str = Field(
-        "127.0.0.1", description="address to listen on; any but this machine's own needs an API key"
+        "127.0.0.1",
+        description=(
+            "address to listen on; any address except this machine's own needs an API key"
+        ),
     )
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes any free port")
     api_key: str | None = Field(
@@ -42,33 +45,41 @@ class ServeSettings(BaseModel):
         32, ge=1, description="generate at most this many texts at once with each model"
     )
     max_waiting: int = Field(
-        128, ge=0, description="let at most this many texts wait; refuse more (429)"
+        128, ge=0, description="let at most this many texts wait; refuse more with status 429"
     )
     max_requests: int = Field(
-        512, ge=1, description="handle at most this many requests at once (503)"
+        512,
+        ge=1,
+        description=("handle at most this many requests at once; refuse more with status 503"),
     )
-    max_tokens: int = Field(4096, ge=1, description="at most this many new tokens for each text")
+    max_tokens: int = Field(
+        4096, ge=1, description=("generate at most this many new tokens for each text")
+    )
     max_choices: int = Field(
         32,
         ge=1,
         le=MOST_TEXTS,
-        description="at most this many texts for each request: prompts times n",
+        description="generate at most this many texts for each request: prompts times n",
     )
     max_inputs: int = Field(
         2048,
         ge=1,
         le=MOST_TEXTS,
-        description="at most this many texts to embed or classify for each request",
+        description="embed or classify at most this many texts for each request",
     )
-    max_body: int = Field(2, ge=1, description="at most this many MB for each request (413)")
+    max_body: int = Field(
+        2, ge=1, description=("refuse a request of more than this many MB, with status 413")
+    )
     cache_tokens: int | None = Field(
         None, ge=1, description="size of the KV cache of each model, in tokens"
     )
     grace: int = Field(
-        30, ge=0, description="seconds to finish running texts after SIGTERM or Ctrl-C"
+        30,
+        ge=0,
+        description=("seconds that texts in progress have to finish after SIGTERM or Ctrl-C"),
     )
     log_texts: bool = Field(
-        False, description="log requests and answers; otherwise no text is logged"
+        False, description="log the text of requests and answers; by default no text is logged"
     )
 
     def check(self) -> None:
@@ -83,7 +94,7 @@ class ServeSettings(BaseModel):
             local = False
         if not local and self.api_key is None:
             raise XinyeError(
-                f"{self.host} can be reached by others; give --api-key KEY, or set XINYE_API_KEY"
+                f"other machines can reach {self.host}; give --api-key KEY, or set XINYE_API_KEY"
             )
         if "*" in self.allow_origin:
             raise XinyeError(

@@ -132,8 +132,8 @@ def explain_comparison(trained: list[Figures]) -> list[str]:
     sentences = [
         f"{best} predicts this text best: {bits[last] - bits[best]:.3f} bits per byte ahead of "
         f"{last} after the same budget.",
-        f"{fastest} reads {speeds[fastest] / speeds[slowest]:.1f} times as many tokens a second as "
-        f"{slowest}.",
+        f"{fastest} reads {speeds[fastest] / speeds[slowest]:.1f} times as many tokens per "
+        f"second as {slowest}.",
     ]
     gains = []
     for run in trained:
@@ -173,7 +173,7 @@ def distill(
         settings = settings.model_copy(update={"output": output})
         train(settings, observer, overwrite)
     student = finished_run(settings, observer)
-    observer.stage("training the same model without its teacher, for as long")
+    observer.stage("training the same model without its teacher, for the same time")
     alone = finished_run(without_teacher(settings, output, student), observer)
     observer.stage("evaluating all three on the same text")
     result = {"text": list(settings.files), "models": models_of(settings, student, alone)}

@@ -152,7 +152,7 @@ def saved(output: Path, folds: int, kind: type[Settings]) -> Settings:
         begun = read_json(path)
         count, values = int(begun["count"]), {**begun["settings"], "output": output}
     except (KeyError, TypeError, ValueError, XinyeError) as error:
-        raise XinyeError(f"{path}: damaged ({error}); start anew with --overwrite") from None
+        raise XinyeError(f"{path}: damaged ({error}); start again with --overwrite") from None
     if count != folds:
         raise XinyeError(
             f"{output}: this cross-validation was begun with --folds {count}; give the same number"

@@ -203,7 +203,7 @@ def conclude(planning: Planning) -> Figures:
         "charts": save_charts(output, lambda: charts(planning, fitted)),
     }
     names = ", ".join(candidate.size for candidate in candidates)
-    note = f"Found by xinye plan: most likely the best of {names} in the time."
+    note = f"Found by xinye plan: most likely the best of {names} in the given time."
     found = {"size": best["size"], "time": planning.given.time}
     write_config(output / "plan.yaml", planning.given, found, note)
     write_json(output / "plan.json", result)
@@ -236,10 +236,10 @@ def explain(result: Figures) -> list[str]:
     not_ruled_out = f"; {possible}" if others else ""
     reach = max(size["tokens"] / size["short_runs"][-1]["tokens"] for size in sizes)
     sentences = [
-        f"{best} most likely gives the lowest bits per byte in this time: in {chance[best]:.0%} of "
-        f"the fits{not_ruled_out}.",
-        f"The law extrapolates to {reach:.0f} times the longest short run, so these figures are a "
-        "forecast.",
+        f"{best} most likely gives the lowest bits per byte in this time: it is best in "
+        f"{chance[best]:.0%} of the fits{not_ruled_out}.",
+        f"The prediction reaches {reach:.0f} times as far as the longest short run, so "
+        "these figures are a forecast.",
     ]
     for size in sizes:
         short = size["short_runs"][-1]
@@ -247,8 +247,9 @@ def explain(result: Figures) -> list[str]:
         faster = short["tokens"] / short["seconds"] / planned_speed
         if faster > 1.5:
             sentences.append(
-                f"The short run of {size['size']} was {faster:.1f} times as fast as measured "
-                "before it: the machine was busy then. Plan again when it is idle."
+                f"The short run of {size['size']} was {faster:.1f} times as fast as the "
+                "measurement before it predicted: the machine was busy then. Plan again "
+                "when it is idle."
             )
     often = [size for size in sizes if size["epochs"] > TRUSTED_EPOCHS]
     if often:

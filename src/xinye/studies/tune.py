@@ -121,7 +121,7 @@ def open_study(search: Search, terms: Values) -> optuna.Study:
     except (SQLAlchemyError, KeyError, optuna.exceptions.OptunaError) as error:
         message = " ".join(str(error).split())[:100]
         raise XinyeError(
-            f"{search.output / 'study.db'}: damaged ({message}); start anew with --overwrite", 1
+            f"{search.output / 'study.db'}: damaged ({message}); start again with --overwrite", 1
         ) from None
     for name in sorted(before.keys() | terms.keys()):
         if before.get(name) != terms.get(name):
@@ -263,7 +263,7 @@ def charts(tuning: Tuning, importance: dict[str, float]) -> dict[str, str]:
     so_far = [best(values[: count + 1]) for count in range(len(values))]
     series = {"finished trials": (numbers, values), "best so far": (numbers, so_far)}
     return {
-        "importance.svg": bar_chart(importance, "share in being among the best quarter"),
+        "importance.svg": bar_chart(importance, "importance for being in the best quarter"),
         "history.svg": line_chart(series, "trial", tuning.search.figure.name.replace("_", " ")),
     }
 
@@ -274,7 +274,8 @@ def explain(result: Figures, figure: Figure) -> list[str]:
     if result["trials"] < result["asked_for"]:
         sentences.append(
             f"The time was used up after {result['trials']} of "
-            f"{plural(result['asked_for'], 'trial')}: the same command with more --time continues."
+            f"{plural(result['asked_for'], 'trial')}: run the same command with more "
+            "--time to continue."
         )
     if result["finished"] < 10:
         sentences.append(
@@ -291,7 +292,7 @@ def explain_gain(result: Figures, figure: Figure) -> list[str]:
         return ["The plan's own settings diverged, so the gain cannot be measured."]
     if best["trial"] == defaults["trial"]:
         same = figure.written(best[figure.name])
-        return [f"Nothing beat the plan's own settings: {same} {name}."]
+        return [f"No trial beat the plan's own settings: {same} {name}."]
     before, after = figure.written(again["defaults"]), figure.written(again["best"])
     gain = figure.gain(again["best"], again["defaults"])
     looked = figure.amount(figure.gain(best[figure.name], defaults[figure.name]))

@@ -71,8 +71,9 @@ class Refused:
         first = str(self.errors[0]).removeprefix(f"{self.path}, ")
         if count > found:
             raise XinyeError(
-                f"{self.path}: {count:,} of {count + found:,} records are bad. That is more than "
-                f"half, so --bad-records skip does not leave them out; first {first}"
+                f"{self.path}: {count:,} of {count + found:,} records are bad. That is "
+                "more than half, so --bad-records skip does not skip them. The first is "
+                f"{first}"
             )
         more = " …" if count > 1 else ""
         notes.add(str(self.path), f"{plural(count, 'bad record')} left out: {first}{more}")

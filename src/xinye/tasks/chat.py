@@ -47,7 +47,7 @@ class Chat(Writing):
         unit="tokens",
         has_labels=False,
         does="Answers in conversations like those it learned from.",
-        use=Both("To talk with it:", "与模型对话："),
+        use=Both("To chat with it:", "与模型对话："),
         command="xinye chat {folder}",
         python='print(model.chat([{"role": "user", "content": "…"}]))',
         transformers=(
@@ -71,7 +71,7 @@ class Chat(Writing):
         ),
         kept=asks_anew,
         asked=Both(
-            " Each of the {held_out:,} asks something in words that no other record has.",
+            " Each of the {held_out:,} asks its question in words that no other record uses.",
             "测试集的 {held_out:,} 条里，每一条都有训练集里没有的问法。",
         ),
         training=400,
@@ -96,8 +96,9 @@ class Chat(Writing):
         if silent:
             more = " …" if len(silent) > NAMED else ""
             problem = (
-                f"{places_in(silent[:NAMED])}{more}: no answer of the assistant, so there is no "
-                f"token to train. Delete {len(silent):,} of {plural(len(records), 'record')}"
+                f"{places_in(silent[:NAMED])}{more}: there is no answer from the "
+                f"assistant, so there is no token to train. Delete {len(silent):,} of "
+                f"{plural(len(records), 'record')}"
             )
             on_bad(BadRecords(problem, len(silent)))
 

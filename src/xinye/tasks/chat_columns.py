@@ -181,9 +181,10 @@ def rivals(row: Row, pair: tuple[str, str], named: Named = UNNAMED) -> str:
     if said is None or whole:
         return ""
     return (
-        f"{question!r} and {answer!r} may hold names only, beside {said!r}. If they hold the "
-        f"question and its answer, name them: {flags}; if {said!r} holds a message, add a column "
-        "that says who speaks, such as 角色 or role"
+        f"{question!r} and {answer!r} may contain only names, because there is also "
+        f"{said!r}. If they contain the question and its answer, name them: {flags}; if "
+        f"{said!r} contains a message, add a column that says who speaks, such as 角色 or "
+        "role"
     )
 
 

@@ -111,7 +111,10 @@ class Classify(HeadTask):
         counts = cls.counts(training)
         yield from joined_labels(counts)
         if len(counts) == len(training) > 3:
-            yield "each record has a label of its own; if another column is it: --label-field"
+            yield (
+                "each record has a different label; if another column holds the labels, name "
+                "it with --label-field"
+            )
         yield from super().findings(training, validation)
 
     @classmethod
@@ -123,7 +126,9 @@ class Classify(HeadTask):
         labels = " ≠ ".join(", ".join(record.labels) for record in (one, other))
         clash = f"{super().clash(count, share, one, other)} ({labels})"
         if share > 0.05:
-            return f"{clash}; does the text have a second column? --text-field ONE,OTHER"
+            return (
+                f"{clash}; if each text is a pair in two columns, name both: --text-field ONE,OTHER"
+            )
         return clash
 
     # -- tokens ------------------------------------------------------------------------------------

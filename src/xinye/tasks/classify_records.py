@@ -159,7 +159,7 @@ def _check_total(text: str, place: str, notes: Notes) -> None:
     """Note a row of totals. Raises `XinyeError` where bad records are left out."""
     if text.strip().casefold() not in TOTALS:
         return
-    what = f"the text is {text.strip()!r}, as in a row that sums up others"
+    what = f"the text is {text.strip()!r}, as in a row of totals"
     if are_skipped():
         raise XinyeError(f"{place}: {what}")
     notes.add(place, f"{what}; --bad-records skip leaves it out")

@@ -174,7 +174,8 @@ class Reader:
             note_missing("text", message["content"], self.place, self.notes)
             if message["role"] == "assistant" and message["content"].strip() in NO_ANSWERS:
                 what = (
-                    f"the answer is {message['content'].strip()!r}, which looks like a missing one"
+                    f"the answer is {message['content'].strip()!r}, which looks like a "
+                    "missing answer"
                 )
                 self.notes.add(self.place, what)
         kind = "Alpaca" if question == "instruction" else f"{question!r} and {answer!r}"

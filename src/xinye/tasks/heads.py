@@ -27,8 +27,8 @@ USE = Both(
     "使用模型：可以输入一段文字，也可以输入每行一段的文件；在其他样本上评估：",
 )
 LIMIT = (
-    "It always answers with one of its labels, even where none fits; "
-    "its probabilities were not calibrated."
+    "It always answers with one of its labels, even if none fits; its probabilities are "
+    "not calibrated."
 )
 
 
@@ -74,7 +74,7 @@ class HeadTask(Task):
         yield from spelled_alike(name for name, _ in counts)
         (most, many), (least, few) = counts[0], counts[-1]
         if many >= 5 * few:
-            yield f"unbalanced: {most!r} occurs {many:,} times, {least!r} only {few:,} times"
+            yield f"unbalanced: {most!r} occurs {many:,} times, but {least!r} only {few:,}"
         first = {record.whole: record for record in reversed(training)}
         clashes = [
             (first[record.whole], record)

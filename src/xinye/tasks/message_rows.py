@@ -128,8 +128,9 @@ def collected(
     found = _by_conversation(file, columns, notes)
     if len(found) > 1 and all(len(each.messages) == 1 for each in found):
         raise XinyeError(
-            f"{path}: each row is a message, but {columns.conversation!r} differs in every row, so "
-            "no messages belong together. Call the column of the conversation conversation_id"
+            f"{path}: each row is a message, but {columns.conversation!r} differs in every "
+            "row, so no messages belong together. Rename the column that identifies the "
+            "conversation to conversation_id"
         )
     for conversation in found:
         if conversation.problem:
@@ -222,9 +223,9 @@ def _sort(
     if isinstance(times, str):
         notes.add(
             str(path),
-            f"the messages stay in the order of the file: {columns.time!r} is {times[:40]!r}, but "
-            "all times must be written in one way, as a date (year first), a date and a time, or a "
-            "whole number",
+            f"the messages stay in the order of the file: {columns.time!r} is "
+            f"{times[:40]!r}, but all times must have the same format: a date (year "
+            "first), a date and a time, or a whole number",
         )
         return
     rest = iter(times)

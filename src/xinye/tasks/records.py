@@ -84,7 +84,7 @@ def check_name(what: str, name: str, place: str) -> None:
     one."""
     if "\ufffd" in name:
         raise XinyeError(
-            f"{place}: the {what} {name[:40]!r} holds bytes that could not be read; mend it"
+            f"{place}: the {what} {name[:40]!r} contains bytes that could not be read; correct it"
         )
 
 

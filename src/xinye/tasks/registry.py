@@ -44,9 +44,9 @@ class Entry:
 TASKS = {
     "classify": Entry(
         "xinye.tasks.classify:Classify",
-        "label texts with a model that was trained for it",
-        "Print the label of a text and its probability, by a model that was trained for it; or by "
-        "any model, with --labels.",
+        "classify texts with a model that was fine-tuned for it",
+        "Print the label of a text and its probability. The model was fine-tuned to "
+        "classify; with --labels, any model can do it.",
         'xinye classify runs/novel "送得快，汤还是热的" --labels 正面,负面',
         takes_pairs=True,
         asked_with="xinye.planning.job_settings:ZeroShotSettings",
@@ -54,8 +54,8 @@ TASKS = {
     ),
     "tag": Entry(
         "xinye.tasks.tag:Tag",
-        "find names and other entities with a model that was trained for it",
-        "Print the entities in a text and their types, by a model that was trained for it.",
+        "find names and other entities with a model that was fine-tuned for it",
+        "Print the entities in a text and their types. The model was fine-tuned to tag.",
         'xinye tag runs/model "沈知秋认为"',
     ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is more than one answer

@@ -133,9 +133,9 @@ def roles_of(
         check_name("role", word, f"{here}, message {number}")
         if role is None:
             raise XinyeError(
-                f"{here}, message {number}: expected a role ({', '.join(ROLES)}) or a usual word "
-                f"for one (human, gpt, 客户, 客服 …), found {word!r}. Name those who answer with "
-                "--assistant-name"
+                f"{here}, message {number}: expected a role ({', '.join(ROLES)}) or a "
+                f"common name for one (human, gpt, 客户, 客服 …), found {word!r}. Name those "
+                "who answer with --assistant-name"
             )
         if key not in ROLE_OF and word not in named:
             named.add(word)

@@ -305,8 +305,8 @@ class Reader:
             )
         if odd := [border for border in (given.start, given.end) if border not in borders]:
             raise XinyeError(
-                f"{place}: the span {given.where} has a border within a character, at {odd[0]}; "
-                f"do its offsets count {unit}? Say what they count with --offsets"
+                f"{place}: the span {given.where} has a border within a character, at "
+                f"{odd[0]}; do its offsets count {unit}? Name their unit with --offsets"
             )
         start, end = borders[given.start], borders[given.end]
         if same(text[start:end], given.words):
@@ -315,7 +315,10 @@ class Reader:
                 note_astral(text, span, place.partition(", field")[0], self.notes)
             return span
         if same(text[start : end + 1], given.words):
-            what = "the end of a span is read as its last character, because its words say so"
+            what = (
+                "the end of a span is read as the position of its last character, because "
+                "that matches its words"
+            )
             self.notes.add(place.partition(", field")[0], what)
             return Span(start, end + 1, given.type)
         raise XinyeError(
@@ -341,7 +344,7 @@ def borders_of(text: str, unit: str) -> Borders:
 def better_unit(text: str, given: Given, unit: str) -> str:
     """A hint at the unit by which a span's words stand where it says."""
     if not given.words:
-        hint = f"if offsets do not count {unit}, say what with --offsets"
+        hint = f"if the offsets do not count {unit}, name their unit with --offsets"
         return f"; {hint}"
     for other in UNITS:
         borders = borders_of(text, other)

@@ -64,8 +64,9 @@ def note_astral(text: str, span: Span, place: str, notes: Notes) -> None:
     if any(character > "\uffff" for character in text[: span.end]):
         notes.add(
             place,
-            "an emoji or rare character stands before the end of a span without its words: look "
-            "whether the offsets count UTF-16 units (--offsets utf-16) or characters",
+            "an emoji or rare character comes before the end of a span without its words: "
+            "check whether the offsets count UTF-16 units (--offsets utf-16) or "
+            "characters",
         )
 
 

@@ -114,7 +114,7 @@ class Task(ABC):
     counted: ClassVar[tuple[str, str]] = ("label", "labels")
     counts_name: ClassVar[str] = "labels"  # and in the plan
     kept_of: ClassVar[str] = "the records of each label"  # of which a share is kept to judge on
-    cut: ClassVar[str] = "they are cut"  # what happens to records that are too long
+    cut: ClassVar[str] = "the rest is cut off"  # what happens to records that are too long
 
     @classmethod
     def deciding(cls) -> Figure:
@@ -341,8 +341,8 @@ class Task(ABC):
             raise XinyeError(f"{given[0]} has no effect on the task {cls.verb}; leave it out")
         if odd := next((kind for kind in settings.augment if kind not in cls.augmentations), None):
             raise XinyeError(
-                f"augment {odd} would tear answers from their questions; {cls.verb} takes only "
-                f"{', '.join(cls.augmentations)}"
+                f"augment {odd} would separate answers from their questions; {cls.verb} "
+                f"takes only {', '.join(cls.augmentations)}"
             )
         if settings.method == "head" and not cls.head:
             raise XinyeError(

@@ -67,7 +67,8 @@ def prepare_data(
     cut = sum(example.cut > 0 for example in learned)
     if cut:
         findings.append(
-            f"{plural(cut, 'training record')} longer than {plural(context, 'token')}: {task.cut}"
+            f"{plural(cut, 'training record')} with more than {plural(context, 'token')}: "
+            f"{task.cut}"
         )
     sentences = [len(example.sentences) - 1 for example in learned]
     check_augmentation(settings, sentences)
@@ -124,9 +125,9 @@ def note_records(
 ) -> None:
     """Note in the plan how many training and validation records there are, and their labels."""
     training, validation = parts
-    kept = f"{settings.validation_share:.0%} of {task.kept_of}, drawn by the seed"
+    kept = f"{settings.validation_share:.0%} of {task.kept_of}, drawn at random with the seed"
     if settings.fold:
-        kept = f"fold {settings.fold} of {task.kept_of}, drawn by the seed"
+        kept = f"fold {settings.fold} of {task.kept_of}, drawn at random with the seed"
     kept = ", ".join(settings.validation) or kept
     plan.choose("training_records", None, len(training), ", ".join(settings.data))
     plan.choose("validation_records", None, len(validation), kept)

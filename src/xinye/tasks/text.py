@@ -94,7 +94,7 @@ def prepare_text(
             f"{', '.join(settings.files)}: {found}, too few to train on and to hold some back for "
             "validation; give at least a few hundred characters"
         )
-    plan.choose("training_tokens", None, training_tokens, "once through the text")
+    plan.choose("training_tokens", None, training_tokens, "one pass over the training text")
     by_document = len(lengths) >= 20
     kept = "a block of each document" if fold else "the end of each document"
     if by_document:
@@ -124,7 +124,7 @@ def choose_context(
     derived, reason = context_length(size, lengths, training_tokens)
     most = models.most_context or derived
     if most < derived:
-        derived, reason = most, f"all that {settings.from_ or settings.teacher} can see"
+        derived, reason = most, f"the whole context of {settings.from_ or settings.teacher}"
     context: int = plan.choose("context", settings.context, derived, reason)
     if models.most_context and context > most:
         name = settings.from_ or settings.teacher

@@ -64,7 +64,9 @@ def only_said(text: str, place: str, notes: Notes, speaker: str) -> str:
     kept = []
     for line in text.split("\n"):
         if _MEDIA.fullmatch(line.strip()):
-            notes.add(place, "pictures, voices and the like are left out, which are no texts")
+            notes.add(
+                place, ("pictures, voice messages and other content that is not text are left out")
+            )
         elif _TAKEN_BACK.fullmatch(line.strip()):
             notes.add(place, "notices that a message was taken back are left out")
         else:

@@ -71,8 +71,8 @@ WRITTEN = (  # the figures of whatever writes
     ),
     Figure(
         "exact",
-        "word for word",
-        Both("answers right word for word", "一字不差的回答"),
+        "exact match",
+        Both("answers that match exactly", "一字不差的回答"),
         0,
         percent=True,
     ),
@@ -310,8 +310,9 @@ def _spans(
         tokens = _encode(tokenizer, messages[: number + 1], place)
         if tokens[: len(before)] != before:
             raise XinyeError(
-                f"{place}: the model's chat template does not write answer {len(found) + 1} behind "
-                "the prompt that asks for it, so Xinye cannot tell which tokens to train"
+                f"{place}: the model's chat template does not put answer {len(found) + 1} "
+                "after the prompt that asks for it, so Xinye cannot tell which tokens to "
+                "train"
             )
         end = next(
             (at for at in range(len(before), len(tokens)) if tokens[at] in tokenizer.stop_ids), None

@@ -93,9 +93,9 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
         records = read(files, asked.settings, data_notes)
     except XinyeError as error:
         raise XinyeError(
-            f"{error} ({folder} was not trained for a task, so Xinye asks it for labels. To judge "
-            f"its answers: --task chat. To train it for another task: xinye finetune "
-            f"{quoted(folder)} --task tag --data FILE -o RUN)"
+            f"{error} ({folder} was not trained for a task, so Xinye asks it for labels. "
+            "To evaluate its answers: --task chat. To train it for another task: xinye "
+            f"finetune {quoted(folder)} --task tag --data FILE -o RUN)"
         ) from None
     labels = words_of(asked.settings, known or records)
     task = Classify(list(labels))
@@ -139,15 +139,15 @@ def judge(
         raise XinyeError(f"prompt {prompt!r}: no place for the second text of a pair; add {{pair}}")
     likelihood = Likelihood(judged.model, judged.tokenizer, labels, prompt)
     examples = likelihood.choose(known, texts, settings.seed) if known else []
-    notes = [f"the model was not trained for this; asked with {prompt!r}"]
+    notes = [f"the model was not fine-tuned for this task; the prompt was {prompt!r}"]
     if known:
         notes.append(
-            f"shown before each text: {len(examples):,} of {plural(len(known), 'example')}"
+            f"examples before each text: {len(examples):,} of {plural(len(known), 'example')}"
         )
     if all(words.isdecimal() for words in labels.values()):
         notes.append(
-            "the labels are numbers, which tell the model nothing; give words for them, such as "
-            "--labels 1=positive,0=negative"
+            "the labels are numbers, which mean nothing to the model; give words for "
+            "them, such as --labels 1=positive,0=negative"
         )
     judged.observer.stage("; ".join(notes[1:]) or "judging")
     progress = judged.observer.counting("judging", len(texts), "texts")

@@ -120,7 +120,7 @@ class Display(Observer):
                 for each in trainable
             ]
             console.print()
-            print_table(("", "trained", "of", ""), counts, left=(0, 3), on=console)
+            print_table(("", "trainable", "total", ""), counts, left=(0, 3), on=console)
             console.print()
 
     def step(self, step: "Step", steps: int) -> None:

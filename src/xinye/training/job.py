@@ -106,10 +106,10 @@ class Job(ABC):
         longer, steps = self.begun.longer, self.numbers.steps
         if longer and steps <= longer.step:
             asked = " ".join(command_line("", longer.budget)[2:])
-            less = f"{asked} is only {steps:,} in all"
+            less = f"{asked} is only {steps:,} in total"
             none = f"{asked} adds no more steps"
             raise XinyeError(
-                f"{self.begun.folder}: {plural(longer.step, 'step')} are done already, and "
+                f"{self.begun.folder}: {plural(longer.step, 'step')} are already done, and "
                 f"{less if steps < longer.step else none}; give more, or leave it out"
             )
         if longer:

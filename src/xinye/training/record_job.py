@@ -73,7 +73,7 @@ class RecordJob(Job):
         self.data = prepare_data(settings, tokenizer, context, self.draft, begun.observer)
         if begun.resume:
             about = RunFolder(begun.folder).about()
-            changed = "its records have changed since the run began; start anew with --overwrite"
+            changed = "its records have changed since the run began; start again with --overwrite"
             if settings.adapter_settings and self.models.told != about.get("models"):
                 changed = f"its base, {self.base}, has changed since the run began; restore it"
             elif self.data.fingerprint == about.get("text"):

@@ -27,7 +27,7 @@ from xinye.training.loop import Loop, Step
 from xinye.training.schedule import Schedule
 from xinye.training.trackers import Trackers
 
-ADVICE = "start anew with --overwrite and a lower --learning-rate"
+ADVICE = "start again with --overwrite and a lower --learning-rate"
 REFUSED = 5  # a run fails after this many steps in a row without a finite gradient
 
 

@@ -55,7 +55,10 @@ class TextJob(Job):
         settings = self.settings
         if not self.begun.resume:
             if settings.time and settings.total_steps:
-                raise XinyeError("total_steps is what a time came to; give only one of the two")
+                raise XinyeError(
+                    "total_steps and a time both set the length of the run; give only one of "
+                    "the two"
+                )
             rules.check_size(settings, self.device)
         settings.cleaning.check_libraries()
 
@@ -99,7 +102,9 @@ class TextJob(Job):
             share = math.ceil(draft.values["batch_size"] / group.count)
             fits = largest_micro_batch(self._network(), data.training, share, self.device)
             [agreed] = group.agreed([fits])
-            draft.note("micro_batch_size", int(agreed), "the most that fits in memory, by trial")
+            draft.note(
+                "micro_batch_size", int(agreed), ("the most that fits in memory, found by trying")
+            )
         say("measuring the speed")
         with explain_memory(draft.values["micro_batch_size"], draft.values["context"]):
             self.speed = Speed(*group.agreed(astuple(self._measure())))
@@ -136,7 +141,7 @@ class TextJob(Job):
             left = [counting.steps_left(settings.evaluations - 1), counting.left() > 0]
             fit, in_time = self.begun.group.agreed(left)
             more = max(1, int(fit)) if in_time or not longer else 0
-            budget = done + more, "what fits into the time, updated during the run"
+            budget = done + more, "as many as fit into the time; updated during the run"
             least = done + (FIRST_PLAN if in_time else more)
         steps, reason = budget
         rules.schedule(draft, settings, steps, reason)

@@ -162,7 +162,7 @@ def beside_control(settings: FinetuneSettings, begun: Start, run: Run) -> Run:
     """Train the same run without augmentation, and add its figures to the result of the run."""
     group, observer = begun.group, begun.observer
     files, control = RunFolder(begun.folder), RunFolder(begun.folder / "control")
-    observer.stage(f"training the same without augmentation, to measure its gain: {control}")
+    observer.stage(f"training again without augmentation, to measure its gain: {control}")
     sizes = {name: None for name, _ in AUGMENTATIONS.values()}
     without = settings.model_copy(update={"augment": (), **sizes, "output": control.path})
     resume = bool(checkpoints(control.path))  # it may be extended, as the run was
