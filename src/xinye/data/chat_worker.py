@@ -76,7 +76,8 @@ def tojson(
 
 @lru_cache(maxsize=4)
 def compiled(source: str) -> tuple[Template, list[str]]:
-    """The compiled template, set up as in transformers, and all string constants that it contains.
+    """The compiled template, set up as in transformers, and all string constants that it
+    contains.
     """
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]

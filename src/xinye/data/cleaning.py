@@ -151,7 +151,8 @@ def _in_order(stack: re.Match[str]) -> str:
 
 
 def _reasons(settings: Cleaning) -> dict[str, Callable[[str], bool]]:
-    """The reasons for dropping a whole document, with their tests, in the order in which they run.
+    """The reasons for dropping a whole document, with their tests, in the order in which they
+    run.
     """
     reasons: dict[str, Callable[[str], bool]] = {
         "empty": str.isspace,

@@ -129,7 +129,8 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def open_text(path: Path) -> TextIO:
-    """A text file, opened in its detected encoding. Raises `XinyeError` as `detect_encoding` does.
+    """A text file, opened in its detected encoding. Raises `XinyeError` as `detect_encoding`
+    does.
     """
     return open_as(path, detect_encoding(path))
 

@@ -1,4 +1,5 @@
-"""Extracts text from HTML: the main text of a web page, or all text of a chapter, mail or fragment.
+"""Extracts text from HTML: the main text of a web page, or all text of a chapter, mail or
+fragment.
 """
 
 import re

@@ -46,7 +46,8 @@ class SheetRow:
 
 
 class _Parser:
-    """The state of reading a sheet. `rows` are those not returned yet; the last may be incomplete.
+    """The state of reading a sheet. `rows` are those not returned yet; the last may be
+    incomplete.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,5 @@
-"""Reads the rows of .csv, .tsv and .xlsx files as records, each with its line, in bounded memory.
+"""Reads the rows of .csv, .tsv and .xlsx files as records, each with its line, in bounded
+memory.
 """
 
 import csv
