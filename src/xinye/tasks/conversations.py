@@ -139,15 +139,13 @@ class Reader:
         return [*messages, *self.said(row, "chosen")], f"{kind} and 'chosen'"
 
     def paired(self, row: Row, question: str, answer: str) -> tuple[list[Message], str]:
-        """A question and its answer in separate columns, with earlier turns and the context if
-        any."""
+        """A question and its answer in separate columns, with earlier turns and context."""
         asked, replied = self.conversation(row, question), self.conversation(row, answer)
         earlier = [name for name in EARLIER if row.get(name)]
         messages = [turn for name in earlier for turn in self.earlier(row, name)]
         self.fields = [answer, *REJECTED, *EARLIER]
         context = None
-        # the answer's column also holds the question
-        if replied and replied[0]["role"] != "assistant":
+        if replied and replied[0]["role"] != "assistant":  # it holds the question
             contents = {message["content"].strip() for message in replied}
             if asked or str(row[question]).strip() in contents:
                 self.fields.append(question)
@@ -189,8 +187,7 @@ class Reader:
             found = preference(value)
             if not found:
                 return None
-            # a prompt ends with "Assistant:" and no text
-            if not found[-1]["content"] and name != "chosen":
+            if not found[-1]["content"] and name != "chosen":  # "… Assistant:" asks for the answer
                 found = found[:-1]
             return self.messages(found, f"{self.place}, field {name!r}")
         rows = value if isinstance(value, list) else [value]
@@ -275,8 +272,7 @@ class Reader:
     # -- messages ----------------------------------------------------------------------------------
 
     def messages(self, rows: Any, place: str) -> list[Message]:
-        """The messages in a list of messages, of pairs, or of texts by user and assistant in
-        turn."""
+        """The messages in a list of messages, pairs, or texts in turn."""
         if isinstance(rows, str):
             what = "a list of messages, or lines that begin with a speaker (see --assistant-name)"
             raise expected(place, what, rows)
@@ -347,8 +343,7 @@ class Reader:
 
 
 def _is_false(value: Any, row: Row) -> bool:
-    """True if a mark says that the answer is bad. 0 means this only next to a prompt and a
-    completion."""
+    """True for the mark of a bad answer. 0 means this only next to a prompt and a completion."""
     text = str(value).strip().lower()
     return text == "false" or (text in ("0", "0.0") and {"prompt", "completion"} <= row.keys())
 
@@ -393,9 +388,7 @@ def _calls(given: Any) -> str:
 
 
 def _text_of_part(part: Any, here: str) -> str:
-    """The text of one part of a message, as in OpenAI's API. Raises `XinyeError` for any other
-    part.
-    """
+    """The text of one part of a message, as in OpenAI's API. Raises `XinyeError` for others."""
     text = part.get("text") if isinstance(part, dict) else part
     if isinstance(text, str):
         return text

@@ -43,8 +43,7 @@ UNITS = {  # the units that offsets may count, and how many of them a character 
     "utf-16": lambda character: 1 + (character > "\uffff"),
 }
 Borders = range | dict[int, int]  # maps each offset in a unit to its character
-# files with the tags' names in Hugging Face's data sets
-FEATURES = ("dataset_info.json", "dataset_infos.json")
+FEATURES = ("dataset_info.json", "dataset_infos.json")  # tags' names in Hugging Face's data sets
 
 
 class Named(NamedTuple):
@@ -63,15 +62,13 @@ class Named(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A span as a file has it: borders in the file's unit, and its words, or "" if the file has
-    none."""
+    """A span as a file has it, with borders in the file's unit. `words` is "" if it has none."""
 
     start: int
     end: int
     type: str
     words: str = ""
-    # True if the file's end is the last character, not the one after it
-    last_included: bool = False
+    last_included: bool = False  # if `end` was the last character
 
     @property
     def where(self) -> str:
@@ -96,8 +93,7 @@ def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterat
 
 
 def is_json(line: str) -> bool:
-    """True if a file with this first line is JSON, and the line is not a token such as [ with its
-    tag."""
+    """True if a file's first line is JSON, and not a token such as [ with its tag."""
     return line.strip()[:1] in ("{", "[") and not TAG.fullmatch(line.split()[-1])
 
 
@@ -330,8 +326,7 @@ class Reader:
 
 
 def same(words: str, given: str) -> bool:
-    """True if the words are those that the file gives, or it gives none. Spaces and line ends may
-    differ."""
+    """True if the words are those that the file gives, if any; spaces and line ends may differ."""
     return not given or "".join(words.split()) == "".join(given.replace("\\n", "").split())
 
 
@@ -367,8 +362,7 @@ def _cluener(given: Row) -> Iterator[Given]:
 
 
 def _given(rows: Iterable[Any]) -> Iterator[Given]:
-    """Spans as objects, or as start, end and type. The end is the index after the last
-    character."""
+    """Spans as objects, or as start, end and type. The end is the index after the span."""
     for row in rows:
         words = ""
         if isinstance(row, dict):

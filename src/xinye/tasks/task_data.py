@@ -28,8 +28,7 @@ from xinye.tasks.task import Task
 @dataclass
 class TaskData:
     """Data that are ready for training. `training` and `validation` hold the task's records,
-    `examples` and `validation_examples` the same as tokens and targets.
-    """
+    `examples` and `validation_examples` the same as tokens and targets."""
 
     task: Task
     tokenizer: Tokenizer
@@ -49,11 +48,8 @@ class TaskData:
 def prepare_data(
     settings: FinetuneSettings, tokenizer: Tokenizer, context: int, plan: Draft, observer: Observer
 ) -> TaskData:
-    """Read, split, check and tokenize the records that the settings name.
-
-    Notes facts in the `plan` and warns of findings through the `observer`. Raises `XinyeError` if
-    the data cannot be used.
-    """
+    """Read, split, check and tokenize the records. Adds facts to the plan, and warns of
+    findings."""
     observer.stage("reading the records")
     notes = Notes()
     records = read_records(settings, settings.data, notes=notes)
@@ -113,8 +109,7 @@ def prepare_data(
 
 def check_augmentation(settings: FinetuneSettings, sentences: Sequence[int]) -> None:
     """Raises `XinyeError` if the texts cannot be augmented in this way. `sentences` holds the
-    number of sentences of each text.
-    """
+    number of sentences of each text."""
     kinds = [kind for kind in settings.augment if kind != "mask"]
     if kinds and max(sentences) < 1:
         raise XinyeError(
@@ -157,8 +152,7 @@ def split_records(
 @contextmanager
 def reading(settings: FinetuneSettings, notes: Notes) -> Iterator[None]:
     """Within this context, files are read with the settings for bad bytes, bad records and the
-    sheet. `notes` report what is replaced.
-    """
+    sheet. `notes` report what is replaced."""
     with (
         bad_bytes(settings.bad_bytes, notes),
         sheet_named(settings.sheet),
@@ -198,8 +192,7 @@ def format_of(records: Sequence[Any]) -> str:
 
 def without_header(settings: FinetuneSettings, path: Path) -> str:
     """That the first line of a table was read as a record, with the reason and advice, or "" if it
-    was not.
-    """
+    was not."""
     task = find_task(settings.task)
     with reading(settings, Notes()):
         reason = task.without_header(path, **columns_of(settings))
