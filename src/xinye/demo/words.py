@@ -1,4 +1,4 @@
-"""What the demos say, in both languages."""
+"""The text of the demos, in both languages."""
 
 from xinye.runs.words import Both
 
