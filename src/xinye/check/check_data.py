@@ -1,5 +1,5 @@
-"""Checks text before training: what the files contain, what is wrong and where, and how long
-training takes.
+"""Checks text before training: the content of the files, their problems with their places, and how
+long training takes.
 """
 
 import glob
@@ -245,7 +245,7 @@ def estimate(sample: list[str], report: Report) -> Estimate | None:
     )
 
 
-# -- in words --------------------------------------------------------------------------------------
+# -- findings in words -----------------------------------------------------------------------------
 
 
 def damage(report: Report, seen: Reading) -> Iterator[Finding]:

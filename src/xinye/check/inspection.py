@@ -73,7 +73,7 @@ def chinese_scripts(counts: np.ndarray) -> dict[str, int]:
     }
 
 
-# -- text that was decoded wrongly -----------------------------------------------------------------
+# -- wrongly decoded text --------------------------------------------------------------------------
 
 _BYTE_OF = {
     bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)
@@ -299,6 +299,7 @@ class Lengths:
         return sum(count for each, count in self.counts.items() if each < length)
 
     def summary(self) -> LengthSummary:
+        """The statistics of all lengths."""
         octaves: Counter[int] = Counter()
         for length, count in self.counts.items():
             octaves[length.bit_length() - 1] += count
@@ -320,7 +321,7 @@ class Lengths:
         )
 
 
-# -- for people ------------------------------------------------------------------------------------
+# -- display ---------------------------------------------------------------------------------------
 
 
 def printable(text: str) -> str:

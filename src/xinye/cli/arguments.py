@@ -100,7 +100,7 @@ COMMON = {  # flags of every command
     "-q --quiet": "print results and errors only",
 }
 
-# -- rows that stand in the tables of several verbs ------------------------------------------------
+# -- rows that several commands share --------------------------------------------------------------
 
 JSON = switch("--json", "print one JSON object")
 JSON_AT_END = switch("--json", "print one JSON object at the end")

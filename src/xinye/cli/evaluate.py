@@ -219,7 +219,7 @@ def meaning(evaluation: "Evaluation") -> str:
     return "\n".join(said)
 
 
-# -- the verbs of tasks ----------------------------------------------------------------------------
+# -- commands of tasks -----------------------------------------------------------------------------
 
 
 def use(verb: str, arguments: list[str]) -> int:
@@ -278,7 +278,7 @@ def read_texts(given: str) -> list[str]:
     return texts
 
 
-# -- figures of a task -----------------------------------------------------------------------------
+# -- metrics of a task -----------------------------------------------------------------------------
 
 
 def show_measured(

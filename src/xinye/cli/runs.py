@@ -270,7 +270,7 @@ def print_deleted(one: Proposal) -> None:
         console.print(f"{folder}: deleted the whole run, {size}", soft_wrap=True)
 
 
-# -- what they share -------------------------------------------------------------------------------
+# -- shared ----------------------------------------------------------------------------------------
 
 
 def find(folders: Sequence[str]) -> list[SavedRun]:

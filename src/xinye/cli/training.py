@@ -177,7 +177,7 @@ def train(
     return 128 + run.interrupted if run.interrupted else 0
 
 
-# -- how a run ended -------------------------------------------------------------------------------
+# -- the end of a run ------------------------------------------------------------------------------
 
 
 def of_records(settings: Settings) -> bool:

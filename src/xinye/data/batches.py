@@ -94,8 +94,8 @@ class Windows:
         return pack(self._cut(epoch), self.context)
 
     def _cut(self, epoch: int) -> np.ndarray:
-        """The pieces (P, 2) of an epoch. Short documents stay whole; where the first cut of a long
-        one lies changes with the epoch.
+        """The pieces (P, 2) of an epoch. Short documents stay whole; long ones are first cut at a
+        place that changes with the epoch.
         """
         starts, ends = self.spans[self.spans[:, 0] < self.spans[:, 1]].T
         length = np.uint64(self.context)

@@ -137,7 +137,7 @@ class Tokenizer:
                 f"the vocabulary ends at {self.vocab_size - 1:,})"
             )
 
-    # -- making, loading, saving -------------------------------------------------------------------
+    # -- training, loading, saving -----------------------------------------------------------------
 
     @classmethod
     def train(

@@ -220,7 +220,7 @@ def stands_for_bytes(backend: tokenizers.Tokenizer) -> bool:
     )
 
 
-# -- how long a tokenizer.json can make a text -----------------------------------------------------
+# -- how much a tokenizer.json can lengthen a text -------------------------------------------------
 
 
 def check_growth(data: Json, where: str, most: float = MOST_GROWTH) -> None:

@@ -103,8 +103,8 @@ def yardstick(training: Part, validation: Part, tokenizer: "Tokenizer") -> Yards
 
 
 def five_gram_loss(training: Part, judged: Part, tokenizer: "Tokenizer") -> tuple[float, float]:
-    """The loss of a 5-gram model trained on `training` and measured on `judged`: nats per token,
-    and bits per byte.
+    """The loss of a 5-gram model trained on `training`, measured on the text `judged`: nats per
+    token, and bits per byte.
     """
     model = NGram(training.tokens, training.spans, tokenizer.vocab_size, tokenizer.bos_id)
     loss = -float(model.log_probabilities(judged.tokens, judged.spans).mean())

@@ -98,7 +98,7 @@ def examine(measure_anew: bool, observer: Observer) -> Report:
     )
 
 
-# -- what there is ---------------------------------------------------------------------------------
+# -- facts -----------------------------------------------------------------------------------------
 
 
 def describe_machine(device: torch.device) -> Facts:
@@ -190,7 +190,7 @@ def version(package: str) -> str | None:
         return None
 
 
-# -- how fast it is --------------------------------------------------------------------------------
+# -- speed -----------------------------------------------------------------------------------------
 
 
 def measured(device: torch.device, anew: bool, observer: Observer) -> Speed:
@@ -237,7 +237,7 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
     return flops / (matrix[plan.values["dtype"]] or math.inf)
 
 
-# -- what follows ----------------------------------------------------------------------------------
+# -- consequences ----------------------------------------------------------------------------------
 
 
 def plan_size(plan: Draft, settings: PretrainSettings, device: torch.device) -> Config:

@@ -118,7 +118,7 @@ def evaluate(
     )  # fmt: skip
 
 
-# -- what to judge on ------------------------------------------------------------------------------
+# -- the text to evaluate --------------------------------------------------------------------------
 
 
 def window(model: LanguageModel, settings: EvaluateSettings) -> tuple[int, int]:
@@ -149,7 +149,7 @@ def text_to_judge(
     notes: list[str],
 ) -> tuple[Part, Part | None, Figures]:
     """The text to evaluate, the training text if available, and facts about the text for the
-    report. Raises `XinyeError` if there is no text.
+    report. Raises `XinyeError` if nothing can be evaluated.
     """
     folder, tokenizer, observer = judged.folder, judged.tokenizer, judged.observer
     training, validation, training_files = own_text(folder, tokenizer, settings, observer, notes)
@@ -255,7 +255,7 @@ def overlap(files: Sequence[Path], training_files: Sequence[Path]) -> list[Path]
     ]
 
 
-# -- beside what, and how far ----------------------------------------------------------------------
+# -- baselines and longer contexts -----------------------------------------------------------------
 
 
 def compare(

@@ -168,7 +168,7 @@ def _hashes(page: str, tag: str) -> str:
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
-# -- figures for Prometheus ----------------------------------------------------------------------
+# -- metrics for Prometheus ----------------------------------------------------------------------
 
 
 class Metrics:

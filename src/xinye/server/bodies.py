@@ -38,7 +38,7 @@ MOST_PARTS = 50_000
 STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 Kind = TypeVar("Kind", bound=BaseModel)
 
-# -- reading ---------------------------------------------------------------------------------------
+# -- parsing ---------------------------------------------------------------------------------------
 
 
 class JSONRequest(Request):
@@ -96,7 +96,7 @@ def _check_names(pairs: list[tuple[str, Any]]) -> None:
             raise ValueError(f"it has {name[:100]!r} twice in one object")
 
 
-# -- checking its fields ---------------------------------------------------------------------------
+# -- checking fields -------------------------------------------------------------------------------
 
 
 class Body(BaseModel):
@@ -153,7 +153,7 @@ def only(*values: Any) -> Any:
     return Annotated[Any, PlainValidator(check), about]
 
 
-# -- answering -------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------
 
 
 def json_response(answer: BaseModel) -> Response:

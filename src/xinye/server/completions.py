@@ -61,7 +61,7 @@ SAME = (
     *("min_p", "min_tokens", "stop_token_ids", "regex", "choices"),
 )
 
-# -- what both routes do ---------------------------------------------------------------------------
+# -- shared by both routes -------------------------------------------------------------------------
 
 
 @dataclass
@@ -190,7 +190,7 @@ def token_text(model: ServedModel, token: int) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
-# -- going on with texts ---------------------------------------------------------------------------
+# -- /v1/completions -------------------------------------------------------------------------------
 
 
 @router.post("/v1/completions", response_model=Completion, responses=streams(Completion))
@@ -293,7 +293,7 @@ class CompletionWriting(Writing):
         return answer
 
 
-# -- answering messages ---------------------------------------------------------------------------
+# -- /v1/chat/completions -------------------------------------------------------------------------
 
 
 @router.post("/v1/chat/completions", response_model=ChatAnswer, responses=streams(ChatChunk))

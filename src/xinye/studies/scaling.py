@@ -168,7 +168,7 @@ def run_short(planning: Planning, observer: Observer) -> Iterator[Figures]:
             }
 
 
-# -- what is to be expected ------------------------------------------------------------------------
+# -- prediction ------------------------------------------------------------------------------------
 
 
 def conclude(planning: Planning) -> Figures:

@@ -196,7 +196,7 @@ def run_trials(tuning: Tuning, observer: Observer) -> Iterator[Figures]:
         yield tuning.shown(study.trials[trial.number])
 
 
-# -- what came of it -------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------
 
 
 def conclude(tuning: Tuning, observer: Observer) -> Figures:

@@ -199,7 +199,7 @@ class Classify(HeadTask):
             return [float(label in record.labels) for label in self.labels]
         return self.labels.index(record.labels[0])
 
-    # -- judging -----------------------------------------------------------------------------------
+    # -- evaluation --------------------------------------------------------------------------------
 
     @torch.no_grad()
     def probabilities(
@@ -260,7 +260,7 @@ class Classify(HeadTask):
         wrong = "" if said == right else f", right is {right}"
         return f"{text} → {said} ({max(row):.2f}){wrong}"
 
-    # -- using what was learned --------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------
 
     def use(
         self, model: Head, tokenizer: Tokenizer, inputs: Sequence[Any], context: int

@@ -103,7 +103,7 @@ class HeadTask(Task):
             f"{beside(one.place, other.place)}"
         )
 
-    # -- learning and judging ----------------------------------------------------------------------
+    # -- training and evaluation -------------------------------------------------------------------
 
     def marks(
         self, tokenizer: Tokenizer, example: Example

@@ -173,7 +173,7 @@ def joined(messages: Sequence[Row], place: str, notes: Notes) -> list[Row]:
     return found
 
 
-# -- texts -----------------------------------------------------------------------------------------
+# -- texts with speakers ---------------------------------------------------------------------------
 
 
 @dataclass

@@ -214,7 +214,7 @@ class Tag(HeadTask):
             missed += sum(span.start not in starts or span.end not in ends for span in record.spans)
         return missed, sum(len(record.spans) for record in records)
 
-    # -- judging -----------------------------------------------------------------------------------
+    # -- evaluation --------------------------------------------------------------------------------
 
     @torch.no_grad()
     def find(
@@ -267,7 +267,7 @@ class Tag(HeadTask):
         found = [span for span, _ in self.find(model, tokenizer, [record.text], context)[0]]
         return marked(record.text, found)
 
-    # -- using what was learned --------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------
 
     def use(
         self, model: Head, tokenizer: Tokenizer, inputs: Sequence[str], context: int

@@ -88,7 +88,7 @@ class Task(ABC):
     ("reviews.csv, line 17") and the `format` it was read from. The class can read records; an
     object, made from records or a network, also knows what is in them, such as the labels."""
 
-    # -- what it says of itself --------------------------------------------------------------------
+    # -- description -------------------------------------------------------------------------------
 
     verb: ClassVar[str]  # the task's name, and its command
     words: ClassVar[TaskWords]  # words for tables, report and model card
@@ -273,7 +273,7 @@ class Task(ABC):
         """The label of the whole example or None, and each token id with its mark, for `data check`
         and `data show`."""
 
-    # -- learning and judging ----------------------------------------------------------------------
+    # -- training and evaluation -------------------------------------------------------------------
 
     @abstractmethod
     def network(self, backbone: GPTConfig, base: GPT) -> Any:
@@ -304,7 +304,7 @@ class Task(ABC):
     def sample(self, model: Any, tokenizer: Tokenizer, record: Any, context: int) -> str:
         """The model's answer to a record, as one line."""
 
-    # -- using what was learned --------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------
 
     @abstractmethod
     def use(
@@ -332,7 +332,7 @@ class Task(ABC):
     def lines(cls, text: str, result: Any, alone: bool) -> list[str]:
         """The result as lines for the terminal; `alone` is True if it is the only one."""
 
-    # -- without having learned it -----------------------------------------------------------------
+    # -- without training --------------------------------------------------------------------------
 
     # True if a model can be evaluated without training for the task
     judges_untaught: ClassVar[bool] = False
@@ -362,7 +362,7 @@ class Task(ABC):
             )
 
 
-# -- settings of a fine-tuning ---------------------------------------------------------------------
+# -- settings of fine-tuning -----------------------------------------------------------------------
 
 
 def task_settings(values: dict[str, Any], where: str) -> FinetuneSettings:

@@ -207,7 +207,7 @@ class Writing(Task):
         trained = [False, *(target != IGNORED for target in targets)]
         return None, list(zip([*example.tokens, last], trained, strict=True))
 
-    # -- learning and judging ----------------------------------------------------------------------
+    # -- training and evaluation -------------------------------------------------------------------
 
     def network(self, backbone: GPTConfig, base: GPT) -> GPT:
         base.config = backbone
@@ -264,7 +264,7 @@ class Writing(Task):
         ending = "" if reply.finish_reason == "stop" else " (goes on)"
         return f"{record.contents[record.answers[-1] - 1]} → {self.answered(reply)['text']}{ending}"
 
-    # -- using what was learned --------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------
 
     def use(
         self, model: GPT, tokenizer: Tokenizer, inputs: Sequence[str], context: int
