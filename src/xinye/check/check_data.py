@@ -1,6 +1,5 @@
 """Checks text before training: the content of the files, their problems with their places, and how
-long training takes.
-"""
+long training takes."""
 
 import glob
 from collections.abc import Callable, Iterator, Sequence
@@ -47,8 +46,7 @@ class Repeated:
     """Documents that are copies or near duplicates of earlier ones, and the first places.
 
     `sampled` is the share of documents in which copies were counted, and `looked_at` the number in
-    which near duplicates were looked for. `note` says why there were none.
-    """
+    which near duplicates were looked for. `note` says why there were none."""
 
     documents: int
     examples: list[Noted]
@@ -85,8 +83,7 @@ class Finding:
 @dataclass
 class Report:
     """What text files contain and what is wrong with them. `problems` lists the first ones of each
-    kind by file and line: unreadable files and records, wrongly decoded text, very long lines.
-    """
+    kind by file and line: unreadable files and records, wrongly decoded text, very long lines."""
 
     files: list[FileSeen]
     bytes: int
@@ -197,8 +194,7 @@ def near_duplicates(seen: Reading) -> Repeated:
 def estimate(sample: list[str], report: Report) -> Estimate | None:
     """The estimate for the settings that `pretrain` would choose, or None for too little text.
 
-    A tokenizer is trained on three quarters of the sample, and counts the tokens of the fourth.
-    """
+    A tokenizer is trained on three quarters of the sample, and counts the tokens of the fourth."""
     controls = report.scripts.get("control characters", 0)
     characters = max(0, report.characters - (report.duplicates.characters or 0) - controls)
     pieces = (Piece(part, "") for part in sample)
@@ -260,8 +256,8 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
             "repair or remove them: pretrain stops at the first",
             seen.bad_files.examples + seen.bad_records.examples,
         )
-    for said in seen.notes.sentences():
-        yield Finding(said, "check that this is right")
+    for note in seen.notes.sentences():
+        yield Finding(note, "check that this is right")
     columns = {file.file: file.field for file in report.files if file.field}
     numbered = [name for name, column in columns.items() if column.isdecimal()]
     reasons = [Noted(name, 1, problem=headerless(Path(name))) for name in numbered]
@@ -379,8 +375,7 @@ def one_script(report: Report) -> str:
 
 def command(files: Sequence[str], flags: Sequence[str]) -> str:
     """The command to type next. Many files of one folder become a glob if it matches exactly
-    these.
-    """
+    these."""
     names = [str(file) for file in files]
     given = " ".join(map(quoted, names))
     if len(names) > 3 and len({Path(name).parent for name in names}) == 1:

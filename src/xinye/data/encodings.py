@@ -2,8 +2,7 @@
 returned.
 
 A file therefore reads exactly, or an error names the byte that does not fit; nothing is replaced or
-guessed half way. This costs one more pass over the file, at the speed of the disk.
-"""
+guessed half way. This costs one more pass over the file, at the speed of the disk."""
 
 import codecs
 import gzip
@@ -71,8 +70,7 @@ _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®�
 @dataclass(frozen=True)
 class _Reading:
     """How files are read at present: whether bad bytes are replaced, the notes to add to, and the
-    files that already have a note.
-    """
+    files that already have a note."""
 
     replaces: bool
     notes: Notes
@@ -88,8 +86,7 @@ def bad_bytes(what: str, notes: Notes) -> Iterator[None]:
     """Within this context, what to do with bytes that fit no encoding.
 
     "replace" reads them as � and adds a note to `notes`. "refuse" makes a file with such bytes an
-    error, unless an outer context replaces them.
-    """
+    error, unless an outer context replaces them."""
     reading = _reading.get()
     if what == "replace" or not reading:
         reading = _Reading(what == "replace", notes)
@@ -115,8 +112,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     """The file's decompressed bytes in blocks. Detecting the encoding reads through this first, so
-    damaged files fail here.
-    """
+    damaged files fail here."""
     try:
         with open_bytes(path) as file:
             yield from iter(partial(file.read, BLOCK_BYTES), b"")
@@ -130,15 +126,13 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 def open_text(path: Path) -> TextIO:
     """A text file, opened in its detected encoding. Raises `XinyeError` as `detect_encoding`
-    does.
-    """
+    does."""
     return open_as(path, detect_encoding(path))
 
 
 def open_as(path: Path, encoding: str, newline: str | None = None) -> TextIO:
     """A text file, opened in an encoding that was detected before. `newline` is as in `open`:
-    without it, "\\n" is the only line end.
-    """
+    without it, "\\n" is the only line end."""
     errors = "replace" if _replaces() else "strict"
     return io.TextIOWrapper(open_bytes(path), encoding, errors, newline)
 
@@ -156,8 +150,7 @@ def detect_encoding(path: Path) -> str:
     too: a few Chinese characters alone in GB18030 or Big5 may be misread; about ten are enough.
 
     Raises XinyeError for a binary or damaged file, and for text in no single encoding, with the
-    offset of the byte that does not fit.
-    """
+    offset of the byte that does not fit."""
     head = next(_blocks(path), b"")
     for magic, kind in BINARY_FORMATS.items():
         if head.startswith(magic):
@@ -197,8 +190,7 @@ def _name(encoding: str) -> str:
 
 def _note_doubt(path: Path, encoding: str, first: int, sure: bool) -> None:
     """Add a note if the encoding is a guess from a few bytes, which may be damage instead, or if it
-    only fits because bad bytes are replaced. `first` is the offset of the first such byte.
-    """
+    only fits because bad bytes are replaced. `first` is the offset of the first such byte."""
     reading = _reading.get()
     if not reading or path in reading.noted:
         return
@@ -212,8 +204,7 @@ def _note_doubt(path: Path, encoding: str, first: int, sure: bool) -> None:
 
 def _damaged(path: Path, encoding: str, misfit: tuple[int, int], what: str) -> str:
     """The encoding of a damaged file, with a note, if bad bytes are replaced. Raises `XinyeError`
-    otherwise.
-    """
+    otherwise."""
     offset, value = misfit
     line = _line_of(path, encoding, offset)
     problem = f"{path}: byte 0x{value:02X} at offset {offset} (line {line}) is not {what}"
@@ -261,8 +252,7 @@ def decode(raw: bytes, declared: str | None = None, what: str = "the text") -> s
     """The text of bytes that are not a file, such as a page or a mail. The `declared` encoding is
     used if it fits; otherwise the encoding is guessed.
 
-    Raises XinyeError, which calls the bytes `what`, if no encoding fits.
-    """
+    Raises XinyeError, which calls the bytes `what`, if no encoding fits."""
     name = (declared or "utf-8").lower()
     if name in ("gb2312", "gbk", "gb_2312-80", "x-gbk"):
         name = "gb18030"  # texts declared as GB2312 or GBK often use characters of GB18030
@@ -307,8 +297,7 @@ def _marked(head: bytes) -> str | None:
 
 def _wide_encoding(sample: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark, or None. The text must mostly be written characters, with
-    some ASCII or everyday Chinese.
-    """
+    some ASCII or everyday Chinese."""
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
         # Half a character at the end does not make the file binary; `detect_encoding` reports it
         # later.
@@ -359,8 +348,7 @@ def _older_encoding(sample: bytes, misfit: int, replaces: bool = False) -> str |
 
 def _share_of_usual(sample: bytes, encoding: str) -> float:
     """The share of a sample's characters that are signs or everyday Chinese (3,755 characters in
-    GB2312, 5,401 in Big5).
-    """
+    GB2312, 5,401 in Big5)."""
     text = _not_ascii(sample, encoding) or "?"
     name, last = USUAL[encoding]
     pairs = text.encode(name, "ignore")

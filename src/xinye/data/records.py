@@ -125,10 +125,10 @@ def _lines(path: Path, file: TextIO, on_bad: OnBad) -> Records:
             record = _decoder.decode(line)
         except (ValueError, RecursionError) as error:
             problem = str(getattr(error, "msg", error)).removesuffix(" at")
-            said = f"not valid JSON ({problem})"
+            message = f"not valid JSON ({problem})"
             if column := getattr(error, "colno", None):
-                said = f"not valid JSON ({problem} at column {column})"
-            on_bad(path, number, said)
+                message = f"not valid JSON ({problem} at column {column})"
+            on_bad(path, number, message)
             continue
         if _HALF.search(line) and (reason := not_unicode(record)):
             on_bad(path, number, f"{reason}; correct it or delete it")

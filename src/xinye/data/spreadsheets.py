@@ -62,8 +62,7 @@ _named: ContextVar[str | None] = ContextVar("sheet", default=None)
 @contextmanager
 def sheet_named(name: str | None) -> Iterator[None]:
     """Within this context, workbooks are read from the sheet of this name, or, without a name, from
-    the first sheet that is a table.
-    """
+    the first sheet that is a table."""
     token = _named.set(name or "")
     try:
         yield
@@ -93,8 +92,7 @@ class _Sheet:
 @dataclass(frozen=True)
 class _Book:
     """An open workbook. Cells refer to `texts` by number; `dates` and `times` are the numbers of
-    styles for dates and durations.
-    """
+    styles for dates and durations."""
 
     path: Path
     archive: ZipFile
@@ -124,8 +122,7 @@ def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
 
     A cell that is merged over several rows is repeated in each of them. `notes` report this, and
     the sheets that are not read. Raises `XinyeError` for a damaged file, or if there is no sheet of
-    the name that was given.
-    """
+    the name that was given."""
     need(f"{path}: an Excel file", "openpyxl")
     try:
         with open_regular(path) as file:
@@ -181,8 +178,7 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
 
 def _open(path: Path, file: BinaryIO, archive: ZipFile) -> _Book:
     """A workbook as `openpyxl.load_workbook` opens it, but without reading every sheet, which takes
-    long for long sheets.
-    """
+    long for long sheets."""
     from openpyxl.reader.excel import ExcelReader
     from openpyxl.styles.stylesheet import apply_stylesheet
 
@@ -205,8 +201,7 @@ def _open(path: Path, file: BinaryIO, archive: ZipFile) -> _Book:
 
 def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
     """The named sheet. Without a name, the first visible sheet that is a table, because a cover
-    sheet may come first; if none is a table, the first with rows. None if all are empty.
-    """
+    sheet may come first; if none is a table, the first with rows. None if all are empty."""
     name = _named.get()
     if name:
         for sheet in book.sheets:
@@ -253,8 +248,7 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
 
 def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
     """The rows of a sheet that are not empty, without trailing empty cells, each with its problem
-    or "".
-    """
+    or ""."""
     hidden: set[int] = set()
     found: set[int] = set()  # columns that are not empty
     with book.archive.open(sheet.part) as xml:
@@ -306,16 +300,15 @@ def _with_merged(
     path: Path, rows: Iterator[TableRow], merged: Merged, notes: Notes
 ) -> Iterator[TableRow]:
     """The rows with merged cells repeated in each row that they cover, and without a title above
-    the table.
-    """
+    the table."""
     begun = False
     # for each column: the last row of its merged cell, and the text
-    going_on: dict[int, tuple[int, str]] = {}
+    continued: dict[int, tuple[int, str]] = {}
     for number, cells, problem in rows:
         place = place_of(path, number)
-        for column, (last, text) in list(going_on.items()):
+        for column, (last, text) in list(continued.items()):
             if last < number:
-                del going_on[column]
+                del continued[column]
             elif cells and not "".join(cells[column : column + 1]).strip():
                 cells += [""] * (column + 1 - len(cells))
                 cells[column] = text
@@ -323,11 +316,11 @@ def _with_merged(
         ranges = merged.get(number, [])
         for first, _, last in ranges:
             if last > number and first <= len(cells) and cells[first - 1]:
-                going_on[first - 1] = last, cells[first - 1]
+                continued[first - 1] = last, cells[first - 1]
         wide = any(last > first for first, last, _ in ranges)
         if not begun and wide and sum(map(bool, cells)) == 1:
             notes.add(place, f"the title {''.join(cells)[:40]!r} above the table is left out")
-            going_on.clear()
+            continued.clear()
             continue
         begun = True
         yield number, [] if problem else cells, problem
@@ -348,8 +341,7 @@ def _texts(book: _Book, row: SheetRow, place: str) -> tuple[dict[int, str], str]
 
 def _text(book: _Book, cell: Cell, place: str) -> str:
     """A cell's text. Raises `ValueError` for a value that does not match its type, and `XinyeError`
-    if the cell refers to a text that the workbook does not have.
-    """
+    if the cell refers to a text that the workbook does not have."""
     stored = cell.value
     if cell.kind not in ("s", "str", "inlineStr", "e"):
         stored = stored.strip()

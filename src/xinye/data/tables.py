@@ -1,6 +1,5 @@
 """Reads the rows of .csv, .tsv and .xlsx files as records, each with its line, in bounded
-memory.
-"""
+memory."""
 
 import csv
 import re
@@ -47,8 +46,7 @@ def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> s
 
     If `named` columns are words of the first line, it is a header; if they are numbers, it is not.
     Otherwise the first line is a record if one of its cells is a number, appears again in its
-    column, or is too long for a name.
-    """
+    column, or is too long for a name."""
     if not is_table(path, tabbed):
         return ""
     head = list(islice(_rows(path, Notes()), HEAD_ROWS))
@@ -60,8 +58,7 @@ def _titles(path: Path, head: Sequence[TableRow], named: Sequence[str]) -> int:
 
     In a title only the first cell is filled, or all filled cells say what they hold ("unit:
     pieces"). Below it there must be a header of several columns, with rows of the same width. For
-    text files, a header whose texts contain the delimiter does not count.
-    """
+    text files, a header whose texts contain the delimiter does not count."""
     rows = [cells for _, cells, problem in head if not problem]
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows[: MOST_TITLES + 1]]
     captions = [bool(_caption(row)) for row in rows[: MOST_TITLES + 1]]
@@ -124,8 +121,7 @@ def is_table(path: Path, tabbed: bool) -> bool:
 
 def _names(row: Sequence[str]) -> list[str]:
     """The cells of a row in the form in which column names are compared. Joined files may begin
-    with a BOM.
-    """
+    with a BOM."""
     return [without_unseen(cell).casefold() for cell in row]
 
 
@@ -139,8 +135,7 @@ class _Header:
 
     def names_in(self, row: Sequence[str]) -> list[str]:
         """The names in a row, if it could be the header; long texts are slow to compare and give an
-        empty list.
-        """
+        empty list."""
         alike = len(row) == len(self.names) and max(map(len, row)) <= self.longest
         return _names(row) if alike else []
 
@@ -158,8 +153,7 @@ def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
 @dataclass(frozen=True)
 class _Form:
     """How a table is written as text: its delimiter, a function that reads rows from lines, and the
-    number of lines above the table.
-    """
+    number of lines above the table."""
 
     delimiter: str
     rows: Callable[[Iterable[str]], Any]
@@ -184,8 +178,7 @@ def _form(path: Path, file: TextIO) -> _Form:
 def _delimiter(path: Path, lines: Sequence[str]) -> str:
     """The delimiter that splits all of the first rows into the same number of columns; the usual
     one for the file's name is tried first. If none does, one that does so below a title, or else
-    the usual one.
-    """
+    the usual one."""
     usual, *others = list(DELIMITERS.get(suffix_of(path), "\t"))
     titled = ""
     for delimiter in (usual, *others):
@@ -212,8 +205,7 @@ def _parted(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 def _row_reader(delimiter: str, lines: Iterable[str]) -> Callable[[Iterable[str]], Any]:
     """The `csv.reader` for this table. In tab-separated files quotes may have a meaning or not, so
     this looks at the file. Strict, because a stray quote would swallow the following rows without
-    notice.
-    """
+    notice."""
     if delimiter != "\t":
         return partial(csv.reader, delimiter=delimiter, strict=True)
     quoted = partial(csv.reader, delimiter="\t", strict=True)
@@ -228,8 +220,7 @@ def _row_reader(delimiter: str, lines: Iterable[str]) -> Callable[[Iterable[str]
 
 def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
     """The rows of any table with its header, without empty rows. A cell with a spreadsheet error
-    counts as empty.
-    """
+    counts as empty."""
     for line, cells, problem in _stored_rows(path, notes):
         for number, cell in enumerate(cells):
             if cell[:1] == "#" and cell.strip() in ERRORS:
@@ -242,8 +233,7 @@ def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
 
 def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
     """The rows as they are stored, including empty ones. In a text file, reading continues on the
-    next line after a quote that is never closed.
-    """
+    next line after a quote that is never closed."""
     if suffix_of(path) in SPREADSHEETS:
         yield from sheet_rows(path, notes)
         return
@@ -280,8 +270,7 @@ def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
 
 def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes) -> Records:
     """The rows of a table as dictionaries keyed by column name, each with its line. `notes` report
-    what is left out. Raises `XinyeError` if the header is ambiguous.
-    """
+    what is left out. Raises `XinyeError` if the header is ambiguous."""
     rows = _rows(path, notes)
     head = list(islice(rows, HEAD_ROWS))
     titles = _titles(path, head, named)
@@ -331,8 +320,7 @@ def _check_names(
     path: Path, header: Sequence[str], place: str, named: Sequence[str], notes: Notes
 ) -> None:
     """Add a note if columns have no name. Raises `XinyeError` if half of them have none, because
-    the header is then probably elsewhere, unless a person `named` a column that the header has.
-    """
+    the header is then probably elsewhere, unless a person `named` a column that the header has."""
     # a first column without a name is the row number
     unnamed = sum(not name.strip() for name in header[1:])
     if not unnamed:
@@ -348,8 +336,7 @@ def _check_names(
 
 def _check_two_rows(path: Path, head: Sequence[TableRow], notes: Notes) -> None:
     """Raises `XinyeError` if the first row's merged cells are repeated in the second row and
-    nowhere else: the header has two rows.
-    """
+    nowhere else: the header has two rows."""
     if len(head) < 3 or place_of(path, head[1][0]) not in notes.places[MERGED]:
         return
     first, second, third = (cells for _, cells, _ in head[:3])
@@ -377,8 +364,7 @@ def _shown(header: Sequence[str]) -> str:
 
 def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str, usual: int) -> str:
     """The problem if a row has too few or too many columns, or "". `usual` is the number of columns
-    that most rows have.
-    """
+    that most rows have."""
     if len(row) == len(header):
         return ""
     advice = "columns are separated by tabs"

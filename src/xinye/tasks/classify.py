@@ -275,10 +275,10 @@ class Classify(HeadTask):
         """The dictionary for one text, from the probability of each label."""
         chosen = self.chosen(row)
         probabilities = dict(zip(self.labels, row, strict=True))
-        said: Row = {"labels": list(chosen)}
+        found: Row = {"labels": list(chosen)}
         if not self.several:
-            said = {"label": chosen[0], "probability": max(row)}
-        return said | {"probabilities": probabilities}
+            found = {"label": chosen[0], "probability": max(row)}
+        return found | {"probabilities": probabilities}
 
     @classmethod
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:

@@ -52,9 +52,9 @@ def _chatgpt(nodes: Row, last: Any, place: str, notes: Notes) -> list[Row]:
         notes.add(place, "a conversation has several versions: the one shown last is read")
     name = last if isinstance(last, str) else ends[-1] if ends else None
     found: list[Row] = []
-    way: set[str] = set()
-    while isinstance(name, str) and name in nodes and name not in way:
-        way.add(name)
+    visited: set[str] = set()
+    while isinstance(name, str) and name in nodes and name not in visited:
+        visited.add(name)
         message = _inside(nodes[name], "message")
         role = _inside(message, "author", "role")
         parts = _inside(message, "content", "parts")

@@ -258,21 +258,21 @@ def speeches(
     pattern: _Speakers | re.Pattern[str] = speakers
     system = speakers.system_begins([line for _, line in lines])
     last: Speech | None = None
-    apart = True
+    after_gap = True
     for number, line in lines:
         if _BETWEEN.fullmatch(line):
-            apart = True
+            after_gap = True
             continue
         if last is None and _QUESTIONS_AND_ANSWERS.match(line):
             pattern = _QUESTIONS_AND_ANSWERS
         speaker = pattern.match(line)
         if speaker and _is_system(speaker):
-            if is_notice(speaker["text"]) or (system and not apart):
+            if is_notice(speaker["text"]) or (system and not after_gap):
                 notes.add(place_of(path, number), NOTICES_LEFT_OUT)
                 last = Speech(speaker["word"], number, [])
                 continue
-            speaker = speaker if apart else None  # an ordinary word
-        if speaker and apart:
+            speaker = speaker if after_gap else None  # an ordinary word
+        if speaker and after_gap:
             found.append([])
         if speaker:
             last = Speech(speaker["word"], number, [speaker["text"]])
@@ -292,11 +292,11 @@ def speeches(
             if _PERHAPS.match(line):
                 what = "a line that begins with a word and a colon continues the message before it"
                 notes.add(place_of(path, number), what)
-            elif apart:
+            elif after_gap:
                 what = "a line without a speaker continues the message before the empty line"
                 notes.add(place_of(path, number), what)
-            last.lines += ["", line] if apart else [line]
-        apart = False
+            last.lines += ["", line] if after_gap else [line]
+        after_gap = False
     return found
 
 

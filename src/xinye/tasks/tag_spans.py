@@ -170,10 +170,10 @@ def inside_spans(tags: Sequence[str]) -> frozenset[int]:
     """The indices of tokens that continue a span. "" is the tag of a token without text, which may
     be inside a span.
     """
-    found, going_on = set(), False
+    found, continues = set(), False
     for at in reversed(range(len(tags))):
-        going_on = tags[at].startswith("I-") or (going_on and not tags[at])
-        if going_on:
+        continues = tags[at].startswith("I-") or (continues and not tags[at])
+        if continues:
             found.add(at)
     return frozenset(found)
 
@@ -229,13 +229,13 @@ def spans_of(
     for (start, end), (tag, probability) in zip(offsets, tags, strict=True):
         if start == end:
             continue
-        kind, goes_on = type_of(tag)
+        kind, continues = type_of(tag)
         again = bool(found) and found[-1][0].end > start  # another byte of the same character
         if tag == "O" and not again:
             open_type = ""
         elif again and open_type:
             found[-1][1].append(probability)
-        elif goes_on and kind == open_type:
+        elif continues and kind == open_type:
             last, values = found[-1]
             values.append(probability)
             found[-1] = Span(last.start, end, kind), values
