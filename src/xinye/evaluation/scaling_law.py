@@ -7,7 +7,7 @@ arXiv:2305.16264). Each size has its own factor of B, because it may learn somew
 than the law says: in short runs, small models are ahead for this reason alone. A few short runs do
 not determine so many numbers. So published values of α, β and E are the prior of the fit, and the
 uncertainty comes from many fits with randomly changed measurements and priors. The law itself is
-not reliable far beyond the longest run, so predictions there get the error that was observed.
+not reliable far beyond the longest run, so predictions there include the error seen in tests.
 """
 
 import math
@@ -23,8 +23,8 @@ FITS = 100
 
 # Mean and standard deviation of the prior. A and B stand for their terms, in bits per byte, at the
 # middle of the sizes and lengths of the runs. Hoffmann et al. and, from the same data, Besiroglu et
-# al. (2024, arXiv:2404.10102) found α 0.34–0.35, β 0.28–0.37 and E about 0.6 bits per byte. Far
-# from E the slope is 0.1, as in Kaplan et al. (2020, arXiv:2001.08361), who fitted without E.
+# al. (2024, arXiv:2404.10102) found α 0.34–0.35, β 0.28–0.37 and E about 0.6 bits per byte. Kaplan
+# et al. (2020, arXiv:2001.08361) fitted without E and found a slope of 0.1, which holds far from E.
 PRIOR = {
     "log_e": (math.log(0.65), 0.4),
     "log_a": (math.log(0.6), 1.0),

@@ -101,7 +101,7 @@ class Task(ABC):
     writes: ClassVar[bool] = False  # True if the language model itself writes the answer
     # True if the task trains on text instead of records, as in pretraining
     continues_text: ClassVar[bool] = False
-    outside: ClassVar[str] = ""  # the label of a token that has no label
+    outside: ClassVar[str] = ""  # the label of a token outside all spans
     head: ClassVar[Kind | None] = None  # the kind of the new head, or None
     # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"
