@@ -1,1 +1,1 @@
-"""Checking data before it is trained on."""
+"""Checks data before training."""

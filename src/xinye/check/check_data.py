@@ -1,6 +1,5 @@
-"""Check text before training: what is in the files, what is wrong with them and where, what
-training would cost.
-"""
+"""Checks text before training: the content of the files, their problems with their places, and how
+long training takes."""
 
 import glob
 from collections.abc import Callable, Iterator, Sequence
@@ -31,24 +30,23 @@ from xinye.planning.settings import BadBytes, PretrainSettings
 from xinye.planning.units import parse_count
 from xinye.tasks.text import VALIDATION_TOKENS
 
-NEAR = 0.8  # similarity of near duplicates
-SHORT = 8  # characters; documents shorter than this teach little
-# Of text for the estimate of the tokens: learning takes 250 bytes of memory for each.
+NEAR = 0.8  # similarity (Jaccard) of near duplicates
+SHORT = 8  # characters; shorter documents are counted as short
+# Sample for the estimate of tokens. Training a tokenizer takes 250 bytes of memory per byte.
 SAMPLE_BYTES = 1_200_000
 # Share of the matrix speed that a 5M model reached in training: benchmarks/README.md, "Same
 # minutes"
 REACHED = 0.4
-# In JSON only where there is something.
+# Fields that the JSON omits if they are None.
 _OPTIONAL = {"times", "masked", "problem", "text", "characters", "sampled", "looked_at", "note"}
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """Documents that are copies of earlier ones, or nearly, and the first places.
+    """Documents that are copies or near duplicates of earlier ones, and the first places.
 
-    Copies are estimated from a share of the documents where that is `sampled`. Near duplicates are
-    looked for in some documents; `note`: why in none.
-    """
+    `sampled` is the share of documents in which copies were counted, and `looked_at` the number in
+    which near duplicates were looked for. `note` says why there were none."""
 
     documents: int
     examples: list[Noted]
@@ -60,7 +58,7 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Tokens, and the time of one epoch, for what `pretrain` would do by itself."""
+    """The tokens, and the seconds of one epoch, with the settings that `pretrain` would choose."""
 
     tokens: int
     tokens_per_character: float
@@ -75,6 +73,8 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Finding:
+    """A finding in words, with advice and places."""
+
     finding: str
     advice: str
     places: list[Noted] = field(default_factory=list)
@@ -82,9 +82,8 @@ class Finding:
 
 @dataclass
 class Report:
-    """What is in text files and what is wrong with them. `problems` are the first of each kind that
-    is bad by file and line: unreadable files and records, text decoded wrongly, endless lines.
-    """
+    """What text files contain and what is wrong with them. `problems` lists the first ones of each
+    kind by file and line: unreadable files and records, wrongly decoded text, very long lines."""
 
     files: list[FileSeen]
     bytes: int
@@ -107,10 +106,10 @@ class Report:
     preview: list[Noted]
     estimate: Estimate | None = None
     findings: list[Finding] = field(default_factory=list)
-    command: str = ""  # to type next
+    command: str = ""  # the command to type next
 
     def as_dict(self) -> dict[str, object]:
-        """What `xinye data check --json` prints."""
+        """The report for `xinye data check --json`."""
         return asdict(
             self,
             dict_factory=lambda pairs: {
@@ -126,10 +125,10 @@ def check(
     on_progress: Callable[[int], None] = lambda characters: None,
     bad_bytes: BadBytes = "refuse",
 ) -> Report:
-    """What is in the files, `findings` in words, an `estimate` of training, and in `problems` what
-    is bad by file and line, of each kind the first thousand; `problems_total` counts all.
+    """A report on the files, with `findings` in words and an `estimate` of training. `problems`
+    lists the first thousand of each kind by file and line, and `problems_total` counts all.
 
-    Raises `XinyeError` for files that are not there, and where no file has any text.
+    Raises `XinyeError` if a file does not exist, or if no file contains text.
 
     >>> check(["reviews.csv"], field="review").problems  # doctest: +SKIP
     [Noted(file='reviews.csv', line=17, …, problem='3 columns, the header line has 2; …')]
@@ -172,7 +171,7 @@ def check(
     )
     report.estimate = estimate(sample, report)
     found = (*damage(report, seen), *repetition(report), *uncleaned(report))
-    # The most important first.
+    # The findings are in order of importance.
     report.findings = [replace(each, places=each.places[:EXAMPLES]) for each in found]
     given = ["--field", field] if field else []
     given += ["--document-separator", document_separator] if document_separator else []
@@ -182,10 +181,10 @@ def check(
 
 
 def near_duplicates(seen: Reading) -> Repeated:
-    """Documents that are nearly others, among those of the sample."""
+    """The near duplicates among the documents of the sample."""
     try:
         Cleaning(near_duplicates=NEAR).check_libraries()
-    except XinyeError as error:  # a package that is not installed
+    except XinyeError as error:  # a package is not installed
         return Repeated(0, [], looked_at=0, note=str(error))
     near = NearlySeen(NEAR)
     found = [seen.where(place) for text, (_, place) in seen.near.kept.items() if near.before(text)]
@@ -193,11 +192,9 @@ def near_duplicates(seen: Reading) -> Repeated:
 
 
 def estimate(sample: list[str], report: Report) -> Estimate | None:
-    """Tokens and time of one epoch for what `pretrain` would do by itself; None for too little
-    text.
+    """The estimate for the settings that `pretrain` would choose, or None for too little text.
 
-    The tokenizer is learned on three quarters of the sample and counted on the fourth.
-    """
+    A tokenizer is trained on three quarters of the sample, and counts the tokens of the fourth."""
     controls = report.scripts.get("control characters", 0)
     characters = max(0, report.characters - (report.duplicates.characters or 0) - controls)
     pieces = (Piece(part, "") for part in sample)
@@ -245,11 +242,11 @@ def estimate(sample: list[str], report: Report) -> Estimate | None:
     )
 
 
-# -- in words --------------------------------------------------------------------------------------
+# -- findings in words -----------------------------------------------------------------------------
 
 
 def damage(report: Report, seen: Reading) -> Iterator[Finding]:
-    """What is wrong in the files, and what no model should learn."""
+    """Findings about problems in the files, and about text that no model should learn."""
     files = plural(seen.bad_files.count, "file")
     records = plural(seen.bad_records.count, "record")
     if seen.bad_files.count or seen.bad_records.count:
@@ -260,8 +257,8 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
             "repair or remove them, because pretrain stops at the first",
             seen.bad_files.examples + seen.bad_records.examples,
         )
-    for said in seen.notes.sentences():
-        yield Finding(said, "check that this is right")
+    for note in seen.notes.sentences():
+        yield Finding(note, "check that this is right")
     columns = {file.file: file.field for file in report.files if file.field}
     numbered = [name for name, column in columns.items() if column.isdecimal()]
     reasons = [Noted(name, 1, problem=headerless(Path(name))) for name in numbered]
@@ -305,7 +302,7 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
 
 
 def repetition(report: Report) -> Iterator[Finding]:
-    """The findings about exact and near duplicates."""
+    """Findings about exact and near duplicates."""
     copies, near = report.duplicates, report.near_duplicates
     if count := copies.documents:
         share = f"{count / max(1, report.documents):.1%}"
@@ -326,7 +323,7 @@ def repetition(report: Report) -> Iterator[Finding]:
 
 
 def uncleaned(report: Report) -> Iterator[Finding]:
-    """What cleaning can change, or does by itself."""
+    """Findings about what cleaning can change, or changes by itself."""
     if count := report.long_lines.count:
         lines = plural(count, "line")
         yield Finding(
@@ -356,7 +353,7 @@ def uncleaned(report: Report) -> Iterator[Finding]:
 
 
 def flags(report: Report) -> list[str]:
-    """What to give to `pretrain` for such text."""
+    """The flags that `pretrain` should get for this text."""
     near, target = report.near_duplicates, one_script(report)
     found = ["--document-separator", separator(report)[0]] if report.separators else []
     found += (
@@ -366,19 +363,20 @@ def flags(report: Report) -> list[str]:
 
 
 def separator(report: Report) -> tuple[str, int]:
-    """The most frequent mark between documents in plain text, and how often it occurs."""
+    """The most frequent document separator in plain text, and how often it occurs."""
     return max(report.separators.items(), key=lambda item: item[1])
 
 
 def one_script(report: Report) -> str:
-    """The Chinese script that most of a mixed text is in, "" where it is not mixed."""
+    """The main Chinese script of a mixed text, or "" if it is not mixed."""
     both = report.chinese
     mixed = min(both.values()) > max(100, 0.02 * sum(both.values()))
     return max(both, key=lambda script: both[script]) if mixed else ""
 
 
 def command(files: Sequence[str], flags: Sequence[str]) -> str:
-    """The line to type next; many files of one folder as a glob where that names just these."""
+    """The command to type next. Many files of one folder become a glob if it matches exactly
+    these."""
     names = [str(file) for file in files]
     given = " ".join(map(quoted, names))
     if len(names) > 3 and len({Path(name).parent for name in names}) == 1:

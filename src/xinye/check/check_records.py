@@ -1,7 +1,7 @@
-"""Records as a model will see them, and what is wrong with them, before anything is learned.
+"""Checks records of a task before training, and shows them as the model reads them.
 
-Checking continues after a bad record, so that all of them are reported at once, by file and line;
-`finetune` refuses the file at the first.
+Checking continues after a bad record, so that all of them are reported with file and line;
+`finetune` stops at the first one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,15 +21,17 @@ from xinye.tasks.task_data import data_files, format_of, read_records, without_h
 
 SHOWN = 3  # records
 LISTED = 1000  # bad records
-CONTEXT = 2048  # tokens, where no model says how many it reads
-LEARNED_FROM = 1000  # records that characters are taken from, where no model brings its tokens
+CONTEXT = 2048  # tokens of context, if no model is given
+LEARNED_FROM = 1000  # records from which a tokenizer of characters is made, if no model is given
 
 
 def check_records(settings: FinetuneSettings) -> dict[str, Any]:
-    """What `xinye data check --task` prints: `files` (format and records of each), `counts` of what
-    is learned, `bad` records by place, `findings` in sentences, and of the first records in `shown`
-    what a model sees, in stretches of (text, mark). Raises `XinyeError` where no record can be
-    read."""
+    """The report that `xinye data check --task` prints.
+
+    `files` holds the format and number of records of each file, `counts` the labels, `bad` the bad
+    records by place, and `findings` sentences. `shown` holds the first records as the model reads
+    them, in pieces of (text, mark). Raises `XinyeError` if no record can be read.
+    """
     bad: list[str] = []
     notes = Notes()
     files = []
@@ -43,7 +45,8 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
             before = len(bad)
             try:
                 found = read_records(settings, [name], lambda error: bad.append(str(error)), notes)
-            except XinyeError as error:  # not one record: what the first lacks says more
+            # there is no record, and the error of the first one says more
+            except XinyeError as error:
                 raise XinyeError(bad[before] if bad[before:] else str(error)) from None
             header = {"part": part, "without_header": without_header(settings, Path(name))}
             files.append(described(name, found) | header)
@@ -52,7 +55,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         raise XinyeError(bad[0])
     try:
         task = find_task(settings.task).of(training)
-    except XinyeError as error:  # perhaps for what could not be read
+    except XinyeError as error:  # bad records may be the cause
         raise XinyeError(f"{error}; {bad[0]}" if bad else str(error)) from None
     tokenizer = task.tokenizer(characters(training))
     given = {name: getattr(settings, name) for name in ("data", *COLUMNS, "validation")}
@@ -80,9 +83,10 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
 def show_records(
     settings: FinetuneSettings, files: Sequence[str], model: str | None = None, count: int = 3
 ) -> dict[str, Any]:
-    """`files` (format and records of each), `notes` on what was changed in
-    reading, and of the first records in `shown` the `tokens`, as
-    (text, mark), with the `label` of the whole. Without a model every character is a token."""
+    """The report that `xinye data show` prints: `files` with the format and number of records,
+    `notes`, and in `shown` the `tokens` of the first records as (text, mark), with the `label` of
+    each record. Without a model, every character is a token.
+    """
     notes = Notes()
     paths = map(str, data_files(settings, files))
     by_file = {file: read_records(settings, [file], notes=notes) for file in paths}
@@ -114,29 +118,32 @@ def show_records(
 
 
 def described(name: str, records: Sequence[Any]) -> dict[str, Any]:
+    """The name, number of records and format of a file."""
     return {"file": name, "records": len(records), "format": format_of(records)}
 
 
 def marked_examples(
     task: Task, tokenizer: Tokenizer, records: Sequence[Any], context: int
 ) -> Iterator[tuple[str, int, str | None, Sequence[tuple[int, Mark]]]]:
-    """What is made of records: the place of each, how many tokens were cut, its label, and its
-    tokens with their marks."""
+    """For each example of the records: its place, the number of tokens that were cut, its label,
+    and its tokens with their marks.
+    """
     for record in records:
         for example in task.examples(tokenizer, [record], context):
             yield record.place, example.cut, *task.marks(tokenizer, example)
 
 
 def characters(records: Sequence[Any]) -> Tokenizer:
-    """The tokens of records where no model brings any."""
+    """A tokenizer of characters for these records."""
     return Tokenizer.train([record.whole for record in records[:LEARNED_FROM]], kind="char")
 
 
 def stretches(tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]) -> list[tuple[str, Mark]]:
-    """The tokens as text, those of one mark together; of a span its type. Special tokens stand
-    alone."""
+    """The tokens as text, joined while the mark stays the same; a span's mark is its type. Special
+    tokens stand alone.
+    """
     marks = [mark for _, mark in marked]
-    for at in reversed(range(len(marks) - 1)):  # a space inside a span stands for nothing by itself
+    for at in reversed(range(len(marks) - 1)):  # a space inside a span has no mark of its own
         following = marks[at + 1]
         if marks[at] is None and isinstance(following, str) and following.startswith("I-"):
             marks[at] = following
@@ -158,4 +165,5 @@ def stretches(tokenizer: Tokenizer, marked: Sequence[tuple[int, Mark]]) -> list[
 
 
 def text_of(tokenizer: Tokenizer, token: int) -> str:
+    """The text of a token, or the name of a special token."""
     return tokenizer.decode([token]) or tokenizer.backend.id_to_token(token) or ""

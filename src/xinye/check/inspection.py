@@ -1,7 +1,7 @@
-"""What text contains: characters by script, text that was decoded wrongly, personal data,
-duplicates, lengths.
+"""Measures text: characters by script, wrongly decoded passages, personal data, and lengths.
 
-Small functions on texts of about a million characters; what they count does not grow with the text.
+The functions work on texts of about a million characters, and their results do not grow with the
+text.
 """
 
 import re
@@ -16,7 +16,7 @@ import numpy as np
 from xinye.data.encodings import COMMON_CHINESE
 
 CODE_POINTS = 0x110000
-STEPS = 12  # at most, in a histogram; each doubles, or quadruples …, the one before
+STEPS = 12  # the most steps of a histogram; each is a power of two times as long as the one before
 
 
 # -- characters ------------------------------------------------------------------------------------
@@ -47,8 +47,8 @@ TRADITIONAL = (
 
 
 def scripts(counts: np.ndarray) -> dict[str, int]:
-    """Characters by script or kind, the most frequent first, from counts by code point
-    (CODE_POINTS,).
+    """The number of characters by script or kind, the most frequent first. `counts` (CODE_POINTS,)
+    holds the count of each code point.
     """
     totals: Counter[str] = Counter()
     for code in np.flatnonzero(counts):
@@ -64,8 +64,8 @@ def scripts(counts: np.ndarray) -> dict[str, int]:
 
 
 def chinese_scripts(counts: np.ndarray) -> dict[str, int]:
-    """How often the frequent characters that only simplified or only traditional Chinese has
-    occur.
+    """How often frequent characters occur that exist only in simplified or only in traditional
+    Chinese.
     """
     return {
         name: int(counts[list(map(ord, characters))].sum())
@@ -73,14 +73,14 @@ def chinese_scripts(counts: np.ndarray) -> dict[str, int]:
     }
 
 
-# -- text that was decoded wrongly -----------------------------------------------------------------
+# -- wrongly decoded text --------------------------------------------------------------------------
 
 _BYTE_OF = {
     bytes([byte]).decode("cp1252", "ignore") or chr(byte): byte for byte in range(0x80, 0xA0)
 } | {chr(byte): byte for byte in range(0x80, 0x100)}
 _LATIN_RUN = re.compile(f"[{re.escape(''.join(_BYTE_OF))}]{{2,}}")
-# UTF-8 as one byte a character. Two sequences in a row, or one that no language writes: "é »" is
-# French, "â€™" nothing.
+# UTF-8 decoded as one character per byte. It takes two sequences in a row, or one that no language
+# writes: "é »" is French, "â€™" is nothing.
 _UTF8 = re.compile(
     rb"(?:\xe2\x80[\x80-\xbf]|\xef\xbb\xbf|\xef\xbc[\x81-\xbf]|[\xc2\xc3][\x80-\xbf]"
     rb"|\xf0\x9f[\x80-\xbf]{2}"
@@ -91,8 +91,8 @@ _REPLACED = re.compile("\ufffd+|(?:锟斤拷)+|烫{3,}|屯{3,}")
 
 
 def _classes_of_utf8_read_as_gbk() -> np.ndarray:
-    """By code point, the places a character can take where GBK reads two characters of UTF-8 (six
-    bytes) as three.
+    """For each code point, the positions that its character can have where GBK decodes two
+    characters of UTF-8 (six bytes) as three.
     """
     table = np.zeros(CODE_POINTS, np.uint8)
     first, rest = range(0xE4, 0xEA), range(0x80, 0xC0)
@@ -108,8 +108,8 @@ _GBK_CLASSES = _classes_of_utf8_read_as_gbk()
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A stretch of a text, from `start`, with what it is (`shown` to a person) and what it should
-    read or is.
+    """A passage of a text that begins at `start`: what to show of it, and its `meaning`, the right
+    text or the kind of data.
     """
 
     start: int
@@ -118,9 +118,8 @@ class Passage:
 
 
 def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passage]:
-    """Passages that were decoded in another encoding than they were written in, with their
-    `meaning`, as far as it can be found out ("" if the characters are lost). `codes` and `counts`
-    are the text's code points.
+    """Passages that were decoded in a wrong encoding. `meaning` is the right text, or "" if it is
+    lost. `codes` (N,) are the text's code points, and `counts` (CODE_POINTS,) their counts.
 
     >>> from xinye.data.duplicates import code_points
     >>> codes = code_points("ä½\\xa0å¥½")
@@ -142,7 +141,7 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
                 )
     classes = _GBK_CLASSES[codes]
     if len(classes) >= 6:
-        # three that were two
+        # three characters that were two in UTF-8
         pairs = (classes[:-2] & 1) & (classes[1:-1] >> 1 & 1) & (classes[2:] >> 2 & 1)
         end = 0
         for start in np.flatnonzero(pairs[:-3] & pairs[3:]).tolist():
@@ -200,9 +199,9 @@ PERSONAL_KINDS = {
 
 
 def personal_data(text: str) -> Iterator[Passage]:
-    """Mail addresses and phone, identity-card, bank-card and social security numbers: never whole,
-    only masked (`shown`), with their kind in `meaning`. Numbers inside longer ones, and such with a
-    wrong check digit, are none.
+    """Mail addresses, and phone, identity-card, bank-card and social security numbers. Each has a
+    masked value in `shown` and its kind in `meaning`. Parts of longer numbers, and numbers with a
+    wrong check digit, do not count.
 
     >>> found = personal_data("电话13812345678，li.lei@example.com")
     >>> [(passage.shown, passage.meaning) for passage in found]
@@ -213,7 +212,7 @@ def personal_data(text: str) -> Iterator[Passage]:
 
 
 def masked(text: str) -> str:
-    """The text with the personal data in it masked."""
+    """The text with all personal data masked."""
     parts, end = [], 0
     for start, stop, _ in sorted(_personal_spans(text)):
         if start >= end:
@@ -223,7 +222,7 @@ def masked(text: str) -> str:
 
 
 def mask(value: str) -> str:
-    """The first and last characters of personal data, the rest as asterisks."""
+    """A value with its first and last characters, and asterisks between them."""
     if "@" in value:
         local, _, domain = value.partition("@")
         return f"{local[0]}***@{domain[0]}***.{domain.rpartition('.')[2]}"
@@ -246,7 +245,7 @@ def _personal_spans(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def _valid(kind: str, digits: str) -> bool:
-    # GB 11643: a real day of birth, and the check digit of ISO 7064 MOD 11-2
+    # GB 11643: a valid date of birth, and the check digit of ISO 7064 MOD 11-2.
     if kind == "identity_card":
         try:
             born = date(int(digits[6:10]), int(digits[10:12]), int(digits[12:14]))
@@ -265,7 +264,7 @@ def _valid(kind: str, digits: str) -> bool:
 
 @dataclass(frozen=True)
 class LengthSummary:
-    """How many things there are and how long; `histogram`: from, to and how many."""
+    """Statistics of lengths. `histogram` has rows of (from, to, count)."""
 
     count: int
     mean: float
@@ -278,28 +277,29 @@ class LengthSummary:
 
 
 class Lengths:
-    """How long things are: how many have each length, of which there are far fewer than things."""
+    """Counts lengths. It stores a count for each different length."""
 
     def __init__(self) -> None:
         self.counts: Counter[int] = Counter()
 
     def add(self, lengths: np.ndarray) -> None:
-        """Lengths of at least one, (N,)."""
+        """Add lengths (N,), each at least 1."""
         values, counts = np.unique(lengths, return_counts=True)
         self.counts.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
 
     def quantile(self, share: float) -> int:
-        """The length that this share of all does not exceed; 0 where there are none."""
+        """The smallest length that at least this share does not exceed; 0 if there are none."""
         lengths = sorted(self.counts)
         reached = np.cumsum([self.counts[length] for length in lengths])
         index = int(np.searchsorted(reached, share * self.counts.total() - 1e-9))
         return lengths[index] if lengths else 0
 
     def below(self, length: int) -> int:
-        """How many are shorter than this."""
+        """How many lengths are below this one."""
         return sum(count for each, count in self.counts.items() if each < length)
 
     def summary(self) -> LengthSummary:
+        """The statistics of all lengths."""
         octaves: Counter[int] = Counter()
         for length, count in self.counts.items():
             octaves[length.bit_length() - 1] += count
@@ -321,11 +321,11 @@ class Lengths:
         )
 
 
-# -- for people ------------------------------------------------------------------------------------
+# -- display ---------------------------------------------------------------------------------------
 
 
 def printable(text: str) -> str:
-    """The text with each control character as "·", so that it does nothing to a terminal."""
+    """The text with each control character as "·", which a terminal does not interpret."""
     return "".join(
         "·" if unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn") else character
         for character in text
@@ -333,8 +333,8 @@ def printable(text: str) -> str:
 
 
 def excerpt(text: str, most: int) -> str:
-    """The first `most` characters or a few fewer: no letter loses its accents, no emoji its
-    parts.
+    """At most the first `most` characters, without cutting accents from a letter or an emoji
+    apart.
     """
     if len(text) <= most:
         return text
@@ -345,7 +345,7 @@ def excerpt(text: str, most: int) -> str:
 
 
 def _joins(character: str) -> bool:
-    """Whether a character belongs to the one before it: accents, variation selectors, joiners, skin
+    """True if a character belongs to the one before it: accents, variation selectors, joiners, skin
     tones.
     """
     return (

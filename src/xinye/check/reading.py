@@ -1,8 +1,7 @@
-"""Read text files once, in bounded memory, continuing after whatever is bad, and note what is in
-them.
+"""Reads text files once in bounded memory, continues after errors, and collects what is in them.
 
-The text is looked at about a million characters at a time. A place is a number: that of the file,
-and below it 40 bits for the line.
+Text is analysed about a million characters at a time. A place is one number: the index of the file,
+and in the lower 40 bits the line.
 """
 
 from bisect import bisect_right
@@ -32,9 +31,9 @@ from xinye.data.notes import Notes
 from xinye.data.sources import PLAIN_SUFFIXES, Piece, detect_encoding, line_ends, read_pieces
 from xinye.errors import XinyeError
 
-BATCH = 1_000_000  # characters looked at together
+BATCH = 1_000_000  # characters that are analysed together
 LONG_LINE = 10_000  # characters; no paragraph is that long
-LISTED = 1000  # problems of a kind that are listed; the others are counted
+LISTED = 1000  # listed problems of a kind; further ones are only counted
 EXAMPLES = 5
 PREVIEW = 300  # characters
 SEPARATORS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
@@ -62,39 +61,41 @@ class Found:
     def add(
         self, where: Callable[[], Noted], problem: str | None = None, masked: str | None = None
     ) -> None:
+        """Count one more, with its place if there are few so far."""
         self.count += 1
         if len(self.examples) < LISTED:
             self.examples.append(replace(where(), problem=problem, masked=masked))
 
     def first(self) -> "Found":
+        """The same count with the first few examples."""
         return Found(self.count, self.examples[:EXAMPLES])
 
 
 @dataclass
 class FileSeen:
-    """A file, and how it was read: `problems` counts what could not be."""
+    """A file and how it was read. `problems` counts what could not be read."""
 
     file: str
     format: str
     bytes: int
     encoding: str | None
     line_ends: dict[str, int]
-    field: str | None  # the column of the text
+    field: str | None  # the column that holds the text
     documents: int = 0
     characters: int = 0
     problems: int = 0
 
 
 class Part(NamedTuple):
-    """A part of a document, at most a batch."""
+    """A part of a document that fits in a batch."""
 
     text: str
     place: int
-    short: bool  # a whole document that can be looked at for near duplicates
+    short: bool  # True for a whole document that is checked for near duplicates
 
 
 class Reading:
-    """All that is noted while the files are read."""
+    """Everything that is collected while files are read."""
 
     def __init__(
         self,
@@ -115,15 +116,16 @@ class Reading:
         self.bad_files, self.bad_records = Found(), Found()
         self.mojibake, self.long_lines = Found(), Found()
         self.personal = {kind: Found() for kind in PERSONAL_KINDS}
-        self.endless: Noted | None = None  # the place of a line that fills a batch
+        self.endless: Noted | None = None  # the place of a line that fills a whole batch
         self.separators: Counter[str] = Counter()
-        self.beginnings: list[list[Piece]] = []  # of each file's first documents; source: the place
+        # the first documents of each file, with the place as source
+        self.beginnings: list[list[Piece]] = []
         self.batch: list[Part] = []
-        self.lengths: list[int] = []  # of the batch's documents
+        self.lengths: list[int] = []  # lengths of the documents in the batch
         self.size = 0  # characters of the batch
 
     def texts(self) -> Iterator[str]:
-        """The text of all files, piece by piece, each looked at in passing."""
+        """The text of all files in pieces. Each piece is analysed on the way."""
         for number, path in enumerate(self.paths):
             suffix = suffix_of(path)
             seen = FileSeen(str(path), suffix[1:], file_size(path), None, {}, self.field)
@@ -143,12 +145,12 @@ class Reading:
         self.look()
 
     def pieces(self, number: int, path: Path, seen: FileSeen) -> Iterator[Piece]:
-        """One file's pieces, noting each document as it ends."""
+        """The pieces of one file. Counts each document as it ends."""
         plain = suffix_of(path) in PLAIN_SUFFIXES
         between = (self.separator or "").replace("\\n", "\n").count("\n")
         above = 0  # line ends before this piece
-        length = 0  # of this document
-        only: Part | None = None  # this document, where it is one piece
+        length = 0  # length of the current document
+        only: Part | None = None  # the current document, if it is a single piece
         on_field = partial(setattr, seen, "field")
         given = [path], self.field, self.separator, self.bad
         for piece in read_pieces(*given, on_field, self.notes):
@@ -180,25 +182,25 @@ class Reading:
         self.end(length, only)
 
     def end(self, length: int, only: Part | None) -> None:
-        """Note a document: its length, and, where it is one piece, whether it is a
-        copy.
-        """
+        """Count a document: its length, and whether it is a copy if it is a single piece."""
         if only and only.text.isspace():
             self.empty += 1
         elif length:
             self.lengths.append(length)
-            if only:  # cleaning compares only these
+            if only:  # cleaning also compares only single pieces
                 self.copies.add(only.text, only.place)
 
     def bad(self, path: Path, line: int | None, problem: str) -> None:
+        """Count a bad file, or a bad record if there is a line."""
         kind = self.bad_files if line is None else self.bad_records
         kind.add(lambda: Noted(str(path), line), printable(masked(problem)))
 
     def where(self, place: int) -> Noted:
+        """The file and line of a place."""
         return Noted(str(self.paths[place >> 40]), place & (1 << 40) - 1)
 
     def look(self) -> None:
-        """Look at the batch, all its texts together, and begin a new one."""
+        """Analyse the texts of the batch together, and begin a new batch."""
         parts, self.batch = self.batch, []
         text = "\n".join(part.text for part in parts)
         codes = code_points(text)
@@ -232,7 +234,7 @@ class Reading:
         self.lengths, self.size = [], 0
 
     def look_at_lines(self, codes: np.ndarray, where: Callable[[int], Noted]) -> None:
-        """Note how long the lines are; one that goes on in the next batch is one problem."""
+        """Count the lengths of lines. A line that continues in the next batch is one problem."""
         borders = np.concatenate(([-1], np.flatnonzero(codes == ord("\n")), [len(codes)]))
         lengths = np.diff(borders) - 1
         self.lines.add(lengths[lengths > 0])
@@ -248,8 +250,8 @@ class Reading:
             self.long_lines.add(partial(where, offset), problem)
 
     def preview(self) -> list[Noted]:
-        """The beginnings of three documents as a model would read them, from different files where
-        there are several; personal data masked.
+        """The beginnings of three documents as a model reads them, from different files if
+        possible, with personal data masked.
         """
         ranks = [file[rank] for rank in range(3) for file in self.beginnings if rank < len(file)]
         return [

@@ -1,1 +1,1 @@
-"""What a person types: one thin file per verb, no logic."""
+"""The command line: one thin file for each group of commands, without logic."""

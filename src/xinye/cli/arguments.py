@@ -1,9 +1,9 @@
-"""The flags of a verb: rows of its own, and one for each field of its settings, with the field's
+"""The flags of a command: its own rows, and one for each field of its settings, with the field's
 description as help.
 
-Of settings only what was typed is returned, so that a file's values can stand below it; every
-mistake is one line. Whatever encoding arguments and standard input come in, from here on they are
-Unicode.
+Only settings that were typed are returned, so that values from a file can be used for the others.
+Every error is one line. Arguments and standard input may come in any encoding and are Unicode from
+here on.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from xinye.tasks.registry import TASKS
 
 
 class Flag(NamedTuple):
-    """A row of a verb's table: what argparse is told of one flag."""
+    """One flag, as arguments for argparse."""
 
     names: list[str]
     options: Mapping[str, Any]
@@ -41,23 +41,23 @@ class Flag(NamedTuple):
 def flag(
     names: str, metavar: str | None, what: str | None, default: Any = None, **options: Any
 ) -> Flag:
-    """A flag with a value, such as `-o --output`, or a value by its place, such as `model`."""
+    """A flag with a value, such as `-o --output`, or a positional argument, such as `model`."""
     return Flag(names.split(), {"metavar": metavar, "help": what, "default": default, **options})
 
 
 def switch(name: str, what: str) -> Flag:
-    """A flag without a value, False where it is not typed."""
+    """A flag without a value, False by default."""
     return Flag([name], {"action": "store_true", "default": False, "help": what})
 
 
 class Fields(NamedTuple):
-    """A flag for each field of settings, but for those that `without` names."""
+    """One flag for each field of the settings, except those in `without`."""
 
     settings: type[BaseModel]
     without: Collection[str] = ()
 
 
-# what a field holds, where that is no number
+# What help shows as the value of a field that is not a number.
 METAVARS = {
     "answer_field": "NAME",
     "assistant_name": "NAMES",
@@ -95,12 +95,12 @@ METAVARS = {
     "validation": "FILE",
 }
 BASE_HELP = "where the base model is now, if MODEL is an adapter and its base model was moved"
-COMMON = {  # what every verb has
+COMMON = {  # flags of every command
     "-v --verbose": "log more, including where an error occurred",
     "-q --quiet": "print results and errors only",
 }
 
-# -- rows that stand in the tables of several verbs ------------------------------------------------
+# -- rows that several commands share --------------------------------------------------------------
 
 JSON = switch("--json", "print one JSON object")
 JSON_AT_END = switch("--json", "print one JSON object at the end")
@@ -119,34 +119,36 @@ DTYPE = flag("--dtype", "auto|float32|bfloat16", "number format of the weights (
 
 
 def task_flag(what: str, **options: Any) -> Flag:
-    """The flag that names a task, with those that there are now."""
+    """The flag that names a task, with all known tasks."""
     return flag("--task", "|".join(TASKS), what, **options)
 
 
 class Given(argparse.Namespace):
-    """What was typed: each flag of a verb's own table by its name, and of settings what is not
-    left to their defaults."""
+    """The arguments that were typed: each flag of the command by name, and in `settings` those that
+    were given.
+    """
 
     settings: dict[str, Any]
     json: bool
-    # what only some verbs have
+    # Only some commands have these.
     resume: bool = False
     dry_run: bool = False
     config: Path | None = None
 
 
 def help_width() -> int:
-    """Characters in a line of help: those of the terminal, but no more than are read with ease."""
+    """The width of help in characters: the terminal's, but at most 100."""
     return max(40, min(shutil.get_terminal_size((100, 24)).columns, 100))
 
 
 class HelpFormatter(argparse.HelpFormatter):
+    """Help with wrapped and translated text."""
+
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=30, width=help_width())
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        """Paragraphs are wrapped; those with an indented line, such as examples, stay as they
-        are."""
+        """Wraps paragraphs, except those with an indented line, such as examples."""
         parts = text.split("\n\n")
         return "\n\n".join(
             shown(part) if "\n  " in part else wrapped(shown(" ".join(part.split())), width)
@@ -161,7 +163,9 @@ class HelpFormatter(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """The table of a verb's flags. Exits with 2 and one line that names the nearest known flag."""
+    """The parser of a command. Exits with code 2 and a one-line message that names the nearest
+    known flag.
+    """
 
     def __init__(self, verb: str, summary: str, example: str, *rows: Flag | Fields) -> None:
         super().__init__(
@@ -174,7 +178,7 @@ class Parser(argparse.ArgumentParser):
         )
         for names, what in COMMON.items():
             self.add_argument(*names.split(), action="store_true", default=False, help=what)
-        # the settings' fields, and the group that each belongs to
+        # The settings' fields, and the nested settings that each belongs to.
         self.fields: dict[str, str | None] = {}
         for row in rows:
             if isinstance(row, Flag):
@@ -186,7 +190,9 @@ class Parser(argparse.ArgumentParser):
             self.add_argument("--base", metavar="DIR", help=BASE_HELP)
 
     def _add_fields(self, settings: type[BaseModel], without: Collection[str]) -> None:
-        """First those that only these settings have; a field that holds settings is a group."""
+        """Adds the fields that only these settings have first. A field that holds settings becomes
+        a group.
+        """
         own = settings.__annotations__
         titles = getattr(settings, "groups", {})
         groups = {title: self.add_argument_group(title) for title in titles}
@@ -209,9 +215,9 @@ class Parser(argparse.ArgumentParser):
         return re.sub("^usage: ", f"{shown_word('usage')}: ", super().format_help())
 
     def read(self, arguments: Sequence[str]) -> Given:
-        """What was typed."""
+        """The arguments as typed."""
         arguments = list(map(typed, arguments))
-        # before what is missing, for a flag that was mistyped is often just that
+        # Check unknown flags first: a missing argument is often just a mistyped flag.
         before = arguments[: arguments.index("--")] if "--" in arguments else arguments
         self._refuse_unknown([word for word in before if re.fullmatch(r"--[\w-]+(=.*)?", word)])
         parsed, unknown = self.parse_known_intermixed_args(arguments)
@@ -234,7 +240,7 @@ class Parser(argparse.ArgumentParser):
         return given
 
     def _set_base(self, parsed: dict[str, Any]) -> None:
-        """Say where the base of the adapters among the models lies, if that was typed."""
+        """Set the folder of the adapters' base model, if it was given."""
         base = parsed.pop("base", None)
         if base is None:
             return
@@ -259,7 +265,7 @@ class Parser(argparse.ArgumentParser):
                 self.error(f"unknown argument {word!r}{self._meant(flag)}")
 
     def _meant(self, flag: str) -> str:
-        """What a flag that is unknown may have meant."""
+        """What an unknown flag may have meant, for messages."""
         flags = self._option_string_actions
         if not flag.startswith("-"):
             return f"; if it is a file: --data {quoted(flag)}" if "--data" in flags else ""
@@ -273,8 +279,9 @@ class Parser(argparse.ArgumentParser):
         return ""
 
     def _add_value(self, word: str, arguments: list[str], parsed: argparse.Namespace) -> bool:
-        """Whether a word is one more value of the flag before it, as in `--data a.csv b.csv`,
-        where such a flag may be given again: then it is added."""
+        """Add a word as one more value of the flag before it, as in `--data a.csv b.csv`. False if
+        that flag takes a single value.
+        """
         flags = self._option_string_actions
         before = [each.split("=")[0] for each in arguments[: arguments.index(word)]]
         named = [each for each in before if each.startswith("-")]
@@ -304,7 +311,7 @@ def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> Non
     inner = get_args(field.annotation)
     kinds = (field.annotation, *inner)
     kind = next(kind for kind in inner or kinds if kind is not type(None))
-    kind = getattr(kind, "__origin__", kind)  # of an annotated one: the bare kind
+    kind = getattr(kind, "__origin__", kind)  # the plain type of an annotated one
     bare = METAVARS.get(name, "PATH" if "Path" in str(kind) else "TEXT")
     metavar = bare if "|" in bare else {int: "N", float: "X"}.get(kind, bare)
     if field.annotation is bool:
@@ -319,10 +326,10 @@ def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> Non
 
 
 def typed(text: str) -> str:
-    """An argument or a line as Unicode, decoded from GB18030 or the like where a terminal or a
-    script is in that.
+    """An argument or a line as Unicode, decoded from GB18030 or another encoding of the terminal or
+    script.
 
-    The name of a file that is there stays as it is. Raises `XinyeError` where no encoding fits.
+    The name of an existing file is returned unchanged. Raises `XinyeError` if no encoding fits.
     """
     if not not_unicode(text) or os.path.lexists(text):
         return text
@@ -334,13 +341,13 @@ def typed(text: str) -> str:
 
 
 def read_stdin() -> str:
-    """All of standard input, in whatever encoding it comes."""
+    """All of standard input, decoded from any encoding."""
     raw: bytes = sys.stdin.buffer.read()
     return decode(raw, what="standard input").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def json_object(value: str) -> dict[str, Any]:
-    """A JSON object as it was typed, or that lies in a file."""
+    """A JSON object, typed or read from a file. Raises `XinyeError` for anything else."""
     if not value.lstrip().startswith("{"):
         if not Path(value).exists():
             raise XinyeError(f"{value}: neither a JSON object nor a file")

@@ -12,8 +12,8 @@ from xinye.collect.collect import collect as collect_documents
 from xinye.errors import XinyeError, plural
 from xinye.language import shown
 
-SKIPPED = 10  # files that are named
-COUNTERS = ("by_format", "ignored")  # of what was collected, the most frequent first
+SKIPPED = 10  # skipped files that are named
+COUNTERS = ("by_format", "ignored")  # fields to sort by frequency
 
 
 def collect(arguments: list[str]) -> int:
@@ -59,7 +59,7 @@ def collect(arguments: list[str]) -> int:
 
 
 def lines_of(result: Collected) -> Iterator[str]:
-    """What was collected, in words."""
+    """The results in words."""
 
     def counts(numbers: Counter[str]) -> str:
         return ", ".join(f"{number:,} {name}" for name, number in numbers.most_common())

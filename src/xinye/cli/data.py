@@ -1,4 +1,4 @@
-"""`xinye data check` and `xinye data show`, and how they look."""
+"""`xinye data check` and `xinye data show`, and how they print their reports."""
 
 import os
 from collections import Counter
@@ -37,11 +37,11 @@ from xinye.tasks.registry import find_task
 if TYPE_CHECKING:  # it brings torch
     from xinye.check.check_data import Report
 
-FILES = 12  # more are grouped
+FILES = 12  # more files are grouped by kind
 BAR = 32
-COUNTED = 12  # labels that are named
-SEEN, STRETCHES = 120, 40  # characters of a stretch, and stretches of a record, that are shown
-BAD = 5  # records that cannot be learned from
+COUNTED = 12  # the most labels that are named
+SEEN, STRETCHES = 120, 40  # the most characters of a piece, and pieces of a record
+BAD = 5  # the most bad records that are shown
 FINDINGS = "findings, the most important first"
 NOTHING = "no problems found"
 
@@ -138,7 +138,7 @@ def show(arguments: list[str]) -> int:
 
 
 def show_tokens(report: Figures) -> None:
-    """Records with a sign between their tokens."""
+    """Print records with a mark between their tokens."""
     task = find_task(report["task"])
     for file in report["files"]:
         size = f"{plural(file['records'], 'record')}, {file['format']}"
@@ -237,7 +237,7 @@ def show_report(report: "Report") -> None:
         rows = [(f"  {number}.", said), *(("", place) for place in places)]
         print_table(("", ""), rows, left=(0, 1), gap=1)
     if estimate := report.estimate:
-        tokens = int(float(f"{estimate.tokens:.3g}"))  # to three figures: 2,240,000
+        tokens = int(float(f"{estimate.tokens:.3g}"))  # three significant digits
         section(
             "estimate",
             f"about {tokens:,} tokens ({estimate.tokens_per_character} per "
@@ -286,7 +286,7 @@ def show_records(report: Figures) -> None:
 
 
 def seen(record: Figures) -> Text:
-    """A record as a model sees it: what is trained in brackets, spans with their types."""
+    """A record as a model reads it, with trained text in brackets, and spans with their types."""
     label = f" → {record['label']}" if record["label"] else ""
     line = Text(f"{shown(record['place'])}{label}\n", "dim")
     for text, mark in record["seen"][:STRETCHES]:
@@ -307,7 +307,7 @@ def place(noted: Noted) -> str:
 
 
 def show_files(files: list[FileSeen]) -> None:
-    """Print a line for each file, or for each kind of file where there are many."""
+    """Print one line for each file, or for each kind of file if there are many."""
     groups: dict[tuple[str, str], Counter[str]] = {}
     together = ""
     if len(files) > 1:
@@ -336,7 +336,7 @@ def show_files(files: list[FileSeen]) -> None:
 
 
 def show_bars(rows: list[tuple[str, int, str]]) -> None:
-    """Print the name, the count, a remark and a bar of each row."""
+    """Print name, count, remark and a bar for each row."""
     most = max((count for _, count, _ in rows), default=1)
     cells = [
         (

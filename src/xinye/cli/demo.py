@@ -18,8 +18,8 @@ from xinye.runs.words import in_language
 if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
 
-CHECKED = 100  # stories at the end
-FEW = 60  # good ones of them: fewer want an explanation
+CHECKED = 100  # stories that are checked at the end
+FEW = 60  # below this many good stories, the demo explains why
 
 
 def main(arguments: list[str]) -> int:
@@ -89,7 +89,7 @@ def show_next_steps(result: Figures, words: dict[str, str], language: str, own: 
 
 
 def show_text(run: "Run", words: dict[str, str]) -> Figures:
-    """Print what a model of one's own text writes; returns it for JSON."""
+    """Print what a model writes that was trained on the user's text. Returns it for JSON."""
     from xinye.api import load
 
     texts = load(run.run).generate("", n=2, max_tokens=150, seed=1)
@@ -98,7 +98,7 @@ def show_text(run: "Run", words: dict[str, str]) -> Figures:
 
 
 def show_stories(run: "Run", words: dict[str, str], language: str) -> Figures:
-    """Print some of a model's stories, and how many are good; returns both for JSON."""
+    """Print some of the model's stories, and how many are good. Returns both for JSON."""
     from xinye.demo.demo import STORIES, write_stories
 
     written = write_stories(Path(run.run), language, CHECKED)

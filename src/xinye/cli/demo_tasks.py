@@ -1,5 +1,6 @@
-"""`xinye demo --task …`: the way from a file of records to a model that was measured, each step
-with its command. Imported by `demo` once that is asked for: it brings torch."""
+"""`xinye demo --task …`: from a file of records to an evaluated model, each step with its command.
+The demo imports this only if needed, because it imports torch.
+"""
 
 import shlex
 import time
@@ -102,7 +103,9 @@ def show_step(number: int, what: str, command: str) -> None:
 
 
 def talk(model: Model, lesson: Lesson, questions: Sequence[str]) -> list[dict[str, str]]:
-    """Questions in one conversation with a model, and its answers; returns the messages."""
+    """Ask a model several questions in one conversation and print its answers. Returns the
+    messages.
+    """
     messages = lesson.new[0]["messages"][:1]
     for question in questions:
         answer.print(f">>> {question}", soft_wrap=True)
@@ -113,7 +116,7 @@ def talk(model: Model, lesson: Lesson, questions: Sequence[str]) -> list[dict[st
 
 
 def try_out(model: Model, lesson: Lesson, wrong: str) -> list[Figures]:
-    """What a model says of texts that it has not seen, beside what was generated."""
+    """Print a model's results for new texts, next to the right ones. Returns them for JSON."""
     exercise = exercise_of(lesson.task)
     assert exercise.answered is not None
     texts = [exercise.text(row) for row in lesson.new]

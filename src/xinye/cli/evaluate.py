@@ -1,4 +1,4 @@
-"""`xinye evaluate` and the verbs of tasks, such as `xinye classify`; and how figures look."""
+"""`xinye evaluate` and the commands of tasks, such as `xinye classify`; prints metrics."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -20,6 +20,7 @@ from xinye.data.notes import Notes
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
+from xinye.language import shown_word
 from xinye.libraries import need
 from xinye.planning.column_settings import RecordSettings, TextColumns
 from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
@@ -40,7 +41,7 @@ BASELINES = {
     "gzip": "gzip -9",
 }
 PAIR = flag("--pair", "TEXT", "the second text, for a model of text pairs")
-CONFUSED = 12  # labels at most for which the table of confusions is shown
+CONFUSED = 12  # the most labels for which the confusion matrix is shown
 
 
 def evaluate(arguments: list[str]) -> int:
@@ -102,8 +103,9 @@ def evaluate(arguments: list[str]) -> int:
 
 
 def holds_records(model: "Model", files: Sequence[str], values: dict[str, Any]) -> bool:
-    """Whether files hold records of the task that a model which writes has learned, and not text.
-    What only text is judged by, such as --field, says that it is text."""
+    """True if the files hold records for a model that writes, and not text. Settings that only
+    apply to text, such as --field, mean text.
+    """
     task = model.task
     if task is None or task.continues_text or values.keys() - {"bad_bytes"}:
         return False
@@ -112,7 +114,7 @@ def holds_records(model: "Model", files: Sequence[str], values: dict[str, Any]) 
 
 
 def show(evaluation: "Evaluation", parameters: int) -> None:
-    """The model among its baselines, and what it means, on standard output."""
+    """Print the model among its baselines, and what that means."""
     text = evaluation.text
     answer.print(
         f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride "
@@ -146,7 +148,7 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
 
 
 def show_task(judged: Figures) -> None:
-    """A model of a task beside its baseline, on standard output."""
+    """Print the metrics of a model next to its baseline."""
     answer.print(
         f"{judged['model']}: {plural(judged['records'], 'record')} of {', '.join(judged['files'])}",
         soft_wrap=True,
@@ -196,7 +198,7 @@ def show_rope_scaling(scalings: list[Figures]) -> None:
 
 
 def meaning(evaluation: "Evaluation") -> str:
-    """What the figure is worth, in a sentence for each comparison."""
+    """What the result means, one sentence for each comparison."""
     percent = 100 * evaluation.bits_per_byte / 8
     said = [
         (f"Used as a compressor, the model would reduce this text to {percent:.0f} % of its size.")
@@ -220,11 +222,11 @@ def meaning(evaluation: "Evaluation") -> str:
     return "\n".join(said)
 
 
-# -- the verbs of tasks ----------------------------------------------------------------------------
+# -- commands of tasks -----------------------------------------------------------------------------
 
 
 def use(verb: str, arguments: list[str]) -> int:
-    """`xinye VERB`: what a model says of texts by a task that it has learned."""
+    """`xinye VERB`: print a model's results for texts, for the task that it was trained for."""
     entry = TASKS[verb]
     example = entry.example or f'xinye {verb} runs/model "…"'
     given = Parser(
@@ -264,7 +266,9 @@ def use(verb: str, arguments: list[str]) -> int:
 
 
 def read_texts(given: str) -> list[str]:
-    """The text itself, or the lines of a file or of standard input."""
+    """The text itself, or the lines of a file or of standard input. Raises `XinyeError` if there is
+    none.
+    """
     if given == "-":
         texts = [line for line in read_stdin().split("\n") if line.strip()]
     elif len(given) < 1000 and "\n" not in given and Path(given).is_file():
@@ -281,7 +285,7 @@ def read_texts(given: str) -> list[str]:
     return texts
 
 
-# -- figures of a task -----------------------------------------------------------------------------
+# -- metrics of a task -----------------------------------------------------------------------------
 
 
 def show_measured(
@@ -290,8 +294,9 @@ def show_measured(
     baseline: Figures | None,
     beside: Figures | None = None,
 ) -> None:
-    """The model beside its baseline, or something else, the table by class, and which labels are
-    taken for which."""
+    """Print the model next to its baseline and others, the table by class, and the confusion
+    matrix.
+    """
     others = {other["name"]: other for other in (baseline, beside) if other}
     models = {"this model": measured} | others
     known = [figure for figure in figures if all(figure.name in row for row in models.values())]
@@ -307,7 +312,7 @@ def show_measured(
 
 
 def show_classes(measured: Figures, baseline: Figures | None) -> None:
-    """The table by class, and which labels are taken for which."""
+    """Print the table by class, and the confusion matrix."""
     columns = ["precision", "recall", "f1-score"]
     rows = [
         [shown_word(name), *(f"{row[column]:.3f}" for column in columns), f"{row['support']:,}"]
@@ -332,7 +337,7 @@ def show_classes(measured: Figures, baseline: Figures | None) -> None:
 
 
 def show_ranks(ranks: dict[str, int]) -> None:
-    """Where AdaLoRA has kept its ranks: a row a layer, a column a matrix."""
+    """Print the ranks that AdaLoRA chose: a row for each layer, a column for each matrix."""
     names, layers = rank_table(ranks)
     rows = [
         [f"layer {layer}", *(str(row[name]) for name in names)] for layer, row in layers.items()

@@ -1,4 +1,4 @@
-"""`xinye generate`, and `xinye chat`: on a terminal a conversation, elsewhere one answer."""
+"""`xinye generate`, and `xinye chat`: a conversation on a terminal, otherwise a single answer."""
 
 import sys
 from contextlib import closing, suppress
@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # they bring torch
     from xinye.api import Model
     from xinye.generation.chat import Conversation
 
-MOST_TEXTS = 4096  # at once: all are held in memory
+MOST_TEXTS = 4096  # at once, because all are in memory
 LEAVING = ("/quit", "/exit", "/bye")
 COMMANDS = ("/reset", "/system", "/temperature", "/save", "/load", "/help", *LEAVING)
 HELP = (
@@ -107,7 +107,7 @@ def generate(arguments: list[str]) -> int:
 
 
 def write_texts(model: "Model", given: Given) -> int:
-    """Write behind one prompt, and print the texts."""
+    """Continue one prompt and print the texts."""
     prompt = read_stdin().removesuffix("\n") if given.prompt == "-" else given.prompt
     if not given.json and given.n == 1:
         write(chain([prompt], model.stream(prompt, **given.settings)), exact=True)
@@ -132,7 +132,7 @@ def write_texts(model: "Model", given: Given) -> int:
 
 
 def write_file(model: "Model", given: Given) -> int:
-    """Write for a file of prompts; the exit code is 1 where some could not be done."""
+    """Write texts for a file of prompts. Returns exit code 1 if some failed."""
     with Display() as display, bad_bytes_told(given.bad_bytes):
         result = model.generate_file(
             given.prompts, given.output, n=given.n, observer=display, **given.settings
@@ -227,7 +227,7 @@ def answer_once(conversation: "Conversation", question: str, as_json: bool) -> N
 
 
 def talk(conversation: "Conversation", title: str) -> None:
-    """Read lines and answer them until the person leaves."""
+    """Read lines and answer them until the user leaves."""
     with suppress(ImportError):
         import readline  # noqa: F401  (from here on `input` edits lines, right for Chinese, too)
     sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # `typed` decodes
@@ -236,7 +236,8 @@ def talk(conversation: "Conversation", title: str) -> None:
         "commands, Ctrl-D leaves",
         style="dim",
     )
-    stopped = warned = False  # whether Ctrl-C came last; whether the person knows what is forgotten
+    # `stopped`: the last key was Ctrl-C; `warned`: the user knows that the context is full
+    stopped = warned = False
     while True:
         try:
             line = typed(input(">>> "))
@@ -267,7 +268,7 @@ def talk(conversation: "Conversation", title: str) -> None:
 
 
 def whole(line: str) -> str:
-    """A message of several lines, of which this is the first."""
+    """The whole message that begins with this line."""
     if not line.startswith('"""'):
         while line.endswith("\\"):
             line = line[:-1] + "\n" + typed(input("... "))
@@ -291,7 +292,7 @@ def answer(conversation: "Conversation", question: str) -> None:
 
 
 def command(conversation: "Conversation", line: str) -> None:
-    """Do what a line that begins with / asks for."""
+    """Run a command, which is a line that begins with /."""
     from xinye.generation.chat import load_messages, save_messages
 
     name, _, rest = (part.strip() for part in line.partition(" "))

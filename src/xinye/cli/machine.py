@@ -111,7 +111,7 @@ def doctor(arguments: list[str]) -> int:
 
 
 def show_report(report: "Report") -> None:
-    """The report in sections, 80 columns wide."""
+    """Print the report in sections, 80 columns wide."""
     section("Machine", machine_rows(report.machine, report.software))
     section(
         f"Speed, measured {report.speed.date} (again: xinye doctor --measure)",
@@ -139,14 +139,14 @@ def show_report(report: "Report") -> None:
         advice.append((f"if you need {', '.join(missing)}", install_command(*missing)))
     for problem, remedy in advice:
         answer.print(f"  {problem}")
-        # a command stays whole, to be copied
+        # Do not wrap, so that a command can be copied.
         answer.print(f"    → {remedy}", soft_wrap=True)
     if not advice:
         answer.print("nothing to do")
 
 
 def section(title: str, rows: list[tuple[str, ...]]) -> None:
-    """Rows of a name, a value and, where any has it, what the value means."""
+    """Print rows of a name, a value and, if needed, an explanation."""
     columns = [""] * max(map(len, rows))
     named = [(f"  {shown_word(name)}".ljust(12), *map(shown_word, each)) for name, *each in rows]
     answer.print(shown_word(title), style="bold")

@@ -1,4 +1,4 @@
-"""`xinye VERB …`: finds the verb's file and runs it; nothing heavy is imported before."""
+"""`xinye VERB …`: finds the command's file and runs it. Nothing slow is imported before that."""
 
 import errno
 import io
@@ -17,7 +17,7 @@ from xinye.language import shown, wrapped
 from xinye.tasks.registry import found, verbs_of_tasks
 
 log = logging.getLogger("xinye")
-VERBS = {  # verb: (its function, summary); a group has none
+VERBS = {  # command: (function, summary); groups have no function
     "demo": ("xinye.cli.demo:main", "train a small GPT, watch it learn, read what it writes"),
     "pretrain": ("xinye.cli.training:pretrain", "train a GPT of your own on your text"),
     "generate": ("xinye.cli.generate:generate", "write text with a model"),
@@ -57,7 +57,7 @@ VERBS = {  # verb: (its function, summary); a group has none
     ),
     "runs": ("xinye.cli.runs:main", "list, show, compare and clean runs"),
 }
-GROUPS = {  # groups of verbs, which are two words
+GROUPS = {  # commands of two words
     "data": {
         "check": ("xinye.cli.data:check", "report the contents and problems of text files"),
         "show": (
@@ -76,7 +76,7 @@ GROUPS = {  # groups of verbs, which are two words
 }
 SECOND_WORDS = {**GROUPS, "runs": ("show", "compare", "verify", "clean")}
 START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
-ENVIRONMENT = {  # docs/install.md has all
+ENVIRONMENT = {  # docs/install.md lists all of them
     "XINYE_API_KEY": "the API key that clients of xinye serve must send",
     "XINYE_CACHE": "folder of the prepared text (~/.cache/xinye)",
     "HF_HOME": "folder of the downloaded models (~/.cache/huggingface)",
@@ -87,7 +87,7 @@ ENVIRONMENT = {  # docs/install.md has all
 
 
 def rows(summaries: Mapping[str, str], indent: int) -> str:
-    """Words and what they mean, a line each, or more where the terminal is narrow."""
+    """Words with their meanings, one per line, wrapped to the terminal's width."""
     columns = min(shutil.get_terminal_size((100, 24)).columns, 100)
     width = max(indent + 20, columns) - indent
     behind = "\n" + " " * indent
@@ -121,7 +121,7 @@ def help_text() -> str:
 
 
 def run(verb: str, arguments: list[str]) -> int:
-    """Run a verb that is known, or one of a group."""
+    """Run a known command, or one of a group. Returns the exit code."""
     if verb == "help":
         print(help_text())
         return 0
@@ -152,7 +152,9 @@ def run(verb: str, arguments: list[str]) -> int:
 
 
 def in_order(arguments: list[str]) -> list[str]:
-    """The verb first, as it is called here; what stood before it goes behind it."""
+    """The arguments with the command first, by its own name; flags before it are moved behind
+    it.
+    """
     arguments = [*arguments]
     early = []
     while arguments and arguments[0] in ("-v", "--verbose", "-q", "--quiet"):
@@ -166,9 +168,11 @@ def in_order(arguments: list[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong use, 128 + a signal."""
+    """Run one command. Returns its exit code: 0 for success, 1 for failure, 2 for wrong use, 128 +
+    a signal.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    # what its encoding lacks is escaped, as on standard error
+    # Escape characters that the encoding lacks, as on standard error.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     verb, *rest = in_order(arguments) or ["help"]
@@ -180,24 +184,24 @@ def main(arguments: list[str] | None = None) -> int:
     second = rest and rest[0] in SECOND_WORDS.get(verb, ())
     name = f"{verb} {rest[0]}" if second else verb
     try:
-        with based_on(None):  # what --base says holds for one command
+        with based_on(None):  # --base only applies to this command
             return run(verb, rest)
     except XinyeError as error:
         log.debug("where the error came from", exc_info=True)  # with --verbose
         from xinye.console import FIRST
 
-        if not FIRST:  # the first of several processes tells, then the launcher ends the others
+        if not FIRST:  # only the first process prints the error; then the launcher ends the others
             time.sleep(10)
             return error.exit_code
         print_error(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}")
         return error.exit_code
-    except BrokenPipeError:  # the reader, such as `head`, has left
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         print_error(f"xinye {name}: interrupted")
         return 130
-    # a full disk, a folder that is not ours: nothing a traceback explains
+    # A full disk or missing permissions, which a traceback would not explain.
     except (OSError, MemoryError) as error:
         log.debug("where the error came from", exc_info=True)
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

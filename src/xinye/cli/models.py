@@ -1,4 +1,4 @@
-"""`xinye download`, `export`, `quantize` and `merge`: from one model to another."""
+"""`xinye download`, `export`, `quantize` and `merge`, which turn one model into another."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ def download(arguments: list[str]) -> int:
 
     if not console.is_terminal:
         disable_progress_bars()
-    # on a terminal the hub's client has bars
+    # On a terminal, the hub's client shows progress bars.
     downloaded = download(given.model, Observer() if console.is_terminal else Display())
     if not given.json:
         console.print(
@@ -131,7 +131,7 @@ def quantize(arguments: list[str]) -> int:
 
 
 def show_quantized(result: "Quantized") -> None:
-    """What it costs."""
+    """Print the cost of quantization."""
     before = (result.model, result.bytes_before, result.bits_per_byte_before)
     after = (result.file, result.bytes, result.bits_per_byte)
     rows = [

@@ -1,4 +1,6 @@
-"""All that verbs print: answers here; what is seen of long work is in `training/display.py`."""
+"""Everything that commands print as results; `training/display.py` shows the progress of long
+work.
+"""
 
 import json
 import logging
@@ -39,8 +41,9 @@ Result = TypeVar("Result")
 
 
 def write(pieces: Iterable[str], exact: bool = False) -> str:
-    """Print text on standard output as a model writes it, and return it. With `exact` a pipe or a
-    file gets it as it is; a terminal never does."""
+    """Print text on standard output while a model writes it, and return it. With `exact`, a pipe or
+    a file gets the exact text; a terminal always gets readable characters.
+    """
     exact = exact and not sys.stdout.isatty()
     written = []
     for piece in pieces:
@@ -52,8 +55,9 @@ def write(pieces: Iterable[str], exact: bool = False) -> str:
 
 @contextmanager
 def bad_bytes_told(what: str) -> Iterator[None]:
-    """Until the end bytes that fit no encoding are replaced, where `what` is "replace"; where that
-    happened is printed behind it."""
+    """Within this context, bad bytes are replaced if `what` is "replace". Afterwards it prints
+    where.
+    """
     notes = Notes()
     with bad_bytes(what, notes):
         yield
@@ -64,7 +68,7 @@ def bad_bytes_told(what: str) -> Iterator[None]:
 def print_json(data: Any) -> None:
     """Print a result, a dictionary or a dataclass, as one line of JSON."""
     text = json.dumps(data, ensure_ascii=False, default=_as_dict).translate(_ESCAPES)
-    print(text, flush=True)  # `serve` goes on after it
+    print(text, flush=True)  # `serve` continues to run after this
 
 
 def _as_dict(result: Any) -> dict[str, Any]:
@@ -74,8 +78,7 @@ def _as_dict(result: Any) -> dict[str, Any]:
 def print_result(
     result: Result, as_json: bool, show: Callable[[Result], object] | None = None
 ) -> int:
-    """Print the result of a verb for programs, or with `show` for people; returns the exit code of
-    a verb that is done."""
+    """Print the result of a command, as JSON or with `show`. Returns exit code 0."""
     if as_json:
         print_json(result)
     elif show:
@@ -84,14 +87,14 @@ def print_result(
 
 
 class LogFormatter(logging.Formatter):
-    """Log lines, which may quote what a stranger sent."""
+    """Log lines with readable characters, because they may quote what a client sent."""
 
     def format(self, record: logging.LogRecord) -> str:
         return readable(super().format(record))
 
 
 def show_log(level: int) -> None:
-    """Print our log from this level on, and warnings of other libraries, on standard error."""
+    """Print Xinye's log from this level on, and warnings of other libraries, on standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -100,7 +103,7 @@ def show_log(level: int) -> None:
 
 
 def prepare_writing() -> None:
-    """Compile what writes texts fast, where that is still to be done, and say so."""
+    """Compile the fast decoder if this has not been done yet, with a message."""
     from xinye.generation.decoder import prepare_decoder
     from xinye.machine import device
 
@@ -109,7 +112,7 @@ def prepare_writing() -> None:
 
 
 def print_findings(sentences: Iterable[str], charts: Iterable[str] = ()) -> None:
-    """What figures say, in sentences behind an empty line, and where their charts lie."""
+    """Print sentences after an empty line, and the paths of charts."""
     console.print()
     for sentence in sentences:
         console.print(sentence)
@@ -119,7 +122,7 @@ def print_findings(sentences: Iterable[str], charts: Iterable[str] = ()) -> None
 
 @contextmanager
 def exit_when_stopped(message: str) -> Iterator[None]:
-    """Inside, Ctrl-C prints a message and ends the program with 130."""
+    """Within this context, Ctrl-C prints a message and exits with code 130."""
     try:
         yield
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`xinye runs`, and its verbs `show`, `compare`, `verify` and `clean`"""
+"""`xinye runs`, and its commands `show`, `compare`, `verify` and `clean`."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -230,8 +230,9 @@ def clean(arguments: list[str]) -> int:
 
 
 def named_runs(folders: Sequence[str]) -> list[str]:
-    """Folders of which each is a run, none twice. Raises `XinyeError` where one is not: a folder of
-    runs is not deleted by its name."""
+    """The folders without repeats. Raises `XinyeError` if one is not a run: a folder of runs must
+    not be deleted by its name.
+    """
     for name in folders:
         if not is_run(Path(name)) and (Path(name).exists() or name == "runs"):
             raise XinyeError(f"{name} is not a run; with --all name each run to delete")
@@ -239,7 +240,7 @@ def named_runs(folders: Sequence[str]) -> list[str]:
 
 
 def agreed(proposed: Sequence[Proposal]) -> bool:
-    """Show what would be deleted, and ask. Raises `XinyeError` where nobody can answer."""
+    """Print what would be deleted, and ask. Raises `XinyeError` if nobody can answer."""
     size = megabytes(sum(one.size for one in proposed))
     rows = [(str(one.run.folder), one.what, megabytes(one.size)) for one in proposed]
     print_table(("run", "to delete", "size"), rows, left=(0, 1))
@@ -253,7 +254,7 @@ def agreed(proposed: Sequence[Proposal]) -> bool:
 
 
 def print_deleted(one: Proposal) -> None:
-    """Say what is gone, and what is left."""
+    """Print what was deleted, and what is left."""
     folder, size = one.run.folder, megabytes(one.size)
     if not one.whole:
         console.print(
@@ -271,12 +272,13 @@ def print_deleted(one: Proposal) -> None:
         console.print(f"{folder}: deleted the whole run, {size}", soft_wrap=True)
 
 
-# -- what they share -------------------------------------------------------------------------------
+# -- shared ----------------------------------------------------------------------------------------
 
 
 def find(folders: Sequence[str]) -> list[SavedRun]:
-    """The runs in folders, newest first, none twice. The usual folder may be missing, one that was
-    typed may not."""
+    """The runs in folders, newest first, without repeats. Raises `XinyeError` if a folder that was
+    typed does not exist.
+    """
     found: dict[Path, Path] = {}
     for name in folders:
         if Path(name).is_dir():
@@ -288,7 +290,7 @@ def find(folders: Sequence[str]) -> list[SavedRun]:
 
 @contextmanager
 def damage_reported(*folders: str | Path) -> Iterator[None]:
-    """Inside, a value of a run's files that is of another kind than it should be is one line."""
+    """Within this context, a wrong value in a run's files becomes a one-line `XinyeError`."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -298,7 +300,7 @@ def damage_reported(*folders: str | Path) -> Iterator[None]:
 
 
 def state_of(run: SavedRun) -> str:
-    """How a run is, in a few words."""
+    """The state of a run in a few words."""
     if run.state == "finished":
         return shown_word(run.state)
     if run.state == "damaged":
@@ -307,7 +309,7 @@ def state_of(run: SavedRun) -> str:
 
 
 def about(run: SavedRun) -> list[tuple[str, str]]:
-    """What a run is and how far it came, by name."""
+    """Facts about a run and its progress, as rows of name and value."""
     state = shown_word(run.state)
     if run.error:
         state += f": {run.error}"
@@ -338,7 +340,7 @@ def about(run: SavedRun) -> list[tuple[str, str]]:
 
 
 def bits(value: float | None) -> str:
-    """Bits per byte, where they are known."""
+    """Bits per byte, or "" if unknown."""
     return "" if value is None else f"{value:.3f}"
 
 
@@ -353,7 +355,7 @@ def megabytes(size: int) -> str:
 
 
 def shorter(files: Sequence[str]) -> str:
-    """The name of the first file, and how many others there are."""
+    """The name of the first file, and the number of the others."""
     if not files:
         return ""
     others = f" + {len(files) - 1}" if len(files) > 1 else ""
@@ -361,7 +363,7 @@ def shorter(files: Sequence[str]) -> str:
 
 
 def value_of(value: Any) -> str:
-    """A setting or a figure as it is read in a table."""
+    """A setting or metric as a cell of a table."""
     if isinstance(value, list):
         return shorter([str(one) for one in value])
     if value is None or isinstance(value, bool):

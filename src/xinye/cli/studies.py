@@ -1,4 +1,4 @@
-"""`xinye compare`, `plan`, `distill` and `tune`: several trainings, one answer."""
+"""`xinye compare`, `plan`, `distill` and `tune`: several runs, one answer."""
 
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,7 @@ from xinye.runs.words import Figure
 if TYPE_CHECKING:  # it brings torch
     from xinye.studies.search_space import Search
 
-# flags of pretrain that `plan` derives itself
+# Flags of pretrain that `plan` sets itself.
 DERIVED = ("from_", "tokens", "epochs", "steps", "layers", "width", "batch_size", "evaluations")
 
 
@@ -258,14 +258,14 @@ def tune(arguments: list[str]) -> int:
 
 
 def show_trial(trial: Figures, figure: Figure, spent: str = "") -> None:
-    """A line: which one, how good, perhaps how long it took, and what was tried."""
+    """Print one line: the trial, its result, how long it took, and its settings."""
     value = figure.written(trial[figure.name]) if trial[figure.name] else "–"
     line = f"{trial['trial']:>4}  {value:>6}  {spent}{listed(trial['settings'])}"
     console.print(line, soft_wrap=True)
 
 
 def search_of(given: Given, of_a_task: bool) -> "Search":
-    """What is searched in pretraining, or for a task; that of more text is pretraining's."""
+    """The search for settings of pretraining or of a task. The task `text` is pretraining."""
     from xinye.studies.search_space import PretrainSearch, TaskSearch
 
     if not of_a_task:
@@ -283,7 +283,7 @@ def search_of(given: Given, of_a_task: bool) -> "Search":
 
 
 def listed(settings: Figures) -> str:
-    """Settings with their values, numbers to three digits."""
+    """Settings with their values, rounded to three digits."""
     words = []
     for name, value in settings.items():
         if isinstance(value, float):

@@ -59,7 +59,7 @@ def evaluate(arguments: list[str]) -> int:
 
 
 def show(comparison: "Comparison") -> None:
-    """The text, one row for each tokenizer, and the verdict, 80 columns wide."""
+    """Print the text, one row for each tokenizer, and the verdict, 80 columns wide."""
     text = comparison.text
     share = text["evaluated_characters"] / text["characters"]
     answer.print(

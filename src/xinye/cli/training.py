@@ -1,4 +1,4 @@
-"""`xinye pretrain` and `xinye finetune`, and how a run ended."""
+"""`xinye pretrain` and `xinye finetune`, and the summary of a run."""
 
 import os
 import time
@@ -92,7 +92,9 @@ def finetune(arguments: list[str]) -> int:
 
 
 def pretrain_settings(given: Given) -> PretrainSettings:
-    """The settings from a file, if one is named, with what was typed above them."""
+    """The settings from a file, if one is given, overridden by those that were typed. Raises
+    `XinyeError`.
+    """
     values = given.settings
     if given.config:
         below = read_config(given.config)
@@ -106,7 +108,7 @@ def pretrain_settings(given: Given) -> PretrainSettings:
 
 
 def finetune_settings(given: Given) -> FinetuneSettings:
-    """What was typed, as settings; raises `XinyeError` for what is missing."""
+    """The settings that were typed. Raises `XinyeError` for missing ones."""
     from xinye.tasks.task import task_settings
 
     for name, what in NEEDED.items():
@@ -116,7 +118,7 @@ def finetune_settings(given: Given) -> FinetuneSettings:
 
 
 def check_options(given: Given) -> None:
-    """Raises `XinyeError` for options that do not go together."""
+    """Raises `XinyeError` for options that exclude each other."""
     if given.processes < 1:
         raise XinyeError(f"--processes {given.processes}: give at least 1")
     check_resume(given)
@@ -141,11 +143,11 @@ def check_resume(given: Given) -> None:
 def train(
     settings: Settings, given: Given, arguments: list[str], began: float | None = None
 ) -> int:
-    """Train, here, in several processes or in folds; returns the exit code."""
+    """Train in this process, in several, or in folds. Returns the exit code."""
     if given.folds is not None:
         return cross_validate(settings, given)
     if given.processes > 1 and not given.dry_run:
-        # one of several that a launcher has started knows how many they are
+        # A process that a launcher started knows the number of processes.
         started = os.environ.get("WORLD_SIZE")
         if started is None:
             from xinye.training.distributed import launch
@@ -175,16 +177,16 @@ def train(
     return 128 + run.interrupted if run.interrupted else 0
 
 
-# -- how a run ended -------------------------------------------------------------------------------
+# -- the end of a run ------------------------------------------------------------------------------
 
 
 def of_records(settings: Settings) -> bool:
-    """Whether a task is learned from records; else it is text that is read."""
+    """True for a task with records, False for pretraining and the task `text`."""
     return isinstance(settings, FinetuneSettings) and not find_task(settings.task).continues_text
 
 
 def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
-    """Print how a run ended, what it came to, and how to use its model."""
+    """Print how a run ended, its results, and how to use its model."""
     of_a_task = of_records(settings)
     result = asdict(run)
     del result["interrupted"]
@@ -209,7 +211,7 @@ def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
 def show_text(run: "Run") -> None:
     bits = run.validation["bits_per_byte"]
     gained = ""
-    if run.before is not None:  # what going on with a model was worth
+    if run.before is not None:  # how much continued training improved the model
         before = run.before["bits_per_byte"]
         gained = f"; before training: {before:.3f}"
         if bits >= before:
@@ -226,7 +228,7 @@ def show_text(run: "Run") -> None:
 
 
 def show_task(run: "Run", as_json: bool) -> Figures:
-    """Print what a task's run came to beside its baseline; returns what JSON tells of it."""
+    """Print the results of a task next to its baseline. Returns what goes into the JSON."""
     saved = read_run(Path(run.run))
     result, words = saved.result.as_read(), find_task(saved.task).words
     if not as_json:
@@ -291,7 +293,7 @@ def cross_validate(settings: Settings, given: Given) -> int:
 
 
 def figures_of_fold(known: Sequence[Figure], fold: Figures) -> str:
-    """The figures of a task in one fold, those of its baseline behind them."""
+    """The metrics of a task in one fold, followed by those of its baseline."""
     figures, baseline = fold["validation"], fold.get("baseline")
     beside = []
     for figure in known:
@@ -303,7 +305,9 @@ def figures_of_fold(known: Sequence[Figure], fold: Figures) -> str:
 
 
 def show_folds_of_a_task(known: Sequence[Figure], result: Figures) -> None:
-    """The mean of every figure of the model, its baseline and the control, with its interval."""
+    """Print the mean and interval of every metric of the model, its baseline and the control
+    run.
+    """
     rows = {"this model": result["validation"]}
     for key in ("baseline", "control"):
         if key in result:

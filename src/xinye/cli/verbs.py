@@ -1,5 +1,6 @@
-"""Words that are no verb here, and the commands that do what they say: a few are run; the others
-get a hint, for a word alone does not tell which command is wanted."""
+"""Words that are not commands here, and the commands that do what they say. A few are aliases; for
+the others there is only a hint, because a word alone does not tell which command is meant.
+"""
 
 from collections.abc import Iterable
 
@@ -35,7 +36,7 @@ _MEANT = {
     ("data collect",): "collect crawl extract prepare preprocess 收集 采集 预处理",
     ("tokenizer train",): "bpe vocab 分词 分词器 词表",
 }
-ALIASES = {  # words that other tools use, and what they are here
+ALIASES = {  # words of other tools, and the commands that they stand for
     "sft": ["finetune"],
     "fine-tune": ["finetune"],
     "train": ["pretrain"],
@@ -49,14 +50,15 @@ COMMANDS |= {word: (" ".join(words),) for word, words in ALIASES.items()}
 
 
 def verb_meant(word: str, verbs: Iterable[str], group: str = "") -> str:
-    """`; did you mean 'runs clean'?`: what a word may have meant that is no verb, or nothing; in a
-    group of verbs only what is of that group."""
+    """The hint for an unknown command, such as `; did you mean 'runs clean'?`, or "". In a group,
+    only commands of that group are suggested.
+    """
     commands = {
         each: meant
         for each, meant in COMMANDS.items()
         if all(f"{one} ".startswith(f"{group} ".lstrip()) for one in meant)
     }
-    # a verb that is near comes before a word of the table that is
+    # A similar command comes before a similar word of the table.
     meant = commands.get(word) or nearest(word, verbs)
     if not meant and (near := nearest(word, commands)):
         meant = commands[near[0]]

@@ -1,1 +1,1 @@
-"""Collecting text from files of many kinds."""
+"""Collects text from files of many formats."""

@@ -1,6 +1,4 @@
-"""Collect documents of many formats into one file of JSON lines, ready to be checked and trained
-on.
-"""
+"""Collects documents of many formats into one JSON Lines file to check and train on."""
 
 import json
 import re
@@ -42,7 +40,8 @@ READABLE = (
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 Progress = Callable[[str, float, int], None]
-# A source: its name, bytes, documents with the bytes read by then, and the extra that it needs.
+# A source: its name, its bytes, its documents with the bytes read so far, and the extra that it
+# needs.
 Source = tuple[str, int, Iterator[tuple[Document, int]], str]
 
 
@@ -56,7 +55,7 @@ class Skipped:
 
 @dataclass
 class Collected:
-    """What was collected; `dropped` counts documents by reason, `ignored` files by suffix."""
+    """The results: `dropped` counts documents by reason, and `ignored` counts files by suffix."""
 
     output: str
     documents: int = 0
@@ -67,7 +66,7 @@ class Collected:
     ignored: Counter[str] = field(default_factory=Counter)
 
     def skip(self, source: str, reason: str, kept: int = 0) -> None:
-        """Note why a source was skipped, of which this many documents were read before."""
+        """Add a skipped source. `kept` is the number of documents that were read from it before."""
         reason = " ".join(reason.split())[:300]
         if kept:
             reason = f"{reason}; Xinye keeps {plural(kept, 'document')} from before that"
@@ -82,14 +81,14 @@ def collect(
     limit: int | None = None,
     on_progress: Progress = lambda source, share, documents: None,
 ) -> Collected:
-    """Write the documents of files, folders and hub data sets as JSON lines {"text", "source",
-    "title"}.
+    """Write the documents of files, folders and hub data sets to a JSON Lines file with `text`,
+    `source` and `title`.
 
-    Line ends and control characters are cleaned, blank lines collapsed and exact duplicates
-    dropped. At most `limit` documents are written. `on_progress` is told the source, the share of
-    all files' bytes read, and the documents.
+    Line ends and control characters are cleaned, blank lines collapsed, and exact duplicates
+    dropped. At most `limit` documents are written. `on_progress` is called with the source, the
+    share of all bytes that was read, and the number of documents.
 
-    A file that is there is replaced. Raises XinyeError where there is no document.
+    Replaces an existing file. Raises XinyeError if there are no documents.
     """
     output = Path(output)
     hub = [source for source in sources if source.startswith(HUB)]
@@ -122,7 +121,9 @@ def collect(
 
 
 def check_output(output: str, overwrite: bool) -> None:
-    """Raises XinyeError where the documents cannot be written, or would replace others."""
+    """Raises XinyeError if the output is not a .jsonl file, or exists and must not be
+    overwritten.
+    """
     path = Path(output)
     if path.suffix != ".jsonl":
         raise XinyeError(f"{path}: the output is a file of JSON lines; name it {path.stem}.jsonl")
@@ -133,11 +134,11 @@ def check_output(output: str, overwrite: bool) -> None:
 
 
 def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
-    """The files that names, folders and globs stand for, sorted within each, none twice; hidden
-    ones are passed over.
+    """The files that names, folders and globs stand for, sorted for each name, without repeated and
+    hidden files.
 
-    `ignored` counts the files in folders that are of no format known here, by suffix. Raises
-    XinyeError for a name that stands for nothing, and for a file of no known format.
+    `ignored` counts files in folders with an unknown format, by suffix. Raises XinyeError for a
+    name that stands for nothing, and for a named file with an unknown format.
     """
     found: list[Path] = []
     for path in (Path(name).expanduser() for name in names):
@@ -147,7 +148,8 @@ def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
                 hint = "its records are already documents: check them and train on them as they are"
             raise XinyeError(f"{path}: collect does not read files of this kind; {hint}")
         for file in expand(path):
-            if named_format(file) or suffix_of(file) == ZIP:  # one that cannot be opened
+            # a .zip here is an archive that cannot be opened
+            if named_format(file) or suffix_of(file) == ZIP:
                 found.append(file)
             else:
                 ignored[file.suffix.lower() or file.name] += 1
@@ -155,14 +157,16 @@ def find_sources(names: Sequence[str], ignored: Counter[str]) -> list[Path]:
 
 
 def tidied(document: Document) -> Document:
-    """One kind of line end, no spaces at line ends, at most one blank line in a row."""
+    """The document with one kind of line end, no spaces at line ends, and at most one blank line in
+    a row.
+    """
     lines = with_newlines(document.text).split("\n")
     text = _BLANK_LINES.sub("\n\n", "\n".join(line.rstrip() for line in lines))
     return replace(document, text=text.strip("\n"))
 
 
 def _nothing(sources: Sequence[str], skipped: list[Skipped]) -> str:
-    """Why there is no document."""
+    """The error message if there are no documents."""
     if not skipped:
         return f"{', '.join(sources)}: no documents found; {READABLE}"
     file, reason = skipped[0].file, skipped[0].reason
@@ -173,7 +177,7 @@ def _nothing(sources: Sequence[str], skipped: list[Skipped]) -> str:
 
 
 def _from_file(path: Path) -> Iterator[tuple[Document, int]]:
-    """Documents, and how many bytes of the file have been read by then."""
+    """The documents of a file, each with the number of bytes read so far."""
     form = find_format(path)
     with open_regular(path) as raw:
         for document in read_documents(path, form, raw):
@@ -181,7 +185,7 @@ def _from_file(path: Path) -> Iterator[tuple[Document, int]]:
 
 
 def _read(sources: list[Source], result: Collected, on_progress: Progress) -> Iterator[Document]:
-    """Document by document, source by source; what cannot be read goes to `skipped`."""
+    """The documents of all sources in order. What cannot be read is added to `skipped`."""
     total = sum(size for _, size, _, _ in sources)
     before = count = 0
     for name, size, documents, extra in sources:
@@ -199,7 +203,7 @@ def _read(sources: list[Source], result: Collected, on_progress: Progress) -> It
             raise XinyeError(f"{name}: reading it needs {error.name}: {command}") from None
         except MemoryError:
             raise
-        except Exception as error:  # parsers raise what they like; each costs that file alone
+        except Exception as error:  # parsers raise all kinds of errors; each only affects its file
             reason = (str(error) or type(error).__name__).removeprefix(f"{name}: ")
             result.skip(name, reason, count - start)
         before += size

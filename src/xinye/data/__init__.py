@@ -1,1 +1,1 @@
-"""Files in, documents, cleaning, tokenizer, corpus, batches; and the story world."""
+"""Reading files, cleaning text, tokenizers, tokenized corpora and training batches."""

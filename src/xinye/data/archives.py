@@ -1,7 +1,7 @@
-"""Zip archives: their members are read as files, named `reviews.zip/part1.csv`.
+"""Zip archives: Xinye reads their members as files named like `reviews.zip/part1.csv`.
 
-Members are streamed out of the archive, so nothing is ever unpacked on the disk. A harmful archive
-or member is refused in one line when it is opened.
+Members are streamed out of the archive, so nothing is unpacked on the disk. Opening a harmful
+archive or member fails with a one-line error.
 """
 
 import io
@@ -22,52 +22,63 @@ ZIP = ".zip"
 LARGEST = 64 << 30  # bytes of all members, unpacked
 RATIO = 200  # unpacked to packed; real text reaches 50
 LARGEST_REPETITION = 10 << 20  # bytes that may be unpacked at any ratio
-_LINE_ENDS = {code: chr(0x2400 + code) for code in b"\t\n\r"}  # `readable` lets them be
+_LINE_ENDS = {code: chr(0x2400 + code) for code in b"\t\n\r"}  # `errors.readable` keeps these
 _UTF_8 = 0x800  # the flag of a member whose name is UTF-8
 _ENCRYPTED = 0x1
 _DAMAGED = (BadZipFile, zlib.error, LZMAError, EOFError, ValueError, RuntimeError)
 _UNPACK = "unpack it and name the folder instead"
-OTHERS = {  # archives that are not read, and the command that unpacks them
+OTHERS = {  # archives that Xinye does not read, and the command that unpacks each
     ".tar": ("tar", "xf"), ".tgz": ("tar", "xf"), ".tbz2": ("tar", "xf"), ".txz": ("tar", "xf"),
     ".7z": ("7z", "x"), ".rar": ("unrar", "x"), ".bz2": ("bunzip2", "-k"), ".xz": ("unxz", "-k"),
     ".zst": ("unzstd",),
 }  # fmt: skip
 
 
-# What systems and programs leave beside files: beside them names that begin with a dot.
+# Files that a system or a program leaves next to a person's files: hidden files, Office's lock
+# files, and the metadata of macOS and Windows.
 _LEFT_BEHIND = re.compile(r"\.[^/]|~\$|(__MACOSX|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
 
 
 def is_hidden(path: PurePath) -> bool:
-    """Whether a path's file, or a folder that it is in, is hidden, or was left there by a program
-    or the system, as Excel's lock file `~$book.xlsx` is."""
+    """True if a file, or a folder on its path, is hidden or was left behind by a program or the
+    system, such as Excel's lock file `~$book.xlsx`.
+    """
     return any(_LEFT_BEHIND.match(part) for part in path.parts)
 
 
 def archive_of(path: Path) -> Path | None:
-    """The archive that this is a member of, or could be; None for the name of a file."""
+    """The archive that contains this path, or None if no folder on the path is an archive. The
+    member itself need not exist.
+    """
     if ZIP not in str(path).lower():
         return None
     return next((each for each in path.parents if is_archive(each)), None)
 
 
 def is_archive(path: Path) -> bool:
+    """True for an existing file whose name ends in .zip."""
     return path.suffix.lower() == ZIP and path.is_file()
 
 
 def members(archive: Path) -> list[Path]:
-    """The members of an archive that are files, sorted, without those that are hidden, by macOS
-    too. Raises `XinyeError` for an archive that cannot be read, or should not."""
+    """The paths of all files in an archive, sorted, without hidden files and macOS's metadata.
+    Raises `XinyeError` for an archive that is damaged, too large or unsafe.
+    """
     return sorted(archive / name for name in _opened(archive)[1])
 
 
 def member_size(archive: Path, path: Path) -> int:
-    """Bytes of a member, unpacked."""
+    """The unpacked size of a member in bytes. Raises `FileNotFoundError` if there is no such
+    member.
+    """
     return _find(archive, path)[1].file_size
 
 
 def open_member(archive: Path, path: Path) -> io.BufferedReader:
-    """A member's bytes. Raises `XinyeError` where it cannot be read, or should not."""
+    """A member, opened for reading bytes. Raises `XinyeError` if it is damaged, encrypted, a link,
+    an archive itself, or compressed like a zip bomb; `FileNotFoundError` if there is no such
+    member.
+    """
     file, member = _find(archive, path)
     if problem := _problem(path, member):
         raise XinyeError(f"{path}: {problem}")
@@ -76,8 +87,9 @@ def open_member(archive: Path, path: Path) -> io.BufferedReader:
 
 
 def how_to_unpack(path: Path) -> str:
-    """What to do with an archive of a kind that is not read, as the beginning of a sentence; ""
-    for what is no archive."""
+    """Advice for an archive that Xinye does not read, as the beginning of a sentence, such as
+    "unpack it first (tar xf FILE); ". It is "" for any other file.
+    """
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     suffix = ".tar" if ".tar." in path.name.lower() else suffix
     if suffix not in OTHERS:
@@ -88,7 +100,7 @@ def how_to_unpack(path: Path) -> str:
 
 
 class _Member(io.RawIOBase):
-    """A member as an open file. An error about damage in it names the member."""
+    """A member as an open file. Errors about damage name the member."""
 
     def __init__(self, path: Path, file: IO[bytes]) -> None:
         self.path = path
@@ -138,7 +150,8 @@ def _opened(archive: Path) -> tuple[ZipFile, dict[str, ZipInfo]]:
     return _directory(archive, about.st_mtime_ns, about.st_size)
 
 
-@lru_cache(maxsize=8)  # else each member would read the names of all again
+# Without the cache, opening a member would read the names of all members again.
+@lru_cache(maxsize=8)
 def _directory(archive: Path, changed: int, size: int) -> tuple[ZipFile, dict[str, ZipInfo]]:
     with _damage_reported(archive):
         file = ZipFile(archive)
@@ -163,8 +176,9 @@ def _directory(archive: Path, changed: int, size: int) -> tuple[ZipFile, dict[st
 
 
 def _name(member: ZipInfo) -> str:
-    """A member's name. Windows and older programs write it in the encoding of their language, and
-    do not say which; Python takes it for that of the first PC."""
+    """A member's name. Windows and older programs write it in the encoding of their language
+    without saying which, and Python decodes it as that of the first PC (CP437).
+    """
     name = member.orig_filename
     if not member.flag_bits & _UTF_8:
         written = name.encode("cp437")
@@ -186,7 +200,7 @@ def _find(archive: Path, path: Path) -> tuple[ZipFile, ZipInfo]:
 
 
 def _problem(path: Path, member: ZipInfo) -> str:
-    """Why a member is not read; "" for one that is."""
+    """Why a member cannot be read, or "" if it can."""
     if stat.S_ISLNK(member.external_attr >> 16):
         return "this is a link, and links in archives are not followed; name its target"
     if path.suffix.lower() == ZIP:

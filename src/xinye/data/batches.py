@@ -1,13 +1,13 @@
 """Windows of tokens for training, as a pure function of the step.
 
-Every document is cut into pieces of at most `context` tokens, and pieces are packed into windows by
-best fit, so nearly nothing is padding and a short document is never cut (Ding et al. 2024,
-arXiv:2404.10830). A piece t₀ … tₙ is read as `<bos>` t₀ … tₙ₋₁ and predicts t₀ … tₙ: each token of
-the corpus is a target once per epoch, every sequence begins with `<bos>`, and attention and
-positions stay inside a piece.
+Every document is cut into pieces of at most `context` tokens. Pieces are packed into windows by
+best fit, so there is almost no padding and a short document is never cut (Ding et al. 2024,
+arXiv:2404.10830). For a piece t₀ … tₙ the model reads `<bos>` t₀ … tₙ₋₁ and predicts t₀ … tₙ. Each
+token of the corpus is a target once per epoch, every sequence begins with `<bos>`, and attention
+and positions stay inside a piece.
 
-Sample i of an epoch is a keyed permutation of i; so any batch can be had without the ones before
-it, and resuming or splitting over processes needs no state but the step's number.
+A keyed permutation chooses sample i of an epoch. Any batch can therefore be built without the
+batches before it, and resuming or splitting over processes needs only the step's number.
 """
 
 from collections import defaultdict
@@ -27,8 +27,11 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows of tokens, all (B, T). Where every window holds one piece, `positions` and
-    `documents` are None.
+    """Windows of tokens; every tensor has shape (B, T).
+
+    `tokens` are the inputs and `targets` the tokens to predict; targets of `IGNORED` do not count
+    in the loss. `positions` count from 0 in each piece, and `documents` number the pieces of a
+    window (-1 for padding). Both are None if every window holds a single piece.
     """
 
     tokens: Tensor
@@ -38,10 +41,11 @@ class Batch:
 
     @property
     def counted(self) -> int:
-        """How many targets the loss is summed over."""
+        """The number of targets that count in the loss."""
         return int((self.targets != IGNORED).sum())
 
     def to(self, device: str | torch.device) -> "Batch":
+        """The same batch with all tensors on another device."""
         return Batch(
             self.tokens.to(device),
             self.targets.to(device),
@@ -51,10 +55,11 @@ class Batch:
 
 
 class Windows:
-    """The windows of some spans of a corpus.
+    """The training windows of some spans of a corpus.
 
-    Windows come in another order in every epoch; with `shuffle`, long documents are cut at other
-    places, too.
+    `tokens` has shape (N,); `spans` (S, 2) holds the start and end of each document in it. Each
+    epoch has its own order of windows. With `shuffle`, each epoch also cuts long documents at other
+    places. Raises `XinyeError` if all spans are empty.
     """
 
     def __init__(
@@ -70,26 +75,27 @@ class Windows:
         if not self.tokens_per_epoch:
             raise XinyeError("no text to train on: every document is empty")
         self.seed, self.shuffle = seed, shuffle
-        self._ends: list[int] = []  # of each epoch, in samples since the first
+        self._ends: list[int] = []  # for each epoch: how many samples it and all before it have
         self.epoch_windows = lru_cache(maxsize=2)(self._epoch_windows)
 
     def __len__(self) -> int:
-        """Windows in the first epoch."""
+        """The number of windows in the first epoch."""
         return len(self.epoch_windows(0)[1]) - 1
 
     @property
     def tokens_per_epoch(self) -> int:
+        """The number of tokens in all spans."""
         return int((self.spans[:, 1] - self.spans[:, 0]).sum())
 
     def _epoch_windows(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pieces (P, 2) in the order of the windows, and where each window's pieces begin (W +
-        1,).
+        """Pieces (P, 2) in the order of the windows, and the index at which each window's pieces
+        begin (W + 1,).
         """
         return pack(self._cut(epoch), self.context)
 
     def _cut(self, epoch: int) -> np.ndarray:
-        """The pieces of an epoch, (P, 2): whole short documents, and long ones cut from a moving
-        start on.
+        """The pieces (P, 2) of an epoch. Short documents stay whole; long ones are first cut at a
+        place that changes with the epoch.
         """
         starts, ends = self.spans[self.spans[:, 0] < self.spans[:, 1]].T
         length = np.uint64(self.context)
@@ -111,7 +117,7 @@ class Windows:
         return np.stack((piece_starts, piece_ends), axis=1)
 
     def _locate(self, sample: int) -> tuple[int, int]:
-        """The epoch of a sample, counted from the first of all, and its number there."""
+        """The epoch that a sample belongs to, and its number within that epoch."""
         while not self._ends or self._ends[-1] <= sample:
             windows = len(self.epoch_windows(len(self._ends))[1]) - 1
             self._ends.append((self._ends[-1] if self._ends else 0) + windows)
@@ -119,19 +125,19 @@ class Windows:
         return epoch, sample - (self._ends[epoch - 1] if epoch else 0)
 
     def epoch(self, sample: int) -> float:
-        """How many times the text has been read when `sample` windows have been."""
+        """How many epochs have passed after `sample` windows, as a fraction."""
         epoch, number = self._locate(sample)
         return epoch + number / (len(self.epoch_windows(epoch)[1]) - 1)
 
     def micro_batches(self, first: int, size: int, micro_batch_size: int) -> list[Batch]:
-        """Samples `first` … `first + size - 1` in batches of at most `micro_batch_size`."""
+        """Samples `first` to `first + size - 1`, in batches of at most `micro_batch_size`."""
         return [
             self.batch(first + done, min(micro_batch_size, size - done))
             for done in range(0, size, micro_batch_size)
         ]
 
     def batch(self, first: int, size: int) -> Batch:
-        """Samples `first` … `first + size - 1` of the endless sequence."""
+        """Samples `first` to `first + size - 1` of the endless sequence of epochs."""
         tokens = np.full((size, self.context), self.bos_id, np.int64)
         targets = np.full((size, self.context), IGNORED, np.int64)
         positions = np.zeros((size, self.context), np.int64)
@@ -156,26 +162,28 @@ class Windows:
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), *extra)
 
     def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
-        """The windows of one pass in batches; the first `most` of them are a fair sample of all."""
+        """The windows of the first epoch in batches of `size`, or only the first `most` windows.
+        Windows come in random order, so those are a fair sample of all.
+        """
         count = min(len(self), most or len(self))
         for first in range(0, count, size):
             yield self.batch(first, min(size, count - first))
 
 
 def pack(pieces: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
-    """Put pieces (P, 2) into windows of `room` tokens: each, longest first, where the least room
-    stays.
+    """Pack pieces (P, 2) into windows of `room` tokens by best fit, the longest pieces first.
 
-    Returns the pieces in the order of the windows, and where each window's pieces begin, the end
-    last (W + 1,).
+    Returns the pieces in the order of the windows, and the index at which each window's pieces
+    begin (W + 1,); its last entry is P.
     """
     lengths = pieces[:, 1] - pieces[:, 0]
     order = np.argsort(-lengths, kind="stable")
-    full = int((lengths == room).sum())  # these fill a window each
+    full = int((lengths == room).sum())  # each of these fills a window
     window_of = np.empty(len(pieces), np.int64)
     window_of[order[:full]] = np.arange(full)
-    open_windows: defaultdict[int, list[int]] = defaultdict(list)  # by the room left in them
-    rooms, count = 0, full  # `rooms` has bit r set where a window with room r is open
+    # keyed by the room that is left in them
+    open_windows: defaultdict[int, list[int]] = defaultdict(list)
+    rooms, count = 0, full  # bit r of `rooms` is set if a window with room r is open
     for piece, length in zip(order[full:].tolist(), lengths[order[full:]].tolist(), strict=True):
         fitting = rooms >> length
         if fitting:
@@ -194,10 +202,10 @@ def pack(pieces: np.ndarray, room: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def permute(index: int, count: int, key: int) -> int:
-    """Where `index` of 0 … count-1 goes under the permutation named by `key`.
+    """The place of `index` (0 … count-1) in the permutation that `key` selects.
 
-    A Feistel network over the next power of four, walked until it lands inside (Black & Rogaway
-    2002, "Ciphers with arbitrary finite domains").
+    A Feistel network over the next power of four, repeated until the result is below `count` (Black
+    & Rogaway 2002, "Ciphers with arbitrary finite domains").
     """
     half = max(1, (count - 1).bit_length() + 1 >> 1)
     low = (1 << half) - 1

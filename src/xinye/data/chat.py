@@ -1,4 +1,4 @@
-"""From messages to a text, by a model's chat template. Templates are not trusted: see
+"""Turns messages into a text with a model's chat template. Templates are not trusted: see
 `chat_worker.py`.
 """
 
@@ -13,12 +13,12 @@ from typing import Any
 
 from xinye.errors import XinyeError
 
-SECONDS = 5  # for one chat; it takes less than a thousandth of one
+SECONDS = 5  # for one chat, which normally takes less than a millisecond
 
 
 class _Worker:
-    """The process that fills in templates. It starts when it is first needed, and again after it
-    was killed.
+    """The process that fills in templates. It starts when it is first needed, and again if it was
+    killed.
     """
 
     def __init__(self) -> None:
@@ -27,6 +27,7 @@ class _Worker:
         self.started_by = 0
 
     def ask(self, request: Mapping[str, object]) -> dict[str, str]:
+        """The worker's answer: {"text": …} or {"error": …}."""
         with self.lock:
             process = self._running()
             assert process.stdin and process.stdout
@@ -42,17 +43,17 @@ class _Worker:
                 limit.cancel()
             if line.endswith("\n"):
                 return json.loads(line)
-            process.kill()  # it took too long, or died
+            process.kill()  # it took too long or ended by itself
             process.wait()
             return {"error": f"it takes more than {SECONDS} seconds or too much memory"}
 
     def _running(self) -> "subprocess.Popen[str]":
-        # A fork of this process must have a worker of its own.
+        # A forked process must start its own worker.
         if self.process and self.process.poll() is None and self.started_by == os.getpid():
             return self.process
         self.started_by = os.getpid()
         self.process = subprocess.Popen(
-            # -P: the modules beside that file have names of standard ones
+            # Without -P, Python would find modules next to that file in place of standard ones.
             [sys.executable, "-P", str(Path(__file__).with_name("chat_worker.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -60,7 +61,8 @@ class _Worker:
             encoding="utf-8",
         )
         assert self.process.stdout
-        self.process.stdout.readline()  # it is ready: from now on time counts
+        # The worker is ready, so the time limit can start with the first chat.
+        self.process.stdout.readline()
         return self.process
 
 
@@ -75,11 +77,11 @@ def render(
     plain: Sequence[str],
     mark: str,
 ) -> str:
-    """The text of messages, with a `mark` in each place of them where one of the `control` tokens
-    could come out.
+    """The text that a chat template makes of messages.
 
-    `plain` are added tokens that text may hold. Raises `XinyeError` for a template that fails, or
-    takes too long.
+    Behind each place in the messages where one of the `control` tokens could begin, the text has a
+    `mark`. `plain` are added tokens that may occur in text. `variables` are passed to the template.
+    Raises `XinyeError` if the template fails or takes longer than `SECONDS`.
     """
     answer = _worker.ask(
         {

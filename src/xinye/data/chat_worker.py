@@ -1,9 +1,9 @@
-"""Fills in chat templates, in a process of its own that `chat.py` starts and, where it must, ends.
+"""Fills in chat templates, in a separate process that `chat.py` starts and can kill.
 
-A template is a program that came with a model. Jinja's sandbox keeps it from attributes and files,
-but neither from looping nor from filling the memory, and in its own process a thread cannot be
-stopped. So: one request a line on standard input, one answer a line on standard output, both JSON.
-Nothing of the package is imported here.
+A template is a program that comes with a model. Jinja's sandbox hides attributes and files from it,
+but does not stop endless loops or filling the memory, and Python cannot stop a thread. So a
+separate process reads one request per line from standard input and writes one answer per line to
+standard output, both in JSON. It imports nothing else from this package.
 """
 
 import json
@@ -27,8 +27,8 @@ LONGEST = 10_000_000  # characters of a chat
 
 
 class Generation(Extension):
-    """`{% generation %}` marks what an assistant said, for training elsewhere; the text between is
-    text.
+    """The tag `{% generation %}`, with which other tools mark what an assistant said. Here its
+    content is ordinary text.
     """
 
     tags = {"generation"}  # noqa: RUF012
@@ -39,7 +39,9 @@ class Generation(Extension):
 
 
 class PlainNamespace(Namespace):
-    """Jinja's, which would also keep `__class__` and then say that it is something else."""
+    """Jinja's namespace without names that begin with an underscore. The original would store
+    `__class__` and then report a different class.
+    """
 
     def __init__(*arguments: Any, **values: Any) -> None:
         Namespace.__init__(*arguments, **values)
@@ -66,7 +68,7 @@ def tojson(
     separators: Any = None,
     sort_keys: bool = False,
 ) -> str:
-    """Without Jinja's escapes for HTML."""
+    """JSON without Jinja's escapes for HTML, as in transformers."""
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
@@ -74,8 +76,8 @@ def tojson(
 
 @lru_cache(maxsize=4)
 def compiled(source: str) -> tuple[Template, list[str]]:
-    """The template, set up as `transformers` does, and the strings that it may look for in what it
-    is given.
+    """The compiled template, set up as in transformers, and all string constants that it
+    contains.
     """
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
@@ -95,10 +97,11 @@ def compiled(source: str) -> tuple[Template, list[str]]:
 
 
 def marking(control: list[str], known: list[str]) -> re.Pattern[str]:
-    """Where a mark must stand so that no control token can come out of a text, whatever a template
-    takes away from it: behind each of their first characters.
+    """The pattern of all characters that need a mark behind them: those that begin a control token.
+    With marks there, no part of a message can form a control token, whatever a template cuts out of
+    it.
 
-    Only where a `known` word begins, such as `</think>` that the template looks for, there is none,
+    A `known` word, such as `</think>` that the template looks for, gets no mark at its beginning,
     unless that word could begin a control token.
     """
     firsts = "".join({token[0] for token in control})
@@ -117,6 +120,7 @@ def marking(control: list[str], known: list[str]) -> re.Pattern[str]:
 
 
 def marked(value: Any, pattern: re.Pattern[str], mark: str) -> Any:
+    """The same value with a mark behind each match in its strings; roles stay unchanged."""
     if isinstance(value, str):
         return pattern.sub(lambda found: found[0] + mark, value)
     if isinstance(value, list):
@@ -130,6 +134,9 @@ def marked(value: Any, pattern: re.Pattern[str], mark: str) -> Any:
 
 
 def fill_in(request: Mapping[str, Any]) -> str:
+    """The text of a request. Raises whatever the template raises, and `TemplateError` if the text
+    is longer than `LONGEST` characters.
+    """
     template, constants = compiled(request["template"])
     messages = request["messages"]
     if request["control"]:
@@ -148,7 +155,7 @@ def fill_in(request: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    # Windows has no such limits; a stricter one may be there
+    # Windows has no such limits, and the system may already set a stricter one.
     with suppress(ImportError, ValueError, OSError):
         import resource
 
@@ -159,7 +166,7 @@ def main() -> None:
             answer = {"text": fill_in(json.loads(line))}
         except MemoryError:
             answer = {"error": "it takes too much memory"}
-        except Exception as error:  # whatever a template does
+        except Exception as error:  # a template can raise anything
             answer = {"error": " ".join(f"{error or type(error).__name__}".split())[:200]}
         print(json.dumps(answer), flush=True)
 

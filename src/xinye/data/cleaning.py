@@ -1,9 +1,9 @@
-"""Text cleaned between file and tokenizer: what no model should learn goes, and the rest stays as
-it was written.
+"""Cleans text before it is tokenized: removes what no model should learn and keeps the rest as it
+was written.
 
-Line ends become "\\n"; control characters and byte order marks go, always. White space is kept: a
-model of code needs it. Duplicates, short documents, Unicode forms and the two Chinese scripts are a
-matter of settings.
+Cleaning always turns line ends into "\\n" and removes control characters and byte order marks. It
+keeps white space, because a model of code needs it. `Cleaning` has the settings for duplicates,
+short documents, Unicode forms, and simplified or traditional Chinese.
 """
 
 import re
@@ -22,17 +22,17 @@ from xinye.data.encodings import with_newlines
 from xinye.data.sources import Piece
 from xinye.libraries import need
 
-# Category Cc but \n and \t, U+FEFF, U+FFFE, lone surrogates. Matching the good characters is
-# several times faster than searching for a bad one.
+# All of category Cc except \n and \t, U+FEFF, U+FFFE, and lone surrogates. Matching the good
+# characters is several times faster than searching for a bad one.
 _GOOD = re.compile(r"[\t\n -~\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\uffff\U00010000-\U0010ffff]*+")
 _BAD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe]")
 
-# A document in a form of its own stays that.
+# `clean` returns pieces of the class that it was given.
 AnyPiece = TypeVar("AnyPiece", bound=Piece)
 
 
 class Cleaning(BaseModel):
-    """How text is cleaned before a tokenizer or a model sees it."""
+    """Settings for cleaning text before a tokenizer or a model sees it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,7 +61,7 @@ class Cleaning(BaseModel):
     )
 
     def check_libraries(self) -> None:
-        """Raises `XinyeError` where a package is missing that this cleaning needs."""
+        """Raises `XinyeError` if these settings need a package that is not installed."""
         if self.chinese != "keep":
             need("simplified and traditional Chinese", "opencc")
         if self.near_duplicates:
@@ -71,16 +71,17 @@ class Cleaning(BaseModel):
 def clean(
     pieces: Iterable[AnyPiece], settings: Cleaning, dropped: Counter[str] | None = None
 ) -> Iterator[AnyPiece]:
-    """The pieces, cleaned, without the documents that the settings drop or that nothing is left of.
+    """The pieces with cleaned text, without the documents that the settings drop and without empty
+    ones.
 
-    `dropped` counts documents by reason ("empty", "short", "duplicate", "near duplicate") and the
-    removed "control characters". Rules for documents hold for those of one piece; a document in
-    several is far too long to be short, and its pieces are cleaned one by one. Normal forms and
-    scripts come out the same piece by piece, because pieces are cut at line ends. Of each document
-    a 16-byte digest is remembered, and 0.5 kB or more to find near duplicates (some 5 MB/s; another
-    script 15 MB/s).
+    `dropped` counts the dropped documents by reason ("empty", "short", "duplicate", "near
+    duplicate") and the removed "control characters". Only documents of a single piece are checked
+    for length and duplicates; a document in several pieces is cleaned piece by piece. Pieces are
+    cut at line ends, so normal forms and scripts give the same text either way. Memory per
+    document: a 16-byte digest, and at least 0.5 kB to find near duplicates. Speed: about 5 MB/s
+    with near duplicates, 15 MB/s when converting Chinese.
 
-    Raises XinyeError where `near_duplicates` or `chinese` need a package that is not installed.
+    Raises XinyeError if `near_duplicates` or `chinese` need a package that is not installed.
 
     >>> pieces = [Piece("新叶\\r\\n", "a"), Piece("新叶\\n", "b")]
     >>> [piece.text for piece in clean(pieces, Cleaning())]
@@ -99,7 +100,8 @@ def clean(
             dropped["control characters"] += removed
         for step in rewrite:
             text = step(text)
-        starts = starts or piece.first  # where the first piece is dropped, the next one starts
+        # If the first piece of a document is dropped, the next one starts the document.
+        starts = starts or piece.first
         reason = None if text else "empty"
         if text and piece.first and (following is None or following.first):  # a whole document
             reason = next((name for name, applies in reasons.items() if applies(text)), None)
@@ -113,7 +115,7 @@ def clean(
 
 
 def _rewriting(settings: Cleaning) -> list[Callable[[str], str]]:
-    """What changes the characters of a text, in order."""
+    """The functions that change a text, in the order in which they run."""
     steps: list[Callable[[str], str]] = []
     if settings.unicode != "keep":
         steps.append(partial(normalize, settings.unicode))
@@ -125,14 +127,15 @@ def _rewriting(settings: Cleaning) -> list[Callable[[str], str]]:
 
 
 def normalize(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """What `unicodedata.normalize` gives, which puts stacked accents in order by comparing each
-    with all before it: long stacks are given to it in order."""
+    """The text in a Unicode normal form, as `unicodedata.normalize` returns it. That function takes
+    quadratic time for a long stack of accents, so such stacks are sorted first.
+    """
     return unicodedata.normalize(form, _stacks().sub(_in_order, text))
 
 
 @cache
 def _stacks() -> re.Pattern[str]:
-    """More accents on a letter than any language writes."""
+    """A pattern for more accents on one letter than any language writes."""
     characters = map(chr, range(0x110000))
     accents = "".join(
         character
@@ -148,7 +151,9 @@ def _in_order(stack: re.Match[str]) -> str:
 
 
 def _reasons(settings: Cleaning) -> dict[str, Callable[[str], bool]]:
-    """Why a whole document is dropped, in the order in which that is found out."""
+    """The reasons for dropping a whole document, with their tests, in the order in which they
+    run.
+    """
     reasons: dict[str, Callable[[str], bool]] = {
         "empty": str.isspace,
         "short": lambda text: len(text) < settings.minimum_characters,

@@ -1,4 +1,4 @@
-"""Which column of records holds the text."""
+"""Finds the column of a table that holds the text."""
 
 import re
 from collections import Counter
@@ -9,17 +9,19 @@ from pathlib import Path
 from xinye.data.records import Row
 from xinye.errors import XinyeError
 
-HEAD_RECORDS = 100  # records looked at to find the column of text
+HEAD_RECORDS = 100  # records that are read to find the column of text
 FIELD_NAMES = (
     "text", "content", "paragraphs", "body", "story", "review", "document", "article", "sentence",
     "正文", "内容", "文本", "段落", "文章", "评论", "留言",
 )  # fmt: skip
-# How names of columns of text end in Chinese, as 评论内容 and 客户留言 do.
+# Chinese names of text columns often end in one of these, such as 评论内容 and 客户留言.
 ENDINGS = ("正文", "内容", "文本", "原文", "评论", "留言", "评语", "描述")
 
 
 def as_text(value: object) -> str | None:
-    """A text, or a list of lines, as one text; None for what is neither."""
+    """A string as it is, a list of strings as lines of one text, and None as ""; None for any other
+    value.
+    """
     if value is None or isinstance(value, str):
         return value or ""
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
@@ -28,14 +30,15 @@ def as_text(value: object) -> str | None:
 
 
 def by_usual_name(columns: Iterable[str]) -> dict[str, str]:
-    """The columns by their names in lower case and without spaces around them; of those with one
-    name the first."""
+    """The columns keyed by their names in lower case without surrounding spaces. If two names
+    become equal, the first column is kept.
+    """
     return {str(column).strip().lower(): column for column in reversed([*columns])}
 
 
 def find_column(columns: Iterable[str], usual: Iterable[str]) -> str | None:
-    """The column that has one of these `usual` names, in whatever case and with whatever spaces
-    around it; None where none has. The names that come first are looked for first.
+    """The first column that has one of the `usual` names, or None. Case and surrounding spaces do
+    not count. Earlier names in `usual` win.
 
     >>> find_column(["id", " Review "], ["text", "review"])
     ' Review '
@@ -45,8 +48,10 @@ def find_column(columns: Iterable[str], usual: Iterable[str]) -> str | None:
 
 
 def choose_field(path: Path, rows: Sequence[Row]) -> str:
-    """The column of text: by name, or the only one that holds words, or the one that holds at least
-    twice as many.
+    """The name of the column that holds the text. A usual name decides; otherwise the column must
+    be the only one with words, or have at least twice as many characters as any other.
+
+    Raises `XinyeError` with the list of columns if none stands out.
     """
     columns = list(dict.fromkeys(chain.from_iterable(rows)))
     if (name := find_column(columns, FIELD_NAMES)) is not None:
@@ -62,7 +67,8 @@ def choose_field(path: Path, rows: Sequence[Row]) -> str:
         if text and re.search(r"[^\W\d_]", text):
             lengths[column] += len(text)
         elif text is None and isinstance(inner, dict | list):
-            nested.add(column)  # conversations and the like: their id beside them is not the text
+            # A column of conversations, for example: the id next to it is not the text.
+            nested.add(column)
             lengths[column] += len(str(value))
     best, second, *_ = [*lengths.most_common(2), ("", 0), ("", 0)]
     if best[1] and best[0] not in nested and best[1] >= 2 * second[1]:

@@ -1,9 +1,10 @@
-"""Token ids of a whole corpus in one memory-mapped file, made once and kept by content.
+"""The token ids of a whole corpus in one memory-mapped file, built once and cached by content.
 
-A corpus is a folder: `tokens.bin` (every document's tokens and its `<eos>`, one after the other),
-`documents.npy` (where each document starts, and the end) and `corpus.json`. It is kept in the cache
-under a name made from the files' content, the tokenizer and the cleaning, so the same text is never
-tokenized twice and a changed one is never mistaken for it.
+A corpus is a folder with three files. `tokens.bin` holds the tokens of every document, each
+followed by `<eos>`; `documents.npy` holds the start of each document and the end of the last;
+`corpus.json` describes both. The folder's name in the cache is a hash of the files' content, the
+tokenizer and the cleaning. The same text is therefore never tokenized twice, and a changed text is
+never taken for an old one.
 """
 
 import hashlib
@@ -26,15 +27,18 @@ from xinye.data.sources import Piece
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 
-# Characters encoded as one unit: long texts are cut at line ends, where the pre-split cuts anyway.
+# Characters that are encoded as one unit. Longer texts are cut at line ends, where the pre-split
+# cuts anyway.
 PART = 20_000
 BATCH = 2_000_000  # characters encoded at a time
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Tokens (N,) and documents (M + 1,): document i is `tokens[documents[i]:documents[i + 1]]`,
-    its `<eos>` last. Together they have so many `characters`. `notes` tell what reading dropped or
+    """A tokenized corpus: tokens (N,) and documents (M + 1,).
+
+    Document i is `tokens[documents[i]:documents[i + 1]]`, and its last token is `<eos>`.
+    `characters` is the length of all texts together. `notes` say what the reader dropped or
     changed.
     """
 
@@ -45,6 +49,9 @@ class Corpus:
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
+        """The corpus in a folder, with its tokens memory-mapped. Raises `OSError`, `ValueError` or
+        `KeyError` if files are missing or damaged.
+        """
         about = json.loads((folder / "corpus.json").read_text("utf-8"))
         tokens = np.memmap(
             folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],)
@@ -60,8 +67,12 @@ def prepare(
     on_progress: Callable[[int], None] = lambda characters: None,
     notes: Notes | None = None,
 ) -> Corpus:
-    """The corpus of these pieces: opened when it was made before (`key` names the content), else
-    made. What reading the pieces adds to `notes` is kept with it.
+    """The tokenized corpus of some pieces. If the cache has it, it is opened; otherwise it is
+    built.
+
+    `key` identifies the content, so `pieces` is only called to build a new corpus. `on_progress` is
+    called with the number of characters done. The corpus stores the `notes` that reading the pieces
+    adds. Raises `XinyeError` if the cache cannot be written.
     """
     name = json.dumps(
         {**key, "tokenizer": tokenizer.fingerprint, "layout": 2}, sort_keys=True, default=str
@@ -73,7 +84,7 @@ def prepare(
     beside.mkdir(parents=True, exist_ok=True)
     try:
         _write(beside, pieces(), tokenizer, on_progress, notes or Notes())
-        # Where another process was first, that one's stays, for it may be open.
+        # If another process was faster, keep its folder, because it may be open already.
         if not _opened(folder):
             shutil.rmtree(folder, ignore_errors=True)
             beside.rename(folder)
@@ -89,7 +100,7 @@ def prepare(
 
 
 def _opened(folder: Path) -> Corpus | None:
-    """The corpus in a folder; None where it is not made yet, or damaged."""
+    """The corpus in a folder, or None if it does not exist or is damaged."""
     try:
         return Corpus.open(folder)
     except (OSError, ValueError, KeyError):
@@ -113,15 +124,15 @@ def _write(
             file.write(np.array(ids, dtype).tobytes())
             return file.tell() // dtype.itemsize
 
-        # One batch is encoded (outside Python's lock, on all processors) while the next is read and
-        # cleaned.
+        # One batch is encoded on all processors, without Python's lock, while the next one is read
+        # and cleaned.
         pending: tuple[list[tuple[str, bool]], Future[list[list[int]]]] | None = None
         for batch in chain(_batches(pieces), [None]):
             parts, encoded = (pending[0], pending[1].result()) if pending else ([], [])
             texts = [text for text, _ in batch or ()]
             pending = None if batch is None else (batch, pool.submit(tokenizer.encode_batch, texts))
             for (text, first), ids in zip(parts, encoded, strict=True):
-                if first:  # the document before ends here
+                if first:  # this ends the previous document
                     starts.append(write([tokenizer.eos_id] if starts else []))
                 write(ids)
                 characters += len(text)
@@ -154,8 +165,8 @@ def _batches(pieces: Iterable[Piece]) -> Iterator[list[tuple[str, bool]]]:
 
 
 def _cut(text: str, start: int) -> int:
-    """Where the part that begins at `start` ends: behind a line end that no white space follows, or
-    nearest to that.
+    """The end of the part that begins at `start`: after the last line end that is not followed by
+    white space, or at `PART` characters if there is none.
     """
     end = start + PART
     if end >= len(text):
@@ -173,12 +184,12 @@ def split(
     least_documents: int = 20,
     fold: tuple[int, int] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Training and validation spans, each (n, 2) with start and end in tokens.
+    """Training and validation spans, each of shape (n, 2) with start and end in tokens.
 
-    Whole documents go to validation, chosen by a hash of their number; where there are fewer than
-    `least_documents`, the last tenth of each. Validation takes `fraction` of the tokens, at most
-    `most`; with a `fold` (i, k) instead the i-th of k parts, which share the documents evenly, or,
-    where they are few, the i-th of k blocks of each.
+    Validation gets `fraction` of the tokens, but at most `most`. It takes whole documents, chosen
+    by a hash of their number. If there are fewer than `least_documents`, or all are too long, it
+    takes the end of each document instead. With `fold` (i, k), validation is the i-th of k equal
+    parts of the documents, or, if there are few, the i-th of k blocks of each document.
     """
     starts, ends = corpus.documents[:-1], corpus.documents[1:]
     lengths = ends - starts
@@ -186,7 +197,8 @@ def split(
     many = len(starts) >= least_documents
     if fold is not None:
         part, parts = fold
-        if many:  # dealt like cards, by length
+        # Sorted by length and dealt out like cards, so that all folds are about equally long.
+        if many:
             return _divided(corpus, np.lexsort((shuffled, lengths))[part - 1 :: parts])
         first, last = starts + lengths * (part - 1) // parts, starts + lengths * part // parts
         outside = (np.concatenate((starts, last)), np.concatenate((first, ends)))
@@ -195,7 +207,8 @@ def split(
     wanted = min(most, round(fraction * int(lengths.sum())))
     if many:
         order = np.argsort(shuffled, kind="stable")
-        order = order[lengths[order] <= wanted]  # a giant stays in training
+        # a document longer than the whole validation set stays in training
+        order = order[lengths[order] <= wanted]
         taken = int(np.searchsorted(np.cumsum(lengths[order]), wanted, side="right"))
         if taken:
             return _divided(corpus, order[:taken])
@@ -204,6 +217,6 @@ def split(
 
 
 def _divided(corpus: Corpus, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The spans of the documents that are not chosen, and of those that are."""
+    """The spans of all other documents, and the spans of the chosen ones."""
     spans = np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)
     return np.delete(spans, chosen, axis=0), spans[np.sort(chosen)]

@@ -1,7 +1,7 @@
-"""Exact and near duplicates of earlier documents.
+"""Finds exact and near duplicates of earlier documents.
 
-Two texts are near duplicates if they share most runs of five characters. Their similarity (Jaccard)
-is estimated from sketches of those runs (MinHash), which take 0.5 kB or more a document.
+Two texts are near duplicates if they share most sequences of five characters. Their similarity
+(Jaccard) is estimated with MinHash from sketches of at least 0.5 kB per document (Broder 1997).
 """
 
 import hashlib
@@ -15,30 +15,31 @@ from xinye.data.mixing import mix
 SHINGLE = 5  # characters: a word of English, a phrase of Chinese
 PERMUTATIONS = 128
 MOST_DIGESTS = 4_000_000  # of 20 bytes each
-MOST_SAMPLED = 2_000_000  # characters in which near duplicates are looked for,
-MOST_DOCUMENTS = 20_000  # and documents: some seconds' work
+MOST_SAMPLED = 2_000_000  # characters that are searched for near duplicates,
+MOST_DOCUMENTS = 20_000  # and documents: this takes some seconds
 
 
 def digest(text: str, size: int) -> bytes:
+    """A hash of the text with `size` bytes (BLAKE2b)."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=size).digest()
 
 
 class Seen:
-    """Remembers 16 bytes of each text."""
+    """Finds exact duplicates; stores 16 bytes per text."""
 
     def __init__(self) -> None:
         self.digests: set[bytes] = set()
 
     def before(self, text: str) -> bool:
-        """Whether this text was given before; from now on it was."""
+        """True if an earlier call had the same text. Remembers the text."""
         count = len(self.digests)
         self.digests.add(digest(text, 16))
         return len(self.digests) == count
 
 
 class NearlySeen:
-    """The same for texts at least so similar; of those only the first is remembered
-    (datasketch).
+    """Finds texts whose similarity to an earlier one is at least `threshold`, with datasketch's
+    MinHash index. Only the first of several similar texts is remembered.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -46,16 +47,18 @@ class NearlySeen:
 
         self.threshold = threshold
         self.empty = MinHash(PERMUTATIONS, hashfunc=int)
-        # Its index leans to too many candidates, for each of them is then measured.
+        # These weights make the index return too many candidates rather than too few; each
+        # candidate is measured afterwards.
         self.index = MinHashLSH(min(threshold, 0.95), PERMUTATIONS, weights=(0.1, 0.9))
         self.kept: list[np.ndarray] = []
 
     def before(self, text: str) -> bool:
+        """True if an earlier text is similar enough. Remembers the text if not."""
         shingles = np.unique(shingle_hashes(code_points(text)) >> np.uint64(32)).tolist()
         if not shingles:
             return False
         sketch = self.empty.copy()
-        for start in range(0, len(shingles), 4096):  # each takes 1 kB while it is sketched
+        for start in range(0, len(shingles), 4096):  # each shingle takes 1 kB during this call
             sketch.update_batch(shingles[start : start + 4096])
         values = sketch.hashvalues.astype(np.uint32)
         if any(
@@ -69,12 +72,12 @@ class NearlySeen:
 
 
 def code_points(text: str) -> np.ndarray:
-    """The characters of a text as numbers, (N,)."""
+    """The code points of a text, (N,)."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 def shingle_hashes(codes: np.ndarray) -> np.ndarray:
-    """A 64-bit hash of each run of five code points, (N,) to (N - 4,), without a loop over them."""
+    """The 64-bit hashes of all runs of five code points: (N,) becomes (N - 4,)."""
     codes = codes.astype(np.uint64)
     hashes = np.zeros(max(0, len(codes) - SHINGLE + 1), dtype=np.uint64)
     for offset in range(SHINGLE if len(hashes) else 0):
@@ -83,9 +86,10 @@ def shingle_hashes(codes: np.ndarray) -> np.ndarray:
 
 
 class Copies:
-    """Counts exact copies of earlier documents. Beyond `MOST_DIGESTS` documents it counts only
-    every second one, every fourth …, chosen by a hash of the text, so that copies are counted or
-    left out together.
+    """Counts exact copies of earlier documents.
+
+    Beyond `MOST_DIGESTS` documents it counts only every second text, then every fourth, and so on,
+    chosen by a hash of the text. Copies of one text are therefore counted, or left out, together.
     """
 
     def __init__(self) -> None:
@@ -93,6 +97,7 @@ class Copies:
         self.digests, self.places, self.lengths = array("Q"), array("Q"), array("I")
 
     def add(self, text: str, place: int) -> None:
+        """Add a document; `place` is a number by which the caller finds it again."""
         value = int.from_bytes(digest(text, 8), "little")
         if value & self.mask:
             return
@@ -108,8 +113,8 @@ class Copies:
             )
 
     def result(self, most: int) -> tuple[int, int, list[tuple[int, int]]]:
-        """The documents and characters that are copies of earlier ones, and the most frequent:
-        (place, times).
+        """How many documents and characters are copies of earlier documents, and the `most`
+        frequent texts as pairs of (place, number of occurrences).
         """
         digests = np.frombuffer(self.digests, np.uint64)
         _, first, times = np.unique(digests, return_index=True, return_counts=True)
@@ -126,21 +131,24 @@ class Copies:
 
 
 class NearSample:
-    """Different documents in which near duplicates can be looked for: all, or as many as the limits
-    above allow.
+    """A sample of different documents, in which near duplicates can be looked for. It holds all
+    documents as long as they are below `MOST_DOCUMENTS` and `MOST_SAMPLED`.
 
-    The smallest of a document's shingle hashes chooses it: two documents have the same one with a
-    probability of their similarity, so that near duplicates are mostly kept or left together.
+    Whether a document is kept depends on its smallest shingle hash. The probability that two
+    documents have the same one equals their similarity, so near duplicates are mostly kept or
+    dropped together.
     """
 
     def __init__(self) -> None:
         self.mask, self.characters = 0, 0
-        self.kept: dict[str, tuple[int, int]] = {}  # text: key, place
+        self.kept: dict[str, tuple[int, int]] = {}  # key and place of each text
 
     def add(
         self, codes: np.ndarray, starts: np.ndarray, texts: Sequence[str], places: Sequence[int]
     ) -> None:
-        """Documents that begin at `starts` in `codes`, the code points of all."""
+        """Add documents. `starts` (N,) says where each begins in `codes`, the code points of all of
+        them.
+        """
         lengths = np.array([len(text) for text in texts], np.int64)
         long = np.flatnonzero(lengths >= SHINGLE)
         if not len(long):

@@ -1,9 +1,8 @@
-"""Bytes to text: in which encoding a file is, on the whole of it, before its first character is
-handed out.
+"""Detects a file's encoding and decodes it. The whole file is checked before the first character is
+returned.
 
-So nothing is ever replaced or guessed half way: a file reads exactly, or an error names the byte
-that does not fit. That costs one more pass over the file, at the speed of a disk.
-"""
+A file therefore reads exactly, or an error names the byte that does not fit; nothing is replaced or
+guessed half way. This costs one more pass over the file, at the speed of the disk."""
 
 import codecs
 import gzip
@@ -27,11 +26,12 @@ from xinye.errors import XinyeError, plural
 
 BLOCK_BYTES = 1 << 20
 ASCII = bytes(range(128))
-FEW_BYTES = 10  # an encoding that is guessed from fewer is noted
-NAMES = {"cp1252": "Windows-1252", "big5hkscs": "Big5"}  # how messages call encodings
-# of Chinese encodings: the older one that everyday characters are in, and their last first byte
+FEW_BYTES = 10  # a guess that rests on fewer bytes adds a note
+NAMES = {"cp1252": "Windows-1252", "big5hkscs": "Big5"}  # the names of encodings in messages
+# For each Chinese encoding: the older one with the everyday characters, and the largest lead byte
+# of those.
 USUAL = {"gb18030": ("gb2312", 0xD7), "big5hkscs": ("big5", 0xC6)}
-# on either side of the first byte that is not UTF-8: there the encoding is found out
+# The encoding is guessed from this many bytes on either side of the first byte that is not UTF-8.
 SAMPLE_BYTES = 32768
 BYTE_ORDER_MARKS = {  # the longest first: UTF-32-LE begins like UTF-16-LE
     codecs.BOM_UTF32_LE: "utf-32",
@@ -54,7 +54,8 @@ BINARY_FORMATS = {
     b"(\xb5/\xfd": "zstd data",
     b"\xfd7zXZ": "xz data",
 }
-# Real Chinese of any age consists of these for 13 to 35 %, text decoded wrongly for less than 1 %.
+# These make up 13 to 35 % of Chinese text of any age, and less than 1 % of text in a wrong
+# encoding.
 COMMON_CHINESE = re.compile(
     "[的一是不了在人有我他这這个個们們中来來上大为為和国國地到以说說时時要就出会會也你对對生能而子那得于着下自之，"
     "。、！？：；「」“”《》]"
@@ -68,23 +69,24 @@ _WESTERN = re.compile("[À-ÖØ-öø-ÿ‘’‚“”„–—…•€™©®�
 
 @dataclass(frozen=True)
 class _Reading:
-    """How files are read at present: whether bad bytes are replaced, the notes that report this and
-    doubtful guesses, and the files for which that is done."""
+    """How files are read at present: whether bad bytes are replaced, the notes to add to, and the
+    files that already have a note."""
 
     replaces: bool
     notes: Notes
     noted: set[Path] = field(default_factory=set)
 
 
-# It is no argument because whatever reads a text, however deep, must read the same one.
+# A context variable and not an argument, because all readers of a file, however deep, must agree.
 _reading: ContextVar[_Reading | None] = ContextVar("reading", default=None)
 
 
 @contextmanager
 def bad_bytes(what: str, notes: Notes) -> Iterator[None]:
-    """Within this context, bytes that fit no encoding are replaced by � and reported in `notes` if
-    `what` is "replace". With "refuse" a file that holds such bytes is refused, unless a context
-    around this one replaces them."""
+    """Within this context, what to do with bytes that fit no encoding.
+
+    "replace" reads them as � and adds a note to `notes`. "refuse" makes a file with such bytes an
+    error, unless an outer context replaces them."""
     reading = _reading.get()
     if what == "replace" or not reading:
         reading = _Reading(what == "replace", notes)
@@ -101,7 +103,7 @@ def _replaces() -> bool:
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """A file's bytes, decompressed."""
+    """A file opened for reading bytes; a .gz file is decompressed."""
     if path.suffix.lower() != ".gz":
         return open_regular(path)
     check_regular(path)
@@ -109,9 +111,8 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
-    """The file's bytes, decompressed. The encoding is detected through this, so it meets every
-    damaged file first.
-    """
+    """The file's decompressed bytes in blocks. Detecting the encoding reads through this first, so
+    damaged files fail here."""
     try:
         with open_bytes(path) as file:
             yield from iter(partial(file.read, BLOCK_BYTES), b"")
@@ -124,11 +125,14 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def open_text(path: Path) -> TextIO:
+    """A text file, opened in its detected encoding. Raises `XinyeError` as `detect_encoding`
+    does."""
     return open_as(path, detect_encoding(path))
 
 
 def open_as(path: Path, encoding: str, newline: str | None = None) -> TextIO:
-    """The text of a file whose encoding was detected; without `newline` all line ends are one."""
+    """A text file, opened in an encoding that was detected before. `newline` is as in `open`:
+    without it, "\\n" is the only line end."""
     errors = "replace" if _replaces() else "strict"
     return io.TextIOWrapper(open_bytes(path), encoding, errors, newline)
 
@@ -139,17 +143,14 @@ def with_newlines(text: str) -> str:
 
 
 def detect_encoding(path: Path) -> str:
-    """The Python name of the encoding in which the whole file (decompressed) reads without one
-    misfit.
+    """The Python name of the encoding in which the whole decompressed file can be read.
 
-    Byte order marks are honoured, then comes UTF-8, UTF-16 and UTF-32 without a mark, GB18030,
-    Big5, and last what charset-normalizer is sure of. A short text in an old encoding can be a text
-    in another as well: a few Chinese characters in GB18030 or Big5 alone may be misread; from some
-    ten on, they are not.
+    The order is: byte order marks, UTF-8, UTF-16 and UTF-32 without a mark, GB18030, Big5, and last
+    the guess of charset-normalizer. A short text in an old encoding can be valid in another one,
+    too: a few Chinese characters alone in GB18030 or Big5 may be misread; about ten are enough.
 
-    Raises XinyeError for a binary or damaged file, and for text of no or of mixed encoding, with
-    the byte's offset.
-    """
+    Raises XinyeError for a binary or damaged file, and for text in no single encoding, with the
+    offset of the byte that does not fit."""
     head = next(_blocks(path), b"")
     for magic, kind in BINARY_FORMATS.items():
         if head.startswith(magic):
@@ -188,8 +189,8 @@ def _name(encoding: str) -> str:
 
 
 def _note_doubt(path: Path, encoding: str, first: int, sure: bool) -> None:
-    """Note an encoding that was guessed from a few bytes, the first of them at this offset, for
-    they may be damage instead; or that is only taken because bad bytes are replaced."""
+    """Add a note if the encoding is a guess from a few bytes, which may be damage instead, or if it
+    only fits because bad bytes are replaced. `first` is the offset of the first such byte."""
     reading = _reading.get()
     if not reading or path in reading.noted:
         return
@@ -202,7 +203,8 @@ def _note_doubt(path: Path, encoding: str, first: int, sure: bool) -> None:
 
 
 def _damaged(path: Path, encoding: str, misfit: tuple[int, int], what: str) -> str:
-    """The encoding of a file, noted, where its bad bytes are replaced. Else raises `XinyeError`."""
+    """The encoding of a damaged file, with a note, if bad bytes are replaced. Raises `XinyeError`
+    otherwise."""
     offset, value = misfit
     line = _line_of(path, encoding, offset)
     problem = f"{path}: byte 0x{value:02X} at offset {offset} (line {line}) is not {what}"
@@ -227,7 +229,7 @@ def _damaged(path: Path, encoding: str, misfit: tuple[int, int], what: str) -> s
 
 
 def _line_of(path: Path, encoding: str, offset: int) -> int:
-    """The number of the line that holds a byte."""
+    """The number of the line that contains a byte."""
     decoder = codecs.getincrementaldecoder(encoding)("ignore")
     lines = io.IncrementalNewlineDecoder(decoder, translate=True)
     count = 1
@@ -240,21 +242,20 @@ def _line_of(path: Path, encoding: str, offset: int) -> int:
 
 
 def _replaced(path: Path, encoding: str, errors: str) -> int:
-    """How many � there are in a file, read so."""
+    """The number of � in a file, decoded with this error handler."""
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     blocks = chain(_blocks(path), [b""])
     return sum(decoder.decode(block, not block).count("\ufffd") for block in blocks)
 
 
 def decode(raw: bytes, declared: str | None = None, what: str = "the text") -> str:
-    """Bytes that are no file as text: in the encoding that is declared, where that is true, else in
-    the one that fits.
+    """The text of bytes that are not a file, such as a page or a mail. The `declared` encoding is
+    used if it fits; otherwise the encoding is guessed.
 
-    Raises XinyeError where none does.
-    """
+    Raises XinyeError, which calls the bytes `what`, if no encoding fits."""
     name = (declared or "utf-8").lower()
     if name in ("gb2312", "gbk", "gb_2312-80", "x-gbk"):
-        name = "gb18030"  # what is called so holds more
+        name = "gb18030"  # texts declared as GB2312 or GBK often use characters of GB18030
     offset = 0
     for encoding in (_marked(raw), name, "utf-8"):
         try:
@@ -264,7 +265,7 @@ def decode(raw: bytes, declared: str | None = None, what: str = "the text") -> s
             continue
         except LookupError:
             continue
-        if text or not raw:  # a mark alone is no text
+        if text or not raw:  # a byte order mark alone is not a text
             return text
     start = max(0, offset - SAMPLE_BYTES)
     older = _older_encoding(raw[start : offset + SAMPLE_BYTES], offset - start)
@@ -278,7 +279,7 @@ def decode(raw: bytes, declared: str | None = None, what: str = "the text") -> s
 
 
 def line_ends(path: Path, encoding: str) -> Counter[str]:
-    """How often lines end with "CRLF", "LF" and "CR"."""
+    """How many lines end with "CRLF", "LF" and "CR"."""
     counts: Counter[str] = Counter()
     with open_as(path, encoding, newline="") as file:
         for block in iter(partial(file.read, BLOCK_BYTES), ""):
@@ -290,16 +291,16 @@ def line_ends(path: Path, encoding: str) -> Counter[str]:
 
 
 def _marked(head: bytes) -> str | None:
-    """The encoding that a byte order mark names."""
+    """The encoding that a byte order mark names, or None."""
     return next((name for mark, name in BYTE_ORDER_MARKS.items() if head.startswith(mark)), None)
 
 
 def _wide_encoding(sample: bytes) -> str | None:
-    """UTF-16 or UTF-32 without a mark: the one in which text with zero bytes holds ASCII or
-    everyday Chinese.
-    """
+    """UTF-16 or UTF-32 without a mark, or None. The text must mostly be written characters, with
+    some ASCII or everyday Chinese."""
     for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
-        # Half a character does not make it binary: it is reported later, with its place.
+        # Half a character at the end does not make the file binary; `detect_encoding` reports it
+        # later.
         text = codecs.getincrementaldecoder(encoding)("replace").decode(sample)
         usual = len(re.findall(r"[\t\n\r -~]", text)) + len(COMMON_CHINESE.findall(text))
         if usual > len(text) / 10 and len(_WRITTEN.findall(text)) > len(text) * 0.9:
@@ -308,11 +309,12 @@ def _wide_encoding(sample: bytes) -> str | None:
 
 
 def _older_encoding(sample: bytes, misfit: int, replaces: bool = False) -> str | None:
-    """The encoding other than Unicode of a sample of text, as far as that is sure; at `misfit` it
-    is no UTF-8. Where bad bytes are replaced others than those must look like text.
+    """The encoding of a sample that is not Unicode, or None if no guess is sure. At `misfit` the
+    sample is not UTF-8. If bad bytes are replaced, only the other characters must look like text.
     """
     as_unicode = _not_ascii(sample, "utf-8", "replace")
-    # Damaged UTF-8 is none: another reading would turn all its good characters to rubbish.
+    # Damaged UTF-8 has no older encoding: another one would turn all its good characters to
+    # rubbish.
     proper = len(_not_ascii(sample[:misfit], "utf-8")) > 3
     if proper or as_unicode.count("�") < len(as_unicode) / 2:
         return None
@@ -324,9 +326,9 @@ def _older_encoding(sample: bytes, misfit: int, replaces: bool = False) -> str |
     if shares[best] > 0.1:
         return best
     if len(text) < 50 and 2 * len(text) == len(text.encode("gb2312", "ignore")):
-        # A title or a name may hold no common character; then all must be of GB2312.
+        # A title or a name may contain no common character; then all of them must be in GB2312.
         return "gb18030"
-    # Western text; charset-normalizer takes its accents for one language or another.
+    # Western text. Checked first because charset-normalizer mixes up languages by their accents.
     few = len(re.findall(rb"[\x80-\xff]", sample)) < len(sample) / 4
     text = sample.decode("cp1252", "ignore" if replaces else "replace")
     if few and all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text)):
@@ -345,8 +347,8 @@ def _older_encoding(sample: bytes, misfit: int, replaces: bool = False) -> str |
 
 
 def _share_of_usual(sample: bytes, encoding: str) -> float:
-    """Which part of a sample's characters, read so, are those that this encoding begins with: signs
-    and the 3,755, or 5,401, characters of everyday Chinese."""
+    """The share of a sample's characters that are signs or everyday Chinese (3,755 characters in
+    GB2312, 5,401 in Big5)."""
     text = _not_ascii(sample, encoding) or "?"
     name, last = USUAL[encoding]
     pairs = text.encode(name, "ignore")
@@ -358,15 +360,13 @@ def _not_ascii(sample: bytes, encoding: str, errors: str = "ignore") -> str:
 
 
 def _first_misfit(path: Path, encoding: str) -> tuple[int, int] | None:
-    """Offset and value of the first byte that does not belong in text of this encoding, over the
-    whole file.
-    """
-    # With "-sig" the offsets would leave out the mark.
+    """Offset and value of the file's first byte that is not valid in this encoding, or None."""
+    # With "-sig" the offsets would not count the mark.
     decoder = codecs.getincrementaldecoder(encoding.removesuffix("-sig"))()
     zeros_belong = encoding.startswith(("utf-16", "utf-32"))
     offset = 0
     for block in chain(_blocks(path), [b""]):
-        # the beginning of a character that the last block broke off
+        # the first bytes of a character that the previous block cut
         waiting = decoder.getstate()[0]
         zero = -1 if zeros_belong else block.find(0)
         try:

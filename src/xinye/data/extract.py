@@ -1,10 +1,8 @@
-"""Documents out of files that are more than text: dumps of wikis, web pages, books, PDF, Markdown,
-mail and feeds.
+"""Extracts documents from wiki dumps, web pages, books, PDF, Markdown, mail and feeds.
 
-One generator of documents for each format, over the file's (decompressed) bytes. Nothing is
-fetched, no XML entity is expanded, and what would fill the memory is refused. A file that cannot be
-read raises XinyeError with the reason; the documents before the damage have been handed out by
-then.
+Each format has a generator of documents over the file's decompressed bytes. It fetches nothing,
+expands no XML entities, and fails on files that would fill the memory. A file that cannot be read
+raises XinyeError with the reason, after the documents before the damage have been returned.
 """
 
 import bz2
@@ -38,7 +36,7 @@ FORMATS = {
     ".htm": "html", ".xhtml": "html", ".epub": "epub", ".pdf": "pdf", ".mbox": "mbox",
     ".rss": "feed", ".atom": "feed", ".xml": "xml",
 }  # fmt: skip
-LIBRARIES = {  # that a format is read with
+LIBRARIES = {  # the packages that each format needs
     "markdown": ("markdown_it", "lxml"),
     "html": ("trafilatura", "lxml"),
     "epub": ("lxml",),
@@ -50,14 +48,16 @@ LIBRARIES = {  # that a format is read with
 XML_ROOTS = {"mediawiki": "mediawiki", "rss": "feed", "feed": "feed", "RDF": "feed", "html": "html"}
 LARGEST_PAGE = 64 << 20  # bytes of one page, feed, mail or chapter, unpacked
 LARGEST_BOOK = 256 << 20
-DEEPEST_MAIL = 50  # parts within parts; every line is compared with the borders of all around it
+# Nested parts. The parser compares every line with the boundaries of all parts around it.
+DEEPEST_MAIL = 50
 LONGEST_SUBJECT = 10_000  # characters
 
 _ROOT = re.compile(rb"<(?:\w+:)?([A-Za-z]\w*)")
 _FRONT_MATTER = re.compile(r"\A(---|\+\+\+)[ \t]*\n(.*?)\n\1[ \t]*(?:\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"(?m)^title[ \t]*[:=](.*)$")
 _POSTMARK = re.compile(rb"From .*\d\d:\d\d")
-_UNREAD_IN_MAIL = (  # who is quoted; what is; a signature, a footer, the mail that is answered
+# who is quoted; quoted lines; a signature, a footer, or the mail that is answered
+_UNREAD_IN_MAIL = (
     re.compile(r"(?m)^[^>\n].{0,200}?(?:wrote|writes|写道|寫道|说道)\s*+[:：](?=\s*+>)\s*\n"),
     re.compile(r"(?m)^>(?!From ).*\n?"),
     re.compile(
@@ -70,10 +70,10 @@ _UNREAD_IN_MAIL = (  # who is quoted; what is; a signature, a footer, the mail t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document(Piece):
-    """One text. `source` is its file, with ":number" where that holds several; the title is the
-    first line, too.
+    """One text from a file. `source` is the file, with ":number" if it holds several documents. The
+    title is also the first line of the text.
 
-    One that cannot be read among others has a `problem` instead of a text.
+    A document that cannot be read has a `problem` and no text.
     """
 
     title: str = ""
@@ -82,14 +82,14 @@ class Document(Piece):
 
 
 def named_format(path: Path) -> str:
-    """The format that a file's name tells, "" where it tells none; "xml" can be several."""
+    """The format according to the file's name, or "" if unknown; "xml" can be several formats."""
     name = path.name.lower().removesuffix(".gz").removesuffix(".bz2")
     return FORMATS.get(Path(name).suffix, "")
 
 
 def find_format(path: Path) -> str:
-    """The format of a file by its name, of XML by its root element. Raises XinyeError for XML of
-    another kind.
+    """The format of a file by its name, and for XML by its root element. Raises XinyeError for any
+    other XML.
     """
     form = named_format(path)
     if form not in ("xml", "feed"):
@@ -110,14 +110,17 @@ def find_format(path: Path) -> str:
 
 
 def unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
-    """The bytes of an open file, decompressed where its name ends in .gz or .bz2."""
+    """The open file, decompressed if its name ends in .gz or .bz2."""
     unpack: Any = {".gz": gzip.open, ".bz2": bz2.open}.get(path.suffix.lower())
     return cast(BinaryIO, unpack(raw)) if unpack else raw
 
 
 def read_documents(path: Path, form: str, raw: BinaryIO) -> Iterator[Document]:
-    """The documents of a file of this format; `raw` is the file, open, and tells how far the
-    reading has come.
+    """The documents of a file in this format. `raw` is the open file; its position shows the
+    progress.
+
+    A part of a dump or a mailbox that cannot be read gives a document with a `problem`. Raises
+    XinyeError for a file that cannot be read.
     """
     file, source = unpacked(path, raw), str(path)
     if form == "mediawiki":
@@ -134,7 +137,7 @@ def read_documents(path: Path, form: str, raw: BinaryIO) -> Iterator[Document]:
         yield Document(_plain(path), source)
     elif form == "pdf":
         title, text = pdf_text(file)
-        # that title is often another document's; the pages show their own
+        # The title in a PDF's metadata is often another document's; the pages show their own.
         yield Document(text, source, title=title)
     elif form == "html":
         yield _titled(*main_text(decode_page(_read_whole(file))), source)
@@ -144,14 +147,14 @@ def read_documents(path: Path, form: str, raw: BinaryIO) -> Iterator[Document]:
 
 
 def read_hub(name: str, split: str, field: str | None) -> Iterator[Document]:
-    """The records of a data set on the Hugging Face hub, read as they arrive: "owner/name", or
+    """The records of a data set on the Hugging Face hub, streamed. `name` is "owner/name" or
     "owner/name:config".
 
-    Raises XinyeError where `field` is not the column of the text, and what the hub's client raises.
+    Raises XinyeError if `field` is not a column of text, and whatever the hub's client raises.
     """
     import datasets
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the client logs every attempt
     repository, _, config = name.partition(":")
     records = iter(datasets.load_dataset(repository, config or None, split=split, streaming=True))
     head = list(islice(records, HEAD_RECORDS))
@@ -169,17 +172,17 @@ def read_hub(name: str, split: str, field: str | None) -> Iterator[Document]:
 
 
 def _one_of_many(source: str, read: Callable[..., tuple[str, str]], *content: Any) -> Document:
-    """The document that `read` makes of a part of a file; what goes wrong costs that part alone."""
+    """The document that `read` returns for one part of a file; an error only affects that part."""
     try:
         return _titled(*read(*content), source)
     except ModuleNotFoundError:
         raise
-    except Exception as error:  # parsers raise what they like at the world's files
+    except Exception as error:  # parsers raise all kinds of errors on real files
         return Document("", source, problem=str(error) or type(error).__name__)
 
 
 def _titled(title: str, text: str, source: str) -> Document:
-    """A document whose first line is its title."""
+    """A document whose title is also its first line."""
     title, text = " ".join(title.split()), text.strip()
     first = " ".join(text.partition("\n")[0].split())
     if title and text and not (first.startswith(title) and len(first) < 2 * len(title)):
@@ -224,9 +227,7 @@ def _markdown(file: BinaryIO) -> tuple[str, str]:
 
 
 def _book(file: BinaryIO) -> tuple[str, str]:
-    """Title and text of an EPUB: its chapters in the order of its spine, without the table of
-    contents.
-    """
+    """Title and text of an EPUB: the chapters in reading order, without the table of contents."""
     from lxml import etree
 
     def parse(name: str) -> Any:
@@ -271,8 +272,8 @@ def _book(file: BinaryIO) -> tuple[str, str]:
 
 
 def _split_mails(file: BinaryIO) -> Iterator[list[bytes]]:
-    """The lines of each mail. The standard library's mailbox takes any line that begins with "From
-    " for a new mail.
+    """The lines of each mail. The standard library's mailbox would start a new mail at any line
+    that begins with "From ".
     """
     lines: list[bytes] = []
     size = 0
@@ -292,7 +293,7 @@ def _split_mails(file: BinaryIO) -> Iterator[list[bytes]]:
 
 
 class _MailPart(Message):
-    """A mail or a part of one, which knows how many parts are around it."""
+    """A mail or a part of one, which counts how deep it is nested."""
 
     depth = 0
 
@@ -304,7 +305,7 @@ class _MailPart(Message):
 
 
 def _mail(lines: list[bytes]) -> tuple[str, str]:
-    """Subject of a mail and what its sender wrote, without what is quoted and signed."""
+    """The subject of a mail, and what its sender wrote without quotes and signature."""
     mail = message_from_bytes(b"".join(lines[1:]), _MailPart)
     texts: dict[str, str] = {}
     for part in mail.walk():
@@ -317,7 +318,8 @@ def _mail(lines: list[bytes]) -> tuple[str, str]:
     for unread in _UNREAD_IN_MAIL:
         body = unread.sub("", body)
     subject = mail.get("subject", "")
-    if len(str(subject)) > LONGEST_SUBJECT:  # of raw bytes it is a `Header`
+    # the library returns a `Header` if the subject has raw bytes
+    if len(str(subject)) > LONGEST_SUBJECT:
         raise XinyeError(f"its subject is longer than {LONGEST_SUBJECT:,} characters")
     subject = "".join(
         word if isinstance(word, str) else decode(word, charset)
@@ -327,7 +329,7 @@ def _mail(lines: list[bytes]) -> tuple[str, str]:
 
 
 def _entries(file: BinaryIO, source: str) -> Iterator[Document]:
-    """Title and text of each entry of an RSS or Atom feed."""
+    """Title and text of each entry in an RSS or Atom feed."""
     import feedparser
 
     feed = feedparser.parse(_read_whole(file))

@@ -1,6 +1,7 @@
-"""Which files a person's names stand for; and how files that anybody may have made are read.
+"""Finds the files that a name, folder, archive or glob stands for, and reads and writes files
+safely.
 
-Only regular files are opened, and JSON is read whole or refused in one line.
+Only regular files are opened. JSON is read whole, or fails with a one-line error.
 """
 
 import glob
@@ -32,33 +33,38 @@ from xinye.libraries import need
 
 PLAIN_SUFFIXES = (".txt", ".md", ".text", ".raw")
 SPREADSHEETS = (".xlsx", ".xlsm")
-BINARY_SUFFIXES = (".parquet", *SPREADSHEETS)  # that are no text, and compressed by themselves
+BINARY_SUFFIXES = (".parquet", *SPREADSHEETS)  # not text, and compressed by the format itself
 RECORD_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", *BINARY_SUFFIXES)
 SUFFIXES = (*PLAIN_SUFFIXES, *RECORD_SUFFIXES)
 OTHER_SPREADSHEETS = (".xls", ".xlsb", ".ods", ".et", ".numbers")
-_ABOUT_FILES = ("readme", "license", "licence", "changelog")  # that tell of others
+_ABOUT_FILES = ("readme", "license", "licence", "changelog")  # files that describe other files
 LARGEST_JSON = 1 << 28  # bytes; the largest tokenizer.json known has 33 million
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """A file's bytes. Raises `OSError` as `open` does, and `XinyeError` for what is no regular
-    file: a pipe would be waited for, and a device can go on for ever.
+    """A file, or a member of an archive, opened for reading bytes.
+
+    Raises `OSError` as `open` does, and `XinyeError` for anything but a regular file: a pipe would
+    block, and a device may never end.
     """
     if archive := archive_of(path):
         return open_member(archive, path)
     check_regular(path)
     if is_archive(path):
-        members(path)  # says what is wrong with it, where something is
+        members(path)  # raises if the archive is damaged or unsafe
     return path.open("rb")
 
 
 def file_size(path: Path) -> int:
-    """Bytes of a file, or of a member of an archive, unpacked."""
+    """The size in bytes of a file, or the unpacked size of a member of an archive."""
     archive = archive_of(path)
     return member_size(archive, path) if archive else path.stat().st_size
 
 
 def check_regular(path: Path) -> None:
+    """Raises `XinyeError` if the path is a folder, pipe, socket or device, and `OSError` if it does
+    not exist.
+    """
     if archive := archive_of(path):
         member_size(archive, path)
         return
@@ -72,7 +78,7 @@ def check_regular(path: Path) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raises `XinyeError` for what is not there, too."""
+    """Raises `XinyeError` unless the path is an existing regular file."""
     try:
         check_regular(path)
     except FileNotFoundError:
@@ -82,8 +88,8 @@ def check_file(path: Path) -> None:
 
 
 def read_text(path: Path, largest: int) -> str:
-    """A UTF-8 file of at most `largest` bytes. Raises `OSError`, `UnicodeDecodeError` and
-    `XinyeError`.
+    """The text of a UTF-8 file of at most `largest` bytes. Raises `OSError`, `UnicodeDecodeError`,
+    or `XinyeError` for a larger file.
     """
     with open_regular(path) as file:
         data = file.read(largest + 1)
@@ -95,7 +101,9 @@ def read_text(path: Path, largest: int) -> str:
 
 
 def read_json(path: Path, problem: str = "the file is damaged") -> dict[str, Any]:
-    """An object from a JSON file; a missing or damaged file is one clear line."""
+    """The object in a JSON file. Raises `XinyeError` if the file is missing, damaged or holds
+    another value; `problem` is the message for damage.
+    """
     try:
         data = json.loads(read_text(path, LARGEST_JSON))
     except FileNotFoundError:
@@ -110,12 +118,12 @@ def read_json(path: Path, problem: str = "the file is damaged") -> dict[str, Any
 
 
 def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> list[Path]:
-    """The text files that names, folders (searched through), archives and globs stand for: sorted
-    within each, none twice.
+    """The text files that names, folders, archives and globs stand for. Folders are searched with
+    their subfolders, and the files of each pattern are sorted.
 
-    Of files with the same bytes only the first is kept; hidden files are skipped. `notes`
-    report the archives that are skipped.
-    Raises XinyeError for a pattern that stands for no file, or for one that cannot be read here.
+    If several files have the same bytes, only the first is kept. Hidden files are skipped. `notes`
+    report the files and archives that are not read. Raises XinyeError if a pattern stands for no
+    file, or only for files that cannot be read.
 
     >>> find_files(["novels/", "corpus/**/*.jsonl.gz", "诗.txt"])  # doctest: +SKIP
     """
@@ -125,7 +133,7 @@ def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> li
         if path.is_file() and suffix_of(path) not in (*SUFFIXES, ZIP):
             raise not_readable(path, SUFFIXES)
         files = expand(path)
-        # An archive that cannot be opened stays: reading it says what is wrong.
+        # An archive that cannot be opened stays in the list, and reading it raises the error.
         readable = [each for each in files if suffix_of(each) in (*SUFFIXES, ZIP)]
         if not readable:
             raise nothing_readable(path, files, "text files", SUFFIXES)
@@ -142,11 +150,12 @@ def find_records(
     notes: Notes,
     is_record: Callable[[Path], bool] = lambda text: False,
 ) -> list[Path]:
-    """The files of records that a name stands for: a file stands for itself, whatever its suffix;
-    of a folder, an archive or a glob those with these suffixes, the same bytes once.
+    """The record files that a name stands for.
 
-    Text beside tables and JSON, such as a README, is skipped unless it `is_record`. `notes` report
-    what is skipped.
+    A file stands for itself, whatever its suffix. A folder, archive or glob stands for its files
+    with these suffixes; of files with the same bytes only the first is kept. A plain-text file next
+    to tables or JSON, such as a README, is skipped unless `is_record` returns True for it. `notes`
+    report what is skipped. Raises XinyeError if nothing can be read.
     """
     path = Path(name).expanduser()
     if not (path.is_dir() or is_archive(path) or is_pattern(path)) and not archive_of(path):
@@ -175,7 +184,7 @@ def find_records(
 
 
 def _note_other_kinds(files: Iterable[Path], read: Iterable[Path], notes: Notes) -> None:
-    """Note the files that are not among those that are read."""
+    """Add a note for each file that is not read."""
     for path in sorted({*files} - {*read}):
         if how_to_unpack(path):
             what = f"archives of the kind {path.suffix} are skipped; unpack them"
@@ -185,8 +194,9 @@ def _note_other_kinds(files: Iterable[Path], read: Iterable[Path], notes: Notes)
 
 
 def one_file(name: Path) -> Path:
-    """The file that a name stands for: itself, or the only one in an archive or a folder. Raises
-    `XinyeError` where there are several, whose records would have the same numbers."""
+    """The file that a name stands for: the file itself, or the only one in an archive or folder.
+    Raises `XinyeError` if there are several, because their records would have the same numbers.
+    """
     found = find_records(name, RECORD_SUFFIXES, Notes())
     if len(found) > 1:
         raise XinyeError(f"{name}: it holds {len(found)} files; name one, such as {found[0]}")
@@ -196,7 +206,7 @@ def one_file(name: Path) -> Path:
 
 
 def accepted(suffixes: Sequence[str]) -> str:
-    """Which files can be read, for messages."""
+    """The part of a message that lists which files can be read."""
     return (
         f"accepted: {' '.join(suffixes)}, also with .gz (except {' '.join(BINARY_SUFFIXES)}) "
         "and inside a .zip"
@@ -204,7 +214,7 @@ def accepted(suffixes: Sequence[str]) -> str:
 
 
 def not_readable(path: Path, suffixes: Sequence[str]) -> XinyeError:
-    """The error for a file of another kind."""
+    """The error for a file of a kind that cannot be read."""
     problem = f"{path}: files of this kind cannot be read"
     advice = how_to_unpack(path) + how_to_save(path)
     return XinyeError(f"{problem}; {advice}{accepted(suffixes)}")
@@ -213,7 +223,7 @@ def not_readable(path: Path, suffixes: Sequence[str]) -> XinyeError:
 def nothing_readable(
     path: Path, files: Sequence[Path], what: str, suffixes: Sequence[str]
 ) -> XinyeError:
-    """The error for a folder or an archive in which no file is of a kind that can be read."""
+    """The error for a folder or archive that contains no readable file."""
     kinds = Counter(each.suffix.lower() or each.name for each in files)
     skipped = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(6))
     if len(kinds) > 6:
@@ -231,7 +241,7 @@ def nothing_readable(
 
 
 def how_to_save(path: Path) -> str:
-    """What to do with a spreadsheet of a kind that is not read; "" for any other file."""
+    """How to convert a spreadsheet of a kind that is not read, or "" for any other file."""
     if suffix_of(path) not in OTHER_SPREADSHEETS:
         return ""
     what = what_text(path)
@@ -239,8 +249,9 @@ def how_to_save(path: Path) -> str:
 
 
 def what_text(path: Path) -> str:
-    """That a file named as a spreadsheet is a text, and what to do with it; "" where it is
-    none."""
+    """What a text file that is named like a spreadsheet really is and how to convert it, or "" if
+    the file is not text.
+    """
     with open_regular(path) as file:
         head = file.read(4096)
     suffix = path.suffix.lower()
@@ -255,10 +266,10 @@ def what_text(path: Path) -> str:
 
 
 def expand(path: Path) -> list[Path]:
-    """The files that a name, a folder, an archive or a glob stands for, sorted; of folders and
-    archives those that are not hidden. An archive that cannot be read stands for itself.
+    """All files that a name, folder, archive or glob stands for, sorted, without hidden files. An
+    archive that cannot be read stands for itself.
 
-    Raises XinyeError for a name that stands for nothing.
+    Raises XinyeError if the name stands for nothing.
     """
     if archive := archive_of(path):
         inside = [each for each in members(archive) if path in (each, *each.parents)]
@@ -277,6 +288,7 @@ def expand(path: Path) -> list[Path]:
 
 
 def is_pattern(path: Path) -> bool:
+    """True for a glob, unless a file of exactly that name exists."""
     return glob.has_magic(str(path)) and not path.exists()
 
 
@@ -290,7 +302,7 @@ def _with_members(file: Path) -> list[Path]:
 
 
 def different(files: Sequence[Path]) -> list[Path]:
-    """The first of all files that have the same bytes."""
+    """The first file of each group with the same bytes, in order."""
     sizes = Counter(map(file_size, files))
     contents: dict[object, Path] = {}
     for path in files:
@@ -300,7 +312,7 @@ def different(files: Sequence[Path]) -> list[Path]:
 
 
 def once(files: Iterable[Path]) -> list[Path]:
-    """The files without those that are links to others, or that two patterns stand for."""
+    """The files in order, without repeated paths and links to files that are listed already."""
     found: dict[Path, Path] = {}
     for path in files:
         found.setdefault(path.resolve(), path)
@@ -308,7 +320,7 @@ def once(files: Iterable[Path]) -> list[Path]:
 
 
 def check_libraries(files: Iterable[str | Path]) -> None:
-    """Raises XinyeError where a package is missing that reading these files needs."""
+    """Raises XinyeError if reading these files needs a package that is not installed."""
     for path in map(Path, files):
         if suffix_of(path) == ".parquet":
             need(f"{path}: a Parquet file", "pyarrow")
@@ -317,16 +329,15 @@ def check_libraries(files: Iterable[str | Path]) -> None:
 
 
 def fingerprint(files: Sequence[Path]) -> str:
-    """A hash of the files' bytes, in order: the same text in files of other names has the same
-    fingerprint.
-    """
+    """A hash of the files' bytes, in order. The files' names do not change it."""
     digests = b"".join(_digest(Path(path)) for path in files)
     return hashlib.blake2b(digests, digest_size=16).hexdigest()
 
 
 def suffix_of(path: Path) -> str:
-    """The suffix that tells the format: ".jsonl" for "a.jsonl.gz"; not where the format compresses
-    by itself."""
+    """The suffix in lower case that names the format, such as ".jsonl" for "a.jsonl.gz". It is ""
+    if a format that compresses by itself is gzipped again.
+    """
     suffix = Path(path.name.lower().removesuffix(".gz")).suffix
     return "" if suffix in BINARY_SUFFIXES and path.suffix.lower() == ".gz" else suffix
 
@@ -334,7 +345,7 @@ def suffix_of(path: Path) -> str:
 def _digest_or_name(path: Path) -> bytes | Path:
     try:
         return _digest(path)
-    except XinyeError:  # reading it says what is wrong
+    except XinyeError:  # reading the file later raises the error
         return path
 
 
@@ -348,8 +359,8 @@ def _digest(path: Path) -> bytes:
 
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
-    """Where to write a file: beside its place, which it takes when it is whole. Where writing it
-    fails, nothing is left there.
+    """A temporary path next to a file. If the block succeeds, the finished file replaces the old
+    one; if it fails, the temporary file is deleted.
     """
     beside = path.with_name(f".{path.name}.new")
     try:
@@ -360,13 +371,13 @@ def written_beside(path: Path) -> Iterator[Path]:
 
 
 def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
-    """Write a file of JSON lines: a reader finds the old one or the new."""
+    """Write a JSON Lines file. A reader sees either the old or the complete new file."""
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     with written_beside(path) as beside:
         beside.write_text("".join(lines), "utf-8")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file: a reader finds the old one or the new."""
+    """Write a JSON file. A reader sees either the old or the complete new file."""
     with written_beside(path) as beside:
         beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")

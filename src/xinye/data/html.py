@@ -1,4 +1,4 @@
-"""Text out of HTML: the main text of a web page, or all of the text of a chapter, a mail, a
+"""Extracts text from HTML: the main text of a web page, or all text of a chapter, mail or
 fragment.
 """
 
@@ -17,12 +17,12 @@ UNREAD = (
     "head", "script", "style", "template", "noscript", "svg", "iframe", "object", "button",
     "select", "rt", "rp",
 )  # fmt: skip
-# Chinese and Japanese letters and marks: no spaces between them.
+# Chinese and Japanese letters and marks, between which there are no spaces.
 WIDE = "[⺀-〿぀-ヿ㇀-鿿豈-﫿︰-﹏！-｠]"
 _WIDE_BREAK = re.compile(rf"(?<={WIDE})[ \t]*\n\s*(?={WIDE})")
 _SPACES = re.compile(r"[ \t\r\n\f\xa0]+")
-_INDENT = re.compile(rf"(?m)^[^\S\n]+(?={WIDE})")  # of Chinese, which is never code
-_NOTHING = re.compile(r"(?m)^(?:\|[ \t|]*|[ \t]*-[ \t]*)\n")  # rows and items
+_INDENT = re.compile(rf"(?m)^[^\S\n]+(?={WIDE})")  # an indented Chinese line is never code
+_NOTHING = re.compile(r"(?m)^(?:\|[ \t|]*|[ \t]*-[ \t]*)\n")  # empty table rows and list items
 _SITE = re.compile(r"(?:\s*[_|｜]+|\s[-–—]+\s|[-–—]+(?=\S+[网站報报]$))[^_|｜]+$")
 LONGEST_SITE = 100  # characters of a site's name at the end of a title
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
@@ -30,9 +30,11 @@ _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 
 
 def main_text(html: str) -> tuple[str, str]:
-    """Title and main text of a web page: no navigation, lists of links, advertisement or footer.
+    """Title and main text of a web page, without navigation, lists of links, advertisements and
+    footers.
 
-    Where no main text stands out, as on a very short page, all that is left without those.
+    If no main text stands out, as on a very short page, all text without navigation and lists of
+    links.
     """
     import trafilatura
 
@@ -43,8 +45,8 @@ def main_text(html: str) -> tuple[str, str]:
         if menu.tag not in ("ul", "ol", "dl") or _length(menu) < 2 * sum(
             map(_length, menu.iter("a"))
         ):
-            # A measure of its own, for trafilatura's is in characters, of which a Chinese heading
-            # has few.
+            # Measured here as well, because trafilatura counts characters, of which a Chinese
+            # heading has few.
             menu.drop_tree()
     title, everything = _title(root), _blocks(root)
     page: Any = trafilatura.bare_extraction(root, include_comments=False, with_metadata=True)
@@ -54,41 +56,43 @@ def main_text(html: str) -> tuple[str, str]:
 
 
 def all_text(html: str) -> str:
-    """All the text of a page or a fragment: blocks apart by an empty line, list items as lines with
-    a dash.
+    """All text of a page or fragment. Blocks are separated by an empty line; list items are lines
+    that begin with a dash.
     """
     root = _tree(html)
     return "" if root is None else _blocks(root)
 
 
 def join_lines(text: str) -> str:
-    """The lines of a paragraph as one: Chinese goes on without a space, English with one."""
+    """The lines of a paragraph as one line: Chinese lines are joined without a space, others with
+    one.
+    """
     return _SPACES.sub(" ", _WIDE_BREAK.sub("", text))
 
 
 def decode_page(data: bytes) -> str:
-    """A web page, in the encoding that it declares where that is true; without its XML
-    declaration.
+    """A web page as text, without its XML declaration. The encoding that it declares is used if it
+    fits.
     """
     declared = _DECLARED.search(data[:4096])
     return _XML_DECLARATION.sub("", decode(data, declared[1].decode() if declared else None))
 
 
 def _tree(html: str) -> Any:
-    """The parsed page, or None where there is nothing to parse."""
+    """The parsed page, or None if there is nothing to parse."""
     from lxml import etree
     from lxml import html as lxml_html
 
     parser = lxml_html.HTMLParser(remove_comments=True, remove_pis=True, no_network=True)
     try:
         return lxml_html.document_fromstring(html.replace("\0", ""), parser=parser)
-    except etree.ParserError:  # no element at all
+    except etree.ParserError:  # the page has no element
         return None
 
 
 def _title(root: Any) -> str:
-    """The heading that the page's title begins with, else the title without the name of the site at
-    its end.
+    """A heading that the page's title begins with, or else the title without the site's name at its
+    end.
     """
     title = " ".join(root.findtext(".//title", "").split())
     headings = [

@@ -1,4 +1,6 @@
-"""Tables in one JSON object, as pandas and Hugging Face's datasets write them: their rows."""
+"""Reads the rows of a table that is stored as one JSON object, as pandas and Hugging Face's
+datasets write them.
+"""
 
 from collections.abc import Iterable
 from itertools import chain, islice
@@ -8,16 +10,18 @@ from typing import Any
 from xinye.data.notes import Notes, RecordNumber
 from xinye.data.records import OnBad, Records, Row
 
-ENVELOPES = {  # of a list of rows in one object: Navicat's, and those of programs that answer
+ENVELOPES = {  # keys of an object around a list of rows, as Navicat and web services write it
     "records", "data", "items", "rows", "list", "result", "results",
 }  # fmt: skip
 NOTE = "the file is one JSON object that holds a table: its rows are read"
 _OF_A_MESSAGE = {"role", "content", "from", "value"}
-_TOKENS = {"tokens", "words", "chars"}  # of one sentence, with a tag for each
+_TOKENS = {"tokens", "words", "chars"}  # the words of one sentence, with a tag for each
 
 
 def table_or_records(path: Path, values: Records, on_bad: OnBad, notes: Notes) -> Records:
-    """The values of a file; where the only one is an object that holds a table its rows."""
+    """The values of a file. If the only one is an object that holds a table, its rows instead, with
+    a note.
+    """
     head = list(islice(values, 2))
     rows = None
     if len(head) == 1:
@@ -39,11 +43,11 @@ def table_or_records(path: Path, values: Records, on_bad: OnBad, notes: Notes) -
 
 
 def _rows_of(value: Any) -> list[Row] | None:
-    """The rows of a table in one object; None where it is a record.
+    """The rows of a table in one object, or None if the object is a record.
 
-    Known are a list or an object of values for each column, an object of rows by their numbers,
-    and pandas' `orient="split"` and `orient="table"`. Raises `ValueError` where columns have
-    different lengths.
+    It knows a list or an object of values for each column, an object of rows keyed by number, and
+    pandas' `orient="split"` and `orient="table"`. Raises `ValueError` if columns have different
+    lengths.
     """
     if not isinstance(value, dict) or not value:
         return None
@@ -60,8 +64,9 @@ def _rows_of(value: Any) -> list[Row] | None:
 
 
 def _in_envelope(value: Any) -> tuple[str, list[Row] | None]:
-    """The field of an object that holds its only list of objects, and they; None where they are
-    parts of one record, or nothing is there."""
+    """The key of the only list of objects in an object, and that list. The list is None if there is
+    none, or if its objects are parts of one record.
+    """
     if not isinstance(value, dict):
         return "", None
     nested = [name for name in value if isinstance(value[name], dict | list)]
@@ -79,7 +84,7 @@ def _in_envelope(value: Any) -> tuple[str, list[Row] | None]:
 
 
 def _is_record(value: dict[str, list[Any]]) -> bool:
-    """Whether lists are those of one record: messages, or the words of a sentence."""
+    """True if the lists belong to one record: messages, or the words of a sentence."""
     columns = value.values()
     if max(map(len, columns)) < 2:
         return True
@@ -94,7 +99,7 @@ def _is_record(value: dict[str, list[Any]]) -> bool:
 
 
 def _is_nested(cells: Iterable[Any]) -> bool:
-    """Whether some cells are no plain values, as those of tables are."""
+    """True if a cell is not a plain value, as cells of tables are."""
     return any(isinstance(cell, dict | list) for cell in cells)
 
 
@@ -120,7 +125,9 @@ def _split(columns: list[Any], data: list[Any]) -> list[Row]:
 
 
 def _by_number(value: dict[str, Row]) -> list[Row] | None:
-    """Those of columns whose cells are numbered, or of rows that are."""
+    """The rows of an object whose columns have numbered cells, or whose rows are numbered. None
+    otherwise.
+    """
     rows = [*value.values()]
     numbers = rows[0].keys()
     if not all(row.keys() == numbers for row in rows) or not numbers:

@@ -1,5 +1,5 @@
-"""Articles out of a MediaWiki XML dump, page by page: a dump has gigabytes, and one page is held at
-a time.
+"""Reads articles from a MediaWiki XML dump page by page. A dump has gigabytes, so only one page is
+in memory at a time.
 """
 
 import re
@@ -17,30 +17,30 @@ HIDDEN_TAGS = frozenset((
     "inputbox", "score", "hiero", "categorytree", "section", "templatedata", "templatestyles",
     "mapframe", "maplink", "style", "indicator",
 ))  # fmt: skip
-# Templates: which value is read.
+# For each template: the values that may be shown, the best first.
 SHOWN = {"lang": (1,), "nowrap": (0,), "tsl": (3, 2), "le": (2, 0), "link": (2, 0)}
-# Of a phrase in several, the first of these is taken.
+# If a phrase has readings in several scripts, the first of these is taken.
 SCRIPTS = ("zh-hans", "zh-cn", "zh", "zh-hant", "zh-tw")
 _VARIANTS = re.compile(r"-\{([^{}]*)\}-")
 _COMMENT = re.compile("<!--"), re.compile("-->")
 _NOTE = re.compile(r"(?i)<ref\b[^<>]*+(?<!/)>"), re.compile(r"(?i)</ref\s*+>")
-# notes that stand elsewhere, and switches: __NOTOC__, __无目录__
+# notes defined elsewhere, and switches: __NOTOC__, __无目录__
 _UNREAD = re.compile(r"(?i)<ref\b[^<>]*+(?<=/)>|__[^\W\d_]++__")
 _REDIRECT = re.compile(r"\s*#(redirect|重定向)", re.IGNORECASE)
 _LIST_MARK = re.compile(r"(?m)^[*#]+[ \t]*")
 _NO_ITEM = re.compile(r"(?m)^- *$\n?")
 _QUOTES = re.compile("'{2,}")
 _LANGUAGE_LINK = re.compile(r"[a-z]{2,3}(-[a-z]+)*")
-# brackets around a template
+# what is left of brackets around a template that was removed
 _HOLLOW = re.compile(r"[(（][\s,，;；:：、/]*[)）]|(?<=[(（])[\s,，;；:：、]+")
 
 
 def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
-    """Page id, title and wikitext of every article in a dump: no redirects, no talk, no pages about
-    the wiki.
+    """Page id, title and wikitext of every article in a dump, without redirects, talk pages and
+    pages about the wiki.
 
-    Of a page with its history the last revision is taken. Raises XinyeError where the XML ends or
-    breaks.
+    If a page has a history, its last revision is used. Raises XinyeError if the XML is damaged or
+    cut short.
     """
     from lxml import etree
 
@@ -57,7 +57,7 @@ def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
                 wikitext = element.findtext("{*}text") or ""
             elif element.findtext("{*}ns", "0") == "0" and not _REDIRECT.match(wikitext):
                 yield element.findtext("{*}id", ""), element.findtext("{*}title", ""), wikitext
-            element.clear()  # what has been read is let go
+            element.clear()  # frees the memory
             while etree.QName(element).localname == "page" and element.getprevious() is not None:
                 del element.getparent()[0]
     except etree.XMLSyntaxError as error:
@@ -65,11 +65,10 @@ def articles(file: BinaryIO) -> Iterator[tuple[str, str, str]]:
 
 
 def plain_text(wikitext: str) -> str:
-    """What a reader reads: no templates but those around words, no tables, notes, files or
-    categories.
+    """The text that a reader of the page sees, without tables, notes, files, categories and most
+    templates; templates around words keep the words.
 
-    Each heading is a line of its own. A section of which nothing is left goes, and its heading with
-    it.
+    Each heading is a separate line. A section without text is dropped with its heading.
 
     >>> plain_text("'''新叶'''是[[树|树木]]的{{lang|en|leaf}}叶子。<ref>书</ref>\\n== 参考 ==")
     '新叶是树木的leaf叶子。'
@@ -87,7 +86,7 @@ def plain_text(wikitext: str) -> str:
         else:
             sections[-1][2].append(_text([node]))
     kept: list[str] = []
-    below = 0  # level of the section after this one, where that is kept
+    below = 0  # level of the section below this one, if that is kept
     for level, heading, parts in reversed(sections):
         text = _NO_ITEM.sub("", _HOLLOW.sub("", _QUOTES.sub("", "".join(parts)))).strip()
         if text or below > level:
@@ -97,7 +96,7 @@ def plain_text(wikitext: str) -> str:
 
 
 def _without(begin: re.Pattern[str], end: re.Pattern[str], text: str) -> str:
-    """The text without what is between a begin and the next end; one that never ends is kept."""
+    """The text without everything from each begin to the next end. A begin without an end stays."""
     kept, at = [], 0
     while (opened := begin.search(text, at)) and (closed := end.search(text, opened.end())):
         kept.append(text[at : opened.start()])
@@ -139,7 +138,7 @@ def _text(nodes: list[Any]) -> str:
 
 
 def _one_script(match: re.Match[str]) -> str:
-    """One reading of a phrase in several scripts: -{zh-hans:计算机; zh-hant:電腦}-."""
+    """One reading of a phrase that has several, such as -{zh-hans:计算机; zh-hant:電腦}-."""
     flags, bar, rules = match[1].rpartition("|")
     whole_page = {"T", "H", "-"} & set(re.split(r"[;\s]+", flags))
     if bar and whole_page:  # a rule for the rest of the page shows nothing

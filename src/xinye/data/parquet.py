@@ -1,4 +1,4 @@
-"""Records out of Parquet files."""
+"""Reads records from Parquet files."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,11 @@ from xinye.errors import XinyeError
 
 
 def parquet_records(path: Path, columns: Sequence[str] | None = None) -> Records:
-    """The rows of a Parquet file with their numbers: all columns, or those of these names that are
-    there; with no names the one that holds the text."""
+    """The rows of a Parquet file, each with its number.
+
+    Without `columns` a row has all columns; otherwise it has those of these names that exist. For
+    an empty list, the column of text is found and read. Raises XinyeError for a damaged file.
+    """
     check_libraries([path])
     import pyarrow
     import pyarrow.parquet
@@ -28,7 +31,7 @@ def parquet_records(path: Path, columns: Sequence[str] | None = None) -> Records
             if columns == [] and file.metadata.num_rows:
                 head = next(file.iter_batches(HEAD_RECORDS)).to_pylist()
                 columns = [choose_field(path, head)]
-            # Names that are not there go on to the error that lists the others.
+            # If no name exists, all columns are read, and a later error lists their names.
             known = [name for name in columns or () if name in file.schema_arrow.names] or None
             for batch in file.iter_batches(1024, columns=known):
                 for record in batch.to_pylist():
@@ -45,8 +48,9 @@ def parquet_records(path: Path, columns: Sequence[str] | None = None) -> Records
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Path | BinaryIO]:
-    """What pyarrow can go about in: the file; of one in an archive a copy without a name, which is
-    gone as soon as it is closed."""
+    """Something pyarrow can seek in: the file itself, or a temporary unnamed copy of an archive's
+    member.
+    """
     if not archive_of(path):
         check_regular(path)
         yield path

@@ -1,4 +1,4 @@
-"""Text out of PDF: pages of printed lines become paragraphs again."""
+"""Extracts text from PDF and joins printed lines to paragraphs."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from typing import BinaryIO
 from xinye.data.html import WIDE, join_lines
 from xinye.errors import XinyeError
 
-NARROWEST = 20  # columns of a line that is taken for prose; a Chinese character has two
+NARROWEST = 20  # columns of the narrowest line that counts as prose; a Chinese character has two
 _NUMBER = re.compile(r"\d+")
 _GAP = re.compile(rf"(?<={WIDE}) +(?={WIDE})")
 _ITEM = re.compile(
@@ -19,8 +19,8 @@ _COMPOUND = re.compile(r"(\w-\w+)\ufffe|\ufffe(?![a-z])")
 
 
 def pdf_text(file: BinaryIO) -> tuple[str, str]:
-    """Title and text of a PDF, without page numbers and running heads. Raises XinyeError where
-    there is no text.
+    """Title and text of a PDF, without page numbers and running heads. Raises XinyeError for a
+    damaged or encrypted PDF, and for one without text.
     """
     import pypdfium2
 
@@ -43,8 +43,8 @@ def pdf_text(file: BinaryIO) -> tuple[str, str]:
 
 
 def without_margins(pages: list[list[str]]) -> list[list[str]]:
-    """The lines of each page but page numbers, and lines at head or foot that three pages or more
-    have.
+    """The lines of each page without page numbers, and without first and last lines that at least
+    three pages share.
     """
     pages = [[line.strip() for line in page if line.strip()] for page in pages]
     seen = Counter(_NUMBER.sub("#", page[end]) for page in pages if page for end in {0, -1})
@@ -58,8 +58,8 @@ def without_margins(pages: list[list[str]]) -> list[list[str]]:
 
 
 def paragraphs(lines: list[str]) -> str:
-    """Printed lines joined to paragraphs, one a line: a line goes on in the next where it is as
-    long as most are.
+    """Printed lines joined to paragraphs, one per line. A line continues in the next one if it is
+    about as long as most lines.
     """
     widths = [
         sum(1 + (unicodedata.east_asian_width(character) in "WF") for character in line)

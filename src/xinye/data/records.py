@@ -1,7 +1,7 @@
-"""Records of JSON files, each with its line or its number, in bounded memory.
+"""Reads the records of JSON files, each with its line or number, in bounded memory.
 
-A record that cannot be read is given to `on_bad` (file, line, what is wrong), and reading goes on
-behind it.
+A record that cannot be read is passed to `on_bad` (file, line, problem), and reading continues
+after it.
 """
 
 import json
@@ -18,19 +18,21 @@ from xinye.errors import XinyeError, not_unicode
 
 Row = dict[str, Any]  # a record of a file: any JSON object
 
-JSON_BLOCK = 1 << 16  # characters; for each error the decoder counts the lines of its block
+JSON_BLOCK = 1 << 16  # characters; to report an error, the decoder counts the lines of its block
 CUT_OFF = "the file ends inside its array; download it again"
-LONGEST_LINE = 1 << 24  # characters of a list that is read to see what it is
+LONGEST_LINE = 1 << 24  # characters of a first line that are read to recognise the file's form
 _OF_A_MESSAGE = {"role", "content", "from", "value", "name", "weight"}
 _SEVERAL = "the file holds JSON values one after the other, no array: each is read as a record"
 _ARRAY = "the file is named JSON Lines, but holds a JSON array: each item is read as a record"
-_VALUE = re.compile(r"[^\s,]")  # the first character of a value of JSON
-# how JSON writes half of a character; mostly the other follows
+_VALUE = re.compile(r"[^\s,]")  # the first character of a JSON value
+# how JSON writes half of a character (a surrogate); normally the other half follows
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Row:
-    """An object of JSON. Raises `ValueError` where a key has two values: one would vanish."""
+    """A JSON object. Raises `ValueError` if a key has two different values, because one would be
+    lost.
+    """
     row = dict(pairs)
     if len(row) < len(pairs):
         for name, value in pairs:
@@ -46,12 +48,14 @@ Records = Iterator[tuple[int, Any]]  # each with its line, or with a `RecordNumb
 
 
 def refuse(path: Path, line: int, problem: str) -> None:
-    """Raise `XinyeError` for a bad record: the default where a caller gives no `on_bad`."""
+    """Raises `XinyeError` for a bad record. This is the default `on_bad`."""
     raise XinyeError(f"{place_of(path, line)}: {problem}") from None
 
 
 def json_lines(path: Path, on_bad: OnBad, notes: Notes) -> Records:
-    """The records of a file of JSON lines; of one that is an array those that are in it."""
+    """The records of a JSON Lines file. If the file is a JSON array instead, its items, with a
+    note.
+    """
     with open_text(path) as file:
         if _begins_as(file) == "array":
             notes.add(str(path), _ARRAY)
@@ -61,7 +65,7 @@ def json_lines(path: Path, on_bad: OnBad, notes: Notes) -> Records:
 
 
 def json_records(path: Path, on_bad: OnBad, notes: Notes) -> Records:
-    """The records of a .json file: an array, or one value after the other."""
+    """The records of a .json file, which is an array or a sequence of values."""
     with open_text(path) as file:
         form = _begins_as(file)
         if form == "lists":
@@ -73,7 +77,7 @@ def json_records(path: Path, on_bad: OnBad, notes: Notes) -> Records:
 
 
 def _conversation_or_records(values: Records) -> Records:
-    """The values of an array; where all are messages the one conversation that they are."""
+    """The values of an array. If all of them are messages, a single value: the conversation."""
     messages: list[tuple[int, Any]] = []
     for line, value in values:
         if not _is_message(value):
@@ -93,9 +97,9 @@ def _is_message(value: Any) -> bool:
 
 
 def _begins_as(file: TextIO) -> str:
-    """Of a file that begins with a list: whether that is an "array" of records, or one of several
-    "lists", one in each line, or the only "list", of texts or messages; "" where it begins
-    otherwise."""
+    """How a file that begins with a list continues: "array" is an array of records, "lists" one
+    list per line, and "list" a single list of texts or messages. It is "" for any other file.
+    """
     long_lines = iter(lambda: file.readline(LONGEST_LINE), "")
     lines = (line.strip() for line in long_lines if not line.isspace())
     first = next(lines, "")
@@ -121,10 +125,10 @@ def _lines(path: Path, file: TextIO, on_bad: OnBad) -> Records:
             record = _decoder.decode(line)
         except (ValueError, RecursionError) as error:
             problem = str(getattr(error, "msg", error)).removesuffix(" at")
-            said = f"not valid JSON ({problem})"
+            message = f"not valid JSON ({problem})"
             if column := getattr(error, "colno", None):
-                said = f"not valid JSON ({problem} at column {column})"
-            on_bad(path, number, said)
+                message = f"not valid JSON ({problem} at column {column})"
+            on_bad(path, number, message)
             continue
         if _HALF.search(line) and (reason := not_unicode(record)):
             on_bad(path, number, f"{reason}; correct it or delete it")
@@ -134,8 +138,10 @@ def _lines(path: Path, file: TextIO, on_bad: OnBad) -> Records:
 
 @dataclass
 class _JsonText:
-    """A JSON file, of which a stretch is held: `position` is in it, `line` is that of the position,
-    and `indent` stands before the last value that began a line.
+    """A JSON file of which a part is in memory.
+
+    `position` is an index into `text`, and `line` is the line in the file at that position.
+    `indent` is the white space before the last value that began a line.
     """
 
     file: TextIO
@@ -145,11 +151,12 @@ class _JsonText:
     indent: str = ""
 
     def go(self, to: int) -> None:
+        """Move to an index and count the lines on the way."""
         self.line += self.text.count("\n", self.position, to)
         self.position = to
 
     def read_on(self, size: int = 0) -> bool:
-        """Let go what lies before the position and read more; False at the end of the file."""
+        """Drop the text before the position and read more. Returns False at the end of the file."""
         more = self.file.read(max(JSON_BLOCK, size))
         if more:
             self.text = self.text[self.position :] + more
@@ -157,7 +164,7 @@ class _JsonText:
         return bool(more)
 
     def next(self) -> str:
-        """Go on to the next value; its first character, or "" at the end of the file."""
+        """Move to the next value. Returns its first character, or "" at the end of the file."""
         gap = ""
         while not (found := _VALUE.search(self.text, self.position)):
             gap += self.text[self.position :]
@@ -171,18 +178,17 @@ class _JsonText:
         return found[0]
 
     def record(self) -> tuple[Any, str]:
-        """The value at the position, which then is behind it, and why it is no Unicode text, ""
-        where it is.
+        """Read the value at the position and move behind it. Returns the value, and why it is not
+        valid Unicode text, or "" if it is.
 
-        Raises what the decoder raises, with the position where it is wrong.
+        Raises the decoder's errors, with the position at the error.
         """
         while True:
             try:
                 value, end = _decoder.raw_decode(self.text, self.position)
             except (ValueError, RecursionError) as error:
                 at = max(self.position, getattr(error, "pos", 0))
-                # Perhaps the block ended inside the record: read as much again, and
-                # try anew.
+                # The block may have ended inside the record: read as much again and retry.
                 cut_off = at > len(self.text) - 16 or str(error).startswith("Unterminated")
                 if cut_off and self.read_on(len(self.text) - self.position):
                     continue
@@ -193,7 +199,7 @@ class _JsonText:
             return value, not_unicode(value) if half else ""
 
     def find(self, words: str) -> bool:
-        """Go on to the next place of these words; False where there is none."""
+        """Move to the next occurrence of `words`. Returns False if there is none."""
         while (at := self.text.find(words, self.position)) < 0:
             self.go(max(self.position, len(self.text) - len(words)))
             if not self.read_on():
@@ -203,10 +209,10 @@ class _JsonText:
 
 
 def _values(path: Path, file: TextIO, on_bad: OnBad, notes: Notes) -> Records:
-    """The values of an array, or one after the other. Where the first stands in the line that
-    opens the array they are counted, else they have their lines.
+    """The values of an array or of a sequence. If the first one is on the line that opens the
+    array, all of them have numbers instead of lines.
 
-    Behind a bad one it goes on at the next line that begins as that one did, indented like it.
+    After a bad value, reading continues at the next line that begins like it, with the same indent.
     """
     json_text = _JsonText(file)
     in_array = json_text.next() == "["

@@ -1,5 +1,6 @@
-"""The rows of one sheet of a workbook, streamed from its XML: only those that hold cells, so that a
-million empty rows, as programs write them for a format, cost next to nothing."""
+"""Streams the rows of one sheet from a workbook's XML. Only rows with cells are returned, so the
+million empty formatted rows that some programs write cost almost nothing.
+"""
 
 import re
 from collections.abc import Iterator
@@ -11,18 +12,20 @@ from xml.parsers import expat
 from zipfile import ZipFile
 
 BLOCK_BYTES = 1 << 16
-MOST_ROWS = 1 << 20  # as many as Excel can have
+MOST_ROWS = 1 << 20  # the most rows that Excel can have
 LAST_COLUMN = 1 << 14
 
 
 class TooManyRows(ValueError):
-    """For more rows than a spreadsheet program can have written."""
+    """The sheet has more rows than a spreadsheet program can write."""
 
 
 @dataclass(slots=True)
 class Cell:
-    """A cell as it is stored: what kind its value is of, the number of its style, and whether it
-    has a formula. Its column is counted from 1, as its name ("B2") says or behind the one before.
+    """A cell as it is stored.
+
+    `column` counts from 1 and comes from the cell's name ("B2"), or follows the previous cell.
+    `kind` is the stored type of the value, `style` the number of its style.
     """
 
     name: str
@@ -35,7 +38,7 @@ class Cell:
 
 @dataclass(slots=True)
 class SheetRow:
-    """A row, counted from 1, and whether it is hidden."""
+    """A row, whose number counts from 1, and whether it is hidden."""
 
     number: int
     hidden: bool
@@ -43,19 +46,21 @@ class SheetRow:
 
 
 class _Parser:
-    """What is known in the middle of a sheet; `rows` are whole, and not yet handed out."""
+    """The state of reading a sheet. `rows` are those not returned yet; the last may be
+    incomplete.
+    """
 
     def __init__(self) -> None:
         self.rows: list[SheetRow] = []
         self.hidden_columns: set[int] = set()
-        self._last_column = 0  # of those whose form is known
-        self._number = 0  # of the row
+        self._last_column = 0  # the last column whose width or visibility is known
+        self._number = 0  # the number of the current row
         self._hides = False
         self._cells: list[Cell] = []
         self._cell: Cell | None = None
-        self._texts: list[str] = []  # of the cell
-        self._inside: list[str] = []  # of a cell: the elements that are open
-        self._spoken = 0  # of these: how many say how a word is spoken, which is no part of it
+        self._texts: list[str] = []  # text of the current cell so far
+        self._inside: list[str] = []  # the open elements in the current cell
+        self._spoken = 0  # how many of these hold phonetic readings, which are not part of the text
         self._expat = expat.ParserCreate(namespace_separator=" ")
         self._expat.buffer_text = True
         self._expat.StartDoctypeDeclHandler = refuse_dtd
@@ -128,12 +133,14 @@ class _Parser:
 
 
 def refuse_dtd(*_: object) -> None:
-    """Entities of a DTD are not resolved: their text would be lost in silence."""
+    """Raises `ValueError`: entities of a DTD are not resolved, so their text would be lost without
+    notice.
+    """
     raise ValueError("it has a DTD, which no spreadsheet program writes")
 
 
 def _whole(attributes: dict[str, str], name: str, place: str) -> int:
-    """The whole number in an attribute. Raises `ValueError`."""
+    """The whole number in an attribute. Raises `ValueError` if there is none."""
     given = attributes.get(name, "")
     number = re.fullmatch(r"\s*(-?[0-9]{1,18})(\.0*)?\s*", given)
     if not number:
@@ -143,7 +150,7 @@ def _whole(attributes: dict[str, str], name: str, place: str) -> int:
 
 @lru_cache(maxsize=LAST_COLUMN)
 def letters_of(column: int) -> str:
-    """The name, such as "AB", of a column that is counted from 1."""
+    """The name of a column, such as "AB"; columns count from 1."""
     letters = ""
     while column > 0:
         column, letter = divmod(column - 1, 26)
@@ -153,7 +160,7 @@ def letters_of(column: int) -> str:
 
 @lru_cache(maxsize=LAST_COLUMN)
 def _number_of(column: str) -> int:
-    """The number, from 1, of the column of a name such as "AB"."""
+    """The number of a column with this name, from 1."""
     if not re.fullmatch("[A-Z]{1,3}", column):
         raise ValueError(f"no column is called {column[:10]!r}")
     number = 0
@@ -163,13 +170,16 @@ def _number_of(column: str) -> int:
 
 
 def sheet_xml_rows(xml: IO[bytes], hidden_columns: set[int]) -> Iterator[SheetRow]:
-    """The rows with cells. `hidden_columns` are known before the first row comes. Raises
-    `TooManyRows`."""
+    """The rows of a sheet that have cells. Fills `hidden_columns` with the numbers of hidden
+    columns before it returns the first row.
+
+    Raises `TooManyRows`, `ValueError` for rows or cells out of order, and `ExpatError`.
+    """
     parser = _Parser()
     parser.hidden_columns = hidden_columns
     for block in iter(partial(xml.read, BLOCK_BYTES), None):
         parser.feed(block)
-        # the last may go on in the next block
+        # the last row may continue in the next block
         whole = len(parser.rows) - bool(block)
         if whole > 0:
             yield from parser.rows[:whole]
@@ -179,15 +189,16 @@ def sheet_xml_rows(xml: IO[bytes], hidden_columns: set[int]) -> Iterator[SheetRo
 
 
 def check_no_dtd(archive: ZipFile, part: str) -> None:
-    """Raises `ValueError` where the beginning of a part of a workbook has a DTD."""
+    """Raises `ValueError` if a part of a workbook begins with a DTD."""
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = refuse_dtd
-    with archive.open(part) as xml, suppress(expat.ExpatError):  # a cut end, or no XML at all
+    # the block ends within the XML, or it is not XML
+    with archive.open(part) as xml, suppress(expat.ExpatError):
         parser.Parse(xml.read(BLOCK_BYTES))
 
 
 def merged_cells(xml: IO[bytes]) -> Iterator[str]:
-    """The merged ranges of a sheet, such as "A1:C3", which follow its rows."""
+    """The merged ranges of a sheet, such as "A1:C3"."""
     found: list[str] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:

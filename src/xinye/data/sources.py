@@ -1,8 +1,8 @@
-"""Files in, text out: reads documents from the files a person names, in bounded memory.
+"""Reads documents from plain text, JSON, CSV, TSV, XLSX and Parquet files, in bounded memory and in
+all usual encodings of Chinese and English.
 
-Plain text, JSON, CSV, TSV, XLSX and Parquet, in whatever encoding Chinese and English files come
-in. This is the front of the reading: other rooms import from here what `files.py` (which files),
-`encodings.py` (bytes to text), `tables.py`, `records.py` (JSON) and `columns.py` (which column) do.
+Other rooms import from here what these modules do: `files.py` finds files, `encodings.py` decodes
+bytes, `tables.py` and `records.py` read tables and JSON, `columns.py` finds the column of text.
 """
 
 import re
@@ -47,14 +47,14 @@ _AFTER_WORD = re.compile(r"(?s).*[\s。！？；，、：…”」』）](?=\S)"
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of one document's text. Nearly every document is one piece; a long plain-text file
-    comes in several, cut at line ends. `source` is for messages: "novel.txt", or "reviews.jsonl:17"
-    with the line or record number.
+    """A part of one document's text. Almost every document is a single piece; a long plain-text
+    file comes in several, cut at line ends. `source` is the place for messages: "novel.txt", or
+    "reviews.jsonl:17" with the line or record number.
     """
 
     text: str
     source: str
-    first: bool = True  # it starts a document
+    first: bool = True  # True if this piece starts a document
 
 
 def read_records(
@@ -64,9 +64,13 @@ def read_records(
     tabbed: bool = False,
     notes: Notes | None = None,
 ) -> Records:
-    """The records of a table or a JSON file: rows are dictionaries by the header's names, or where
-    there is none (see `headerless`) by "1", "2" … With `tabbed` plain text is read as a table, too.
-    `notes` report what was left out, or read otherwise than the file's name says.
+    """The records of a table or JSON file, each with its line or number.
+
+    Rows of a table are dictionaries keyed by the header's names, or by "1", "2" … if there is no
+    header (see `headerless`). `named` are the columns that a person named; they help to recognise
+    the header. With `tabbed`, a plain-text file is read as a table. `notes` report what was left
+    out or read differently than the file's name suggests. Raises XinyeError for files of other
+    kinds.
     """
     suffix = suffix_of(path)
     notes = notes or Notes()
@@ -79,12 +83,12 @@ def read_records(
     if suffix == ".parquet":
         return parquet_records(path)
     if suffix == ZIP:
-        open_regular(path).close()  # raises what is wrong with it
+        open_regular(path).close()  # raises the error if the archive is damaged
     raise not_readable(path, (*(PLAIN_SUFFIXES if tabbed else ()), *RECORD_SUFFIXES))
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a plain-text file with their numbers, without their ends."""
+    """The lines of a plain-text file without line ends, each with its number."""
     with open_text(path) as file:
         yield from enumerate((line.removesuffix("\n") for line in file), 1)
 
@@ -99,17 +103,16 @@ def read_pieces(
 ) -> Iterator[Piece]:
     r"""The documents in the files, in order, with "\n" as the only line end.
 
-    A plain-text file is one document, or with `document_separator` ("\n\n", "<|endoftext|>"; a
-    typed \n or \t is understood) one for each part; it comes in pieces of about a million
-    characters. In the other formats each record is a document: a string, or an object or row whose
-    `field` holds a string or a list of strings (lines). Without `field` the column is found by its
-    name or its length; where a table has no header it has a number: "1", "2" … Empty files, records
-    and parts give nothing.
+    A plain-text file is one document, in pieces of about a million characters. `document_separator`
+    ("\n\n", "<|endoftext|>"; a typed \n or \t is understood) divides it into several. In other
+    formats each record is a document: a string, or an object or row whose `field` holds a string or
+    a list of lines. Without `field`, the column is found by its name or length; columns of a table
+    without a header are "1", "2" … Empty files, records and parts are skipped.
 
-    Raises XinyeError, when it gets there, for whatever cannot be read exactly, with file and line
-    or byte. With `on_bad` a bad record is given to it instead (file, line, what is wrong), and
-    reading goes on behind it; files that are bad as a whole still raise. `on_field` is called
-    with the column that is taken for the text; `notes` report what was left out or changed.
+    Raises XinyeError for whatever cannot be read exactly, with the file and line or byte. With
+    `on_bad`, a bad record is passed to it (file, line, problem) and reading continues; a file that
+    is bad as a whole still raises. `on_field` is called with the column of text; `notes` report
+    what was left out or changed.
 
     >>> [piece.text for piece in read_pieces([Path("reviews.csv")], "评论")]  # doctest: +SKIP
     """
@@ -141,7 +144,8 @@ def _plain_pieces(path: Path, separator: str) -> Iterator[Piece]:
                     yield Piece(text, source, first)
                 first, number = True, number + 1
                 source = f"{path.name}:{number}"
-            # A separator that the end of the block breaks off must not be cut, hence its length.
+            # The block may end inside a separator, which must stay whole; hence its length is
+            # added.
             while len(rest) > PIECE_CHARACTERS + len(separator):
                 window = rest[: PIECE_CHARACTERS + 1]
                 cut = _AFTER_LINE.match(window) or _AFTER_WORD.match(window)
@@ -188,5 +192,5 @@ def _record_pieces(
 
 
 def first_line(lines: Iterable[tuple[int, str]]) -> str:
-    """The first of some numbered lines that is not empty, or ""."""
+    """The first of these numbered lines that is not blank, or ""."""
     return next((line for _, line in lines if line.strip()), "")

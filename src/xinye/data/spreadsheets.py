@@ -1,8 +1,7 @@
-"""The rows of a spreadsheet (.xlsx), as texts, in bounded memory: of the first sheet with a table,
-or of the one that is named.
+"""Reads the rows of a spreadsheet (.xlsx) as texts, in bounded memory: the first sheet with a
+table, or the sheet that was named.
 
-A stranger's file may be a bomb: its parts are measured before they are unpacked, and rows are
-streamed.
+A file may be a zip bomb, so its parts are measured before they are unpacked, and rows are streamed.
 """
 
 import re
@@ -37,32 +36,33 @@ from xinye.libraries import need
 
 LARGEST_PART = 1 << 29  # bytes of a sheet, or of all texts, unpacked
 MOST_COLUMNS = 1000
-HEAD_ROWS = 100  # rows of a sheet looked at to see whether it is a table
+HEAD_ROWS = 100  # rows that are read to see whether the sheet is a table
 SAVE_ANEW = "save it as .xlsx in Excel, WPS or LibreOffice"
 MERGED = "the value of a cell merged over several rows is read in each of them"
-_OLD = b"\xd0\xcf\x11\xe0"  # how an .xls begins, and a workbook with a password
+_OLD = b"\xd0\xcf\x11\xe0"  # the first bytes of an .xls, and of a workbook with a password
 BOOLEANS = {"1": "true", "true": "true", "0": "false", "false": "false"}
 _NUMBER = re.compile(r"[+-]?([0-9]+|[0-9]*\.[0-9]+|[0-9]+\.)([eE][+-]?[0-9]+)?", re.ASCII)
-# also whole rows, "2:3", and whole columns, "A:B"
+# Also whole rows, "2:3", and whole columns, "A:B".
 _RANGE = re.compile(
     "[A-Z]{1,3}[0-9]{1,7}(:[A-Z]{1,3}[0-9]{1,7})?|[0-9]{1,7}:[0-9]{1,7}|[A-Z]{1,3}:[A-Z]{1,3}"
 )
 _RETURN = re.compile("_x000D_\n?")  # how Excel writes the line ends of Windows
 
-# by the first row: first column, last column and last row of what is merged
+# Merged ranges keyed by their first row, each as (first column, last column, last row).
 Merged = dict[int, list[tuple[int, int, int]]]
-TableRow = tuple[int, list[str], str]  # its line, its cells, and why it cannot be read, or ""
+TableRow = tuple[int, list[str], str]  # the row's line, its cells, and why it cannot be read, or ""
 
 
-# The sheet that a person named. It is no argument because whatever reads a table, however deep,
-# must read the same. It is "" where the first is read that is a table, and None outside of tasks.
+# The name given with --sheet. A context variable and not an argument, because all readers of a
+# table, however deep, must agree. "" reads the first sheet that is a table; None is the value
+# outside of tasks.
 _named: ContextVar[str | None] = ContextVar("sheet", default=None)
 
 
 @contextmanager
 def sheet_named(name: str | None) -> Iterator[None]:
-    """Within this context, the sheet of this name is read from every workbook; without a name the
-    first sheet that is a table."""
+    """Within this context, workbooks are read from the sheet of this name, or, without a name, from
+    the first sheet that is a table."""
     token = _named.set(name or "")
     try:
         yield
@@ -71,14 +71,14 @@ def sheet_named(name: str | None) -> Iterator[None]:
 
 
 def note_no_workbook(path: Path, notes: Notes) -> None:
-    """Note of a file of another kind that it has no sheets, where one was named."""
+    """Add a note if a sheet was named but the file is not a workbook."""
     if _named.get() and suffix_of(path) not in SPREADSHEETS:
         notes.add(str(path), "--sheet has no effect: the file is not a workbook")
 
 
 @dataclass(frozen=True)
 class _Sheet:
-    """A sheet of a workbook, and where in the archive it is."""
+    """A sheet, and the name of its part in the archive."""
 
     title: str
     hidden: bool
@@ -91,8 +91,8 @@ class _Sheet:
 
 @dataclass(frozen=True)
 class _Book:
-    """A workbook that is open. Of its texts cells have the number; numbers in these styles are
-    dates, or of these lengths of time."""
+    """An open workbook. Cells refer to `texts` by number; `dates` and `times` are the numbers of
+    styles for dates and durations."""
 
     path: Path
     archive: ZipFile
@@ -103,7 +103,7 @@ class _Book:
     epoch: datetime
 
     def date(self, cell: Cell) -> Any:
-        """The date or time in a cell; as Excel shows it where there was none."""
+        """The date or time in a cell, or "#VALUE!" if the number is not a date, as in Excel."""
         from openpyxl.utils.datetime import from_excel, from_ISO8601
 
         if cell.kind == "d":
@@ -118,9 +118,11 @@ class _Book:
 
 
 def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
-    """The rows that are not empty, without empty cells at their ends. A cell that is merged over
-    several rows is read in each of them; `notes` report this, and the sheets that are not read.
-    """
+    """The rows that are not empty, without empty cells at their ends.
+
+    A cell that is merged over several rows is repeated in each of them. `notes` report this, and
+    the sheets that are not read. Raises `XinyeError` for a damaged file, or if there is no sheet of
+    the name that was given."""
     need(f"{path}: an Excel file", "openpyxl")
     try:
         with open_regular(path) as file:
@@ -133,7 +135,7 @@ def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
         raise
     except OSError as error:
         raise XinyeError(f"{path}: {error.strerror or error}") from None
-    except Exception as error:  # the library raises what it likes at damaged files
+    except Exception as error:  # the library raises all kinds of errors on damaged files
         problem = str(error).partition("\n")[0][:200] or type(error).__name__
         if isinstance(error, KeyError):
             named = str(error.args[0])[:200]
@@ -146,7 +148,8 @@ def sheet_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
 def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
     from openpyxl.utils.cell import range_boundaries
 
-    warnings.filterwarnings("ignore", module="openpyxl")  # on styles, and what else is not read
+    # warnings about styles and other parts that are not read
+    warnings.filterwarnings("ignore", module="openpyxl")
     with ZipFile(file) as archive:
         for part in archive.infolist():
             if part.file_size > LARGEST_PART:
@@ -168,21 +171,21 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
                     what = f"merged cells in {reference[:20]!r}, which is not a range such as A1:B2"
                     raise ValueError(f"sheet {sheet.title!r}, {what}")
                 first_column, row, last_column, last_row = range_boundaries(reference)
-                # whole rows or columns have no numbers of the others
+                # a range of whole rows has no columns, and one of whole columns has no rows
                 across = first_column or 1, last_column or LAST_COLUMN, last_row or MOST_ROWS
                 merged.setdefault(row or 1, []).append(across)
         yield from _with_merged(path, _cells(book, sheet, notes), merged, notes)
 
 
 def _open(path: Path, file: BinaryIO, archive: ZipFile) -> _Book:
-    """A workbook as `openpyxl.load_workbook` opens it, but without a look at each of its sheets,
-    which takes long where they are long."""
+    """A workbook as `openpyxl.load_workbook` opens it, but without reading every sheet, which takes
+    long for long sheets."""
     from openpyxl.reader.excel import ExcelReader
     from openpyxl.styles.stylesheet import apply_stylesheet
 
     reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
     reader.read_manifest()
-    with suppress(KeyError):  # it is named, and not there: perhaps no cell needs it
+    with suppress(KeyError):  # The part is listed but missing; perhaps no cell needs it.
         reader.read_strings()
     reader.read_workbook()
     apply_stylesheet(reader.archive, reader.wb)
@@ -192,14 +195,14 @@ def _open(path: Path, file: BinaryIO, archive: ZipFile) -> _Book:
         if related.target in reader.valid_files and "worksheet" in related.Type
     ]
     book = reader.wb
-    dates, times = book._date_formats, book._timedelta_formats  # there is no other way to them
+    # openpyxl has no public attribute for these
+    dates, times = book._date_formats, book._timedelta_formats
     return _Book(path, archive, sheets, reader.shared_strings, dates, times, book.epoch)
 
 
 def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
-    """The sheet that was named; else the first visible one that is a table, for a cover or an
-    explanation may stand before it, or where none is one the first that has any rows. None where
-    none has."""
+    """The named sheet. Without a name, the first visible sheet that is a table, because a cover
+    sheet may come first; if none is a table, the first with rows. None if all are empty."""
     name = _named.get()
     if name:
         for sheet in book.sheets:
@@ -214,7 +217,7 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
         rows = (cells for _, cells, _ in _cells(book, sheet, Notes()) if cells)
         try:
             head = list(islice(rows, HEAD_ROWS))
-        except XinyeError:  # too wide, or damaged: whoever reads this sheet is told
+        except XinyeError:  # too wide or damaged: reading the sheet raises the error
             head = [["?", "?"]] * 2
         if head:
             filled.append(sheet)
@@ -231,7 +234,7 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
             f"of {len(filled)} sheets only {chosen.shown}, {reason}, is read; --sheet NAME reads "
             f"another: {others}"
         )
-        if name is None:  # text is read, by verbs that have no such flag
+        if name is None:  # commands that read text have no --sheet
             what = (
                 f"of {len(filled)} sheets only {chosen.shown}, {reason}, is read; to read another, "
                 f"save it as a file of its own: {others}"
@@ -245,10 +248,10 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
 
 
 def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
-    """The rows of a sheet that hold anything, without the empty cells behind the last, and what is
-    wrong with each."""
+    """The rows of a sheet that are not empty, without trailing empty cells, each with its problem
+    or ""."""
     hidden: set[int] = set()
-    found: set[int] = set()  # columns that hold anything
+    found: set[int] = set()  # columns that are not empty
     with book.archive.open(sheet.part) as xml:
         try:
             for row in sheet_xml_rows(xml, hidden):
@@ -286,9 +289,10 @@ def _check_width(sheet: _Sheet, place: str, width: int) -> None:
 
 
 def _unvalued(row: SheetRow) -> str:
-    """That a cell of a row has a formula, but no value; "" where none has."""
+    """The problem if a cell of the row has a formula without a stored value, or ""."""
     for cell in row.cells:
-        if cell.formula and not cell.value and cell.kind != "str":  # a text may be empty
+        # a formula may give an empty text
+        if cell.formula and not cell.value and cell.kind != "str":
             return f"cell {cell.name} holds a formula without a value; {SAVE_ANEW}"
     return ""
 
@@ -296,14 +300,16 @@ def _unvalued(row: SheetRow) -> str:
 def _with_merged(
     path: Path, rows: Iterator[TableRow], merged: Merged, notes: Notes
 ) -> Iterator[TableRow]:
-    """The rows, with what is merged in each of its rows, and without a title above the table."""
+    """The rows with merged cells repeated in each row that they cover, and without a title above
+    the table."""
     begun = False
-    going_on: dict[int, tuple[int, str]] = {}  # of a column: its last row and its text
+    # for each column: the last row of its merged cell, and the text
+    continued: dict[int, tuple[int, str]] = {}
     for number, cells, problem in rows:
         place = place_of(path, number)
-        for column, (last, text) in list(going_on.items()):
+        for column, (last, text) in list(continued.items()):
             if last < number:
-                del going_on[column]
+                del continued[column]
             elif cells and not "".join(cells[column : column + 1]).strip():
                 cells += [""] * (column + 1 - len(cells))
                 cells[column] = text
@@ -311,18 +317,18 @@ def _with_merged(
         ranges = merged.get(number, [])
         for first, _, last in ranges:
             if last > number and first <= len(cells) and cells[first - 1]:
-                going_on[first - 1] = last, cells[first - 1]
+                continued[first - 1] = last, cells[first - 1]
         wide = any(last > first for first, last, _ in ranges)
         if not begun and wide and sum(map(bool, cells)) == 1:
             notes.add(place, f"the title {''.join(cells)[:40]!r} above the table is left out")
-            going_on.clear()
+            continued.clear()
             continue
         begun = True
         yield number, [] if problem else cells, problem
 
 
 def _texts(book: _Book, row: SheetRow, place: str) -> tuple[dict[int, str], str]:
-    """The texts of a row by their columns, and what is wrong with one, "" where all are right."""
+    """The texts of a row keyed by column, and the problem of the first bad cell, or ""."""
     texts: dict[int, str] = {}
     problem = ""
     for cell in row.cells:
@@ -335,8 +341,8 @@ def _texts(book: _Book, row: SheetRow, place: str) -> tuple[dict[int, str], str]
 
 
 def _text(book: _Book, cell: Cell, place: str) -> str:
-    """A cell's text. Raises `XinyeError` for one that the workbook does not have, `ValueError` for
-    a value that is not of its kind."""
+    """A cell's text. Raises `ValueError` for a value that does not match its type, and `XinyeError`
+    if the cell refers to a text that the workbook does not have."""
     stored = cell.value
     if cell.kind not in ("s", "str", "inlineStr", "e"):
         stored = stored.strip()
@@ -365,7 +371,7 @@ def _text(book: _Book, cell: Cell, place: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A cell as a spreadsheet program shows it, where no format is given."""
+    """A value as a spreadsheet program shows it without a number format."""
     if value is None:
         return ""
     if isinstance(value, float):

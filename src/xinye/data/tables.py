@@ -1,4 +1,4 @@
-"""Tables: the rows of .csv, .tsv and .xlsx files as records, each with its line, in bounded
+"""Reads the rows of .csv, .tsv and .xlsx files as records, each with its line, in bounded
 memory."""
 
 import csv
@@ -19,35 +19,34 @@ from xinye.data.records import OnBad, Records
 from xinye.data.spreadsheets import MERGED, TableRow, sheet_rows
 from xinye.errors import XinyeError, plural
 
-HEAD_ROWS = 1000  # rows looked at to see whether the first is a header
-DELIMITER_LINES = 100  # lines looked at to find the delimiter
-DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # that are tried, the usual one first
+HEAD_ROWS = 1000  # rows that are read to see whether the first is a header
+DELIMITER_LINES = 100  # lines that are read to find the delimiter
+DELIMITERS = {".csv": ",;\t|", ".tsv": "\t,;|"}  # tried in this order, the usual one first
 MOST_TITLES = 5  # rows above a table that may be its title
 LONGEST_NAME = 64  # characters of a column's name
-SHOWN_NAMES = 6  # names of a header that are printed
-MOST_OPEN_QUOTES = 100  # each has the rest of the file read once more
+SHOWN_NAMES = 6  # column names that a message prints
+MOST_OPEN_QUOTES = 100  # after each, the rest of the file is read once more
 LONGEST_CELL = 1 << 26  # characters; without a limit an open quote takes the rest of the file
 _QUOTES = (
     f"more than {MOST_OPEN_QUOTES} quotes are never closed; the rest is not read. "
     'Write a quote within a cell as ""'
 )
-# what a spreadsheet shows where a formula failed, in files of other kinds, too
+# What a spreadsheet shows if a formula fails; exports to other formats contain it, too.
 ERRORS = {
     "#BLOCKED!", "#BUSY!", "#CALC!", "#CONNECT!", "#DIV/0!", "#FIELD!", "#GETTING_DATA", "#N/A",
     "#NAME?", "#NULL!", "#NUM!", "#REF!", "#SPILL!", "#UNKNOWN!", "#VALUE!",
 }  # fmt: skip
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*%?")
-_CAPTION = re.compile(r"[^\W\d][^:：]{0,15}[:：]\s*\S.*")  # of a cell such as "unit: pieces"
+_CAPTION = re.compile(r"[^\W\d][^:：]{0,15}[:：]\s*\S.*")  # matches a cell such as "unit: pieces"
 _SEP = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # a first line that tells Excel the delimiter
 
 
 def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> str:
-    """Why the first line of a table is a record, and not its header; "" where it is one.
+    """Why a table has no header, as a clause for messages, or "" if its first line is a header.
 
-    Columns that a person has `named` decide: by words of the first line it is a header, by their
-    numbers it is none. Else it is a record where a cell of it is a number, appears again in
-    its column, or is too long for a name.
-    """
+    If `named` columns are words of the first line, it is a header; if they are numbers, it is not.
+    Otherwise the first line is a record if one of its cells is a number, appears again in its
+    column, or is too long for a name."""
     if not is_table(path, tabbed):
         return ""
     head = list(islice(_rows(path, Notes()), HEAD_ROWS))
@@ -55,9 +54,11 @@ def headerless(path: Path, named: Sequence[str] = (), tabbed: bool = False) -> s
 
 
 def _titles(path: Path, head: Sequence[TableRow], named: Sequence[str]) -> int:
-    """How many rows above a table are its title: only their first cell is filled, or all that are
-    say what they hold ("unit: pieces"); a header of several stands below, and rows as wide as that.
-    A header of one column is none, nor is one whose texts hold the delimiter."""
+    """The number of rows above a table that are its title.
+
+    In a title only the first cell is filled, or all filled cells say what they hold ("unit:
+    pieces"). Below it there must be a header of several columns, with rows of the same width. For
+    text files, a header whose texts contain the delimiter does not count."""
     rows = [cells for _, cells, problem in head if not problem]
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows[: MOST_TITLES + 1]]
     captions = [bool(_caption(row)) for row in rows[: MOST_TITLES + 1]]
@@ -84,19 +85,19 @@ def _titles(path: Path, head: Sequence[TableRow], named: Sequence[str]) -> int:
 
 
 def _caption(row: Sequence[str]) -> str:
-    """The filled cells of a row, where each says what it holds; else ""."""
+    """The filled cells of a row as one text, if each says what it holds; otherwise ""."""
     cells = [cell.strip() for cell in row if cell.strip()]
-    told = len(cells) < len(row) and all(_CAPTION.fullmatch(cell) for cell in cells)
-    return " ".join(cells) if told else ""
+    labelled = len(cells) < len(row) and all(_CAPTION.fullmatch(cell) for cell in cells)
+    return " ".join(cells) if labelled else ""
 
 
 def _headerless(head: Iterable[TableRow], named: Sequence[str]) -> str:
-    whole = takewhile(lambda row: not row[2], head)  # up to a row that is damaged
+    whole = takewhile(lambda row: not row[2], head)  # stop at a damaged row
     rows = [cells for _, cells, _ in whole]
     if not rows or set(named) & set(rows[0]):
         return ""
     first = rows[0]
-    # without the header again
+    # Leave out repetitions of the header.
     header = _Header(first)
     others = [row for row in rows if header.names_in(row) != header.names]
     if named and all(name.isdecimal() and 0 < int(name) <= len(first) for name in named):
@@ -112,32 +113,35 @@ def _headerless(head: Iterable[TableRow], named: Sequence[str]) -> str:
 
 
 def is_table(path: Path, tabbed: bool) -> bool:
+    """True for CSV, TSV and spreadsheets, and with `tabbed` for plain text."""
     suffix = suffix_of(path)
     plain = tabbed and suffix in PLAIN_SUFFIXES
     return suffix in DELIMITERS or suffix in SPREADSHEETS or plain
 
 
 def _names(row: Sequence[str]) -> list[str]:
-    """A row's cells as names of columns are compared: files that were joined begin with a BOM."""
+    """The cells of a row in the form in which column names are compared. Joined files may begin
+    with a BOM."""
     return [without_unseen(cell).casefold() for cell in row]
 
 
 class _Header:
-    """The names of a header, to find it again further down."""
+    """The names of a header, to recognise it again further down."""
 
     def __init__(self, cells: Sequence[str]) -> None:
         self.names = _names(cells)
-        self.longest = max(map(len, cells)) + 2  # characters of a cell, with a BOM and a space
+        # the longest cell in characters, plus a BOM and a space
+        self.longest = max(map(len, cells)) + 2
 
     def names_in(self, row: Sequence[str]) -> list[str]:
-        """The names in a row that could be the header; texts, which take long to compare, have
-        none."""
+        """The names in a row, if it could be the header; long texts are slow to compare and give an
+        empty list."""
         alike = len(row) == len(self.names) and max(map(len, row)) <= self.longest
         return _names(row) if alike else []
 
 
 def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
-    """Raises `XinyeError` where two columns have one name: the first would vanish."""
+    """Raises `XinyeError` if two columns have the same name, because the first would be lost."""
     for name, count in Counter(map(without_unseen, header)).items():
         if name and count > 1:
             place = place_of(path, line)
@@ -148,8 +152,8 @@ def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class _Form:
-    """How a table is written as text: its delimiter, what reads its rows, and how many lines are
-    above them."""
+    """How a table is written as text: its delimiter, a function that reads rows from lines, and the
+    number of lines above the table."""
 
     delimiter: str
     rows: Callable[[Iterable[str]], Any]
@@ -157,11 +161,11 @@ class _Form:
 
 
 def _form(path: Path, file: TextIO) -> _Form:
-    """The form of a table, the file's beginning included."""
+    """The form of the table in a file, read from its beginning."""
     csv.field_size_limit(LONGEST_CELL)
-    said = _SEP.fullmatch(file.readline(len("'sep=;' \n")))
-    if said:
-        above, delimiter = 1, said[1]
+    declared = _SEP.fullmatch(file.readline(len("'sep=;' \n")))
+    if declared:
+        above, delimiter = 1, declared[1]
     else:
         file.seek(0)
         above, delimiter = 0, _delimiter(path, list(islice(file, DELIMITER_LINES)))
@@ -172,10 +176,9 @@ def _form(path: Path, file: TextIO) -> _Form:
 
 
 def _delimiter(path: Path, lines: Sequence[str]) -> str:
-    """The delimiter: one that splits all of the first rows into the same number of columns, where
-    the usual one for the file's name is tried first; if none does, one that does so below a title;
-    else the usual one.
-    """
+    """The delimiter that splits all of the first rows into the same number of columns; the usual
+    one for the file's name is tried first. If none does, one that does so below a title, or else
+    the usual one."""
     usual, *others = list(DELIMITERS.get(suffix_of(path), "\t"))
     titled = ""
     for delimiter in (usual, *others):
@@ -190,7 +193,7 @@ def _delimiter(path: Path, lines: Sequence[str]) -> str:
 
 
 def _parted(lines: Sequence[str], delimiter: str) -> list[list[str]]:
-    """The rows of some lines. The last may be cut off within its quotes."""
+    """The rows in some lines. The last row is dropped if it may be cut within quotes."""
     try:
         rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     except csv.Error:
@@ -200,24 +203,24 @@ def _parted(lines: Sequence[str], delimiter: str) -> list[list[str]]:
 
 
 def _row_reader(delimiter: str, lines: Iterable[str]) -> Callable[[Iterable[str]], Any]:
-    """`csv.reader` for the rows of this table. With tabs programs disagree whether quotes mean
-    anything, and the file itself tells. Strict: a stray quote would swallow the rows after it in
-    silence.
-    """
+    """The `csv.reader` for this table. In tab-separated files quotes may have a meaning or not, so
+    this looks at the file. Strict, because a stray quote would swallow the following rows without
+    notice."""
     if delimiter != "\t":
         return partial(csv.reader, delimiter=delimiter, strict=True)
     quoted = partial(csv.reader, delimiter="\t", strict=True)
     try:
         widths = [len(row) for row in quoted(lines) if row]
-        even = len(set(dropwhile(lambda width: width == 1, widths))) <= 1  # below a title
+        # rows of width 1 at the top are a title
+        even = len(set(dropwhile(lambda width: width == 1, widths))) <= 1
     except csv.Error:
         even = False
     return quoted if even else partial(quoted, quoting=csv.QUOTE_NONE)
 
 
 def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
-    """The rows of a table of any kind, the header's, too, without those whose cells are all empty,
-    as cells with an error are."""
+    """The rows of any table with its header, without empty rows. A cell with a spreadsheet error
+    counts as empty."""
     for line, cells, problem in _stored_rows(path, notes):
         for number, cell in enumerate(cells):
             if cell[:1] == "#" and cell.strip() in ERRORS:
@@ -229,9 +232,8 @@ def _rows(path: Path, notes: Notes) -> Iterator[TableRow]:
 
 
 def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
-    """The rows as they are stored, some of them empty. Of text it goes on at the next line behind a
-    quote that is never closed.
-    """
+    """The rows as they are stored, including empty ones. In a text file, reading continues on the
+    next line after a quote that is never closed."""
     if suffix_of(path) in SPREADSHEETS:
         yield from sheet_rows(path, notes)
         return
@@ -243,11 +245,11 @@ def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
                 f"the columns are separated by {form.delimiter!r}, although the file's name says "
                 "otherwise",
             )
-        skipped = form.above  # lines before those that `rows` has counted
+        skipped = form.above  # lines before those that `rows` counts
         rows = form.rows(islice(file, skipped, None))
         open_quotes = 0
         while True:
-            line = skipped + rows.line_num + 1  # that the row begins in
+            line = skipped + rows.line_num + 1  # the line in which the row begins
             try:
                 row = next(rows, None)
             except csv.Error as error:
@@ -267,7 +269,8 @@ def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
 
 
 def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes) -> Records:
-    """The rows of a table as dictionaries."""
+    """The rows of a table as dictionaries keyed by column name, each with its line. `notes` report
+    what is left out. Raises `XinyeError` if the header is ambiguous."""
     rows = _rows(path, notes)
     head = list(islice(rows, HEAD_ROWS))
     titles = _titles(path, head, named)
@@ -279,8 +282,8 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
     _check_two_rows(path, head, notes)
     usual = Counter(len(row) for _, row, _ in head).most_common(1)  # columns
     header: list[str] = []
-    place = ""  # of the header, and its names
-    written: _Header | None = None  # as it is written in the file
+    place = ""  # place and names of the header
+    written: _Header | None = None  # the header as the file has it
     for line, row, problem in chain(head, rows):
         if problem:
             on_bad(path, line, problem)
@@ -288,16 +291,16 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
         if not header and not numbered:
             header = _without_empty_end(row, 1)
             _check_header(path, line, header)
-            written = _Header(header)  # as it would stand again
+            written = _Header(header)  # the names as a repeated header would have them
             place = f"line {line}: {_shown(header)}"
             _check_names(path, header, place, named, notes)
             for number, name in enumerate(header):
-                if not name.strip():  # of several without a name all but one would vanish
+                if not name.strip():  # columns without a name would overwrite each other
                     header[number] = f"column {number + 1}"
             continue
         header = header or [str(number) for number in range(1, len(row) + 1)]
         row = _without_empty_end(row, len(header))
-        if suffix_of(path) in SPREADSHEETS:  # which do not store empty cells
+        if suffix_of(path) in SPREADSHEETS:  # spreadsheets do not store empty cells
             row += [""] * (len(header) - len(row))
         again = written.names_in(row) if written else []
         if written and again == written.names:
@@ -316,9 +319,10 @@ def table_records(path: Path, on_bad: OnBad, named: Sequence[str], notes: Notes)
 def _check_names(
     path: Path, header: Sequence[str], place: str, named: Sequence[str], notes: Notes
 ) -> None:
-    """Note that columns have no name. Raises `XinyeError` where half have none, for then the header
-    is elsewhere, unless a person `named` some that it has."""
-    unnamed = sum(not name.strip() for name in header[1:])  # a first one counts rows
+    """Add a note if columns have no name. Raises `XinyeError` if half of them have none, because
+    the header is then probably elsewhere, unless a person `named` a column that the header has."""
+    # a first column without a name is the row number
+    unnamed = sum(not name.strip() for name in header[1:])
     if not unnamed:
         return
     if 2 * unnamed >= len(header) and not {*named} & {*header}:
@@ -331,8 +335,8 @@ def _check_names(
 
 
 def _check_two_rows(path: Path, head: Sequence[TableRow], notes: Notes) -> None:
-    """Raises `XinyeError` where the first row's merged cells stand in the second again, and in no
-    other."""
+    """Raises `XinyeError` if the first row's merged cells are repeated in the second row and
+    nowhere else: the header has two rows."""
     if len(head) < 3 or place_of(path, head[1][0]) not in notes.places[MERGED]:
         return
     first, second, third = (cells for _, cells, _ in head[:3])
@@ -346,21 +350,21 @@ def _check_two_rows(path: Path, head: Sequence[TableRow], notes: Notes) -> None:
 
 
 def _without_empty_end(row: list[str], shortest: int) -> list[str]:
-    """A row without the empty cells at its end, where it has more than `shortest`."""
+    """The row without trailing empty cells, but with at least `shortest` cells."""
     while len(row) > shortest and not row[-1].strip():
         row.pop()
     return row
 
 
 def _shown(header: Sequence[str]) -> str:
-    """The cells of a header, to be recognised."""
+    """The first cells of a header, for messages."""
     more = ", …" if len(header) > SHOWN_NAMES else ""
     return ", ".join(repr(name[:20]) for name in header[:SHOWN_NAMES]) + more
 
 
 def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str, usual: int) -> str:
-    """Why a row has too few or too many columns, where so many are usual; "" where it has as many
-    as the header."""
+    """The problem if a row has too few or too many columns, or "". `usual` is the number of columns
+    that most rows have."""
     if len(row) == len(header):
         return ""
     advice = "columns are separated by tabs"

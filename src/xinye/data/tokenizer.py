@@ -1,15 +1,15 @@
-"""Text to tokens and back: byte-level BPE that is good at Chinese, or characters, or bytes; and
-those of other models.
+"""Turns text into tokens and back: byte-level BPE that is good at Chinese, characters, or bytes,
+and tokenizers of other models.
 
-Our three kinds are one thing, a byte-level BPE with Qwen's pre-split in Hugging Face's
-`tokenizer.json`, and differ only in their merges: learned ones, those that build single characters,
-or none. So every text can be encoded, no kind has an unknown token, and every tool of the field
-reads all three. Of other tokenizers those are read here whose tokens stand for bytes, too:
-byte-level BPE (GPT-2, Qwen, Llama 3) and BPE that falls back on bytes (Llama 2, Mistral).
+Our three kinds are all byte-level BPE with Qwen's pre-split in Hugging Face's `tokenizer.json`.
+They only differ in their merges: learned ones, those that build single characters, or none. So
+every text can be encoded, there is no unknown token, and every tool of the field can read all
+three. Of other models' tokenizers, Xinye reads those whose tokens stand for bytes: byte-level BPE
+(GPT-2, Qwen, Llama 3) and BPE with byte fallback (Llama 2, Mistral).
 
-Every document ends with `<eos>`, and every sequence that a model learns from begins with `<bos>`.
-What a user types never becomes a control token: `encode` knows none, only `encode_chat` puts them
-in, from the template's side.
+Every document ends with `<eos>`, and every training sequence begins with `<bos>`. Text that a user
+types never becomes a control token: `encode` produces none, and `encode_chat` only produces those
+that the template writes.
 """
 
 import hashlib
@@ -65,8 +65,8 @@ CHAT_TEMPLATE = (
     "message['content'] }}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
     "'<|im_start|>assistant\n' }}{% endif %}"
 )
-GOLDEN = "chat_golden.json"  # beside the tokenizer of a model that was taught to chat
-# characters that no text has, or hardly any; marks are made of them
+GOLDEN = "chat_golden.json"  # saved next to the tokenizer of a chat model
+# Private-use characters, which almost no text contains; marks are made of them.
 _PRIVATE = range(0xF0000, 0xFFFFE)
 _BYTE_OF = {character: byte for byte, character in enumerate(CHARACTERS)}
 
@@ -74,9 +74,9 @@ _BYTE_OF = {character: byte for byte, character in enumerate(CHARACTERS)}
 class Tokenizer:
     """A trained tokenizer.
 
-    `pad_id`, `bos_id`, `eos_id` are its control tokens; where its model has no `<bos>` or `<pad>`,
-    `<eos>` stands for it. `prefix` is what its model is used to see before a text, and `stop_ids`
-    are the tokens that end one.
+    `pad_id`, `bos_id` and `eos_id` are its control tokens; if the vocabulary has no `<bos>` or
+    `<pad>`, they equal `eos_id`. `prefix` holds the tokens that its model expects before a text,
+    and `stop_ids` those that end one. `vocab_size` counts all tokens.
 
     >>> tokenizer = Tokenizer.train(["to be or not to be"], kind="char")
     >>> tokenizer.decode(tokenizer.encode("be 新"))
@@ -90,16 +90,16 @@ class Tokenizer:
         names: Mapping[str, str] | None = None,
         stop_ids: Iterable[int] = (),
     ) -> None:
-        """`names` are the control tokens by what `NAMED` calls them; without them the tokenizer is
-        one of ours.
+        """`names` maps the names in `NAMED` to control tokens; None means Xinye's own control
+        tokens. Raises `XinyeError` if control tokens are missing or the vocabulary is damaged.
         """
         self.backend = backend
         self.chat_template = chat_template
         self.names = dict(names or {"pad_token": PAD, "bos_token": BOS, "eos_token": EOS})
-        # The `messages` of a chat, and the `ids` that a model learned them as.
+        # An example chat (`messages`) and the token `ids` that the model was trained on for it.
         self.golden: Json | None = None
         backend.encode_special_tokens = True  # text is text, also when it reads "<eos>"
-        backend.no_truncation()  # other tools save their settings of these with the tokenizer
+        backend.no_truncation()  # other tools save truncation and padding in tokenizer.json
         backend.no_padding()
         vocabulary = backend.get_vocab()
         ids = {name: vocabulary[token] for name, token in self.names.items() if token in vocabulary}
@@ -124,7 +124,7 @@ class Tokenizer:
                 f"{self.vocab_size - 1:,})"
             )
         ends = [self.eos_id, *(index for index in stop_ids if 0 <= index < self.vocab_size)]
-        # not every model's files tell of it
+        # Not every model's files list this token as an end.
         if MESSAGE_END in (chat_template or "") and MESSAGE_END in vocabulary:
             ends.append(vocabulary[MESSAGE_END])
         self.stop_ids = frozenset(ends)
@@ -137,7 +137,7 @@ class Tokenizer:
                 f"the vocabulary ends at {self.vocab_size - 1:,})"
             )
 
-    # -- making, loading, saving -------------------------------------------------------------------
+    # -- training, loading, saving -----------------------------------------------------------------
 
     @classmethod
     def train(
@@ -148,11 +148,12 @@ class Tokenizer:
         exact: bool = True,
         show_progress: bool = False,
     ) -> "Tokenizer":
-        """Learn a tokenizer from texts; the same texts always give the same one.
+        """Train a tokenizer on texts. The same texts always give the same tokenizer.
 
-        `vocab_size` counts everything: control tokens, the 256 bytes, merges. It is ignored by
-        `bytes`; `char` without it takes every character. With `exact`, texts that do not support
-        the size asked for are a `XinyeError`.
+        `kind` is "bpe", "char" or "bytes". `vocab_size` counts everything: control tokens, the 256
+        bytes and merges. `bytes` ignores it; `char` without it takes every character. Raises
+        `XinyeError` if the size is too small, or if, with `exact`, the texts do not contain enough
+        for it.
         """
         tokenizer = cls(learn(texts, kind, vocab_size, show_progress))
         size = tokenizer.vocab_size
@@ -165,9 +166,11 @@ class Tokenizer:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Tokenizer":
-        """Read a folder's `tokenizer.json`, or GPT-2's two files, and what lies beside it: the
-        control tokens' names and the chat template. Raises `XinyeError`, too, where the model
-        learned other tokens for a conversation than it would be given now.
+        """Load a tokenizer from a folder: `tokenizer.json` or GPT-2's two files, the names of the
+        control tokens, and the chat template.
+
+        Raises `XinyeError` if no tokenizer can be read, or if the chat template now gives other
+        tokens than the model was trained on.
         """
         folder = Path(folder)
         config = read_object(folder / "tokenizer_config.json")
@@ -184,18 +187,18 @@ class Tokenizer:
         return tokenizer
 
     def with_template(self, template: str | None) -> "Tokenizer":
-        """The same tokenizer with another chat template, or none."""
+        """A copy of this tokenizer with another chat template, or with none."""
         backend = tokenizers.Tokenizer.from_str(self.backend.to_str())
         return Tokenizer(backend, template, self.names, self.stop_ids)
 
     def files(self) -> dict[str, str]:
-        """The files of a saved tokenizer, by name: what Hugging Face's `AutoTokenizer` loads as it
-        stands.
+        """The contents of a saved tokenizer's files, keyed by name. Hugging Face's `AutoTokenizer`
+        can load them.
         """
         added = sorted(self.backend.get_added_tokens_decoder().items())
         special = [token.content for _, token in added if token.special]
         config = {
-            # Without it transformers rebuilds a pre-split of its own.
+            # Without this, transformers uses a different pre-split.
             "tokenizer_class": "PreTrainedTokenizerFast",
             **self.names,
             "add_bos_token": self.prefix == (self.bos_id,),
@@ -216,8 +219,8 @@ class Tokenizer:
         return files
 
     def save(self, folder: str | Path) -> None:
-        """Write the tokenizer's files into a folder, made if need be; each appears whole or not at
-        all.
+        """Save the tokenizer's files to a folder, which is created if missing. A reader never sees
+        a half-written file.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -228,20 +231,25 @@ class Tokenizer:
     # -- text and tokens ---------------------------------------------------------------------------
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text, without `prefix`; nothing in it is taken for a control token."""
+        """The token ids of a text, without `prefix`. Control tokens in the text are encoded as
+        plain text. Raises `XinyeError` if the text is not valid Unicode.
+        """
         return self._encoded(self.backend.encode, text).ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` for many texts, on all processors."""
+        """The token ids of many texts, as from `encode`, computed on all processors."""
         return [item.ids for item in self._encoded(self.backend.encode_batch_fast, texts)]
 
     def encodings(self, texts: Sequence[Any], special_tokens: bool = False) -> list[Encoding]:
-        """Texts, or pairs of them, as tokens with their places in the text (`offsets`)."""
+        """The tokens of texts, or of pairs of texts, with the place of each token in the text
+        (`offsets`, in characters). With `special_tokens`, the control tokens around a text are
+        added.
+        """
         return self._encoded(self.backend.encode_batch, texts, special_tokens)
 
     @staticmethod
     def _encoded(encode: Callable[..., Any], texts: Any, special_tokens: bool = False) -> Any:
-        """What the backend makes of texts. Raises `XinyeError` for what is none."""
+        """The backend's result. Raises `XinyeError` for anything that is not text."""
         try:
             with panic_reported():
                 return encode(texts, add_special_tokens=special_tokens)
@@ -253,11 +261,11 @@ class Tokenizer:
     def encode_chat(
         self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool = True
     ) -> list[int]:
-        """Messages (`role`, `content`) as tokens, by the chat template.
+        """The token ids of messages (`role`, `content`), by the chat template.
 
-        Only what the template itself writes may become a control token: in the messages a mark
-        keeps their characters apart, until the control tokens have been found. Raises `XinyeError`
-        where a message is none, or the template fails, takes too long, or is not there.
+        With `add_generation_prompt` they end where the assistant's answer begins. Only what the
+        template itself writes can become a control token. Raises `XinyeError` for a message without
+        a known role or text, and if the template is missing, fails or takes too long.
         """
         if self.chat_template is None:
             raise XinyeError(
@@ -283,17 +291,17 @@ class Tokenizer:
             [token.content for token in added if not token.special],
             mark,
         )
-        # of one text, for `encode` lets no other thread of Python run meanwhile
+        # A batch of one text, because `encode` does not release Python's lock.
         return self._encoded(backend.encode_batch_fast, [text])[0].ids
 
     @cached_property
     def _chat_backend(self) -> tuple[str, tokenizers.Tokenizer]:
-        """A mark, and a twin that knows control tokens (a switch on the first would also be on for
-        other threads) and takes the marks away when it has found them. One of a single character
-        cannot be kept apart, and stays text.
+        """A mark, and a copy of the backend that finds control tokens first and removes the marks
+        after that. The original must not find control tokens, because other threads use it. Control
+        tokens of a single character cannot be split by a mark, so they stay text.
 
-        The mark is the same for all messages: to build the twin takes a second, in which no other
-        thread runs.
+        All messages share one mark, because building the copy takes a second and blocks other
+        threads.
         """
         mark = next(
             character
@@ -312,7 +320,7 @@ class Tokenizer:
         return mark, tokenizers.Tokenizer.from_str(json.dumps(data))
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of tokens; control tokens have none, and bytes that are no UTF-8 become
+        """The text of token ids. Control tokens give no text; bytes that are not UTF-8 become
         U+FFFD.
         """
         text = b"".join(self.token_bytes[token] for token in tokens).decode("utf-8", "replace")
@@ -320,14 +328,12 @@ class Tokenizer:
 
     @cached_property
     def leading_space(self) -> bool:
-        """Whether `encode` puts a space before a text, which is not the text's own (Llama 2,
-        Mistral).
-        """
+        """True if `encode` adds a space before a text, as in Llama 2 and Mistral."""
         return not self._byte_level and self.token_bytes[self.encode("a")[0]].startswith(b" ")
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
-        """The bytes that each token stands for; none for control tokens."""
+        """The bytes of each token, by id; b"" for control tokens."""
         table = [b""] * self.vocab_size
         added = {
             token.content: token.special
@@ -343,13 +349,13 @@ class Tokenizer:
 
     @cached_property
     def token_lengths(self) -> np.ndarray:
-        """The number of bytes of each token, (V,), for bits per byte."""
+        """The number of bytes of each token, (V,), to compute bits per byte."""
         return np.array([len(piece) for piece in self.token_bytes], dtype=np.int64)
 
     @cached_property
     def token_characters(self) -> np.ndarray:
-        """The number of characters that begin in each token, (V,); a byte of UTF-8 that begins none
-        is 10xxxxxx.
+        """The number of characters that begin in each token, (V,). In UTF-8, a byte 10xxxxxx does
+        not begin a character.
         """
         return np.array(
             [sum(byte & 0xC0 != 0x80 for byte in piece) for piece in self.token_bytes],
@@ -358,11 +364,12 @@ class Tokenizer:
 
     @cached_property
     def fingerprint(self) -> str:
+        """A hash of the tokenizer's complete `tokenizer.json`."""
         return hashlib.blake2b(self.backend.to_str().encode(), digest_size=16).hexdigest()
 
 
 def _bytes_of_characters(token: str) -> bytes:
-    """The bytes of a token in a byte-level vocabulary."""
+    """The bytes of a token of a byte-level vocabulary."""
     try:
         return bytes(_BYTE_OF[character] for character in token)
     except KeyError:
@@ -370,7 +377,7 @@ def _bytes_of_characters(token: str) -> bytes:
 
 
 def _bytes_of_piece(token: str) -> bytes:
-    """The bytes of a token of SentencePiece's kind: `▁` is a space, `<0xAB>` a byte."""
+    """The bytes of a SentencePiece token: `▁` is a space, `<0xAB>` a byte."""
     if re.fullmatch(r"<0x[0-9A-F]{2}>", token):
         return bytes([int(token[3:5], 16)])
     return token.replace("▁", " ").encode()

@@ -1,8 +1,8 @@
-"""Tokenizers from files: `tokenizer.json`, or GPT-2's two files, and the files beside it.
+"""Loads tokenizers from `tokenizer.json` or GPT-2's two files, and from the files next to them.
 
-They may belong to another model: then control tokens have other names, given in other files, and
-the files are not trusted. A few lines of a `tokenizer.json` can make a text longer than any memory,
-so its growth is measured first.
+These may belong to another model. Then control tokens have other names, which other files define,
+and the files are not trusted: a few lines of a `tokenizer.json` can make a text too long for any
+memory, so its growth is bounded before it is used.
 """
 
 import base64
@@ -20,13 +20,13 @@ from xinye.data.tokenizer_training import EOS
 from xinye.errors import XinyeError
 
 LARGEST_TEMPLATE = 1 << 20  # bytes
-# what tokenizer_config.json calls them
+# the control tokens' names in tokenizer_config.json
 NAMED = ("pad_token", "bos_token", "eos_token", "unk_token")
 _GPT2 = "<|endoftext|>"
-MOST_GROWTH = 100  # times; Llama 2's makes 12 of one, NFKC before a byte-level split 22
-MOST_PARTS = 100  # of a tokenizer.json that change a text one after the other
+MOST_GROWTH = 100  # a factor; Llama 2's tokenizer reaches 12, NFKC before a byte-level split 22
+MOST_PARTS = 100  # parts of a tokenizer.json that change a text one after the other
 _INNER = ("normalizers", "pretokenizers", "processors", "decoders")
-_TIMES = {  # in bytes, at worst
+_TIMES = {  # how many times as many bytes each part can produce
     "ByteLevel": 2, "Metaspace": 4, "NFC": 3, "NFD": 3, "NFKC": 11, "NFKD": 11, "BertNormalizer": 6,
     "Lowercase": 2,
     **dict.fromkeys(
@@ -38,17 +38,19 @@ _TIMES = {  # in bytes, at worst
 }  # fmt: skip
 _OTHER_TIMES = 4
 
-Json = Mapping[str, Any]  # an object of a file, which is only read
+Json = Mapping[str, Any]  # a JSON object that is only read
 
 
 def read_object(path: Path) -> Json:
-    """A JSON object; empty where there is no such file."""
+    """The object in a JSON file, or an empty one if the file does not exist."""
     return read_json(path) if path.is_file() else {}
 
 
 @contextmanager
 def panic_reported() -> Iterator[None]:
-    """What the library's Rust panics with inside is no `Exception`; here it becomes one line."""
+    """Within this context, a panic of the tokenizers library becomes a `XinyeError`. A panic in
+    Rust is not an `Exception` in Python.
+    """
     try:
         yield
     except BaseException as error:
@@ -63,18 +65,20 @@ def panic_reported() -> Iterator[None]:
 
 @contextmanager
 def refused(path: Path) -> Iterator[None]:
-    """Whatever the library cannot make a tokenizer of is one line."""
+    """Within this context, every error of the tokenizers library becomes a `XinyeError` about this
+    file.
+    """
     try:
         yield
     except (XinyeError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # Rust panics with what is no Exception
+    except BaseException as error:  # a panic in Rust is not an Exception
         raise XinyeError(f"{path}: not a tokenizer ({_first_line(error)})") from None
 
 
 def read_backend(path: Path, most: float = MOST_GROWTH) -> tokenizers.Tokenizer:
-    """The tokenizer in a `tokenizer.json`, unless it could make a text more than `most` times as
-    long.
+    """The tokenizer in a `tokenizer.json`. Raises `XinyeError` if it is damaged, or if it could
+    make a text more than `most` times as long.
     """
     data = read_json(path, "not a tokenizer")
     check_growth(data, str(path), most)
@@ -84,6 +88,7 @@ def read_backend(path: Path, most: float = MOST_GROWTH) -> tokenizers.Tokenizer:
 
 
 def find_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
+    """The tokenizer in a folder. Raises `XinyeError` if there is none."""
     path = folder / "tokenizer.json"
     if path.is_file():
         return read_backend(path)
@@ -98,7 +103,9 @@ def find_backend(folder: Path, tokenizer_class: str) -> tokenizers.Tokenizer:
 
 
 def read_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
-    """A tokenizer in GPT-2's own two files, with GPT-2's pre-split."""
+    """A tokenizer from GPT-2's two files (vocabulary and merges), with GPT-2's pre-split. Raises
+    `XinyeError` if the vocabulary is not byte-level.
+    """
     with refused(vocabulary):
         backend = tokenizers.Tokenizer(models.BPE.from_file(str(vocabulary), str(merges)))
     if any(backend.token_to_id(byte) is None for byte in pre_tokenizers.ByteLevel.alphabet()):
@@ -113,19 +120,19 @@ def read_gpt2(vocabulary: Path, merges: Path) -> tokenizers.Tokenizer:
 def control_tokens(
     folder: Path, config: Json, backend: tokenizers.Tokenizer
 ) -> tuple[dict[str, str] | None, list[int]]:
-    """The control tokens' names, None where they are ours, and the ids that end a text, from the
-    files that may tell.
+    """The control tokens by their names in `NAMED` (None if they are Xinye's own), and the ids that
+    end a text.
 
-    The tokenizer's own files come first, then the ids of the model's. All that these call special
-    becomes special.
+    The tokenizer's files have priority over the ids in the model's files. Every token that they
+    call special is made special in `backend`.
     """
-    told = {**read_object(folder / "special_tokens_map.json"), **config}
+    settings = {**read_object(folder / "special_tokens_map.json"), **config}
     model = read_object(folder / "config.json")
     names = {}
     for name in NAMED:
-        token = _content(told.get(name))
+        token = _content(settings.get(name))
         found = _ids(model, name)
-        if token is None and name not in told and found and found[0] < 2**31:
+        if token is None and name not in settings and found and found[0] < 2**31:
             token = backend.id_to_token(found[0])
         if token and backend.token_to_id(token) is not None:
             names[name] = token
@@ -134,13 +141,13 @@ def control_tokens(
             return None, []
         if backend.token_to_id(_GPT2) is not None:
             names |= {"bos_token": _GPT2, "eos_token": _GPT2}
-    make_special(backend, filter(None, map(_content, _listed(told, config))))
+    make_special(backend, filter(None, map(_content, _listed(settings, config))))
     generation = read_object(folder / "generation_config.json")
     return names, _ids(generation, "eos_token") or _ids(model, "eos_token")
 
 
 def make_special(backend: tokenizers.Tokenizer, tokens: Iterable[str]) -> None:
-    """Let these tokens, as far as they are in the vocabulary, be control tokens."""
+    """Make these tokens control tokens, as far as the vocabulary has them."""
     known = backend.get_added_tokens_decoder()
     special = {token.content for token in known.values() if token.special}
     backend.add_special_tokens(
@@ -158,9 +165,9 @@ def _ids(data: Json, name: str) -> list[int]:
     return [each for each in values if type(each) is int and each >= 0]
 
 
-def _listed(told: Json, config: Json) -> list[Any]:
-    """The further tokens that the tokenizer's files call special."""
-    more = told.get("additional_special_tokens") or told.get("extra_special_tokens") or []
+def _listed(settings: Json, config: Json) -> list[Any]:
+    """The additional tokens that the tokenizer's files call special."""
+    more = settings.get("additional_special_tokens") or settings.get("extra_special_tokens") or []
     more = [*more.values()] if isinstance(more, dict) else more
     described = config.get("added_tokens_decoder")
     every = described.values() if isinstance(described, dict) else ()
@@ -173,14 +180,14 @@ def _first_line(error: BaseException) -> str:
 
 
 def _content(token: Any) -> str | None:
-    """A token's text: files hold that, or an object around it."""
+    """A token's text, which files store directly or in an object."""
     token = token.get("content") if isinstance(token, dict) else token
     return token if isinstance(token, str) and token else None
 
 
 def chat_template(folder: Path, config: Json) -> str | None:
-    """The template beside the tokenizer, or in its config: alone, or as the one named `default` of
-    several.
+    """The chat template: the file next to the tokenizer, or the one in its config. If the config
+    has several, the one named `default`. None if there is none.
     """
     path = folder / "chat_template.jinja"
     if path.is_file():
@@ -196,8 +203,8 @@ def chat_template(folder: Path, config: Json) -> str | None:
 
 
 def stands_for_bytes(backend: tokenizers.Tokenizer) -> bool:
-    """True for byte-level BPE, False for BPE that falls back on bytes; anything else is a
-    `XinyeError`.
+    """True for byte-level BPE, False for BPE with byte fallback. Raises `XinyeError` for any other
+    tokenizer.
     """
     decoder = "" if backend.decoder is None else backend.decoder.__getstate__().decode()
     if isinstance(backend.model, models.BPE):
@@ -213,13 +220,13 @@ def stands_for_bytes(backend: tokenizers.Tokenizer) -> bool:
     )
 
 
-# -- how long a tokenizer.json can make a text -----------------------------------------------------
+# -- how much a tokenizer.json can lengthen a text -------------------------------------------------
 
 
 def check_growth(data: Json, where: str, most: float = MOST_GROWTH) -> None:
-    """Raises `XinyeError` where a tokenizer.json could make a text more than `most` times as long,
-    or has far too many parts. A part is known by its fields, as the library knows it, not by a type
-    that may be left out.
+    """Raises `XinyeError` if a tokenizer.json could make a text more than `most` times as long, or
+    has far too many parts. A part is recognised by its fields, as in the library, because its type
+    may be missing.
     """
     for names in (("normalizer", "pre_tokenizer", "post_processor"), ("decoder",)):
         parts = [part for name in names for part in _parts(data.get(name))]
@@ -237,8 +244,9 @@ def check_growth(data: Json, where: str, most: float = MOST_GROWTH) -> None:
 
 
 def check_templates(data: Json, where: str) -> None:
-    """Raises `XinyeError` for a template around a text that the library would panic at: it has a
-    token that it does not define, or a second text where there is one."""
+    """Raises `XinyeError` for a post-processor's template that would make the library panic: it
+    uses a token that is not defined, or a second text for a single one.
+    """
     for part in _parts(data.get("post_processor")):
         defined = part.get("special_tokens")
         for name, texts in (("single", ("A",)), ("pair", ("A", "B"))):
@@ -258,7 +266,7 @@ def check_templates(data: Json, where: str) -> None:
 
 
 def _id_of(piece: Any, kind: str) -> str | None:
-    """What a piece of a template is called, if it is of this kind."""
+    """The id of a template's piece, if it is of this kind."""
     found = piece.get(kind) if isinstance(piece, dict) else None
     name = found.get("id") if isinstance(found, dict) else None
     return name if isinstance(name, str) else None
@@ -272,7 +280,7 @@ def _parts(part: Any) -> list[Json]:
 
 
 def _times(part: Json) -> float:
-    # a template, in which the text may stand again and again
+    # a template, which may repeat the text
     if isinstance(part.get("single"), list):
         pieces = [piece for piece in part["single"] if isinstance(piece, dict)]
         return max(1, sum("Sequence" in piece for piece in pieces))
@@ -290,7 +298,9 @@ def _bytes(text: object) -> int:
 
 
 def _times_of_replace(pattern: Any, content: int) -> float:
-    """Of a replacement of so many bytes; a regular expression may match between all characters."""
+    """The growth by a replacement of `content` bytes. A regular expression may match between all
+    characters.
+    """
     text = pattern.get("String") if isinstance(pattern, dict) else pattern
     if isinstance(text, str) and text:
         return max(1.0, content / _bytes(text))
@@ -298,9 +308,9 @@ def _times_of_replace(pattern: Any, content: int) -> float:
 
 
 def _times_of_table(text: str) -> float:
-    """Of SentencePiece's table: the size of a tree, the tree, and what characters become, each
-    ended by a zero. The longest of those is of a character of three bytes. A size that lies would
-    be allocated.
+    """The growth by SentencePiece's table: the size of a tree, the tree, and the replacements, each
+    ended by a zero. The longest replacement may be for a character of three bytes. A wrong size is
+    rejected because the library would allocate it.
     """
     try:
         table = base64.b64decode(text)

@@ -1,8 +1,8 @@
-"""Our three kinds of tokenizer, learned from text: byte-level BPE that is good at Chinese, or
-characters, or bytes.
+"""Trains our three kinds of tokenizer: byte-level BPE that is good at Chinese, characters, or
+bytes.
 
-They are one thing, a byte-level BPE with Qwen's pre-split, and differ only in their merges: learned
-ones, those that build single characters, or none.
+All are byte-level BPE with Qwen's pre-split. They only differ in their merges: learned ones, those
+that build single characters, or none.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ PRE_SPLIT = (
 # Learning merges on Chinese takes about 250 bytes of memory for each byte of text, because most
 # clauses are unique.
 SAMPLE_BYTES = 6_000_000
-SAMPLE_PART = 5_000  # characters taken or left together
+SAMPLE_PART = 5_000  # characters that are kept or dropped together
 
 
 # The printable character that stands for each byte in a byte-level vocabulary (GPT-2's table).
@@ -40,8 +40,10 @@ CHARACTERS = [chr(byte if byte in _PRINTABLE else next(_OTHERS)) for byte in ran
 def learn(
     texts: Iterable[str], kind: str, vocab_size: int | None, show_progress: bool
 ) -> tokenizers.Tokenizer:
-    """A tokenizer of a kind. `vocab_size` counts everything: control tokens, the 256 bytes, merges.
-    It is ignored by `bytes`; `char` without it takes every character.
+    """Train a tokenizer of a kind. `vocab_size` counts control tokens, the 256 bytes and merges.
+    `bytes` ignores it; `char` without it takes every character.
+
+    Raises XinyeError for an unknown kind, or a size below the bytes and control tokens.
     """
     if kind not in get_args(Kind):
         raise XinyeError(
@@ -61,7 +63,8 @@ def learn(
             min_frequency=2,
             special_tokens=[AddedToken(token, special=True) for token in CONTROL_TOKENS],
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            # In bytes: sixteen Chinese characters. Without it a repeated clause becomes one token.
+            # In bytes, so sixteen Chinese characters. Without a limit, a repeated clause becomes
+            # one token.
             max_token_length=48,
             show_progress=show_progress,
         )
@@ -74,7 +77,7 @@ def learn(
 
 
 def _completed(model: models.BPE) -> tokenizers.Tokenizer:
-    """A model with its pre-split, decoder, control tokens and leading `<bos>`."""
+    """A BPE model with its pre-split, decoder, control tokens and leading `<bos>`."""
     backend = tokenizers.Tokenizer(model)
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -93,11 +96,10 @@ def _completed(model: models.BPE) -> tokenizers.Tokenizer:
 
 
 def _character_merges(texts: Iterable[str], vocab_size: int | None) -> list[tuple[str, str]]:
-    """Merges that build each character of the texts from its bytes, the most frequent characters
-    first.
+    """Merges that build each character from its bytes, the most frequent characters first.
 
-    A merge starts with the character's first byte, which stands nowhere else, so none reaches over
-    a border.
+    A merge begins with the character's first byte, which only occurs there, so no merge crosses a
+    character's border.
     """
     counts: Counter[str] = Counter()
     for text in texts:
@@ -115,11 +117,11 @@ def _character_merges(texts: Iterable[str], vocab_size: int | None) -> list[tupl
 
 
 def sample_texts(texts: Iterable[str], budget: int = SAMPLE_BYTES) -> tuple[list[str], int]:
-    """A share of the texts of about `budget` bytes, spread evenly over all of them, and the
-    characters in all.
+    """A sample of the texts of about `budget` bytes, spread evenly over all of them, and the total
+    number of characters.
 
-    Every part is kept until the budget is spent, then every second one, then every fourth …, so
-    that nothing has to be known beforehand, and the same texts always give the same sample.
+    It keeps every part until the budget is spent, then every second part, then every fourth, and so
+    on. So it needs no knowledge of the size, and the same texts always give the same sample.
     """
     kept: list[str] = []
     size, stride, number, characters = 0, 1, 0, 0

@@ -1,13 +1,13 @@
-"""Marks of wikitext that are never closed, written so that its parser passes over them.
+"""Escapes wikitext marks that are never closed, so that the parser treats them as characters.
 
-For each `{{`, `[[`, `{|`, `<div>` the parser looks through the rest of the page for the end, and
-where there is none it begins again behind the mark: some thousand such marks would take hours.
+For each `{{`, `[[`, `{|` or `<div>` the parser searches the rest of the page for the end. If there
+is none, it starts again after the mark, so a few thousand such marks would take hours.
 """
 
 import re
 from collections import Counter
 
-MOST_OPEN = 50  # marks that a page may leave to the parser, which then reads as MediaWiki does
+MOST_OPEN = 50  # up to this many open marks stay, and the parser reads them as MediaWiki does
 ALONE = frozenset(
     ("br", "wbr", "hr", "meta", "link", "img", "li", "dt", "dd", "th", "td", "tr")
 )  # tags that need no end
@@ -22,8 +22,9 @@ _MARK = re.compile(
 
 
 class _Open:
-    """The marks that are open at a place, and in `never` those that stay so: where, and how many
-    characters of each."""
+    """The marks that are open at a place. `never` lists those that are never closed, as (place,
+    number of characters).
+    """
 
     def __init__(self) -> None:
         self.marks: list[tuple[str, int, int]] = []  # kind, place, characters that are not closed
@@ -35,7 +36,7 @@ class _Open:
         self.kinds[kind] += 1
 
     def end(self, kind: str, characters: int = 1) -> None:
-        """Close the last marks of a kind; what was opened since then is never closed."""
+        """Close the last marks of a kind. Marks that were opened since then are never closed."""
         while characters and self.kinds[kind]:
             found, place, still_open = self.marks.pop()
             self.kinds[found] -= 1
@@ -44,17 +45,19 @@ class _Open:
                 continue
             if still_open - characters > 1:
                 self.begin(kind, place, still_open - characters)
-            elif still_open > characters:  # one brace of three
+            elif still_open > characters:  # one of three braces is left
                 self.never.append((place, 1))
             characters -= min(characters, still_open)
 
     def rest(self) -> list[tuple[int, int]]:
-        """All that is never closed, in the order of the text."""
+        """All marks that are never closed, in the order of the text."""
         return sorted([*self.never, *((place, count) for _, place, count in self.marks)])
 
 
 def without_open_marks(wikitext: str) -> str:
-    """The text as it is, or, where it leaves too many marks open, with those as characters."""
+    """The wikitext unchanged, or, if it has more than `MOST_OPEN` marks that are never closed, with
+    those marks as character entities.
+    """
     marks = _Open()
     for match in _MARK.finditer(wikitext):
         place, length = match.start(), len(match[0])
@@ -84,6 +87,6 @@ def without_open_marks(wikitext: str) -> str:
 
 
 def _cut_short(tag: re.Match[str]) -> bool:
-    """Whether a tag does not end, or a quote in it."""
+    """True if a tag, or a quote in it, does not end."""
     quotes = tag["rest"].count('"'), tag["rest"].count("'")
     return not tag["closing"] and (not tag["whole"] or any(count % 2 for count in quotes))

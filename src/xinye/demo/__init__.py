@@ -1,1 +1,1 @@
-"""The demo: its world of stories, its exercises, the way through them."""
+"""The demo: generated stories, exercises for tasks, and the steps to train on them."""

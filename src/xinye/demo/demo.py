@@ -1,7 +1,7 @@
-"""The demo: in about a minute a small GPT learns to write stories of a small world.
+"""The demo: in about a minute, a small GPT learns to write stories of a small world.
 
-The rules of that world are known, so its stories can be checked: they are consistent (what was
-lost is what is found, who left is who returns) and new (none of those it was trained on), or not.
+The rules of that world are known, so its stories can be checked. A story is consistent if what was
+lost is found and who left returns, and new if it is not among the training stories.
 """
 
 import os
@@ -25,16 +25,18 @@ from xinye.training.job import Run
 from xinye.training.train import pretrain
 
 STORIES = 20_000
-SHORTEST, ENOUGH, LONGEST = 45, 450, 120  # seconds, steps that suffice, seconds
+# shortest time in seconds, enough steps, longest time in seconds
+SHORTEST, ENOUGH, LONGEST = 45, 450, 120
 TEMPERATURE = 0.6
 
 
 def story_file(language: str) -> Path:
-    """The training stories of a language as JSON lines, written to the cache on first use."""
+    """The file of training stories in a language, written to the cache on first use."""
     path = cache_folder() / "demo" / f"stories-{language}-{STORIES}.jsonl"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}")  # two demos may begin at once
+        # two demos may start at the same time
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
         write_json_lines(beside, ({"text": text} for text in stories(STORIES, language)))
         beside.replace(path)
     return path
@@ -42,12 +44,13 @@ def story_file(language: str) -> Path:
 
 @dataclass(frozen=True)
 class Demo:
-    """A training on the story world of a language, or on files of one's own."""
+    """A training run on the stories of a language, or on the user's own files."""
 
     files: tuple[str, ...]
     language: str
 
     def settings(self, time: str, output: Path | None = None) -> PretrainSettings:
+        """The settings of the run."""
         values = {
             "files": self.files or (str(story_file(self.language)),),
             "output": output,
@@ -59,7 +62,9 @@ class Demo:
         return checked(PretrainSettings, values, "demo")
 
     def suitable_time(self, observer: Observer) -> str:
-        """How long to train here: until enough steps are taken, but not for ever."""
+        """The training time for this machine, such as "60s": until `ENOUGH` steps, within fixed
+        limits.
+        """
         prepare_decoder(device(), observer)
         observer.stage("finding out how fast this machine is")
         observer = QuietObserver(Observer())
@@ -70,10 +75,10 @@ class Demo:
     def train(
         self, time: str, output: Path, observer: Observer, overwrite: bool, began: float | None
     ) -> Run:
-        """Train for a time, which counts from `began`, or else from now."""
+        """Train for a time, which counts from `began`, or from now."""
         begin = clock.now()
         settings = self.settings(time, output)
-        if began is not None:  # the stories are written once: set-up, as compiling is
+        if began is not None:  # writing the stories is set-up, as compiling is, and does not count
             began += clock.now() - begin
         run = pretrain(settings, observer, overwrite, began=began)
         assert run is not None
@@ -82,14 +87,14 @@ class Demo:
 
 @dataclass(frozen=True)
 class Stories:
-    """Stories that a model wrote, and for each what is wrong with it, None where nothing is."""
+    """Stories that a model wrote, each with its first fault, or None."""
 
     texts: list[str]
     faults: list[str | None]
 
     @property
     def good(self) -> list[str]:
-        """Those that are consistent and new."""
+        """The stories that are consistent and new."""
         return [text for text, fault in zip(self.texts, self.faults, strict=True) if not fault]
 
 

@@ -1,16 +1,16 @@
 """A small world of children's stories, in Chinese and English, in which every story can be checked.
 
 A language model can be fluent and still lose the thread: a kite is lost and a hat is found. To
-measure that on a model trained for one minute, its training text must obey rules that are written
-down. Here they are: one grammar for each language, from which `story` writes and against which
-`check` reads, so that the two cannot disagree.
+measure this after a minute of training, the training text must follow written rules. These are one
+grammar for each language. `story` writes from it and `check` reads with it, so the two cannot
+disagree.
 
-The grammars stand in `stories.json` and are our own writing. A table there has the name "slots =
-columns"; its rows are the values those slots may take, and two slots of one table never hold the
-same row (the helper is never the hero). A plot has steps, a step one or more wordings, and `[a|b]`
-in them is a choice of words. `{thing}` is the name of the thing of this story and `{thing.guess}`
-another column of its row, with a capital letter if the column is written with one. The steps of the
-`opening` open every plot.
+The grammars are in `stories.json` and are our own writing. A table is named "slots = columns", and
+its rows are the values of those slots. Two slots of one table never have the same row (the helper
+is never the hero). A plot has steps, and a step has one or more wordings, in which `[a|b]` is a
+choice of words. `{thing}` is the name of the story's thing and `{thing.guess}` another column of
+its row; a column written with a capital letter gives a capital letter. The steps of the `opening`
+begin every plot.
 """
 
 import json
@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from xinye.errors import XinyeError
 
 Row = dict[str, str]
-# the slot and the column of each of its groups
+# A pattern, with the slot and column of each of its groups.
 Pattern = tuple[re.Pattern[str], list[tuple[str, str]]]
 
 _SLOT = re.compile(r"\{(\w+)\.?(\w*)\}")
@@ -45,9 +45,7 @@ class Mention(NamedTuple):
 
 @dataclass(frozen=True)
 class Grammar:
-    """The tables and plots of one language, and for each step of a plot the pattern of all it can
-    say.
-    """
+    """The tables and plots of one language, and the pattern of each step of a plot."""
 
     separator: str
     tables: dict[str, list[Row]]
@@ -56,12 +54,14 @@ class Grammar:
 
 
 def story(seed: int, language: str) -> str:
-    """The story with this number; the same on every machine."""
+    """The story with this number, which is the same on every machine. Raises `XinyeError` for an
+    unknown language.
+    """
     grammar = _grammar(language)
     generator = random.Random(f"{language} {seed}")
 
     def pick(items: Sequence[Any]) -> Any:
-        # `choice` may change from one version of Python to the next; `random` is promised not to.
+        # `choice` may change between versions of Python; the sequence of `random` is guaranteed.
         return items[int(generator.random() * len(items))]
 
     steps = grammar.plots[pick(list(grammar.plots))]
@@ -84,7 +84,7 @@ def story(seed: int, language: str) -> str:
 
 
 def stories(count: int, language: str, seed: int = 0) -> list[str]:
-    """This many different stories; another seed gives another collection."""
+    """A list of `count` different stories. Another seed gives another list."""
     found: dict[str, None] = {}
     number = seed * 2**32
     while len(found) < count:
@@ -94,12 +94,12 @@ def stories(count: int, language: str, seed: int = 0) -> list[str]:
 
 
 def check(text: str, language: str) -> str | None:
-    """None when the text is a whole and consistent story of this world, else the first thing that
-    is wrong.
+    """None if the text is a complete and consistent story of this world, otherwise its first
+    fault.
     """
     grammar = _grammar(language)
     text = text.strip() + grammar.separator
-    # A broken story is read as the plot that most of its sentences belong to.
+    # A faulty story is compared with the plot to which most of its sentences belong.
     plot = max(
         grammar.patterns,
         key=lambda plot: sum(
@@ -125,11 +125,11 @@ def check(text: str, language: str) -> str | None:
 
 
 def _unexplained(grammar: Grammar, plot: str, expected: str, rest: str) -> str:
-    """Why the rest of the text does not go on with the step that this plot expects."""
+    """Why the rest of the text does not continue with the expected step."""
     if not rest:
         return f"the story stops before {expected!r}"
-    # First this plot, then the others: a sentence that many plots share is misplaced rather than
-    # foreign.
+    # Try this plot first: a sentence that many plots share is misplaced rather than from another
+    # plot.
     for other in sorted(grammar.patterns, key=lambda other: other != plot):
         for step, (pattern, _) in grammar.patterns[other].items():
             if match := pattern.match(rest + grammar.separator):
@@ -140,7 +140,7 @@ def _unexplained(grammar: Grammar, plot: str, expected: str, rest: str) -> str:
 
 
 def _disagreement(grammar: Grammar, mentions: list[Mention]) -> str | None:
-    """The first mention that no row of its table can share with the mentions before it."""
+    """The first value that contradicts the values before it, or None."""
     possible = dict(grammar.tables)
     for index, mention in enumerate(mentions):
         rows = [
@@ -153,8 +153,8 @@ def _disagreement(grammar: Grammar, mentions: list[Mention]) -> str | None:
                 for row in grammar.tables[mention.slot]
                 if _value(row, mention.column) == mention.value
             ]
-            # Blame the first it contradicts; where only all together do (a sum and its two
-            # numbers), blame them all.
+            # Name the first value that it contradicts, or all of them if only all together do (a
+            # sum and its two numbers).
             blamed = [
                 m for m in earlier if all(_value(row, m.column) != m.value for row in sharing)
             ][:1] or earlier
@@ -169,8 +169,8 @@ def _disagreement(grammar: Grammar, mentions: list[Mention]) -> str | None:
 
 
 def _value(row: Row, column: str) -> str:
-    """A cell of the row, the first one by default; a column with a capital letter gives the cell
-    one too.
+    """A cell of the row, by default the first. A column written with a capital letter gives a
+    capital letter.
     """
     cell = row[column.lower()] if column else next(iter(row.values()))
     return cell[0].upper() + cell[1:] if column[:1].isupper() else cell
@@ -178,7 +178,7 @@ def _value(row: Row, column: str) -> str:
 
 @lru_cache
 def _grammar(language: str) -> Grammar:
-    """The grammar of a language, with the patterns that follow from it."""
+    """The grammar of a language, with the patterns of its steps."""
     written = json.loads(Path(__file__).with_name("stories.json").read_text("utf-8"))
     if language not in written:
         raise XinyeError(f"there are no stories in the language {language!r}: choose zh or en")
@@ -197,14 +197,14 @@ def _grammar(language: str) -> Grammar:
 
 
 def _pattern(grammar: Grammar, wordings: list[str]) -> Pattern:
-    """What matches each wording with any value of its table in each slot."""
+    """The pattern that matches each wording with any value in each slot."""
     slots: list[tuple[str, str]] = []
     pieces = []
     for token in _MARK.split(f"[{'|'.join(wordings)}]{grammar.separator}"):
         if slot := _SLOT.fullmatch(token):
             slots.append((slot[1], slot[2]))
             values = {_value(row, slot[2]) for row in grammar.tables[slot[1]]}
-            # The longest first, so that a value is not taken for a shorter one that it begins with.
+            # The longest values first, because one value may begin with another.
             pieces.append(
                 f"({'|'.join(re.escape(value) for value in sorted(values, key=len, reverse=True))})"
             )

@@ -1,4 +1,4 @@
-"""What the demos say, in both languages."""
+"""The text of the demos, in both languages."""
 
 from xinye.runs.words import Both
 
@@ -20,8 +20,8 @@ DEMO = {
     ),
     "fault": Both("Example of an inconsistency: {fault}", "一个出错的例子：{fault}"),
     "few": Both(
-        "That is not many. The model took only {steps:,} steps of {each:.2f} s each{busy}; it needs "
-        "about {enough}. Try: xinye demo --time {time}",
+        "That is not many. The model took only {steps:,} steps of {each:.2f} s each{busy}; it "
+        "needs about {enough}. Try: xinye demo --time {time}",
         "合格的偏少。这段时间只训练了 {steps:,} 步，每步 {each:.2f} 秒{busy}；"
         "训练 {enough} 步就够了。试试：xinye demo --language zh --time {time}",
     ),

@@ -1,1 +1,1 @@
-"""How good a model is: bits per byte."""
+"""Measures of models, texts and tokenizers, simple baselines, and charts."""

@@ -1,5 +1,6 @@
-"""How right labels of texts are, the table by class (of spans, too), and the classical baseline
-that learns labels from the same records."""
+"""Metrics of predicted labels, the table by class (also for spans), and a TF-IDF baseline that
+trains on the same records.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,15 +10,18 @@ from xinye.errors import XinyeError
 from xinye.evaluation.tokenizers import language
 from xinye.libraries import need
 
-Labels = Sequence[tuple[str, ...]]  # of each text; one each, or any number
+Labels = Sequence[tuple[str, ...]]  # the labels of each text: one, or any number
 FIGURES = ("precision", "recall", "f1-score")
 Table = dict[str, dict[str, float]]
-Figures = dict[str, Any]  # by name, as they go into result.json; a `table` by class
+Figures = dict[str, Any]  # metrics by name, as in result.json; `table` holds a row for each class
 
 
 def measure(right: Labels, predicted: Labels, labels: Sequence[str], several: bool) -> Figures:
-    """`accuracy` (with several labels: of whole sets), `macro_f1`, the `table` by class and its
-    averages, and the `confusion` of single labels (rows are what is right).
+    """The metrics of predicted labels.
+
+    `accuracy` (with several labels, a text counts as right only if all its labels are), `macro_f1`,
+    the `table` by class with its averages, and, with single labels, the `confusion` matrix, whose
+    rows are the right labels.
     """
     pairs = [(set(truth), set(guess)) for truth, guess in zip(right, predicted, strict=True)]
     seen: set[str] = set().union(*right, *predicted)
@@ -40,8 +44,11 @@ def class_table(
     class_of: Callable[[Any], str],
     names: Sequence[str] | None = None,
 ) -> Table:
-    """A row of each class and of the averages (micro, macro, weighted by support), from what is
-    right and what was found in each text. The classes are those that occur, or these `names`.
+    """A table with precision, recall, F1 and support of each class, and their micro, macro and
+    weighted averages.
+
+    Each pair holds the right and the predicted items of one text, and `class_of` names an item's
+    class. Without `names`, all classes that occur get a row.
     """
     correct = Counter(class_of(each) for right, found in pairs for each in right & found)
     guessed = Counter(class_of(each) for _, found in pairs for each in found)
@@ -57,6 +64,7 @@ def class_table(
 
 
 def rounded(table: Table) -> Table:
+    """The table with all values rounded to five places."""
     return {
         name: {key: round(value, 5) for key, value in row.items()} for name, row in table.items()
     }
@@ -81,11 +89,12 @@ def tfidf_baseline(
     labels: Sequence[str],
     several: bool,
 ) -> list[tuple[str, ...]]:
-    """The labels that TF-IDF and logistic regression, learned from texts, give to the questions.
+    """The labels that TF-IDF with logistic regression, trained on `texts` and `right`, predicts for
+    `questions`.
 
-    Pieces of one to three characters for Chinese, words and pairs of them otherwise. Raises
-    `XinyeError` where there is no such baseline: without scikit-learn, and where the texts have no
-    words or one label.
+    The features are sequences of one to three characters for Chinese, and words and pairs of words
+    otherwise. Raises `XinyeError` without scikit-learn, and if the texts contain no words or only
+    one label.
     """
     need("the TF-IDF baseline", "sklearn")
     from sklearn.feature_extraction.text import TfidfVectorizer

@@ -1,5 +1,5 @@
-"""What a text takes compressed, in bits per byte: the plainest measure of how much there is to
-predict in it.
+"""The size of compressed text in bits per byte: the simplest measure of how predictable a text
+is.
 """
 
 import gzip
@@ -7,12 +7,14 @@ import lzma
 
 
 def gzip_bits(text: bytes) -> float:
-    """By `gzip -9`, which looks back 32 kB."""
+    """Bits per byte with `gzip -9`, whose window is 32 kB."""
     return 8 * len(gzip.compress(text, 9, mtime=0)) / len(text)
 
 
 def xz_bits(text: bytes, before: bytes = b"") -> float:
-    """By `xz -9e`, which looks back 64 MiB; with `before`, what the text adds to that."""
+    """Bits per byte with `xz -9e`, whose window is 64 MiB. With `before`, only what the text adds
+    to it.
+    """
     return 8 * (_xz(before + text) - (_xz(before) if before else 0)) / len(text)
 
 

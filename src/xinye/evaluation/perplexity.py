@@ -1,10 +1,10 @@
-"""How well a model predicts any text, read in windows that slide over it.
+"""Measures how well a model predicts a text, in windows that slide over it.
 
-A window begins with `<bos>`, as in training, and holds at most `context` tokens; the next one
-begins `stride` tokens further on, and only tokens that no earlier window held are scored there. So
-each token is scored once, from at least `context - stride` tokens before it, except near the
-beginning of its document; documents never see each other. Where a tokenizer puts nothing before a
-text (GPT-2, Qwen), nothing predicts the first token of a window, and it is not scored.
+A window begins with `<bos>`, as in training, and holds at most `context` tokens. The next one
+begins `stride` tokens later, and scores only tokens that no earlier window had. So each token is
+scored once, after at least `context - stride` tokens, except near the beginning of its document. No
+window reaches into another document. If a tokenizer puts nothing before a text (GPT-2, Qwen), the
+first token of a window has no prediction, and is not scored.
 """
 
 import math
@@ -19,7 +19,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.model.build import LanguageModel
 
 LOGITS = 2**23  # computed at a time: 32 MiB in fp32
-TARGETS = 8192  # tokens that are scored again and again in contexts of different lengths
+TARGETS = 8192  # tokens that are scored once for each length of context
 SHORTEST = 8  # tokens of context
 
 
@@ -27,9 +27,10 @@ SHORTEST = 8  # tokens of context
 def evaluate(
     model: LanguageModel, batches: Iterable[Batch], token_lengths: np.ndarray
 ) -> dict[str, float]:
-    """Loss in nats per token, and bits per byte of text, which does not depend on the tokenizer.
+    """`loss` in nats per token, `bits_per_byte` of text (which does not depend on the tokenizer),
+    and the number of `tokens` and `bytes`.
 
-    `<eos>` counts as a token and has no bytes. Returns `loss`, `bits_per_byte`, `tokens`, `bytes`.
+    `token_lengths` (V,) holds the bytes of each token. `<eos>` counts as a token without bytes.
     """
     was_training = model.training
     model.eval()
@@ -51,8 +52,8 @@ def evaluate(
 
 
 def sliding_windows(spans: np.ndarray, context: int, stride: int) -> np.ndarray:
-    """The windows over spans (n, 2) of a corpus: (W, 3), where each begins, where its scored tokens
-    do, its end.
+    """The windows over spans (n, 2) of a corpus, (W, 3): the start of each window, of its scored
+    tokens, and its end.
     """
     starts, ends = spans[spans[:, 0] < spans[:, 1]].T
     counts = 1 + np.maximum(0, -(-(ends - starts - context) // stride))
@@ -70,9 +71,10 @@ def perplexity(
     windows: np.ndarray,
     on_progress: Callable[[int], None] = lambda tokens: None,
 ) -> dict[str, Any]:
-    """Score the windows' tokens: `loss` in nats per token, `perplexity`, `bits_per_byte`,
-    `bits_per_character`, and the `tokens`, `bytes` and `characters` that they are shares of.
-    `<eos>` is a token and has no bytes.
+    """The metrics of the windows' scored tokens: `loss` in nats per token, `perplexity`,
+    `bits_per_byte`, `bits_per_character`, and the number of `tokens`, `bytes` and `characters`.
+
+    `<eos>` counts as a token without bytes. `on_progress` is called with the number of tokens done.
     """
     characters = scored = 0
 
@@ -103,8 +105,8 @@ def perplexity(
 def _batches(
     tokens: np.ndarray, windows: np.ndarray, prefix: tuple[int, ...], room: int
 ) -> Iterator[Batch]:
-    """The windows in batches of equal length, so that nothing is padding, of at most `room`
-    tokens.
+    """The windows in batches of equal length and at most `room` tokens, so that there is no
+    padding.
     """
     lengths = windows[:, 2] - windows[:, 0]
     order = np.argsort(-lengths, kind="stable")
@@ -117,16 +119,16 @@ def _batches(
             before = np.full((len(chosen), len(prefix)), prefix, dtype=np.int64)
             inputs = np.concatenate((before, targets[:, :-1]), axis=1)
             targets[np.arange(length) < (chosen[:, 1] - chosen[:, 0])[:, None]] = IGNORED
-            # without prefix the first token is none
+            # without a prefix, the first token is not a target
             targets = targets[:, length - inputs.shape[1] :]
             if targets.size:
                 yield Batch(torch.from_numpy(inputs), torch.from_numpy(targets), None, None)
 
 
 def same_targets(spans: np.ndarray, longest: int) -> np.ndarray:
-    """Runs of tokens (R, 2), spread evenly over the spans, about `TARGETS` tokens in all, each with
-    at least `longest` tokens of its document before it: what differs between contexts is then only
-    the context, never the text.
+    """Runs of tokens (R, 2), spread evenly over the spans, with about `TARGETS` tokens in all. Each
+    has at least `longest` tokens of its document before it, so that different contexts score the
+    same text.
     """
     length = max(1, longest // 8)
     counts = np.maximum(0, (spans[:, 1] - spans[:, 0] - longest) // length)
@@ -139,8 +141,8 @@ def same_targets(spans: np.ndarray, longest: int) -> np.ndarray:
 
 
 def windows_of_context(runs: np.ndarray, context: int) -> np.ndarray:
-    """Windows (W, 3) that score all tokens of the runs, each from at most `context` tokens and at
-    least 7/8 of them.
+    """Windows (W, 3) that score all tokens of the runs, each after at most `context` tokens and at
+    least 7/8 of that.
     """
     stride = max(1, context // 8)
     scored = np.concatenate([np.arange(start, end, stride) for start, end in runs])
@@ -153,12 +155,12 @@ def windows_of_context(runs: np.ndarray, context: int) -> np.ndarray:
 def by_position(
     model: LanguageModel, tokenizer: Tokenizer, tokens: np.ndarray, spans: np.ndarray, context: int
 ) -> list[dict[str, float]]:
-    """What a longer context is worth: the loss of the same tokens when a model sees 8, 16, 32 … up
-    to `context` tokens.
+    """What a longer context gains: the metrics of the same tokens with 8, 16, 32 … up to `context`
+    tokens before them, one dictionary for each.
 
-    It is measured on a sample of about 8,192 tokens, spread evenly over the text, that have the
-    longest context before them in their document. Where too few do, the longest context is halved;
-    where no document has that much text, the list is empty.
+    It uses about 8,192 tokens, spread evenly over the text, that have the longest context in their
+    own document. If too few have it, the longest context is halved; the list is empty if all
+    documents are too short.
     """
     runs = same_targets(spans, context)
     enough = min(TARGETS // 16, (spans[:, 1] - spans[:, 0]).sum() // 4)

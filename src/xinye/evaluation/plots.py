@@ -1,5 +1,7 @@
-"""Charts as SVG, drawn by matplotlib. Text stays text, so that the reader's own fonts show Chinese,
-and follows the colour of the page around it, so that a chart is readable on dark ground.
+"""Draws charts as SVG with matplotlib.
+
+Text stays text, so the reader's own fonts show Chinese, and takes the page's colour, so a chart is
+readable on a dark page.
 """
 
 import io
@@ -14,26 +16,27 @@ from xinye.data.files import written_beside
 from xinye.libraries import need
 
 COLOURS = ("#2e8b57", "#c2571a", "#4a6fd0", "#b8457f", "#8a7a12", "#3a9aa8")
-_TEXT = "#010203"  # matplotlib knows no "currentColor"; this one is replaced by it
+_TEXT = "#010203"  # a placeholder for "currentColor", which matplotlib does not know
 _GRID = "#808182"
 
-Line = tuple[Sequence[float], Sequence[float]]  # where, and how high there
+Line = tuple[Sequence[float], Sequence[float]]  # x values, y values
 
 
 def line(rows: Sequence[Mapping[str, Any]], x: str, y: str) -> Line:
-    """Two columns of rows, to draw."""
+    """The values of two columns, as a line to draw."""
     return [row[x] for row in rows], [row[y] for row in rows]
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a line chart is drawn, where not as usual."""
+    """Options of a line chart."""
 
     size: tuple[float, float] = (7.0, 3.6)  # inches
-    colours: Mapping[str, str] = field(default_factory=dict)  # of lines, by name
-    levels: Mapping[str, float] = field(default_factory=dict)  # lines that are level, by name
-    reach: float | None = None  # where the x axis, which begins at 0, ends
-    marked: tuple[float, str] | None = None  # a place on the x axis, and its name
+    colours: Mapping[str, str] = field(default_factory=dict)  # colours of lines, by name
+    # heights of horizontal lines, by name
+    levels: Mapping[str, float] = field(default_factory=dict)
+    reach: float | None = None  # the end of the x axis, which begins at 0
+    marked: tuple[float, str] | None = None  # an x value to mark, and its name
 
 
 def line_chart(
@@ -44,17 +47,17 @@ def line_chart(
     look: Look | None = None,
     points: Mapping[str, Line] | None = None,
 ) -> str:
-    """Lines by name, each its x and y values, as SVG; `points` lie beside the line of their name,
-    in its colour.
+    """A chart of named lines, each with x and y values, as SVG. `points` are drawn without a line,
+    in the colour of the line with the same name.
 
-    Raises `XinyeError` where matplotlib is not installed.
+    Raises `XinyeError` if matplotlib is not installed.
     """
     look = look or Look()
     figure, axes = _axes(look.size)
     for (name, (x, y)), usual in zip(series.items(), COLOURS * len(series), strict=False):
         colour = look.colours.get(name, usual)
         width, marker = 1.6, "o" if len(x) < 25 else ""
-        if len(x) == 1:  # no line
+        if len(x) == 1:  # a single point is not a line
             width, marker = 0, "s"
         axes.plot(x, y, label=name, color=colour, linewidth=width, marker=marker, markersize=3)
         if points and name in points:
@@ -66,7 +69,7 @@ def line_chart(
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:,.0f}")
     if look.reach is not None:
-        axes.set_xlim(0, 1.02 * look.reach)  # the last point whole
+        axes.set_xlim(0, 1.02 * look.reach)  # leaves room to show the last point
     if look.marked:
         _mark(axes, *look.marked)
     axes.set_ylabel(y_label)
@@ -75,7 +78,7 @@ def line_chart(
 
 
 def _mark(axes: Any, x: float, name: str) -> None:
-    """An upright line with its name above it, on the side where there is room."""
+    """A vertical line with its name above it, on the side with more room."""
     axes.axvline(x, color=_TEXT, linewidth=1, linestyle=(0, (1, 2)))
     side = "right" if x > sum(axes.get_xlim()) / 2 else "left"
     place = (x, 1.02)
@@ -83,12 +86,12 @@ def _mark(axes: Any, x: float, name: str) -> None:
 
 
 def bar_chart(values: Mapping[str, float], x_label: str) -> str:
-    """Horizontal bars by name, the first on top, each with its value behind it, as SVG."""
+    """Horizontal bars by name, the first on top, each with its value next to it, as SVG."""
     return grouped_bar_chart({name: {"": value} for name, value in values.items()}, x_label)
 
 
 def grouped_bar_chart(groups: Mapping[str, Mapping[str, float]], x_label: str) -> str:
-    """The same in groups by name; each group has the same values by name."""
+    """Horizontal bars in named groups, as SVG. All groups have the same names of values."""
     names = list(next(iter(groups.values())))
     height = 0.8 / len(names)
     figure, axes = _axes((7.0, 0.9 + (0.14 + 0.24 * len(names)) * len(groups)))
@@ -104,7 +107,7 @@ def grouped_bar_chart(groups: Mapping[str, Mapping[str, float]], x_label: str) -
 
 
 def save_chart(svg: str, path: Path) -> None:
-    """Write a chart as a file of its own, readable on light and on dark ground."""
+    """Write a chart to a file that is readable on light and dark backgrounds."""
     style = "<style>@media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>"
     with written_beside(path) as beside:
         beside.write_text(svg.replace(">", f">{style}", 1), "utf-8")
@@ -135,7 +138,8 @@ def _svg(figure: Any, axes: Any, x_label: str, legend: bool) -> str:
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "xinye"}),
         warnings.catch_warnings(),
     ):
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # the reader's fonts have it
+        # the reader's fonts have these glyphs
+        warnings.filterwarnings("ignore", "Glyph .* missing")
         figure.savefig(out, format="svg", transparent=True)
     svg = re.sub(r"(?s) *<metadata>.*?</metadata>\n", "", out.getvalue())
     return svg[svg.index("<svg") :].replace(_TEXT, "currentColor")

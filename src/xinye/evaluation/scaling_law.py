@@ -1,14 +1,13 @@
-"""How bits per byte fall with the size of a model and the text it reads, fitted to a few runs, with
-its uncertainty.
+"""Fits a scaling law to a few runs: how bits per byte fall with the size of a model and the text it
+reads, with the uncertainty.
 
 L(N, D) = E + A / N^α + B / D^β for N parameters and D bytes read (Hoffmann et al. 2022,
-arXiv:2203.15556). Text that is read again counts for less and less (Muennighoff et al. 2023,
-arXiv:2305.16264). Each size may learn somewhat slower or faster than the law says, by a factor of B
-of its own: in short runs small models are ahead for that alone. A handful of short runs does not
-fix so many numbers: what the literature knows of α, β and E goes into the fit as a prior, and the
-uncertainty is that of many fits, each to figures and priors shaken by as much as they are
-uncertain. Far beyond the longest run the law itself is not to be trusted, which is allowed for by
-what it was found to be off.
+arXiv:2203.15556). Text that is read again counts less and less (Muennighoff et al. 2023,
+arXiv:2305.16264). Each size has its own factor of B, because it may learn somewhat slower or faster
+than the law says: in short runs, small models are ahead for this reason alone. A few short runs do
+not determine so many numbers. So published values of α, β and E are the prior of the fit, and the
+uncertainty comes from many fits with randomly changed measurements and priors. The law itself is
+not reliable far beyond the longest run, so predictions there include the error seen in tests.
 """
 
 import math
@@ -22,11 +21,10 @@ from xinye.libraries import need
 
 FITS = 100
 
-# Mean and standard deviation before anything is measured. A and B stand for their terms, in bits
-# per byte, at the middle of the sizes and lengths that were run. Hoffmann et al. and, anew from
-# their data, Besiroglu et al. (2024, arXiv:2404.10102) found α 0.34–0.35, β 0.28–0.37 and E about
-# 0.6 bits per byte; far from E the slope is that of Kaplan et al. (2020, arXiv:2001.08361), who
-# fitted without it: 0.1.
+# Mean and standard deviation of the prior. A and B stand for their terms, in bits per byte, at the
+# middle of the sizes and lengths of the runs. Hoffmann et al. and, from the same data, Besiroglu et
+# al. (2024, arXiv:2404.10102) found α 0.34–0.35, β 0.28–0.37 and E about 0.6 bits per byte. Kaplan
+# et al. (2020, arXiv:2001.08361) fitted without E and found a slope of 0.1, which holds far from E.
 PRIOR = {
     "log_e": (math.log(0.65), 0.4),
     "log_a": (math.log(0.6), 1.0),
@@ -34,55 +32,60 @@ PRIOR = {
     "log_b": (math.log(0.6), 1.0),
     "beta": (0.23, 0.1),
 }
-OWN = 0.2  # standard deviation of the logarithm of a size's own factor of B
-# log of the readings after which the same text has given most of what it can
+OWN = 0.2  # standard deviation of the logarithm of each size's factor of B
+# Mean and standard deviation of the logarithm of how many readings of the same text still help.
 REPEATS = (
     math.log(15.4),
     0.4,
 )
-# How far the slope may be off beyond the longest run, in bits per byte for each doubling of the
-# data, as a standard deviation: for all sizes alike, and for each. Checked on runs sixteen times as
-# long as what the law was fitted to, it was off by 0.01 at most on Chinese novels, and by up to
-# 0.05 on English speeches.
+# The error of the slope beyond the longest run, in bits per byte per doubling of the data, as
+# standard deviations: one for all sizes together, and one for each size. On runs sixteen times as
+# long as those in the fit, the error was at most 0.01 on Chinese novels, and up to 0.05 on English
+# speeches.
 DRIFT, OWN_DRIFT = 0.04, 0.015
-NOISE = 0.015  # bits per byte: another seed moves a figure by so much
-# Tokens read for each of the vocabulary: before, a model learns little but how frequent each is.
+NOISE = 0.015  # bits per byte: the effect of another seed
+# Tokens read per entry of the vocabulary. Before that, a model learns little more than the
+# frequency of each token.
 PLATEAU = 64
 
 
 @dataclass(frozen=True)
 class Point:
-    """A run, done or planned."""
+    """A run, done or planned: parameters and bytes."""
 
     parameters: int
     data: float  # bytes read
-    unique: float  # bytes of the text that is trained on
-    readings: float = math.inf  # tokens read for each of the vocabulary
+    unique: float  # bytes of the training text
+    readings: float = math.inf  # tokens read per entry of the vocabulary
 
 
 def effective(data: np.ndarray, unique: np.ndarray, repeats: float) -> np.ndarray:
-    """What data is worth in new data: up to `unique` itself, then less and less."""
+    """The amount of new data that is worth as much as `data` bytes of a text of `unique` bytes.
+    Each further reading counts less.
+    """
     again = np.maximum(0.0, data / unique - 1)
     return np.minimum(data, unique) + unique * repeats * (1 - np.exp(-again / repeats))
 
 
 @dataclass(frozen=True)
 class Law:
-    """Fits of the law, (F, 5 + S): numbers in the order of `PRIOR`, then the logarithm of each
-    size's own factor of B.
+    """The fits of the law, (F, 5 + S): the numbers in the order of `PRIOR`, then the logarithm of
+    each size's factor of B.
 
-    The first fit is to the figures as they are, the others to shaken ones.
+    The first fit uses the measurements as they are, the others use randomly changed ones.
     """
 
     fits: np.ndarray
     repeats: np.ndarray  # (F,)
-    drift: np.ndarray  # (F, S) for each doubling beyond the longest run
-    sizes: list[int]  # (S,) parameters of the sizes that were run
-    longest: np.ndarray  # (S,) logarithm of the data of the longest run of each
-    middle: np.ndarray  # logarithms of the parameters and the data that A and B are told at
+    drift: np.ndarray  # (F, S) error per doubling beyond the longest run
+    sizes: list[int]  # (S,) parameters of the sizes in the runs
+    longest: np.ndarray  # (S,) logarithm of the data of each size's longest run
+    middle: np.ndarray  # (2,) logarithms of parameters and data at which A and B are fitted
 
     def predict(self, points: Sequence[Point]) -> np.ndarray:
-        """Bits per byte of points of these sizes by each fit, (F, P)."""
+        """The bits per byte of points by each fit, (F, P). Their sizes must be among those of the
+        runs.
+        """
         column = [self.sizes.index(point.parameters) for point in points]
         rows = []
         for fit, worth, drift in zip(self.fits, self.repeats, self.drift, strict=True):
@@ -93,6 +96,7 @@ class Law:
         return np.stack(rows)
 
     def of(self, fit: np.ndarray, points: Sequence[Point], repeats: float) -> np.ndarray:
+        """The bits per byte of points by one fit, (P,), without drift."""
         log_e, log_a, alpha, log_b, beta = fit[:5]
         n, d = logarithms(points, repeats) - self.middle[:, None]
         own = fit[5:][[self.sizes.index(point.parameters) for point in points]]
@@ -107,7 +111,7 @@ class Law:
 
 
 def logarithms(points: Sequence[Point], repeats: float) -> np.ndarray:
-    """Parameters and effective data of points, (2, P)."""
+    """The logarithms of the points' parameters and effective data, (2, P)."""
     size, data, unique = np.array(
         [(point.parameters, point.data, point.unique) for point in points]
     ).T
@@ -115,7 +119,9 @@ def logarithms(points: Sequence[Point], repeats: float) -> np.ndarray:
 
 
 def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float]) -> Law:
-    """Fit the law to what runs reached; the same runs give the same fits."""
+    """The law fitted to the measured bits per byte of these runs. The same runs give the same fits.
+    Raises `XinyeError` if scipy is not installed.
+    """
     least_squares = import_least_squares()
     measured, random = np.array(bits_per_byte), np.random.default_rng(0)
     sizes = sorted({point.parameters for point in points})
@@ -142,7 +148,7 @@ def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float]) -> Law:
 
     fits = [solve(measured, mean, repeats[0], mean)]
     off = (law.of(fits[0], points, repeats[0]) - measured) / noise
-    # where the law fits worse than it should
+    # increase the noise if the law fits worse than expected
     noise = noise * max(1.0, float(np.sqrt(np.mean(off**2))))
     for worth in repeats[1:]:
         fits.append(
@@ -152,6 +158,7 @@ def fit_law(points: Sequence[Point], bits_per_byte: Sequence[float]) -> Law:
 
 
 def import_least_squares() -> Any:
+    """scipy's `least_squares`. Raises `XinyeError` if scipy is not installed."""
     need("a scaling law", "scipy")
     from scipy.optimize import least_squares
 

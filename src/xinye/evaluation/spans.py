@@ -1,5 +1,5 @@
-"""How right found spans of text are: counted as in CoNLL-2003, where a span is right with both
-borders and its type.
+"""Metrics of found spans, counted as in CoNLL-2003: a span is right if both borders and its type
+are right.
 """
 
 import re
@@ -11,7 +11,7 @@ from xinye.evaluation.classification import Figures, class_table, rounded
 
 
 class Span(NamedTuple):
-    """The characters `start` … `end - 1` of a text, and what they are."""
+    """The characters `start` to `end - 1` of a text, and their type."""
 
     start: int
     end: int
@@ -19,8 +19,8 @@ class Span(NamedTuple):
 
 
 def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) -> Figures:
-    """`span_f1` (micro), `macro_f1`, and the `table`: precision, recall, f1-score and support of
-    each type and their averages. Spans are those of each text.
+    """The metrics of the spans found in each text: `span_f1` (micro), `macro_f1`, and the `table`
+    with precision, recall, F1 and support of each type and their averages.
     """
     pairs = list(zip(map(set, right), map(set, found), strict=True))
     table = class_table(pairs, lambda span: span.type)
@@ -32,13 +32,13 @@ def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) ->
 
 
 class SurfaceForms:
-    """The baseline: what was a span in the training texts is one again, of the type that it had
-    most often.
+    """The baseline for tagging: a string that was a span in the training texts is one again, with
+    the type that it had most often.
     """
 
     def __init__(self, texts: Sequence[tuple[str, Sequence[Span]]]) -> None:
         forms = {text[span.start : span.end] for text, spans in texts for span in spans}
-        # how often each was of each type, or in no span
+        # how often each form had each type, or None if it was not a span
         self.counts: dict[str, Counter[str | None]] = {form: Counter() for form in forms}
         self.longest = max(map(len, forms), default=0)
         self.begins = {form[0] for form in forms}
@@ -48,13 +48,14 @@ class SurfaceForms:
                 self.counts[text[start:end]][known.get((start, end))] += 1
 
     def find(self, text: str) -> list[Span]:
+        """The spans in a text, by the forms of the training texts."""
         counts = [(span, self.counts[text[slice(*span)]]) for span in self._matches(text)]
         found = [(span, count.most_common(1)[0][0]) for span, count in counts if count]
         return [Span(*span, kind) for span, kind in found if kind is not None]
 
     def _matches(self, text: str) -> Iterable[tuple[int, int]]:
-        """The known forms in a text from left to right, the longest first; never a part of a word
-        of letters.
+        """The known forms in a text from left to right, the longest first. A form never matches
+        inside a word of letters and digits.
         """
         at = 0
         while at < len(text):

@@ -1,8 +1,8 @@
-"""What a tokenizer makes of texts, measured in one way for every kind: by the characters that each
-token covers.
+"""Measures what a tokenizer makes of texts, in the same way for all kinds: by the characters that
+each token covers.
 
-So byte-level, byte-fallback, WordPiece and Unigram tokenizers, with or without a normalizer, stand
-side by side.
+So byte-level, byte-fallback, WordPiece and Unigram tokenizers can be compared, with or without a
+normalizer.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import tokenizers
 
-BATCH = 100  # texts encoded at a time: a token and its place take some 200 bytes
+BATCH = 100  # texts encoded at a time: each token with its place takes about 200 bytes
 TIMED_BYTES = 1_000_000
 
 _CHINESE = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -25,27 +25,27 @@ _WORD = re.compile(f"{_LETTER.pattern}+(?:['’-]{_LETTER.pattern}+)*")
 
 @dataclass(frozen=True)
 class Figures:
-    """What a tokenizer makes of some texts. None where the texts have nothing of the kind; shares
-    are from 0 to 1.
+    """The measurements of a tokenizer on some texts. Shares are from 0 to 1; a value is None if the
+    texts contain nothing to measure it on.
     """
 
     vocab_size: int
     tokens: int
     bytes_per_token: float
-    bytes_per_token_chinese: float | None  # in the texts that are Chinese
+    bytes_per_token_chinese: float | None  # in Chinese texts only
     bytes_per_token_english: float | None
-    tokens_per_chinese_character: float | None  # that touch one, wherever it stands
+    tokens_per_chinese_character: float | None  # tokens that contain part of a Chinese character
     tokens_per_english_word: float | None
-    characters_split: float  # share whose bytes lie in more than one token
-    characters_unknown: float  # share that became the unknown token, or none at all
-    texts_changed: float  # share that do not come back the same when decoded
+    characters_split: float  # share of characters whose bytes are in several tokens
+    characters_unknown: float  # share of characters that became the unknown token or no token
+    texts_changed: float  # share of texts that change when encoded and decoded
     vocabulary_used: float  # share of the vocabulary that occurs
-    megabytes_per_second: float  # of processor time, encoding on one thread
+    megabytes_per_second: float  # per second of processor time, on one thread
 
 
 def language(text: str) -> str | None:
-    """`chinese` or `english` (words of Latin letters), by the characters that a text has most; None
-    for neither.
+    """`chinese` or `english` (words in Latin letters), by the characters that a text mostly
+    contains, or None.
     """
     if len(_CHINESE.findall(text)) > 0.3 * len(text):
         return "chinese"
@@ -53,17 +53,17 @@ def language(text: str) -> str | None:
 
 
 def count_words(texts: Sequence[str]) -> tuple[int, int]:
-    """Chinese characters and English words in texts."""
+    """The numbers of Chinese characters and of English words in texts."""
     return sum(len(_CHINESE.findall(text)) for text in texts), sum(
         len(_WORD.findall(text)) for text in texts
     )
 
 
 def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
-    """Encode the texts, one by one as they are, without the tokens that a tokenizer puts around
-    them.
+    """The measurements of a tokenizer on texts, each encoded without the control tokens around
+    it.
     """
-    backend.encode_special_tokens = True  # text is text, also when it reads "<|endoftext|>"
+    backend.encode_special_tokens = True  # control tokens in a text are plain text
     backend.no_truncation()
     backend.no_padding()
     unknown, space = _unknown_id(backend), _id(backend, "▁")
@@ -81,7 +81,7 @@ def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
             seen.update(item.ids)
             ids = np.array(item.ids, np.int64)
             spans = np.array(item.offsets, np.int64).reshape(-1, 2)
-            own = ids != space  # a space alone claims the character behind it, too
+            own = ids != space  # the offsets of a lone space also cover the next character
             covered = _cover(spans[own], len(text))
             known = _cover(spans[own & (ids != unknown)], len(text)) > 0
             found += (
@@ -111,7 +111,7 @@ def measure(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> Figures:
 
 
 def _unknown_id(backend: tokenizers.Tokenizer) -> int:
-    """The id of the token for what a vocabulary lacks, -1 for none."""
+    """The id of the unknown token, or -1."""
     model = json.loads(backend.to_str())["model"]
     return (
         model["unk_id"]
@@ -126,20 +126,20 @@ def _id(backend: tokenizers.Tokenizer, token: str) -> int:
 
 
 def _cover(spans: np.ndarray, length: int) -> np.ndarray:
-    """By how many of the spans (N, 2) each character is covered, (length,)."""
+    """The number of spans (N, 2) that cover each character, (length,)."""
     begins, ends = (np.bincount(side, minlength=length + 1) for side in spans.T)
     return np.cumsum(begins - ends)[:length]
 
 
 def _where(pattern: str, text: str) -> np.ndarray:
-    """Which characters of a text match a pattern for one character, (len(text),)."""
+    """Which characters of a text match a one-character pattern, (len(text),)."""
     mask = np.zeros(len(text), bool)
     mask[[match.start() for match in re.finditer(pattern, text)]] = True
     return mask
 
 
 def _touching(spans: np.ndarray, mask: np.ndarray) -> int:
-    """How many spans hold a character of the mask."""
+    """The number of spans that contain a character of the mask."""
     before = np.concatenate(([0], np.cumsum(mask)))
     return int((before[spans[:, 1]] > before[spans[:, 0]]).sum())
 
@@ -149,8 +149,8 @@ def _ratio(part: float, whole: float) -> float | None:
 
 
 def _speed(backend: tokenizers.Tokenizer, texts: Sequence[str]) -> float:
-    """MB per second of processor time, over about a megabyte, the same texts for each; one at a
-    time: one thread.
+    """MB per second of processor time, measured on about 1 MB of the texts. Encoding one text at a
+    time keeps it on one thread.
     """
     stride = max(1, sum(len(text.encode()) for text in texts) // TIMED_BYTES)
     timed = texts[::stride]

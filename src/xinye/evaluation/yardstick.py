@@ -1,5 +1,5 @@
-"""Some of a text as tokens, and a yardstick beside bits per byte: what plain compressing and plain
-counting make of the same text, so that a reader knows what a figure is worth.
+"""Samples of a tokenized text, and a yardstick for bits per byte: what gzip and a 5-gram model
+reach on the same text.
 """
 
 import math
@@ -11,19 +11,20 @@ import numpy as np
 from xinye.evaluation.compressors import gzip_bits
 from xinye.evaluation.ngram import NGram
 
-if TYPE_CHECKING:  # it takes its time to import, and who lists runs needs none
+if TYPE_CHECKING:  # slow to import, and listing runs does not need it
     from xinye.data.tokenizer import Tokenizer
 
-# Of each as much as takes some tenths of a second in all: it is a part of a budget in time.
+# Limits at which everything together takes some tenths of a second, because it counts in a time
+# budget.
 COMPRESSED = 1_000_000  # bytes of validation text, for gzip
-COUNTED = 500_000  # tokens of training text, that the 5-gram model learns from
-PREDICTED = 100_000  # tokens of validation text, that it is judged on
-SHORT = 64  # tokens of a span, of which less tells nothing of the text
+COUNTED = 500_000  # tokens of training text for the 5-gram model
+PREDICTED = 100_000  # tokens of validation text on which it is measured
+SHORT = 64  # tokens; shorter samples of a span say nothing about the text
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some spans (n, 2) of a tokenized text."""
+    """Some spans (n, 2) of a tokenized text. Its length is the number of tokens."""
 
     tokens: np.ndarray
     spans: np.ndarray
@@ -32,8 +33,9 @@ class Part:
         return int((self.spans[:, 1] - self.spans[:, 0]).sum())
 
     def at_most(self, tokens: int) -> "Part":
-        """The same share of each span, from its end, so that it is not more than `tokens` in all;
-        of many short spans some, evenly spread."""
+        """A sample of at most `tokens` tokens: the same share from the end of each span, or, if
+        spans are short, some spans, evenly spread.
+        """
         if len(self) <= tokens:
             return self
         spans = self.spans
@@ -45,23 +47,24 @@ class Part:
         return Part(self.tokens, np.stack((ends - kept, ends), axis=1))
 
     def first(self, tokens: int) -> "Part":
-        """The first so many tokens."""
+        """The first `tokens` tokens."""
         lengths = self.spans[:, 1] - self.spans[:, 0]
         kept = np.clip(tokens - (np.cumsum(lengths) - lengths), 0, lengths)
         spans = np.stack((self.spans[:, 0], self.spans[:, 0] + kept), axis=1)
         return Part(self.tokens, spans[kept > 0])
 
     def at_most_bytes(self, size: int, tokenizer: "Tokenizer") -> "Part":
-        """The same, by about how many bytes it stands for."""
+        """A sample as in `at_most`, of about `size` bytes of text."""
         total = self.size(tokenizer)
         return self if total <= size else self.at_most(len(self) * size // total)
 
     def size(self, tokenizer: "Tokenizer") -> int:
-        """Bytes of text that it stands for."""
+        """The number of bytes of the text."""
         lengths = tokenizer.token_lengths
         return sum(int(lengths[self.tokens[start:end]].sum()) for start, end in self.spans)
 
     def decoded(self, tokenizer: "Tokenizer") -> bytes:
+        """The text, in bytes."""
         table = tokenizer.token_bytes
         return b"".join(
             table[token] for start, end in self.spans for token in self.tokens[start:end].tolist()
@@ -70,10 +73,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Yardstick:
-    """Bits per byte of validation text, and on how much of it, and after how much training text,
-    they were measured."""
+    """Bits per byte that gzip and a 5-gram model reach on validation text, and the amounts of text
+    that were used.
+    """
 
-    __pydantic_config__: ClassVar = {"strict": False}  # a run's folder keeps it as an object
+    __pydantic_config__: ClassVar = {"strict": False}  # saved as an object in a run's folder
 
     gzip: float
     five_gram: float
@@ -86,7 +90,7 @@ class Yardstick:
 
 
 def yardstick(training: Part, validation: Part, tokenizer: "Tokenizer") -> Yardstick:
-    """Measured on samples, so that it is quick; the validation has some bytes of text."""
+    """The yardstick, measured on samples to be fast. `validation` must contain text."""
     compressed = validation.at_most_bytes(COMPRESSED, tokenizer).decoded(tokenizer)
     counted, predicted = training.at_most(COUNTED), validation.at_most(PREDICTED)
     return Yardstick(
@@ -99,8 +103,9 @@ def yardstick(training: Part, validation: Part, tokenizer: "Tokenizer") -> Yards
 
 
 def five_gram_loss(training: Part, judged: Part, tokenizer: "Tokenizer") -> tuple[float, float]:
-    """Of a 5-gram model that learned from one part, on another: nats per token, and bits per
-    byte."""
+    """The loss of a 5-gram model trained on `training`, measured on the text `judged`: nats per
+    token, and bits per byte.
+    """
     model = NGram(training.tokens, training.spans, tokenizer.vocab_size, tokenizer.bos_id)
     loss = -float(model.log_probabilities(judged.tokens, judged.spans).mean())
     return loss, loss / math.log(2) * len(judged) / max(1, judged.size(tokenizer))

@@ -1,1 +1,1 @@
-"""One model, one job: evaluate, export, merge, quantize and the like."""
+"""Jobs for one model: evaluate, export, merge, quantize, benchmark and the like."""

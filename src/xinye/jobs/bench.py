@@ -1,5 +1,6 @@
-"""How fast a model writes on this machine: random prompts, several at once, and what of the machine
-that takes."""
+"""Measures how fast a model writes on this machine, with several random prompts at once, and how
+much of the machine's speed it uses.
+"""
 
 import time
 from collections.abc import Sequence as Several
@@ -22,24 +23,28 @@ from xinye.observer import Observer
 
 @dataclass(frozen=True)
 class Timing:
-    """So many texts at once. Seconds, tokens and shares of 1 are plain numbers."""
+    """The measurements for one number of concurrent texts. Units are seconds, tokens, and shares
+    from 0 to 1.
+    """
 
     concurrency: int
     seconds: float
-    prompt_tokens_per_second: float  # until each text has its first token
-    tokens_per_second: float  # from then on
+    prompt_tokens_per_second: float  # until every text has its first token
+    tokens_per_second: float  # after that
     first_token_p50: float
     first_token_p99: float
     between_tokens_p50: float
     between_tokens_p99: float
-    memory_share: float | None  # of the speed at which this machine reads memory, while writing
-    matrix_share: float | None  # of its speed in matrix products, while reading prompts
-    cache_tokens: int  # taken at most
+    memory_share: float | None  # share of the machine's memory bandwidth while writing
+    matrix_share: float | None  # share of its matrix speed while reading prompts
+    cache_tokens: int  # most tokens in the KV cache at one time
     cache_total: int
 
 
 @dataclass(frozen=True)
 class Benchmark:
+    """The measurements of one model. `rows` has one entry for each number of concurrent texts."""
+
     model: str
     parameters: int
     weight_bytes: int
@@ -54,8 +59,11 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Bench:
-    """What writes, and what it is asked for: random prompts, answered greedily and without guesses;
-    no token ends a text. Raises `XinyeError` where a text does not fit in the context."""
+    """A benchmark: the model, and the lengths of prompts and outputs in tokens.
+
+    Prompts are random, decoding is greedy without speculation, and no token ends a text. Raises
+    `XinyeError` if a text does not fit in the context.
+    """
 
     model: LanguageModel
     tokenizer: Tokenizer
@@ -73,13 +81,14 @@ class Bench:
 
     @property
     def dtype(self) -> str:
+        """The name of the dtype in which the model computes."""
         return str(self.model.compute_dtype).removeprefix("torch.")
 
     def run(self, name: str, concurrency: Several[int], observer: Observer) -> Benchmark:
-        """Measure so many texts at once, one count after the other."""
+        """The measurements for each number of concurrent texts."""
         speed = measured(self.model.device, False, observer)
         random = np.random.default_rng(0)
-        # only once
+        # Warm up, so that one-time work is not measured.
         replace(self, prompt_tokens=min(self.prompt_tokens, 8), output_tokens=2).row(
             1, random, speed
         )
@@ -101,7 +110,7 @@ class Bench:
         )
 
     def row(self, count: int, random: np.random.Generator, speed: Speed) -> Timing:
-        """So many texts, all asked for at the same moment."""
+        """The measurement for `count` texts that start at the same moment."""
         model, prompt_tokens, output_tokens = self.model, self.prompt_tokens, self.output_tokens
         engine = Engine(model, self.tokenizer, max_running=count)
         sampling = Sampling(temperature=0, max_tokens=output_tokens)
@@ -113,7 +122,7 @@ class Bench:
             engine.add(sequence)
             sequence.ends = frozenset()
         begin = now = time.perf_counter()
-        most, writing = 0, []  # seconds of the steps that only write
+        most, writing = 0, []  # `writing` holds the seconds of each step that reads no prompts.
         while engine.busy:
             reading = not all(times.values())
             before = time.perf_counter()
@@ -132,7 +141,7 @@ class Bench:
         last = max(firsts)
         while_reading = sum(moment <= begin + last for each in times.values() for moment in each)
         flops = speed.matrix_flops_per_second.get(self.dtype)
-        read = weight_bytes(model)  # of it, in a step
+        read = weight_bytes(model)  # bytes that one step reads
         if isinstance(model, GPT):
             per_token = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
             read += count * (prompt_tokens + output_tokens // 2) * per_token
@@ -159,8 +168,9 @@ class Bench:
 
 
 def weight_bytes(model: LanguageModel) -> int:
-    """What a step reads of the weights: all but an embedding that is no head, of which it reads
-    single rows."""
+    """The bytes of weights that a step reads: all of them, except an embedding that is not also the
+    output layer, of which it reads only single rows.
+    """
 
     def size(module: torch.nn.Module) -> int:
         return sum(each.nbytes for each in (*module.parameters(), *module.buffers()))

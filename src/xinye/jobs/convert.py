@@ -1,8 +1,8 @@
-"""A model in another form: exported as one file for other tools, quantized, or merged with its
-adapter. Nothing is written before all is checked.
+"""Converts a model: exports it as one file for other tools, quantizes it, or merges it with its
+adapter. Nothing is written before everything is checked.
 
-What quantizing costs is measured with the file that was written, on text that the model was not
-trained on: the bits per byte of the same tokens before and after.
+The cost of quantization is measured with the written file, on text that the model was not trained
+on: bits per byte of the same tokens before and after.
 """
 
 from collections.abc import Sequence
@@ -34,15 +34,16 @@ from xinye.runs.taught import can_chat
 from xinye.tasks.task import Figures, with_words
 
 Format = Literal["gguf", "onnx"]
-MAGIC = {"gguf": b"GGUF", "onnx": b"\x08"}  # what such files begin with
-# of the text, at most; the difference of two figures for the same tokens needs no more
+MAGIC = {"gguf": b"GGUF", "onnx": b"\x08"}  # the first bytes of such files
+# tokens of text, at most; comparing two measurements of the same tokens needs no more
 TOKENS = 65_536
 
 
 @dataclass(frozen=True)
 class Export:
-    """A model's file, how large it is, and the matrices that stand as f16: no block divides their
-    rows."""
+    """An exported file. `bytes` is its size, and `kept_as_f16` lists the matrices stored as f16
+    because the block size does not divide their rows.
+    """
 
     file: str
     to: Format
@@ -55,15 +56,14 @@ class Export:
 
 @dataclass(frozen=True)
 class Quantized:
-    """A quantized model's file and its cost; the figures are None where there was no text to
-    measure on."""
+    """A quantized file and its cost. The measurements are None if there was no text."""
 
     model: str
     file: str
     kind: str
     bytes_before: int
     bytes: int
-    kept_as_f16: list[str]  # matrices whose rows 32 does not divide
+    kept_as_f16: list[str]  # matrices whose row length is not a multiple of 32
     tokens: int | None = None
     bits_per_byte_before: float | None = None
     bits_per_byte: float | None = None
@@ -73,7 +73,7 @@ class Quantized:
 
 @dataclass(frozen=True)
 class Merged:
-    """A plain model's folder, and the adapter that its weights hold now."""
+    """The folder of a merged model, and facts about the adapter that was merged."""
 
     output: str
     base: str
@@ -84,10 +84,11 @@ class Merged:
 
 
 def export(model: str, to: Format, output: Path | None = None, quantize: str = "f32") -> Export:
-    """Write a model as one file, without `output` into this folder under the model's name.
+    """Write a model to one file. Without `output`, the file is named after the model, in the
+    current folder.
 
-    Float32 by default: nothing is lost, and llama-quantize makes all else of it. Raises
-    `XinyeError` for what is no GPT, and where the file would replace one of another kind.
+    The default is float32, which loses nothing; llama-quantize can convert it further. Raises
+    `XinyeError` if the model is not a GPT, or if the file would replace one of another kind.
     """
     if to == "onnx" and quantize != "f32":
         raise XinyeError(
@@ -95,7 +96,7 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
             "ONNX file"
         )
     if to == "onnx":
-        # torch's exporter is built on both
+        # torch's exporter needs both packages.
         need("an ONNX file", "onnx", "onnxscript", extra="onnx")
     name, path = _target(Path(model), output, to, quantize)
     network, tokenizer = load_model(model)
@@ -117,8 +118,9 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
 
 
 def as_it_talks(model: str | Path, tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer without its chat template, where the model cannot chat: llama.cpp would think
-    that it can."""
+    """The tokenizer, without its chat template if the model cannot chat: llama.cpp would offer a
+    chat otherwise.
+    """
     return (
         tokenizer
         if can_chat(Path(model), tokenizer.chat_template)
@@ -133,10 +135,11 @@ def quantize(
     files: Sequence[str],
     observer: Observer,
 ) -> Quantized:
-    """Write a model as GGUF, without `output` into this folder under the model's name, and measure
-    it on the files, or on what its run held back from training.
+    """Write a model as a quantized GGUF file, and measure the cost on the files, or on the
+    validation text of its run. Without `output`, the file is named after the model, in the current
+    folder.
 
-    Raises `XinyeError` for whatever a person can put right, before anything is written.
+    Raises `XinyeError` for errors that the user can fix, before anything is written.
     """
     source = Path(model)
     name, path = _target(source, output, "gguf", kind)
@@ -155,7 +158,7 @@ def quantize(
     notes = [f"{note}; name a text to measure the loss of quality on" for note in notes]
     notes += gguf_tokenizer.notes(tokenizer)
     kept = save_gguf(path, network, as_it_talks(source, tokenizer), kind, {"general.name": name})
-    del network  # so that there is one model in memory
+    del network  # keep only one model in memory
     before_bytes, after_bytes = bytes_of(source), path.stat().st_size
     result = Quantized(str(model), str(path), kind, before_bytes, after_bytes, kept, notes=notes)
     if not part or not before:
@@ -171,7 +174,7 @@ def quantize(
 
 
 def bytes_of(model: Path) -> int:
-    """What a model's weights take on disk, with an adapter also those of its base."""
+    """The bytes of a model's weights on disk, with an adapter's base."""
     folder = place_of(model)
     weights = folder.glob("*.safetensors") if folder.is_dir() else [folder]
     size = sum(file.stat().st_size for file in weights if file.is_file())
@@ -181,7 +184,7 @@ def bytes_of(model: Path) -> int:
 def measure(
     network: LanguageModel, tokenizer: Tokenizer, part: Part, observer: Observer
 ) -> Figures:
-    """The figures of at most `TOKENS` tokens of a text, an equal share of each document."""
+    """The metrics on at most `TOKENS` tokens of a text, with an equal share of each document."""
     observer.stage("scoring the text")
     some = part.at_most(TOKENS)
     windows = sliding_windows(some.spans, *window(network, EvaluateSettings()))
@@ -190,8 +193,9 @@ def measure(
 
 
 def _target(source: Path, output: Path | None, to: Format, kind: str) -> tuple[str, Path]:
-    """A model's name, and the file to write it to. Raises `XinyeError` where that would replace a
-    folder, the model itself, or a file of another kind."""
+    """The model's name, and the path of the output file. Raises `XinyeError` if that is a folder,
+    the model itself, or a file of another kind.
+    """
     name = source.absolute().name.removesuffix(".gguf")
     path = Path(output or (f"{name}.onnx" if to == "onnx" else f"{name}-{kind}.gguf"))
     same = path.exists() and source.exists() and path.samefile(source)
@@ -209,10 +213,10 @@ def _target(source: Path, output: Path | None, to: Format, kind: str) -> tuple[s
 
 
 def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
-    """Write the model of an adapter's folder, its LoRA or AdaLoRA in the weights, to `output`.
+    """Merge a LoRA or AdaLoRA adapter into its base model and save the result to `output`.
 
-    Raises `XinyeError` where there is no adapter, it cannot be merged, or something else is in
-    `output`.
+    Raises `XinyeError` if there is no adapter, if it cannot be merged, or if `output` holds
+    something else.
     """
     run = place_of(run)
     free = not output.exists() or (output.is_dir() and (overwrite or not any(output.iterdir())))
@@ -245,7 +249,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     assert settings is not None
     try:
         save_model(output, model, tokenizer)
-        if is_run(run):  # of an adapter that was made elsewhere there is nothing to tell
+        if is_run(run):  # an adapter of another tool has no run to describe
             write_card(with_words(read_run(run)), output)
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error

@@ -1,7 +1,7 @@
-"""What this machine can do, what follows from it for training here, and what would make it better.
+"""Examines this machine: what it can do, what that means for training here, and what would improve
+it.
 
-Facts are read; speeds are measured once, in a few seconds, and kept in the cache under the
-machine's identity.
+Facts are read each time. Speeds are measured once, in a few seconds, and cached for this machine.
 """
 
 import math
@@ -38,7 +38,7 @@ from xinye.training.text_job import text_loss
 SIZES = ("1M", "5M", "15M", "50M", "125M")
 TIME, SECONDS = "10min", 600
 LITTLE_DISK = 2_000_000_000
-MUCH = 1_000_000_000  # characters, and tokens: a text that limits nothing
+MUCH = 1_000_000_000  # characters and tokens of a text that is large enough for any model
 PURPOSES = {
     "tensorboard": "curves in TensorBoard: --track tensorboard",
     "wandb": "curves in Weights & Biases: --track wandb",
@@ -50,27 +50,26 @@ INSTALL_COMPILER = {
     "Darwin": "xcode-select --install",
     "Linux": "apt install g++ (or your system's package manager)",
 }
-Facts = dict[str, Any]  # by name, as --json shows them
+Facts = dict[str, Any]  # by name, as in --json
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured of a machine."""
+    """The measured speeds of a machine."""
 
-    # by dtype, None where the device cannot multiply it
+    # by dtype; None if the device cannot multiply this dtype
     matrix_flops_per_second: dict[str, float | None]
     memory_bytes_per_second: float  # read
     memory_bytes_per_second_on_one_thread: float
     training_utilization: float  # share of the matrix speed that training reaches
     threads: int
-    load: float  # work that was going on besides, in busy cores
+    load: float  # other load during the measurement, in busy cores
     date: str
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that is known of a machine. Bytes, seconds and operations per second are plain
-    numbers."""
+    """Everything known about a machine. Units are bytes, seconds and operations per second."""
 
     machine: Facts
     speed: Speed
@@ -82,8 +81,9 @@ class Report:
 
 
 def examine(measure_anew: bool, observer: Observer) -> Report:
-    """Look at everything; measure the speeds where the cache does not know this machine, or
-    anew."""
+    """The complete report. Speeds come from the cache, or are measured if the cache has none or
+    with `measure_anew`.
+    """
     device = machine.device()
     facts, software, extras = describe_machine(device), describe_software(), describe_extras()
     speed = measured(device, measure_anew, observer)
@@ -98,10 +98,11 @@ def examine(measure_anew: bool, observer: Observer) -> Report:
     )
 
 
-# -- what there is ---------------------------------------------------------------------------------
+# -- facts -----------------------------------------------------------------------------------------
 
 
 def describe_machine(device: torch.device) -> Facts:
+    """Facts about the processor, memory, disks and GPU."""
     cache = next(
         folder for folder in (cache_folder(), *cache_folder().absolute().parents) if folder.is_dir()
     )
@@ -134,6 +135,7 @@ def describe_machine(device: torch.device) -> Facts:
 
 
 def describe_software() -> Facts:
+    """Versions and features of the installed software."""
     driver = re.search(
         r"Module.*?\s(\d+\.[\d.]+)", machine.read_text(machine.PROC / "driver/nvidia/version")
     )
@@ -157,11 +159,12 @@ def describe_software() -> Facts:
 
 
 def describe_extras() -> list[Facts]:
-    """Each extra of the installed package: what it is for, its packages, and which of them are
-    missing."""
+    """For each extra of the installed package: its use, its packages, and those that are
+    missing.
+    """
     try:
         about = metadata.metadata("xinye")
-    except metadata.PackageNotFoundError:  # run from a checkout
+    except metadata.PackageNotFoundError:  # run from a source checkout
         return []
     packages: dict[str, list[str]] = defaultdict(list)
     for line in about.get_all("Requires-Dist") or []:
@@ -180,24 +183,26 @@ def describe_extras() -> list[Facts]:
 
 
 def version(package: str) -> str | None:
-    """The installed version of a package, None for none."""
+    """The installed version of a package, or None."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
 
 
-# -- how fast it is --------------------------------------------------------------------------------
+# -- speed -----------------------------------------------------------------------------------------
 
 
 def measured(device: torch.device, anew: bool, observer: Observer) -> Speed:
-    """The speeds of this machine: from the cache, or measured and put there."""
+    """The speeds of this machine, from the cache or measured and cached."""
     return machine.remembered("speed", Speed, device, lambda: measure(device, observer, anew), anew)
 
 
 def measure(device: torch.device, observer: Observer, anew: bool) -> Speed:
-    """Matrix products in each dtype, reading of memory, and one training step, in a few seconds."""
-    load = os.getloadavg()[0]  # of the last minute: others at work spoil the figures
+    """Measure matrix products in each dtype, memory bandwidth, and a training step, in a few
+    seconds.
+    """
+    load = os.getloadavg()[0]  # of the last minute, because other programs distort the measurement
     observer.stage("measuring matrix products")
     names = ["float32", "bfloat16"] + ["float16"] * (device.type != "cpu")
     matrix = {name: machine.matrix_speed(device, getattr(torch, name), anew) for name in names}
@@ -214,8 +219,9 @@ def measure(device: torch.device, observer: Observer, anew: bool) -> Speed:
 
 
 def training_utilization(device: torch.device, matrix: dict[str, float | None]) -> float:
-    """The share of the matrix speed that training reaches, by short steps of the default size; the
-    best of some."""
+    """The share of the matrix speed that training reaches, as the best of several short steps at
+    the default size.
+    """
     plan = Draft()
     config = plan_size(plan, PretrainSettings(), device)
     context = config.max_position_embeddings
@@ -231,12 +237,13 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
     return flops / (matrix[plan.values["dtype"]] or math.inf)
 
 
-# -- what follows ----------------------------------------------------------------------------------
+# -- consequences ----------------------------------------------------------------------------------
 
 
 def plan_size(plan: Draft, settings: PretrainSettings, device: torch.device) -> Config:
-    """Fill a plan as `pretrain` does, for a text that limits nothing, but for the batches, which
-    must fit in memory."""
+    """The configuration that `pretrain` would choose with unlimited text. Fills the plan, except
+    for the batch sizes, which depend on memory.
+    """
     size = parse_count(settings.size, "size")
     vocabulary, _ = planning.vocabulary_size(size, MUCH, chinese=False)
     context, reason = planning.context_length(size, np.array([MUCH]), MUCH)
@@ -247,8 +254,9 @@ def plan_size(plan: Draft, settings: PretrainSettings, device: torch.device) -> 
 
 
 def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Draft]:
-    """What each size comes to in ten minutes here, and the plan of the default one, or of the
-    smallest."""
+    """What each size reaches in ten minutes here, and the plan of the default size, or of the
+    smallest. Raises `XinyeError` if none fits in memory.
+    """
     rows: list[Facts] = []
     plans: dict[str, Draft] = {}
     for size in SIZES:
@@ -285,10 +293,11 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Draft]:
     return rows, plans.get(PretrainSettings().size) or next(iter(plans.values()))
 
 
-Doubt = tuple[object, str, str]  # whether it is so, the problem, the remedy
+Doubt = tuple[object, str, str]  # a condition, the problem if it is true, and the remedy
 
 
 def doubts_of_processor(facts: Facts, speed: Speed, software: Facts) -> list[Doubt]:
+    """Conditions of processor and threads that make training slow."""
     on_cpu, threads, usable = facts["device"] == "cpu", facts["threads"], facts["usable_cores"]
     allowed = max(1, int(min(usable, facts["core_quota"] or usable)))
     idle = threads < min(allowed, facts["physical_cores"] or allowed)
@@ -331,8 +340,9 @@ def doubts_of_processor(facts: Facts, speed: Speed, software: Facts) -> list[Dou
 
 
 def advise(facts: Facts, speed: Speed, software: Facts, sizes: list[Facts]) -> list[dict[str, str]]:
-    """Each shortcoming, and what to do about it; first what makes the figures themselves
-    doubtful."""
+    """Each problem of this machine with its remedy. Problems that make the measurements doubtful
+    come first.
+    """
     default = next(row for row in sizes if row["size"] == PretrainSettings().size)
     better = [row["size"] for row in sizes if row.get("sensible")]
     too_slow = f"the default --size {default['size']} does not fit in memory"

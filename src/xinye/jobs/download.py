@@ -1,7 +1,6 @@
-"""Fetch a model from the hub into the hub's own cache. Nothing else in the package asks the hub for
-a model.
+"""Downloads a model from the hub into the hub's own cache. No other module downloads models.
 
-Where from, where to and as whom is said by the hub's usual variables: HF_ENDPOINT, HF_HOME,
+The hub's usual variables decide the server, the folder and the account: HF_ENDPOINT, HF_HOME,
 HF_TOKEN, HF_HUB_OFFLINE.
 """
 
@@ -32,7 +31,7 @@ BESIDE = (
 
 @dataclass(frozen=True)
 class Downloaded:
-    """A model on this machine: its name, the folder that holds it, and what it takes there."""
+    """A downloaded model: its name, its folder, and the number and bytes of its files."""
 
     model: str
     folder: str
@@ -41,21 +40,20 @@ class Downloaded:
 
 
 def download(name: str, observer: Observer) -> Downloaded:
-    """Fetch what `load` reads of a model: weights as safetensors, JSON, the tokenizer; never what
-    is pickled.
+    """Download the files that `load` needs: safetensors weights, JSON files and the tokenizer, and
+    never pickled files.
 
-    Its config comes first, so that an architecture that is not known here costs nothing. Files that
-    are there already stay, and what was cut short goes on. Raises `XinyeError` for whatever a
-    person can put right.
+    The config comes first, so an unknown architecture costs nothing. Existing files are kept, and
+    partial downloads continue. Raises `XinyeError` if the name is wrong or the download fails.
     """
     if not is_hub_name(name):
         raise XinyeError(f"{name!r} is not a name on the hub, such as owner/model")
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of every attempt
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # the client logs every attempt
     try:
         files = _fetch(name, observer)
     except XinyeError:
         raise
-    # those of the client and of what it uses; they have no base of their own
+    # the errors of the client and its libraries have no common base class
     except Exception as error:
         raise _refusal(name, error) from error
     size = sum(file.stat().st_size for file in files)
@@ -63,7 +61,9 @@ def download(name: str, observer: Observer) -> Downloaded:
 
 
 def _fetch(name: str, observer: Observer) -> list[Path]:
-    """Where the files lie then, the config first; of an adapter its own files, without its base."""
+    """The paths of the downloaded files, the config first. For an adapter, its own files without
+    the base.
+    """
     from huggingface_hub import HfApi, hf_hub_download
 
     observer.stage(f"looking up {name}")
@@ -92,10 +92,10 @@ def _fetch(name: str, observer: Observer) -> list[Path]:
 
 
 def _refusal(name: str, error: Exception) -> XinyeError:
-    """What a person can do about an error of the hub's client."""
+    """The error of the hub's client as a message with a remedy."""
     from huggingface_hub import errors
 
-    known = {  # a gated repository is also one that is not found
+    known = {  # GatedRepoError first, because it is also a RepositoryNotFoundError
         errors.GatedRepoError: "accept its terms on its page on the hub, and set HF_TOKEN to "
         "your token",
         errors.RepositoryNotFoundError: "the hub has no such model, or it is private and needs "

@@ -1,7 +1,7 @@
-"""Judge a model on a text: beside what counting and compressing make of the same text, so that its
-number means something; by the length of the context; and beyond the context it was trained with.
+"""Evaluates a language model on a text: next to baselines of n-grams and compression on the same
+text, by the length of the context, and beyond the trained context.
 
-The text is the one given, or the part of a run's own text that was held back for validation.
+The text is given, or is the part of a run's own text that was held out for validation.
 """
 
 import copy
@@ -40,17 +40,18 @@ from xinye.runs.resume import saved_settings
 from xinye.tasks.task import Figures, Judged
 from xinye.tasks.text import prepare_text, tokenize
 
-# the 5-gram model learns from at most so many: 2 GB of memory, half a minute
+# Training tokens of the 5-gram model, at most: this takes 2 GB of memory and half a minute.
 NGRAM_TOKENS = 20_000_000
-# of the text, and of the training text before it: xz takes 1 s for each MB
+# Bytes of the text, and of the training text before it: xz takes 1 s per MB.
 COMPRESSED_BYTES = 16_000_000
 ALL_SCALINGS = ("linear:4", "dynamic:4", "yarn:4")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's figures on a text. Losses are in nats per token; `notes` say what was left out, and
-    why."""
+    """The metrics of a model on a text. Losses are in nats per token; `notes` say what was left
+    out, and why.
+    """
 
     model: str
     text: Figures
@@ -74,10 +75,9 @@ def evaluate(
     texts: Sequence[str] = (),
     settings: EvaluateSettings | None = None,
 ) -> Evaluation:
-    """Judge a language model on files, or texts, or without both on its own validation
-    text.
+    """Evaluate a language model on files or on texts, or, without both, on its own validation text.
 
-    Raises `XinyeError` for whatever a person can put right. A baseline that cannot be had is left
+    Raises `XinyeError` for errors that the user can fix. A baseline that cannot be measured is left
     out with a note.
     """
     model, tokenizer, observer = judged.model, judged.tokenizer, judged.observer
@@ -118,11 +118,13 @@ def evaluate(
     )  # fmt: skip
 
 
-# -- what to judge on ------------------------------------------------------------------------------
+# -- the text to evaluate --------------------------------------------------------------------------
 
 
 def window(model: LanguageModel, settings: EvaluateSettings) -> tuple[int, int]:
-    """Context and stride, given or derived."""
+    """Context and stride in tokens, as given or derived. Raises `XinyeError` if they are too
+    long.
+    """
     own = model.config.max_position_embeddings
     context = settings.context or own
     stride = settings.stride or max(1, context // 2)
@@ -146,7 +148,9 @@ def text_to_judge(
     settings: EvaluateSettings,
     notes: list[str],
 ) -> tuple[Part, Part | None, Figures]:
-    """The text, what the model was trained on, if that is at hand, and what is told of the text."""
+    """The text to evaluate, the training text if available, and facts about the text for the
+    report. Raises `XinyeError` if nothing can be evaluated.
+    """
     folder, tokenizer, observer = judged.folder, judged.tokenizer, judged.observer
     training, validation, training_files = own_text(folder, tokenizer, settings, observer, notes)
     if texts:
@@ -178,7 +182,7 @@ def text_of(
     settings: EvaluateSettings,
     observer: Observer,
 ) -> tuple[Part, list[Path]]:
-    """The text of files, all of it, read as a run's own was; and which files these are."""
+    """The whole text of files, read like the run's own text, and the list of these files."""
     paths = find_files(files)
     corpus, _ = tokenize(paths, reading_settings(folder, settings), tokenizer, observer)
     return Part(
@@ -193,8 +197,9 @@ def own_text(
     observer: Observer,
     notes: list[str],
 ) -> tuple[Part | None, Part | None, list[Path]]:
-    """What a run was trained on and what it held back, split as it was then, and the files; or a
-    note why not."""
+    """The training and validation text of a run, split as in training, and its files. If they are
+    not available, None, None and an empty list, with a note.
+    """
     if settings.training_text:
         part, paths = text_of(settings.training_text, folder, tokenizer, settings, observer)
         return part, None, paths
@@ -222,7 +227,7 @@ def own_text(
 
 
 def reading_settings(folder: Path, settings: EvaluateSettings) -> PretrainSettings:
-    """How files are read: as typed, and cleaned as the run's own text was."""
+    """How files are read: with the given settings, and cleaned like the run's own text."""
     try:
         cleaning = saved_settings(folder).cleaning
     except XinyeError:
@@ -236,13 +241,14 @@ def reading_settings(folder: Path, settings: EvaluateSettings) -> PretrainSettin
 
 
 def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Part:
+    """The texts as tokens, each as a document."""
     documents = [[*tokenizer.encode(text), tokenizer.eos_id] for text in texts]
     bounds = np.cumsum([0, *map(len, documents)])
     return Part(np.concatenate(documents), np.stack((bounds[:-1], bounds[1:]), axis=1))
 
 
 def overlap(files: Sequence[Path], training_files: Sequence[Path]) -> list[Path]:
-    """The files that hold the same bytes as one of the training files."""
+    """The files that have the same bytes as one of the training files."""
     sizes = {path: file_size(path) for path in training_files}
     return [
         path
@@ -254,7 +260,7 @@ def overlap(files: Sequence[Path], training_files: Sequence[Path]) -> list[Path]
     ]
 
 
-# -- beside what, and how far ----------------------------------------------------------------------
+# -- baselines and longer contexts -----------------------------------------------------------------
 
 
 def compare(
@@ -265,7 +271,7 @@ def compare(
     observer: Observer,
     notes: list[str],
 ) -> dict[str, dict[str, float] | None]:
-    """The baselines' figures on the same text."""
+    """The baselines' metrics on the same text; None for one that cannot be measured."""
 
     def of(bits: float, **more: float) -> dict[str, float]:
         return {
@@ -313,7 +319,9 @@ def compare(
 def parse_scalings(
     model: LanguageModel, given: Sequence[str]
 ) -> list[tuple[str, float, LanguageModel]]:
-    """Each RoPE scaling's type, factor and the model under it, the unscaled one first."""
+    """For each RoPE scaling its type, its factor and the scaled model. The unscaled model comes
+    first. Raises `XinyeError` for an LSTM.
+    """
     if not given:
         return []
     if not isinstance(model, GPT):
@@ -323,7 +331,7 @@ def parse_scalings(
     scaled: list[tuple[str, float, LanguageModel]] = [("none", 1.0, model)]
     for name in dict.fromkeys(",".join(given).replace("all", ",".join(ALL_SCALINGS)).split(",")):
         rope_type, factor = name.split(":")
-        twin = copy.copy(model)  # the same weights
+        twin = copy.copy(model)  # shares the weights
         twin.config = twin.config.extended(cast(RopeType, rope_type), float(factor))
         scaled.append((rope_type, float(factor), twin))
     return scaled
@@ -337,10 +345,11 @@ def extend(
     observer: Observer,
     notes: list[str],
 ) -> list[Figures]:
-    """The loss of the same tokens at 1, 2, 4 … times the trained context, up to the largest factor,
-    under each scaling.
+    """The metrics of the same tokens at 1, 2, 4 … times the trained context, up to the largest
+    factor, with each scaling.
 
-    They are some 8,192, each with the longest of these contexts before it in its document.
+    About 8,192 tokens are scored, each with the longest of these contexts before it in its
+    document.
     """
     observer.stage("scoring beyond the trained context")
     context, largest = (

@@ -1,4 +1,6 @@
-"""Use a model for the task it has learned, and judge it on records beside the task's baseline."""
+"""Uses a model for the task that it was trained for, and evaluates it on records next to the task's
+baseline.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,8 +28,9 @@ from xinye.tasks.task_data import read_records, split_records
 
 
 def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
-    """The task that the model of a folder has learned, as its run says; one of another tool by the
-    kind of its head. None of a language model that was taught none."""
+    """The task that a model was trained for, from its run, or from the kind of its head if another
+    tool trained it. None for a language model without a task.
+    """
     name = taught(folder)
     kind = model.config.kind if isinstance(model, Head) else None
     if name in TASKS and find_task(name).head == kind:
@@ -40,9 +43,12 @@ def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
 def evaluate(
     judged: Judged, files: Sequence[str], task: str | None = None, **settings: Any
 ) -> Figures:
-    """How right a model is on records of the task it has learned, beside the task's baseline. One
-    that has learned none is asked with the settings, or answers, as the task wants it. Columns
-    of the files may be among the settings."""
+    """The metrics of a model on records of its task, next to the task's baseline.
+
+    A model without a task is asked for labels with these settings, or evaluated by its answers,
+    depending on `task`. The settings may contain column names. Raises `XinyeError` for a task or
+    setting that does not suit the model.
+    """
     folder, learned = judged.folder, learned_task(judged.model, judged.folder)
     possible = (
         [learned.verb] if learned else [kind.verb for kind in tasks() if kind.judges_untaught]
@@ -73,8 +79,7 @@ def evaluate(
 
 
 def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
-    """Raises `XinyeError` where a model is asked what only one that has learned nothing is
-    asked."""
+    """Raises `XinyeError` if settings for a model without training are used with a trained one."""
     if settings:
         raise XinyeError(
             f"{folder}: this model was trained to {learned.verb}, so {', '.join(settings)} would "
@@ -85,11 +90,11 @@ def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
 def evaluate_learned(
     task: Task, judged: Judged, files: Sequence[str], columns: dict[str, Any]
 ) -> Figures:
-    """How right a model is on records of its task, beside the baseline that learns from the run's
-    own records, or is the model that the run began with. The records are found by the run's own
-    columns, except for those that are given.
+    """The metrics of a model on records of its task, next to the baseline, which is trained on the
+    run's own records or is the base model. The records are read with the run's columns, unless
+    `columns` changes them.
 
-    Where these are not at hand any more the baseline is None and a note says why.
+    If the training records are no longer available, the baseline is None, and a note says why.
     """
     observer, tokenizer = judged.observer, judged.tokenizer
     settings = settings_of(judged.folder, task)
@@ -132,13 +137,13 @@ def evaluate_learned(
 
 
 def use(task: Task, judged: Judged, inputs: Sequence[Any]) -> list[Any]:
-    """What a model says of each text, or pair of texts, by the task that it has learned."""
+    """The model's result for each text or pair of texts."""
     check_inputs(judged.folder, inputs)
     return task.use(judged.model, judged.tokenizer, inputs, context_of(judged.model))
 
 
 def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
-    """Raises `XinyeError` for a pair of texts where a run's model learned single ones."""
+    """Raises `XinyeError` for a pair of texts if the run's model was trained on single texts."""
     pair = any(not isinstance(text, str) and text[1] for text in inputs)
     if pair and About.read(RunFolder(folder).settings_file, []).data.pairs is False:
         raise XinyeError(
@@ -148,7 +153,7 @@ def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
 
 
 def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) -> Figures:
-    """All that a task has to say of a model; of one that writes its loss, too."""
+    """All metrics of a task; for a task that writes also its loss."""
     context = context_of(model)
     measured = task.measure(model, tokenizer, records, context)
     if not task.writes:
@@ -162,7 +167,7 @@ def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[A
 
 
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:
-    """The settings of the run of a folder; what can be known without it, where there is none."""
+    """The settings of a folder's run, or defaults with the task if there is none."""
     run = RunFolder(folder)
     about = run.about() if run.exists else {}
     if about.get("recipe") != FinetuneSettings.recipe:
@@ -171,6 +176,7 @@ def settings_of(folder: Path, task: Task) -> FinetuneSettings:
 
 
 def context_of(model: LanguageModel | Head) -> int:
-    """How many tokens of a text the model reads."""
+    """The number of tokens of a text that the model can read."""
     gpt = model.gpt if isinstance(model, Head) else model
-    return gpt.config.max_position_embeddings  # less than its config's, where there is a prefix
+    # shorter than in the config if the model has a prefix
+    return gpt.config.max_position_embeddings

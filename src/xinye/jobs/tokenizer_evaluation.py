@@ -1,4 +1,4 @@
-"""Tokenizers side by side on a text: ours, GPT-2's, Qwen's, or any that Hugging Face's library
+"""Compares tokenizers on a text: Xinye's, GPT-2's, Qwen's, or any that Hugging Face's library
 reads.
 """
 
@@ -18,25 +18,27 @@ from xinye.evaluation.plots import grouped_bar_chart
 from xinye.evaluation.tokenizers import Figures, count_words, measure
 from xinye.observer import Observer
 
-# at most, spread evenly over the text; more does not change the figures
+# At most, spread evenly over the text. More bytes do not change the measurements.
 EVALUATED_BYTES = 4_000_000
-CHANGED = 0.1  # share of texts; a Unicode normal form changes a few, and lower case all
-GROWTH = 2000  # ALBERT's tables come to 1,936
-CONTEXT = 256  # tokens, to say in words what one tokenizer alone comes to
+CHANGED = 0.1  # share of texts; a Unicode normal form changes a few texts, lower case changes all
+GROWTH = 2000  # ALBERT's tables reach 1,936
+CONTEXT = 256  # tokens of the example in the verdict on a single tokenizer
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Figures of tokenizers by name, the one with the fewest tokens first, and what that means in
-    words.
+    """The measurements of tokenizers by name, the one with the fewest tokens first, and a verdict
+    in words.
     """
 
-    # files, characters in all, and what was evaluated: bytes, Chinese characters, English words
+    # Numbers of files and characters, and of the evaluated characters, bytes, Chinese characters
+    # and English words.
     text: dict[str, int]
     figures: dict[str, Figures]
     verdict: str
 
     def as_dict(self) -> dict[str, Any]:
+        """The comparison for --json."""
         rows = [{"tokenizer": name, **asdict(figures)} for name, figures in self.figures.items()]
         return {"text": self.text, "tokenizers": rows, "verdict": self.verdict}
 
@@ -44,7 +46,9 @@ class Comparison:
 def compare_tokenizers(
     arguments: Sequence[str], field: str | None, observer: Observer
 ) -> Comparison:
-    """Measure each tokenizer among the arguments on the text of the other ones."""
+    """Measure each tokenizer among the arguments on the text of the other arguments. Raises
+    `XinyeError` if there is no tokenizer or no text.
+    """
     backends, patterns = find_tokenizers(arguments)
     refuse_first(
         (not backends, "name at least one tokenizer: a folder with tokenizer.json, or that file"),
@@ -75,8 +79,8 @@ def compare_tokenizers(
 
 
 def verdict(figures: dict[str, Figures], characters: int) -> str:
-    """Which tokenizer is best on the text, and what that is worth. Those that lose text do not
-    compete.
+    """Which tokenizer is best on the text, and what that gains, in sentences. Tokenizers that lose
+    text do not compete.
     """
     whole = {name: each for name, each in figures.items() if each.texts_changed <= CHANGED}
     if not whole:
@@ -112,7 +116,7 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
 
 
 def chart(comparison: Comparison) -> str:
-    """Bytes per token of each tokenizer, in Chinese and in English apart, as SVG."""
+    """Bytes per token of each tokenizer, for Chinese and for English, as SVG."""
     keys = {part: f"bytes_per_token_{part.lower()}" for part in ("Chinese", "English")}
     every = comparison.figures.values()
     parts = {part: key for part, key in keys.items() if any(getattr(each, key) for each in every)}
@@ -148,8 +152,8 @@ def find_tokenizers(arguments: Sequence[str]) -> tuple[dict[str, tokenizers.Toke
 
 
 def open_tokenizer(argument: str) -> tokenizers.Tokenizer | None:
-    """The tokenizer that a folder, a JSON file, or a hub name in the local cache stands for; None
-    for text.
+    """The tokenizer in a folder, a JSON file, or a hub name in the local cache. None if the
+    argument is text.
     """
     path = Path(argument).expanduser()
     if path.is_file():

@@ -1,8 +1,8 @@
-"""A file of prompts in, a file of texts out: many at once by one engine, and after a break only
-what is missing.
+"""Writes texts for a file of prompts, many at once with one engine. If interrupted, it continues
+with the missing lines.
 
-Each line of the output stands for one of the input, in the order in which they were done. Its
-`request` is a hash of all that was asked, by which what is done is known again.
+Each line of the output belongs to one line of the input, in the order of completion. Its `request`
+is a hash of everything that was asked, by which finished lines are recognised.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from xinye.tasks.chat_columns import by_words
 
 @dataclass(frozen=True)
 class Job:
-    """One line of the input."""
+    """One line of the input with its sequences."""
 
     line: int
     id: Any
@@ -38,7 +38,7 @@ class Job:
     sequences: list[Sequence]
 
     def record(self) -> Row:
-        """What is told of it in the output."""
+        """The line for the output."""
         tokens = sum(sequence.completion_tokens for sequence in self.sequences)
         record: Row = {
             "line": self.line,
@@ -59,13 +59,12 @@ class Job:
 def write_prompts(
     engine: Engine, prompts: Path, output: Path, n: int, sampling: Row, observer: Observer
 ) -> Row:
-    """Write `n` texts for each line of a file of prompts, and tell how it went.
+    """Write `n` texts for each line of a file of prompts, and return a summary.
 
-    Of a table the column of prompts is read, and columns that are called as fields of sampling.
-    A line is `{"prompt": …}` or `{"messages": […]}`, with an `id`, an `n` and sampling fields of
-    its own if it likes. A line that cannot be done is told under `errors`, and the others are done
-    all the same; what the output holds already is not done again. Raises `XinyeError` where the
-    output holds something else.
+    A line is `{"prompt": …}` or `{"messages": […]}`, optionally with an `id`, an `n` and sampling
+    fields. In a table, the column of prompts is used, and columns named like sampling fields. A
+    line that fails is listed under `errors`, and the others continue; finished lines in the output
+    are skipped. Raises `XinyeError` if the output holds other texts.
     """
     if prompts.resolve() == output.resolve():
         raise XinyeError(f"{output}: this is the file of prompts; choose another name for texts")
@@ -124,13 +123,13 @@ def _show_progress(observer: Observer, counts: Counter[str], total: int, seconds
 
 
 def _of_table(row: Row, column: str) -> Row:
-    """A line of prompts from a row of a table: the prompt, and its own settings."""
+    """The prompt and settings in a row of a table."""
     kept = ("id", "n", *Sampling.model_fields)
     return {name: row[name] for name in row if name in kept} | {"prompt": row[column]}
 
 
 def count_prompts(prompts: Path, observer: Observer) -> int:
-    """How many prompts a file has. What is left out of it, such as further sheets, is told."""
+    """The number of prompts in a file. Warns of what is left out, such as other sheets."""
     notes = Notes()
     total = sum(1 for _ in read_records(prompts, lambda *_: None, notes=notes))
     for said in notes.sentences():
@@ -139,8 +138,8 @@ def count_prompts(prompts: Path, observer: Observer) -> int:
 
 
 def prompt_column(prompts: Path, observer: Observer) -> str | None:
-    """The column of a table that holds the prompts, by its name as that of a question; None of a
-    file that is no table. Raises `XinyeError` where no column, or more than one, has such a name.
+    """The column of a table that holds the prompts, or None if the file is not a table. Raises
+    `XinyeError` unless exactly one column has a suitable name.
     """
     _, row = next(read_records(prompts, lambda *_: None), (0, {}))
     if not is_table(prompts, tabbed=False) or not isinstance(row, dict) or not row:
@@ -157,7 +156,7 @@ def prompt_column(prompts: Path, observer: Observer) -> str | None:
 
 
 def written(engine: Engine, coming: Iterator[Job]) -> Iterator[Job]:
-    """Each job when its last text is written; the engine never waits for the next one."""
+    """Each job as soon as its last text is complete. The engine never waits for the next job."""
     running: dict[Sequence, Job] = {}
     try:
         while True:
@@ -180,7 +179,7 @@ def written(engine: Engine, coming: Iterator[Job]) -> Iterator[Job]:
 
 
 def begin(engine: Engine, line: int, record: Any, n: int, sampling: Row) -> Job:
-    """The sequences of one line; raises `XinyeError` where it is none, or can never run."""
+    """The job of one line. Raises `XinyeError` if the line is invalid or can never run."""
     if not isinstance(record, dict) or ("prompt" in record) == ("messages" in record):
         raise XinyeError('expected {"prompt": "…"} or {"messages": […]}')
     own = {key: record[key] for key in record.keys() - {"id", "prompt", "messages", "n"}}
@@ -206,8 +205,9 @@ def begin(engine: Engine, line: int, record: Any, n: int, sampling: Row) -> Job:
 
 
 def finished(output: Path) -> dict[int, str]:
-    """The lines of the input that are done, with their requests. A last line that is half written
-    is taken away."""
+    """The finished lines of the input with their requests. A last line that is incomplete is
+    deleted. Raises `XinyeError` if the file holds something else.
+    """
     if not output.exists():
         return {}
     done = {}

@@ -1,1 +1,3 @@
-"""The OpenAI-compatible HTTP API and the web page: it only translates requests."""
+"""The OpenAI-compatible HTTP API and the web page. It only translates requests for the other
+modules.
+"""

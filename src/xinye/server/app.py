@@ -1,4 +1,4 @@
-"""The app: its routes, its guard, its page, its figures, and the document that describes it."""
+"""Builds the app: its routes, guard, web page, metrics and OpenAPI document."""
 
 import base64
 import hashlib
@@ -39,7 +39,7 @@ ERRORS: dict[int | str, str] = {
 }
 PROMETHEUS = {"text/plain": {"schema": {"type": "string"}}}
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
-# of an engine, at the time when they are asked for
+# Values of an engine, read when Prometheus asks for them.
 GAUGES: tuple[tuple[str, str, Callable[[EngineQueue], float]], ...] = (
     ("running", "Texts that are being generated.", lambda queue: len(queue.engine.running)),
     ("waiting", "Texts that are waiting to be generated.", lambda queue: len(queue.engine.waiting)),
@@ -59,12 +59,12 @@ GAUGES: tuple[tuple[str, str, Callable[[EngineQueue], float]], ...] = (
 def build_app(
     models: Mapping[str, ServedModel], settings: ServeSettings, worker: Worker
 ) -> FastAPI:
-    """The app for models whose worker runs already."""
+    """The app for models whose worker is already running."""
     app = FastAPI(
         title="Xinye",
         version=version("xinye"),
         description="Texts from models of your own, by OpenAI's API.",
-        docs_url=None,  # these pages would load scripts from elsewhere
+        docs_url=None,  # these pages would load scripts from other sites
         redoc_url=None,
         responses={
             status: {"model": ErrorAnswer, "description": text} for status, text in ERRORS.items()
@@ -75,7 +75,7 @@ def build_app(
     state, metrics = app.state, Metrics(models)
     state.models, state.settings, state.worker, state.metrics = models, settings, worker, metrics
     app.add_middleware(Guard, settings=settings, on_answer=metrics.answered)
-    # The guard checks the key; this only says so in the document.
+    # The guard checks the key; this only adds it to the OpenAPI document.
     bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]
     for part in (completions, embeddings, tasks):
         app.include_router(part.router, dependencies=bearer)
@@ -85,17 +85,17 @@ def build_app(
 
 
 def _add_state(app: FastAPI, bearer: list[Any]) -> None:
-    """Routes that say how the server is, and what it serves."""
+    """Adds the routes for the server's state and its models."""
     state = app.state
 
     @app.get("/health")
     async def health() -> Health:
-        """The server is there; also while engines work."""
+        """The server is running, even if it is busy."""
         return Health(status="ok")
 
     @app.get("/ready", dependencies=bearer)
     async def ready() -> Health:
-        """The engines work."""
+        """The engines are running."""
         if not state.worker.is_alive():
             raise APIError(
                 503, "the engines are not running", code="not_ready", headers={"Retry-After": "5"}
@@ -109,7 +109,7 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
         responses={200: {"content": PROMETHEUS}},
     )
     async def figures() -> Response:
-        """Figures for Prometheus."""
+        """Metrics for Prometheus."""
         return Response(
             generate_latest(state.metrics.registry),
             media_type="text/plain; version=0.0.4; charset=utf-8",
@@ -127,12 +127,14 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
 
 
 def describe(model: ServedModel) -> Model:
+    """A model as /v1/models lists it."""
     return Model(id=model.id, created=model.created, max_model_len=model.context, tasks=model.tasks)
 
 
 def _add_page(app: FastAPI) -> None:
-    """The first page. A browser runs its own script and style, known by their hashes, and nothing
-    else."""
+    """Adds the web page. A browser runs only the page's own script and style, which are known by
+    their hashes.
+    """
     text = PAGE.read_text("utf-8")
     policy = (
         "default-src 'none'",
@@ -155,21 +157,23 @@ def _add_page(app: FastAPI) -> None:
 
     @app.get("/", response_class=HTMLResponse)
     async def page() -> HTMLResponse:
-        """A page to write and chat with the models."""
+        """A web page to write and chat with the models."""
         return HTMLResponse(text, headers=headers)
 
 
 def _hashes(page: str, tag: str) -> str:
-    """Of each script or style in a page, for its Content-Security-Policy."""
+    """The hashes of all scripts or styles in a page, for its Content-Security-Policy."""
     parts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)
     digests = (hashlib.sha256(part.encode()).digest() for part in parts)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
-# -- figures for Prometheus ----------------------------------------------------------------------
+# -- metrics for Prometheus ----------------------------------------------------------------------
 
 
 class Metrics:
+    """The server's metrics for Prometheus."""
+
     def __init__(self, models: Mapping[str, ServedModel]) -> None:
         self.registry = CollectorRegistry()
         counter = partial(Counter, registry=self.registry)
@@ -193,7 +197,9 @@ class Metrics:
         ).set(time.time())
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
-        """A request has ended; `status` 0 means that the client had left."""
-        route = getattr(scope.get("route"), "path", "other")  # never what the client typed
+        """Count a request that has ended. `status` 0 means that the client left before the
+        answer.
+        """
+        route = getattr(scope.get("route"), "path", "other")  # never the path that the client sent
         self.requests.labels(route, status or 499).inc()
         self.seconds.labels(route).observe(seconds)

@@ -1,8 +1,8 @@
-"""From a request's body to JSON, in another thread and within limits, so that all others are
-answered meanwhile; how its fields are checked; and from an answer to its JSON.
+"""Parses request bodies in another thread and within limits, so that other requests do not wait;
+checks their fields; and writes answers as JSON.
 
-A field that is not there is refused by its name, and so is a value of another type ("3" is no
-number). A field that this server does not have may ask for nothing, as a client's own messages do.
+An unknown field is refused by name, and so is a value of another type ("3" is not a number). A
+field that OpenAI has but this server lacks may only hold a value that requests nothing.
 """
 
 import asyncio
@@ -30,24 +30,26 @@ from xinye.errors import did_you_mean
 from xinye.server.errors import APIError
 
 log = logging.getLogger("xinye.server")
-# Of texts, names, lists and objects. Numbers do not count, for tokens are many. A conversation of
-# 4,096 messages in parts has 41,000; ten times as many would take a second to read, in which no
-# other thread runs.
+# Strings, names, lists and objects in a body. Numbers do not count, because prompts may be long
+# lists of tokens. A conversation of 4,096 messages in parts has 41,000; parsing ten times as many
+# would take a second, during which no other thread runs.
 MOST_PARTS = 50_000
-# A string, also where its end is missing: so the search is linear.
+# A string, even if its end is missing, which keeps the search linear.
 STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 Kind = TypeVar("Kind", bound=BaseModel)
 
-# -- reading ---------------------------------------------------------------------------------------
+# -- parsing ---------------------------------------------------------------------------------------
 
 
 class JSONRequest(Request):
+    """A request whose JSON is parsed by `parse`."""
+
     async def json(self) -> Any:
         return await asyncio.to_thread(parse, await self.body())
 
 
 class JSONRoute(APIRoute):
-    """A route whose body is read by `parse`."""
+    """A route whose requests are parsed by `parse`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -59,9 +61,11 @@ class JSONRoute(APIRoute):
 
 
 def parse(body: bytes) -> Any:
-    """A body's JSON. Raises `APIError` where it is none by RFC 8259 in UTF-8 (so no NaN, and no
-    half of a character), gives a name twice, is nested more than 200 deep, or has too many
-    parts."""
+    """The value of a JSON body.
+
+    Raises `APIError` if it is not valid by RFC 8259 in UTF-8 (no NaN, no half characters), repeats
+    a name in an object, is nested more than 200 deep, or has more than `MOST_PARTS` parts.
+    """
     without_strings, strings = STRING.subn(b"", body, MOST_PARTS + 1)
     if strings + without_strings.count(b"[") + without_strings.count(b"{") > MOST_PARTS:
         raise APIError(
@@ -80,7 +84,7 @@ def parse(body: bytes) -> Any:
 
 
 def _count_names(value: Any) -> int:
-    """How many names its objects have."""
+    """The number of names in all objects of a value."""
     if isinstance(value, dict):
         return len(value) + sum(map(_count_names, value.values()))
     return sum(map(_count_names, value)) if isinstance(value, list) else 0
@@ -92,10 +96,12 @@ def _check_names(pairs: list[tuple[str, Any]]) -> None:
             raise ValueError(f"it has {name[:100]!r} twice in one object")
 
 
-# -- checking its fields ---------------------------------------------------------------------------
+# -- checking fields -------------------------------------------------------------------------------
 
 
 class Body(BaseModel):
+    """A request body. Unknown fields and values of another type are refused."""
+
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=()
     )
@@ -103,8 +109,9 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_unknown(cls, given: Any) -> Any:
-        """Of several unknown fields only the first is reported: to find all takes seconds, in which
-        nobody is answered."""
+        """Only the first unknown field is reported: finding all of them can take seconds and block
+        the server.
+        """
         known = known_fields(cls)
         for name in given if isinstance(given, dict) else ():
             if name not in known:
@@ -115,13 +122,14 @@ class Body(BaseModel):
 
 @cache
 def known_fields(kind: type[BaseModel]) -> frozenset[str]:
+    """The names of a body's fields, as a client writes them."""
     return frozenset(field.alias or name for name, field in kind.model_fields.items())
 
 
 def unsupported(names: str, **allowed: tuple[Any, ...]) -> Callable[[type[Kind]], type[Kind]]:
-    """A decorator: the class gets fields that this server does not have, and where only what asks
-    for nothing passes: null, what is empty or false, and for those in `allowed` these values,
-    too."""
+    """A class decorator that adds fields which this server does not support. They accept null,
+    empty values, False and the values in `allowed`; anything else is refused.
+    """
     values: dict[str, tuple[Any, ...]] = dict.fromkeys(names.split(), ()) | allowed
     fields: Any = {name: (only(*passing), None) for name, passing in values.items()}
 
@@ -133,9 +141,9 @@ def unsupported(names: str, **allowed: tuple[Any, ...]) -> Callable[[type[Kind]]
 
 
 def only(*values: Any) -> Any:
-    """The type of a field where nothing but null, what is empty or false, and these values pass."""
+    """The type of a field that accepts only null, empty values, False and these values."""
     values = (None, False, "", [], {}, *values)
-    allowed = [(value, isinstance(value, bool)) for value in values]  # for True is equal to 1
+    allowed = [(value, isinstance(value, bool)) for value in values]  # because True == 1
 
     def check(given: Any) -> None:
         if (given, isinstance(given, bool)) not in allowed:
@@ -145,16 +153,16 @@ def only(*values: Any) -> Any:
     return Annotated[Any, PlainValidator(check), about]
 
 
-# -- answering -------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------
 
 
 def json_response(answer: BaseModel) -> Response:
-    """As it is: it was checked when it was made."""
+    """The answer as JSON. It was checked when it was created."""
     return Response(answer.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 def log_texts(request: Request, body: BaseModel, answers: Iterable[str] = ()) -> None:
-    """Only where the one who runs the server has asked for it."""
+    """Log a request and its answers, if the server's settings ask for it."""
     if request.app.state.settings.log_texts:
         asked = body.model_dump(exclude_unset=True, by_alias=True)
         about = {"path": request.url.path, "request": asked, "answers": [*answers]}

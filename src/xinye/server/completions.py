@@ -1,5 +1,7 @@
-"""`/v1/completions` goes on with texts, `/v1/chat/completions` answers messages by the model's own
-chat template: from a request's fields to sequences, and from what is generated to answers."""
+"""The routes `/v1/completions`, which continues texts, and `/v1/chat/completions`, which answers
+messages by the model's chat template: from a request's fields to sequences, and from generated text
+to answers.
+"""
 
 import asyncio
 import codecs
@@ -47,23 +49,26 @@ from xinye.server.schemas import (
 from xinye.server.worker import Job, Piece
 
 router = APIRouter(route_class=JSONRoute)
-SCORED_AT_ONCE = 8  # prompts whose tokens are scored in one go
-# a token of a prompt or of a text, with its log-probability and the likeliest; the first has none
+SCORED_AT_ONCE = 8  # prompts whose tokens are scored in one batch
+# A token, its log-probability, and the most probable tokens at its place. The first token of a
+# prompt has neither.
 Scored = tuple[int, float | None, list[tuple[int, float]] | None]
-LEAST_SHARE = 1e-30  # of the likeliest tokens: one
-LEAST_LOGPROB = -9999.0  # JSON has no infinity, nor NaN; OpenAI writes the same
-# fields that are the same in a request and in `Sampling`
+LEAST_SHARE = 1e-30  # a top_p that leaves only the most probable token
+LEAST_LOGPROB = -9999.0  # JSON has no infinity; OpenAI uses the same value
+# fields with the same name and meaning in a request and in `Sampling`
 SAME = (
     *("presence_penalty", "frequency_penalty", "repetition_penalty"),
     *("min_p", "min_tokens", "stop_token_ids", "regex", "choices"),
 )
 
-# -- what both routes do ---------------------------------------------------------------------------
+# -- shared by both routes -------------------------------------------------------------------------
 
 
 @dataclass
 class Writing(ABC):
-    """One request for texts: what it asks of which model, and how its route words the answer."""
+    """One request for generated texts: what it asks of which model, and how its route forms the
+    answer.
+    """
 
     request: Request
     body: GenerationRequest
@@ -75,15 +80,16 @@ class Writing(ABC):
 
     @abstractmethod
     def choice(self, text: Piece) -> BaseModel:
-        """A whole text."""
+        """The complete text as a choice of the answer."""
 
     @abstractmethod
     def parts(self, piece: Piece) -> Iterator[BaseModel]:
-        """A piece of a text in a stream."""
+        """A piece of a text as the choices of chunks in a stream."""
 
     async def begin(self, tokens: list[int], **more: Any) -> list[Sequence]:
-        """The texts that go on from these tokens, `n` of them. OpenAI's defaults of sampling hold,
-        not those of `xinye generate`. `more` are the fields of one route only."""
+        """The `n` sequences that continue these tokens. The sampling defaults are OpenAI's, not
+        those of `xinye generate`. `more` are the sampling fields of a single route.
+        """
         body, model = self.body, self.model
         if body.stream_options and body.stream_options.include_usage and not body.stream:
             raise APIError(400, "stream_options: requires stream", "stream_options")
@@ -105,7 +111,7 @@ class Writing(ABC):
         param = "response_format" if constraint == "json_schema" else constraint
         try:
             sampling = checked(Sampling, given, "request")
-            if constraint:  # its grammar is built here, so that no other text waits for a large one
+            if constraint:  # builds the grammar in another thread, so that other texts do not wait
                 await asyncio.to_thread(constraint_for, model.tokenizer, sampling)
         except XinyeError as error:
             refusal = as_api_error(error, param or None)
@@ -115,8 +121,7 @@ class Writing(ABC):
         return [Sequence([*tokens], len(tokens), sampling, number) for number in range(body.n or 1)]
 
     async def respond(self, sequences: list[Sequence]) -> Response:
-        """The answer once it is whole; with `stream` as server-sent events, as OpenAI writes
-        them."""
+        """The complete answer, or, with `stream`, server-sent events in OpenAI's format."""
         job = Job(self.request, self.model, sequences)
         await job.first()
         head = {
@@ -136,8 +141,7 @@ class Writing(ABC):
         return json_response(_answer(self.whole, **head, choices=choices, usage=job.usage))
 
     async def _events(self, job: Job, **head: Any) -> AsyncIterator[str]:
-        """Chunks, the last with the usage if that is asked for, then `[DONE]`. After an error
-        nothing more comes."""
+        """The chunks, the usage if requested, and `[DONE]`. After an error the stream ends."""
         options = self.body.stream_options
         if options and options.include_usage:
             head["usage"] = None
@@ -167,15 +171,18 @@ def _event(chunk: Answer) -> str:
 
 
 def streams(chunk: type[BaseModel]) -> dict[int | str, Any]:
-    """For the OpenAPI document: an answer may also come as a stream of events, of this form."""
+    """An entry for the OpenAPI document: an answer may also be a stream of events with this
+    chunk.
+    """
     data = {"type": "string", "description": f"a {chunk.__name__} as JSON; of the last, [DONE]"}
     schema = {"type": "object", "required": ["data"], "properties": {"data": data}}
     return {200: {"content": {"text/event-stream": {"schema": schema}}}}
 
 
 def token_text(model: ServedModel, token: int) -> str:
-    """What a token stands for; a control token's own name; of part of a character its bytes, as
-    OpenAI writes them."""
+    """The text of a token, as OpenAI writes it: a control token's name, and the bytes of a partial
+    character.
+    """
     data = model.tokenizer.token_bytes[token]
     try:
         return data.decode() if data else model.tokenizer.backend.id_to_token(token) or ""
@@ -183,13 +190,12 @@ def token_text(model: ServedModel, token: int) -> str:
         return "bytes:" + "".join(f"\\x{byte:02x}" for byte in data)
 
 
-# -- going on with texts ---------------------------------------------------------------------------
+# -- /v1/completions -------------------------------------------------------------------------------
 
 
 @router.post("/v1/completions", response_model=Completion, responses=streams(Completion))
 async def complete(body: CompletionRequest, request: Request) -> Any:
-    """Go on with a prompt, or with several. With `stream`, the answer comes as server-sent
-    events."""
+    """Continue one prompt or several. With `stream`, the answer is sent as server-sent events."""
     model, n = find_model(request, body.model, "generate"), body.n or 1
     if body.max_tokens == 0 and not body.echo:
         raise APIError(400, "max_tokens: 0 is allowed only with echo", "max_tokens")
@@ -216,21 +222,23 @@ async def complete(body: CompletionRequest, request: Request) -> Any:
 
 @dataclass
 class CompletionWriting(Writing):
-    """Before each text comes its prompt, where it is to be echoed."""
+    """A request for completions. With `echo`, each text begins with its prompt."""
 
     body: CompletionRequest
-    # What was not sent yet of each text's prompt: itself, and the log-probabilities of its tokens.
+    # For each text: its prompt, and the log-probabilities of the prompt's tokens, until they are
+    # sent.
     echoed: dict[int, str] = field(default_factory=dict)
     scored: dict[int, list[Scored]] = field(default_factory=dict)
-    offsets: Counter[int] = field(default_factory=Counter)  # characters of each text so far
+    offsets: Counter[int] = field(default_factory=Counter)  # characters of each text that were sent
 
     id_prefix = "cmpl"
     whole = Completion
     chunk = Completion
 
     async def echo(self, prompts: list[list[int]], prefix: int) -> None:
-        """Let each prompt come before its texts. Of a prompt that came as text, the `prefix` tokens
-        that were put before it are not the client's, and are not listed."""
+        """Put each prompt before its texts. If it came as text, the `prefix` tokens that the
+        tokenizer added are not listed.
+        """
         n, tokenizer = self.body.n or 1, self.model.tokenizer
         texts = [text for tokens in prompts for text in [tokenizer.decode(tokens)] * n]
         self.echoed = dict(enumerate(texts))
@@ -268,7 +276,7 @@ class CompletionWriting(Writing):
         if self.body.logprobs is None:
             return None
         answer = LegacyLogprobs(tokens=[], token_logprobs=[], top_logprobs=[], text_offset=[])
-        # A character that has several tokens counts with its last.
+        # A character of several tokens counts with its last token.
         characters = codecs.getincrementaldecoder("utf-8")("replace")
         for token, logprob, others in scored:
             answer.tokens.append(token_text(self.model, token))
@@ -285,12 +293,12 @@ class CompletionWriting(Writing):
         return answer
 
 
-# -- answering messages ---------------------------------------------------------------------------
+# -- /v1/chat/completions -------------------------------------------------------------------------
 
 
 @router.post("/v1/chat/completions", response_model=ChatAnswer, responses=streams(ChatChunk))
 async def chat(body: ChatRequest, request: Request) -> Any:
-    """Answer the last message. With `stream`, the answer comes as server-sent events."""
+    """Answer the last message. With `stream`, the answer is sent as server-sent events."""
     model = find_model(request, body.model, "chat")
     check_choices(request, body.n or 1, "n")
     if body.top_logprobs and not body.logprobs:
@@ -313,7 +321,7 @@ async def chat(body: ChatRequest, request: Request) -> Any:
 
 
 def asked_schema(body: ChatRequest) -> Schema | None:
-    """The JSON schema that `response_format` asks for."""
+    """The JSON schema that `response_format` asks for, or None."""
     wanted = body.response_format
     if wanted is None or wanted.type == "text":
         return None
@@ -327,10 +335,12 @@ def asked_schema(body: ChatRequest) -> Schema | None:
 
 @dataclass
 class ChatWriting(Writing):
-    """First the role of each choice, then its text, then why it ended."""
+    """A request for an answer in a chat. A stream sends the role of each choice, its text, and why
+    it ended.
+    """
 
     body: ChatRequest
-    begun: set[int] = field(default_factory=set)  # the choices whose role was sent
+    begun: set[int] = field(default_factory=set)  # choices whose role was sent
 
     id_prefix = "chatcmpl"
     whole = ChatAnswer

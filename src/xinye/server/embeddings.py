@@ -1,4 +1,4 @@
-"""Texts as tokens and as vectors: `/tokenize`, `/detokenize` and `/v1/embeddings`."""
+"""The routes `/tokenize`, `/detokenize` and `/v1/embeddings`."""
 
 import asyncio
 import base64
@@ -29,7 +29,7 @@ router = APIRouter(route_class=JSONRoute)
 
 @router.post("/tokenize", response_model=TokenizeAnswer)
 async def tokenize(body: TokenizeRequest, request: Request) -> Any:
-    """The tokens of a text, or of messages by the chat template."""
+    """The tokens of a text, or of messages rendered by the chat template."""
     model = find_model(request, body.model, "chat" if body.messages else "")
     if (body.prompt is None) == (body.messages is None):
         raise APIError(400, "prompt: give either prompt or messages", "prompt")
@@ -45,7 +45,7 @@ async def tokenize(body: TokenizeRequest, request: Request) -> Any:
 
 @router.post("/detokenize", response_model=DetokenizeAnswer)
 async def detokenize(body: DetokenizeRequest, request: Request) -> Any:
-    """The text of tokens; control tokens have none."""
+    """The text of tokens. Control tokens have no text."""
     model = find_model(request, body.model)
     if len(body.tokens) > model.longest:
         raise model.too_long(f"at most {model.longest:,} tokens are allowed", "tokens")
@@ -57,7 +57,8 @@ async def detokenize(body: DetokenizeRequest, request: Request) -> Any:
 @router.post("/v1/embeddings", response_model=EmbeddingAnswer)
 async def embed(body: EmbeddingRequest, request: Request) -> Any:
     """A vector for each text: the mean of the last layer's states over the text's tokens, not
-    normalized."""
+    normalized.
+    """
     model, given, state = find_model(request, body.model), body.input, request.app.state
     texts: list[Any] = [given] if isinstance(given, str) or isinstance(given[0], int) else [*given]
     check_count(len(texts), state.settings.max_inputs, "input")
@@ -66,7 +67,7 @@ async def embed(body: EmbeddingRequest, request: Request) -> Any:
     longest = max(map(len, rows))
     if longest > model.context:
         raise model.too_long(f"the input has {longest} tokens; shorten it", "input")
-    # what the model is used to see before a text does not count
+    # The tokens that the tokenizer puts before a text do not count.
     before = len(model.tokenizer.prefix) if isinstance(texts[0], str) else 0
     vectors = await state.worker.work(request, rows, partial(means, model, before), 1)
     if body.encoding_format == "base64":
@@ -82,8 +83,9 @@ async def embed(body: EmbeddingRequest, request: Request) -> Any:
 
 @torch.inference_mode()
 def means(model: ServedModel, before: int, texts: list[list[int]]) -> list[list[float]]:
-    """The mean of the last layer's states, (C,), over each text's tokens, of which so many before
-    it do not count."""
+    """The mean of the last layer's states, (C,), over each text's tokens after the first
+    `before`.
+    """
     network = model.model.network
     gpt = network.gpt if isinstance(network, Head) else network
     gpt.eval()

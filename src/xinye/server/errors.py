@@ -1,5 +1,6 @@
-"""What goes wrong, in OpenAI's form: `error: {message, type, param, code}` with a status that its
-client knows."""
+"""Errors in OpenAI's form: `error: {message, type, param, code}`, with an HTTP status that OpenAI's
+clients know.
+"""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,13 @@ from xinye.errors import XinyeError
 
 log = logging.getLogger("xinye.server")
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
-# of what pydantic finds, by the names that `Body` gives it; all else is an invalid value
+# codes of pydantic's errors by the types that `Body` gives them; all others are invalid values
 CODES = {"unknown": "unknown_parameter", "unsupported": "unsupported_parameter"}
-CLOSE = {"Connection": "close"}  # headers: the connection ends with the answer
+CLOSE = {"Connection": "close"}  # headers that close the connection after the answer
 
 
 class APIError(HTTPException):
-    """A request that cannot be answered."""
+    """A request that cannot be answered. `param` names the field, and `code` is for programs."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class APIError(HTTPException):
         self.param, self.code = param, code
 
     def body(self) -> dict[str, dict[str, str | None]]:
-        """What the client reads. A client can put half a character into a name: it is replaced."""
+        """The JSON that the client receives. Half a character in a name is replaced."""
         usual = "server_error" if self.status_code >= 500 else "invalid_request_error"
         message, param = (
             text and text.encode("utf-8", "replace").decode()[:1000]
@@ -49,21 +50,22 @@ class APIError(HTTPException):
 
 
 def check_count(count: int, limit: int, param: str, what: str = "texts") -> None:
-    """Raises `APIError` where there are too many."""
+    """Raises `APIError` if there are more than `limit`."""
     if count > limit:
         raise APIError(400, f"{param}: at most {limit} {what} are allowed", param)
 
 
 def as_api_error(error: Exception, param: str | None = None) -> APIError:
-    """The answer to an error: the message of a user's error as it is. An internal error is logged,
-    and its details are not shown."""
+    """Any error as an `APIError`. The message of a user's error is kept; an internal error is
+    logged and its details are hidden.
+    """
     if isinstance(error, APIError):
         return error
     if isinstance(error, XinyeError):
         return APIError(400 if error.exit_code == 2 else 500, str(error), param)
     if isinstance(error, RequestValidationError):
         return of_validation(error.errors())
-    if isinstance(error, HTTPException):  # the framework's, such as of a route that is not there
+    if isinstance(error, HTTPException):  # an error of the framework, such as an unknown route
         code = "not_found" if error.status_code == 404 else None
         return APIError(error.status_code, str(error.detail), None, code, error.headers)
     log.error("a request failed", exc_info=error)
@@ -74,12 +76,12 @@ async def on_error(_: Request, error: Exception) -> JSONResponse:
     return as_api_error(error).response()
 
 
-# Every error of the app is answered in this form.
+# These make the app answer every error in this form.
 HANDLERS: Any = dict.fromkeys((HTTPException, XinyeError, RequestValidationError), on_error)
 
 
 def of_validation(findings: Sequence[ErrorDetails]) -> APIError:
-    """What pydantic has found, as an answer that names one field."""
+    """Pydantic's errors as one error that names one field."""
     error = max(findings, key=_plainness)
     place = _place(error)
     if not place:
@@ -96,15 +98,15 @@ def of_validation(findings: Sequence[ErrorDetails]) -> APIError:
 
 
 def _plainness(finding: ErrorDetails) -> tuple[bool, bool, int]:
-    """Of several findings, as where a field may be of several kinds, the greatest is reported: a
-    field that is not there at all, then a value of the right type that is wrong, then what lies
-    deepest."""
+    """The order of pydantic's errors, of which the greatest is reported: an unknown field, then a
+    wrong value of the right type, then the most deeply nested one.
+    """
     kind = finding["type"]
     return kind in CODES, not kind.endswith(("_type", "literal_error")), len(_place(finding))
 
 
 def _place(finding: ErrorDetails) -> list[str]:
-    """Where in the body it is, without pydantic's names for the kinds that a field may be of."""
+    """The path to the field, without pydantic's names for alternative types."""
     kinds = ("function-", "constrained-", "list[", "nullable")
     parts = [str(part) for part in finding["loc"][1:]]
     parts = [part for part in parts if part not in ("str", "[key]") and not part.startswith(kinds)]

@@ -1,4 +1,4 @@
-"""What stands before every route: who may ask, from where, how much, and how many at once."""
+"""Checks every request before its route: who asks, from where, how much, and how many at once."""
 
 import asyncio
 import hashlib
@@ -15,26 +15,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from xinye.server.errors import CLOSE, APIError, as_api_error
 from xinye.server.settings import ServeSettings
 
-OPEN = ("/", "/health")  # without a key: the page holds nothing, and asks for it
-BODY_SECONDS = 60  # to send a whole one
+OPEN = ("/", "/health")  # reachable without a key: the page contains no data and asks for the key
+BODY_SECONDS = 60  # seconds in which a body must arrive
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
-# told of each request that has ended: with which status (0: the client had left), and after how
-# many seconds
+# Called after each request with its status (0 if the client left) and its duration in seconds.
 OnAnswer = Callable[[Scope, int, float], None]
 
 
 class Guard:
+    """The middleware that checks each request. `on_answer` is called when it has ended."""
+
     def __init__(self, app: ASGIApp, settings: ServeSettings, on_answer: OnAnswer) -> None:
         self.app, self.settings, self.on_answer = app, settings, on_answer
         self.key = None if settings.api_key is None else _digest(f"Bearer {settings.api_key}")
-        self.requests = 0  # being answered now
+        self.requests = 0  # requests in progress
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         began, status = time.monotonic(), 0
         scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
-        if scope["method"] == "HEAD":  # what GET has; the body is left out where it is sent
+        if scope["method"] == "HEAD":  # handled like GET; the HTTP library omits the body
             scope["method"] = "GET"
         headers = Headers(scope=scope)
         origin = headers.get("origin")
@@ -63,7 +64,7 @@ class Guard:
             body = LimitedBody(receive, headers, self.settings.max_body * 1_000_000)
             await self.app(scope, body.receive, answer)
         except Exception as error:
-            refusal = as_api_error(error)  # which logs what is an error of ours
+            refusal = as_api_error(error)  # also logs internal errors
             if status == 0:
                 await refusal.response()(scope, receive, answer)
         finally:
@@ -72,9 +73,10 @@ class Guard:
 
     @staticmethod
     def _check_framing(scope: Scope, headers: Headers) -> None:
-        """Raises `APIError` where a proxy before this server could see another end of the request
-        than it does itself, and let a second request pass that it has not seen (RFC 9112, 6.1). h11
-        refuses the other such requests."""
+        """Raises `APIError` if a proxy could see a different end of the request than this server,
+        and so let a hidden second request pass (RFC 9112, 6.1). h11 refuses all other such
+        requests.
+        """
         two_ends = "content-length" in headers or scope["http_version"] < "1.1"
         if "transfer-encoding" in headers and two_ends:
             raise APIError(
@@ -85,8 +87,7 @@ class Guard:
 
     @staticmethod
     def _check_encoding(headers: Headers) -> None:
-        """Raises `APIError` for a body that its sender calls compressed: unpacked it could be of
-        any size."""
+        """Raises `APIError` for a compressed body, because it could have any size when unpacked."""
         encoding = headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
             raise APIError(
@@ -97,7 +98,7 @@ class Guard:
             )
 
     def _check(self, scope: Scope, headers: Headers) -> None:
-        """Raises `APIError` where the request is not to be answered."""
+        """Raises `APIError` if the request must not be answered."""
         if self.key is None:
             self._check_origin(headers)
         elif scope["path"] not in OPEN and not hmac.compare_digest(
@@ -117,8 +118,10 @@ class Guard:
             )
 
     def _check_origin(self, headers: Headers) -> None:
-        """Without a key any page that a browser on this machine shows could ask: by a name of its
-        own that leads here (DNS rebinding), or from its own origin."""
+        """Raises `APIError` for other hosts and origins. Without a key, any web page in a browser
+        on this machine could send requests, from its own origin or through a host name that points
+        here (DNS rebinding).
+        """
         host = headers.get("host", "")
         if _hostname(host) not in (*LOCAL_NAMES, self.settings.host):
             raise APIError(
@@ -143,21 +146,23 @@ PREFLIGHT = {
 
 
 class LimitedBody:
-    """A request's body, as long as it is not too long and does not take too long."""
+    """A request's body, which must not be too large or take too long."""
 
     def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:
         self._receive, self.limit = receive, limit
         self.size = 0
         self.whole = False
         length = headers.get("content-length", "0")
-        digits = length.lstrip("0")[:20]  # more than any limit; an int of thousands is refused
+        # enough for any limit; Python refuses to parse thousands of digits
+        digits = length.lstrip("0")[:20]
         self.declared = int(digits) if digits.isdecimal() else 0
         self.end = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def receive(self) -> Message:
+        """The next message of the body. Raises `APIError` if it is too large or too late."""
         if self.whole:
             return await self._receive()
-        self._check_size()  # at once: the rest might never come
+        self._check_size()  # check now, because the rest might never arrive
         try:
             async with asyncio.timeout_at(self.end):
                 message = await self._receive()

@@ -1,5 +1,4 @@
-"""The models of a server: loaded one after the other, each with its own engine, all owned by one
-worker."""
+"""Loads the models of a server. Each has its own engine, and one worker owns all of them."""
 
 import asyncio
 import math
@@ -33,8 +32,9 @@ from xinye.server.worker import EngineQueue, Worker
 
 @dataclass(frozen=True)
 class ServedModel:
-    """One model: `queue` leads to its engine where it writes, and `tasks` is what can be asked of
-    it, first what it is for."""
+    """One model. `queue` leads to its engine, or is None if it does not generate text. `tasks`
+    lists what it can do, its main purpose first; `created` is a Unix time.
+    """
 
     id: str
     model: Model
@@ -48,17 +48,19 @@ class ServedModel:
 
     @property
     def context(self) -> int:
-        """How many tokens it reads at once."""
+        """The number of tokens that the model reads at once."""
         return self.queue.engine.context if self.queue else context_of(self.model.network)
 
     @property
     def longest(self) -> int:
-        """No text of more bytes fits its context: no token stands for more than the longest, and of
-        four bytes a normalizer leaves one at least."""
+        """A number of bytes that no text within the context exceeds. A normalizer may shorten a
+        text to a quarter.
+        """
         shrinks = self.tokenizer.backend.normalizer is not None
         return self.context * int(self.tokenizer.token_lengths.max()) * (4 if shrinks else 1)
 
     def too_long(self, what: str, param: str) -> APIError:
+        """The error for input that exceeds the context."""
         return APIError(
             400,
             f"this model's maximum context length is {self.context} tokens; {what}",
@@ -67,8 +69,9 @@ class ServedModel:
         )
 
     def check_length(self, texts: Sequence[str], param: str, contexts: int = 1) -> None:
-        """Raises `APIError` where the texts, together, are sure to be longer than so many contexts:
-        tokenizing what is far too long would take seconds."""
+        """Raises `APIError` if the texts together certainly exceed this number of contexts.
+        Tokenizing a far too long text would take seconds.
+        """
         size = sum(len(text.encode()) for text in texts)
         limit = contexts * self.longest
         if size > limit:
@@ -78,26 +81,28 @@ class ServedModel:
             )
 
     def check_tokens(self, tokens: Iterable[int], param: str) -> None:
-        """Raises `APIError` where one is not of its vocabulary."""
+        """Raises `APIError` for a token that is not in the vocabulary."""
         if unknown := [token for token in tokens if token >= self.tokenizer.vocab_size]:
             raise APIError(400, f"{param}: token {unknown[0]} is not in the vocabulary", param)
 
     async def encode(self, texts: Sequence[Any], param: str) -> list[list[int]]:
-        """The tokens of texts, with what the model is used to see before one; None begins anew.
-        Where all are lists of tokens already, these."""
+        """The tokens of texts, with the tokenizer's prefix; None stands for an empty text. Lists of
+        tokens are checked and returned as they are.
+        """
         if isinstance(texts[0], list):
             self.check_tokens(chain.from_iterable(texts), param)
             return [*texts]
         words = [text or "" for text in texts]
         for word in words:
             self.check_length([word], param)
-        # As a batch, also of one, for `encode` lets no other thread of Python run meanwhile.
+        # Always as a batch, because `encode` does not release Python's lock.
         rows = await asyncio.to_thread(self.tokenizer.encode_batch, words)
         return [[*self.tokenizer.prefix, *row] or [self.tokenizer.bos_id] for row in rows]
 
     async def encode_messages(self, messages: list[Message], param: str = "messages") -> list[int]:
-        """Messages as tokens. The template is filled in by another process, so that nobody waits
-        for a slow one."""
+        """The tokens of messages. Another process fills in the template, so a slow one delays no
+        other request.
+        """
         self.check_length([message["content"] for message in messages], param)
         try:
             return await asyncio.to_thread(self.tokenizer.encode_chat, messages)
@@ -106,7 +111,9 @@ class ServedModel:
 
 
 def find_model(request: Request, name: str, task: str = "") -> ServedModel:
-    """The model of that id. Raises `APIError` where there is none, or it cannot do the task."""
+    """The model with this id. Raises `APIError` if there is none, or if it does not support the
+    task.
+    """
     model: ServedModel | None = request.app.state.models.get(name)
     if model is None:
         raise APIError(
@@ -135,8 +142,9 @@ def token_limit(
     param: str,
     prompt: str = "prompt",
 ) -> int:
-    """How many tokens a text may get: what is asked for, or all that fit. No part of the prompt is
-    dropped to make room."""
+    """The most tokens that a text may get: as requested, or all that fit. Raises `APIError` if they
+    do not fit, because the prompt is never shortened.
+    """
     limit = request.app.state.settings.max_tokens
     least = 1 if asked is None else asked
     check_count(least, limit, param, "tokens")
@@ -150,6 +158,7 @@ def token_limit(
 
 
 def check_choices(request: Request, count: int, param: str) -> None:
+    """Raises `APIError` if a request asks for too many texts."""
     limit = request.app.state.settings.max_choices
     check_count(count, limit, param, "texts, prompts times n,")
 
@@ -160,9 +169,9 @@ def check_choices(request: Request, count: int, param: str) -> None:
 def load_models(
     names: Sequence[str], settings: ServeSettings, worker: Worker
 ) -> dict[str, ServedModel]:
-    """The models by id: the last part of each name, or what stands before its `=`.
+    """The models by id, which is the last part of the name, or what comes before its `=`.
 
-    Raises `XinyeError` where two have one id, one cannot be loaded, or they do not fit in memory
+    Raises `XinyeError` if two have the same id, one cannot be loaded, or they do not fit in memory
     together.
     """
     paths = paths_by_id(names)
@@ -177,13 +186,16 @@ def load_models(
                 partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running)
             )
             worker.queues.append(queue)
-        _ = model.tokenizer.token_lengths  # computed now, not in the first request
+        _ = model.tokenizer.token_lengths  # compute this now instead of in the first request
         created = int((_folder(path) or Path(path)).stat().st_mtime)
         models[identity] = ServedModel(identity, model, queue, tasks_of(model), created)
     return models
 
 
 def paths_by_id(names: Sequence[str]) -> dict[str, str]:
+    """The folder, file or hub name of each model, by id. Raises `XinyeError` if two have the same
+    id.
+    """
     paths: dict[str, str] = {}
     for name in names:
         identity, path = "", name
@@ -202,8 +214,9 @@ def paths_by_id(names: Sequence[str]) -> dict[str, str]:
 
 
 def room_for_cache(paths: dict[str, str], dtype: str) -> int:
-    """The bytes of memory that each model's cache may take. Raises `XinyeError` where the weights
-    do not fit."""
+    """The bytes of memory that each model's KV cache may take. Raises `XinyeError` if the weights
+    do not fit.
+    """
     where = machine.device()
     dtypes = {"auto": machine.fast_dtype(where)[0], "bfloat16": torch.bfloat16}
     size = dtypes.get(dtype, torch.float32).itemsize
@@ -219,7 +232,7 @@ def room_for_cache(paths: dict[str, str], dtype: str) -> int:
 
 
 def tasks_of(model: Model) -> list[str]:
-    """What can be asked of a model, first what it is for."""
+    """What a model can do, its main purpose first."""
     learned = [model.task.verb] if model.task else []
     if model.learned_task:
         return [*learned, "embed"]
@@ -231,11 +244,12 @@ def tasks_of(model: Model) -> list[str]:
 def cache_tokens(
     identity: str, model: LanguageModel, settings: ServeSettings, room: int
 ) -> int | None:
-    """The tokens whose keys and values a model's cache holds, in at most so many bytes: those asked
-    for, or what the engine would take. Raises `XinyeError` where they, or one context, do not
-    fit."""
+    """The number of tokens that a model's KV cache holds, in at most `room` bytes: as in the
+    settings, or as many as the engine would take. Raises `XinyeError` if they do not fit, or one
+    context does not.
+    """
     if not isinstance(model, GPT):
-        return settings.cache_tokens  # a state is small
+        return settings.cache_tokens  # an LSTM's state is small
     context = model.config.max_position_embeddings
     size = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
     needed = settings.cache_tokens or context
@@ -251,11 +265,10 @@ def cache_tokens(
 
 
 def memory_need(path: str, bytes_per_weight: int) -> int:
-    """The memory that a model's weights take, from the heads of its files; 0 where they are not
-    files we know.
+    """The bytes of memory that a model's weights take, read from the headers of its files. 0 for
+    unknown files; loading them reports the error.
 
-    Loading reports what is wrong with those. What judges is kept in fp32, and what is quantized as
-    it is.
+    Models with a task head are kept in fp32, and quantized ones as they are.
     """
     folder = _folder(path)
     if folder is None:
@@ -275,7 +288,7 @@ def _folder(path: str) -> Path | None:
 
 
 def _weights(file: Path) -> int:
-    """The number of weights in a safetensors file, from its head."""
+    """The number of weights in a safetensors file, from its header."""
     try:
         with safe_open(file, framework="numpy") as tensors:
             shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118

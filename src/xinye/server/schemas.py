@@ -1,8 +1,7 @@
-"""What a request may hold, and what an answer holds: OpenAI's fields, and those of `Sampling` that
-it lacks.
+"""The fields of requests and answers: OpenAI's, and those of `Sampling` that OpenAI lacks.
 
-Of OpenAI's fields, and the best known of vLLM's and llama.cpp's, those that this server does not
-have are listed, too.
+Fields of OpenAI, and well-known ones of vLLM and llama.cpp, that this server does not support are
+listed, too.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from xinye.server.bodies import Body, unsupported
 from xinye.server.settings import MOST_TEXTS
 
 Token = Annotated[int, Field(ge=0, lt=2**31)]
-# With `fail_fast`, for else a long list gives as many findings.
+# `fail_fast`, because a long list would otherwise give as many errors.
 Tokens = Annotated[list[Token], Field(min_length=1, fail_fast=True)]
 NonEmpty = Annotated[str, StringConstraints(min_length=1)]
 Several = Field(min_length=1, max_length=MOST_TEXTS, fail_fast=True)
@@ -30,7 +29,9 @@ FinishReason = Literal["stop", "length"]
 
 
 def few_biases(given: Any) -> Any:
-    """Not so many that all that is wrong with them would take seconds to report."""
+    """Raises `ValueError` for too many biases, because reporting the errors of all could take
+    seconds.
+    """
     if isinstance(given, dict) and len(given) > MOST_BIASES:
         raise ValueError(f"at most {MOST_BIASES} tokens")
     return given
@@ -67,7 +68,7 @@ class StreamOptions(Body):
     mirostat=(0,),
 )
 class GenerationRequest(Request):
-    """What both routes that generate texts share."""
+    """The fields that both routes for generating text share."""
 
     n: Count | None = Field(None, description="texts for each prompt (1)")
     temperature: float | None = Field(
@@ -154,7 +155,7 @@ class Message(Body):
 
     @property
     def plain(self) -> dict[str, str]:
-        """As a chat template has it."""
+        """The message as chat templates expect it."""
         role = "system" if self.role == "developer" else self.role
         content = self.content or ""
         if isinstance(content, list):
@@ -207,7 +208,7 @@ class EmbeddingRequest(Request):
 
 
 class TokenizeRequest(Request):
-    """One of `prompt` and `messages`."""
+    """Either `prompt` or `messages`."""
 
     prompt: str | None = None
     messages: Messages | None = None
@@ -266,7 +267,7 @@ class Usage(PromptUsage):
 
 
 class Answer(BaseModel):
-    """What the two routes that generate texts answer, as a whole or as a chunk of a stream."""
+    """The answer of the two routes that generate text, complete or as a chunk of a stream."""
 
     id: str
     object: str

@@ -1,7 +1,7 @@
-"""From models to a running server, and to its end.
+"""Runs a server from loading its models to shutting down.
 
-HTTP is read as uvicorn and h11 read it, made stricter: what a proxy could read in another way, and
-what would keep the event loop from all others, is refused before it is a request.
+uvicorn and h11 parse HTTP, made stricter here: a request is refused early if a proxy could read it
+differently, or if it would block the event loop.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from xinye.server.models import ServedModel, load_models
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Worker
 
-LAST_SECONDS = 5  # after the grace time, for the last words to go out
-READ = 2**14  # bytes read at once: a quarter of a megabyte of chunks of one byte takes a second
+LAST_SECONDS = 5  # seconds after the grace time in which the last answers are sent
+READ = 2**14  # bytes read at once; 256 kB of one-byte chunks would take a second
 HEAD = 2**14  # bytes of a request's head
 MOST_CHUNKS = 20_000  # of a body
 LOOK_AT = "Look at its first line and its headers, such as Content-Length."
-# A line that goes on with the one before, or ends without a carriage return; or the head's end,
-# where neither was.
+# A line that continues the previous one, or ends without a carriage return; or the end of the head
+# if there is neither.
 FIRST_ODD_LINE = re.compile(rb"\n[ \t]|(?<!\r)\n|\r\n\r\n")
 
 
@@ -37,7 +37,9 @@ FIRST_ODD_LINE = re.compile(rb"\n[ \t]|(?<!\r)\n|\r\n\r\n")
 
 
 class Connection(h11.Connection):
-    chunks = 0  # of the body that is being read
+    """h11's connection with stricter rules for lines and chunks."""
+
+    chunks = 0  # chunks of the current body
 
     def next_event(self) -> Any:
         if self.their_state is h11.IDLE:
@@ -56,6 +58,8 @@ class Connection(h11.Connection):
 
 
 class Protocol(H11Protocol):
+    """uvicorn's protocol with this connection, and with errors in the API's form."""
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.conn = Connection(h11.SERVER, HEAD)
@@ -73,8 +77,8 @@ class Protocol(H11Protocol):
             )
             for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        # else it was answered before its body had come
-        if self.cycle:  # the app may have the head already: it must not answer, too
+        # Otherwise the request was answered before its body arrived.
+        if self.cycle:  # the app may have started on this request, and must not answer, too
             self.cycle.disconnected = True
         self.transport.close()
 
@@ -83,7 +87,9 @@ class Protocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Ends in an orderly way: what still runs after the grace time is told so."""
+    """A server that shuts down in order: texts that still run after the grace time end with an
+    error.
+    """
 
     def __init__(self, app: FastAPI, settings: ServeSettings) -> None:
         self.app, self.grace = app, settings.grace
@@ -123,9 +129,10 @@ def serve(
     settings: ServeSettings,
     on_ready: Callable[[dict[str, ServedModel], str], None] = lambda *_: None,
 ) -> None:
-    """Serve models until SIGTERM or Ctrl-C; `on_ready` gets them by id, and the server's address.
+    """Serve models until SIGTERM or Ctrl-C. `on_ready` is called with the models by id and the
+    server's URL.
 
-    Raises `XinyeError` where a model cannot be loaded, or the port is taken.
+    Raises `XinyeError` if a model cannot be loaded or the port is in use.
     """
     settings.check()
     with listen(settings) as listener:
@@ -134,8 +141,8 @@ def serve(
         worker.start()
         host, port = listener.getsockname()[:2]
         server = Server(build_app(models, settings, worker), settings)
-        # While it runs, uvicorn hears the signals; at its end it raises them again, when they have
-        # done their work.
+        # uvicorn handles signals while it runs, and raises them again when it ends; these handlers
+        # ignore that.
         signals = {
             number: signal.signal(number, server.handle_exit)
             for number in (signal.SIGINT, signal.SIGTERM)
@@ -150,8 +157,9 @@ def serve(
 
 
 def listen(settings: ServeSettings) -> socket.socket:
-    """A socket that listens, before the models are loaded: a port in use is known at once, and who
-    asks early waits."""
+    """A listening socket, opened before the models are loaded: a port in use fails at once, and
+    early clients wait. Raises `XinyeError`.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,5 +1,4 @@
-"""What a server may be told: where it listens, who may ask, and the limits of what can be asked
-for."""
+"""The settings of a server: where it listens, who may use it, and its limits."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -9,14 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.errors import XinyeError
 
-MOST_TEXTS = 4096  # of a request, whatever the settings say
+MOST_TEXTS = 4096  # texts in one request, whatever the settings say
 
 
 class ServeSettings(BaseModel):
-    """One flag of `xinye serve` each."""
+    """The settings of `xinye serve`, one for each flag."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    groups: ClassVar[Mapping[str, str]] = {  # under which titles help shows the settings
+    groups: ClassVar[Mapping[str, str]] = {  # the titles under which --help lists the settings
         "access": "host port api_key allow_origin",
         "limits": "max_running max_waiting max_requests max_tokens max_choices max_inputs max_body "
         "cache_tokens grace",
@@ -83,12 +82,14 @@ class ServeSettings(BaseModel):
     )
 
     def check(self) -> None:
-        """Raises `XinyeError` where it would be open to all."""
+        """Raises `XinyeError` for an invalid API key or origin, and if other machines could use the
+        server without a key.
+        """
         if self.api_key is not None and not (
             self.api_key.isascii() and self.api_key.isprintable() and self.api_key
         ):
             raise XinyeError("the API key must consist of printable ASCII characters")
-        try:  # whether only this machine can reach it
+        try:  # True if only this machine can reach the server
             local = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             local = False

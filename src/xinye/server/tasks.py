@@ -1,4 +1,4 @@
-"""`/v1/tasks/{task}`: what a model was trained for, whichever task that is."""
+"""The route `/v1/tasks/{task}`, for the task that a model was trained for."""
 
 from functools import partial
 from typing import Any
@@ -18,13 +18,13 @@ from xinye.tasks.registry import TASKS, find_task
 from xinye.tasks.task import Task
 
 router = APIRouter(route_class=JSONRoute)
-BATCH = 8  # texts that are judged in one go
-CONTEXTS = 4  # a text to judge may be so much longer than what fits: the task cuts it
+BATCH = 8  # texts in one batch
+CONTEXTS = 4  # how many contexts long a text may be; the task cuts it
 
 
 @router.post("/v1/tasks/{task}", response_model=TaskAnswer)
 async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
-    """Use a model for the task that it was trained for, on a text or on several."""
+    """Use a model for the task that it was trained for, on one text or several."""
     if task not in TASKS:
         raise APIError(
             404,
@@ -44,7 +44,7 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
 
 
 async def judge(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:
-    """What the network says of each text, or pair of texts."""
+    """The results of the network for each text or pair of texts."""
     state = request.app.state
     check_count(len(texts), state.settings.max_inputs, "input")
     try:
@@ -58,7 +58,7 @@ async def judge(request: Request, model: ServedModel, task: Task, texts: list[An
 
 
 async def write(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:
-    """The likeliest answer to each text, as the task has it."""
+    """The greedy answer to each text, as the task's result."""
     check_choices(request, len(texts), "input")
     sequences = []
     for text in texts:

@@ -1,9 +1,9 @@
-"""The one thread that owns all engines and networks, and the jobs by which requests get texts from
+"""The thread that owns all engines and networks, and the jobs through which requests get texts from
 it.
 
-One thread, not one for each model: each would bring PyTorch's own team of threads, and they would
-fight for the cores. PyTorch and the compiled step let go of Python's lock while they compute, so
-that the event loop answers meanwhile.
+There is one thread instead of one per model, because each would start PyTorch's own team of
+threads, and these would compete for the cores. PyTorch and the compiled step release Python's lock
+while they compute, so the event loop keeps answering.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ log = logging.getLogger("xinye.server")
 
 @dataclass(frozen=True)
 class Piece:
-    """What is new of one text: `number` says which of its job's. The last one has `finish_reason`,
-    or `error`."""
+    """New text of one sequence of a job, with its index `number`. The last piece has a
+    `finish_reason` or an `error`.
+    """
 
     job: Job
     number: int
@@ -49,14 +50,15 @@ class Piece:
 
 
 class Job:
-    """`async for` gives the pieces of all texts until they have ended, or one fails.
+    """The texts of one request. `async for` returns the pieces of all texts until they have ended
+    or one fails.
 
-    Whoever has made it closes it: then what has not ended leaves the engine. So it does when one
-    fails, or when the client leaves.
+    Whoever creates a job must close it, which removes unfinished texts from the engine. This also
+    happens if a text fails or the client leaves.
     """
 
     def __init__(self, request: Request, model: ServedModel, sequences: list[Sequence]) -> None:
-        """Put the sequences into the model's queue. Raises `APIError` where that is too long."""
+        """Adds the sequences to the model's queue. Raises `APIError` if the queue is full."""
         state, queue = request.app.state, model.queue
         assert queue is not None
         places = state.settings.max_running + state.settings.max_waiting
@@ -71,8 +73,8 @@ class Job:
         self.model, self.queue, self.sequences = model, queue, sequences
         self.worker, self.metrics = state.worker, state.metrics
         self.loop = asyncio.get_running_loop()
-        self.open = set(range(len(sequences)))  # the texts that have not ended
-        self._logprobs = [0] * len(sequences)  # how many were handed on; the worker's own
+        self.open = set(range(len(sequences)))  # indices of texts that have not ended
+        self._logprobs = [0] * len(sequences)  # how many were passed on; only the worker uses it
         self._pieces: deque[Piece] = deque()
         self._news = asyncio.Event()
         self._watch = asyncio.create_task(self._leave_with_client(request))
@@ -85,13 +87,14 @@ class Job:
         self.close()
 
     def piece(self, number: int, text: str) -> Piece:
-        """The next piece of a text, by the worker."""
+        """The next piece of a text. Called by the worker."""
         sequence = self.sequences[number]
         logprobs = tuple(sequence.logprobs[self._logprobs[number] :])
         self._logprobs[number] += len(logprobs)
         return Piece(self, number, text, logprobs, sequence.finish_reason, sequence.error)
 
     def receive(self, piece: Piece) -> None:
+        """Take a piece from the worker. Called on the event loop."""
         if piece.number in self.open:
             self._pieces.append(piece)
         if piece.finish_reason or piece.error:
@@ -101,13 +104,14 @@ class Job:
             self.close()
 
     def fail(self, error: Exception) -> None:
-        """End with an error, if it has not ended."""
+        """End the job with an error, unless it has ended."""
         for number in [*self.open][:1]:
             self.receive(Piece(self, number, error=error))
 
     async def first(self) -> None:
-        """Wait for the first piece: what fails at once has a status of its own, also where it is
-        streamed."""
+        """Wait for the first piece, so that an early error gets its own HTTP status, even in a
+        stream.
+        """
         began = monotonic()
         await self._news.wait()
         if self._pieces and self._pieces[0].error:
@@ -127,15 +131,15 @@ class Job:
             await self._news.wait()
 
     async def finish(self) -> None:
-        """Wait until all texts are written."""
+        """Wait until all texts are complete. Raises `APIError` if the client has left."""
         with closing(self):
             async for _ in self:
                 pass
-        if self.open:  # the client has left; nobody reads this
+        if self.open:  # the client has left, so nobody reads this
             raise APIError(499, "the client has left")
 
     def close(self) -> None:
-        """Leave the engine, and count. May be called again."""
+        """Leave the engine and update the metrics. Calling it again does nothing."""
         if self not in self.queue.jobs:
             return
         self.queue.jobs.remove(self)
@@ -147,7 +151,7 @@ class Job:
         self.metrics.completion_tokens.labels(self.model.id).inc(usage.completion_tokens)
 
     def whole_texts(self) -> list[Piece]:
-        """Each text in one piece."""
+        """Each text as a single piece."""
         return [
             Piece(self, number, each.text, tuple(each.logprobs), each.finish_reason)
             for number, each in enumerate(self.sequences)
@@ -155,7 +159,7 @@ class Job:
 
     @property
     def usage(self) -> Usage:
-        """The tokens of each prompt once, and of all texts."""
+        """The tokens of each prompt, counted once, and of all texts."""
         prompt = sum(each.prompt_tokens for each in self.sequences if each.number == 0)
         completion = sum(each.completion_tokens for each in self.sequences)
         return Usage(
@@ -164,8 +168,9 @@ class Job:
 
 
 class EngineQueue:
-    """One model's engine, and the jobs that it has. `jobs` belongs to the event loop, all else to
-    the worker."""
+    """One model's engine and its jobs. Only the event loop uses `jobs`; only the worker uses the
+    rest.
+    """
 
     def __init__(self, new_engine: Callable[[], Engine]) -> None:
         self.new_engine = new_engine
@@ -175,12 +180,13 @@ class EngineQueue:
 
     @property
     def unfinished(self) -> int:
-        """How many texts run or wait."""
+        """The number of texts that run or wait."""
         return sum(len(job.open) for job in self.jobs)
 
     def add(self, job: Job) -> None:
+        """Pass a job's sequences to the engine."""
         for number, sequence in enumerate(job.sequences):
-            if sequence.ended:  # nothing was to be written
+            if sequence.ended:  # no tokens were requested
                 deliver([job.piece(number, "")])
                 continue
             try:
@@ -190,13 +196,15 @@ class EngineQueue:
                 deliver([Piece(job, number, error=error)])
 
     def cancel(self, job: Job) -> None:
+        """Remove a job's sequences from the engine."""
         for sequence in job.sequences:
             if self.owners.pop(sequence, None):
                 self.engine.cancel(sequence)
 
     def step(self) -> None:
-        """One step of the engine. Should it fail as a whole, so do its jobs, and a new one takes
-        its place."""
+        """Run one step of the engine. If it fails as a whole, all its jobs fail, and a new engine
+        replaces it.
+        """
         try:
             written = self.engine.step()
         except Exception as error:
@@ -217,8 +225,8 @@ class EngineQueue:
 
 
 def deliver(pieces: list[Piece]) -> None:
-    """Hand pieces to their jobs, which are all on one event loop."""
-    if pieces and not pieces[0].job.loop.is_closed():  # as of a server that is ending
+    """Pass pieces to their jobs on the event loop, which all jobs share."""
+    if pieces and not pieces[0].job.loop.is_closed():  # closed if the server is shutting down
         pieces[0].job.loop.call_soon_threadsafe(_receive, pieces)
 
 
@@ -228,22 +236,24 @@ def _receive(pieces: list[Piece]) -> None:
 
 
 class Worker(threading.Thread):
+    """The thread that runs all engines."""
+
     def __init__(self) -> None:
         super().__init__(name="xinye-engine", daemon=True)
         self.queues: list[EngineQueue] = []
         self._calls: SimpleQueue[Callable[[], Any]] = SimpleQueue()
-        # what takes longer, each with the place for what comes of it
+        # longer work, each with the future for its result
         self._works: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._ending = False
 
     def stop(self) -> None:
-        """End the thread after the step that it is in."""
+        """End the thread after its current step."""
         self._ending = True
-        self.call(lambda: None)  # which it may wait for
+        self.call(lambda: None)  # wakes the thread if it waits for a call
         self.join(timeout=10)
 
     def call(self, do: Callable[[], Any]) -> None:
-        """Let the thread do something short before its next step."""
+        """Have the thread run something short before its next step."""
         self._calls.put(do)
 
     async def work(
@@ -253,10 +263,11 @@ class Worker(threading.Thread):
         do: Callable[[list[Any]], list[Any]],
         batch: int,
     ) -> list[Any]:
-        """What `do` makes of the inputs: so many between two steps, one work at a time, so that all
-        texts go on.
+        """The results of `do` for all inputs, `batch` inputs at a time between two steps of the
+        engines, so that texts keep running.
 
-        Raises `APIError` where the client has left, and nobody would read the answer."""
+        Raises `APIError` if the client has left.
+        """
         results: list[Any] = []
         for begin in range(0, len(inputs), batch):
             if await request.is_disconnected():
@@ -273,7 +284,7 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         while not self._ending:
-            # Where there is nothing else to do, it waits for the next call.
+            # If there is no other work, this waits for the next call.
             while not (self._busy and self._calls.empty()):
                 try:
                     self._calls.get()()
@@ -287,7 +298,7 @@ class Worker(threading.Thread):
 
     @staticmethod
     def _work(do: Callable[[], Any], result: Future[Any]) -> None:
-        if result.set_running_or_notify_cancel():  # else whoever waited for it has left
+        if result.set_running_or_notify_cancel():  # otherwise nobody waits for it any more
             try:
                 result.set_result(do())
             except Exception as error:

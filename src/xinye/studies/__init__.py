@@ -1,1 +1,1 @@
-"""Several runs: tuning, folds, comparisons, scaling, distillation."""
+"""Studies of several runs: tuning, folds, comparisons, scaling, distillation."""

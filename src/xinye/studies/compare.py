@@ -1,12 +1,13 @@
-"""Train several models on the same text for the same budget, and compare them.
+"""Trains several models on the same text with the same budget, and compares them.
 
-`compare` trains architectures with the same tokenizer. Beside loss and speed it measures the loss
-by position: how well the same tokens are predicted when 8, 16, 32 … tokens can be seen before them.
-There attention, which can look at each of them, parts from a recurrent state of fixed size.
+`compare` trains architectures with the same tokenizer. Next to loss and speed, it measures the loss
+by position: how well the same tokens are predicted from 8, 16, 32 … tokens before them. This shows
+the difference between attention, which can look at each of these tokens, and a recurrent state of
+fixed size.
 
-`distill` trains a student with its teacher, a larger model whose predictions it learns from; then
-the same network without, for as many seconds, those of the teacher's reading included. It evaluates
-all three on the text held back, and measures how fast they write.
+`distill` trains a student on the predictions of a larger model, its teacher. Then it trains the
+same network without the teacher for as many seconds, including the time that the teacher took. It
+evaluates all three models on held-out text, and measures how fast they write.
 """
 
 import time
@@ -53,13 +54,14 @@ def compare(
     observer: Observer,
     overwrite: bool = False,
 ) -> Figures:
-    """Train and evaluate; the runs, `comparison.json` and the charts are in `settings.output`.
+    """Train and evaluate the architectures. Saves the runs, `comparison.json` and charts to
+    `settings.output`, and returns what is in `comparison.json`.
 
-    Raises `KeyboardInterrupt` when it was stopped.
+    Raises `XinyeError` for bad settings, and `KeyboardInterrupt` if it is interrupted.
     """
     check_names(architectures)
     given = {name: getattr(settings, name) for name in settings.model_fields_set}
-    for architecture in architectures:  # mistakes in the last are reported before the first trains
+    for architecture in architectures:  # report errors in any of them before training starts
         own = given | {"vocab_size": None, "architecture": architecture}
         checked(PretrainSettings, own, "compare")
     output = settings.output or Path("runs/compare")
@@ -74,7 +76,7 @@ def compare(
         changes = {"architecture": architecture, "output": output / architecture}
         run = train(settings.model_copy(update=changes), observer, overwrite)
         trained.append({"architecture": architecture, **asdict(run)})
-        # the first one's tokenizer, for all
+        # All runs use the tokenizer of the first.
         same = {"tokenizer": trained[0]["run"], "vocab_size": None}
         settings = settings.model_copy(update=same)
     observer.stage("evaluating all on the same text")
@@ -82,7 +84,7 @@ def compare(
     for row in trained:
         del row["interrupted"]
         model, tokenizer = load_model(row["run"])
-        # on all of it: runs look at parts
+        # Evaluate on the whole text; during training, runs only use a part.
         row["validation"] = judge(model, tokenizer, validation.in_order(8))
         row["by_position"] = by_position(
             model, tokenizer, validation.tokens, validation.spans, validation.context
@@ -97,7 +99,7 @@ def compare(
 
 
 def check_names(architectures: Sequence[str]) -> None:
-    """Raises `XinyeError` for names that are not known, or given twice."""
+    """Raises `XinyeError` for architectures that are unknown or given twice."""
     for architecture in architectures:
         if architecture not in KNOWN:
             raise XinyeError(
@@ -109,7 +111,7 @@ def check_names(architectures: Sequence[str]) -> None:
 
 
 def charts_of(trained: list[Figures]) -> dict[str, str]:
-    """Bits per byte over the time of training, and over the context."""
+    """Charts of bits per byte over training time and over context length, as SVG by file name."""
     over_time, over_context = {}, {}
     bits = "bits_per_byte"
     for run in trained:
@@ -124,7 +126,7 @@ def charts_of(trained: list[Figures]) -> dict[str, str]:
 
 
 def explain_comparison(trained: list[Figures]) -> list[str]:
-    """What the figures say, in sentences."""
+    """The results in sentences."""
     bits = {run["architecture"]: run["validation"]["bits_per_byte"] for run in trained}
     speeds = {run["architecture"]: run["tokens_per_second"] for run in trained}
     best, last = min(bits, key=bits.__getitem__), max(bits, key=bits.__getitem__)
@@ -137,7 +139,7 @@ def explain_comparison(trained: list[Figures]) -> list[str]:
     ]
     gains = []
     for run in trained:
-        if not run["by_position"]:  # no document is long enough
+        if not run["by_position"]:  # no document is long enough to measure this
             return sentences
         shortest, *_, longest = run["by_position"]
         gain = shortest["bits_per_byte"] - longest["bits_per_byte"]
@@ -160,10 +162,11 @@ def explain_comparison(trained: list[Figures]) -> list[str]:
 def distill(
     settings: PretrainSettings, observer: Observer, overwrite: bool = False, resume: bool = False
 ) -> Figures:
-    """Train and compare: the student is the run in `settings.output`, the other one is in its
-    folder `without-teacher`, the figures are in `distillation.json`.
+    """Train the student and the network without a teacher, and compare them with the teacher.
 
-    Raises `KeyboardInterrupt` when it was stopped; then it goes on with `resume`.
+    The student is the run in `settings.output`, and the other run is in its folder
+    `without-teacher`. Returns the results, and saves them to `distillation.json`. Raises
+    `KeyboardInterrupt` if it is interrupted; `resume` continues it.
     """
     output = settings.output or default_output(settings)
     observer.stage("training the student with its teacher")
@@ -182,7 +185,9 @@ def distill(
 
 
 def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
-    """The settings that a distillation was begun with; what is asked for may only say the same."""
+    """The settings of the distillation in a folder. Raises `XinyeError` if there is none, or if
+    `asked` differs from them.
+    """
     run = RunFolder(output)
     given = run.about().get("settings", {}) if run.exists else {}
     if "teacher" not in given:
@@ -196,10 +201,12 @@ def begun(output: Path, asked: PretrainSettings) -> PretrainSettings:
 
 
 def without_teacher(settings: PretrainSettings, output: Path, student: Result) -> PretrainSettings:
-    """The same student alone, for as many seconds of training, validating and saving as it took
-    with its teacher."""
+    """The settings of the same student without its teacher, for as many seconds of training,
+    validation and saving.
+    """
     spent = student.time_seconds or {}
-    outside = ("compiling the decoder", "training")  # no part of a budget, and counted by steps
+    # one is not part of a budget, the other is counted by its steps
+    outside = ("compiling the decoder", "training")
     aside = sum(spent[name] for name in spent if name not in outside)
     without = {"teacher", "temperature", "alpha", *NO_BUDGET}
     values = settings.model_dump(exclude_unset=True, exclude=without)
@@ -213,7 +220,7 @@ def without_teacher(settings: PretrainSettings, output: Path, student: Result) -
 
 
 def models_of(settings: PretrainSettings, student: Result, alone: Result) -> list[Figures]:
-    """The figures of all three, on the same windows of the text held back."""
+    """The metrics of all three models, on the same windows of held-out text."""
     models = load_models(settings)
     teacher, tokenizer = models.teacher, models.tokenizer
     assert teacher is not None and tokenizer is not None
@@ -237,7 +244,7 @@ def models_of(settings: PretrainSettings, student: Result, alone: Result) -> lis
 
 
 def writing_speed(model: LanguageModel, tokenizer: Tokenizer) -> float:
-    """Tokens per second when one text is written."""
+    """The tokens per second when writing a single text."""
     best = 0.0
     for _ in range(2):  # the first warms up
         sampling = Sampling(max_tokens=64, seed=0)
@@ -249,7 +256,7 @@ def writing_speed(model: LanguageModel, tokenizer: Tokenizer) -> float:
 
 
 def explain_distillation(models: list[Figures]) -> list[str]:
-    """What the figures say, in sentences."""
+    """The results in sentences."""
     teacher, student, alone = models
     gain = alone["bits_per_byte"] - student["bits_per_byte"]
     lost = student["bits_per_byte"] - teacher["bits_per_byte"]

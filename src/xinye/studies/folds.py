@@ -1,10 +1,10 @@
-"""Cross-validation: one run for each of k parts of the data, which it alone is judged on.
+"""Cross-validation: k runs, each evaluated on its own part of the data, which it does not train on.
 
-Every document, or record, is held out exactly once; of fewer than twenty documents every part of
-each is. A tokenizer is learned once from all of the text, as for any run: what it knows of a
-held-out part is which strings are frequent. Figures are given as their mean with a 95 % interval by
-Student's t; as any two of the runs learned largely from the same data, it is rather too narrow than
-too wide.
+Every document or record is held out exactly once; with fewer than twenty documents, every part of
+each document is. The tokenizer is trained once on all of the text, so it knows which strings are
+frequent in a held-out part, but nothing else. Each metric is given as its mean with a 95 % interval
+by Student's t. The interval is rather too narrow, because any two runs share most of their training
+data.
 """
 
 import math
@@ -33,7 +33,7 @@ from xinye.studies.shared import (
 )
 from xinye.tasks.task import task_settings
 
-OF_FOLDS = ("fold-*", "tokenizer", "folds.json")  # what a cross-validation has in its folder
+OF_FOLDS = ("fold-*", "tokenizer", "folds.json")  # the files of a cross-validation
 
 
 def cross_validate(
@@ -44,10 +44,11 @@ def cross_validate(
     overwrite: bool,
     resume: bool,
 ) -> Figures:
-    """Train and judge each fold in a folder of its own; the figures are saved to `folds.json`.
+    """Train and evaluate each fold in its own folder, and save the metrics to `folds.json`.
+    `on_fold` is called with the metrics of each finished fold.
 
-    The budget is that of each fold; in pretraining it is turned into steps once, for all. Raises
-    `KeyboardInterrupt` when it was stopped.
+    The budget is that of one fold; in pretraining it is turned into steps once, for all folds.
+    Raises `XinyeError` for options that do not suit, and `KeyboardInterrupt` if it is interrupted.
     """
     if not 2 <= folds <= 20:
         raise XinyeError(f"--folds {folds}: give 2 to 20")
@@ -90,7 +91,9 @@ def cross_validate(
 
 
 def prepare(settings: Settings, folds: int, output: Path, observer: Observer) -> Settings:
-    """Make the folder, once it is known that every fold can be trained; returns their settings."""
+    """Create the folder after checking that every fold can be trained. Returns the settings of all
+    folds.
+    """
     planned = plan_once(settings.model_copy(update={"fold": f"1/{folds}"}), observer)
     remove_run(output, *OF_FOLDS)
     output.mkdir(parents=True, exist_ok=True)
@@ -102,7 +105,7 @@ def prepare(settings: Settings, folds: int, output: Path, observer: Observer) ->
 
 
 def figures_of(run: Result) -> Figures:
-    """The figures of one fold; of a task also those of its baseline and of the control."""
+    """The metrics of one fold; for a task also those of its baseline and of the control run."""
     result = run.as_read()
     figures = {name: result[name] for name in ("run", "steps", "seconds", "validation")}
     known = ("name", *figures["validation"])
@@ -113,8 +116,9 @@ def figures_of(run: Result) -> Figures:
 
 
 def summary(folds: Sequence[Figures]) -> Figures:
-    """The spread of every figure of the model, its baseline and the control, and of what the model
-    has more than each of them, fold by fold."""
+    """The spread of every metric of the model, its baseline and the control run, and of the
+    differences between the model and each of them, fold by fold.
+    """
     ours = [fold["validation"] for fold in folds]
     spreads: Figures = {"validation": spreads_of(ours)}
     for key in ("baseline", "control"):
@@ -130,7 +134,7 @@ def summary(folds: Sequence[Figures]) -> Figures:
 
 
 def spreads_of(rows: Sequence[Figures]) -> Figures:
-    """The spread of every column of rows that is a figure."""
+    """The spread of every metric in these rows."""
     names = [name for name in rows[0] if name != "name"]
     return {name: spread([row[name] for row in rows]) for name in names}
 
@@ -144,7 +148,9 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def saved(output: Path, folds: int, kind: type[Settings]) -> Settings:
-    """The settings that a cross-validation was begun with."""
+    """The settings of the cross-validation in a folder. Raises `XinyeError` if there is none, if it
+    is damaged, or if it has another number of folds.
+    """
     path = output / "folds.json"
     if not path.is_file():
         raise XinyeError(f"{output}: there is no cross-validation to resume")

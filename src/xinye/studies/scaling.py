@@ -1,7 +1,8 @@
-"""Which size gives the lowest bits per byte in a time given, by a scaling law fitted to short runs.
+"""Finds the size with the lowest bits per byte in a given time, by fitting a scaling law to short
+runs.
 
-A run of each size is planned for the whole time and its speed measured; then two short ones are
-trained, with the same settings but fewer steps, and the law says what the long one would reach.
+For each size it plans a run for the whole time and measures its speed. Then it trains two short
+runs with the same settings but fewer steps, and the law predicts what the long run would reach.
 """
 
 import math
@@ -36,13 +37,13 @@ from xinye.studies.shared import (
 )
 from xinye.tasks.text import TextData
 
-SHARE = 0.1  # of the time, for all the short runs
-# but of a time in which that is little a quarter, up to so many seconds
+SHARE = 0.1  # share of the time for all short runs
+# If the time is short, a quarter of it, up to this many seconds.
 SHARE_OF_LITTLE = 0.25
 LITTLE = 180.0
-HORIZONS = (1, 3)  # how long the short runs of a size are to each other
-WINDOWS = 256  # of validation text, the same for all runs of a size
-# beyond, the literature has little, and so small a text may be learned by heart
+HORIZONS = (1, 3)  # relative lengths of the short runs of a size
+WINDOWS = 256  # windows of validation text, the same for all runs of a size
+# Beyond this, there is little published evidence, and a model may memorize so small a text.
 TRUSTED_EPOCHS = 16
 
 
@@ -51,7 +52,7 @@ TRUSTED_EPOCHS = 16
 
 @dataclass(frozen=True)
 class ShortRun:
-    """What a short run came to."""
+    """The results of a short run."""
 
     tokens: int
     seconds: float
@@ -61,20 +62,21 @@ class ShortRun:
 
 @dataclass
 class Candidate:
-    """A size: the plan of a run of it in the time given, and its short runs."""
+    """A size with the plan of its run in the given time, and its short runs."""
 
     size: str
     settings: PretrainSettings
     text: TextData
-    values: Values  # of the plan of that run
+    values: Values  # the values of that run's plan
     short: list[ShortRun] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
+        """The number of tokens that the planned run reads."""
         return self.values["steps"] * self.values["batch_size"] * self.values["context"]
 
     def point(self, tokens: float) -> Point:
-        """A run over so many tokens."""
+        """A run of this size over `tokens` tokens, for the scaling law."""
         bytes_per_token = self.short[-1].bytes_per_token
         unique = self.values["training_tokens"] * bytes_per_token
         readings = tokens / self.values["vocabulary"]
@@ -83,7 +85,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Planning:
-    """Sizes that are compared, all for the same time in seconds."""
+    """The sizes to compare, all for the same time in seconds."""
 
     output: Path
     given: PretrainSettings
@@ -92,13 +94,13 @@ class Planning:
 
     @property
     def share(self) -> float:
-        """Of the time, for all the short runs."""
+        """The share of the time that all short runs may take."""
         return max(SHARE, min(SHARE_OF_LITTLE, LITTLE / self.seconds))
 
     def short_runs(self, candidate: Candidate) -> list[tuple[int, int]]:
-        """Steps and batch size of the short runs of a size, which all share the time evenly.
+        """Steps and batch size of each short run of a size. All short runs divide the time evenly.
 
-        The batch is half of the plan's, which is too much for a run of some dozens of steps.
+        The batch is half of the plan's, which would be too large for a run of some dozens of steps.
         """
         batch = max(1, candidate.values["batch_size"] // 2)
         tokens = candidate.tokens * self.share / len(self.candidates)
@@ -109,7 +111,9 @@ class Planning:
 def begin(
     settings: PretrainSettings, sizes: Sequence[str], observer: Observer, overwrite: bool = False
 ) -> Planning:
-    """Plan a run of each size in the time of the settings, and measure its speed."""
+    """Plan a run of each size in the time of the settings, and measure its speed. Raises
+    `XinyeError` for bad sizes, or if the output folder is not free.
+    """
     import_least_squares()
     counts = [parse_count(size, "size") for size in sizes]
     if len(set(counts)) < max(2, len(counts)):
@@ -130,15 +134,15 @@ def begin(
     remove_run(output, "*/run-*", "*/tokenizer", "plan.json", "plan.yaml", "plan.svg")
     for candidate in candidates:
         candidate.text.tokenizer.save(output / candidate.size / "tokenizer")
-    write_json(output / "plan.json", {})  # to be filled; the folder is a plan's from now on
+    write_json(output / "plan.json", {})  # marks the folder as a plan; `conclude` fills the file
     return Planning(output, settings, parse_time(settings.time or ""), candidates)
 
 
 def run_short(planning: Planning, observer: Observer) -> Iterator[Figures]:
-    """Train the short runs, and give the figures of each as it ends.
+    """Train the short runs, and yield the results of each as it ends.
 
-    They differ from the run that they stand for in nothing but steps and batch, so each is a whole
-    run, with a warm-up and a rate that goes down to zero.
+    They differ from the planned run only in steps and batch size. Each is a complete run, with
+    warm-up and a learning rate that falls to zero.
     """
     for number in range(len(HORIZONS)):
         for candidate in planning.candidates:
@@ -164,11 +168,13 @@ def run_short(planning: Planning, observer: Observer) -> Iterator[Figures]:
             }
 
 
-# -- what is to be expected ------------------------------------------------------------------------
+# -- prediction ------------------------------------------------------------------------------------
 
 
 def conclude(planning: Planning) -> Figures:
-    """Fit the law, say what each size would reach, and write `plan.json`, `plan.yaml`, a chart."""
+    """Fit the law and predict each size. Returns the results, and writes `plan.json`, `plan.yaml`
+    and a chart.
+    """
     candidates, output = planning.candidates, planning.output
     points = [candidate.point(run.tokens) for candidate in candidates for run in candidate.short]
     measured = [run.bits_per_byte for candidate in candidates for run in candidate.short]
@@ -211,10 +217,10 @@ def conclude(planning: Planning) -> Figures:
 
 
 def charts(planning: Planning, fitted: Law) -> dict[str, str]:
-    """The law of each size over the time, and what was measured."""
+    """The chart of the law over time with the measurements, as SVG by file name."""
     lines, measured = {}, {}
     for candidate in planning.candidates:
-        seconds = planning.seconds / candidate.tokens  # for a token
+        seconds = planning.seconds / candidate.tokens  # seconds per token
         runs = candidate.short
         tokens = np.geomspace(runs[0].tokens, candidate.tokens, 40)
         curve = fitted.predict([candidate.point(count) for count in tokens])[1:].mean(axis=0)
@@ -226,7 +232,7 @@ def charts(planning: Planning, fitted: Law) -> dict[str, str]:
 
 
 def explain(result: Figures) -> list[str]:
-    """What the figures say, in sentences."""
+    """The results in sentences."""
     sizes, best = result["sizes"], result["recommended"]
     chance = {size["size"]: size["chance_of_best"] for size in sizes}
     others = [

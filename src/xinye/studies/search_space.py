@@ -1,9 +1,9 @@
-"""What `tune` searches: settings of pretraining or of a task, around the values of the plan.
+"""The search spaces of `tune`: settings of pretraining or of a task, around the values of the plan.
 
-Every trial of pretraining reads the same number of tokens, and every network costs the same: the
-width follows from the depth. Trials of a task are whole fine-tunings on the same records, judged on
-those that are kept from them, never on a test; their rates are searched as a factor on what the
-plan would take for each method.
+All trials of pretraining read the same number of tokens, and all networks cost the same: the width
+follows from the depth. Trials of a task are complete fine-tunings on the same records. They are
+evaluated on validation records, never on a test set, and their learning rates are searched as a
+factor of the plan's rate for each method.
 """
 
 import math
@@ -41,18 +41,20 @@ from xinye.tasks.task import task_settings
 from xinye.tasks.task_data import data_files
 from xinye.training.record_job import base_of
 
-EVALUATIONS = 6  # of a trial; from the second on it may end early
+EVALUATIONS = 6  # evaluations of a trial; it may be pruned from the second on
 RATES = ("matrix_learning_rate", "learning_rate")
-METHODS = ("full", "lora")  # of a task, where none is given
+METHODS = ("full", "lora")  # methods to try for a task if none is given
 
 
 class PretrainSearch:
-    """The search for settings of pretraining; `plan` holds the values of an unchanged trial."""
+    """The search for settings of pretraining. `plan` holds the values of a trial with the plan's
+    settings.
+    """
 
-    # that trials are judged by, on validation
+    # The metric on validation text that compares trials.
     figure = Figure("bits_per_byte", "bits per byte", lower_is_better=True)
-    tokenizer: Tokenizer | None = None  # of all trials
-    tokens: int | None = None  # that each trial reads
+    tokenizer: Tokenizer | None = None  # used by all trials
+    tokens: int | None = None  # the tokens that each trial reads
 
     def __init__(self, settings: PretrainSettings) -> None:
         is_model = (file for file in settings.files if (Path(file) / "config.json").is_file())
@@ -66,35 +68,38 @@ class PretrainSearch:
             settings = settings.model_copy(update={"time": "30min"})
         self.settings = settings
         self.output = folder_for(settings, "tune")
-        self.time = settings.time  # for the whole study
+        self.time = settings.time  # the time of the whole study
         self.plan: Values = {}
-        self.of_trials = {  # no compiling, which every new shape would wait for
+        self.of_trials = {  # without compiling, because every new shape would be compiled again
             "evaluations": EVALUATIONS,
             "compile": "yes" if settings.compile == "yes" else "no",
         }
 
     def terms(self) -> Values:
-        """What must be the same when a study goes on."""
+        """The settings and the text, which must be the same when a study is resumed."""
         terms = self.settings.model_dump(
             mode="json", exclude_defaults=True, exclude={"files", "output", "time"}
         )
         return terms | {"text": fingerprint(find_files(self.settings.files))}
 
     def measure(self, seconds: float | None, observer: Observer) -> Values:
-        """Plan a trial of so many seconds; returns the parameters that stand for its settings."""
+        """Plan a trial of this many seconds. Returns the parameters of a trial with the plan's
+        settings.
+        """
         budget = {"time": f"{seconds:.2f}s"} if seconds else {}
         planned = plan_once(self.settings.model_copy(update=budget | self.of_trials), observer)
         assert planned.text is not None
         self.plan = planned.values
         batch, context = self.plan["batch_size"], self.plan["context"]
         sizes = batch_sizes(batch) if self.settings.batch_size is None else [batch]
-        unit = max(sizes) * context  # whole steps for every batch size, so the same text for each
+        # a multiple of every batch size, so that all trials read the same text
+        unit = max(sizes) * context
         self.tokens = unit * max(1, round(self.plan["steps"] * batch * context / unit))
         self.tokenizer = planned.text.tokenizer
         return self.plan
 
     def suggest(self, trial: BaseTrial) -> None:
-        """Ask a trial for each parameter that is searched; what was given is left out."""
+        """Let Optuna choose each parameter of a trial that was not given."""
         plan, floats = self.plan, trial.suggest_float
         layers = plan["layers"]
         suggestions: dict[str, Callable[[str], Any]] = {
@@ -117,7 +122,7 @@ class PretrainSearch:
                 suggest(name)
 
     def chosen(self, parameters: Values) -> Values:
-        """The settings that parameters stand for, by the names of the flags."""
+        """The settings of a trial's parameters, by the names of the flags."""
         chosen = rounded(parameters)
         if "layers" in chosen:
             chosen["width"] = width_at_equal_cost(self.settings, self.plan, chosen["layers"])
@@ -131,7 +136,9 @@ class PretrainSearch:
         return self.settings.model_copy(update=changes)
 
     def leave(self, parameters: Values) -> Values:
-        """Write down the best settings; returns where, and the command that trains with them."""
+        """Write the best settings to `best.yaml`. Returns its path, and the command that trains
+        with them.
+        """
         note = (
             "Found by xinye tune. `tokens` is the budget of a trial; a budget on the command line "
             "replaces it."
@@ -143,7 +150,7 @@ class PretrainSearch:
         return {"tokens_per_trial": self.tokens, "config": str(path), "command": command}
 
     def words(self) -> str:
-        """What a trial is, in words."""
+        """A description of a trial for messages."""
         assert self.tokens is not None
         batch = self.plan["batch_size"]
         steps = self.tokens // (batch * self.plan["context"])
@@ -151,10 +158,12 @@ class PretrainSearch:
 
 
 class TaskSearch:
-    """The search for settings of a task, alike; `plan` holds the values for each method."""
+    """The search for settings of a task, with the same methods. `plan` holds the plan's values for
+    each method.
+    """
 
-    tokenizer: Tokenizer | None = None  # the base has it
-    tokens: int | None = None  # the records decide
+    tokenizer: Tokenizer | None = None  # the base model's is used
+    tokens: int | None = None  # depends on the records
 
     def __init__(self, settings: FinetuneSettings, time: str) -> None:
         self.task = find_task(settings.task)
@@ -189,7 +198,8 @@ class TaskSearch:
         floats, choices = trial.suggest_float, trial.suggest_categorical
         epochs = plan["epochs"]
         fewest, most = max(1, round(epochs / 2)), round(2 * epochs)
-        suggestions: dict[str, Callable[[], Any]] = {  # by the setting that must not be given
+        # by the setting that turns the search of this parameter off
+        suggestions: dict[str, Callable[[], Any]] = {
             "learning_rate": partial(floats, "rate", 0.25, 4.0, log=True),
             "epochs": partial(trial.suggest_int, "epochs", fewest, most),
             "dropout": partial(floats, "dropout", 0.0, 0.3, step=0.05),
@@ -221,12 +231,12 @@ class TaskSearch:
 
     def settings_of(self, parameters: Values, folder: Path, seed: int) -> FinetuneSettings:
         settings = self._with(parameters, output=folder, seed=seed, evaluations=EVALUATIONS)
-        if settings.augment:  # a trial is compared with other trials
+        if settings.augment:  # trials are compared with each other, so they need no control run
             return settings.model_copy(update={"control": False})
         return settings
 
     def _with(self, parameters: Values, **more: Any) -> FinetuneSettings:
-        """The settings given, with those of a trial."""
+        """The given settings, changed to those of a trial."""
         chosen = self.chosen(parameters)
         given = self.settings.model_dump(exclude_unset=True)
         if "r" in chosen:
@@ -246,7 +256,7 @@ Search = PretrainSearch | TaskSearch
 
 
 def rounded(values: Values) -> Values:
-    """Values with numbers to four digits."""
+    """The values with numbers rounded to four digits."""
     return {
         name: float(f"{value:.4g}") if isinstance(value, float) else value
         for name, value in values.items()
@@ -254,12 +264,14 @@ def rounded(values: Values) -> Values:
 
 
 def batch_sizes(planned: int) -> list[int]:
-    """The batch sizes that are tried around the plan's."""
+    """The batch sizes to try around the plan's."""
     return sorted({max(1, planned // 4), max(1, planned // 2), planned, 2 * planned})
 
 
 def width_at_equal_cost(settings: PretrainSettings, plan: Values, layers: int) -> int:
-    """The width at which so many layers take as many operations per token as the plan's."""
+    """The width at which this many layers need as many operations per token as the plan's
+    network.
+    """
     if layers == plan["layers"]:
         return plan["width"]
 

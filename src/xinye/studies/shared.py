@@ -1,4 +1,4 @@
-"""What studies of several runs share: plan once, train, judge alike, and leave files behind."""
+"""What all studies of several runs share: planning, training, evaluating, and writing files."""
 
 import shlex
 import tempfile
@@ -36,7 +36,9 @@ from xinye.training.train import finetune, pretrain
 
 
 class QuietObserver(Observer):
-    """Of one run among several: passes on steps and warnings, keeps the plan, drops the rest."""
+    """The observer of one run in a study. It passes on steps and warnings, keeps the plan's values,
+    and drops everything else.
+    """
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
@@ -55,19 +57,23 @@ class QuietObserver(Observer):
 
 @dataclass(frozen=True)
 class Planned:
-    """The values of a plan, a budget in time turned into steps; of pretraining also the text."""
+    """The values of a plan, in which a time budget has become steps, and, for pretraining, the
+    text.
+    """
 
     values: Values
     text: TextData | None = None
 
 
 def saved_tokenizer(folder: Path) -> Values:
-    """The settings of a run that takes the tokenizer which a study saved in a folder."""
+    """The settings that make a run use the tokenizer saved in a study's folder."""
     return {"tokenizer": str(folder / "tokenizer"), "vocab_size": None}
 
 
 def plan_once(settings: Settings, observer: Observer) -> Planned:
-    """Plan a run and leave nothing behind: mistakes are reported before anything is made."""
+    """Plan a run without leaving files behind, so that errors are reported before anything is
+    created.
+    """
     if isinstance(settings, FinetuneSettings):
         return Planned(plan_of(settings, observer))
     text = prepare_text(settings, Draft(), observer, load_models(settings))
@@ -83,7 +89,7 @@ def plan_once(settings: Settings, observer: Observer) -> Planned:
 def train(
     settings: Settings, observer: Observer, overwrite: bool = False, resume: bool = False
 ) -> Run:
-    """Train one run of a study; raises `KeyboardInterrupt` when it was stopped."""
+    """Train one run of a study. Raises `KeyboardInterrupt` if it is interrupted."""
     if isinstance(settings, FinetuneSettings):
         run: Run | None = finetune(settings, observer, overwrite, resume)
     else:
@@ -95,7 +101,9 @@ def train(
 
 
 def finished_run(settings: Settings, observer: Observer) -> Result:
-    """What the run in the settings' folder came to: trained, resumed or finished before."""
+    """The result of the run in the settings' folder. The run is trained or resumed unless it has
+    finished.
+    """
     assert settings.output is not None
     run = RunFolder(settings.output)
     with_control = isinstance(settings, FinetuneSettings) and settings.augment and settings.control
@@ -106,7 +114,7 @@ def finished_run(settings: Settings, observer: Observer) -> Result:
 
 
 def judge(model: LanguageModel, tokenizer: Tokenizer, batches: Iterable[Batch]) -> dict[str, float]:
-    """`loss` and `bits_per_byte` of a model on text that was held back."""
+    """`loss` (nats per token) and `bits_per_byte` of a model on held-out text."""
     figures = evaluate(model.to(machine.device()), batches, tokenizer.token_lengths)
     return {name: round(figures[name], 5) for name in ("loss", "bits_per_byte")}
 
@@ -115,14 +123,17 @@ def judge(model: LanguageModel, tokenizer: Tokenizer, batches: Iterable[Batch]) 
 
 
 def folder_for(settings: PretrainSettings, job: str) -> Path:
-    """The folder that is given, else `runs/JOB-` and the first file's name: always the same one."""
+    """The given output folder, or `runs/JOB-` with the first file's name, which is always the
+    same.
+    """
     name = Path(settings.files[0]).stem.split(".")[0].strip("*")
     return settings.output or Path("runs") / f"{job}-{name or 'text'}"
 
 
 def is_new(output: Path, record: str, job: str, overwrite: bool) -> bool:
-    """Whether a folder is free, or may be overwritten; False where it holds such a job, as the file
-    `record` says. Raises `XinyeError` for a folder with anything else."""
+    """True if the folder is free or may be overwritten; False if it holds such a job, which the
+    file `record` shows. Raises `XinyeError` for a folder with anything else.
+    """
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return True
     if not (output / record).is_file():
@@ -135,8 +146,9 @@ def is_new(output: Path, record: str, job: str, overwrite: bool) -> bool:
 
 
 def write_config(path: Path, settings: PretrainSettings, found: Values, note: str) -> None:
-    """A file for `--config`: the settings given, with what was found above them; its first line is
-    its command."""
+    """Write a file for `--config`: the given settings, overridden by those that were found. The
+    command to use it is in the first line.
+    """
     without = {"files", "output", *NO_BUDGET}
     given = settings.model_dump(mode="json", exclude_defaults=True, exclude=without)
     given |= {} if settings.from_ else {"size": settings.size}
@@ -151,7 +163,9 @@ def config_command(path: Path | str, settings: PretrainSettings) -> str:
 
 
 def save_charts(folder: Path, draw: Callable[[], dict[str, str]]) -> list[str]:
-    """The charts that `draw` makes as SVG by file name; none without matplotlib."""
+    """Save the charts that `draw` returns as SVG by file name. Returns their paths; none without
+    matplotlib.
+    """
     try:
         charts = draw()
     except XinyeError:

@@ -1,11 +1,11 @@
-"""Tune settings: many short trainings, each with other settings, chosen by what came before.
+"""Tunes settings with many short runs, whose settings depend on the results so far.
 
-Optuna chooses (TPE, Bergstra et al. 2011) and keeps the study in `study.db`, so that the same
-command goes on where it stopped; `search_space.py` says what is searched. Every trial has the same
-seed; one that is behind the median of the others at the same point ends early. The first trial is
-the plan's own settings. The best of many is best partly by luck, so at the end it and the plan's
-settings are trained once more with another seed, and the gain is measured on those two. Of a task
-that seed also keeps other records to judge on, unless a file has them.
+Optuna chooses the settings (TPE, Bergstra et al. 2011) and keeps the study in `study.db`, so the
+same command resumes it; `search_space.py` defines what is searched. All trials use the same seed,
+and a trial is pruned if it is behind the median of the others at the same point. The first trial
+uses the plan's own settings. The best of many trials is partly luck. So at the end, the best and
+the plan's settings are trained once more with another seed, and these two runs give the gain. For a
+task, that seed also chooses other validation records, unless they have their own file.
 """
 
 import math
@@ -33,34 +33,34 @@ from xinye.studies.search_space import Search
 from xinye.studies.shared import QuietObserver, is_new, save_charts, train
 from xinye.training.loop import Step
 
-STARTUP = 5  # trials drawn at random and never ended early, before there is something to learn from
-OF_A_STUDY = (  # what it has in its folder
+STARTUP = 5  # random trials at the start, which are never pruned
+OF_A_STUDY = (  # the files of a study
     *("trials/*", "tokenizer", "best", "defaults"),
     *("best.yaml", "tuning.json", "importance.svg", "history.svg", "study.db"),
 )
-AGAIN = 2  # trainings at the end: the best settings and the plan's, with another seed
+AGAIN = 2  # runs at the end: the best settings and the plan's, with another seed
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """A study under way."""
+    """A study in progress."""
 
     study: optuna.Study
     search: Search
     trials: int
-    seconds: float  # after which no trial starts
+    seconds: float  # no trial starts after this time
 
     def train(self, parameters: Values, folder: Path, seed: int, observer: Observer) -> float:
-        """Train with a trial's parameters; returns the figure that trials are judged by."""
+        """Train with a trial's parameters. Returns the metric that compares trials."""
         settings = self.search.settings_of(parameters, folder, seed)
         return train(settings, observer, overwrite=True).validation[self.search.figure.name]
 
     def shown(self, trial: FrozenTrial) -> Figures:
-        """A trial as it is printed: `state` is finished, ended early or diverged."""
+        """A trial as it is printed. Its `state` is finished, ended early or diverged."""
         return {
             "trial": trial.number,
             "state": trial.user_attrs["state"],
-            self.search.figure.name: trial.value,  # of one that ended early, the last there was
+            self.search.figure.name: trial.value,  # the last value, if it ended early
             "seconds": round(trial.duration.total_seconds(), 1) if trial.duration else None,
             "settings": self.search.chosen(trial.params),
         }
@@ -70,9 +70,9 @@ class Tuning:
 
 
 def begin(search: Search, trials: int, observer: Observer, overwrite: bool = False) -> Tuning:
-    """Open the study in the folder of the search, or make one; after its time no trial starts.
+    """Open the study in the search's folder, or create one.
 
-    Raises `XinyeError` where the folder has something else, or a study of other settings.
+    Raises `XinyeError` if the folder holds something else, or a study with other settings.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     if trials < 2:
@@ -91,12 +91,12 @@ def begin(search: Search, trials: int, observer: Observer, overwrite: bool = Fal
 def make_study(
     search: Search, terms: Values, seconds: float | None, observer: Observer
 ) -> optuna.Study:
-    """A new study; its first trial will be the plan's own settings."""
+    """A new study, whose first trial has the plan's own settings."""
     first = optuna.trial.FixedTrial(search.measure(seconds, observer))
     search.suggest(first)
     if not first.params:
         raise XinyeError("nothing is left to search, because every value was given; leave some out")
-    remove_run(search.output, *OF_A_STUDY)  # what it was before, with --overwrite
+    remove_run(search.output, *OF_A_STUDY)  # with --overwrite, delete the old study
     search.output.mkdir(parents=True, exist_ok=True)
     if search.tokenizer:
         search.tokenizer.save(search.output / "tokenizer")
@@ -111,7 +111,9 @@ def make_study(
 
 
 def open_study(search: Search, terms: Values) -> optuna.Study:
-    """A study of the same settings; trials that a kill left running are taken again."""
+    """The existing study, if its settings are the same. Trials that were interrupted are
+    repeated.
+    """
     try:
         study = optuna.load_study(study_name="tune", storage=f"sqlite:///{search.output}/study.db")
         before = study.user_attrs["terms"]
@@ -142,7 +144,9 @@ def open_study(search: Search, terms: Values) -> optuna.Study:
 
 
 class TrialObserver(QuietObserver):
-    """Reports to Optuna how a trial goes, and ends a poor or diverging one by an exception."""
+    """Reports the progress of a trial to Optuna, and raises `TrialPruned` if it is poor or
+    diverges.
+    """
 
     def __init__(self, trial: optuna.trial.BaseTrial, figure: str, observer: Observer) -> None:
         super().__init__(observer)
@@ -163,7 +167,9 @@ class TrialObserver(QuietObserver):
 
 
 def run_trials(tuning: Tuning, observer: Observer) -> Iterator[Figures]:
-    """Trials until there are as many as wanted or the time is used up, each as it is printed."""
+    """Run trials until there are enough or the time is used up. Yields each trial as it is
+    printed.
+    """
     study, search = tuning.study, tuning.search
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2)
     while True:
@@ -172,7 +178,8 @@ def run_trials(tuning: Tuning, observer: Observer) -> Iterator[Figures]:
         if len(ended) >= tuning.trials or spent >= tuning.seconds:
             return
         seed = search.settings.seed
-        own = seed + len(study.trials)  # each trial by a seed of its own: stopping changes nothing
+        # a seed for each trial, so that stopping and resuming change nothing
+        own = seed + len(study.trials)
         study.sampler = optuna.samplers.TPESampler(n_startup_trials=STARTUP, seed=own)
         trial = study.ask()
         search.suggest(trial)
@@ -189,11 +196,13 @@ def run_trials(tuning: Tuning, observer: Observer) -> Iterator[Figures]:
         yield tuning.shown(study.trials[trial.number])
 
 
-# -- what came of it -------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------
 
 
 def conclude(tuning: Tuning, observer: Observer) -> Figures:
-    """Train the best settings and the plan's with another seed; write `tuning.json` and charts."""
+    """Train the best and the plan's settings with another seed. Returns the results, and writes
+    `tuning.json` and charts.
+    """
     study, search, output = tuning.study, tuning.search, tuning.search.output
     finished = sorted(
         study.get_trials(states=(TrialState.COMPLETE,)),
@@ -230,7 +239,7 @@ def conclude(tuning: Tuning, observer: Observer) -> Figures:
 
 
 def train_again(tuning: Tuning, trial: FrozenTrial, name: str, observer: Observer) -> float:
-    """The figure of a trial's settings with another seed; only the best keeps its weights."""
+    """The metric of a trial's settings with another seed. Only the best run keeps its weights."""
     key = f"again-{trial.number}"
     if key not in tuning.study.user_attrs:
         settings = "the best settings" if name == "best" else "the plan's own settings"
@@ -245,17 +254,18 @@ def train_again(tuning: Tuning, trial: FrozenTrial, name: str, observer: Observe
 
 
 def importance_of(study: optuna.Study) -> dict[str, float]:
-    """Each setting's share in being among the best quarter of the finished trials (PED-ANOVA,
-    arXiv:2304.10255)."""
+    """The share of each setting in reaching the best quarter of the finished trials (PED-ANOVA,
+    Watanabe et al. 2023, arXiv:2304.10255).
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of few trials, which `explain` mentions
+        warnings.simplefilter("ignore")  # warnings about few trials, which `explain` reports
         evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
         shares = get_param_importances(study, evaluator=evaluator)
     return {name: round(share, 4) for name, share in shares.items()}
 
 
 def charts(tuning: Tuning, importance: dict[str, float]) -> dict[str, str]:
-    """Which settings mattered, and how the best figure came about."""
+    """Charts of the settings' importance and of the study's history, as SVG by file name."""
     finished = [t for t in tuning.study.trials if t.user_attrs.get("state") == "finished"]
     numbers = [trial.number for trial in finished]
     values = [float(trial.value or 0.0) for trial in finished]
@@ -269,7 +279,7 @@ def charts(tuning: Tuning, importance: dict[str, float]) -> dict[str, str]:
 
 
 def explain(result: Figures, figure: Figure) -> list[str]:
-    """What the figures say, in sentences; `figure` is the one that trials were judged by."""
+    """The results in sentences. `figure` is the metric that compares trials."""
     sentences = explain_gain(result, figure)
     if result["trials"] < result["asked_for"]:
         sentences.append(

@@ -1,1 +1,3 @@
-"""What a task is: its records, how they become tokens and labels, its metric and its baseline."""
+"""Tasks: how each reads records, turns them into tokens and targets, and measures and compares
+results.
+"""

@@ -1,8 +1,9 @@
-"""What annotation tools export, as plain rows: a text in one field, what was said of it in others.
+"""Turns the exports of annotation tools into plain rows: the text in one field, its annotations in
+others.
 
-Label Studio's JSON export becomes what its JSON-MIN export has: the fields of a task's data, and
-the result of each control by its name. Choices of Prodigy, and those of old versions of doccano,
-become a label.
+Label Studio's JSON export is brought into the form of its JSON-MIN export: the fields of a task's
+data, and the result of each control keyed by its name. Choices of Prodigy and of old versions of
+doccano become a field `label`.
 """
 
 import json
@@ -14,7 +15,7 @@ from xinye.data.records import Row
 from xinye.errors import XinyeError
 
 LABEL_STUDIO = "Label Studio"
-# what Label Studio's JSON-MIN writes beside the data
+# fields that Label Studio's JSON-MIN adds to the data
 OF_LABEL_STUDIO = (
     "id", "annotator", "annotation_id", "created_at", "updated_at", "lead_time",
 )  # fmt: skip
@@ -22,8 +23,9 @@ SEVERAL = "several annotations of one text: the one marked as ground truth is re
 
 
 class Annotated(NamedTuple):
-    """A row, the tool that wrote it where that is known, and the fields that hold choices, where
-    the tool says which do."""
+    """A row, the tool that wrote it ("" if unknown), and the fields that hold choices (None if the
+    tool does not say).
+    """
 
     row: Row
     tool: str = ""
@@ -31,8 +33,11 @@ class Annotated(NamedTuple):
 
 
 def annotated(row: Row, place: str, notes: Notes) -> Annotated | None:
-    """A row of whichever tool as a plain row; None where nobody annotated it."""
-    annotations = row.get("annotations", row.get("completions"))  # the second of old versions
+    """The row of any annotation tool as a plain row, or None if it was not annotated. Raises
+    `XinyeError` for annotations that Label Studio would not export.
+    """
+    # old versions call it "completions"
+    annotations = row.get("annotations", row.get("completions"))
     if isinstance(row.get("data"), dict) and isinstance(annotations, list):
         try:
             return _of_label_studio(row["data"], annotations, place, notes)
@@ -54,7 +59,7 @@ def annotated(row: Row, place: str, notes: Notes) -> Annotated | None:
 def _of_label_studio(
     data: Row, annotations: list[Row], place: str, notes: Notes
 ) -> Annotated | None:
-    """A task with the results of one annotation."""
+    """A Label Studio task with the results of one annotation, or None if there is none."""
     chosen = _chosen(annotations, place, notes)
     if chosen is None:
         return None
@@ -63,7 +68,7 @@ def _of_label_studio(
 
 
 def _chosen(annotations: list[Row], place: str, notes: Notes) -> Row | None:
-    """The annotation of a task that is read."""
+    """The annotation of a task that is used, or None."""
     valid = []
     for each in annotations:
         if each.get("was_cancelled") or each.get("skipped"):
@@ -79,8 +84,9 @@ def _chosen(annotations: list[Row], place: str, notes: Notes) -> Row | None:
 
 
 def _results(annotation: Row, place: str, notes: Notes) -> tuple[Row, frozenset[str]]:
-    """What each control says, and which say choices: spans are objects with start, end and
-    labels."""
+    """The results by control, and the controls that hold choices. Spans become objects with start,
+    end and labels.
+    """
     found: Row = {}
     choices = set()
     for name, kind, value in _values(annotation):
@@ -96,17 +102,17 @@ def _results(annotation: Row, place: str, notes: Notes) -> tuple[Row, frozenset[
 
 
 def _values(annotation: Row) -> Iterator[tuple[str, str, Row]]:
-    """The control, the kind and the value of each result; a relation has only its kind."""
+    """The control, kind and value of each result; a relation only has a kind."""
     for result in annotation.get("result", []):
         yield result.get("from_name", ""), result.get("type", ""), result.get("value", {})
 
 
 def _choices(value: Any) -> Any:
-    """Several choices of JSON-MIN are a list."""
+    """The list in JSON-MIN's object for several choices; any other value unchanged."""
     return value["choices"] if isinstance(value, dict) and "choices" in value else value
 
 
 def _is_label(annotation: Any) -> bool:
-    """Whether it is a label of a whole text, as old versions of doccano write it."""
+    """True for the label of a whole text, as old versions of doccano write it."""
     labelled = isinstance(annotation, dict) and "label" in annotation
     return labelled and "start_offset" not in annotation

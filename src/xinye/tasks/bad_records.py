@@ -1,5 +1,6 @@
-"""What becomes of records that cannot be learned from: the first one is an error, or all are left
-out with a note."""
+"""Decides what happens to records that cannot be used for training: the first one is an error, or
+all are skipped with a note.
+"""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +14,14 @@ from xinye.data.records import CUT_OFF
 from xinye.errors import XinyeError, plural
 from xinye.tasks.records import OnBad, refuse
 
-# Whether bad records are left out. It is no argument because all that read records must agree.
+# Whether bad records are skipped. A context variable and not an argument, because all readers must
+# agree.
 _skipping: ContextVar[bool] = ContextVar("skipping", default=False)
 
 
 @contextmanager
 def bad_records(what: str) -> Iterator[None]:
-    """Until the end records that cannot be read are left out, where `what` is "skip"."""
+    """Within this context, records that cannot be read are skipped if `what` is "skip"."""
     token = _skipping.set(what == "skip" or _skipping.get())
     try:
         yield
@@ -28,11 +30,12 @@ def bad_records(what: str) -> Iterator[None]:
 
 
 def are_skipped() -> bool:
+    """True within a context that skips bad records."""
     return _skipping.get()
 
 
 class BadRecords(XinyeError):
-    """What is wrong with several records."""
+    """An error about several records; `count` is their number."""
 
     def __init__(self, message: str, count: int) -> None:
         super().__init__(message)
@@ -40,31 +43,34 @@ class BadRecords(XinyeError):
 
 
 def _names_flag(error: XinyeError, path: Path) -> bool:
-    """Whether an error names a flag with which the record may be read rightly."""
+    """True if the error suggests a flag that may make the record readable."""
     return re.search(r"(?<!\S)--[a-z]", str(error).replace(str(path), "")) is not None
 
 
 @dataclass
 class Refused:
-    """The bad records of a file: each is given to `on_bad`, or left out where they are skipped."""
+    """The bad records of one file: each is passed to `on_bad`, or skipped."""
 
     path: Path
     on_bad: OnBad
     errors: list[XinyeError] = field(default_factory=list)
 
     def add(self, error: XinyeError) -> None:
-        cut_off = CUT_OFF in str(error)  # more is missing than one record
+        """Pass the error to `on_bad`, or remember it if bad records are skipped."""
+        cut_off = CUT_OFF in str(error)  # more than one record is missing
         self.errors.append(error)
         if _skipping.get() and not cut_off:
             return
-        names_flag = cut_off or _names_flag(error, self.path)  # which may read it rightly
+        # such a flag may make the record readable
+        names_flag = cut_off or _names_flag(error, self.path)
         if self.on_bad is refuse and not names_flag:
             error = XinyeError(f"{error}. To leave out such records: --bad-records skip")
         self.on_bad(error)
 
     def check(self, found: int, notes: Notes) -> None:
-        """Note what was skipped of a file in which so many records were found. Raises `XinyeError`
-        where that is more than half."""
+        """Add a note on the skipped records of a file, in which `found` records are good. Raises
+        `XinyeError` if more than half of all records are bad.
+        """
         if not self.errors or not _skipping.get():
             return
         count = sum(getattr(error, "count", 1) for error in self.errors)

@@ -1,6 +1,6 @@
-"""The task `chat`: conversations, of which the assistant's words are learned.
+"""The task `chat`: trains a model on the assistant's messages in conversations.
 
-`conversations.py` reads its records, and `conversation_files.py` finds them in a file.
+`conversations.py` reads a single record, and `conversation_files.py` finds the records in a file.
 """
 
 import random
@@ -22,23 +22,23 @@ from xinye.tasks.task import Exercise
 from xinye.tasks.writing import WRITTEN, Writing
 from xinye.tasks.writing_records import Named, Record, is_trained
 
-NAMED = 8  # lines of records without an answer that an error names
-# the share of the ways to ask that no conversation of the exercise's training has
+NAMED = 8  # how many places of records without an answer an error names
+# The share of the exercise's questions that are kept for the test set.
 NEW_QUESTIONS = 0.2
 
 
 def asks_anew(row: Row) -> bool:
-    """Whether a conversation of the exercise asks a question that is kept for testing."""
+    """True if a conversation of the exercise asks a question that is kept for testing."""
     questions = [message["content"] for message in row["messages"] if message["role"] == "user"]
     return any(random.Random(question).random() < NEW_QUESTIONS for question in questions)
 
 
 class Chat(Writing):
-    """A network that answers in a conversation."""
+    """Trains a model to answer in a conversation."""
 
     verb = "chat"
     records_name = "conversations"
-    suffixes = SUFFIXES  # in .txt as lines of those who speak
+    suffixes = SUFFIXES  # in .txt, each line begins with its speaker
     columns: ClassVar[tuple[str, ...]] = (*Writing.columns, "assistant_name")
     counted = ("role of messages", "roles of messages")
     counts_name = "roles"
@@ -83,7 +83,9 @@ class Chat(Writing):
     def read_file(
         cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
     ) -> Iterator[Record]:
-        """The records of a file that have something to train."""
+        """The conversations of a file that have an answer to train on. Those without one are passed
+        to `on_bad`, together in a single error.
+        """
         silent = []
         records = list(read_conversations(path, on_bad, Named(**columns), notes))
         for record in records:
@@ -112,6 +114,6 @@ class Chat(Writing):
 
     @classmethod
     def counts(cls, records: Sequence[Record]) -> dict[str, int]:
-        """Messages by role, the most frequent first."""
+        """The number of messages by role, the most frequent role first."""
         roles = Counter(message["role"] for record in records for message in record.messages)
         return dict(roles.most_common())

@@ -1,5 +1,6 @@
-"""Which columns of a file hold what of a conversation: by their usual names, and questions and
-answers by words within their names."""
+"""Finds the columns of a conversation in a file: by their usual names, and for questions and
+answers also by words within their names.
+"""
 
 import re
 from collections.abc import Callable, Sequence
@@ -22,7 +23,7 @@ ANSWERS = (
     "response", "answer", "completion", "output", "reply", "chosen", "target", "a",
     "response_chosen", "chosen_response", "回答", "答案", "回复", "答",
 )  # fmt: skip
-PAIRS = (  # names that say what they are only together
+PAIRS = (  # names that are clear only as a pair
     (QUESTIONS, ANSWERS),
     (
         ("user", "human", "customer", "用户", "客户", "顾客", "买家", "患者", "病人"),
@@ -34,8 +35,8 @@ PAIRS = (  # names that say what they are only together
     (("source",), ("target",)),
 )  # fmt: skip
 SYSTEMS = ("system", "system_prompt", "system_message", "系统", "系统提示")
-CONTEXTS = ("context", "passage", "background", "上下文", "背景", "材料")  # of an answer
-EARLIER = ("history", "历史")  # what was said before a question
+CONTEXTS = ("context", "passage", "background", "上下文", "背景", "材料")  # what an answer uses
+EARLIER = ("history", "历史")  # the turns before a question
 ROLE_NAMES = (
     "role", "is_sender", "issender", "author_role", "sender_role", "sender_type", "author_type",
     "from", "speaker", "sender", "author", "角色", "说话人", "发言人", "发送者", "发送人", "发送方",
@@ -47,14 +48,14 @@ CONTENT_NAMES = (
 )  # fmt: skip
 _TEXTS = (*CONTENT_NAMES, *LISTS)
 
-IDS = (  # of the conversation that a message belongs to
+IDS = (  # columns that name the conversation of a message
     "conversation_id", "conversationid", "conv_id", "convid", "conversation", "dialogue_id",
     "dialog_id", "dialogueid", "dialogid", "dialogue", "dialog", "session_id", "sessionid",
     "session", "chat_id", "chatid", "thread_id", "thread", "ticket_id", "ticket", "case_id",
     "call_id", "message_tree_id", "room_name", "strtalker", "talkerid", "会话id", "会话编号",
     "会话", "对话id", "对话编号", "对话", "工单号", "工单编号", "工单", "id", "编号",
 )  # fmt: skip
-_ID = re.compile(  # other names of the same
+_ID = re.compile(  # other names for the same
     r"\s*(?:conversation|conv|dialog(?:ue)?|session|chat|thread|ticket|case|call|contact|interaction"
     r"|room|会话|对话|通话|呼叫|来电|录音|工单|咨询|聊天|接待|服务|案件)"
     r"[ _-]?(?:id|no|number|编号|编码|序号|流水号|标识|号)\s*",
@@ -78,10 +79,10 @@ _ANSWERED = (
     "answer", "response", "reply", "completion", "output", "resolution", "solution", "回答", "答案",
     "回复", "答复", "解答", "应答", "处理结果", "处理意见", "处理方案", "解决方案", "解决办法",
 )  # fmt: skip
-_SAID = (  # beside the word of one who speaks: user_message, 客户留言
+_SAID = (  # together with a word for a speaker: user_message, 客户留言
     "message", "msg", "text", "content", "utterance", "消息", "内容", "留言", "发言", "话术",
 )  # fmt: skip
-# how names of columns end that only tell of a question or an answer
+# Endings of column names that describe a question or an answer without holding it.
 _ABOUT = (
     "id", "ids", "type", "time", "date", "count", "number", "no", "name", "status", "score", "rate",
     "rating", "category", "language", "url", "source", "by", "at", "level", "label", "tag",
@@ -91,17 +92,17 @@ _ENDINGS = (
     "姓名", "名称", "昵称", "电话", "数", "数量", "评分", "来源", "渠道", "部门", "方式", "等级",
     "级别", "标签", "率", "图片",
 )  # fmt: skip
-_MOST_WORDS = 4  # and characters of a name; a text that holds such a word is longer
+_MOST_WORDS = 4  # the most words and characters of a column's name; longer ones are texts
 _LONGEST = 32
-_TOLD_OF = (*SYSTEMS, *CONTEXTS, *EARLIER)
+_PRECEDING = (*SYSTEMS, *CONTEXTS, *EARLIER)
 _WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[\u4e00-\u9fff]+")
 _OF_A_TEXT = re.compile("[，。？！：；、?!,;:]")
 _MOST_SHOWN = 12  # columns in a message
 
 
 def by_words(row: Row, named: Named = UNNAMED) -> tuple[str | None, str | None]:
-    """The columns of a question and its answer, by words within their names; None for a side for
-    which there is not exactly one.
+    """The columns of a question and its answer, found by words within their names. A side is None
+    unless exactly one column fits it.
 
     >>> by_words({"用户问题": "在吗", "客服回答": "在的", "回复时间": "9:00"})
     ('用户问题', '客服回答')
@@ -110,14 +111,16 @@ def by_words(row: Row, named: Named = UNNAMED) -> tuple[str | None, str | None]:
     columns = [name for name in texts if name not in named.columns]
     question = named.prompt_field or _only(columns, QUESTIONS, _is_asked, _is_said_by(PAIRS[1][0]))
     answer = named.answer_field or _only(columns, ANSWERS, _is_answer, _is_said_by(PAIRS[1][1]))
-    # One column with the words of both, such as 客户与客服对话, is no answer to itself.
+    # A column with words for both, such as 客户与客服对话, is no pair.
     return (None, None) if question == answer else (question, answer)
 
 
 def _only(
     columns: Sequence[str], usual: Sequence[str], *tests: Callable[[str], bool]
 ) -> str | None:
-    """The column of a usual name; else the only one that passes the first test that any passes."""
+    """The column with a usual name, or else the only one that passes the first test that any
+    passes.
+    """
     found = find_column(columns, usual)
     if found:
         return found
@@ -139,8 +142,9 @@ def _is_said_by(speakers: Sequence[str]) -> Callable[[str], bool]:
 
 
 def _last(name: str, known: Sequence[str]) -> int:
-    """Where the last of some words stands in a name, as 问题答案 is an answer; -1 where none does,
-    or the name is a text, or that of an id, a time and the like."""
+    """The index of the last known word in a name, or -1. The last word counts: 问题答案 is an
+    answer. Texts and names of ids, times and the like give -1.
+    """
     words = _words(name)
     if not 0 < len(words) <= _MOST_WORDS or len(name) > _LONGEST or _OF_A_TEXT.search(name):
         return -1
@@ -152,25 +156,28 @@ def _last(name: str, known: Sequence[str]) -> int:
 
 
 def _words(name: str) -> list[str]:
-    """The words of a name: customerQuestion, "Customer question" and customer_question have two."""
+    """The words of a name in lower case: customerQuestion, "Customer question" and
+    customer_question have two.
+    """
     return [word.lower() for word in _WORD.findall(name)]
 
 
 def id_column(columns: Sequence[str]) -> str | None:
-    """The column that says of which conversation a message is."""
+    """The column that names the conversation of a message, or None."""
     return find_column(columns, IDS) or next(filter(_ID.fullmatch, columns), None)
 
 
 def rivals(row: Row, pair: tuple[str, str], named: Named = UNNAMED) -> str:
-    """The question whether a pair such as 客户 and 客服 holds names only, where columns beside it
-    look like what is said; "" where none do."""
+    """A question to the user if a pair such as 客户 and 客服 may hold only names, because other
+    columns look like messages. "" if the pair is clear.
+    """
     question, answer = pair
     sure = (named.prompt_field or find_column([question], QUESTIONS)) and (
         named.answer_field or find_column([answer], ANSWERS)
     )
     if sure:
         return ""
-    rest = {name: row[name] for name in row if name not in (*pair, find_column(row, _TOLD_OF))}
+    rest = {name: row[name] for name in row if name not in (*pair, find_column(row, _PRECEDING))}
     asked, answered = by_words(rest)
     flags = _flags(question, answer)
     if asked or answered:
@@ -193,8 +200,9 @@ def _flags(question: str, answer: str) -> str:
 
 
 def names_columns(row: Row) -> bool:
-    """Whether the first row of a table of two columns is its header: one of its cells is a usual
-    name, or ends with a word for a question or an answer, as 商家回复 does."""
+    """True if the first row of a table with two columns is its header: a cell is a usual name, or
+    ends with a word for a question or an answer, such as 商家回复.
+    """
     usual = (*(name for pair in PAIRS for some in pair for name in some), *LISTS, *ROLE_NAMES)
     if find_column(row, (*usual, *CONTENT_NAMES, *FIELD_NAMES, "chosen")):
         return True
@@ -203,8 +211,9 @@ def names_columns(row: Row) -> bool:
 
 
 def which_columns(row: Row) -> str:
-    """The question which columns of a table are the question and the answer, with its longest texts
-    as an example; "" where the row is none of a table."""
+    """The question to the user which columns hold the question and the answer, with the two longest
+    texts as an example. "" if the row is not from a table of texts.
+    """
     texts = [name for name in row if isinstance(row[name], str)]
     if len(texts) < 2 or any(isinstance(value, list | dict) for value in row.values()):
         return ""

@@ -1,4 +1,4 @@
-"""The task `classify`: a text, or a pair of them, and its label, or several."""
+"""The task `classify`: gives a text, or a pair of texts, one label or several."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -33,7 +33,9 @@ from xinye.tasks.task import Exercise, Figures
 
 
 class Classify(HeadTask):
-    """What the labels are, and what follows from that."""
+    """Trains a classifier. `labels` are all its labels; with `several`, a text can have any number
+    of them.
+    """
 
     verb = "classify"
     head = "sequence"
@@ -75,8 +77,9 @@ class Classify(HeadTask):
 
     @classmethod
     def of(cls, records: Sequence[LabelledText]) -> "Classify":
-        """The task that records are of. Raises `XinyeError` where they have fewer than two
-        labels."""
+        """The task with the labels of these records. Raises `XinyeError` if there are fewer than
+        two labels.
+        """
         found = {label for record in records for label in record.labels}
         if len(found) < 2:
             raise XinyeError(
@@ -88,7 +91,7 @@ class Classify(HeadTask):
 
     # -- records -----------------------------------------------------------------------------------
 
-    suffixes = SUFFIXES  # in .txt with a tab between text and label
+    suffixes = SUFFIXES  # in .txt, each line is text, tab, label
 
     @classmethod
     def read_file(
@@ -135,10 +138,13 @@ class Classify(HeadTask):
 
     @classmethod
     def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
-        """With a token that parts a pair of texts, and one at the end, where the head looks: it is
-        no word of the text, and always the same. A tokenizer that has such ones stays as it is;
-        where `<eos>` is also what texts are padded with none is put at the end, since transformers
-        would not see it."""
+        """A copy of the tokenizer that puts a token between the texts of a pair and one at the end,
+        where the head reads.
+
+        The last token is then always the same and never part of the text. A tokenizer that has such
+        tokens is returned unchanged. If `<eos>` is also the padding token, none is put at the end,
+        because transformers would ignore it.
+        """
         encoding = tokenizer.backend.encode("a", "a", add_special_tokens=True)
         tokens, parts = encoding.tokens, encoding.sequence_ids
         opening, end = tokens[: parts.index(0)], tokens[len(parts) - parts[::-1].index(1) :]
@@ -168,7 +174,9 @@ class Classify(HeadTask):
     def encode(
         self, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int
     ) -> list[Example]:
-        """Texts (and the second of each pair, or "") without targets, each cut to the context."""
+        """The texts as examples without targets, each cut to `context` tokens. The second of a pair
+        is "" for a single text.
+        """
         inputs: list[Any] = [pair if pair[1] else pair[0] for pair in texts]
         encodings = tokenizer.encodings(inputs, special_tokens=True)
         return [
@@ -191,18 +199,18 @@ class Classify(HeadTask):
         ]
 
     def target(self, record: LabelledText) -> int | list[float]:
-        """The number of its label; of several 0 or 1 for each."""
+        """The index of the record's label, or, with several labels, 0.0 or 1.0 for each."""
         if self.several:
             return [float(label in record.labels) for label in self.labels]
         return self.labels.index(record.labels[0])
 
-    # -- judging -----------------------------------------------------------------------------------
+    # -- evaluation --------------------------------------------------------------------------------
 
     @torch.no_grad()
     def probabilities(
         self, model: Head, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int
     ) -> list[list[float]]:
-        """The probability of each label, of each text (or pair)."""
+        """For each text or pair, the probability of each label, in the order of `labels`."""
         model.eval()
         device = next(model.parameters()).device
         found: list[list[float]] = [[] for _ in texts]
@@ -215,7 +223,7 @@ class Classify(HeadTask):
         return found
 
     def chosen(self, probabilities: Sequence[float]) -> tuple[str, ...]:
-        """The likeliest label, or of several those above one half."""
+        """The most probable label, or, with several labels, all above one half."""
         if self.several:
             pairs = zip(self.labels, probabilities, strict=True)
             return tuple(label for label, probability in pairs if probability > 0.5)
@@ -245,7 +253,7 @@ class Classify(HeadTask):
     def compared(
         self, records: Sequence[LabelledText], predicted: classification.Labels
     ) -> Figures:
-        """The figures of labels that are said of records."""
+        """The metrics of predicted labels."""
         right = [record.labels for record in records]
         return classification.measure(right, predicted, self.labels, self.several)
 
@@ -257,28 +265,31 @@ class Classify(HeadTask):
         wrong = "" if said == right else f", right is {right}"
         return f"{text} → {said} ({max(row):.2f}){wrong}"
 
-    # -- using what was learned --------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------
 
     def use(
         self, model: Head, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
     ) -> list[Row]:
-        """`label`, `probability` and `probabilities` of each text or pair; where there may be
-        several, `labels`."""
+        """For each text or pair a dictionary with `label`, `probability` and `probabilities`; with
+        several labels `labels` and `probabilities`.
+        """
         rows = self.probabilities(model, tokenizer, as_pairs(inputs), context)
         return [self.result(row) for row in rows]
 
     def result(self, row: Sequence[float]) -> Row:
-        """What is said of a text, from the probability of each label."""
+        """The dictionary for one text, from the probability of each label."""
         chosen = self.chosen(row)
         probabilities = dict(zip(self.labels, row, strict=True))
-        said: Row = {"labels": list(chosen)}
+        found: Row = {"labels": list(chosen)}
         if not self.several:
-            said = {"label": chosen[0], "probability": max(row)}
-        return said | {"probabilities": probabilities}
+            found = {"label": chosen[0], "probability": max(row)}
+        return found | {"probabilities": probabilities}
 
     @classmethod
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
-        """The label with its probability, and of a text alone those of the others."""
+        """The lines to print: the label with its probability and, for a single text, those of other
+        labels.
+        """
         labels, shares = result.get("labels", [result.get("label")]), result["probabilities"]
         said = ", ".join(f"{label} {shares[label]:.1%}" for label in labels) or "(no label)"
         if not alone:
@@ -289,18 +300,20 @@ class Classify(HeadTask):
 
 
 def pairs_of(records: Sequence[LabelledText]) -> list[tuple[str, str]]:
+    """The texts of records as pairs; the second of a single text is ""."""
     return [(record.text, record.pair) for record in records]
 
 
 def as_pairs(inputs: Sequence[Any]) -> list[tuple[str, str]]:
-    """Texts and pairs of them, as pairs; the second of a text alone is ""."""
+    """Texts and pairs of texts, all as pairs; the second of a single text is ""."""
     return [(text, "") if isinstance(text, str) else (text[0], text[1]) for text in inputs]
 
 
 def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
-    """At most `context` tokens. Of a text that is too long the middle goes, for a review says what
-    it thinks at its beginning and end (Sun et al. 2019, arXiv:1905.05583: a quarter and three
-    quarters); of a pair the end of the longer one."""
+    """An example of at most `context` tokens. A long text loses its middle, keeping a quarter at
+    the beginning and three quarters at the end (Sun et al. 2019, arXiv:1905.05583). A pair loses
+    the end of its longer text.
+    """
     ids, parts = encoding.ids, encoding.sequence_ids
     over = max(0, len(ids) - context)
     if 1 in parts:
@@ -311,14 +324,16 @@ def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
     own = [at for at in places if parts[at] is not None]
     if not own:
         return Example(ids or [bos_id], 0)
-    offsets = encoding.offsets  # a new list of all, each time
+    offsets = encoding.offsets  # the library builds this list anew on each access
     own_offsets = [offsets[at] for at in own]
     borders = sentence_borders(sentence_ends(text), own_offsets, places.index(own[0]))
     return Example([ids[at] for at in places], 0, over, borders)
 
 
 def _ends(parts: Sequence[int | None], over: int) -> set[int]:
-    """So many places at the ends of both texts, of the longer one first."""
+    """The indices of `over` tokens at the ends of both texts, taken from the longer one each
+    time.
+    """
     places = [[at for at, part in enumerate(parts) if part == number] for number in (0, 1)]
     left_out = set()
     for _ in range(over):

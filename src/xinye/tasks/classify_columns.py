@@ -1,5 +1,6 @@
-"""Which columns of a table, or fields of objects, hold a text and its label: as a person named
-them, by their usual names, or by their values."""
+"""Finds the columns or fields that hold a text and its label: as named by a person, by their usual
+names, or by their values.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,8 @@ from xinye.data.records import Row
 from xinye.errors import XinyeError, did_you_mean
 from xinye.tasks.records import ABOUT
 
-LABEL_NAMES = ("label", "labels", "gold_label", "标签")  # the first that is there is it
-# Of these one is it; where a table has several, a person must say which.
+LABEL_NAMES = ("label", "labels", "gold_label", "标签")  # the first that exists is used
+# One of these is the label; if a table has several, a person must choose.
 PERHAPS_LABELS = (
     "category", "class", "target", "intent", "topic", "sentiment", "polarity", "emotion", "tag",
     "rating", "ratings", "star", "stars", "score", "类别", "分类", "正负面", "情感", "情绪", "极性",
@@ -27,20 +28,23 @@ PAIR_NAMES = (
     ("句子1", "句子2"),
 )  # fmt: skip
 FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
-WORDS = {  # what people write in columns that they name
+WORDS = {  # what people write in label columns
     "是": True, "有": True, "对": True, "yes": True, "y": True, "t": True,
     "√": True, "✓": True, "✔": True, "☑": True, "✅": True,
     "否": False, "不是": False, "无": False, "没有": False, "错": False, "no": False, "n": False,
     "f": False, "×": False, "✗": False, "✘": False, "☐": False, "❌": False,
 }  # fmt: skip
-SHORTEST_TEXT = 8  # characters, on average, of a column that may hold texts instead of labels
-MOST_LEVELS = 10  # different whole numbers of a column that may be a label
-SHOWN = 6  # columns that are named in a line
+SHORTEST_TEXT = 8  # average characters from which a column may hold texts instead of labels
+MOST_LEVELS = 10  # the most different whole numbers in a column that may be a label
+SHOWN = 6  # how many columns a message names
 
 
 class Named(NamedTuple):
-    """The columns that a person named, of a text (or, with a comma between, a pair) and of the
-    label (or of several that are 0 or 1), and the separator of several labels."""
+    """The columns that a person named, and the separator of several labels in one cell.
+
+    `text_field` is one column, or two of a pair with a comma between them; `label_field` is one
+    column, or several that hold 0 or 1.
+    """
 
     text_field: str | None = None
     label_field: str | None = None
@@ -48,30 +52,37 @@ class Named(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
+        """The names of all these columns."""
         return [name for given in self[:2] if given for name in given.split(",")]
 
 
 class Columns(NamedTuple):
-    """Where things stand: one column of text or two, that of the label or several that are 0 or 1,
-    and what parts several labels, if anything."""
+    """The columns of a file: one or two of texts, and the label's, or several that hold 0 or 1.
+
+    `separator` divides several labels in one cell.
+    """
 
     texts: tuple[str, ...]
     labels: tuple[str, ...]
     separator: str | None
-    words: bool = False  # whether labels may be yes and no instead of 1 and 0
-    ticked: tuple[str, ...] = ()  # labels whose column holds marks, or nothing
+    words: bool = False  # True if columns of 0 and 1 may also hold words such as yes and no
+    ticked: tuple[str, ...] = ()  # label columns that are marked or empty
 
     @property
     def label(self) -> str:
+        """The (first) label column."""
         return self.labels[0]
 
     @property
     def flags(self) -> bool:
-        """Whether each of several columns is a label, and says whether a text has it."""
+        """True if there are several label columns, each of which says whether a text has that
+        label.
+        """
         return len(self.labels) > 1
 
     @property
     def format(self) -> str:
+        """A description of the format for messages."""
         text = f"text in {self.texts[0]!r}"
         if self.texts[1:]:
             text = f"pairs of texts in {self.texts[0]!r} and {self.texts[1]!r}"
@@ -81,7 +92,9 @@ class Columns(NamedTuple):
 
 
 def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) -> Columns:
-    """The columns of texts and label: as given, by name, or by their values."""
+    """The columns of texts and labels: as named, by their usual names, or by their values. Raises
+    `XinyeError` if a person must choose.
+    """
     columns = list(dict.fromkeys(column for row in rows[:1000] for column in row))
     if len(columns) == 1:
         found = columns[0] if columns != ["1"] else rows[0]["1"]
@@ -125,20 +138,19 @@ def find_columns(path: Path, rows: Sequence[Row], named: Named, notes: Notes) ->
 
 
 def flag_of(value: object, words: bool = False) -> bool | None:
-    """What a cell of a column of 0 and 1, or of such `words` as yes and no, says; None where it is
-    neither."""
+    """What a cell of 0 and 1 says; with `words` also yes and no. None for anything else."""
     written = str(value).strip().casefold()
     return FLAGS.get(written, WORDS.get(written) if words else None)
 
 
 def _ticked(rows: Sequence[Row], labels: Sequence[str]) -> tuple[str, ...]:
-    """The columns that hold nothing where a text has not their label: all else says that it has."""
+    """The columns that are empty if a text does not have the label; every other value means yes."""
     filled = {name: {str(row.get(name) or "").strip() for row in rows} - {""} for name in labels}
     return tuple(name for name in labels if all(flag_of(each, True) for each in filled[name]))
 
 
 def _note_words(path: Path, rows: Sequence[Row], columns: Columns, notes: Notes) -> None:
-    """Note which words are read as 1 and 0, and where an empty cell is."""
+    """Note which words are read as 1 and 0, and which empty cells as 0."""
     values = {str(row.get(name) or "").strip() for row in rows for name in columns.labels}
     for flag in (True, False):
         words = sorted(each for each in values if WORDS.get(each.casefold()) is flag)
@@ -150,7 +162,7 @@ def _note_words(path: Path, rows: Sequence[Row], columns: Columns, notes: Notes)
 
 
 def _named(path: Path, given: str | None, flag: str, columns: Sequence[str]) -> tuple[str, ...]:
-    """The columns that a flag names, a comma between them."""
+    """The columns that a flag names, separated by commas. Raises `XinyeError` for unknown ones."""
     if not given or given in columns:
         return (given,) if given else ()
     names = tuple(given.split(","))
@@ -169,7 +181,7 @@ def _listed(columns: Sequence[str]) -> str:
 
 
 def _label_by_name(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> str | None:
-    """The column whose name says that it is the label; None where there is none."""
+    """The label column by its name, or None. Raises `XinyeError` if there are several."""
     by_name = by_usual_name(columns)
     found = [by_name[name] for name in LABEL_NAMES if name in by_name]
     if len({tuple(str(row.get(column)) for row in rows) for column in found}) == 1:
@@ -186,19 +198,21 @@ def _label_by_name(path: Path, rows: Sequence[Row], columns: Sequence[str]) -> s
 
 
 def _holds_texts(rows: Sequence[Row], column: str) -> bool:
-    """Whether a column's values are too many and too long for labels, as of 评价 in reviews."""
+    """True if a column's values are too many and too long to be labels, such as 评价 in a table of
+    reviews.
+    """
     values = [str(row.get(column)) for row in rows]
     many = len(set(values)) > min(_most_labels(rows), len(rows) - 1)
     return many and sum(map(len, values)) >= SHORTEST_TEXT * len(values)
 
 
 def _most_labels(rows: Sequence[Row]) -> int:
-    """How many different labels so many records may have."""
+    """The most different labels that this number of records may have."""
     return max(2, min(200, len(rows) // 4))
 
 
 def _flag_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...]:
-    """The columns that are 0 or 1 throughout, where two of them or more are both."""
+    """The columns that only hold 0 or 1, if at least two of them hold both."""
     flags = [
         column for column in columns if all(flag_of(row.get(column)) is not None for row in rows)
     ]
@@ -209,8 +223,9 @@ def _flag_columns(rows: Sequence[Row], columns: Sequence[str]) -> tuple[str, ...
 def _check_flags(
     path: Path, rows: Sequence[Row], flags: Sequence[str], others: Sequence[str]
 ) -> None:
-    """Raises `XinyeError` where a column that is neither 0 or 1 nor the text might be the label:
-    not one that says where a record is from, or that has another value in each."""
+    """Raises `XinyeError` if another column might be the label. Columns that say where a record is
+    from, or that differ in every record, do not count.
+    """
     unknown = [
         name
         for name in others
@@ -226,8 +241,9 @@ def _check_flags(
 
 
 def _texts(path: Path, rows: Sequence[Row], labels: Sequence[str]) -> tuple[str, ...]:
-    """A pair of columns by its names, or the one other column that holds texts, and not the same
-    one throughout."""
+    """The columns of a pair by their names, or the only other column that holds texts. A column
+    with the same value throughout does not count.
+    """
     by_name = by_usual_name(column for column in rows[0])
     for one, other in PAIR_NAMES:
         if {one, other} <= by_name.keys():
@@ -246,11 +262,11 @@ def _texts(path: Path, rows: Sequence[Row], labels: Sequence[str]) -> tuple[str,
 
 
 def _label_by_values(path: Path, rows: Sequence[Row], columns: list[str]) -> str:
-    """The one column whose values look like labels."""
+    """The only column whose values look like labels."""
     most = _most_labels(rows)
     different = {column: len({str(row.get(column)) for row in rows}) for column in columns}
     few = [column for column in columns if 2 <= different[column] <= most]
-    if not few and columns == ["1", "2"]:  # a table of texts and labels without a header
+    if not few and columns == ["1", "2"]:  # probably a table of texts and labels without a header
         fewer = min(max(different.values()), 1 + max(2, len(rows) // 2))
         few = [column for column in columns if different[column] < fewer]
     if len(few) == 1 and _are_levels(rows, few[0]):
@@ -264,7 +280,7 @@ def _label_by_values(path: Path, rows: Sequence[Row], columns: list[str]) -> str
 
 
 def _are_levels(rows: Sequence[Row], column: str) -> bool:
-    """Whether a column has a few small whole numbers, as labels may be: 0, 1 and 2."""
+    """True if a column has only a few small whole numbers, such as 0, 1 and 2."""
     values = {str(row.get(column)).strip() for row in rows}
     few = 2 <= len(values) <= min(MOST_LEVELS, len(rows) - 1)
     return few and all(value.isdecimal() and len(value) <= 2 for value in values)

@@ -1,6 +1,6 @@
-"""Records of texts with labels: rows or objects with a column of the text, or two of a pair, and
-one of the label, or several of 0 and 1, or lines of a text file with a tab between. A table needs
-no header."""
+"""Reads texts with labels: rows or objects with text and label columns, or lines of a text file
+with a tab between text and label. A table needs no header.
+"""
 
 import json
 import math
@@ -29,24 +29,27 @@ from xinye.tasks.records import (
     rejected,
 )
 
-SEPARATORS = "#|;,；，、/ "  # that may stand between several labels
-NO_LABEL = ("<na>", "#n/a")  # what programs write where there is none
-# What people write where there is none, and the label beside which it is a label itself.
+SEPARATORS = "#|;,；，、/ "  # possible separators of several labels
+NO_LABEL = ("<na>", "#n/a")  # what programs write for a missing label
+# What people write for a missing label, each with the label next to which it is a label itself.
 PLACEHOLDERS = {
     "无": "有", "-": "+", "--": "", "—": "", "——": "", "/": "", "?": "", "？": "", "空": "",
     "待定": "", "未标注": "", "未标": "", "待标注": "",
 }  # fmt: skip
-TOTALS = (  # texts of rows that sum up those above them
+TOTALS = (  # texts in rows that sum up those above them
     "合计", "总计", "小计", "平均", "平均分", "平均值", "total", "subtotal", "sum", "average",
 )  # fmt: skip
 
-Placed = tuple[str, Row]  # a row with its place
+Placed = tuple[str, Row]  # a row's place and the row
 
 
 @dataclass(frozen=True)
 class LabelledText:
-    """A text, the second of a pair or "", what is right, where it stands ("reviews.csv, line 17"),
-    and how it was found there."""
+    """A text with its labels.
+
+    `pair` is the second text of a pair, or "". `place` is for messages ("reviews.csv, line 17"),
+    and `format` describes how the record was read.
+    """
 
     text: str
     pair: str
@@ -56,16 +59,19 @@ class LabelledText:
 
     @property
     def whole(self) -> str:
+        """The text, or both texts of a pair on separate lines."""
         return f"{self.text}\n{self.pair}" if self.pair else self.text
 
     @property
     def answer(self) -> frozenset[str]:
+        """The labels as a set, to compare records."""
         return frozenset(self.labels)
 
 
 def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[LabelledText]:
-    """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
-    `notes` stands what was left out or read differently."""
+    """The records of a file. Rows that cannot be read are passed to `on_bad` as errors with file
+    and line. `notes` report what was skipped or read differently.
+    """
     rows: list[Placed] = []
     tools: set[str] = set()
     choices: set[str] = set()
@@ -83,12 +89,13 @@ def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iter
             choices |= read.choices or set()
     if not rows:
         return
-    if len(choices) == 1 and not named.label_field:  # what annotators chose, and nothing else
+    # the annotation tool has just one field of choices
+    if len(choices) == 1 and not named.label_field:
         named = named._replace(label_field=choices.pop())
     columns = find_columns(path, [row for _, row in rows], named, notes)
     kept = _kept(rows, columns, notes)
     named_rows = list(kept if columns.flags else _with_names(kept, columns, notes))
-    if tools == {""}:  # an export has fields that only say how it was annotated
+    if tools == {""}:  # exports have extra fields about the annotation
         for place, row in rows:
             note_unread(row, (*columns.texts, *columns.labels, "answer"), place, notes)
     if not columns.flags:
@@ -99,7 +106,7 @@ def read_labelled(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iter
 
 
 def _annotated(found: Any, place: str, notes: Notes) -> Annotated | None:
-    """A row as a plain row, whichever tool wrote it; None for one without a choice."""
+    """The row of any annotation tool as a plain row, or None if no label was chosen."""
     if not isinstance(found, dict):
         what = "expected an object with a text and a label"
         raise XinyeError(f"{place}: {what}, found {str(found)[:40]!r}")
@@ -111,7 +118,9 @@ def _annotated(found: Any, place: str, notes: Notes) -> Annotated | None:
 
 
 def _kept(rows: Sequence[Placed], columns: Columns, notes: Notes) -> Iterator[Placed]:
-    """The rows, without those that an annotator refused; labels that a text lists are a list."""
+    """The rows without those that an annotator rejected. A list of labels that is written as text
+    becomes a list.
+    """
     for place, row in rows:
         if "answer" not in (*columns.labels, *columns.texts) and rejected(row):
             notes.add(place, f"the annotator's answer is {row['answer']!r}: left out")
@@ -123,8 +132,9 @@ def _kept(rows: Sequence[Placed], columns: Columns, notes: Notes) -> Iterator[Pl
 
 
 def _with_names(rows: Iterator[Placed], columns: Columns, notes: Notes) -> Iterator[Placed]:
-    """The rows; where all labels are 0 or 1 for each class, in lists of one length, those at 1 have
-    their numbers as labels. Taken for names, all records would have the same two."""
+    """The rows. If all labels are lists of 0 and 1 of one length, the indices of the ones become
+    the labels; otherwise all records would have the labels 0 and 1.
+    """
     all_rows = list(rows)
     labels = [row[columns.label] for _, row in all_rows]
     lists = [label for label in labels if isinstance(label, list)]
@@ -140,7 +150,7 @@ def _with_names(rows: Iterator[Placed], columns: Columns, notes: Notes) -> Itera
 
 
 def _note_placeholders(rows: Sequence[Placed], column: str, notes: Notes) -> None:
-    """Note the labels that people write where there is none."""
+    """Note labels that people write if there is none."""
     values = [row[column] for _, row in rows]
     labels = [value if isinstance(value, list) else [value] for value in values]
     there = {label.strip() for label in chain(*labels) if isinstance(label, str)}
@@ -156,7 +166,7 @@ def _note_placeholders(rows: Sequence[Placed], column: str, notes: Notes) -> Non
 
 
 def _check_total(text: str, place: str, notes: Notes) -> None:
-    """Note a row of totals. Raises `XinyeError` where bad records are left out."""
+    """Note a row of totals. Raises `XinyeError` if bad records are skipped."""
     if text.strip().casefold() not in TOTALS:
         return
     what = f"the text is {text.strip()!r}, as in a row of totals"
@@ -168,7 +178,7 @@ def _check_total(text: str, place: str, notes: Notes) -> None:
 def _record(place: str, row: Row, columns: Columns, notes: Notes) -> LabelledText:
     texts: list[str] = []
     for column in columns.texts:
-        text = as_text(row.get(column))  # of a list, such as keywords, its lines
+        text = as_text(row.get(column))  # the lines of a list, such as keywords
         if text is None or not (text.strip() or texts):
             raise _unfit(place, column, "a text", row.get(column), text is not None)
         texts.append(text)
@@ -191,7 +201,7 @@ def _record(place: str, row: Row, columns: Columns, notes: Notes) -> LabelledTex
 
 
 def _flag(place: str, column: str, row: Row, columns: Columns) -> bool:
-    """Whether a text has the label that a column stands for."""
+    """True if the text has the label of this column."""
     given = row.get(column)
     flag = flag_of(given, columns.words)
     if column in columns.ticked and given in (None, ""):
@@ -202,7 +212,9 @@ def _flag(place: str, column: str, row: Row, columns: Columns) -> bool:
 
 
 def _listed(value: str, separator: str | None, place: str, notes: Notes) -> Any:
-    """The labels in one text: parted by what was named, or a list that a program wrote as text."""
+    """The labels in one text, divided by `separator` or read as a list; a single label stays as it
+    is.
+    """
     if separator:
         return [part for part in value.split(separator) if part.strip()]
     if re.fullmatch(r"\s*\[.*\]\s*", value, re.DOTALL):
@@ -214,8 +226,9 @@ def _listed(value: str, separator: str | None, place: str, notes: Notes) -> Any:
 
 
 def joined_labels(labels: Mapping[str, int]) -> Iterator[str]:
-    """A finding: labels, each with the number of its records, that look like several written as
-    one, as doccano's CSV has them, for their parts stand in other labels, too."""
+    """Yields a finding if labels look like several joined ones, as in doccano's CSV, because their
+    parts occur in other labels. `labels` holds the number of records of each.
+    """
     for separator in SEPARATORS:
         parts = {
             label: [part.strip() for part in label.split(separator) if part.strip()]
@@ -233,12 +246,14 @@ def joined_labels(labels: Mapping[str, int]) -> Iterator[str]:
 
 
 def _is_joined(label: str, parts: Mapping[str, Sequence[str]], separator: str) -> bool:
-    """Whether a label looks like several. In "Paris, France" and "news/sport" the parts that others
-    have, too, keep their places; of several labels one stands alone, or changes its place."""
+    """True if a label looks like several. In "Paris, France" or "news/sport" the parts that other
+    labels share stay in their places; of several joined labels, one also occurs alone or in another
+    place.
+    """
     own = parts[label]
-    if separator == " ":  # "very good" needs all
+    if separator == " ":  # for "very good", both words must be labels
         return all(part in parts for part in own)
-    if separator == "#" and not re.search(r"\b[A-Za-z]#", label):  # doccano alone writes it
+    if separator == "#" and not re.search(r"\b[A-Za-z]#", label):  # only doccano writes this
         return True
     others = [its for name, its in parts.items() if name != label and its]
     moved = any(part == its[0] for part in own[1:] for its in others)
@@ -246,10 +261,10 @@ def _is_joined(label: str, parts: Mapping[str, Sequence[str]], separator: str) -
 
 
 def _label(place: str, column: str, given: Any, notes: Notes) -> str:
-    """A label as it is compared: of all ways to write it the same."""
+    """A label in the form in which labels are compared. Raises `XinyeError` if there is none."""
     if not isinstance(given, str | int | float):
         raise _unfit(place, column, "a label", given, given is None)
-    # as JSON writes it
+    # booleans in the spelling of JSON
     written = str(given).lower() if isinstance(given, bool) else str(given).strip()
     label = without_unseen(written)
     if not label or label.casefold() in NO_LABEL or _is_no_number(label):
@@ -266,7 +281,7 @@ def _label(place: str, column: str, given: Any, notes: Notes) -> str:
 
 
 def _is_no_number(label: str) -> bool:
-    """Whether a label is how programs write a number that is none, or has no end."""
+    """True for NaN and infinity in any spelling."""
     try:
         return not math.isfinite(float(label))
     except ValueError:

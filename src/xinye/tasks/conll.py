@@ -1,9 +1,9 @@
-"""Sentences in columns, as the tasks of CoNLL have them: a token and its tag a line, an empty line
-between sentences.
+"""Reads sentences in CoNLL's columns: a token and its tag per line, an empty line between
+sentences.
 
-Tags are of IOB1, IOB2 or BIOES (BMES, BILOU). The token stands in the first column, or behind the
-number that CoNLL-U gives it, and the tag in the last column that holds tags. A comment begins with
-"#". A table in CSV has a column more, which says where a sentence begins.
+The tags can be IOB1, IOB2 or BIOES (BMES, BILOU). The token is in the first column, or after
+CoNLL-U's number; the tag is in the last column that holds tags. A comment begins with "#". A table
+in CSV has one more column, which says where a sentence begins.
 """
 
 import re
@@ -23,18 +23,18 @@ from xinye.tasks.records import OnBad, refuse_line
 from xinye.tasks.tag_spans import TaggedText, tidy_spans
 
 TAG = re.compile(r"O|([BIESLUM])[-_](.+)")
-TOKEN_NAMES = ("word", "token", "words", "tokens", "字", "词")  # of a table's columns
+TOKEN_NAMES = ("word", "token", "words", "tokens", "字", "词")  # names of a table's columns
 TAG_NAMES = ("tag", "ner_tag", "ner", "tags", "ner_tags", "label", "标签")
 SENTENCE = "sentence #"
 SENTENCE_NAMES = (SENTENCE, "sentence_id", "sentence", "sent_id", "句子")
-HEAD_LINES = 1000  # lines looked at to see how many columns there are
-NEARLY_ALL = 0.9  # of what must be tags, for a few may be mistyped
-_NUMBER = re.compile(r"\d+([-.]\d+)?")  # of a token in CoNLL-U; 1-2 and 1.1 are no tokens
+HEAD_LINES = 1000  # lines that are read to count the columns
+NEARLY_ALL = 0.9  # the share of a column that must be tags; a few may be mistyped
+_NUMBER = re.compile(r"\d+([-.]\d+)?")  # a token's number in CoNLL-U; 1-2 and 1.1 are not tokens
 _ADVICE = "if the token has spaces, put a tab before its tag"
 
 
 class TaggedToken(NamedTuple):
-    """A token with its tag; or why a line is none, which makes its whole sentence bad."""
+    """A token with its tag, or the problem of a bad line, which makes its whole sentence bad."""
 
     token: str
     tag: str
@@ -43,7 +43,7 @@ class TaggedToken(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line's columns; none between sentences, and of a line that is bad."""
+    """The columns of a line. There are none between sentences and for a bad line."""
 
     cells: list[str]
     place: str = ""
@@ -51,7 +51,7 @@ class Line(NamedTuple):
 
 
 Sentences = list[list[TaggedToken]]
-OUTSIDE = TaggedToken("", "O")  # between sentences
+OUTSIDE = TaggedToken("", "O")  # used between sentences
 BORDER = Line([])
 
 
@@ -62,8 +62,11 @@ def read_conll(
     token_field: str | None = None,
     tag_field: str | None = None,
 ) -> Iterator[TaggedText]:
-    """The sentences of a file of columns; which of them hold tokens and tags can be said by their
-    numbers, from 1."""
+    """The sentences of a file in CoNLL's columns.
+
+    `token_field` and `tag_field` name columns by the header, or by number from 1. A sentence with a
+    bad line is passed to `on_bad`.
+    """
     lines = list(_lines(path, notes))
     filled = [line for line in lines if line.cells]
     header: list[str] = []
@@ -120,11 +123,12 @@ def read_table(
     token_field: str | None = None,
     tag_field: str | None = None,
 ) -> Iterator[TaggedText]:
-    """The sentences of a table with a token and its tag a row, and a column that says where a
-    sentence begins: by its number in each row, or in the first alone."""
+    """The sentences of a table with one token and its tag per row. One column says where a sentence
+    begins: with its number in every row, or only in the first.
+    """
     usual = (*TOKEN_NAMES, *TAG_NAMES, *SENTENCE_NAMES)
     headers = [*usual, *map(str.capitalize, usual)]
-    bad: list[XinyeError] = []  # of the rows right before
+    bad: list[XinyeError] = []  # the errors of the rows just before
     rows = read_records(path, refuse_line(bad.append), headers, notes=notes)
     first = list(islice(rows, 1))
     columns = list(first[0][1]) if first else []
@@ -143,7 +147,7 @@ def read_table(
     sentences: Sentences = [[]]
     number = ""
     for line, row in chain(first, rows):
-        # The sentence before may end with a bad row, and the one behind begin with it.
+        # A bad row may belong to the sentence before it or after it, so both are bad.
         gaps = [OUTSIDE._replace(problem=str(error)) for error in bad]
         bad.clear()
         sentences[-1] += gaps
@@ -157,8 +161,9 @@ def read_table(
 
 
 def _records(sentences: Sentences, kind: str, on_bad: OnBad, notes: Notes) -> Iterator[TaggedText]:
-    """Each sentence that has tokens as a record, whose format is of a `kind` with its scheme. One
-    with a bad line is bad as a whole: without that line it would say something else."""
+    """A record for each sentence that has tokens; `kind` describes the format. A sentence with a
+    bad line is bad as a whole, because without that line it would mean something else.
+    """
     whole: Sentences = []
     for rows in filter(None, sentences):
         problem = next((row.problem for row in rows if row.problem), "")
@@ -169,7 +174,8 @@ def _records(sentences: Sentences, kind: str, on_bad: OnBad, notes: Notes) -> It
     sentences = whole
     scheme = _scheme([row.tag for rows in sentences for row in (OUTSIDE, *rows)])
     tokens = [row.token for rows in sentences for row in rows]
-    between = between_tokens(tokens)  # the same in the whole file: a sentence can be one number
+    # decided for the whole file, because a sentence may be a single number
+    between = between_tokens(tokens)
     for rows in sentences:
         try:
             yield joined(rows, rows[0].place, kind.format(scheme=scheme), notes, between)
@@ -178,8 +184,9 @@ def _records(sentences: Sentences, kind: str, on_bad: OnBad, notes: Notes) -> It
 
 
 def _lines(path: Path, notes: Notes) -> Iterator[Line]:
-    """The lines of a file, without comments; one with fewer or more columns than most have is
-    bad."""
+    """The lines of a file without comments. A line with another number of columns than most is
+    bad.
+    """
     first = islice((line for _, line in read_lines(path)), HEAD_LINES)
     head = [line for line in first if line.strip() and not line.startswith(("#", "-DOCSTART-"))]
     tabbed = any("\t" in line.strip() for line in head[:1])
@@ -203,12 +210,14 @@ def _lines(path: Path, notes: Notes) -> Iterator[Line]:
 
 
 def _is_header(cells: Sequence[str]) -> bool:
-    """Whether these are names of columns: those of the token and of the tag."""
+    """True if the cells are names for the columns of token and tag."""
     return bool(find_column(cells, TOKEN_NAMES) and find_column(cells, TAG_NAMES))
 
 
 def _cells(line: str) -> list[str]:
-    """A line's columns, with tabs between where there are any: then a token may have spaces."""
+    """The columns of a line. If it has tabs, only they separate columns, and a token may contain
+    spaces.
+    """
     bare = line.strip(" \t\r")
     if "\t" not in bare:
         return re.split(" +", bare)
@@ -216,13 +225,15 @@ def _cells(line: str) -> list[str]:
 
 
 def _is_comment(line: str, tabbed: bool, width: int) -> bool:
-    """Whether a line with # at its begin is no token: it has other columns, or no tag."""
+    """True if a line that begins with # is not a token: it has another number of columns, or no
+    tag.
+    """
     cells = line.split("\t") if tabbed else line.split()
     return len(cells) != width or not any(TAG.fullmatch(cell.strip()) for cell in cells[1:])
 
 
 def _named(header: Sequence[str], names: Sequence[str]) -> int | None:
-    """The column, from 0, that the header calls by one of these names."""
+    """The index of the column with one of these names, or None."""
     name = find_column(header, names)
     return None if name is None else header.index(name)
 
@@ -230,7 +241,9 @@ def _named(header: Sequence[str], names: Sequence[str]) -> int | None:
 def _column(
     path: Path, flag: str, given: str | None, width: int, header: Sequence[str]
 ) -> int | None:
-    """The column that a person named, by a name of the header or by its number, from 0."""
+    """The index of the column that a person named by the header or by number, or None. Raises
+    `XinyeError` if there is no such column.
+    """
     if given is None:
         return None
     if given in header:
@@ -243,7 +256,7 @@ def _column(
 
 
 def _tag_column(lines: Sequence[Line], token_column: int, notes: Notes) -> int:
-    """The last of the columns that hold tags."""
+    """The index of the last column that holds tags."""
     columns = [column for column in range(len(lines[0].cells)) if column != token_column]
     found = {
         column: sum(TAG.fullmatch(line.cells[column]) is not None for line in lines)
@@ -259,7 +272,7 @@ def _tag_column(lines: Sequence[Line], token_column: int, notes: Notes) -> int:
 
 
 def _scheme(tags: Sequence[str]) -> str:
-    """By what a span is said to begin and end."""
+    """The tagging scheme, which decides where a span begins and ends."""
     if any(re.match("[ESLUM][-_]", tag) for tag in tags):
         return "BIOES"
     inside = [(before, tag) for before, tag in pairwise(tags) if re.match("I[-_]", tag)]
@@ -267,14 +280,16 @@ def _scheme(tags: Sequence[str]) -> str:
 
 
 def between_tokens(tokens: Sequence[str]) -> str:
-    """The separator of the tokens of a text: a space, or nothing for Chinese."""
+    """What separates the tokens of a text: a space, or nothing in Chinese."""
     return "" if language("".join(tokens)) == "chinese" else " "
 
 
 def joined(
     rows: Sequence[TaggedToken], place: str, kind: str, notes: Notes, between: str
 ) -> TaggedText:
-    """The text of tokens and the spans of their tags, in whichever scheme."""
+    """The text of these tokens with the spans of their tags, in any scheme. Raises `XinyeError` for
+    a tag that is invalid.
+    """
     spans: list[Span] = []
     at, open_type = 0, ""
     for token, tag, where, _ in rows:

@@ -1,4 +1,4 @@
-"""Conversations as programs export them whole, in JSON: ChatGPT, Intercom, Zendesk."""
+"""Reads conversations in the JSON exports of ChatGPT, Intercom and Zendesk."""
 
 import re
 from typing import Any
@@ -9,13 +9,16 @@ from xinye.data.records import Row
 
 INTERNAL = "internal notes, which the customer does not see, are left out"
 FILES = "pictures and other files in messages are not read"
-EVIDENCE = ("subject", "attachments", "files")  # fields beside the messages that may ask, too
+# fields next to the messages that may be part of the question
+EVIDENCE = ("subject", "attachments", "files")
 _MEDIA = re.compile(r"<(?:img|video|audio|iframe|object|embed)\b", re.IGNORECASE)
-ASKING = ("user", "lead", "contact", "end-user", "end_user")  # types of authors at Intercom
+ASKING = ("user", "lead", "contact", "end-user", "end_user")  # Intercom's types of authors who ask
 
 
 def exported(row: Row, place: str, notes: Notes) -> tuple[list[Row], str] | None:
-    """The messages of a conversation in an export, and whose that is; None of anything else."""
+    """The messages of an exported conversation and the name of the program, or None for any other
+    row.
+    """
     nodes = row.get("mapping")
     if (
         isinstance(nodes, dict)
@@ -36,22 +39,22 @@ def exported(row: Row, place: str, notes: Notes) -> tuple[list[Row], str] | None
 
 
 def _inside(value: Any, *names: str) -> Any:
-    """The value in nested objects, by their keys; None if one of them is missing."""
+    """The value in nested objects along these keys, or None if a key is missing."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
 def _chatgpt(nodes: Row, last: Any, place: str, notes: Notes) -> list[Row]:
-    """The messages on the way to the node that was shown last, in a tree of nodes."""
+    """The messages on the path to the node that was shown last, in ChatGPT's tree of nodes."""
     ends = [name for name, node in nodes.items() if not _inside(node, "children")]
     if len(ends) > 1:
         notes.add(place, "a conversation has several versions: the one shown last is read")
     name = last if isinstance(last, str) else ends[-1] if ends else None
     found: list[Row] = []
-    way: set[str] = set()
-    while isinstance(name, str) and name in nodes and name not in way:
-        way.add(name)
+    visited: set[str] = set()
+    while isinstance(name, str) and name in nodes and name not in visited:
+        visited.add(name)
         message = _inside(nodes[name], "message")
         role = _inside(message, "author", "role")
         parts = _inside(message, "content", "parts")
@@ -82,7 +85,7 @@ def _intercom(parts: list[Any], place: str, notes: Notes) -> list[Row]:
 
 
 def _has_files(message: Any, body: Any) -> bool:
-    """Whether a message has files beside its text, or pictures within."""
+    """True if a message has attachments, or media in its text."""
     return bool(_inside(message, "attachments") or _MEDIA.search(str(body)))
 
 

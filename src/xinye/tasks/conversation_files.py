@@ -1,5 +1,6 @@
-"""The conversations of a file, in which one is a row, or many rows with a message each, or lines of
-those who speak, or stands in a dictionary of all."""
+"""Finds the conversations in a file. A conversation can be one row, many rows with one message
+each, lines that begin with a speaker, or a value in a dictionary of conversations.
+"""
 
 import re
 from collections import Counter
@@ -40,23 +41,24 @@ from xinye.tasks.unsaid import (
 from xinye.tasks.writing_records import Named, Record
 
 NUMBERED = Named("1", "2")  # the columns of a table without a header
-HEAD_ROWS = 100  # looked at to see whether the first column holds ids
+HEAD_ROWS = 100  # rows that are read to see whether the first column holds ids
 _ID = re.compile(r"[A-Za-z_#-]{0,12}\d[\dA-Za-z_.#-]{0,40}")  # 17, T-17, or hexadecimal digits
 NO_HEADER = "no word in it names a question or an answer"
 
 
 def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
-    """The conversations of a file. What cannot be one is given to `on_bad`, with file and line; in
-    `notes` stands what was left out or read differently."""
+    """The conversations of a file. What cannot be read is passed to `on_bad` as an error with file
+    and line. `notes` report what was left out or read differently.
+    """
     if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
         yield from spoken(path, on_bad, named, notes)
         return
-    bad: list[XinyeError] = []  # of the rows right before
+    bad: list[XinyeError] = []  # the errors of the rows just before
     named_columns = _columns(path, named)
     rows = read_records(path, refuse_line(bad.append), named_columns, tabbed=True, notes=notes)
     first = next(rows, None)
     if first is None:
-        _tell(bad, on_bad)
+        _report_all(bad, on_bad)
         return
     rows = chain([first], rows)
     if not named.columns and _is_numbered(first[1]):
@@ -72,19 +74,21 @@ def read_conversations(path: Path, on_bad: OnBad, named: Named, notes: Notes) ->
         return Record(tuple(found[0]), place, found[1]) if found else None
 
     for row in rows:
-        _tell(bad, on_bad)
+        _report_all(bad, on_bad)
         yield from each_record(placed(path, iter([row])), conversation, on_bad)
-    _tell(bad, on_bad)
+    _report_all(bad, on_bad)
 
 
-def _tell(bad: list[XinyeError], on_bad: OnBad) -> None:
-    """Give each of these to `on_bad`, once."""
+def _report_all(bad: list[XinyeError], on_bad: OnBad) -> None:
+    """Pass each of these errors to `on_bad`, once."""
     while bad:
         on_bad(bad.pop(0))
 
 
 def placed(path: Path, rows: Records) -> Iterator[tuple[str, Any]]:
-    """Each row with its place; of a dictionary of conversations, such as CrossWOZ's, each."""
+    """Each row with its place. In a dictionary of conversations, as in CrossWOZ, each
+    conversation.
+    """
     for line, row in rows:
         place = place_of(path, line)
         each = row.values() if isinstance(row, dict) else []
@@ -99,8 +103,9 @@ def placed(path: Path, rows: Records) -> Iterator[tuple[str, Any]]:
 
 
 def without_header(path: Path, named: Named) -> str:
-    """Why the first line of a table is a record; "" where it is its header, or there is no table.
-    Of two columns neither of which has a usual name, the first is the question."""
+    """Why a table has no header, or "" if its first line is one or the file is not a table. In a
+    table of two columns without usual names, the first line is a question and its answer.
+    """
     if suffix_of(path) in PLAIN_SUFFIXES and not _is_tabbed(path):
         return ""
     reason = headerless(path, named.columns, tabbed=True)
@@ -116,34 +121,36 @@ def without_header(path: Path, named: Named) -> str:
 
 
 def _columns(path: Path, named: Named) -> list[str]:
-    """The columns that are named, or the two of a table without a header, by number."""
+    """The named columns, or the two numbered ones of a table without a header."""
     unnamed = without_header(path, named) == NO_HEADER
     return NUMBERED.columns if unnamed else named.columns
 
 
 def _is_numbered(row: Any) -> bool:
-    """Whether a row is one of two columns of a table without a header."""
+    """True for a row of a table with two columns and no header."""
     cells = row.values() if isinstance(row, dict) and [*row] == NUMBERED.columns else []
     return bool(cells) and all(isinstance(cell, str) for cell in cells)
 
 
 def _is_tabbed(path: Path) -> bool:
-    """Whether a text is a table: its first line has a tab, and nobody speaks in it."""
+    """True if a text file is a table: its first line has a tab and does not begin with a
+    speaker.
+    """
     first = first_line(read_lines(path))
     return "\t" in first and not begins_with_speaker(first)
 
 
 def is_conversation(text: Path) -> bool:
-    """Whether a text begins as a conversation does: with who speaks, or as a table."""
+    """True if a text file begins like a conversation: with a speaker or a time, or as a table."""
     try:
         first = first_line(read_lines(text))
-    except XinyeError:  # it cannot be decoded
+    except XinyeError:  # the file cannot be decoded
         return False
     return "\t" in first or begins_with_speaker(first) or begins_with_time(first)
 
 
 def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Record]:
-    """The conversations of a text in which each line begins with who speaks."""
+    """The conversations of a text file in which each message begins with its speaker."""
     lines = list(read_lines(path))
     if not begins_with_speaker(first_line(lines)):
         log = _heard(timed_speeches(lines, str(path), notes) or [], path, notes)
@@ -173,7 +180,7 @@ def spoken(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[Re
 
 
 def _heard(said: list[Speech], path: Path, notes: Notes) -> list[Speech]:
-    """The speeches that hold a text; what is only a picture or a notice is left out."""
+    """The messages that contain text, without those that are only a picture or a notice."""
     heard = []
     for speech in said:
         place = place_of(path, speech.line)
@@ -184,7 +191,7 @@ def _heard(said: list[Speech], path: Path, notes: Notes) -> list[Speech]:
 
 
 def _logged(log: list[Speech], path: Path, named: Named, notes: Notes) -> Record:
-    """The one conversation of a log with times."""
+    """The single conversation of a log with times. Raises `XinyeError` for unknown speakers."""
     place = place_of(path, log[0].line)
     strangers = unknown((speech.word for speech in log), named.assistants)
     if strangers:
@@ -194,5 +201,5 @@ def _logged(log: list[Speech], path: Path, named: Named, notes: Notes) -> Record
 
 
 def _more_lines(conversation: list[Speech]) -> Iterator[str]:
-    """The lines that go on with a message."""
+    """The lines that continue a message."""
     return (line for speech in conversation for line in speech.lines[1:])

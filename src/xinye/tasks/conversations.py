@@ -1,5 +1,5 @@
-"""A conversation in one row of a file, in whatever format: a list of messages, a question and its
-answer in columns of their own, or a preference, of which what was preferred is learned."""
+"""Reads one row of a file as a conversation: a list of messages, a question and its answer in
+separate columns, or a preference, of which the chosen answer is used."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -28,13 +28,13 @@ from xinye.tasks.records import expected, note_missing, note_unread, text_in
 from xinye.tasks.roles import joined, messages_in, preference, roles_of
 from xinye.tasks.writing_records import UNNAMED, Named
 
-TEXTS = ("data", "content")  # that may hold turns as a list of texts
+TEXTS = ("data", "content")  # fields that may hold turns as a list of texts
 REJECTED = ("rejected", "rejected_response", "response_rejected", "rejected_messages")
-WEIGHTS = ("weight", "train", "loss")  # that say whether an answer is trained
-UNWANTED = ("label", "kto_tag")  # false of an answer that is a bad example
+WEIGHTS = ("weight", "train", "loss")  # fields that say whether the model trains on an answer
+UNWANTED = ("label", "kto_tag")  # these are false if the answer is a bad example
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
-TOTALS = ("合计", "总计", "小计", "平均", "total", "Total")  # in the first cell of a last row
-NO_ANSWERS = ("—", "——", "–", "-", "--", "无", "/")  # written where there is none
+TOTALS = ("合计", "总计", "小计", "平均", "total", "Total")  # in the first cell of a row of totals
+NO_ANSWERS = ("—", "——", "–", "-", "--", "无", "/")  # what people write if there is no answer
 NO_MEDIA = "Xinye learns only text. Delete the record, or describe in words what it shows"
 EXPECTED = (
     'messages ({"messages": [{"role": "user", "content": …}, …]}), ShareGPT ({"conversations": '
@@ -46,14 +46,14 @@ IN_TURN = "messages without a speaker are read as the user's and the assistant's
 
 
 class Reader:
-    """Reads the row at `place` as a conversation; `fields` collects the fields that were read."""
+    """Reads the row at `place` as a conversation. `fields` lists the fields that were used."""
 
     def __init__(self, place: str, notes: Notes, named: Named = UNNAMED) -> None:
         self.place, self.notes, self.named = place, notes, named
         self.fields: list[str] = []
 
     def read(self, row: Any) -> tuple[list[Message], str] | None:
-        """The messages, and what this format is called; None where the row is left out."""
+        """The messages and the format's name; None if the row is left out. Raises `XinyeError`."""
         if isinstance(row, list):
             return self.messages(row, self.place), f"lists, {_kind(row)}"
         if not isinstance(row, dict):
@@ -81,7 +81,7 @@ class Reader:
         return messages, kind
 
     def formatted(self, row: Row) -> tuple[list[Message], str]:
-        """The messages in whichever format they are."""
+        """The messages in any supported format, and the format's name."""
         field = find_column((name for name in row if isinstance(row[name], list)), LISTS)
         if field and not self.named.columns:
             return self.listed(row, field)
@@ -125,7 +125,7 @@ class Reader:
     # -- formats -----------------------------------------------------------------------------------
 
     def listed(self, row: Row, field: str) -> tuple[list[Message], str]:
-        """The messages in a list."""
+        """The messages in a field that holds a list, and the format's name."""
         self.fields = [field, *REJECTED]
         messages = self.said(row, field)
         kind = _kind(row[field])
@@ -139,14 +139,13 @@ class Reader:
         return [*messages, *self.said(row, "chosen")], f"{kind} and 'chosen'"
 
     def paired(self, row: Row, question: str, answer: str) -> tuple[list[Message], str]:
-        """A question and its answer in columns of their own, with what was said before, and what
-        the answer is to be found in, where there is any."""
+        """A question and its answer in separate columns, with earlier turns and context."""
         asked, replied = self.conversation(row, question), self.conversation(row, answer)
         earlier = [name for name in EARLIER if row.get(name)]
         messages = [turn for name in earlier for turn in self.earlier(row, name)]
         self.fields = [answer, *REJECTED, *EARLIER]
         context = None
-        if replied and replied[0]["role"] != "assistant":  # it holds the question, too
+        if replied and replied[0]["role"] != "assistant":  # it holds the question
             contents = {message["content"].strip() for message in replied}
             if asked or str(row[question]).strip() in contents:
                 self.fields.append(question)
@@ -183,7 +182,7 @@ class Reader:
         return messages, kind + "".join(f" with {name!r}" for name in added)
 
     def conversation(self, row: Row, name: str) -> list[Message] | None:
-        """The messages in a column of preferences, or None where it is a text."""
+        """The messages in a column of preferences, or None if it holds a single text."""
         value = row[name]
         if isinstance(value, str):
             found = preference(value)
@@ -196,7 +195,7 @@ class Reader:
         return self.said(row, name) if all(isinstance(each, dict) for each in rows) else None
 
     def said(self, row: Row, name: str) -> list[Message]:
-        """The messages in a field: a list of them, one, or a text."""
+        """The messages in a field that holds a list, a single message or a text."""
         value, place = row[name], f"{self.place}, field {name!r}"
         if isinstance(value, str) and value.lstrip().startswith("["):  # in a table
             with suppress(ValueError, RecursionError):
@@ -218,7 +217,7 @@ class Reader:
         return messages_in(text, place, self.notes, self.named.assistants)
 
     def spoken_column(self, row: Row) -> tuple[list[Message], str] | None:
-        """The messages in the only column whose text is lines of those who speak."""
+        """The messages in the only column whose text is lines with speakers, or None."""
         texts = {name: value for name, value in row.items() if isinstance(value, str)}
         found = {name: self.spoken(text, self.place) for name, text in texts.items()}
         columns = [name for name, messages in found.items() if messages]
@@ -228,12 +227,12 @@ class Reader:
         return self.messages(found[columns[0]], self.place), f"speakers in {columns[0]!r}"
 
     def text(self, row: Row, name: str) -> str:
-        """The text in a field; of a context its passages, too."""
+        """The text in a field; a context may also be a list of passages."""
         passages = as_text(row[name]) if name.strip().lower() in CONTEXTS else None
         return passages or text_in(row, name, self.place)
 
     def earlier(self, row: Row, name: str) -> list[Message]:
-        """The turns before a question: messages, or pairs of a question and its answer."""
+        """The turns before a question, from messages or from pairs of question and answer."""
         turns = row[name]
         if isinstance(turns, str):  # in a table
             with suppress(ValueError, RecursionError):
@@ -251,7 +250,7 @@ class Reader:
         return messages
 
     def system(self, row: Row) -> str:
-        """The text before the conversation: a system message, and the tools that may be called."""
+        """The text of the system message, with the tools that the model may call."""
         name = find_column((name for name in row if row[name]), SYSTEMS)
         parts = []
         if name:
@@ -274,8 +273,7 @@ class Reader:
     # -- messages ----------------------------------------------------------------------------------
 
     def messages(self, rows: Any, place: str) -> list[Message]:
-        """The messages in a list: each with its speaker, questions with their answers, or in
-        turn."""
+        """The messages in a list of messages, pairs, or texts in turn."""
         if isinstance(rows, str):
             what = "a list of messages, or lines that begin with a speaker (see --assistant-name)"
             raise expected(place, what, rows)
@@ -291,7 +289,7 @@ class Reader:
         ]
 
     def turns(self, rows: Sequence[Any], place: str) -> list[Row]:
-        """The messages of a list, as objects with a role."""
+        """The messages of a list as objects with a role."""
         if len(rows) > 1 and all(isinstance(row, str) for row in rows):
             self.notes.add(self.place, IN_TURN)
             return _in_turn({"content": row} for row in rows)
@@ -307,7 +305,7 @@ class Reader:
         return [turn for pair in pairs for turn in pair] if len(pairs) == len(rows) else list(rows)
 
     def pair(self, row: Row) -> list[Row] | None:
-        """The question and the answer in one turn, if these are in it."""
+        """The question and answer in one object as two messages, or None."""
         for questions, answers in PAIRS:
             question, answer = UNNAMED.find(row, questions, answers)
             if question and answer:
@@ -319,6 +317,7 @@ class Reader:
         return None
 
     def message(self, row: Row, role: str, here: str) -> Message:
+        """One message as role and content. Raises `XinyeError` for content that is not text."""
         name = find_column(row, CONTENT_NAMES) or "content"
         called = {field: _calls(row.get(field)) for field in ("tool_calls", "function_call")}
         calls = {field: text for field, text in called.items() if text}
@@ -345,18 +344,18 @@ class Reader:
 
 
 def _is_false(value: Any, row: Row) -> bool:
-    """Whether a mark says that an answer is bad; 0 does where prompts and completions have it."""
+    """True for the mark of a bad answer. 0 means this only next to a prompt and a completion."""
     text = str(value).strip().lower()
     return text == "false" or (text in ("0", "0.0") and {"prompt", "completion"} <= row.keys())
 
 
 def _in_turn(rows: Iterable[Row]) -> list[Row]:
-    """Messages as said by the user and the assistant in turn."""
+    """The messages with the roles of user and assistant in turn."""
     return [{"role": ("user", "assistant")[at % 2], **row} for at, row in enumerate(rows)]
 
 
 def _may_be_said(value: Any) -> bool:
-    """Whether it can be a conversation, and not its id or the number of its turns."""
+    """True if the value can be a conversation, and not its id or number of turns."""
     return not isinstance(value, int | float)
 
 
@@ -365,7 +364,7 @@ def _are_texts(value: Any) -> bool:
 
 
 def _kind(rows: Any) -> str:
-    """What a list of messages is called."""
+    """The name of the format of a list of messages."""
     if not isinstance(rows, list):
         return "messages"
     if all(isinstance(each, dict) and find_column(each, ROLE_NAMES) for each in rows):
@@ -374,7 +373,7 @@ def _kind(rows: Any) -> str:
 
 
 def _calls(given: Any) -> str:
-    """Calls of tools as text, as Hermes and Qwen write them; "" where there are none."""
+    """Tool calls as text, in the format of Hermes and Qwen; "" if there are none."""
     texts = []
     for call in given if isinstance(given, list) else [given]:
         function = call.get("function", call) if isinstance(call, dict) else None
@@ -390,8 +389,7 @@ def _calls(given: Any) -> str:
 
 
 def _text_of_part(part: Any, here: str) -> str:
-    """The text of a part of a content, as OpenAI's API has them. What is no text is refused: the
-    answer would be trained without what it is about."""
+    """The text of one part of a message, as in OpenAI's API. Raises `XinyeError` for others."""
     text = part.get("text") if isinstance(part, dict) else part
     if isinstance(text, str):
         return text

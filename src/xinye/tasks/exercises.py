@@ -1,15 +1,14 @@
-"""Small labelled sets from one small world, a tea shop, in Chinese and English: reviews, notes and
+"""Small labelled data sets about a tea shop, in Chinese and English: reviews, notes and
 conversations.
 
-They let the fine-tuning of a classifier, a tagger and a chat model be tried offline, and are made
-so that counting words does not solve them: a review says "not as bitter as the last one", and turns
-round at its "but"; the names in a note are put together from parts, so that most of them were never
-seen; a question is asked in words of many kinds, and "and the green one?" needs the question
-before.
+They show how to fine-tune a classifier, a tagger and a chat model offline, and word counts do not
+solve them. A review says "not as bitter as the last one", and changes direction at its "but". The
+names in a note are put together from parts, so most of them are new. Questions have many wordings,
+and "and the green one?" needs the question before it.
 
-The wordings stand in `exercises.json` and are our own writing; in them `[a|b]` is a choice, and
-`{name}` a slot. The good and the bad that is said of a tea stand in the same order there, so that
-none is both in one review.
+The wordings are in `exercises.json` and are our own writing. There, `[a|b]` is a choice and
+`{name}` a slot. Good and bad points about tea are listed in the same order, so no review says both
+about the same point.
 """
 
 import json
@@ -30,7 +29,8 @@ def _words(language: str) -> dict[str, Any]:
 
 
 def reviews(count: int, language: str, seed: int = 0) -> list[dict[str, str]]:
-    """Reviews of tea: `text`, and `label` (好评 or 差评, good or bad), as many of each, mixed.
+    """Reviews of tea, half of them good and half bad, in random order: `text`, and `label` (好评 or
+    差评, good or bad). The same seed gives the same reviews.
 
     >>> reviews(1, "en")[0].keys()
     dict_keys(['text', 'label'])
@@ -56,8 +56,9 @@ def reviews(count: int, language: str, seed: int = 0) -> list[dict[str, str]]:
 
 
 def notes(count: int, language: str, seed: int = 0) -> list[Row]:
-    """Notes with names in them: `text`, and `spans` (`start`, `end` in characters, `type` person,
-    place or company)."""
+    """Notes that contain names: `text`, and `spans` with `start` and `end` in characters and a
+    `type` (person, place or company).
+    """
     words, chance = _words(language)["notes"], random.Random(f"notes {language} {seed}")
     space = " " if language == "en" else ""
     records = []
@@ -86,8 +87,9 @@ def notes(count: int, language: str, seed: int = 0) -> list[Row]:
 
 
 def chats(count: int, language: str, seed: int = 0) -> list[dict[str, list[dict[str, str]]]]:
-    """Conversations with the shop's desk: `messages` of `role` and `content`, a system message
-    first."""
+    """Conversations with the shop: `messages` with `role` and `content`, beginning with a system
+    message.
+    """
     words, chance = _words(language)["chats"], random.Random(f"chats {language} {seed}")
     records = []
     for _ in range(count):
@@ -113,5 +115,5 @@ def chats(count: int, language: str, seed: int = 0) -> list[dict[str, list[dict[
 
 
 def _chosen(wording: str, chance: random.Random) -> str:
-    """The wording with each `[a|b]` decided."""
+    """The wording with a random choice for each `[a|b]`."""
     return re.sub(r"\[([^\[\]]*)\]", lambda found: chance.choice(found[1].split("|")), wording)

@@ -1,5 +1,4 @@
-"""The middle class of tasks that judge: layers under a new head, for whole texts or for each
-token."""
+"""The base class of tasks that train a new head on a model: for whole texts, or for each token."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from xinye.runs.words import Both, Figure
 from xinye.tasks.records import Example, Examples, beside, leaks, repeated, spelled_alike
 from xinye.tasks.task import Figures, Mark, Task
 
-NAMED = 8  # labels that an error names
+NAMED = 8  # how many labels an error names
 ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, percent=True)
 MACRO_F1 = Figure("macro_f1", "macro F1", Both("macro F1", "宏平均 F1"), 1, percent=True)
 USE = Both(
@@ -33,21 +32,25 @@ LIMIT = (
 
 
 class HeadTask(Task):
-    """A task of labels. Its records have `labels`, each as often as it is there, and an `answer`,
-    what a model should say; a subclass says how they become targets."""
+    """A task with labels.
 
-    kind = "label"  # what one of them is called
+    Its records have `labels`, which may repeat, and an `answer`, what the model should return. A
+    subclass turns them into targets.
+    """
+
+    kind = "label"  # what messages call one of them
 
     def __init__(self, labels: Sequence[str], several: bool = False) -> None:
         self.labels, self.several = tuple(labels), several
 
     @classmethod
     def of_network(cls, model: Head) -> Self:
+        """The task that a trained network was saved with."""
         return cls(model.config.labels, model.config.several)
 
     @property
     def known(self) -> Sequence[str]:
-        """What a record's labels may be."""
+        """All labels that a record may have."""
         return self.labels
 
     # -- records -----------------------------------------------------------------------------------
@@ -65,7 +68,7 @@ class HeadTask(Task):
 
     @classmethod
     def counts(cls, records: Sequence[Any]) -> dict[str, int]:
-        """Labels, the most frequent first."""
+        """The number of occurrences of each label, the most frequent first."""
         return dict(Counter(label for record in records for label in record.labels).most_common())
 
     @classmethod
@@ -94,13 +97,13 @@ class HeadTask(Task):
 
     @classmethod
     def clash(cls, count: int, share: float, one: Any, other: Any) -> str:
-        """The finding that some texts have different labels; the first two are named."""
+        """The finding that equal texts have different labels; it names the first two records."""
         return (
             f"{plural(count, 'text')} with two different labels: first {one.place} and "
             f"{beside(one.place, other.place)}"
         )
 
-    # -- learning and judging ----------------------------------------------------------------------
+    # -- training and evaluation -------------------------------------------------------------------
 
     def marks(
         self, tokenizer: Tokenizer, example: Example
@@ -124,7 +127,7 @@ class HeadTask(Task):
 
     @torch.no_grad()
     def losses(self, model: Head, tokenizer: Tokenizer, examples: Examples) -> Figures:
-        """`loss` in nats for each judgement."""
+        """The mean `loss` in nats per target."""
         device = next(model.parameters()).device
         nats, counted = 0.0, 0
         for _, batch in examples.in_order(32):
@@ -134,10 +137,13 @@ class HeadTask(Task):
 
 
 def altered(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy whose backend a task may change; it is saved with the run's own tokenizer."""
+    """A copy of the tokenizer with a backend that a task may change. The copy is saved with the
+    run.
+    """
     changed = copy(tokenizer)
-    for cached in ("fingerprint", "_template_backend"):
+    for cached in ("fingerprint", "_chat_backend"):
         changed.__dict__.pop(cached, None)
     changed.backend = tokenizers.Tokenizer.from_str(tokenizer.backend.to_str())
-    changed.backend.encode_special_tokens = True  # text is text; the files do not keep this
+    # Control tokens in text stay text; tokenizer.json does not save this setting.
+    changed.backend.encode_special_tokens = True
     return changed

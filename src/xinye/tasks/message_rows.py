@@ -1,5 +1,6 @@
-"""Conversations in a table or in JSON of which each row is a message: put together by a column that
-says which conversation it belongs to, in the order of their times."""
+"""Reads conversations from tables or JSON in which each row is one message: groups rows by a column
+that names the conversation, and sorts them by time.
+"""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -39,8 +40,9 @@ from xinye.tasks.writing_records import UNNAMED, Named, Record
 
 @dataclass(frozen=True)
 class MessageColumns:
-    """The columns of a table of messages; `time`, the `day` of a time,
-    and `parent` may be missing."""
+    """The columns of a table of messages. `time`, `day` (the date of a clock time) and `parent` may
+    be None.
+    """
 
     conversation: str
     role: str
@@ -51,7 +53,9 @@ class MessageColumns:
 
     @classmethod
     def of(cls, first: tuple[int, Any], path: Path, named: Named) -> Self | None:
-        """Those of a file, from its first row; None where that is no message."""
+        """The columns of a file, from its first row, or None if that is not a message. Raises
+        `XinyeError` if no column names the conversation.
+        """
         line, row = first
         if not isinstance(row, dict) or named.columns:
             return None
@@ -78,20 +82,21 @@ class MessageColumns:
 
     @property
     def format(self) -> str:
+        """A description of the format for messages."""
         if self.time:
             return f"each row a message, grouped by {self.conversation!r}, sorted by {self.time!r}"
         return f"each row a message, grouped by {self.conversation!r}"
 
 
 def _direction(row: Row) -> str | None:
-    """The column that says of a message whether it came in or went out."""
+    """The column that says whether a message came in or went out, or None."""
     name = find_column(row, DIRECTIONS)
     return name if name and str(row[name]).strip().lower() in SENDERS else None
 
 
 @dataclass
 class _Conversation:
-    """The messages of one conversation as they come, with their times and what they answer."""
+    """The messages of one conversation in the order of the file, with their times and parents."""
 
     place: str
     id: str
@@ -99,7 +104,8 @@ class _Conversation:
     times: list[str] = field(default_factory=list)
     days: list[str] = field(default_factory=list)
     parents: list[str] = field(default_factory=list)
-    problem: XinyeError | None = None  # of a message, without which the others say something else
+    # a bad message, without which the others would mean something else
+    problem: XinyeError | None = None
 
     def add(self, row: Row, place: str, columns: MessageColumns, notes: Notes) -> None:
         """Add the message of a row."""
@@ -122,8 +128,11 @@ def collected(
     on_bad: OnBad,
     notes: Notes,
 ) -> Iterator[Record]:
-    """The conversations whose messages stand in rows of their own, one among the other. Of `file`
-    come the rows, and the errors of those right before each that cannot be read."""
+    """The conversations of a table in which each row is a message.
+
+    `file` is the path, its rows, and a list of errors: before each row it holds the errors of the
+    unreadable rows just before.
+    """
     path = file[0]
     found = _by_conversation(file, columns, notes)
     if len(found) > 1 and all(len(each.messages) == 1 for each in found):
@@ -151,8 +160,9 @@ def collected(
 def _by_conversation(
     file: tuple[Path, Records, list[XinyeError]], columns: MessageColumns, notes: Notes
 ) -> list[_Conversation]:
-    """The messages of each conversation. A bad row makes its conversation bad; one that does not
-    say its conversation that of the row before, and that of the row behind."""
+    """The messages of each conversation. A bad row makes its conversation bad. If a bad row does
+    not name its conversation, those of the rows before and after it are bad.
+    """
     path, rows, bad = file
     found: dict[str, _Conversation] = {}
     last = nameless = _Conversation(str(path), "")
@@ -166,7 +176,8 @@ def _by_conversation(
             bad.append(error)
             continue
         name = str(row[columns.conversation])
-        whole = re.sub(r"^(\d+)\.0$", r"\1", name)  # as pandas writes the numbers of a gappy column
+        # pandas writes numbers this way if some are missing
+        whole = re.sub(r"^(\d+)\.0$", r"\1", name)
         conversation = found.setdefault(whole, _Conversation(place, name))
         if bad:
             last.problem = last.problem or bad[0]
@@ -188,13 +199,13 @@ def _by_conversation(
 
 
 def _lacking(row: Any, columns: MessageColumns) -> list[str]:
-    """The columns of a message that are empty in a row."""
+    """The needed columns that are empty in a row."""
     needed = (columns.conversation, columns.role, columns.content)
     return [name for name in needed if not isinstance(row, dict) or row.get(name) in (None, "")]
 
 
 def _message(row: Row, columns: MessageColumns, place: str, notes: Notes) -> Row | None:
-    """The message in a row of a log; None where nobody says anything in it."""
+    """The message in a row of a log, or None if it has no text."""
     role = str(row[columns.role]).strip()
     if columns.role.strip().lower() in (*SENT, *DIRECTIONS):
         meant = SENDERS.get(role.lower(), role)
@@ -213,8 +224,7 @@ def _cell(row: Row, column: str | None) -> str:
 def _sort(
     conversations: Sequence[_Conversation], columns: MessageColumns, path: Path, notes: Notes
 ) -> None:
-    """Put the messages of each conversation in the order of their times, where these can be
-    compared."""
+    """Sort the messages of each conversation by time, if the times can be compared."""
     if columns.time is None:
         return
     texts = [text for conversation in conversations for text in conversation.times]
@@ -248,6 +258,3 @@ def _together(
         )
     messages = Reader(place, notes, named).messages(conversation.messages, place)
     return Record(tuple(joined(messages, place, notes)), place, columns.format)
-
-
-# -- lines of those who speak ----------------------------------------------------------------------

@@ -1,11 +1,11 @@
-"""The times of messages. They are compared only where all of a file surely have one shape."""
+"""Reads the times of messages. They are compared only if all times of a file have the same form."""
 
 import re
 from collections.abc import Sequence
 from datetime import datetime
 
-DAYS = ("date", "day", "日期")  # beside a column of clock times
-HALVES = "(?:上午|下午|凌晨|早上|中午|晚上)"  # of a day, before a clock time
+DAYS = ("date", "day", "日期")  # the column of the date, next to one of clock times
+HALVES = "(?:上午|下午|凌晨|早上|中午|晚上)"  # words for a part of the day, before a clock time
 _NUMBER = re.compile(r"(\d{1,18})(?:\.0+)?")
 _EPOCH = re.compile(r"\d{10}\.\d+")  # seconds since 1970
 _MOMENT = re.compile(
@@ -19,8 +19,9 @@ Time = int | float | datetime
 
 
 def comparable(texts: Sequence[str], days: Sequence[str]) -> list[Time] | str:
-    """The times, which can be compared; or the first text that cannot be compared with those before
-    it. A clock time needs its day from `days`."""
+    """The times, if all can be compared, or the first text that cannot be compared with those
+    before it. A clock time takes its date from `days`.
+    """
     times: list[Time] = []
     shapes = set()
     for text, day in zip(texts, days, strict=True):
@@ -35,10 +36,11 @@ def comparable(texts: Sequence[str], days: Sequence[str]) -> list[Time] | str:
 
 
 def _read(text: str) -> tuple[Time, str] | None:
-    """A time, and the name of its shape; None where it cannot be told for sure."""
+    """A time and the name of its form, or None if it is ambiguous."""
     if number := _NUMBER.fullmatch(text):
         digits = len(number[1])
-        # 9 and 10 are numbers of turns; seconds and milliseconds, or 20260501, are not compared
+        # 9 and 10 are numbers of turns and can be compared; seconds, milliseconds and 20260501
+        # cannot.
         return int(number[1]), "number" if digits < 8 else f"number-{digits}"
     if _EPOCH.fullmatch(text):
         return float(text), "number-10"
@@ -55,12 +57,12 @@ def _read(text: str) -> tuple[Time, str] | None:
         written += f"T{hour.zfill(2)}:{rest}" + ("+00:00" if zone in ("Z", "UTC") else zone or "")
     try:
         time = datetime.fromisoformat(written)
-    except ValueError:  # such as the 13th month
+    except ValueError:  # such as month 13
         return None
     return time, f"clock: {bool(clock)}, half: {bool(before or behind)}, zone: {bool(zone)}"
 
 
 def _of_24(hour: int, half: str) -> str:
-    """An hour of half a day as one of the day. The 13th hour of the afternoon is itself."""
+    """An hour of a 12-hour clock on the 24-hour clock. An hour above 12 stays as it is."""
     late = half.upper() in ("下午", "PM")
     return str(hour if hour > 12 else hour % 12 + 12 * late)

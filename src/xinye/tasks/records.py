@@ -1,5 +1,6 @@
-"""Records: how they are read, what is reported about them, and how they become tokens and targets,
-in batches that are a pure function of the step."""
+"""Tools for records: reading them, reporting on them, and turning them into tokens and targets, in
+batches that are a pure function of the step.
+"""
 
 import json
 import random
@@ -25,7 +26,7 @@ from xinye.model.heads import IGNORED, Labelled
 
 SENTENCE_END = re.compile(r"(?:[。！？!?…\n]|\.(?=\s|$))+[”’」』）)\"']*")
 
-ABOUT = (  # names of fields that say where a record is from, and not what is in it
+ABOUT = (  # names of fields that say where a record comes from, not what it contains
     "id", "_id", "uuid", "source", "category", "department", "topic", "lang", "language", "type",
     "tag", "tags", "url", "date", "time", "task", "dataset", "split", "name", "domain", "model",
     "metadata", "meta", "来源", "类别", "编号", "科室",
@@ -36,20 +37,21 @@ OnBad = Callable[[XinyeError], None]
 
 
 def refuse(error: XinyeError) -> None:
-    """What happens to a bad record unless the caller says otherwise: its error is raised."""
+    """Raises the error of a bad record. This is the default `on_bad`."""
     raise error from None
 
 
 def refuse_line(on_bad: OnBad) -> Callable[[Path, int, str], None]:
-    """The same for what is not even a record."""
+    """An `on_bad` for the readers of files, which passes file, line and problem on as one error."""
     return lambda path, line, problem: on_bad(XinyeError(f"{place_of(path, line)}: {problem}"))
 
 
 def each_record(
     rows: Iterable[tuple[str, Any]], read: Callable[[Any, str], Any], on_bad: OnBad
 ) -> Iterator[Any]:
-    """What is read of rows, each with its place. What cannot be read is given to `on_bad`; nothing
-    comes of a row that is left out."""
+    """The records that `read(row, place)` returns; `rows` are pairs of place and row. Errors are
+    passed to `on_bad`. If `read` returns None, the row is skipped.
+    """
     for place, row in rows:
         try:
             record = read(row, place)
@@ -61,14 +63,14 @@ def each_record(
 
 
 def expected(place: str, what: str, found: Any) -> XinyeError:
-    """The error for something else than what is expected."""
+    """The error for a value that is not what was expected."""
     return XinyeError(
         f"{place}: expected {what}, found {json.dumps(found, ensure_ascii=False)[:60]}"
     )
 
 
 def nothing_to_learn(place: str, why: str) -> XinyeError:
-    """The error for a record without what a model would learn from it."""
+    """The error for a record that a model cannot learn from."""
     return XinyeError(f"{place}: {why}, so there is nothing to learn from")
 
 
@@ -80,8 +82,9 @@ def text_in(row: Row, name: str, place: str) -> str:
 
 
 def check_name(what: str, name: str, place: str) -> None:
-    """Raises `XinyeError` for a label, tag or role with �: names with different bad bytes would be
-    one."""
+    """Raises `XinyeError` for a label, tag or role that contains �, because different bad bytes
+    would become the same name.
+    """
     if "\ufffd" in name:
         raise XinyeError(
             f"{place}: the {what} {name[:40]!r} contains bytes that could not be read; correct it"
@@ -89,12 +92,12 @@ def check_name(what: str, name: str, place: str) -> None:
 
 
 def rejected(row: Row) -> bool:
-    """Whether the annotator of a record refused or passed over it, as Prodigy's files say."""
+    """True if an annotator rejected or skipped the record, as in Prodigy's files."""
     return row.get("answer") in ("reject", "ignore")
 
 
 def note_missing(what: str, text: str, place: str, notes: Notes) -> None:
-    """Note a text or a label that is a word which programs write where there is none."""
+    """Add a note if a text or label is a word that programs write for a missing value."""
     if text.strip().casefold() in MISSING:
         notes.add(
             place,
@@ -104,8 +107,9 @@ def note_missing(what: str, text: str, place: str, notes: Notes) -> None:
 
 
 def note_unread(row: Row, read: Collection[str], place: str, notes: Notes) -> None:
-    """Note the fields with words that are no part of what is learned. What only says where a
-    record is from is not noted."""
+    """Add a note for each field with text that is not used. Fields that only say where a record
+    comes from are ignored.
+    """
     for name, value in row.items():
         words = isinstance(value, str | list | dict) and value
         if words and name not in read and name.strip().lower() not in ABOUT:
@@ -113,7 +117,7 @@ def note_unread(row: Row, read: Collection[str], place: str, notes: Notes) -> No
 
 
 def spelled_alike(names: Iterable[str]) -> Iterator[str]:
-    """Findings: names that differ in case, width and spaces only."""
+    """Findings: names that differ only in case, width or spaces."""
     spelled: defaultdict[str, list[str]] = defaultdict(list)
     for name in sorted(names):
         spelled[re.sub(r"[\s_]+", "", unicodedata.normalize("NFKC", name)).casefold()].append(name)
@@ -124,7 +128,7 @@ def spelled_alike(names: Iterable[str]) -> Iterator[str]:
 
 
 def beside(one: str, other: str) -> str:
-    """The second of two places, without its file where that is the same."""
+    """The second of two places, without the file's name if both are in the same file."""
     file, _, line = other.rpartition(", ")  # "line 17", or "record 17"
     return line if one.rpartition(", ")[0] == file else other
 
@@ -146,7 +150,7 @@ def repeated(training: Sequence[Any]) -> Iterator[str]:
 
 
 def leaks(training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
-    """A finding: validation records that are in the training data."""
+    """A finding: validation records that are also in the training data."""
     seen = {record.whole: record for record in reversed(training)}
     inside = [record for record in validation if record.whole in seen]
     if inside:
@@ -165,8 +169,12 @@ def split(
     fold: tuple[int, int] | None = None,
     label: Callable[[Any], Hashable] = lambda record: "",
 ) -> tuple[list[Any], list[Any]]:
-    """The records to learn from and those to judge on: a share of each label's, or part i of k. The
-    seed says which; equal texts stay together."""
+    """The training and the validation records: validation gets a `share` of each label's records,
+    or part i of k with `fold` (i, k). The seed decides which. Records with the same text stay
+    together.
+
+    Raises `XinyeError` if one of them would be empty.
+    """
     by_label: defaultdict[Any, dict[str, list[int]]] = defaultdict(dict)
     label_of: dict[str, Hashable] = {}
     for number, record in enumerate(records):
@@ -177,7 +185,7 @@ def split(
     for its in sorted(by_label):
         texts = list(by_label[its].values())
         generator.shuffle(texts)
-        if fold:  # dealt out in turn, each label going on where the one before ended
+        if fold:  # dealt out in turn; each label continues where the previous one ended
             chosen = texts[(fold[0] - 1 - dealt) % fold[1] :: fold[1]]
             dealt += len(texts)
         else:
@@ -198,11 +206,13 @@ def split(
 
 @dataclass(frozen=True)
 class Example:
-    """A record, or a part of a long one, as a network reads it. `targets` is the number of its
-    label, 0 or 1 for each label, or the number of each token's label; `cut` counts the tokens that
-    were left out. `sentences` are the tokens that its text and each further sentence begin at, and
-    the end of the last one; without them it stays in order and whole. Nothing is torn off before
-    the tokens `inside`."""
+    """A record, or a part of a long one, as a network reads it.
+
+    `targets` is the number of the label, 0.0 or 1.0 for each label, or a label's number for each
+    token. `cut` counts the tokens that were left out. `sentences` holds the index of the first
+    token of each sentence, and the end of the last one; without it, augmentation keeps the text in
+    order and whole. A crop never cuts the text just before a token in `inside`.
+    """
 
     tokens: list[int]
     targets: int | list[float] | list[int]
@@ -212,15 +222,18 @@ class Example:
 
     @property
     def of_tokens(self) -> bool:
-        """Whether each token has a target of its own."""
+        """True if each token has its own target."""
         return isinstance(self.targets, list) and not isinstance(self.targets[0], float)
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a text is changed, anew each time it is learned from: the share of its tokens that are
-    blotted out, the largest share that is left out at its ends, and the share of texts whose
-    sentences change places."""
+    """How a text is changed each time the model trains on it.
+
+    `mask_tokens` is the share of its tokens that are replaced by padding, `crop_tokens` the largest
+    share that is cut off at its ends, and `shuffle_texts` the share of texts whose sentences are
+    shuffled.
+    """
 
     mask_tokens: float = 0.0
     crop_tokens: float = 0.0
@@ -231,8 +244,9 @@ UNCHANGED = Augmentation()
 
 
 class Examples:
-    """Examples to learn from: in another order in every epoch, and each batch known from its step
-    alone."""
+    """Training examples in batches. Each epoch has another order, and each batch depends only on
+    the step and the seed.
+    """
 
     def __init__(
         self,
@@ -252,8 +266,9 @@ class Examples:
         return len(self.examples)
 
     def numbers(self, first: int, size: int) -> list[tuple[int, int]]:
-        """Samples `first` … `first + size - 1` of the endless sequence, as (sample, its example),
-        short ones first."""
+        """Samples `first` to `first + size - 1` of the endless sequence of epochs, as pairs of the
+        sample and the index of its example, the shortest first.
+        """
         count = len(self)
         found = [
             (i, permute(i % count, count, self.seed * 1_000_003 + i // count))
@@ -262,7 +277,7 @@ class Examples:
         return sorted(found, key=lambda pair: (len(self.examples[pair[1]].tokens), pair))
 
     def micro_batches(self, first: int, size: int, micro_batch_size: int) -> list[Labelled]:
-        """The same samples in batches, for training: those of like length together."""
+        """These samples in batches for training; examples of similar length share a batch."""
         numbers = self.numbers(first, size)
         return [
             batch(
@@ -272,7 +287,7 @@ class Examples:
         ]
 
     def in_order(self, size: int) -> Iterator[tuple[list[int], Labelled]]:
-        """All examples once, short ones first, in batches with their numbers."""
+        """All examples once, the shortest first, in batches with the indices of their examples."""
         order = sorted(range(len(self)), key=lambda number: len(self.examples[number].tokens))
         for at in range(0, len(order), size):
             yield (
@@ -281,8 +296,9 @@ class Examples:
             )
 
     def augmented(self, sample: int, number: int) -> Example:
-        """An example as it is learned from as that sample, which alone (and the seed) decides what
-        changes."""
+        """An example with its augmentation, which depends only on the sample's number and the
+        seed.
+        """
         if self.augmentation == UNCHANGED:
             return self.examples[number]
         example = self.examples[number]
@@ -296,7 +312,7 @@ class Examples:
         return Example(tokens, [targets[at] for at in places] if example.of_tokens else targets)
 
     def _places(self, example: Example, generator: random.Random) -> list[int]:
-        """Which of its tokens are read, in which order: those before and behind the text stay."""
+        """The indices of the tokens to read, in order. Tokens before and after the text stay."""
         if not example.sentences:
             return list(range(len(example.tokens)))
         sentences = [range(*borders) for borders in pairwise(example.sentences)]
@@ -318,7 +334,7 @@ class Examples:
         ]
 
     def _masked(self, sample: int, length: int) -> np.ndarray:
-        """Which tokens of a sample are blotted out, but never its first or last, (T,)."""
+        """Which tokens of a sample are masked, (T,); never the first or last."""
         key = mix(np.array(self.seed * 1_000_003 + sample, np.uint64))
         drawn = mix(np.arange(length, dtype=np.uint64) + key)
         masked = drawn < np.uint64(self.augmentation.mask_tokens * 2**64)
@@ -327,24 +343,28 @@ class Examples:
 
 
 def sentence_ends(text: str) -> list[int]:
-    """Where the sentences of a text end."""
+    """The index behind each sentence of a text."""
     return [match.end() for match in SENTENCE_END.finditer(text)]
 
 
 def sentence_borders(
     ends: Sequence[int], offsets: Sequence[tuple[int, int]], first: int
 ) -> tuple[int, ...]:
-    """The tokens that sentences begin at, and the end of the last one, in a text whose sentences
-    have these `ends`; its tokens stand at `offsets`, and the first of them has the number
-    `first`."""
-    # sentences that end before a token
+    """The index of each sentence's first token, and of the end of the last one.
+
+    `ends` are the ends of the sentences in the text, `offsets` the places of the tokens in it, and
+    `first` is the index of the first of these tokens.
+    """
+    # for each token: how many sentences end before it
     passed = [bisect_right(ends, start) for start, _ in offsets]
     begins = [at for at in range(1, len(offsets)) if passed[at] > passed[at - 1]]
     return tuple(first + at for at in (0, *begins, len(offsets)))
 
 
 def batch(examples: Sequence[Example], pad_id: int) -> Labelled:
-    """Examples side by side, padded behind."""
+    """A batch of examples, padded at the end: tokens (B, T), and targets (B, T) of tokens, (B,) of
+    labels or (B, labels).
+    """
     lengths = torch.tensor([len(example.tokens) for example in examples])
     targets: list[Any] = [example.targets for example in examples]
     of_tokens = examples[0].of_tokens
@@ -356,6 +376,6 @@ def batch(examples: Sequence[Example], pad_id: int) -> Labelled:
 
 
 def _padded(rows: Sequence[list[int]], padding: int) -> torch.Tensor:
-    """Rows as one table of integers, filled up behind."""
+    """The rows as one tensor, padded at the end."""
     longest = max(map(len, rows))
     return torch.tensor([row + [padding] * (longest - len(row)) for row in rows])

@@ -1,5 +1,6 @@
-"""Which tasks there are. Nothing is imported before it is used, so that `xinye --help` knows them,
-too."""
+"""The list of tasks. A task's class is imported only when it is used, so `xinye --help` can list
+all tasks without loading them.
+"""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,27 +18,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A task as it is known before its class is imported: where that stands, and its verb on the
-    command line."""
+    """What is known of a task before its class is imported: where the class is, and the texts of
+    its command.
+    """
 
     where: str
-    summary: str = ""  # of the verb; without it the task has none of its own
-    more: str = ""  # the same at more length, for `xinye VERB --help`
+    summary: str = ""  # summary of the command; without it the task has no command
+    more: str = ""  # the longer text of `xinye VERB --help`
     example: str = ""
-    takes_pairs: bool = False  # whether a text may be a pair of them
-    # Of a task that a model can be asked which has not learned it: the settings for that, and the
-    # module that does it, by `use` and `evaluate`.
+    takes_pairs: bool = False  # True if an input may be a pair of texts
+    # For a task that also works without training: the class of its settings, and the module with
+    # the functions `use` and `evaluate`.
     asked_with: str = ""
     asked_by: str = ""
 
     @property
     def untaught(self) -> "ModuleType":
-        """This module."""
+        """The module that does the task without training."""
         return import_module(self.asked_by)
 
     @property
     def question(self) -> "type[BaseModel] | None":
-        """The class of these settings."""
+        """The class of the settings for the task without training, or None."""
         return found(self.asked_with) if self.asked_with else None
 
 
@@ -58,19 +60,19 @@ TASKS = {
         "Print the entities in a text and their types. The model was fine-tuned to tag.",
         'xinye tag runs/model "沈知秋认为"',
     ),
-    "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is more than one answer
+    "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is written by hand
     "text": Entry("xinye.tasks.text:MoreText"),
 }
 
 
 def found(where: str) -> Any:
-    """The object that "module:name" names."""
+    """The object at "module:name"."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)
 
 
 def find_task(name: str) -> "type[Task]":
-    """The task of that name. Raises `XinyeError` where there is none."""
+    """The class of the task with this name. Raises `XinyeError` for an unknown name."""
     if name not in TASKS:
         *names, last = map(repr, TASKS)
         near = did_you_mean(name, TASKS)
@@ -79,10 +81,10 @@ def find_task(name: str) -> "type[Task]":
 
 
 def verbs_of_tasks() -> dict[str, str]:
-    """The verbs that come from tasks, with their summaries."""
+    """The commands that tasks define, with their summaries."""
     return {verb: entry.summary for verb, entry in TASKS.items() if entry.summary}
 
 
 def tasks() -> "list[type[Task]]":
-    """All of them."""
+    """The classes of all tasks."""
     return [find_task(name) for name in TASKS]

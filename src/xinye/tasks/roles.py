@@ -1,4 +1,6 @@
-"""Who speaks in a conversation: the words for it, and texts whose lines begin with them."""
+"""Recognises who speaks in a conversation: words for roles, and texts whose lines begin with a
+speaker.
+"""
 
 import re
 from collections import Counter
@@ -15,7 +17,7 @@ from xinye.tasks.message_times import HALVES
 from xinye.tasks.records import check_name
 from xinye.tasks.unsaid import NOTICES_LEFT_OUT, is_notice
 
-WORDS = {  # that stand for a role, in lower case
+WORDS = {  # words for each role, in lower case
     "user": "user|human|usr|customer|client|visitor|prompter|patient|end_user|requester|guest|"
     "用户|客户|顾客|买家|患者|病人|访客",
     "assistant": "assistant|gpt|chatgpt|bot|chatbot|model|ai|agent|operator|support|doctor|"
@@ -24,17 +26,18 @@ WORDS = {  # that stand for a role, in lower case
     "system": "system|sys|developer|系统",
     "tool": "tool|function|observation|function_response|tool_response|ipython|工具",
 }
-LETTERS = {  # that begin lines of a text, but are no roles of a message
+LETTERS = {  # words that begin lines of a text but are not roles of messages
     "user": "q|question|问|问题|提问",
     "assistant": "a|answer|答|答案|回答",
 }
-# before a speaker; as WhatsApp writes it, too
+# A time before a speaker, also in WhatsApp's form.
 _TIME = (
     rf"(?P<time>[\[(（]?\d(?:[\d:./,年月日T\u202f -]|{HALVES}){{3,22}}"
     r"(?:[AaPp]\.?[Mm]\.?)?[\])）]?(?: *- )? *)"
 )
-CALLS = ("function_call", "tool_call", "tool_calls")  # roles of what an assistant asks of a tool
-# words that also begin a line of what somebody says: "Model: X100"
+# roles of messages in which the assistant calls a tool
+CALLS = ("function_call", "tool_call", "tool_calls")
+# Words that also begin lines within a message: "Model: X100".
 NO_SPEAKERS = (*CALLS, "model", "support", *WORDS["tool"].split("|"))
 
 
@@ -45,13 +48,13 @@ def _roles(words: dict[str, str]) -> dict[str, str]:
 ROLE_OF = _roles(WORDS)
 _OF_LETTERS = _roles(LETTERS)
 _PREFERENCE = re.compile(r"\n\n(Human|Assistant):(?: |\n|$)")  # as in HH-RLHF
-_PERHAPS = re.compile(r"\s*\w{1,12} ?[:：](?!//)")  # a speaker whose word is not known
-_SAID_BY = re.compile(  # somebody with a name, at the beginning of a line that is not indented
+_PERHAPS = re.compile(r"\s*\w{1,12} ?[:：](?!//)")  # perhaps an unknown speaker
+_SAID_BY = re.compile(  # a name at the beginning of a line that is not indented
     rf"{_TIME}?(?P<word>[^\W\d][\w.#()（）-]{{0,11}}(?: [A-Z\d]\w{{0,11}}){{0,3}}) ?[:：](?!//) ?"
     r"(?P<text>.*)",
     re.DOTALL,
 )
-# "客服电话: …" and other lines that a speaker says
+# Words that show that a line is not a speaker, as in "客服电话: …".
 _NO_NAME = re.compile(
     "电话|热线|邮箱|地址|微信|姓名|名$|编号|号码|账号|时间|评价|反馈|需求|协议|手册|您好|你好|联系|需要|"
     "注意|备注|提示|型号|价格|金额|步骤|方法|原因|note|tip|warning|example|step|manual|hours|phone|email"
@@ -60,8 +63,9 @@ _BETWEEN = re.compile(r"\s*|\s*[-=*_]{3,}\s*")  # a line between two conversatio
 
 
 def _line_of(words: Iterable[str]) -> re.Pattern[str]:
-    """A line that begins with one of these words and a colon, perhaps with the time before, marks
-    of Markdown around, or a number behind the word."""
+    """The pattern of a line that begins with one of these words and a colon. A time may come before
+    the word, a number after it, and Markdown around it.
+    """
     names = "|".join(sorted(map(re.escape, words), key=len, reverse=True))
     speaker = rf"(?:#+ *|\*\*)?(?P<word>{names}) ?\d*(?:\*\*)? ?[:：](?:\*\*)?"
     line = rf"\s*{_TIME}?{speaker} ?(?P<text>.*)"
@@ -77,7 +81,9 @@ def _key(word: str) -> str:
 
 
 def _beside_names() -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What begins, and what ends, with the word of a user or an assistant and names one of them."""
+    """Two patterns for a name with the word of a user or assistant at its beginning or at its
+    end.
+    """
     few = ("ai", "usr", "model", *CALLS)
     words = [word for word, role in ROLE_OF.items() if role in ("user", "assistant")]
     words = sorted((word for word in words if word not in few), key=len, reverse=True)
@@ -92,8 +98,9 @@ _BEGINS, _ENDS = _beside_names()
 
 
 def _role_word(word: str) -> str | None:
-    """The word of a role beside a name, as in "客服小李" or "Agent Kim"; None where there is none,
-    or where there are two that say different things."""
+    """The role's word next to a name, as in "客服小李" or "Agent Kim". None if there is none, or if
+    two contradict each other.
+    """
     key = _key(word)
     if _NO_NAME.search(key):
         return None
@@ -102,7 +109,7 @@ def _role_word(word: str) -> str | None:
 
 
 def _role(word: str, assistants: Sequence[str]) -> str | None:
-    """The role of a speaker; where a person said who are `assistants`, the others are users."""
+    """The role of a speaker, or None. If `assistants` are given, all unknown speakers are users."""
     if _key(word) in map(_key, assistants):
         return "assistant"
     beside = _role_word(word)
@@ -111,12 +118,12 @@ def _role(word: str, assistants: Sequence[str]) -> str | None:
 
 
 def unknown(words: Iterable[str], assistants: Sequence[str]) -> Counter[str]:
-    """Speakers whose role nothing says, with how often they speak."""
+    """The speakers whose role is unknown, with the number of their messages."""
     return Counter(word for word in words if _role(word, assistants) is None)
 
 
 def who_are(speakers: Counter[str]) -> str:
-    """The question who speakers are, and how to answer it."""
+    """The question to the user who these speakers are, and how to answer it."""
     some = ", ".join(f"{name!r} ({count:,})" for name, count in speakers.most_common(6))
     return f"who is {some}? Name those who answer with --assistant-name A,B. The others are users"
 
@@ -124,8 +131,11 @@ def who_are(speakers: Counter[str]) -> str:
 def roles_of(
     words: Sequence[str], here: str, place: str, notes: Notes, assistants: Sequence[str] = ()
 ) -> list[str]:
-    """The role that each word stands for, `sys` by the conversation: it is the one who answers
-    where nobody else does. Raises `XinyeError` for an unknown word."""
+    """The role of each message, from the words for its speaker.
+
+    A speaker called system is the assistant if nobody else answers. `here` is the place for errors,
+    `place` for notes. Raises `XinyeError` for an unknown word.
+    """
     keys = [_key(word) for word in words]
     found = [_role(word, assistants) for word in words]
     named = set()
@@ -153,7 +163,7 @@ def roles_of(
 
 
 def joined(messages: Sequence[Row], place: str, notes: Notes) -> list[Row]:
-    """The messages of a log; consecutive messages of one speaker become one."""
+    """The messages of a log; consecutive messages of one speaker are joined by a line break."""
     found: list[Row] = []
     for role, of_one in groupby(messages, itemgetter("role")):
         contents = [message["content"] for message in of_one]
@@ -163,12 +173,14 @@ def joined(messages: Sequence[Row], place: str, notes: Notes) -> list[Row]:
     return found
 
 
-# -- texts -----------------------------------------------------------------------------------------
+# -- texts with speakers ---------------------------------------------------------------------------
 
 
 @dataclass
 class Speech:
-    """What somebody says in a text, and the line it begins in."""
+    """One message in a text: the word for its speaker, the number of its first line, and its
+    lines.
+    """
 
     word: str
     line: int
@@ -176,11 +188,13 @@ class Speech:
 
     @property
     def message(self) -> Row:
+        """The message as role and content."""
         role = _OF_LETTERS.get(self.word.casefold(), self.word)
         return {"role": role, "content": "\n".join(self.lines).strip()}
 
 
 def begins_with_speaker(line: str) -> bool:
+    """True if the line begins with a known speaker and a colon."""
     named = _SAID_BY.match(line)
     if named and _role_word(named["word"]):
         return True
@@ -188,8 +202,9 @@ def begins_with_speaker(line: str) -> bool:
 
 
 class _Speakers:
-    """Who speaks in the lines of a text: those with the word of a role, or a name beside it. Where
-    the word also stands alone, one with a name may be what is said: "客服网点：…"."""
+    """Recognises speakers in the lines of a text: words for roles, and names next to such a word.
+    If the word also occurs alone, a name with it is part of a message: "客服网点：…".
+    """
 
     def __init__(self, lines: Iterable[str], assistants: Sequence[str]) -> None:
         known = [match["word"].casefold() for line in lines if (match := _SPEAKERS.match(line))]
@@ -198,6 +213,7 @@ class _Speakers:
         self.others_ask = bool(assistants) and "user" not in [ROLE_OF[word] for word in known]
 
     def match(self, line: str) -> re.Match[str] | None:
+        """The match of the speaker at the beginning of a line, or None."""
         known = _SPEAKERS.match(line)
         if known:
             return known
@@ -210,7 +226,7 @@ class _Speakers:
         return named if speaks or asks else None
 
     def system_begins(self, lines: Sequence[str]) -> bool:
-        """Whether a conversation begins with the system, so that its word is that of a speaker."""
+        """True if a conversation begins with the system, so that this word is a speaker here."""
         firsts = (line for before, line in pairwise(["", *lines]) if _BETWEEN.fullmatch(before))
         return any(speaker and _is_system(speaker) for speaker in map(self.match, firsts))
 
@@ -220,7 +236,7 @@ def _is_system(speaker: re.Match[str]) -> bool:
 
 
 def perhaps_speakers(lines: Iterable[str]) -> Counter[str]:
-    """The names at the beginning of lines that may be those of speakers, with their counts."""
+    """The names at the beginning of lines that may be speakers, with their counts."""
     words = [match["word"] for line in lines if (match := _SAID_BY.match(line))]
     return Counter(
         word
@@ -232,29 +248,31 @@ def perhaps_speakers(lines: Iterable[str]) -> Counter[str]:
 def speeches(
     lines: Iterable[tuple[int, str]], path: str, notes: Notes, assistants: Sequence[str] = ()
 ) -> list[list[Speech]]:
-    """What is said in the lines of a text, in conversations with an empty line between. The first
-    line says by which words speakers are known. Raises `XinyeError` where it has none."""
+    """The messages in a text, grouped into conversations, which empty lines separate. The first
+    line decides whether speakers are roles, or question and answer. Raises `XinyeError` if it has
+    no speaker.
+    """
     lines = list(lines)
     speakers = _Speakers((line for _, line in lines), assistants)
     found: list[list[Speech]] = []
     pattern: _Speakers | re.Pattern[str] = speakers
     system = speakers.system_begins([line for _, line in lines])
     last: Speech | None = None
-    apart = True
+    after_gap = True
     for number, line in lines:
         if _BETWEEN.fullmatch(line):
-            apart = True
+            after_gap = True
             continue
         if last is None and _QUESTIONS_AND_ANSWERS.match(line):
             pattern = _QUESTIONS_AND_ANSWERS
         speaker = pattern.match(line)
         if speaker and _is_system(speaker):
-            if is_notice(speaker["text"]) or (system and not apart):
+            if is_notice(speaker["text"]) or (system and not after_gap):
                 notes.add(place_of(path, number), NOTICES_LEFT_OUT)
                 last = Speech(speaker["word"], number, [])
                 continue
-            speaker = speaker if apart else None  # a word like others
-        if speaker and apart:
+            speaker = speaker if after_gap else None  # an ordinary word
+        if speaker and after_gap:
             found.append([])
         if speaker:
             last = Speech(speaker["word"], number, [speaker["text"]])
@@ -274,17 +292,18 @@ def speeches(
             if _PERHAPS.match(line):
                 what = "a line that begins with a word and a colon continues the message before it"
                 notes.add(place_of(path, number), what)
-            elif apart:
+            elif after_gap:
                 what = "a line without a speaker continues the message before the empty line"
                 notes.add(place_of(path, number), what)
-            last.lines += ["", line] if apart else [line]
-        apart = False
+            last.lines += ["", line] if after_gap else [line]
+        after_gap = False
     return found
 
 
 def answered(conversations: list[list[Speech]], path: str, notes: Notes) -> list[list[Speech]]:
-    """The conversations; where an empty line stands behind every message, each question with its
-    answer."""
+    """The conversations. If an empty line follows every message, each question is joined with its
+    answer.
+    """
     if len(conversations) < 2 or any(len(each) > 1 for each in conversations):
         return conversations
     what = "an empty line follows each message: a question and its answer are read together"
@@ -301,7 +320,9 @@ def answered(conversations: list[list[Speech]], path: str, notes: Notes) -> list
 
 
 def preference(text: str) -> list[Row] | None:
-    """The messages in a text of HH-RLHF, "\\n\\nHuman: …\\n\\nAssistant: …"; None in another."""
+    """The messages in a text of HH-RLHF, "\\n\\nHuman: …\\n\\nAssistant: …", or None for any other
+    text.
+    """
     if not _PREFERENCE.match(text):
         return None
     parts = _PREFERENCE.split(text)[1:]
@@ -312,7 +333,9 @@ def preference(text: str) -> list[Row] | None:
 def messages_in(
     text: str, place: str, notes: Notes, assistants: Sequence[str] = ()
 ) -> list[Row] | None:
-    """The messages in a text, each behind its speaker; None where it is no conversation."""
+    """The messages in a text whose lines begin with speakers, or None if it is not a
+    conversation.
+    """
     if found := preference(text):
         return found
     text = re.sub(r"(?<!^)### (?=(?:Human|Assistant):)", "\n### ", text)  # as in Guanaco

@@ -1,4 +1,6 @@
-"""The task `tag`: the spans of a text that are of some type, such as names of people and places."""
+"""The task `tag`: finds the spans of a text that have a type, such as names of people and
+places.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -34,13 +36,13 @@ from xinye.tasks.tag_spans import (
 )
 from xinye.tasks.task import Exercise, Figures
 
-# Each of these is encoded alone, so that a span can begin and end at it.
+# Each character that matches is a token of its own, so that a span can begin and end there.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
-APART = 1.2  # so many times more tokens than the base had are reported
+APART = 1.2  # a growth in tokens beyond this factor is reported
 
 
 class Tag(HeadTask):
-    """What the types are, and what follows from that."""
+    """Trains a tagger. `labels` are the tags O, B-TYPE and I-TYPE for each type."""
 
     verb = "tag"
     head = "token"
@@ -85,12 +87,12 @@ class Tag(HeadTask):
         answered=lambda row, result: ({**row, "spans": result}, ""),
         training=150,
         epochs=16,
-        tokenizers={"zh": "char"},  # names begin and end at any character
+        tokenizers={"zh": "char"},  # names can begin and end at any character
     )
 
     @classmethod
     def of(cls, records: Sequence[TaggedText]) -> Self:
-        """The task that records are of. Raises `XinyeError` where there is no span in them."""
+        """The task with the types in these records. Raises `XinyeError` if there are no spans."""
         types = sorted({span.type for record in records for span in record.spans})
         if not types:
             raise XinyeError("these records have no spans, so there is nothing to learn from")
@@ -112,12 +114,13 @@ class Tag(HeadTask):
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:
-        return ""  # columns of CoNLL have none
+        return ""  # CoNLL's columns have no header
 
     @classmethod
     def stratum(cls, record: TaggedText, folds: bool) -> tuple[str, ...]:
-        """Folds have as much of each mixture of types; of a share, the many rare mixtures would
-        have none."""
+        """The types in a record, for folds. A single share would leave nothing of the many rare
+        mixtures.
+        """
         return tuple(sorted({span.type for span in record.spans})) if folds else ()
 
     @classmethod
@@ -147,8 +150,9 @@ class Tag(HeadTask):
 
     @classmethod
     def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
-        """One that encodes every Han character and every mark alone, for spans begin and end
-        there."""
+        """A copy of the tokenizer in which every Han character and every punctuation mark is a
+        token of its own, because spans begin and end there.
+        """
         changed = altered(tokenizer)
         split = pre_tokenizers.Split(Regex(BORDERS), "isolated")
         changed.backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -201,7 +205,7 @@ class Tag(HeadTask):
 
     @staticmethod
     def out_of_reach(tokenizer: Tokenizer, records: Sequence[TaggedText]) -> tuple[int, int]:
-        """How many spans have a border inside a token, and how many there are."""
+        """How many spans have a border inside a token, and how many spans there are."""
         missed = 0
         for record in records:
             offsets = trimmed(record.text, tokenizer.encodings([record.text])[0].offsets)
@@ -210,13 +214,13 @@ class Tag(HeadTask):
             missed += sum(span.start not in starts or span.end not in ends for span in record.spans)
         return missed, sum(len(record.spans) for record in records)
 
-    # -- judging -----------------------------------------------------------------------------------
+    # -- evaluation --------------------------------------------------------------------------------
 
     @torch.no_grad()
     def find(
         self, model: Head, tokenizer: Tokenizer, texts: Sequence[str], context: int
     ) -> list[list[tuple[Span, float]]]:
-        """The spans of each text, with their probability: the mean of that of their tokens."""
+        """The spans of each text, each with the mean probability of its tokens."""
         model.eval()
         device = next(model.parameters()).device
         segments = [
@@ -263,12 +267,14 @@ class Tag(HeadTask):
         found = [span for span, _ in self.find(model, tokenizer, [record.text], context)[0]]
         return marked(record.text, found)
 
-    # -- using what was learned --------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------
 
     def use(
         self, model: Head, tokenizer: Tokenizer, inputs: Sequence[str], context: int
     ) -> list[list[Row]]:
-        """The spans of each text: `start`, `end`, `type`, `text`, `probability`."""
+        """For each text, a list of its spans as dictionaries with `start` and `end` (in
+        characters), `type`, `text` and `probability`.
+        """
         return [
             [
                 {**span._asdict(), "text": text[span.start : span.end], "probability": probability}
@@ -285,7 +291,7 @@ class Tag(HeadTask):
 
     @classmethod
     def lines(cls, text: str, result: list[Row], alone: bool) -> list[str]:
-        """A line for each span."""
+        """The lines to print, one for each span."""
         found = [
             f"{span['start']}–{span['end']}  {span['type']}  {span['text']}  "
             f"{span['probability']:.1%}"
@@ -295,5 +301,5 @@ class Tag(HeadTask):
 
 
 def _spans(row: Row) -> list[Span]:
-    """The spans of a row of the exercise, or of one that a model tagged."""
+    """The spans of a row of the exercise, or of a result."""
     return [Span(span["start"], span["end"], span["type"]) for span in row["spans"]]

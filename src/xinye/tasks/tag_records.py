@@ -1,5 +1,5 @@
-"""Records of texts with spans: CoNLL's columns, or JSON in which spans stand beside a text, or tags
-beside tokens."""
+"""Reads texts with spans: CoNLL's columns, or JSON with spans next to a text, or with tags next to
+tokens."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,18 +37,18 @@ START = ("start", "start_offset", "start_idx")
 END = ("end", "end_offset", "end_idx")
 TYPE = ("label", "labels", "type", "tag", "entity_group", "entity")
 WORDS = ("text", "entity")
-UNITS = {  # what offsets may count, and how many of it a character has
+UNITS = {  # the units that offsets may count, and how many of them a character has
     "characters": lambda character: 1,
     "bytes": lambda character: len(character.encode()),
     "utf-16": lambda character: 1 + (character > "\uffff"),
 }
-Borders = range | dict[int, int]  # offsets in a unit, with their characters
-FEATURES = ("dataset_info.json", "dataset_infos.json")  # of Hugging Face's data sets
+Borders = range | dict[int, int]  # maps each offset in a unit to its character
+FEATURES = ("dataset_info.json", "dataset_infos.json")  # tags' names in Hugging Face's data sets
 
 
 class Named(NamedTuple):
-    """What a person said of the file: the fields of text and spans, or the columns of tokens and
-    tags; the names of numbered tags; what offsets count."""
+    """What a person said about the file: the fields of text and spans, or of tokens and tags; the
+    names of numbered tags; and the unit of offsets."""
 
     text_field: str | None = None
     label_field: str | None = None
@@ -57,26 +57,28 @@ class Named(NamedTuple):
 
     @property
     def unit(self) -> str:
+        """The unit of offsets."""
         return self.offsets or "characters"
 
 
 class Given(NamedTuple):
-    """A span as a file has it: borders in whatever unit, and the words that stand there, or ""."""
+    """A span as a file has it, with borders in the file's unit. `words` is "" if it has none."""
 
     start: int
     end: int
     type: str
     words: str = ""
-    last_included: bool = False  # whether the file names the last character, not the one behind
+    last_included: bool = False  # if `end` was the last character
 
     @property
     def where(self) -> str:
+        """The borders as the file has them, for messages."""
         return f"{self.start}–{self.end - self.last_included}"
 
 
 def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[TaggedText]:
-    """The records of a file. What cannot be one is given to `on_bad`, with file and line; in
-    `notes` stands what was left out or read differently."""
+    """The records of a file. What cannot be read is passed to `on_bad` as an error with file and
+    line. `notes` report what was left out or read differently."""
     suffix = suffix_of(path)
     if suffix in SPREADSHEETS or (
         suffix != ".parquet" and not is_json(first_line(read_lines(path)))
@@ -91,18 +93,18 @@ def read_tagged(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterat
 
 
 def is_json(line: str) -> bool:
-    """Whether a file with this first line is JSON, and not a token such as [ with its tag."""
+    """True if a file's first line is JSON, and not a token such as [ with its tag."""
     return line.strip()[:1] in ("{", "[") and not TAG.fullmatch(line.split()[-1])
 
 
 def rows_of(found: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """The rows of a value in a file; spaCy's training data are pairs of a text and what is in it,
-    which some tools put into one object."""
+    """The rows of a value in a file, with their places. spaCy's training data are pairs of a text
+    and its annotations, which some tools put into one object."""
     pairs = found.get("annotations") if isinstance(found, dict) and "classes" in found else None
     if not isinstance(pairs, list):
         pairs = [found]
     for number, pair in enumerate(pairs, 1):
-        if pair is None and pair is not found:  # a text that was passed over
+        if pair is None and pair is not found:  # a text that was skipped
             continue
         where = f"{place}, annotation {number}" if len(pairs) > 1 else place
         is_pair = isinstance(pair, list) and len(pair) == 2 and isinstance(pair[1], dict)
@@ -111,15 +113,14 @@ def rows_of(found: Any, place: str) -> Iterator[tuple[str, Any]]:
 
 @dataclass
 class TagNames:
-    """What the numbers of tags stand for: as given, or as the data set's own file says that lies
-    beside the records."""
+    """The names of numbered tags: as given, or from the data set's own file next to the records."""
 
     path: Path
     given: str | None
 
     @cached_property
     def features(self) -> Row:
-        """The names by column."""
+        """The lists of names, by column. Raises `XinyeError` for a damaged file."""
         found: Row = {}
         for file in (self.path.parent / name for name in FEATURES):
             try:
@@ -133,7 +134,7 @@ class TagNames:
         return found
 
     def of(self, column: str, tags: Sequence[int], place: str) -> list[str]:
-        """The names of numbers. Raises `XinyeError` where there are none."""
+        """The names of these numbers. Raises `XinyeError` if a number has no name."""
         names = self.given.split(",") if self.given else self.features.get(column)
         where = f"{place}, field {column!r}"
         if names is None:
@@ -154,7 +155,7 @@ class TagNames:
 
 
 def _names_by_column(features: Row) -> Row:
-    """The names of the columns that have some."""
+    """The names of each column that has some."""
     found: Row = {}
     for column, feature in features.items():
         while isinstance(feature, dict) and "names" not in feature:
@@ -165,7 +166,7 @@ def _names_by_column(features: Row) -> Row:
 
 
 def _infos(file: Path) -> list[Row]:
-    """What a file says of a data set, or of each of its configurations."""
+    """The descriptions in a data set's file, one for each configuration."""
     if not file.is_file():
         return []
     info = read_json(file)
@@ -174,15 +175,15 @@ def _infos(file: Path) -> list[Row]:
 
 @dataclass(frozen=True)
 class Reader:
-    """Rows of one file in, records out."""
+    """Turns the rows of one file into records."""
 
     named: Named
     names: TagNames
     notes: Notes
 
     def record(self, found: Any, place: str) -> TaggedText | None:
-        """A row in whichever format it is; None for one that nobody annotated, or that its
-        annotator refused."""
+        """The record in a row of any supported format, or None if it was not annotated or was
+        rejected. Raises `XinyeError` for any other row."""
         if not isinstance(found, dict):
             raise expected(place, "an object with a text and its spans", found)
         if rejected(found):
@@ -216,7 +217,7 @@ class Reader:
     # -- tokens with tags --------------------------------------------------------------------------
 
     def _tokens_and_tags(self, row: Row) -> tuple[str, str] | None:
-        """The fields of tokens and of their tags; None where there are none."""
+        """The fields of tokens and tags, or None."""
         tokens = self.named.text_field or find_column(row, TOKEN_NAMES)
         tags = self.named.label_field or find_column(row, TAG_NAMES)
         if not tokens or not tags or not _is_list(row.get(tokens), str):
@@ -262,8 +263,8 @@ class Reader:
         return field
 
     def _span_fields(self, row: Row, tool: str, place: str) -> list[str]:
-        """The fields of spans: as named, or by the usual names; of Label Studio all that hold
-        spans, which may be none."""
+        """The fields of spans: as named, or by a usual name. In Label Studio's exports, all fields
+        with spans."""
         given = self.named.label_field
         if given and given in row:
             return [given]
@@ -279,7 +280,7 @@ class Reader:
         return [field]
 
     def _spans(self, text: str, given: Any, place: str) -> Iterator[Span]:
-        """The spans in a field, by characters."""
+        """The spans in a field, with borders in characters."""
         try:
             rows = list(_cluener(given) if isinstance(given, dict) else _given(given))
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -294,8 +295,8 @@ class Reader:
             yield self._checked(text, borders, row, place)
 
     def _checked(self, text: str, borders: Borders, given: Given, place: str) -> Span:
-        """A span by characters, where its words stand, if it names them. Raises `XinyeError` for
-        one that is not within the text, or ends within a character."""
+        """A span with borders in characters. Raises `XinyeError` if it is outside the text, if its
+        border is inside a character, or if its words are elsewhere."""
         unit = self.named.unit
         size = next(reversed(borders))
         if not 0 <= given.start < given.end <= size:
@@ -328,13 +329,12 @@ class Reader:
 
 
 def same(words: str, given: str) -> bool:
-    """Whether these are the words that a span names, if it does; tools change spaces and ends of
-    lines."""
+    """True if the words are those that the file gives, if any; spaces and line ends may differ."""
     return not given or "".join(words.split()) == "".join(given.replace("\\n", "").split())
 
 
 def borders_of(text: str, unit: str) -> Borders:
-    """The characters that can be borders in a text, by their offsets in a unit."""
+    """All possible borders in a text: offsets in a unit, mapped to indices of characters."""
     if unit == "characters":
         return range(len(text) + 1)
     offsets = accumulate(map(UNITS[unit], text), initial=0)
@@ -342,7 +342,7 @@ def borders_of(text: str, unit: str) -> Borders:
 
 
 def better_unit(text: str, given: Given, unit: str) -> str:
-    """A hint at the unit by which a span's words stand where it says."""
+    """A hint at the unit of offsets with which the span's words fit, or ""."""
     if not given.words:
         hint = f"if the offsets do not count {unit}, name their unit with --offsets"
         return f"; {hint}"
@@ -356,7 +356,7 @@ def better_unit(text: str, given: Given, unit: str) -> str:
 
 
 def _cluener(given: Row) -> Iterator[Given]:
-    """CLUENER's: type, words, and where they stand, the last character included."""
+    """The spans in CLUENER's format: type, words, and places with the last character included."""
     for kind, forms in given.items():
         for words, found_at in forms.items():
             for first, last in found_at:
@@ -365,7 +365,7 @@ def _cluener(given: Row) -> Iterator[Given]:
 
 
 def _given(rows: Iterable[Any]) -> Iterator[Given]:
-    """Spans as objects, or as start, end and type; the end is the character behind."""
+    """Spans as objects, or as start, end and type. The end is the index after the span."""
     for row in rows:
         words = ""
         if isinstance(row, dict):
@@ -383,14 +383,14 @@ def _given(rows: Iterable[Any]) -> Iterator[Given]:
 
 
 def _check_types(start: Any, end: Any, kind: Any, words: Any, found: Any) -> None:
-    """Raises `ValueError` where borders are no whole numbers, or type and words are no texts."""
+    """Raises `ValueError` unless borders are whole numbers, and type and words are texts."""
     numbers = type(start) is int and type(end) is int
     if not numbers or not isinstance(kind, str) or not isinstance(words, str):
         raise ValueError(f"found {str(found)[:60]}")
 
 
 def _is_list(value: Any, *kinds: type) -> bool:
-    """Whether it is a list of values of one of these kinds."""
+    """True for a list whose values are all of one of these types."""
     return isinstance(value, list) and any(
         all(isinstance(each, kind) for each in value) for kind in kinds
     )

@@ -1,6 +1,6 @@
-"""Spans of a text, as tags of its tokens, and back.
+"""Turns the spans of a text into IOB2 tags of its tokens, and tags back into spans.
 
-The tags of tokens are of IOB2: `B-` begins a span, `I-` continues it.
+In IOB2, `B-` begins a span and `I-` continues it.
 """
 
 from bisect import bisect_right
@@ -19,8 +19,9 @@ from xinye.tasks.records import check_name, sentence_borders, sentence_ends
 
 @dataclass(frozen=True)
 class TaggedText:
-    """A text, its spans, where it stands ("train.json, line 17"), and the format that it was found
-    in."""
+    """A text with its spans. `place` is for messages ("train.json, line 17"), and `format`
+    describes how the record was read.
+    """
 
     text: str
     spans: tuple[Span, ...]
@@ -29,19 +30,24 @@ class TaggedText:
 
     @property
     def whole(self) -> str:
+        """The text, as all records have it."""
         return self.text
 
     @property
     def labels(self) -> list[str]:
+        """The type of each span."""
         return [span.type for span in self.spans]
 
     @property
     def answer(self) -> tuple[Span, ...]:
+        """The spans, to compare records."""
         return self.spans
 
 
 def tidy_spans(text: str, spans: Iterable[Span], place: str, notes: Notes) -> tuple[Span, ...]:
-    """Spans in order, each once, without the spaces at their ends: no token ends in a space."""
+    """The spans in order, without duplicates and without spaces at their ends, because tokens do
+    not end in spaces. Spans of only spaces are dropped.
+    """
     kept = []
     for span in spans:
         check_name("tag", span.type, place)
@@ -60,7 +66,9 @@ def tidy_spans(text: str, spans: Iterable[Span], place: str, notes: Notes) -> tu
 
 
 def note_astral(text: str, span: Span, place: str, notes: Notes) -> None:
-    """Note a span behind a character that UTF-16 counts as two, such as an emoji."""
+    """Add a note if a character before the span's end, such as an emoji, counts as two in
+    UTF-16.
+    """
     if any(character > "\uffff" for character in text[: span.end]):
         notes.add(
             place,
@@ -71,7 +79,7 @@ def note_astral(text: str, span: Span, place: str, notes: Notes) -> None:
 
 
 def marked(text: str, spans: Iterable[Span]) -> str:
-    """A text with its spans in brackets: "[沈知秋 name]认为"."""
+    """The text with its spans in brackets: "[沈知秋 name]认为"."""
     shown, at = "", 0
     for span in sorted(spans):
         shown += f"{text[at : span.start]}[{text[span.start : span.end]} {span.type}]"
@@ -81,8 +89,11 @@ def marked(text: str, spans: Iterable[Span]) -> str:
 
 @dataclass(frozen=True)
 class Segment:
-    """A text, or a part of a long one, as tokens; offsets are in the whole text, (0, 0) for tokens
-    that stand for nothing in it, `sentences` is as an example has it."""
+    """A text, or a part of a long one, as tokens.
+
+    `offsets` are places in the whole text, or (0, 0) for tokens without text; `sentences` is as in
+    `Example`.
+    """
 
     tokens: list[int]
     offsets: list[tuple[int, int]]
@@ -90,10 +101,12 @@ class Segment:
 
 
 def segments_of(tokenizer: Tokenizer, text: str, context: int) -> list[Segment]:
-    """A text in segments of at most `context` tokens, cut behind a sentence where there is one;
-    nothing is left out."""
+    """The text in segments of at most `context` tokens, cut after a sentence if possible. Nothing
+    is left out.
+    """
     [encoding] = tokenizer.encodings([text], special_tokens=True)
-    all_ids, all_offsets = encoding.ids, encoding.offsets  # a new list of all, each time
+    # the library builds these lists anew on each access
+    all_ids, all_offsets = encoding.ids, encoding.offsets
     inside = [i for i, part in enumerate(encoding.sequence_ids) if part is not None]
     if not inside:
         return [Segment(all_ids or [tokenizer.bos_id], [(0, 0)] * max(1, len(all_ids)))]
@@ -113,7 +126,7 @@ def segments_of(tokenizer: Tokenizer, text: str, context: int) -> list[Segment]:
                 if latest >= 0 and raw[i - 1][1] <= ends_of_sentences[latest]
             ]
             while end > at + 1 and not ends and raw[end][0] < raw[end - 1][1]:
-                end -= 1  # not between the bytes of a character
+                end -= 1  # do not cut between the bytes of a character
             end = ends[0] if ends else end
         none = [(0, 0)]
         own = none * len(before) + offsets[at:end] + none * len(behind)
@@ -124,7 +137,7 @@ def segments_of(tokenizer: Tokenizer, text: str, context: int) -> list[Segment]:
 
 
 def trimmed(text: str, offsets: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Offsets without the spaces at a token's begin and end; (0, 0) where nothing is left."""
+    """The offsets without spaces at a token's beginning and end, or (0, 0) if nothing is left."""
     result = []
     for start, end in offsets:
         piece = text[start:end]
@@ -137,7 +150,7 @@ def trimmed(text: str, offsets: Iterable[tuple[int, int]]) -> list[tuple[int, in
 def targets_of(
     offsets: Sequence[tuple[int, int]], spans: Sequence[Span], number: dict[str, int]
 ) -> list[int]:
-    """The tag of each token; of one that stands for nothing, -100."""
+    """The number of each token's tag, or `IGNORED` (-100) for a token without text."""
     ordered = sorted(spans)
     starts = [span.start for span in ordered]
     targets, open_span = [], None
@@ -155,28 +168,33 @@ def targets_of(
 
 
 def inside_spans(tags: Sequence[str]) -> frozenset[int]:
-    """The tokens that continue a span; "" is the tag of one that stands for nothing, perhaps
-    within a span."""
-    found, going_on = set(), False
+    """The indices of tokens that continue a span. "" is the tag of a token without text, which may
+    be inside a span.
+    """
+    found, continues = set(), False
     for at in reversed(range(len(tags))):
-        going_on = tags[at].startswith("I-") or (going_on and not tags[at])
-        if going_on:
+        continues = tags[at].startswith("I-") or (continues and not tags[at])
+        if continues:
             found.add(at)
     return frozenset(found)
 
 
 def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]) -> torch.Tensor:
-    """The tags (B, T) that are the likeliest together, from log-probabilities (B, T, L), where `I-`
-    only goes on with a span of its type (Viterbi's algorithm). Each taken alone, half-sure tags
-    tear spans apart: see docs/log.md."""
+    """The most probable sequences of tags (B, T) from log-probabilities (B, T, L), by Viterbi's
+    algorithm.
+
+    `I-` may only continue a span of its type. The most probable tag of each token alone would split
+    spans where the model is unsure: see docs/log.md.
+    """
     begun = [label.startswith("I-") and f"B-{label[2:]}" in labels for label in labels]
     may_follow = torch.tensor([
         [not begins or before[1:] == label[1:] for label, begins in zip(labels, begun, strict=True)]
         for before in labels
     ])  # fmt: skip
-    penalty = torch.zeros(may_follow.shape).masked_fill(~may_follow, -1e4)  # (L, L), from and to
+    # (L, L): from one tag to the next
+    penalty = torch.zeros(may_follow.shape).masked_fill(~may_follow, -1e4)
     behind = torch.arange(scores.shape[1]) >= lengths[:, None]
-    # so that the padding behind a text has no effect
+    # Padding must not change the path.
     scores = scores.masked_fill(behind[..., None], 0.0)
     best, origins = scores[:, 0] + torch.tensor(begun) * -1e4, []  # (B, L)
     for at in range(1, scores.shape[1]):
@@ -190,9 +208,11 @@ def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]
 
 
 def type_of(tag: str) -> tuple[str, bool]:
-    """The type that a tag names, and whether it may go on with a span: also one of BMES, BIOES or
-    BILOU, as models of other tools have them. One without such a part, `PER` or `LABEL_1`, is a
-    type that goes on, as transformers reads it."""
+    """The type that a tag names, and True if the tag may continue a span.
+
+    It also knows BMES, BIOES and BILOU, which models of other tools use. A tag without such a
+    prefix, `PER` or `LABEL_1`, is a type that continues, as in transformers.
+    """
     part, dash, kind = tag.partition("-")
     if not dash or part not in tuple("BISUMEL"):
         return tag, True
@@ -202,19 +222,21 @@ def type_of(tag: str) -> tuple[str, bool]:
 def spans_of(
     offsets: Sequence[tuple[int, int]], tags: Sequence[tuple[str, float]]
 ) -> list[tuple[Span, float]]:
-    """The spans that tags say: `B-` begins one; so does an `I-` that continues nothing."""
+    """The spans that tags describe, with the mean probability of their tokens. An `I-` that
+    continues nothing begins a span, as `B-` does.
+    """
     found: list[tuple[Span, list[float]]] = []
     open_type = ""
     for (start, end), (tag, probability) in zip(offsets, tags, strict=True):
         if start == end:
             continue
-        kind, goes_on = type_of(tag)
-        again = bool(found) and found[-1][0].end > start  # a further byte of the same character
+        kind, continues = type_of(tag)
+        again = bool(found) and found[-1][0].end > start  # another byte of the same character
         if tag == "O" and not again:
             open_type = ""
         elif again and open_type:
             found[-1][1].append(probability)
-        elif goes_on and kind == open_type:
+        elif continues and kind == open_type:
             last, values = found[-1]
             values.append(probability)
             found[-1] = Span(last.start, end, kind), values
@@ -225,7 +247,7 @@ def spans_of(
 
 
 def are_spans(value: Any) -> bool:
-    """Whether it is a list of objects with borders."""
+    """True for a list of objects with start and end."""
     return isinstance(value, list) and all(
         isinstance(each, dict) and "start" in each and "end" in each for each in value
     )

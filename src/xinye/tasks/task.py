@@ -1,11 +1,10 @@
-"""What a task is.
+"""The base class of all tasks.
 
-A task is one class in one file and one line in `TASKS` (`registry.py`). From them follow `xinye
-finetune --task`, `data check` and `data show --task`, `evaluate` beside a baseline, `--folds`,
-`tune` and `demo --task`, the task's verb on the command line, `model.<verb>()` in Python, and
-the sections of report and model card: nothing outside this folder knows a task by its name. Most
-tasks begin from a middle class: `heads.HeadTask` where a network judges texts, and
-`writing.Writing` where it answers a text with a text.
+A task is one class in one file, and one line in `TASKS` (`registry.py`). These give `xinye finetune
+--task`, `data check` and `data show --task`, `evaluate` with a baseline, `--folds`, `tune`, `demo
+--task`, the task's own command, `model.<verb>()` in Python, and its sections in report and model
+card. Nothing outside this folder knows a task by name. Most tasks extend a more specific class:
+`heads.HeadTask` for tasks with labels, `writing.Writing` for tasks that answer a text with a text.
 """
 
 from abc import ABC, abstractmethod
@@ -39,36 +38,40 @@ from xinye.tasks.bad_records import Refused
 from xinye.tasks.records import Example, Examples, OnBad, each_record, refuse, refuse_line, split
 from xinye.tasks.registry import TASKS, find_task
 
-# of a token: trained or not, or its label; None where the label is that of the whole
+# What a token shows: whether it is trained, or its label. None if the label belongs to the whole
+# text.
 Mark = bool | str | None
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """What `xinye demo --task` needs: records made by a program, and words. A row is a record as it
-    stands in a file of JSON lines."""
+    """What `xinye demo --task` needs: generated records, and words for the screen. A row is a
+    record as it is written to a JSON Lines file."""
 
-    make: Callable[[int, str], Sequence[Row]]  # so many rows in a language, zh or en
+    make: Callable[[int, str], Sequence[Row]]  # a number of rows in a language, zh or en
     begin: Both  # what a GPT will learn
-    baseline: Both  # what it is judged beside
-    line: Callable[[Row], str]  # a row in a line
-    text: Callable[[Row], str] = lambda row: row["text"]  # what the base reads of it: no label
-    # A row with what the model says in place of what is right, and how sure it is; or, where it
-    # talks instead, questions that it shall answer.
+    baseline: Both  # what the model is compared with
+    line: Callable[[Row], str]  # a row as one line
+    # the text that the base model trains on, without label
+    text: Callable[[Row], str] = lambda row: row["text"]
+    # The row with the model's answer in place of the right one, and its confidence. A task that
+    # chats has `questions` instead.
     answered: Callable[[Row, Any], tuple[Row, str]] | None = None
     questions: Sequence[Both] = ()
-    kept: Callable[[Row], bool] | None = None  # rows to judge on (else any that are left)
-    asked: Both = NOTHING  # what is new in those
+    # selects rows for the test set (default: those not trained on)
+    kept: Callable[[Row], bool] | None = None
+    asked: Both = NOTHING  # what is new in the test set
     training: int = 200  # rows
     context: int = 64  # tokens
     epochs: float = 12
-    # by language, where it is not the usual one
+    # by language, if not the default tokenizer
     tokenizers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A model that is judged on records: what it was loaded from, and whether beside a baseline."""
+    """A model to evaluate or use: where it was loaded from, and whether to compare it with a
+    baseline."""
 
     model: Any
     tokenizer: Tokenizer
@@ -78,65 +81,68 @@ class Judged:
 
 
 class Task(ABC):
-    """What a model can be taught. A task gives what is abstract here, and the names that have no
-    value; the rest may be left out.
+    """What a model can be trained for. A subclass defines the abstract methods and the class
+    variables without a value; everything else is optional.
 
-    Records are the task's own objects; each has its `text` as a `whole`, its `place` ("reviews.csv,
-    line 17") and the `format` that it was found in. A class knows how to read them; an object, made
-    from records or from a network, knows what was found in them, too, such as the labels.
-    """
+    Records are objects of the task's own class. Each has its text in `whole`, its `place`
+    ("reviews.csv, line 17") and the `format` it was read from. The class can read records; an
+    object, made from records or a network, also knows what is in them, such as the labels."""
 
-    # -- what it says of itself --------------------------------------------------------------------
+    # -- description -------------------------------------------------------------------------------
 
-    verb: ClassVar[str]  # its name, and its command
-    words: ClassVar[TaskWords]  # for tables, report and card
-    figures: ClassVar[tuple[str, ...]]  # those that a run is known by, `loss` first
-    better: ClassVar[str]  # the one that says which checkpoint is the best; it stands in `words`
+    verb: ClassVar[str]  # the task's name, and its command
+    words: ClassVar[TaskWords]  # words for tables, report and model card
+    figures: ClassVar[tuple[str, ...]]  # the main metrics of a run, `loss` first
+    better: ClassVar[str]  # the metric that chooses the best checkpoint; it is described in `words`
     baseline_name: ClassVar[str]
-    baseline_library: ClassVar[str] = ""  # the package that it needs
-    baseline_is_base: ClassVar[bool] = False  # then the base is judged before the first step
-    writes: ClassVar[bool] = False  # whether it is the language model that answers
-    continues_text: ClassVar[bool] = False  # more text instead of records: pretraining goes on
-    outside: ClassVar[str] = ""  # the mark of a token that belongs to nothing
-    head: ClassVar[Kind | None] = None  # else the kind of its head
-    # what tokens see, as planned where layers do not learn
+    baseline_library: ClassVar[str] = ""  # the package that the baseline needs
+    # True if the baseline is the base model, measured before the first step
+    baseline_is_base: ClassVar[bool] = False
+    writes: ClassVar[bool] = False  # True if the language model itself writes the answer
+    # True if the task trains on text instead of records, as in pretraining
+    continues_text: ClassVar[bool] = False
+    outside: ClassVar[str] = ""  # the label of a token outside all spans
+    head: ClassVar[Kind | None] = None  # the kind of the new head, or None
+    # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"
     exercise: ClassVar[Exercise | None] = None  # for `xinye demo --task`
 
-    # Those of the settings text_field, label_field … that it reads by.
+    # The column settings (text_field, label_field …) that the task uses.
     columns: ClassVar[tuple[str, ...]] = ()
-    unused_settings: ClassVar[tuple[str, ...]] = ()  # further settings that have no effect on it
-    augmentations: ClassVar[tuple[str, ...]] = tuple(AUGMENTATIONS)  # that leave its records right
+    unused_settings: ClassVar[tuple[str, ...]] = ()  # other settings without effect on the task
+    # augmentations that keep records correct
+    augmentations: ClassVar[tuple[str, ...]] = tuple(AUGMENTATIONS)
 
-    suffixes: ClassVar[tuple[str, ...]] = RECORD_SUFFIXES  # of the files of its records
+    suffixes: ClassVar[tuple[str, ...]] = RECORD_SUFFIXES  # suffixes of files with records
     records_name: ClassVar[str] = "records"
-    # what `counts` counts, one and several, for `data check`
+    # The singular and plural of what `counts` counts, for `data check`.
     counted: ClassVar[tuple[str, str]] = ("label", "labels")
-    counts_name: ClassVar[str] = "labels"  # and in the plan
-    kept_of: ClassVar[str] = "the records of each label"  # of which a share is kept to judge on
+    counts_name: ClassVar[str] = "labels"  # the plural in the plan
+    kept_of: ClassVar[str] = "the records of each label"  # of these, a share is kept for validation
     cut: ClassVar[str] = "the rest is cut off"  # what happens to records that are too long
 
     @classmethod
     def deciding(cls) -> Figure:
-        """The figure that is named by `better`; larger is better where `words` do not tell of
-        it."""
+        """The metric named by `better`. If `words` do not describe it, larger is better."""
         known = (*cls.words.figures, LOSS, Figure(cls.better, cls.better))
         return next(figure for figure in known if figure.name == cls.better)
 
     @property
     def lower_is_better(self) -> bool:
+        """True if a lower value of the deciding metric is better."""
         return self.deciding().lower_is_better
 
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
     def of(cls, records: Sequence[Any]) -> Self:
-        """The task that records are of. Raises `XinyeError` where they have nothing to learn."""
+        """The task for these records, for example with their labels. Raises `XinyeError` if there
+        is nothing to learn."""
         return cls()
 
     @classmethod
     def of_network(cls, model: Any) -> Self:
-        """The task that a network has learned."""
+        """The task for which a network was trained."""
         return cls()
 
     @classmethod
@@ -147,8 +153,11 @@ class Task(ABC):
         notes: Notes | None = None,
         **columns: str | None,
     ) -> list[Any]:
-        """The records of files. What cannot be one is given to `on_bad`, with file, line and
-        field; in `notes` stands what was left out or read differently."""
+        """The records of files.
+
+        What cannot be read is passed to `on_bad` as an error with file, line and field. `notes`
+        report what was left out or read differently. `columns` are the column settings that the
+        task uses. Raises `XinyeError` for a file without records."""
         notes = notes or Notes()
         records: list[Any] = []
         for path in cls.find_files(files, notes):
@@ -156,7 +165,8 @@ class Task(ABC):
             refused = Refused(path, on_bad)
             try:
                 found = list(cls.read_file(path, refused.add, notes, **columns))
-            except XinyeError as error:  # perhaps for another sheet or header was meant
+            # the notes may explain the error, such as another sheet or header
+            except XinyeError as error:
                 raise XinyeError(f"{error}{notes.of_file(path)}") from None
             if not found:
                 nothing = XinyeError(f"{path}: no records in it{notes.of_file(path)}")
@@ -167,21 +177,21 @@ class Task(ABC):
 
     @classmethod
     def find_files(cls, names: Iterable[str], notes: Notes | None = None) -> list[Path]:
-        """The files of records that names, folders, archives and globs stand for."""
+        """The record files that names, folders, archives and globs stand for."""
         notes = notes or Notes()
         found = (find_records(name, cls.suffixes, notes, cls.is_record) for name in names)
         return [path for files in found for path in files]
 
     @classmethod
     def is_record(cls, text: Path) -> bool:
-        """Whether a text beside tables and JSON holds records, and is no README."""
+        """True if a text file next to tables and JSON holds records and is not a README."""
         return False
 
     @classmethod
     def read_file(
         cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
     ) -> Iterator[Any]:
-        """Those of one file, of whatever kind it is."""
+        """The records of one file of any kind."""
         named = [name for name in columns.values() if name]
         rows = read_records(path, refuse_line(on_bad), named, notes=notes)
         placed = ((place_of(path, line), row) for line, row in rows)
@@ -190,53 +200,54 @@ class Task(ABC):
 
     @classmethod
     def record(cls, row: Any, place: str, notes: Notes) -> Any:
-        """The record in a row of a file: of a table or JSON an object. A task that has `columns`
-        is given those, too. Raises `XinyeError` where it is none; None where it is left out, which
-        `notes` tell. A task that reads whole files otherwise needs none."""
+        """The record in a row, which is an object for tables and JSON.
+
+        A task with `columns` also gets their values. Raises `XinyeError` if the row is not a
+        record; returns None, with a note, if it is left out. A task that overrides `read_file` does
+        not need this."""
         raise XinyeError(f"{place}: {cls.verb} does not read rows")
 
     @classmethod
     def without_header(cls, path: Path, **columns: str | None) -> str:
-        """Why the first line of a table was taken for a record; "" where it was not."""
+        """Why the first line of a table was read as a record, or "" if it was not."""
         return headerless(path, [name for name in columns.values() if name])
 
     def check(self, records: Sequence[Any]) -> None:  # noqa: B027, most judge any record
-        """Raises `XinyeError` for a record that a model of this task cannot be judged on."""
+        """Raises `XinyeError` for a record on which a model of this task cannot be evaluated."""
 
     @classmethod
     def split(
         cls, records: Sequence[Any], share: float, seed: int, fold: tuple[int, int] | None = None
     ) -> tuple[list[Any], list[Any]]:
-        """The records to learn from, and a share of them, or a fold, to judge on; equal texts stay
-        together."""
+        """The training records, and a share or fold of all records for validation. Records with the
+        same text stay together."""
         return split(records, share, seed, fold, lambda record: cls.stratum(record, bool(fold)))
 
     @classmethod
     def stratum(cls, record: Any, folds: bool) -> Hashable:
-        """What both parts, or all `folds`, have the same share of, such as its label."""
+        """A key, such as the label, of which both parts, or all `folds`, get the same share."""
         return ""
 
     @classmethod
     def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> Iterable[str]:
-        """What a person should know of the records, in sentences, the most important first."""
+        """Sentences about the records that a person should know, the most important first."""
         return ()
 
     @classmethod
     def counts(cls, records: Sequence[Any]) -> dict[str, int]:
-        """How often each label, or whatever else is `counted`, is there, the most frequent
-        first."""
+        """How often each label, or whatever is `counted`, occurs, the most frequent first."""
         return {}
 
     @classmethod
     def facts(cls, records: Sequence[Any]) -> dict[str, Any]:
-        """What a run keeps of its records, for those who use its model."""
+        """Facts about the records that the run saves for users of its model."""
         return {}
 
     # -- tokens ------------------------------------------------------------------------------------
 
     @classmethod
     def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
-        """The base's tokenizer, changed as the task needs it."""
+        """The base model's tokenizer, changed if the task needs it."""
         return tokenizer
 
     @classmethod
@@ -247,90 +258,90 @@ class Task(ABC):
         training: Sequence[Any],
         validation: Sequence[Any],
     ) -> Iterable[str]:
-        """What a person should know of the records as tokens; `theirs` is the tokenizer that the
-        base had."""
+        """Sentences about the records as tokens. `theirs` is the tokenizer of the base model."""
         return ()
 
     @abstractmethod
     def examples(self, tokenizer: Tokenizer, records: Sequence[Any], context: int) -> list[Example]:
-        """What is learned from, each of at most `context` tokens. Raises `XinyeError` for a record
-        with nothing to learn from."""
+        """The training examples, each of at most `context` tokens. Raises `XinyeError` for a record
+        that a model cannot learn from."""
 
     @abstractmethod
     def marks(
         self, tokenizer: Tokenizer, example: Example
     ) -> tuple[str | None, list[tuple[int, Mark]]]:
-        """The label of a whole example, if it has one, and each token with its mark, for `data
-        check` and `show`."""
+        """The label of the whole example or None, and each token id with its mark, for `data check`
+        and `data show`."""
 
-    # -- learning and judging ----------------------------------------------------------------------
+    # -- training and evaluation -------------------------------------------------------------------
 
     @abstractmethod
     def network(self, backbone: GPTConfig, base: GPT) -> Any:
-        """What learns: the base's layers, shaped as `backbone`."""
+        """The network to train: the layers of `base`, configured as in `backbone`."""
 
     @abstractmethod
     def loss(self, model: Any, batch: Labelled) -> Tensor:
-        """The sum of the losses in nats over a batch's targets that count."""
+        """The sum of the losses in nats over all targets of a batch that count."""
 
     @abstractmethod
     def losses(self, model: Any, tokenizer: Tokenizer, examples: Examples) -> Figures:
-        """`loss` in nats for each target, and what else follows from it."""
+        """The mean `loss` in nats per target, and metrics derived from it."""
 
     @abstractmethod
     def measure(
         self, model: Any, tokenizer: Tokenizer, records: Sequence[Any], context: int
     ) -> Figures:
-        """The other figures, by name, and where there are classes a `table` of them."""
+        """The other metrics by name, and, for tasks with classes, a `table` of them."""
 
     @abstractmethod
     def baseline(
         self, training: Sequence[Any], records: Sequence[Any], before: Figures | None
     ) -> Figures:
-        """The same figures of simpler means that learn from `training`. `before` are those of the
-        base, where the baseline is that. Raises `XinyeError` where there is no baseline."""
+        """The same metrics for a simple method that trains on `training`. `before` holds the base
+        model's metrics, if that is the baseline. Raises `XinyeError` if there is no baseline."""
 
     @abstractmethod
     def sample(self, model: Any, tokenizer: Tokenizer, record: Any, context: int) -> str:
-        """What the model says of a record, in a line."""
+        """The model's answer to a record, as one line."""
 
-    # -- using what was learned --------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------
 
     @abstractmethod
     def use(
         self, model: Any, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
     ) -> list[Any]:
-        """What the model says of each text."""
+        """The model's result for each input."""
 
     @classmethod
     def asked(cls, text: str) -> list[Message]:
-        """What the model of a task that writes is asked about a text, in training and in use."""
+        """The messages that ask a model that writes about a text, in training and in use."""
         return [{"role": "user", "content": text}]
 
     @classmethod
     def answered(cls, reply: sequence.Sequence) -> Any:
-        """Its reply as a result."""
+        """The reply as a result: its `text`, and whether it `ended` by itself."""
         return {"text": reply.text.strip(), "ended": reply.finish_reason == "stop"}
 
     @classmethod
     def told(cls, result: Any) -> Row:
-        """A result for `--json`."""
+        """The result as an object for `--json`."""
         return dict(result)
 
     @classmethod
     @abstractmethod
     def lines(cls, text: str, result: Any, alone: bool) -> list[str]:
-        """A result for the terminal; `alone` where it is the only one."""
+        """The result as lines for the terminal; `alone` is True if it is the only one."""
 
-    # -- without having learned it -----------------------------------------------------------------
+    # -- without training --------------------------------------------------------------------------
 
-    judges_untaught: ClassVar[bool] = False  # whether an untaught model can be judged by it
+    # True if a model can be evaluated without training for the task
+    judges_untaught: ClassVar[bool] = False
 
     # -- settings ----------------------------------------------------------------------------------
 
     @classmethod
     def check_settings(cls, settings: FinetuneSettings) -> None:
-        """Raises `XinyeError` for a setting that has no effect on the task, or would do harm."""
+        """Raises `XinyeError` for a setting that has no effect on the task, or would harm it."""
         useless = (*(name for name in COLUMNS if name not in cls.columns), *cls.unused_settings)
         given = [
             name
@@ -351,11 +362,12 @@ class Task(ABC):
             )
 
 
-# -- settings of a fine-tuning ---------------------------------------------------------------------
+# -- settings of fine-tuning -----------------------------------------------------------------------
 
 
 def task_settings(values: dict[str, Any], where: str) -> FinetuneSettings:
-    """Settings of a fine-tuning from plain values, checked, too, for the task that they name."""
+    """The checked settings of a fine-tuning from plain values. `where` begins the errors. Raises
+    `XinyeError` for settings that do not suit the task."""
     settings = checked(FinetuneSettings, values, where)
     try:
         check_settings(settings)
@@ -365,13 +377,12 @@ def task_settings(values: dict[str, Any], where: str) -> FinetuneSettings:
 
 
 def check_settings(settings: FinetuneSettings) -> None:
-    """Raises `XinyeError` for a task that there is not, and for settings that have no effect on
-    it."""
+    """Raises `XinyeError` for an unknown task, and for settings that have no effect on it."""
     find_task(settings.task).check_settings(settings)
 
 
 def with_words(run: SavedRun) -> SavedRun:
-    """A run with the words of its task, which runs of earlier versions do not keep."""
+    """The run with its task's words added, which runs of earlier versions did not save."""
     if run.task in TASKS and not run.about.words:
         run.words = find_task(run.task).words
     return run

@@ -1,4 +1,4 @@
-"""From files of records to examples: what every job that learns a task does first."""
+"""Prepares the data of a task: reads files of records, splits them and turns them into examples."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,7 +27,8 @@ from xinye.tasks.task import Task
 
 @dataclass
 class TaskData:
-    """Records ready to learn from. `training` and `validation` are the task's own records."""
+    """Data that are ready for training. `training` and `validation` hold the task's records,
+    `examples` and `validation_examples` the same as tokens and targets."""
 
     task: Task
     tokenizer: Tokenizer
@@ -35,19 +36,20 @@ class TaskData:
     validation: list[Any]
     examples: Examples
     validation_examples: Examples
-    fingerprint: str  # of the files
-    facts: dict[str, Any]  # what the report tells of them
+    fingerprint: str  # a hash of the files
+    facts: dict[str, Any]  # facts for the report
 
     @property
     def mean_length(self) -> float:
-        """Tokens of a training example."""
+        """The mean number of tokens in a training example."""
         return float(np.mean([len(example.tokens) for example in self.examples.examples]))
 
 
 def prepare_data(
     settings: FinetuneSettings, tokenizer: Tokenizer, context: int, plan: Draft, observer: Observer
 ) -> TaskData:
-    """Read, split, check and tokenize."""
+    """Read, split, check and tokenize the records. Adds facts to the plan, and warns of
+    findings."""
     observer.stage("reading the records")
     notes = Notes()
     records = read_records(settings, settings.data, notes=notes)
@@ -107,7 +109,8 @@ def prepare_data(
 
 
 def check_augmentation(settings: FinetuneSettings, sentences: Sequence[int]) -> None:
-    """Raises `XinyeError` where texts cannot be changed as asked; `sentences` are those of each."""
+    """Raises `XinyeError` if the texts cannot be augmented in this way. `sentences` holds the
+    number of sentences of each text."""
     kinds = [kind for kind in settings.augment if kind != "mask"]
     if kinds and max(sentences) < 1:
         raise XinyeError(
@@ -123,7 +126,7 @@ def note_records(
     parts: tuple[list[Any], list[Any]],
     counts: dict[str, int],
 ) -> None:
-    """Note in the plan how many training and validation records there are, and their labels."""
+    """Add the numbers of training and validation records and of labels to the plan."""
     training, validation = parts
     kept = f"{settings.validation_share:.0%} of {task.kept_of}, drawn at random with the seed"
     if settings.fold:
@@ -140,8 +143,7 @@ def note_records(
 def split_records(
     settings: FinetuneSettings, task: Task, records: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """The training records, and those of them that are kept for validation: none if there is a file
-    for it."""
+    """The training and the validation records. Validation is empty if it has its own files."""
     if settings.validation:
         return list(records), []
     fold = parse_fold(settings.fold) if settings.fold else None
@@ -150,8 +152,8 @@ def split_records(
 
 @contextmanager
 def reading(settings: FinetuneSettings, notes: Notes) -> Iterator[None]:
-    """Until the end files are read as the settings say beside the columns; in `notes` stands what
-    is replaced."""
+    """Within this context, files are read with the settings for bad bytes, bad records and the
+    sheet. `notes` report what is replaced."""
     with (
         bad_bytes(settings.bad_bytes, notes),
         sheet_named(settings.sheet),
@@ -166,7 +168,7 @@ def read_records(
     on_bad: OnBad = refuse,
     notes: Notes | None = None,
 ) -> list[Any]:
-    """The records of files, as the task has them."""
+    """The records of files, read by the task with the settings' columns."""
     notes = notes or Notes()
     with reading(settings, notes):
         return find_task(settings.task).read(files, on_bad, notes, **columns_of(settings))
@@ -175,22 +177,23 @@ def read_records(
 def data_files(
     settings: FinetuneSettings, names: Sequence[str], notes: Notes | None = None
 ) -> list[Path]:
-    """The files of records that names stand for; in `notes` stands what was passed over."""
+    """The record files that names stand for. `notes` report what is skipped."""
     return find_task(settings.task).find_files(names, notes)
 
 
 def columns_of(settings: FinetuneSettings) -> dict[str, str | None]:
-    """The columns that were named, of those that the task reads by."""
+    """The values of the column settings that the task uses."""
     return {name: getattr(settings, name) for name in find_task(settings.task).columns}
 
 
 def format_of(records: Sequence[Any]) -> str:
-    """How records were found in their file."""
+    """A description of the formats in which the records were found."""
     return "; ".join(dict.fromkeys(record.format for record in records))
 
 
 def without_header(settings: FinetuneSettings, path: Path) -> str:
-    """That, and why, the first line of a table was taken for a record; "" where it was not."""
+    """That the first line of a table was read as a record, with the reason and advice, or "" if it
+    was not."""
     task = find_task(settings.task)
     with reading(settings, Notes()):
         reason = task.without_header(path, **columns_of(settings))

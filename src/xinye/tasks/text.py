@@ -1,5 +1,6 @@
-"""The task `text`, more text, which is what pretraining does: from files to windows of tokens, and
-what a model writes while it learns."""
+"""The task `text`, which continues pretraining: turns files into windows of tokens, and writes
+samples during training.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -32,17 +33,17 @@ from xinye.planning.units import parse_count, parse_fold
 from xinye.runs.words import TaskWords
 from xinye.tasks.task import Task
 
-VALIDATION_TOKENS = 500_000  # at most; more does not change the figure
-LONGER = 2  # samples that the texts at the end, which are written together, take as long as
+VALIDATION_TOKENS = 500_000  # at most; more tokens do not change the result
+LONGER = 2  # how many samples take as long as the texts at the end, which are written together
 
 
 class MoreText(Task):
-    """Going on with pretraining: it has no records, and its settings become those."""
+    """Continues pretraining. It has no records, and uses the settings of pretraining."""
 
     verb = "text"
     writes = True
     continues_text = True
-    figures = ()  # pretraining has its own
+    figures = ()  # pretraining has its own metrics
     words = TaskWords(unit="tokens", command='xinye generate {folder} "…"')
     columns = ("text_field",)
     unused_settings = ("attention", "augment", "validation")
@@ -59,20 +60,22 @@ class MoreText(Task):
 
 @dataclass
 class TextData:
-    """A corpus ready to train on."""
+    """A corpus that is ready for training."""
 
     tokenizer: Tokenizer
     training: Windows
     validation: Windows
-    fingerprint: str  # of the files
-    facts: dict[str, Any]  # what the report tells of them
+    fingerprint: str  # a hash of the files
+    facts: dict[str, Any]  # facts for the report
 
 
 def prepare_text(
     settings: PretrainSettings, plan: Draft, observer: Observer, models: Models = FROM_SCRATCH
 ) -> TextData:
-    """Read, clean, learn the tokenizer (or take that of the models), tokenize, split and cut into
-    windows."""
+    """Read and clean the files, train or load the tokenizer, tokenize, split, and cut into windows.
+
+    Notes what it chooses in the `plan`. Raises `XinyeError` if there is too little text.
+    """
     passed_over = Notes()
     files = find_files(settings.files, passed_over)
     for said in passed_over.sentences():
@@ -118,7 +121,9 @@ def prepare_text(
 def choose_context(
     settings: PretrainSettings, plan: Draft, models: Models, lengths: np.ndarray
 ) -> int:
-    """How many tokens the model sees at once; `lengths` are those of the documents."""
+    """The context length in tokens, as given or derived. `lengths` are the documents' lengths in
+    tokens. Raises `XinyeError` if it is longer than the base model allows or than the text.
+    """
     training_tokens = plan.values["training_tokens"]
     size = size_of(settings, models)
     derived, reason = context_length(size, lengths, training_tokens)
@@ -139,7 +144,7 @@ def choose_context(
 
 
 def size_of(settings: PretrainSettings, models: Models) -> int:
-    """The number of parameters: of the base model, or as asked for."""
+    """The number of parameters: the base model's, or the size in the settings."""
     if models.base:
         return models.base.config.parameters
     return parse_count(settings.size, "size")
@@ -148,7 +153,7 @@ def size_of(settings: PretrainSettings, models: Models) -> int:
 def pieces(
     files: Sequence[Path], settings: PretrainSettings, notes: Notes | None = None
 ) -> Iterator[Piece]:
-    """The cleaned text of files; raises `XinyeError` where there is none."""
+    """The cleaned text of files. Raises `XinyeError` if there is none."""
     found = False
     field, separator = settings.field, settings.document_separator
     notes = notes or Notes()
@@ -163,7 +168,7 @@ def pieces(
 def tokenize(
     files: Sequence[Path], settings: PretrainSettings, tokenizer: Tokenizer, observer: Observer
 ) -> tuple[Corpus, str]:
-    """The corpus of files, tokenized now or before, and the files' fingerprint."""
+    """The tokenized corpus of files, from the cache if it exists, and the files' fingerprint."""
     observer.stage("tokenizing")
     key: dict[str, Any] = {
         "files": fingerprint(files),
@@ -185,11 +190,11 @@ def tokenize(
 
 
 def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
-    """The loss, in nats per token, of knowing only how frequent each token of these spans (n, 2)
-    is.
+    """The loss in nats per token of a model that only knows how frequent each token of these spans
+    (n, 2) is.
 
-    Counting on the evaluated text makes the loss too small; Miller's correction (1955) removes most
-    of this bias.
+    Counting on the evaluated text itself makes the loss too small; Miller's correction (1955)
+    removes most of this bias.
     """
     counts = np.bincount(np.concatenate([tokens[start:end] for start, end in spans]))
     counts = counts[counts > 0]
@@ -204,7 +209,7 @@ def get_tokenizer(
     models: Models,
     observer: Observer,
 ) -> Tokenizer:
-    """That of the models, or named by its folder, or one learned from the text."""
+    """The base model's tokenizer, the one in a folder, or a new one trained on the text."""
     tokenizer, given = models.tokenizer, None
     reason = f"of {settings.from_ or settings.teacher}"
     if tokenizer is None and settings.tokenizer not in get_args(Kind):
@@ -220,16 +225,18 @@ def get_tokenizer(
 
 
 def validation_windows(validation: Windows, trained: int) -> tuple[int, int]:
-    """How many windows are looked at during a run that trains on `trained` of them, and at its end.
+    """How many windows are evaluated during a run that trains on `trained` windows, and at its end.
 
-    So many that validating takes a small share of the time; always the same ones.
+    The numbers keep validation at a small share of the time. It always uses the same windows.
     """
     during = min(len(validation), max(8, min(16_384 // validation.context, trained // 200)))
     return during, min(len(validation), max(during, trained // 10))
 
 
 def write_sample(model: LanguageModel, tokenizer: Tokenizer, prompt: str, seed: int) -> str:
-    """A short sample of the current model, the same whenever the same run is at this step."""
+    """A short text by the current model. It is the same whenever the same run is at the same
+    step.
+    """
     return write_texts(model, tokenizer, prompt, seed, 1, 60)[0]
 
 
@@ -241,7 +248,7 @@ def write_texts(
     count: int = 3,
     max_tokens: int = 100,
 ) -> list[str]:
-    """Several longer texts, as of the finished model."""
+    """Several longer texts by the model, each beginning with the prompt."""
     context = model.config.max_position_embeddings
     sampling = Sampling(max_tokens=max_tokens, temperature=0.7, seed=seed)
     sequences = [start(tokenizer, prompt, context, sampling, number) for number in range(count)]

@@ -1,5 +1,6 @@
-"""Logs as QQ, WeChat and WhatsApp export them as text: the time and the name of who speaks stand
-above each message, or before it."""
+"""Reads text logs of QQ, WeChat and WhatsApp, in which the time and the speaker's name are on a
+line above each message, or before it.
+"""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ _NAME = r"[^:：\s](?:[^:：]{0,38}[^:：\s])?"
 
 
 def _forms(date: str) -> tuple[re.Pattern[str], ...]:
-    """How a message may begin, by how its date is written."""
+    """The patterns with which a message may begin, for this pattern of a date."""
     when = rf"[\[(（]?(?:{date}){_CLOCK}"
     return (
         re.compile(rf"\u200e?{when}(?: -)? (?P<name>{_NAME})[:：] ?(?P<text>.*)"),
@@ -34,7 +35,7 @@ _TIMED = re.compile(rf"\u200e?[\[(（]?(?:{_DATE}){_CLOCK}")
 def timed_speeches(
     lines: Sequence[tuple[int, str]], path: str, notes: Notes
 ) -> list[Speech] | None:
-    """What is said in the lines of such a log, which is one conversation; None of another text."""
+    """The messages of such a log, which is a single conversation, or None for any other text."""
     forms = (form for form in _FORMS if sum(map(bool, map(form.fullmatch, _texts(lines)))) > 1)
     form = next(forms, None)
     if form is None:
@@ -55,6 +56,7 @@ def timed_speeches(
 
 
 def begins_with_time(line: str) -> bool:
+    """True if the line begins like a message of such a log."""
     return bool(_TIMED.match(line)) or any(form.fullmatch(line.strip()) for form in _FORMS)
 
 

@@ -1,5 +1,6 @@
-"""What stands in logs of chats and is not said by anybody: pictures, voices, notices of the
-program, notes that a customer does not see. It is left out, and counted."""
+"""Finds what nobody says in chat logs: pictures, voice messages, notices of the program, and notes
+that the customer does not see. It is left out with a note.
+"""
 
 import re
 
@@ -7,8 +8,8 @@ from xinye.data.columns import find_column
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 
-SENT = ("is_sender", "issender")  # of WeChat: 1 where the owner of the account speaks
-DIRECTIONS = (  # of a message, as those who answer see it
+SENT = ("is_sender", "issender")  # in WeChat's exports: 1 if the account's owner speaks
+DIRECTIONS = (  # the direction of a message, from the view of those who answer
     "direction", "message_direction", "is_robot", "is_bot", "is_agent", "方向", "消息方向",
     "收发", "收发方向",
 )  # fmt: skip
@@ -17,14 +18,14 @@ SENDERS = dict.fromkeys(
 ) | dict.fromkeys(
     ("1", "out", "outgoing", "outbound", "sent", "true", "发", "发送", "出", "去"), "assistant"
 )
-PUBLIC = ("public",)  # false of what a customer does not see
+PUBLIC = ("public",)  # false if the customer does not see the message
 MESSAGE_KINDS = ("type_name", "msg_type", "message_type", "type", "消息类型")
 NO_TEXTS = (
     "image", "picture", "photo", "voice", "audio", "video", "file", "sticker", "location", "system",
     "图片", "照片", "语音", "视频", "文件", "表情", "动画表情", "位置", "语音通话", "视频通话",
     "系统消息", "系统通知",
 )  # fmt: skip
-NOTICES = ("系统消息", "系统通知", "系统提示")  # who speaks where a program gives notice
+NOTICES = ("系统消息", "系统通知", "系统提示")  # the speaker of a program's notice
 NOTICES_LEFT_OUT = "notices of the system are left out"
 _MARK = "|".join(map(re.escape, NO_TEXTS))
 _MEDIA = re.compile(  # as QQ, WeChat and WhatsApp write them; "[微笑]" stays
@@ -42,22 +43,24 @@ _NOTICE = re.compile(
     r"|\b(?:joined|left|transferred|started|ended|queue|disconnected|timed out)\b",
     re.IGNORECASE,
 )
-_BEHAVE = re.compile("你|you are an? |you should|you must", re.IGNORECASE)  # a system prompt's
+# typical of a system prompt
+_BEHAVE = re.compile("你|you are an? |you should|you must", re.IGNORECASE)
 
 
 def is_notice(text: str) -> bool:
-    """Whether words of a system tell of a conversation, and not how an assistant behaves."""
+    """True if a system message is about the conversation, and not about how the assistant should
+    behave.
+    """
     return len(text) < 60 and bool(_NOTICE.search(text)) and not _BEHAVE.search(text)
 
 
 def is_program(speaker: str) -> bool:
-    """Whether a program gives notice, as "系统消息(10000)" of QQ does."""
+    """True for a speaker that is a program, such as "系统消息(10000)" in QQ."""
     return re.sub(r"[(（]\d+[)）]$", "", speaker.strip()) in NOTICES
 
 
 def only_said(text: str, place: str, notes: Notes, speaker: str) -> str:
-    """A message of a log without the lines that stand for a picture and the like; "" of a program's
-    notice."""
+    """A message without the lines for pictures and the like; "" for a program's notice."""
     if is_program(speaker):
         notes.add(place, NOTICES_LEFT_OUT)
         return ""
@@ -75,14 +78,15 @@ def only_said(text: str, place: str, notes: Notes, speaker: str) -> str:
 
 
 def unseen(row: Row, role: str) -> str:
-    """Why a row of a log is no message of the conversation: an internal note, a picture or a
-    system's message; "" where it is one."""
+    """Why a row of a log is not a message of the conversation (an internal note, a picture, a
+    system message), or "" if it is.
+    """
     public = find_column(row, PUBLIC)
     if public and str(row[public]).lower() == "false":
         return f"messages with {public!r} false, which the customer does not see, are left out"
     kind = find_column(row, MESSAGE_KINDS)
     value = str(row[kind]).strip().lower() if kind else ""
-    numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # WeChat's 1 is a text
+    numbered = role.lower() in SENT and value.isdecimal() and value != "1"  # in WeChat, 1 is a text
     if kind and (numbered or value in NO_TEXTS):
         return f"messages with {kind!r} {value!r}, which are not text, are left out"
     return ""

@@ -1,9 +1,8 @@
-"""The middle class of tasks that answer a text with a text: the language model itself learns to
-write.
+"""The base class of tasks that answer a text with a text: the language model itself is trained.
 
-A record is a conversation, rendered by the model's own chat template; trained are the answers, each
-with the token that ends it, and nothing else. A summary or a translation is a conversation of one
-turn: the text and what is made of it.
+A record is a conversation, rendered by the model's own chat template. The model trains only on the
+answers, each with the token that ends it. A summary or a translation is a conversation with one
+turn: the text, and what the model should write.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,8 +38,8 @@ from xinye.tasks.records import (
 from xinye.tasks.task import Figures, Mark, Task
 from xinye.tasks.writing_records import Named, Record, is_trained
 
-# For a base that has none, and no <|im_start|> either: only the token that ends its texts keeps
-# messages apart.
+# For a base model without a chat template and without <|im_start|>: only the token that ends its
+# texts separates messages.
 TEMPLATE_OF_TEXTS = (
     "{{ bos_token }}{% for message in messages %}{{ message['role'] + ':\n' }}{{ "
     "message['content'] }}{{ eos_token + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
@@ -51,9 +50,9 @@ GOLDEN: list[Message] = [
     {"role": "assistant", "content": "Hello, 新叶。"},
     {"role": "user", "content": "1 + 1 = ?"},
 ]
-ANSWERED = 32  # records whose answers are written to judge a model, all together
-LONGEST_ANSWER = 256  # tokens; one that has not ended by then did not end by itself
-WRITTEN = (  # the figures of whatever writes
+ANSWERED = 32  # how many answers a measurement writes, all in one batch
+LONGEST_ANSWER = 256  # tokens; a longer answer counts as one that does not end
+WRITTEN = (  # the metrics of all tasks that write
     Figure(
         "loss",
         "loss",
@@ -81,9 +80,11 @@ WRITTEN = (  # the figures of whatever writes
 
 
 class Writing(Task):
-    """A network that writes answers: the language model, without a head. A subclass says in
-    `sources` and `targets` which columns hold a text and what is to be written of it, by all their
-    usual names; or reads a `record` itself."""
+    """A task in which the language model writes answers, without a new head.
+
+    A subclass lists in `sources` and `targets` the usual names of the columns for a text and its
+    answer, or overrides `record`.
+    """
 
     sources: tuple[str, ...] = ("source", "text", "document", "input")
     targets: tuple[str, ...] = ("target", "output", "answer")
@@ -104,7 +105,9 @@ class Writing(Task):
 
     @classmethod
     def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> Record:
-        """A text and what is to be written of it."""
+        """A text and the answer to write, as a conversation. Raises `XinyeError` if one of them is
+        missing.
+        """
         found = row if isinstance(row, dict) else {}
         named = Named(**columns)
         named.check(found, place)
@@ -149,13 +152,14 @@ class Writing(Task):
 
     @classmethod
     def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
-        """With a chat template, where it has none, and what that makes of some messages, to be
-        checked when it is loaded."""
+        """The tokenizer with a chat template, if it has none, and with an example chat and its
+        tokens, to check when it is loaded.
+        """
         changed = copy(tokenizer)
         if changed.chat_template is None:
             known = tokenizer.backend.token_to_id(MESSAGE_START) is not None
             changed = tokenizer.with_template(CHAT_TEMPLATE if known else TEMPLATE_OF_TEXTS)
-        # tomorrow it makes something else of them
+        # A template with the date gives other tokens tomorrow.
         if "strftime_now" not in (changed.chat_template or ""):
             changed.golden = {"messages": GOLDEN, "ids": changed.encode_chat(GOLDEN)}
         return changed
@@ -168,7 +172,9 @@ class Writing(Task):
         training: Sequence[Record],
         validation: Sequence[Record],
     ) -> Iterator[str]:
-        """Roles whose messages the chat template leaves out: said twice, they change nothing."""
+        """Roles whose messages the chat template leaves out: doubling such a message does not
+        change the tokens.
+        """
         seen: set[str] = set()
         for record in training:
             for number, message in enumerate(record.messages):
@@ -186,22 +192,22 @@ class Writing(Task):
     def examples(
         self, tokenizer: Tokenizer, records: Sequence[Record], context: int
     ) -> list[Example]:
-        """What is learned from; targets are the next tokens where they are the assistant's. Raises
-        `XinyeError` for a record with nothing to learn from."""
+        """The training examples. Targets are the next tokens where the assistant speaks, and
+        `IGNORED` elsewhere. Raises `XinyeError` for a record that a model cannot learn from.
+        """
         return [example for record in records for example in _examples(tokenizer, record, context)]
 
     def marks(
         self, tokenizer: Tokenizer, example: Example
     ) -> tuple[str | None, list[tuple[int, Mark]]]:
-        """Each token, and whether it is trained. A target stands one token before the token that it
-        asks for."""
+        """Each token, and whether it is trained. A target is stored one place before its token."""
         targets = example.targets
         assert isinstance(targets, list)
         last = next(int(target) for target in reversed(targets) if target != IGNORED)
         trained = [False, *(target != IGNORED for target in targets)]
         return None, list(zip([*example.tokens, last], trained, strict=True))
 
-    # -- learning and judging ----------------------------------------------------------------------
+    # -- training and evaluation -------------------------------------------------------------------
 
     def network(self, backbone: GPTConfig, base: GPT) -> GPT:
         base.config = backbone
@@ -210,13 +216,14 @@ class Writing(Task):
         return base
 
     def loss(self, model: GPT, batch: Labelled) -> Tensor:
-        """Sum of the losses in nats over the assistant's tokens."""
+        """The sum of the losses in nats over the assistant's tokens."""
         return model.loss(batch.tokens, batch.targets)
 
     @torch.no_grad()
     def losses(self, model: GPT, tokenizer: Tokenizer, examples: Examples) -> Figures:
-        """`loss` in nats for each trained token, and `bits_per_byte` of the answers, without the
-        tokens that end them."""
+        """The mean `loss` in nats per trained token, and `bits_per_byte` of the answers without the
+        tokens that end them.
+        """
         model.eval()
         nats = counted = size = 0.0
         lengths = torch.from_numpy(tokenizer.token_lengths)
@@ -229,9 +236,10 @@ class Writing(Task):
     def measure(
         self, model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int
     ) -> Figures:
-        """Of the likeliest answers to the last questions of some records: the share of those that
-        end by themselves (`ended`), of those that are the record's own, word for word (`exact`),
-        and their mean length in tokens (`answer_tokens`)."""
+        """Metrics of the greedy answers to the last question of some records: the share that end by
+        themselves (`ended`), the share that equal the record's answer (`exact`), and their mean
+        length in tokens (`answer_tokens`). `answers` is their number.
+        """
         step = max(1, len(records) // ANSWERED)
         asked = records[: step * ANSWERED : step]
         replies = _replies(model, tokenizer, asked, context)
@@ -248,7 +256,7 @@ class Writing(Task):
     def baseline(
         self, training: Sequence[Record], records: Sequence[Record], before: Figures | None
     ) -> Figures:
-        """The figures of the model that it began with."""
+        """The metrics of the base model."""
         return before or {}
 
     def sample(self, model: GPT, tokenizer: Tokenizer, record: Record, context: int) -> str:
@@ -256,12 +264,12 @@ class Writing(Task):
         ending = "" if reply.finish_reason == "stop" else " (goes on)"
         return f"{record.contents[record.answers[-1] - 1]} → {self.answered(reply)['text']}{ending}"
 
-    # -- using what was learned --------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------
 
     def use(
         self, model: GPT, tokenizer: Tokenizer, inputs: Sequence[str], context: int
     ) -> list[Row]:
-        """The likeliest answer to each text, `text`, and whether it `ended` by itself."""
+        """The greedy answer to each text as `text`, and whether it `ended` by itself."""
         replies = _answers(model, tokenizer, [self.asked(text) for text in inputs], context)
         return [self.answered(reply) for reply in replies]
 
@@ -278,8 +286,9 @@ class Writing(Task):
 
 
 def _examples(tokenizer: Tokenizer, record: Record, context: int) -> Iterator[Example]:
-    """Usually one; where the template writes an answer otherwise once another follows it, one for
-    each answer."""
+    """Usually one example. If the template writes an answer differently once another one follows,
+    one example for each answer.
+    """
     messages, cut = _fitting(tokenizer, record, context)
     spans = _spans(tokenizer, messages, record.place)
     tokens = spans[-1][0]
@@ -296,11 +305,11 @@ def _examples(tokenizer: Tokenizer, record: Record, context: int) -> Iterator[Ex
 def _spans(
     tokenizer: Tokenizer, messages: Sequence[Message], place: str
 ) -> list[tuple[list[int], int]]:
-    """For each answer: the tokens of the conversation up to the one that ends it, and where the
-    answer begins.
+    """For each answer: the tokens of the conversation up to the token that ends it, and where it
+    begins.
 
-    What comes before an answer is rendered as for a model that shall write it, so that it learns
-    what it will be asked.
+    The text before an answer is rendered with the generation prompt, as in use, so the model trains
+    on what it will see.
     """
     found: list[tuple[list[int], int]] = []
     for number, message in enumerate(messages):
@@ -336,8 +345,9 @@ def _encode(
 
 
 def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[Message], int]:
-    """The messages of a record up to its last answer, as far as they fit, and the number of tokens
-    left out. The token that ends the answer stays."""
+    """The messages of a record up to its last answer, shortened to fit, and the number of tokens
+    left out. The token that ends the answer stays.
+    """
     encode = partial(_encode, tokenizer, place=record.place)
     messages = list(record.messages[: record.answers[-1] + 1])
     whole = length = len(encode(messages))
@@ -355,7 +365,7 @@ def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[M
 def _replies(
     model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int
 ) -> list[sequence.Sequence]:
-    """The likeliest answers to the last questions of records."""
+    """The greedy answers to the last questions of records."""
     asked = [_fitting(tokenizer, record, context)[0][:-1] for record in records]
     return _answers(model, tokenizer, asked, context)
 
@@ -363,7 +373,7 @@ def _replies(
 def _answers(
     model: GPT, tokenizer: Tokenizer, asked: Sequence[list[Message]], context: int
 ) -> list[sequence.Sequence]:
-    """The likeliest answers to messages, written together."""
+    """The greedy answers to messages, written in one batch."""
     sampling = ChatSampling(temperature=0, max_tokens=min(LONGEST_ANSWER, context // 2))
     started = [start_answer(tokenizer, messages, context, sampling)[0] for messages in asked]
     return finish(model, tokenizer, started)

@@ -1,4 +1,4 @@
-"""Records of what a model writes: conversations, and the columns of a prompt and its answer."""
+"""Records for tasks that write: conversations, and the columns of a prompt and its answer."""
 
 import re
 from collections.abc import Iterable
@@ -12,14 +12,17 @@ from xinye.generation.chat import Message
 
 
 def is_trained(message: Message) -> bool:
-    """Whether it is an answer to learn: one of `weight` 0 is only read."""
+    """True for an assistant's message that the model trains on; one with `weight` 0 is only
+    read.
+    """
     return message["role"] == "assistant" and message.get("weight") != "0"
 
 
 @dataclass(frozen=True)
 class Record:
-    """A conversation, where it stands ("chats.jsonl, line 17"), and the format that it was found
-    in."""
+    """A conversation. `place` is for messages ("chats.jsonl, line 17"), and `format` describes how
+    the record was read.
+    """
 
     messages: tuple[Message, ...]
     place: str
@@ -27,21 +30,24 @@ class Record:
 
     @property
     def whole(self) -> str:
+        """The content of all messages, to compare records."""
         return "\n".join(self.contents)
 
     @property
     def contents(self) -> tuple[str, ...]:
+        """The content of each message."""
         return tuple(message["content"] for message in self.messages)
 
     @property
     def answers(self) -> list[int]:
-        """The numbers of the assistant's messages that are trained."""
+        """The indices of the assistant's messages that the model trains on."""
         return [number for number, message in enumerate(self.messages) if is_trained(message)]
 
 
 class Named(NamedTuple):
-    """The columns that a person named, of what is answered and of the answer; and the names of
-    those who answer, with commas between."""
+    """The columns of prompt and answer that a person named, and the names of those who answer,
+    separated by commas.
+    """
 
     prompt_field: str | None = None
     answer_field: str | None = None
@@ -49,15 +55,17 @@ class Named(NamedTuple):
 
     @property
     def columns(self) -> list[str]:
+        """The columns that were named."""
         return [name for name in self[:2] if name]
 
     @property
     def assistants(self) -> list[str]:
+        """The names of those who answer."""
         names = re.split("[,，]", self.assistant_name or "")
         return [name.strip() for name in names if name.strip()]
 
     def check(self, row: Row, place: str) -> None:
-        """Raises `XinyeError` where a row lacks a column that was named."""
+        """Raises `XinyeError` if the row lacks a column that was named."""
         for name, setting in zip(self[:2], self._fields, strict=False):
             if name and name not in row:
                 flag = f"--{setting.replace('_', '-')}"
@@ -68,7 +76,9 @@ class Named(NamedTuple):
     def find(
         self, row: Iterable[str], prompts: Iterable[str], answers: Iterable[str]
     ) -> tuple[str | None, str | None]:
-        """The columns of a prompt and its answer: as named, or by these usual names."""
+        """The columns of a prompt and its answer: as named, or by these usual names. None for one
+        that is missing.
+        """
         others = [column for column in row if column != self.answer_field]
         prompt = self.prompt_field or find_column(others, prompts)
         answer = self.answer_field

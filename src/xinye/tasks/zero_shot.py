@@ -1,12 +1,11 @@
-"""Classify without training: how likely a language model finds the words of each label behind a
-text, with examples or without.
+"""Classifies without training, by how probable a language model finds each label's words after a
+text, with or without examples.
 
-That alone would favour words that are frequent anyway. So it is compared with the same behind an
-empty text, and what counts is how much likelier the text makes a label (calibration, Zhao et al.
-2021, arXiv:2102.09690; pointwise mutual information, Holtzman et al. 2021, arXiv:2104.08315).
-Examples stand before the text, in the same form; what they do to a label whatever the text is
-measured on their own texts, too, of each label as many.
-"""
+That alone would favour words that are frequent anyway. So each probability is divided by the
+probability after an empty text: what counts is how much more probable the text makes a label
+(calibration, Zhao et al. 2021, arXiv:2102.09690; pointwise mutual information, Holtzman et al.
+2021, arXiv:2104.08315). Examples come before the text, in the same form. Their effect on each label
+is also measured on their own texts and taken out."""
 
 import random
 import re
@@ -32,7 +31,7 @@ from xinye.tasks.classify_records import LabelledText
 from xinye.tasks.records import leaks
 from xinye.tasks.task import Figures, Judged
 
-PROMPTS = {  # by language, and whether texts are pairs
+PROMPTS = {  # keyed by language, and by whether texts are pairs
     ("chinese", False): "文本：{text}\n类别：{label}",
     ("chinese", True): "第一句：{text}\n第二句：{pair}\n类别：{label}",
     ("english", False): "Text: {text}\nLabel: {label}",
@@ -40,24 +39,24 @@ PROMPTS = {  # by language, and whether texts are pairs
 }
 BETWEEN = "\n\n"  # examples
 AT_ONCE = 512  # tokens read at once
-EXAMPLE_TOKENS = 2048  # at most: every text has to look at all of them
+EXAMPLE_TOKENS = 2048  # at most, because every text attends to all of them
 CALIBRATING = 32  # examples at most
 LOGITS = 2**23  # computed at a time: 32 MiB in fp32
 
-Pairs = Sequence[tuple[str, str]]  # each with the second of its pair, or ""
+Pairs = Sequence[tuple[str, str]]  # pairs of texts; the second is "" for a single text
 
 
 @dataclass(frozen=True)
 class Asked:
-    """How a model is asked: the settings, and the records that it is shown."""
+    """How a model is asked: the settings, and the examples that it may be shown."""
 
     settings: ZeroShotSettings
     known: list[LabelledText]
 
     @classmethod
     def of(cls, **given: Any) -> "Asked":
-        """From plain values; `examples` are files of records, or texts (or pairs of them) with
-        their labels."""
+        """The same from plain values. `examples` can be files of records, or texts (or pairs of
+        texts) with their labels."""
         examples = given.get("examples", ())
         if isinstance(examples, str | Path):
             examples = [examples]
@@ -73,7 +72,7 @@ class Asked:
 
 
 def use(judged: Judged, inputs: Sequence[Any], **given: Any) -> list[Row]:
-    """`label`, `probability` and `probabilities` of each text or pair."""
+    """For each text or pair, a dictionary with `label`, `probability` and `probabilities`."""
     asked = Asked.of(**given)
     labels = words_of(asked.settings, asked.known)
     rows, _ = judge(judged, as_pairs(inputs), labels, asked)
@@ -81,8 +80,10 @@ def use(judged: Judged, inputs: Sequence[Any], **given: Any) -> list[Row]:
 
 
 def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
-    """How right the model is on records, beside the most frequent label and, where there are
-    examples, beside what the classical means learn from all of them."""
+    """The metrics of the model on files of records, next to those of the most frequent label and,
+    with examples, of a baseline trained on all examples.
+
+    Raises `XinyeError` if the records cannot be read or have several labels."""
     observer, folder = judged.observer, judged.folder
     observer.stage("reading the records")
     asked = Asked.of(**given)
@@ -129,7 +130,8 @@ def evaluate(judged: Judged, files: Sequence[str], **given: Any) -> Figures:
 def judge(
     judged: Judged, texts: Pairs, labels: dict[str, str], asked: Asked
 ) -> tuple[list[list[float]], list[str]]:
-    """The probability of each label of each text; and how it was asked, in sentences."""
+    """The probability of each label for each text, and sentences on how the model was asked. Raises
+    `XinyeError` for a model or prompt that cannot be used."""
     if not isinstance(judged.model, GPT):
         raise XinyeError("an lstm cannot be asked for labels; use a modern, llama or gpt2 model")
     settings, known = asked.settings, asked.known
@@ -157,7 +159,7 @@ def judge(
 def read(
     files: Sequence[str], settings: ZeroShotSettings, notes: Notes | None = None
 ) -> list[LabelledText]:
-    """The records of files, each with one label."""
+    """The records of files. Raises `XinyeError` for a record with several labels."""
     text, label = settings.text_field, settings.label_field
     records = Classify.read(files, notes=notes, text_field=text, label_field=label)
     odd = next((record for record in records if len(record.labels) != 1), None)
@@ -169,7 +171,8 @@ def read(
 
 
 def words_of(settings: ZeroShotSettings, records: Sequence[LabelledText]) -> dict[str, str]:
-    """The words that stand for each label: as given ("1=好评"), or the label's own."""
+    """The words that stand for each label: as given ("1=好评"), or the label itself. Raises
+    `XinyeError` for fewer than two different labels."""
     if not settings.labels and not records:
         raise XinyeError("name the labels with --labels a,b, or give examples with --examples FILE")
     given = settings.labels or [f"{label}=" for label in Classify.of(records).labels]
@@ -183,7 +186,7 @@ def words_of(settings: ZeroShotSettings, records: Sequence[LabelledText]) -> dic
 
 
 def prompt_for(texts: Pairs) -> str:
-    """The prompt where none is given."""
+    """The default prompt for texts in this language."""
     spoken = language("".join(text for text, _ in texts[:100]))
     return PROMPTS["chinese" if spoken == "chinese" else "english", any(pair for _, pair in texts)]
 
@@ -193,28 +196,30 @@ def prompt_for(texts: Pairs) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """A text as tokens: up to where the labels differ, and what follows with each label."""
+    """A text as tokens: the part that all labels share, and the rest for each label."""
 
     trunk: list[int]
     branches: list[list[int]]
 
     @property
     def longest(self) -> int:
+        """The number of tokens with the longest label."""
         return len(self.trunk) + max(map(len, self.branches))
 
     @property
     def size(self) -> int:
+        """The number of tokens with all labels."""
         return len(self.trunk) + sum(map(len, self.branches))
 
 
 class Likelihood:
-    """A language model as a judge of texts: `labels` are what it may answer, each with the words
-    that stand for it."""
+    """Judges texts with a language model. `labels` maps each label to the words that stand for
+    it."""
 
     def __init__(
         self, model: GPT, tokenizer: Tokenizer, labels: Mapping[str, str], prompt: str
     ) -> None:
-        """Raises `XinyeError` for a prompt without a place for text and label."""
+        """Raises `XinyeError` if the prompt does not have exactly one {text} and one {label}."""
         for place in ("{text}", "{label}"):
             if prompt.count(place) != 1:
                 raise XinyeError(f"prompt {prompt!r}: must contain {place} once")
@@ -230,8 +235,8 @@ class Likelihood:
     def choose(
         self, examples: Sequence[LabelledText], texts: Pairs, seed: int
     ) -> list[LabelledText]:
-        """As many examples as have room before the longest text (which may take half of it), from
-        each label in turn, drawn by the seed."""
+        """As many examples as fit before the longest text, which may take half of the context.
+        Labels take turns, and the seed decides which examples are used."""
         generator = random.Random(seed)
         by_label: defaultdict[str, list[LabelledText]] = defaultdict(list)
         for record in examples:
@@ -263,8 +268,7 @@ class Likelihood:
         examples: Sequence[LabelledText] = (),
         on_progress: Callable[[int], None] = lambda texts: None,
     ) -> list[list[float]]:
-        """The probability of each label, of each text (or pair), given examples that leave room for
-        the text."""
+        """For each text or pair, the probability of each label, with examples before it."""
         self.model.eval()
         shots = [token for record in examples for token in self._example(record)]
         *before, last = [*self.tokenizer.prefix, *shots] or [self.tokenizer.bos_id]
@@ -288,9 +292,9 @@ class Likelihood:
         return (logs[len(neutral) :] - logs[: len(neutral)].mean(0)).softmax(-1).tolist()
 
     def _read(self, pack: Sequence[Question], cache: KeyValueCache) -> list[Tensor]:
-        """The log-probability of each label's words, (labels,), of each question. All are read as
-        one row of tokens, in which a label's words see the cache, their own text and themselves: so
-        each text is read once."""
+        """The log-probability of each label's words, (labels,), for each question. All are read as
+        one row of tokens, in which a label's words attend only to the cache, their own text and
+        themselves. So each text is read only once."""
         device, start = self.model.device, cache.length
         tokens: list[int] = []
         positions: list[int] = []
@@ -328,8 +332,8 @@ class Likelihood:
         return [torch.stack([next(words_of).sum() for _ in question.branches]) for question in pack]
 
     def _question(self, text: str, pair: str, room: int | None = None) -> Question:
-        """A text with every label behind it, in at most `room` tokens: of a longer one the middle
-        is left out."""
+        """A text followed by each label, in at most `room` tokens. A longer text loses its
+        middle."""
         room = self.limit - 1 if room is None else room
         sizes = [len(ids) for ids in self.tokenizer.encode_batch([text, pair])]
         while True:
@@ -361,13 +365,14 @@ class Likelihood:
         return self.tokenizer.encode(self._filled(record.text, record.pair, words) + BETWEEN)
 
     def _filled(self, text: str, pair: str, words: str) -> str:
-        """The prompt with its places filled, all at once: a "{label}" in a text is not filled."""
+        """The prompt with all its places filled at once, so that "{label}" in a text stays as it
+        is."""
         values = {"{text}": text, "{pair}": pair, "{label}": words}
         return re.sub(r"\{(text|pair|label)\}", lambda match: values[match[0]], self.prompt)
 
 
 def _packs(questions: Sequence[Question]) -> Iterator[list[Question]]:
-    """Questions that are read together."""
+    """Groups of questions that are read together."""
     pack: list[Question] = []
     for question in questions:
         if pack and sum(other.size for other in pack) + question.size > AT_ONCE:
@@ -378,7 +383,7 @@ def _packs(questions: Sequence[Question]) -> Iterator[list[Question]]:
 
 
 def _cut(tokenizer: Tokenizer, text: str, size: int) -> str:
-    """A text of about `size` tokens; of a longer one the middle goes, as in `classify`."""
+    """A text of about `size` tokens; a longer one loses its middle, as in `classify`."""
     offsets = tokenizer.encodings([text])[0].offsets
     if len(offsets) <= size:
         return text
