@@ -81,7 +81,6 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     ("{count} day", "{count} days"),
     "→ {advice}",
     "{total}, {left} free",
-    "{left} free here, {left} at {cache}",
     "{count} ({count} physical)",
     "access",
     "limits",

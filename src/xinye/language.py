@@ -83,7 +83,14 @@ class Message(NamedTuple):
                 return False
             if self.around[place + 1] == " " and " " in text and text[0] not in "'\"":
                 return False
+            if self._short and " " in text and name not in (*KINDS, *WHOLE):
+                return False
         return True
+
+    @property
+    def _short(self) -> bool:
+        """Whether it says so little, such as "{} of {}", that many texts look like it."""
+        return not self.around[0] and sum(map(len, self.around)) < 10
 
     def holds_another(self, gaps: Sequence[str]) -> bool:
         """Whether a gap, where a word or a place belongs, is filled with more than that."""

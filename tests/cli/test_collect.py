@@ -178,7 +178,7 @@ def test_the_hub_needs_its_library(xinye, workplace, monkeypatch):
     outcome = xinye("data", "collect", "hub:me/leaves", "-o", "a.jsonl")
     assert (
         outcome.code == 2
-        and f"reading the hub needs datasets; to install it: {install_command('hub')}"
+        and f"reading from the hub needs datasets; to install it: {install_command('hub')}"
         in outcome.complaint
     )
 

@@ -115,7 +115,7 @@ def test_speeds_are_kept_until_they_are_wanted_anew(xinye, speeds, tmp_path):
         (
             {"speeds": {"tokens": 1000.0}},
             "the default --size 5M reads fewer tokens",
-            "give --size 1M",
+            "use --size 1M",
         ),
         (
             {"threads": 1, "environment": {"OMP_NUM_THREADS": "1"}},
@@ -130,7 +130,7 @@ def test_speeds_are_kept_until_they_are_wanted_anew(xinye, speeds, tmp_path):
         ({"quota": 1.5}, "may use only 1 of the cores", "export OMP_NUM_THREADS=1"),
         ({"compiler": None}, "no C++ compiler", "g++"),
         ({"load": 1.6}, "other programs were running", "xinye doctor --measure"),
-        ({"memory": 5 * 10**7}, "the default --size 5M does not fit", "give --size 1M"),
+        ({"memory": 5 * 10**7}, "the default --size 5M does not fit", "use --size 1M"),
         (
             {"driver": "NVRM: NVIDIA UNIX Open Kernel Module for x86_64  570.86  Release"},
             "sees no GPU",

@@ -120,7 +120,7 @@ def test_documents_apart(xinye, trained, text):
 def test_a_file_it_was_trained_on_is_told_of(xinye, trained, tmp_path):
     copy = shutil.copy(trained.parent / "zh.txt", tmp_path / "又一个.txt")
     assert result(xinye("evaluate", trained, copy, "--json"))["notes"] == [
-        f"{copy}: this file was in the training text, which makes the model look better"
+        f"{copy}: this file was in the training text, which makes the model look better than it is"
     ]
 
 
@@ -160,7 +160,7 @@ def test_a_model_from_elsewhere_takes_its_training_text(xinye, trained, text, tm
         (["RUN", "--rope-scaling", "yarn:0.5"], "factor is 0.5; it must be at least 1"),
         (
             ["RUN", "--training-text", "zh.txt"],
-            "--training-text does not say which part was held back",
+            "with --training-text, it is not known which part was held out from training",
         ),
         (["RUN", "--plot", "chart.svg"], "--by-position"),
         (["RUN", "--by-positon"], "did you mean '--by-position'?"),

@@ -98,11 +98,11 @@ BAD_INPUT = {
         "vocab_size",
     ),
     "no such tokenizer": (["zh.txt", "--tokenizer", "bpee"], "bpee"),
-    "prompt longer than the context": (
+    "prompt with more than the context": (
         ["zh.txt", "--prompt", "小兔" * 99],
         "199 tokens; this model reads at most 32",
     ),
-    "context longer than the text": (
+    "context with more than the text": (
         ["en.txt", "--context", "60000"],
         "context 60,000 is longer than the",
     ),

@@ -198,13 +198,13 @@ def test_errors_of_a_spreadsheet_in_csv(tmp_path):
         (f"<row>{cell(5, 's')}</row>", "line 2, cell A2: the cell holds text 5 of the workbook"),
         ("<row/>" * (1 << 20), "'Sheet' has more than 1,048,576 rows"),
         ('<row r="1"/>', "row 1 comes after row 1"),
-        ('<row r="NaN"/>', "sheet 'Sheet', what follows row 1: r='NaN' is no whole number"),
-        ('<row><c s="x"/></row>', "row 2, cell A2: s='x' is no whole number"),
-        ('<row><c r="A2"/><c r="A2"/></row>', "row 2, cell A2, stands behind cell A2"),
-        ('<row><c><is><c r="A2"/></is></c></row>', "row 2: a cell stands in cell A2"),
-        (f"<row>{cell('NaN', 'n')}</row>", "line 2: cell A2: 'NaN' is no number"),
-        (f"<row>{cell('1_000', 'n')}</row>", "line 2: cell A2: '1_000' is no number"),
-        (f"<row>{cell('x', 's')}</row>", "line 2: cell A2: 'x' is no number of a text"),
+        ('<row r="NaN"/>', "sheet 'Sheet': what follows row 1: r='NaN' is not a whole number"),
+        ('<row><c s="x"/></row>', "row 2, cell A2: s='x' is not a whole number"),
+        ('<row><c r="A2"/><c r="A2"/></row>', "row 2, cell A2, comes after cell A2"),
+        ('<row><c><is><c r="A2"/></is></c></row>', "row 2: cell A2"),
+        (f"<row>{cell('NaN', 'n')}</row>", "line 2: cell A2: 'NaN' is not a number"),
+        (f"<row>{cell('1_000', 'n')}</row>", "line 2: cell A2: '1_000' is not a number"),
+        (f"<row>{cell('x', 's')}</row>", "line 2: cell A2: 'x' is not the number of a text"),
         (f"<row>{cell(7, 'b')}</row>", "cell A2: '7' is neither true .1. nor false .0."),
         (f"<row>{cell('soon', 'd')}</row>", "cell A2: 'soon' is no date"),
     ],
@@ -217,8 +217,8 @@ def test_damaged_sheets(tmp_path, lines, says):
 @pytest.mark.parametrize(
     ("before", "says"),
     [
-        ("<cols><col/></cols>", "sheet 'Sheet', columns: min='' is no whole number"),
-        ('<mergeCell ref="A:2"/>', "merged cells in 'A:2', which is no range such as A1:B2"),
+        ("<cols><col/></cols>", "sheet 'Sheet': columns: min='' is not a whole number"),
+        ('<mergeCell ref="A:2"/>', "merged cells in 'A:2', which is not a range such as A1:B2"),
         ("<mergeCell/>", "merged cells in '', which is no range"),
     ],
 )
@@ -309,7 +309,7 @@ def test_a_title_above_the_table_is_left_out(tmp_path, form):
 def test_a_header_of_one_column_is_no_title(tmp_path, content):
     path = tmp_path / "a.csv"
     path.write_text(content, "utf-8")
-    with pytest.raises(XinyeError, match=r"line 2: 2 columns, the header line has 1; .*line 1: '"):
+    with pytest.raises(XinyeError, match=r"line 2: 2 columns, but the header line has 1; .*line 1: '"):
         rows(path)
 
 
@@ -363,7 +363,7 @@ def test_a_row_that_is_too_wide_does_not_blame_the_header(tmp_path):
     path.write_text('text,label\n"fine, I say",a\nbad, I say,b\n"good",a\n', "utf-8")
     with pytest.raises(
         XinyeError,
-        match=r"line 3: 3 columns, the header line has 2; put quotes around text that holds the delimiter$",
+        match=r"line 3: 3 columns, but the header line has 2; put quotes around text that holds the delimiter$",
     ):
         rows(path)
 

@@ -80,7 +80,7 @@ def test_findings_keep_their_numbers_and_places():
         "the header appears again, and is left out (2 times, first a.csv, line 3, line 9)": (
             "表头重复出现，已略去（共 2 次，最早在 a.csv 第 3、9 行）"
         ),
-        "unbalanced: 'good' occurs 90 times, 'bad' only 9 times": (
+        "unbalanced: 'good' occurs 90 times, but 'bad' only 9": (
             "不平衡：'good' 出现 90 次，'bad' 只出现 9 次"
         ),
         "1 record with overlapping spans, of which one is learned: first a.json, record 3": (

@@ -12,12 +12,12 @@ from xinye.runs.saved import read_run
 
 SENTENCE = r"[A-Za-z]+(?:[ ,;:]+[A-Za-z]+){2}"
 CHINESE = r"[\u3400-\u9fff]+"
-REASONS = {"steps": "given", "validation_records": "10% of them, drawn by the seed"}
+REASONS = {"steps": "given", "validation_records": "10% of them, drawn at random with the seed"}
 FINDINGS = [
     "the header appears again, and is left out (reviews (1).csv, line 3)",
     "the label is 'nan', which looks like a missing value (2 times, first a.csv, line 3, line 9)",
     "3 duplicate records: the first is a.csv, line 4 = line 2",
-    "1 training record longer than 64 tokens: cut",
+    "1 training record with more than 64 tokens: cut",
 ]
 SAMPLES = {
     "classify": "很快 → 好评 (0.98), right is 差评",

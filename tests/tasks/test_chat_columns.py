@@ -59,4 +59,4 @@ def test_an_empty_question_and_a_row_of_totals(xinye, workplace):
 @pytest.mark.parametrize("nothing", ["—", "-", "无"])
 def test_an_answer_that_says_there_is_none(workplace, nothing):
     _, notes = read("a.csv", f"问题,答案\n在吗,{nothing}\n")
-    assert f"the answer is {nothing!r}, which looks like a missing one" in notes
+    assert f"the answer is {nothing!r}, which looks like a missing answer" in notes

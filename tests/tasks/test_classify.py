@@ -175,7 +175,7 @@ def test_true_and_false_are_labels(tmp_path):
         ("a.jsonl", '{"text": "好", "label": 1}\n{"text": 3, "label": 1}', r"line 2, field 'text': expected a text"),
         ("a.csv", "text,label\n好,\n", r"line 2, field 'label': expected a label, found nothing"),
         ("a.csv", "text,label\n ,1\n", r"line 2, field 'text': expected a text, found nothing"),
-        ("a.txt", "好\t正\n没有标签\n", r"line 2: 1 column, the header line has 2; columns are separated by tabs"),
+        ("a.txt", "好\t正\n没有标签\n", r"line 2: 1 column, but the header line has 2; columns are separated by tabs"),
         ("a.txt", "没有标签\n也没有\n", r"line 1: expected a column of texts and one of labels.* found only one column: '没有标签'"),
         ("a.jsonl", '["好", "a"]', r"line 1: expected an object with a text and a label"),
         ("a.csv", "text,kind,shop\n" + "好,a,b\n坏,b,a\n" * 4, "which column is the label"),
@@ -289,7 +289,7 @@ def test_rows_of_totals(xinye, tmp_path):
     content = "内容,类别\n好吃,好\n难吃,差\n真好,好\n真差,差\n小计,10\nTotal,40\n"
     found = found_in(xinye, path, content)
     assert len(found["counts"]) == 4
-    assert "the text is '小计', as in a row that sums up others" in found["findings"][0]
+    assert "the text is '小计', as in a row of totals" in found["findings"][0]
     assert "a.csv, line 6" in found["findings"][0]
     assert found_in(xinye, path, content, "--bad-records", "skip")["counts"] == {"好": 2, "差": 2}
 

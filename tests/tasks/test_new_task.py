@@ -128,7 +128,7 @@ def test_a_task_that_lacks_something_says_what():
         (["--method", "head"], "the task shout has no new head that could be trained alone"),
         (
             ["--augment", "crop"],
-            "augment crop would tear answers from their questions; shout takes only mask",
+            "augment crop would separate answers from their questions; shout takes only mask",
         ),
     ],
 )

@@ -143,12 +143,12 @@ class Listening(Observer):
         (
             {"time": "60s", "size": "15M", "layers": None, "width": None},
             (5.9, 0.1, 0.1),
-            "too few to learn much: give --time ",
+            "too few to learn much: use --time ",
         ),
         (
             {"tokens": "1k"},
             (0.001, 0.001, 0.001),
-            "the plan has only 8 steps, too few to learn much: give more --tokens",
+            "the plan has only 8 steps, too few to learn much: increase --tokens",
         ),
         (
             {"time": "10min"},

@@ -170,8 +170,8 @@ def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
     if facts["memory_limit"]:
         memory += f"; a container allows {gigabytes(facts['memory_limit'])}"
     threads = plural(facts["threads"], "thread")
-    disk = f"{gigabytes(facts['disk_free'])} free here"
-    cache = f"{gigabytes(facts['cache_disk_free'])} at {facts['cache']}"
+    here, there = gigabytes(facts["disk_free"]), gigabytes(facts["cache_disk_free"])
+    disk = f"{here} free here, {there} free in {facts['cache']}"
     gpu = [("GPU", "none found by torch")]
     if facts["device"] == "mps":
         gpu = [("GPU", "Apple's, which shares the memory")]
@@ -183,7 +183,7 @@ def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
         ("processor", f"{facts['processor']}, {software['cpu_units']}"),
         ("cores", f"{cores}; torch uses {threads}"),
         ("memory", memory),
-        ("disk", f"{disk}, {cache}"),
+        ("disk", disk),
         *gpu,
     ]
 

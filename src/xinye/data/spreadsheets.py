@@ -169,7 +169,7 @@ def _rows(path: Path, file: BinaryIO, notes: Notes) -> Iterator[TableRow]:
             for reference in merged_cells(xml):
                 if not _RANGE.fullmatch(reference):
                     what = f"merged cells in {reference[:20]!r}, which is not a range such as A1:B2"
-                    raise ValueError(f"sheet {sheet.title!r}, {what}")
+                    raise ValueError(f"sheet {sheet.title!r}: {what}")
                 first_column, row, last_column, last_row = range_boundaries(reference)
                 # a range of whole rows has no columns, and one of whole columns has no rows
                 across = first_column or 1, last_column or LAST_COLUMN, last_row or MOST_ROWS
@@ -274,7 +274,7 @@ def _cells(book: _Book, sheet: _Sheet, notes: Notes) -> Iterator[TableRow]:
                 "most that an .xlsx file can have"
             ) from None
         except (ValueError, expat.ExpatError) as error:
-            raise ValueError(f"sheet {sheet.title!r}, {error}") from None
+            raise ValueError(f"sheet {sheet.title!r}: {error}") from None
     for column in sorted(found & hidden):
         place = f"{book.path}, column {letters_of(column)}"
         notes.add(place, "the column is hidden in the workbook, but is read")

@@ -69,7 +69,7 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
         ),
     )
     nearest = f"nearest to {settings.size}"
-    deep = f"{nearest}; two layers are usual" if recurrent else f"{nearest}, about width / 64"
+    deep = f"{nearest}, and two layers are usual" if recurrent else f"{nearest}, about width / 64"
     plan.choose_each(
         settings,
         layers=(config.num_hidden_layers, deep),

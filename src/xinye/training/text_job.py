@@ -141,7 +141,7 @@ class TextJob(Job):
             left = [counting.steps_left(settings.evaluations - 1), counting.left() > 0]
             fit, in_time = self.begun.group.agreed(left)
             more = max(1, int(fit)) if in_time or not longer else 0
-            budget = done + more, "as many as fit into the time; updated during the run"
+            budget = done + more, "as many as fit into the time, updated during the run"
             least = done + (FIRST_PLAN if in_time else more)
         steps, reason = budget
         rules.schedule(draft, settings, steps, reason)
