@@ -19,7 +19,14 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "xinye"
 CATALOGUE = SOURCE / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 # What programs read stays English; the demo tells its stories in both languages itself.
-ENGLISH = ("demo/", "locale/", "guesses.py", "runs/chinese.py", "runs/diagnosis.py")
+ENGLISH = (
+    "demo/words.py",
+    "demo/stories.py",
+    "locale/",
+    "guesses.py",
+    "runs/chinese.py",
+    "runs/diagnosis.py",
+)
 ENGLISH += ("runs/beside.py", "runs/card.py", "tasks/exercises.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/schemas", "server/tasks")
@@ -32,8 +39,6 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "show this help message and exit",
     "the following arguments are required: {names}",
     "argument {names}: {message}",
-    *("a text", "a label", "0 or 1", "found {what}"),
-    *("{place}, field {name}", "{place}, message {number}", "{place}, annotation {number}"),
     "expected one argument",
     "expected at least one argument",
     "Input should be {what}",
@@ -69,7 +74,6 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "{place}, field {name}",
     "{place}, message {number}",
     "{place}, annotation {number}",
-    *("classify", "tag", "chat"),
     ("for {count} record", "for {count} records"),
     "{budget} tokens",
     "method {name}",
@@ -91,7 +95,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
 # Calls whose first argument is a word, or holds words, that are shown alone.
 WORDS = {"print_table", "shown_word", "section"}
 # Variables that hold the titles of a table.
-TITLES = {"columns", "heads"}
+TITLES = {"columns", "heads", "verb"}
 # Tables whose values are names; what they are named by is shown alone.
 TABLES = {"groups", "MEANT"}
 # Where a call has the words of a command, by the places of its arguments.
@@ -99,7 +103,17 @@ COMMANDS = {"Parser": (0, 2)}
 # Calls whose texts nobody reads as sentences.
 SILENT = {"compile", "match", "fullmatch", "search", "sub", "split", "findall", "finditer", "Both"}
 SILENT |= {"filterwarnings", "xpath", "APIError", "too_long", "check_count", "RemoteProtocolError"}
-SILENT |= {"debug", "info", "exception", "getLogger", "TypeVar", "environ", "execute", "Record"}
+SILENT |= {
+    "debug",
+    "info",
+    "warning",
+    "exception",
+    "getLogger",
+    "TypeVar",
+    "environ",
+    "execute",
+    "Record",
+}
 SILENT |= {"grammar_from_lark", "LabelledText"}
 # A command to type, the style of a printed text, names of settings, HTML.
 _NO_WORDS = re.compile(

@@ -78,7 +78,7 @@ def test_a_message_is_found_behind_a_place_and_among_others(monkeypatch, english
         ("not valid (", ")", "格式不对（{0}）"),
         ("if ", " is it; it is ", "", "如果{0} 是；它是 {1}"),
     ]
-    known = [language.Message(around, said) for *around, said in gapped]
+    known = [language.Message(around, said, [""] * (len(around) - 1)) for *around, said in gapped]
     monkeypatch.setattr(language, "_messages", lambda: ({"add a column": "请加一列"}, known))
     assert language.chinese(english) == chinese
 

@@ -23,8 +23,11 @@ FIRST = not {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() or os.environ.get
 
 
 class Console(rich.console.Console):
-    """A console that prints text literally: no markup, and a visible sign in place of each control
-    character."""
+    """A console without markup, which shows a visible sign in place of each control character.
+
+    A `str` is a message of Xinye and is printed in the language of the screen. A `Text` is printed
+    as it is: what a user or a model wrote, and what was translated before.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
@@ -52,9 +55,7 @@ class Console(rich.console.Console):
         renderable = rich_cast(renderable)
         if isinstance(renderable, Text):
             renderable = renderable.copy()
-            plain = readable(renderable.plain)
-            # Text with styled parts was translated by its caller, part by part.
-            renderable.plain = plain if renderable.spans else shown(plain)
+            renderable.plain = readable(renderable.plain)
         return super().render(renderable, options)
 
 
@@ -63,7 +64,7 @@ console = Console(stderr=True, quiet=not FIRST)  # standard error: everything el
 
 
 def print_table(
-    columns: Sequence[str],
+    columns: Sequence[str | Text],
     rows: Iterable[Sequence[str | Text]],
     left: Container[int] = (0,),
     on: Console = answer,
@@ -77,8 +78,8 @@ def print_table(
     is given, only cells of the last column are broken into lines. If all column names are empty,
     the table has no header.
     """
-    columns = [shown_word(column) for column in columns]
-    rows = [[shown(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    columns = [shown_word(each) if isinstance(each, str) else each for each in columns]
+    rows = [[Text(shown(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
     kept = [*range(len(columns))]
     if spare is not None:
         kept = fitting([columns, *rows], spare, on.width, gap)

@@ -9,23 +9,32 @@ English can be shown in both languages.
 """
 
 import locale
+import logging
 import os
 import re
+import sys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import east_asian_width
 
 CATALOGUE = Path(__file__).parent / "locale" / "zh" / "LC_MESSAGES" / "xinye.po"
 DEEPEST = 6  # how many levels of gaps within gaps are translated
-LONGEST = 3000  # characters; a longer text is not looked up
+LONGEST = 2000  # characters; a longer text is not looked up
+REMEMBERED = 4096  # texts that were looked up
 PLACES = {"line": "行", "record": "条", "row": "行"}
 UNITS = {"ms": "毫秒", "s": "秒", "min": "分", "h": "小时"}
 WHOLE = {"error", "message"}  # gaps that are filled with a message
+VERBATIM = {"path", "file", "folder", "label", "output", "model"}  # and those that hold none
 _SPAN = r"\d[\d,.]* (?:ms|s|min|h)(?: \d+ (?:s|min))?"  # of time
 # What may fill the gaps of some names, which are those of the functions that give it.
-KINDS = {"count": r"[\d,]+", "plural": r"[\d,]+ .+", "duration": _SPAN}
+KINDS = {
+    "count": r"[\d,]+",
+    "plural": r"[\d,]+ .+",
+    "duration": _SPAN,
+    "gigabytes": r"[\d,.]+ GB",
+}
 _GAP = re.compile(r"\{(\w*)\}")
 # What is not broken across lines: a word or a Han character, with the marks and space after it.
 _BREAKABLE = re.compile(r"(?:[\u2e80-\uffef]|[^\s\u2e80-\uffef]+)[，。：；！？、）》”…]*\s?")
@@ -47,6 +56,7 @@ _FRAME = re.compile(
     r"(xinye(?: [a-z]+)*: |note: )?(.*?)(?: \(try (xinye(?: [a-z]+)* --help)\))?", re.DOTALL
 )
 _TIME = re.compile(_SPAN)
+log = logging.getLogger(__name__)
 
 
 class Message(NamedTuple):
@@ -104,10 +114,23 @@ class Message(NamedTuple):
 
 def screen_language() -> str:
     """`zh` or `en`: the value of XINYE_LANGUAGE, or else the language of the locale."""
-    names = ("XINYE_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+    chosen = os.environ.get("XINYE_LANGUAGE", "").strip().lower()
+    if re.fullmatch("(zh|en)([-_.].*)?", chosen):
+        return chosen[:2]
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
     name = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    name = name or locale.getlocale()[0] or ""
-    return "zh" if name.lower().startswith(("zh", "chinese")) else "en"
+    name = name or locale.getlocale()[0] or "C"
+    if name.partition(".")[0] not in ("C", "POSIX"):
+        name = os.environ.get("LANGUAGE") or name  # which gettext reads first, too
+    return "zh" if name.lower().startswith(("zh", "chinese")) and _can_print_chinese() else "en"
+
+
+def _can_print_chinese() -> bool:
+    try:
+        "中".encode(getattr(sys.stderr, "encoding", None) or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def shown(text: str) -> str:
@@ -168,14 +191,18 @@ def _framed(line: str) -> str:
 
 
 def _translated(text: str, depth: int) -> str:
+    """The text in Chinese, as far as it consists of messages."""
     bare = text.strip()
     if " " not in bare or not depth or len(bare) > LONGEST:
         return text
-    said = _looked_up(bare, depth)
+    said = _from_parts(bare, depth)
     return text if said is None else text.replace(bare, said, 1)
 
 
-def _looked_up(text: str, depth: int) -> str | None:
+@lru_cache(REMEMBERED)
+def _from_parts(text: str, depth: int) -> str | None:
+    """The Chinese of a message, of a place, or of several with marks between; None if there is
+    none."""
     if (said := _matched(text, depth)) is not None:
         return said
     if _TIME.fullmatch(text):
@@ -191,11 +218,14 @@ def _looked_up(text: str, depth: int) -> str | None:
     if (said := _matched(what, depth)) is not None:
         return f"{_translated(where, depth - 1)}：{said}"
     before, within = _with_bracket(text)
-    said_before, said_within = _translated(before, depth - 1), _translated(within, depth - 1)
-    if within and (said_before, said_within) != (before, within):
-        return f"{said_before}（{said_within}）"
+    if within:
+        said_before, said_within = _translated(before, depth - 1), _translated(within, depth - 1)
+        if (said_before, said_within) != (before, within):
+            return f"{said_before}（{said_within}）"
     mark, wide = ("; ", "；") if "; " in text else (": ", "：")
     parts = text.split(mark)
+    if len(parts) == 1:
+        return None
     translated = []
     for number, part in enumerate(parts):
         # A message may contain the mark itself, so the rest is looked up as a whole first.
@@ -203,9 +233,10 @@ def _looked_up(text: str, depth: int) -> str | None:
         translated.append(_translated(part, depth - 1) if rest is None else rest)
         if rest is not None:
             break
-    return wide.join(translated) if len(parts) > 1 and translated != parts else None
+    return wide.join(translated) if translated != parts else None
 
 
+@lru_cache(REMEMBERED)
 def _matched(text: str, depth: int) -> str | None:
     """The Chinese of a text that is one whole message of the catalogue, or else None."""
     whole, gapped = _messages()
@@ -221,7 +252,10 @@ def _matched(text: str, depth: int) -> str | None:
         said = [_translated(clause, depth - 1) for clause in clauses]
         if all(map(str.__ne__, clauses, said)):
             return "；".join(said)
-    return message.filled([_translated(gap, depth - 1) for gap in gaps])
+    named = zip(message.names, gaps, strict=True)
+    return message.filled(
+        [gap if name in VERBATIM else _translated(gap, depth - 1) for name, gap in named]
+    )
 
 
 def _with_bracket(text: str) -> tuple[str, str]:
@@ -276,8 +310,12 @@ def _messages() -> tuple[dict[str, str], list[Message]]:
 
     whole: dict[str, str] = {}
     gapped: list[Message] = []
-    with CATALOGUE.open("rb") as file:
-        entries = [(entry.id, entry.string) for entry in read_po(file, locale="zh")]
+    try:
+        with CATALOGUE.open("rb") as file:
+            entries = [(entry.id, entry.string) for entry in read_po(file, locale="zh")]
+    except (OSError, UnicodeDecodeError) as error:
+        log.warning("the Chinese messages cannot be read: %s", error)
+        return whole, gapped
     for ids, strings in entries:
         # English has a singular and a plural form; in Chinese they are the same.
         said = strings if isinstance(strings, str) else (strings or [""])[0]

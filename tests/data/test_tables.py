@@ -309,7 +309,9 @@ def test_a_title_above_the_table_is_left_out(tmp_path, form):
 def test_a_header_of_one_column_is_no_title(tmp_path, content):
     path = tmp_path / "a.csv"
     path.write_text(content, "utf-8")
-    with pytest.raises(XinyeError, match=r"line 2: 2 columns, but the header line has 1; .*line 1: '"):
+    with pytest.raises(
+        XinyeError, match=r"line 2: 2 columns, but the header line has 1; .*line 1: '"
+    ):
         rows(path)
 
 

@@ -108,7 +108,7 @@ def talk(model: Model, lesson: Lesson, questions: Sequence[str]) -> list[dict[st
     """
     messages = lesson.new[0]["messages"][:1]
     for question in questions:
-        answer.print(f">>> {question}", soft_wrap=True)
+        answer.print(Text(f">>> {question}"), soft_wrap=True)
         messages = [*messages, {"role": "user", "content": question}]
         reply = write(model.stream_chat(messages, temperature=0))
         messages = [*messages, {"role": "assistant", "content": reply}]

@@ -5,6 +5,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.text import Text
+
 from xinye.cli.arguments import (
     ANY_MODEL,
     JSON,
@@ -41,6 +43,7 @@ BASELINES = {
     "gzip": "gzip -9",
 }
 PAIR = flag("--pair", "TEXT", "the second text, for a model of text pairs")
+AVERAGES = ("micro avg", "macro avg", "weighted avg")
 CONFUSED = 12  # the most labels for which the confusion matrix is shown
 
 
@@ -261,7 +264,7 @@ def use(verb: str, arguments: list[str]) -> int:
         return 0
     for text, result in answers:
         for line in task.lines(text, result, len(texts) == 1):
-            answer.print(line, soft_wrap=True)
+            answer.print(Text(line), soft_wrap=True)
     return 0
 
 
@@ -311,11 +314,16 @@ def show_measured(
         show_classes(measured, baseline)
 
 
+def class_name(name: str) -> Text:
+    """The name of a row of the table by class: a label, or one of the averages."""
+    return Text(shown_word(name) if name in AVERAGES else name)
+
+
 def show_classes(measured: Figures, baseline: Figures | None) -> None:
     """Print the table by class, and the confusion matrix."""
     columns = ["precision", "recall", "f1-score"]
     rows = [
-        [shown_word(name), *(f"{row[column]:.3f}" for column in columns), f"{row['support']:,}"]
+        [class_name(name), *(f"{row[column]:.3f}" for column in columns), f"{row['support']:,}"]
         for name, row in measured["table"].items()
     ]
     columns.append("support")
@@ -328,11 +336,11 @@ def show_classes(measured: Figures, baseline: Figures | None) -> None:
     confusion = measured.get("confusion")
     if confusion and len(confusion["labels"]) <= CONFUSED:
         rows = [
-            [label, *(f"{count:,}" if count else "·" for count in counts)]
+            [Text(label), *(f"{count:,}" if count else "·" for count in counts)]
             for label, counts in zip(confusion["labels"], confusion["counts"], strict=True)
         ]
         answer.print()
-        print_table(("actual ↓  predicted →", *confusion["labels"]), rows)
+        print_table(("actual ↓  predicted →", *map(Text, confusion["labels"])), rows)
         answer.print()
 
 

@@ -6,6 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from xinye.cli.arguments import (
     ANY_MODEL,
     BAD_BYTES,
@@ -304,7 +306,8 @@ def command(conversation: "Conversation", line: str) -> None:
             conversation.reset()
         case "/system":
             conversation.system = rest or conversation.system
-            console.print(conversation.system or "there is no system message")
+            system = conversation.system
+            console.print(Text(system) if system else "there is no system message")
         case "/temperature":
             given = {"temperature": rest} if rest else {}
             settings = conversation.sampling.model_dump() | given

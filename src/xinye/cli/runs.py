@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 from xinye.checkpoints.folders import run_differences
 from xinye.cli.arguments import JSON, JSON_AT_END, Parser, flag, switch
 from xinye.cli.output import (
@@ -31,6 +33,8 @@ FOLDERS = flag("folders", "DIR", "folders of runs, or single runs (runs)", ["run
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["list"]:
+        arguments = arguments[1:]
     if arguments and arguments[0] in VERBS:
         verb, _ = VERBS[arguments[0]]
         return verb(arguments[1:])
@@ -59,10 +63,10 @@ def list_runs(arguments: list[str]) -> int:
     else:
         rows = [
             (
-                str(run.folder),
+                Text(str(run.folder)),
                 run.what,
                 millions(run.parameters),
-                shorter(run.files),
+                Text(shorter(run.files)),
                 bits(run.bits_per_byte),
                 duration(run.seconds),
                 f"{run.started:%Y-%m-%d %H:%M}",
@@ -109,7 +113,7 @@ def show(arguments: list[str]) -> int:
         advice = f"\n  {getattr(finding.advice, language)}" if finding.advice.en else ""
         answer.print(f"{getattr(finding.says, language)}{advice}", soft_wrap=True)
     if written:
-        answer.print(f"\n{written[0].strip()}")
+        answer.print(Text(f"\n{written[0].strip()}"))
     answer.print(f"\nTo train it again: {run.command()}", soft_wrap=True)
     answer.print(f"Report: {report}", soft_wrap=True)
     return 0
@@ -157,7 +161,7 @@ def compare(arguments: list[str]) -> int:
         return 0
     names = [str(run.folder) for run in runs]
     rows = [(name, *(value_of(one) for one in ones)) for name, ones in differing.items()]
-    print_table(("", *names), rows)
+    print_table(("", *map(Text, names)), rows)
     if not plot:
         matching = matching_points(lines.values())
         rows = [
@@ -165,7 +169,7 @@ def compare(arguments: list[str]) -> int:
             for point in matching
         ]
         answer.print("\nbits per byte on validation text")
-        print_table((over, *names), rows, left=())
+        print_table((over, *map(Text, names)), rows, left=())
     return 0
 
 
@@ -308,7 +312,7 @@ def state_of(run: SavedRun) -> str:
     return f"{shown_word(run.state)}, step {run.done:,} of {run.plan.steps or 0:,}"
 
 
-def about(run: SavedRun) -> list[tuple[str, str]]:
+def about(run: SavedRun) -> list[tuple[str, str | Text]]:
     """Facts about a run and its progress, as rows of name and value."""
     state = shown_word(run.state)
     if run.error:
@@ -323,10 +327,10 @@ def about(run: SavedRun) -> list[tuple[str, str]]:
     if run.epochs is not None:
         read += f", {run.epochs:.1f} epochs"
     rows = [
-        ("run", str(run.folder)),
+        ("run", Text(str(run.folder))),
         ("state", state),
         ("what", f"{run.what}, {millions(run.parameters)} parameters"),
-        ("text", ", ".join(run.files)),
+        ("text", Text(", ".join(run.files))),
         ("steps", f"{shown(done)}, {shown(read)}"),
         ("trained", f"{duration(run.seconds)}, begun {run.started:%Y-%m-%d %H:%M}"),
     ]

@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.text import Text
+
 from xinye.cli.arguments import (
     BASE,
     FILES,
@@ -31,6 +33,7 @@ from xinye.cli.output import (
     print_table,
 )
 from xinye.errors import XinyeError, checked, plural, quoted
+from xinye.language import screen_language
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.settings import BUDGETS, PretrainSettings, read_config
 from xinye.runs.diagnosis import diagnose
@@ -240,7 +243,8 @@ def show_task(run: "Run", as_json: bool) -> Figures:
             show_ranks(result["ranks"])
     found = [finding for finding in diagnose(saved) if "augmentation" in finding.name]
     for finding in found[:1]:
-        console.print(f"\n{finding.says.en} {finding.advice.en}".rstrip(), soft_wrap=True)
+        said = [getattr(part, screen_language()) for part in (finding.says, finding.advice)]
+        console.print(Text(f"\n{' '.join(said).rstrip()}"), soft_wrap=True)
     console.print(
         f"\n{run.parameters:,} parameters, {plural(run.steps, 'step')} in "
         f"{duration(run.seconds)}\nsaved to {run.run}, with its report in {run.run}"

@@ -107,5 +107,5 @@ def write_stories(run: Path, language: str, count: int) -> Stories:
     sampling = Sampling(max_tokens=context - 1, temperature=TEMPERATURE, seed=0)
     sequences = [start(tokenizer, "", context, sampling, number) for number in range(count)]
     texts = [sequence.text for sequence in finish(model, tokenizer, sequences)]
-    copied = {text: "told before" for text in texts if text in known}
+    copied = {text: "copied from the training stories" for text in texts if text in known}
     return Stories(texts, [check(text, language) or copied.get(text) for text in texts])

@@ -18,7 +18,7 @@ DEMO = {
         "它写的 {count} 个故事里，有 {good} 个前后一致，而且是全新的：丢的东西找得回来，走的人"
         "会回来，训练用的 {stories:,} 个故事里也没有它们。",
     ),
-    "fault": Both("Example of an inconsistency: {fault}", "一个出错的例子：{fault}"),
+    "fault": Both("One that is not: {story}", "不合格的一个：{story}"),
     "few": Both(
         "That is not many. The model took only {steps:,} steps of {each:.2f} s each{busy}; it "
         "needs about {enough}. Try: xinye demo --time {time}",

@@ -15,6 +15,7 @@ from xinye.data.sources import headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import classification
+from xinye.language import shown
 from xinye.model.heads import Head
 from xinye.runs.words import LOSS, Both, TaskWords
 from xinye.tasks.classify_columns import Named
@@ -291,7 +292,7 @@ class Classify(HeadTask):
         labels.
         """
         labels, shares = result.get("labels", [result.get("label")]), result["probabilities"]
-        said = ", ".join(f"{label} {shares[label]:.1%}" for label in labels) or "(no label)"
+        said = ", ".join(f"{label} {shares[label]:.1%}" for label in labels) or shown("(no label)")
         if not alone:
             return [f"{said}\t{text}"]
         others = [(label, share) for label, share in shares.items() if label not in labels]

@@ -17,6 +17,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, plural
 from xinye.evaluation import spans as spans_measure
 from xinye.evaluation.spans import Span, SurfaceForms
+from xinye.language import shown
 from xinye.model.heads import IGNORED, Head
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.exercises import notes
@@ -296,7 +297,7 @@ class Tag(HeadTask):
             f"{span['start']}–{span['end']}  {span['type']}  {span['text']}  "
             f"{span['probability']:.1%}"
             for span in result
-        ] or ["(nothing)"]
+        ] or [shown("(no entities)")]
         return found if alone else [text, *(f"  {line}" for line in found)]
 
 

@@ -70,7 +70,7 @@ WRITTEN = (  # the metrics of all tasks that write
     ),
     Figure(
         "exact",
-        "exact",
+        "exact match",
         Both("answers that match exactly", "一字不差的回答"),
         0,
         percent=True,

@@ -87,13 +87,13 @@ class Display(Observer):
         if console.is_terminal or console.is_jupyter:
             self.now(Text(f"{text} …", style="dim"))
         else:
-            console.print(text)
+            console.print(Text(text))
 
     def warn(self, text: str) -> None:
         console.print(Text(shown(text), style="yellow"), soft_wrap=True)
 
     def progress(self, text: str) -> None:
-        self.now(Text(text, style="dim"))
+        self.now(Text(shown(text), style="dim"))
 
     def plan(self, plan: "Plan", trainable: "Sequence[ParameterCount]" = ()) -> None:
         self.planned = plan.values
@@ -126,6 +126,8 @@ class Display(Observer):
     def step(self, step: "Step", steps: int) -> None:
         self.losses = [*self.losses[-49:], step.loss]
         self.seconds = [*self.seconds[-49:], step.seconds]
+        if not (console.is_terminal or console.is_jupyter):
+            return
         per_step = sum(self.seconds) / len(self.seconds)
         done = int(24 * step.step / steps)
         bar = ("━" * done, "green"), ("━" * (24 - done), "bright_black")
