@@ -22,11 +22,17 @@ NARROWEST = 12  # characters; a column whose cells may be broken is at least thi
 FIRST = not {"WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys() or os.environ.get("RANK", "0") == "0"
 
 
+def verbatim(text: str, style: str = "") -> Text:
+    """A text of a user or of a model for a Console, which prints it as it is, with a visible sign
+    in place of each control character."""
+    return Text(readable(text), style)
+
+
 class Console(rich.console.Console):
     """A console without markup, which shows a visible sign in place of each control character.
 
     A `str` is a message of Xinye and is printed in the language of the screen. A `Text` is printed
-    as it is: what a user or a model wrote, and what was translated before.
+    as it is: what was translated before, and what a user or a model wrote (`verbatim`).
     """
 
     def __init__(self, **options: Any) -> None:

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -126,10 +126,35 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
             raise XinyeError(
                 f"{where}: unknown key {path[-1]!r}{did_you_mean(path[-1], kind.model_fields)}"
             ) from None
-        message = re.sub("^Value error, ", "", first["msg"])
-        if first["type"] == "literal_error":
-            message += did_you_mean(str(first["input"]), re.findall("'(.*?)'", message))
+        message = wrong_value(first)
         raise XinyeError(f"{where}: {'.'.join(path) + ': ' if path else ''}{message}") from None
+
+
+def wrong_value(problem: Mapping[str, Any]) -> str:
+    """What is wrong with a value, from one entry of pydantic's `ValidationError.errors()`."""
+    value, number = repr(problem["input"])[:80], str(problem["input"])[:80]
+    limits = problem.get("ctx", {})
+    match problem["type"]:
+        case "float_parsing" | "float_type":
+            return f"{value} is not a number"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return f"{value} is not a whole number"
+        case "bool_parsing" | "bool_type":
+            return f"{value} is not true or false"
+        case "string_type":
+            return f"{value} is not a text"
+        case "less_than_equal":
+            return f"{number} is too large; use at most {limits['le']}"
+        case "greater_than_equal":
+            return f"{number} is too small; use at least {limits['ge']}"
+        case "less_than":
+            return f"{number} is too large; use less than {limits['lt']}"
+        case "greater_than":
+            return f"{number} is too small; use more than {limits['gt']}"
+        case "literal_error":
+            near = did_you_mean(str(problem["input"]), re.findall("'(.*?)'", limits["expected"]))
+            return f"{value} is unknown; choose {limits['expected']}{near}"
+    return re.sub("^Value error, ", "", problem["msg"])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -247,11 +247,15 @@ def _matched(text: str, depth: int) -> str | None:
         return None
     # A message whose gaps contain no further message is the better match.
     message, gaps = min(found, key=lambda each: each[0].holds_another(each[1]))
+    if not message.around[0] and ": " in gaps[0]:  # the message may begin behind a place
+        where, _, what = text.partition(": ")
+        if " " not in where and (said := _matched(what, depth)) is not None:
+            return f"{where}：{said}"
     if message.holds_another(gaps) and "; " in text:
         clauses = text.split("; ")
-        said = [_translated(clause, depth - 1) for clause in clauses]
-        if all(map(str.__ne__, clauses, said)):
-            return "；".join(said)
+        translated = [_translated(clause, depth - 1) for clause in clauses]
+        if all(map(str.__ne__, clauses, translated)):
+            return "；".join(translated)
     named = zip(message.names, gaps, strict=True)
     return message.filled(
         [gap if name in VERBATIM else _translated(gap, depth - 1) for name, gap in named]

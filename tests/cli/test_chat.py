@@ -108,7 +108,7 @@ def test_a_conversation_in_a_terminal(model, tmp_path):
     terminal.type("/temprature 0\r")
     terminal.until("did you mean '/temperature'?")
     terminal.type("/temperature -1\r")
-    terminal.until("/temperature: temperature: Input should be")
+    terminal.until("/temperature: temperature: -1 is too small; use at least 0")
     terminal.type("/reset\r/system\r")
     terminal.until("简短。")
     terminal.type(f"/load {tmp_path / 'nowhere.json'}\r")

@@ -93,7 +93,7 @@ def test_the_report_fits_a_terminal(xinye, terminal, speeds):
         assert words in outcome.out
     places = [
         outcome.out.index(title)
-        for title in ("Machine", "Speed", "Software", "Extras", "Chosen", "Sizes")
+        for title in ("Machine", "Speed", "Software", "Extras", "Defaults", "Sizes")
     ]
     assert places == sorted(places)
 
@@ -114,7 +114,7 @@ def test_speeds_are_kept_until_they_are_wanted_anew(xinye, speeds, tmp_path):
     [
         (
             {"speeds": {"tokens": 1000.0}},
-            "the default --size 5M reads fewer tokens",
+            "the model reads fewer tokens in ten minutes",
             "use --size 1M",
         ),
         (

@@ -51,7 +51,7 @@ def test_what_was_noted_of_a_text_is_told_from_the_cache_too(xinye, workplace, n
     told = []
     for _ in range(2):
         outcome = xinye("pretrain", "a.csv", "--steps", "2", "--dry-run", "--no-duplicates", *TINY)
-        told.append([line for line in outcome.err.splitlines() if line.startswith("the data: ")])
+        told.append([line for line in outcome.err.splitlines() if line.startswith("note: ")])
     assert told[0] and told[0] == told[1]
 
 

@@ -30,7 +30,7 @@ def vocabularies(size: int) -> set[int]:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("architecture", ["modern", "llama", "gpt2"])
 def test_every_size_is_met(size, architecture):
-    wanted = parse_count(size, "size")
+    wanted = parse_count(size)
     settings = PretrainSettings(size=size, architecture=architecture)
     sizes = sorted(vocabularies(wanted))
     for vocabulary in (sizes[0], sizes[-1]):

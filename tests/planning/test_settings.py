@@ -23,13 +23,13 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
     ],
 )
 def test_counts(text, count):
-    assert parse_count(text, "size") == count
+    assert parse_count(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "M", "0", "-5M", "5X", "5MM", "five", "1e6", "0.0001"])
 def test_what_is_no_count(text):
     with pytest.raises(XinyeError, match=r"size .* is not a number"):
-        parse_count(text, "size")
+        parse_count(text)
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def test_resumed_bitwise(trained, records):
         (
             "settings.json",
             {"recipe": "finetune", "settings": {"task": "sing"}},
-            "task: Input should",
+            "task: '",
         ),
         ("settings.json", {"recipe": "finetune", "settings": {"method": "all"}}, "method: "),
         ("settings.json", {"recipe": "finetune"}, "damaged"),

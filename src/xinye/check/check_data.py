@@ -207,7 +207,7 @@ def estimate(sample: list[str], report: Report) -> Estimate | None:
     if not held_out or characters < 500:
         return None
     settings = PretrainSettings()
-    size = parse_count(settings.size, "size")
+    size = parse_count(settings.size)
     chinese = report.scripts.get("Chinese", 0) > 0.3 * report.characters
     wanted, _ = planning.vocabulary_size(size, characters, chinese)
     learned = (text for index, text in enumerate(texts) if index % 4 != 3)

@@ -6,10 +6,8 @@ from pathlib import Path
 from time import monotonic as clock
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from xinye.cli.arguments import JSON_AT_END, Given, Parser, flag
-from xinye.cli.output import Display, console, print_result
+from xinye.cli.output import Display, console, print_result, verbatim
 from xinye.demo.words import DEMO, PROMPT
 from xinye.errors import XinyeError, quoted
 from xinye.language import screen_language
@@ -110,7 +108,7 @@ def show_stories(run: "Run", words: dict[str, str], language: str) -> Figures:
     known = words["known"].format(good=good, count=CHECKED, stories=STORIES)
     console.print(known, style="bold green")
     if bad := [text for text in written.texts if text not in written.good]:
-        console.print(Text(words["fault"].format(story=min(bad, key=len)), style="dim"))
+        console.print(verbatim(words["fault"].format(story=min(bad, key=len)), style="dim"))
     if good < FEW:
         show_few(words, run)
     return {"texts": texts, "stories": {"told": CHECKED, "consistent_and_new": good}}
@@ -119,7 +117,7 @@ def show_stories(run: "Run", words: dict[str, str], language: str) -> Figures:
 def show_written(texts: list[str], words: dict[str, str]) -> None:
     console.print(f"\n{words['now']}", style="bold")
     for text in texts:
-        console.print(Text(f"\n  {text}"))
+        console.print(verbatim(f"\n  {text}"))
     console.print()
 
 

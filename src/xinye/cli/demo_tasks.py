@@ -7,11 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.text import Text
-
 from xinye.api import Model, load
 from xinye.cli.evaluate import show_measured
-from xinye.cli.output import Display, answer, console, print_result, write
+from xinye.cli.output import Display, answer, console, print_result, verbatim, write
 from xinye.demo import demo_tasks as recipe
 from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
 from xinye.demo.words import TASKS
@@ -42,7 +40,7 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
         f"xinye data check {quoted(training)} --task {task} --validation {quoted(test)}",
     )
     for row in lesson.training[:3]:
-        console.print(Text(f"  {exercise.line(row)}"))
+        console.print(verbatim(f"  {exercise.line(row)}"))
 
     pretraining = command_line("pretrain", recipe.base_settings(lesson))
     show_step(2, words["base"].format(**counts), shlex.join(pretraining))
@@ -108,7 +106,7 @@ def talk(model: Model, lesson: Lesson, questions: Sequence[str]) -> list[dict[st
     """
     messages = lesson.new[0]["messages"][:1]
     for question in questions:
-        answer.print(Text(f">>> {question}"), soft_wrap=True)
+        answer.print(verbatim(f">>> {question}"), soft_wrap=True)
         messages = [*messages, {"role": "user", "content": question}]
         reply = write(model.stream_chat(messages, temperature=0))
         messages = [*messages, {"role": "assistant", "content": reply}]
@@ -127,5 +125,5 @@ def try_out(model: Model, lesson: Lesson, wrong: str) -> list[Figures]:
         line = f"  {said} {sure}".rstrip()
         if said != right:
             line += wrong.format(right=row.get("label", right))
-        console.print(Text(line))
+        console.print(verbatim(line))
     return [{"text": text, "found": found} for text, found in zip(texts, results, strict=True)]

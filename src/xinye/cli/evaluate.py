@@ -15,7 +15,7 @@ from xinye.cli.arguments import (
     flag,
     read_stdin,
 )
-from xinye.cli.output import Display, answer, print_json, print_result, print_table
+from xinye.cli.output import Display, answer, print_json, print_result, print_table, verbatim
 from xinye.data.encodings import bad_bytes
 from xinye.data.files import PLAIN_SUFFIXES, SUFFIXES, suffix_of
 from xinye.data.notes import Notes
@@ -264,7 +264,7 @@ def use(verb: str, arguments: list[str]) -> int:
         return 0
     for text, result in answers:
         for line in task.lines(text, result, len(texts) == 1):
-            answer.print(Text(line), soft_wrap=True)
+            answer.print(verbatim(line), soft_wrap=True)
     return 0
 
 
@@ -316,13 +316,13 @@ def show_measured(
 
 def class_name(name: str) -> Text:
     """The name of a row of the table by class: a label, or one of the averages."""
-    return Text(shown_word(name) if name in AVERAGES else name)
+    return verbatim(shown_word(name) if name in AVERAGES else name)
 
 
 def show_classes(measured: Figures, baseline: Figures | None) -> None:
     """Print the table by class, and the confusion matrix."""
     columns = ["precision", "recall", "f1-score"]
-    rows = [
+    rows: list[list[str | Text]] = [
         [class_name(name), *(f"{row[column]:.3f}" for column in columns), f"{row['support']:,}"]
         for name, row in measured["table"].items()
     ]
@@ -336,11 +336,11 @@ def show_classes(measured: Figures, baseline: Figures | None) -> None:
     confusion = measured.get("confusion")
     if confusion and len(confusion["labels"]) <= CONFUSED:
         rows = [
-            [Text(label), *(f"{count:,}" if count else "·" for count in counts)]
+            [verbatim(label), *(f"{count:,}" if count else "·" for count in counts)]
             for label, counts in zip(confusion["labels"], confusion["counts"], strict=True)
         ]
         answer.print()
-        print_table(("actual ↓  predicted →", *map(Text, confusion["labels"])), rows)
+        print_table(("actual ↓  predicted →", *map(verbatim, confusion["labels"])), rows)
         answer.print()
 
 

@@ -6,8 +6,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from xinye.cli.arguments import (
     ANY_MODEL,
     BAD_BYTES,
@@ -28,6 +26,7 @@ from xinye.cli.output import (
     duration,
     prepare_writing,
     print_json,
+    verbatim,
     write,
 )
 from xinye.data.files import one_file
@@ -307,7 +306,7 @@ def command(conversation: "Conversation", line: str) -> None:
         case "/system":
             conversation.system = rest or conversation.system
             system = conversation.system
-            console.print(Text(system) if system else "there is no system message")
+            console.print(verbatim(system) if system else "there is no system message")
         case "/temperature":
             given = {"temperature": rest} if rest else {}
             settings = conversation.sampling.model_dump() | given

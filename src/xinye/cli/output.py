@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TypeVar
 
-from xinye.console import FIRST, Console, answer, console, print_table
+from xinye.console import FIRST, Console, answer, console, print_table, verbatim
 from xinye.data.encodings import bad_bytes
 from xinye.data.notes import Notes
 from xinye.errors import SIGNS, readable
@@ -33,6 +33,7 @@ __all__ = [
     "print_result",
     "print_table",
     "show_log",
+    "verbatim",
     "write",
 ]
 
@@ -62,7 +63,7 @@ def bad_bytes_told(what: str) -> Iterator[None]:
     with bad_bytes(what, notes):
         yield
     for said in notes.sentences():
-        console.print(f"the data: {said}", soft_wrap=True)
+        console.print(f"note: {said}", soft_wrap=True)
 
 
 def print_json(data: Any) -> None:

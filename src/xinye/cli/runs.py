@@ -17,6 +17,7 @@ from xinye.cli.output import (
     print_json,
     print_result,
     print_table,
+    verbatim,
 )
 from xinye.cli.verbs import verb_meant
 from xinye.errors import XinyeError, plural, quoted
@@ -63,10 +64,10 @@ def list_runs(arguments: list[str]) -> int:
     else:
         rows = [
             (
-                Text(str(run.folder)),
+                verbatim(str(run.folder)),
                 run.what,
                 millions(run.parameters),
-                Text(shorter(run.files)),
+                verbatim(shorter(run.files)),
                 bits(run.bits_per_byte),
                 duration(run.seconds),
                 f"{run.started:%Y-%m-%d %H:%M}",
@@ -113,7 +114,7 @@ def show(arguments: list[str]) -> int:
         advice = f"\n  {getattr(finding.advice, language)}" if finding.advice.en else ""
         answer.print(f"{getattr(finding.says, language)}{advice}", soft_wrap=True)
     if written:
-        answer.print(Text(f"\n{written[0].strip()}"))
+        answer.print(verbatim(f"\n{written[0].strip()}"))
     answer.print(f"\nTo train it again: {run.command()}", soft_wrap=True)
     answer.print(f"Report: {report}", soft_wrap=True)
     return 0
@@ -161,7 +162,7 @@ def compare(arguments: list[str]) -> int:
         return 0
     names = [str(run.folder) for run in runs]
     rows = [(name, *(value_of(one) for one in ones)) for name, ones in differing.items()]
-    print_table(("", *map(Text, names)), rows)
+    print_table(("", *map(verbatim, names)), rows)
     if not plot:
         matching = matching_points(lines.values())
         rows = [
@@ -169,7 +170,7 @@ def compare(arguments: list[str]) -> int:
             for point in matching
         ]
         answer.print("\nbits per byte on validation text")
-        print_table((over, *map(Text, names)), rows, left=())
+        print_table((over, *map(verbatim, names)), rows, left=())
     return 0
 
 
@@ -326,11 +327,11 @@ def about(run: SavedRun) -> list[tuple[str, str | Text]]:
     read = f"{run.tokens:,} tokens"
     if run.epochs is not None:
         read += f", {run.epochs:.1f} epochs"
-    rows = [
-        ("run", Text(str(run.folder))),
+    rows: list[tuple[str, str | Text]] = [
+        ("run", verbatim(str(run.folder))),
         ("state", state),
         ("what", f"{run.what}, {millions(run.parameters)} parameters"),
-        ("text", Text(", ".join(run.files))),
+        ("text", verbatim(", ".join(run.files))),
         ("steps", f"{shown(done)}, {shown(read)}"),
         ("trained", f"{duration(run.seconds)}, begun {run.started:%Y-%m-%d %H:%M}"),
     ]

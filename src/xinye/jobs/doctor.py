@@ -244,7 +244,7 @@ def plan_size(plan: Draft, settings: PretrainSettings, device: torch.device) -> 
     """The configuration that `pretrain` would choose with unlimited text. Fills the plan, except
     for the batch sizes, which depend on memory.
     """
-    size = parse_count(settings.size, "size")
+    size = parse_count(settings.size)
     vocabulary, _ = planning.vocabulary_size(size, MUCH, chinese=False)
     context, reason = planning.context_length(size, np.array([MUCH]), MUCH)
     plan.choose("context", None, context, reason)

@@ -45,7 +45,7 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
 
     Notes the numbers in the plan. Raises `XinyeError` if no shape is near enough.
     """
-    size, recurrent = parse_count(settings.size, "size"), settings.architecture == "lstm"
+    size, recurrent = parse_count(settings.size), settings.architecture == "lstm"
     widths = range(64, 8192 + 1, 16 if recurrent else 64 if size < 30e6 else 128)
 
     def depth(width: int, layers: int) -> float:  # relative to the usual depth
@@ -161,7 +161,7 @@ def check_size(settings: PretrainSettings, device: torch.device) -> None:
     is read."""
     if settings.width or settings.layers or settings.from_:
         return  # the size is then only approximate, or not known yet
-    size, states = parse_count(settings.size, "size"), STATES[settings.optimizer]
+    size, states = parse_count(settings.size), STATES[settings.optimizer]
     most = machine.memory_bytes(device)
     if size * (8 + states) > most:
         raise XinyeError(
@@ -277,7 +277,7 @@ def budgeted_steps(plan: Draft, settings: PretrainSettings, windows: int) -> tup
     if settings.steps or settings.total_steps:
         return settings.steps or settings.total_steps[0][1], "given"
     if settings.tokens:
-        tokens = parse_count(settings.tokens, "tokens")
+        tokens = parse_count(settings.tokens)
         return max(1, round(tokens / (batch_size * context))), f"{settings.tokens} tokens"
     if settings.epochs:
         steps = max(1, round(settings.epochs * windows / batch_size))
@@ -362,7 +362,7 @@ def smaller_size(
     context = plan.values["context"]
     cost = plan.values["batch_size"] * config.flops_per_token(context)
     for size in reversed(SIZES):
-        if parse_count(size, "size") >= parse_count(settings.size, "size"):
+        if parse_count(size) >= parse_count(settings.size):
             continue
         other = Draft({"context": context, "training_tokens": plan.values["training_tokens"]})
         try:

@@ -33,8 +33,8 @@ BAD_BYTES_HELP = (
 LARGEST_CONFIG = 256_000  # bytes
 DEEPEST_CONFIG = 20
 PARSERS: dict[str, Callable[[str], object]] = {  # they check settings that are kept as text
-    "size": partial(parse_count, what="number"),
-    "tokens": partial(parse_count, what="number"),
+    "size": parse_count,
+    "tokens": parse_count,
     "time": parse_time,
     "fold": parse_fold,
 }

@@ -21,7 +21,7 @@ _UNITS = {
 LONGEST = 1000 * 86400  # seconds
 
 
-def parse_count(text: str, what: str) -> int:
+def parse_count(text: str) -> int:
     """The number for `5M`: 5,000,000. `5m`, `5000k` and `1.5B` work, too. Raises `XinyeError`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
     count = (
@@ -30,7 +30,7 @@ def parse_count(text: str, what: str) -> int:
         else 0
     )
     if count < 1:
-        raise XinyeError(f"{what} {text!r} cannot be read; write a number such as 5M or 350000")
+        raise XinyeError(f"{text!r} is not a number such as 5M or 350000")
     return round(count)
 
 

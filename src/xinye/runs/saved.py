@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from xinye.checkpoints.folders import checkpoints, near_run, step_of
 from xinye.data.files import open_regular, read_json
 from xinye.data.notes import place_of
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, wrong_value
 from xinye.evaluation.yardstick import Yardstick
 from xinye.planning.finetune_settings import TASK
 from xinye.runs.again import command_again
@@ -182,7 +182,9 @@ def read_metrics(path: Path, damage: list[str]) -> tuple[list[Record], list[Reco
                 raise ValueError(f"{min(missing)} is missing")
         except ValueError as error:
             if number < len(lines) or data.endswith(b"\n"):  # otherwise a kill cut it off
-                what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+                what = (
+                    wrong_value(error.errors()[0]) if isinstance(error, ValidationError) else error
+                )
                 damage.append(f"{place_of(path, number)}: damaged line ({str(what)[:100]})")
             continue
         if record["kind"] == "refused":

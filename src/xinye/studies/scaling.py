@@ -115,7 +115,10 @@ def begin(
     `XinyeError` for bad sizes, or if the output folder is not free.
     """
     import_least_squares()
-    counts = [parse_count(size, "size") for size in sizes]
+    try:
+        counts = [parse_count(size) for size in sizes]
+    except XinyeError as error:
+        raise XinyeError(f"size: {error}") from None
     if len(set(counts)) < max(2, len(counts)):
         raise XinyeError("--size: name at least two sizes, each once, such as 1M,5M,15M")
     output = folder_for(settings, "plan")

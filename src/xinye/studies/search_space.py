@@ -276,7 +276,7 @@ def width_at_equal_cost(settings: PretrainSettings, plan: Values, layers: int) -
         return plan["width"]
 
     def cost(width: int, layers: int) -> float:
-        size = parse_count(settings.size, "size")
+        size = parse_count(settings.size)
         shape = planning.network(settings, size, plan["vocabulary"], plan["context"], width, layers)
         return shape.flops_per_token(plan["context"])
 

@@ -68,10 +68,8 @@ def prepare_data(
     findings += task.token_findings(tokenizer, theirs, training, validation)
     cut = sum(example.cut > 0 for example in learned)
     if cut:
-        findings.append(
-            f"{plural(cut, 'training record')} with more than {plural(context, 'token')}: "
-            f"{task.cut}"
-        )
+        long = f"{plural(cut, 'training record')} with more than {plural(context, 'token')}"
+        findings.append(f"{long}: {task.cut}")
     sentences = [len(example.sentences) - 1 for example in learned]
     check_augmentation(settings, sentences)
     examples = Examples(learned, tokenizer.pad_id, settings.seed, Augmentation(**settings.shares))
@@ -83,14 +81,7 @@ def prepare_data(
         )
         share = trained / sum(len(example.tokens) for example in learned)
         plan.choose("answer_tokens", None, trained, f"only these are trained, {share:.0%} of all")
-    several = sum(count > 1 for count in sentences)
-    reasons = {
-        "mask_tokens": "of every training text, masked at random each time",
-        "crop_tokens": "of every training text at most, cut off at its ends",
-        "shuffle_texts": f"of training texts, of which {several:,} have several sentences",
-    }
-    for name, usual in settings.shares.items():
-        plan.choose(name, None, usual, reasons[name])
+    _note_augmentation(plan, settings, sentences)
     facts = {
         "files": len(files),
         "bytes": sum(map(file_size, files)),
@@ -101,11 +92,23 @@ def prepare_data(
         **task.facts(training),
     }
     for finding in findings:
-        observer.warn(f"the data: {finding}")
+        observer.warn(f"note: {finding}")
     return TaskData(
         task, tokenizer, training, validation, examples, Examples(judged, tokenizer.pad_id),
         fingerprint(files), facts,
     )  # fmt: skip
+
+
+def _note_augmentation(plan: Draft, settings: FinetuneSettings, sentences: Sequence[int]) -> None:
+    """Note in the plan what each augmentation changes, and its share."""
+    several = sum(count > 1 for count in sentences)
+    reasons = {
+        "mask_tokens": "of every training text, masked at random each time",
+        "crop_tokens": "of every training text at most, cut off at its ends",
+        "shuffle_texts": f"of training texts, of which {several:,} have several sentences",
+    }
+    for name, usual in settings.shares.items():
+        plan.choose(name, None, usual, reasons[name])
 
 
 def check_augmentation(settings: FinetuneSettings, sentences: Sequence[int]) -> None:

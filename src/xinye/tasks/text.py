@@ -79,7 +79,7 @@ def prepare_text(
     passed_over = Notes()
     files = find_files(settings.files, passed_over)
     for said in passed_over.sentences():
-        observer.warn(f"the data: {said}")
+        observer.warn(f"note: {said}")
     total = sum(map(file_size, files))
     observer.stage(f"reading {plural(len(files), 'file')}, {total / 1e6:,.1f} MB")
 
@@ -147,7 +147,7 @@ def size_of(settings: PretrainSettings, models: Models) -> int:
     """The number of parameters: the base model's, or the size in the settings."""
     if models.base:
         return models.base.config.parameters
-    return parse_count(settings.size, "size")
+    return parse_count(settings.size)
 
 
 def pieces(
@@ -185,7 +185,7 @@ def tokenize(
     notes = Notes()
     corpus = prepare(partial(pieces, files, settings, notes), tokenizer, key, prepared, notes)
     for said in corpus.notes:
-        observer.warn(f"the data: {said}")
+        observer.warn(f"note: {said}")
     return corpus, key["files"]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.live import Live
 from rich.text import Text
 
-from xinye.console import console, print_table
+from xinye.console import console, print_table, verbatim
 from xinye.errors import readable
 from xinye.language import screen_language, shown, shown_reason, shown_word
 from xinye.observer import Evaluated, Observer
@@ -148,7 +148,7 @@ class Display(Observer):
         spent = shown(duration(time.monotonic() - self.begin))
         console.print(Text(f"{spent:>10}  {head}", style="cyan"))
         sample = " ".join(evaluated.sample.split())
-        console.print(Text(sample, style="default"))
+        console.print(verbatim(sample, style="default"))
 
     def ended(self, outcome: object) -> None:
         """Clear the live line."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pydantic import TypeAdapter, ValidationError
 
 from xinye.checkpoints.folders import checkpoints
-from xinye.errors import XinyeError, plural
+from xinye.errors import XinyeError, plural, wrong_value
 from xinye.generation.decoder import prepare_decoder
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings, Settings
@@ -131,7 +131,7 @@ def finished_before(begun: Start) -> Run:
         run = TypeAdapter(Run).validate_python(result)
     except ValidationError as error:
         where, what = RunFolder(begun.folder).result_file, error.errors()[0]
-        raise XinyeError(f"{where}: damaged file ({what['loc'][0]}: {what['msg']})") from None
+        raise XinyeError(f"{where}: damaged file ({what['loc'][0]}: {wrong_value(what)})") from None
     begun.observer.warn(
         f"{run.run}: the run has finished already, with {plural(run.steps, 'step')}; --steps N "
         "with a larger N extends it"
