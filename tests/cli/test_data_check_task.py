@@ -107,7 +107,10 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["zh.txt", "--task", "sort"], "task: 'sort' is unknown; choose 'classify', 'tag', 'chat' or 'text'"),
+        (
+            ["zh.txt", "--task", "sort"],
+            "task: 'sort' is unknown; choose 'classify', 'tag', 'chat' or 'text'",
+        ),
         (["missing.csv", "--task", "classify"], "missing.csv: no such file"),
         (["zh.txt", "--task", "classify"], "expected a column of texts and one of labels"),
         (["zh.txt", "--task", "tag"], "zh.txt, line 1: expected a token and its tag"),

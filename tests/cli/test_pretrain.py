@@ -361,7 +361,7 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
             "and micro_batch_size, track, keep_checkpoints; leave the others out",
         ),
         (
-            ["-o", "run", "--width", "32", "--no-duplicates"],
+            ["-o", "run", "--width", "32", "--no-drop-duplicates"],
             "width was 64, now 32; duplicates was True, now False",
         ),
         (["-o", "run", "--overwrite"], "--overwrite"),
@@ -375,7 +375,7 @@ def test_resume_is_of_the_same_run(xinye, run_here, arguments, says):
 
 
 def test_the_command_that_began_a_run_goes_on_with_it(xinye, workplace):
-    command = ("pretrain", "zh.txt", "-o", "run", "--steps", "2", "--no-duplicates", *TINY)
+    command = ("pretrain", "zh.txt", "-o", "run", "--steps", "2", "--no-drop-duplicates", *TINY)
     assert xinye(*command).code == 0
     Path("zh.txt").rename("moved.txt")
     again = (

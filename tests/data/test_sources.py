@@ -372,7 +372,7 @@ def test_the_column_of_text_is_found(tmp_path: Path, record: dict[str, object], 
         ("a.jsonl", '{"text": 5}', "a.jsonl, line 1: field 'text' is not text but '5'"),
         ("a.jsonl", "5", "a.jsonl, line 1: the record is not text but '5'"),
         ("a.csv", "text,label\na,1\nb,c,2\n", "a.csv, line 3: 3 columns, the header line has 2"),
-        ("a.csv", 'text,label\na,1\n"b,2\nc,3\n', "a.csv, line 3: not a valid row (unexpected end of data)"),
+        ("a.csv", 'text,label\na,1\n"b,2\nc,3\n', "a.csv, line 3: not a valid row (a quotation mark is never closed)"),
         ("a.docx", "x", "a.docx: files of this kind cannot be read; accepted: .jsonl .ndjson .json .csv"),
     ],
 )  # fmt: skip

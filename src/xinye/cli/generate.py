@@ -111,7 +111,9 @@ def write_texts(model: "Model", given: Given) -> int:
     """Continue one prompt and print the texts."""
     prompt = read_stdin().removesuffix("\n") if given.prompt == "-" else given.prompt
     if not given.json and given.n == 1:
-        write(chain([prompt], model.stream(prompt, **given.settings)), exact=True)
+        pieces = model.stream(prompt, **given.settings)
+        first = next(pieces, "")  # an error comes before the prompt is printed
+        write(chain([prompt + first], pieces), exact=True)
         return 0
     texts = model.complete([prompt] * given.n, **given.settings)
     if not given.json:
