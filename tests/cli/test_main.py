@@ -199,7 +199,7 @@ def test_a_run_that_is_missing_is_not_one_to_download(xinye, workplace):
         ("trian", "unknown verb 'trian'; did you mean 'pretrain'?"),
         ("predict", "did you mean 'generate' or 'classify' or 'tag'?"),
         ("delete", "did you mean 'runs clean'?"),
-        ("runs delete", "delete: no such folder; did you mean 'runs clean'?"),
+        ("runs delete", "delete: there is no such folder; did you mean 'runs clean'?"),
         ("训练", "did you mean 'pretrain' or 'finetune'?"),
         # a mistyped flag comes before what seems to be missing then
         ("generate --promts x", "unknown argument '--promts'; did you mean '--prompts'?"),

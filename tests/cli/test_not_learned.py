@@ -89,11 +89,11 @@ def models(tmp_path_factory, trained) -> Path:
         ),
         (
             "evaluate classify",
-            "give records to evaluate it on: xinye evaluate classify --data FILE",
+            "name the data to evaluate it on: xinye evaluate classify --data FILE",
         ),
         (
             "evaluate chat",
-            "give conversations to evaluate it on: xinye evaluate chat --data FILE; or a text",
+            "name the data to evaluate it on: xinye evaluate chat --data FILE; or a text",
         ),
         (
             "evaluate base --data tag.jsonl",

@@ -310,10 +310,11 @@ def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> Non
     flags = ["--" + name.rstrip("_").replace("_", "-")]
     if name == "output":
         flags.insert(0, "-o")
-    default = "" if field.default in (None, (), "", {}) else f" ({field.default})"
+    default = "" if field.default in (None, (), "", {}) else str(field.default)
     if isinstance(field.default, bool):
-        default = " (on by default)" if field.default else " (off by default)"
-    text = ((field.description or "") + default).replace("%", "%%")
+        default = "on by default" if field.default else "off by default"
+    text = (field.description or "") + (f" ({default})" if default else "")
+    text = text.replace("%", "%%")
     inner = get_args(field.annotation)
     kinds = (field.annotation, *inner)
     kind = next(kind for kind in inner or kinds if kind is not type(None))
