@@ -89,7 +89,7 @@ def models(tmp_path_factory, trained) -> Path:
         ),
         (
             "evaluate classify",
-            "name the data to evaluate it on: xinye evaluate classify --data FILE",
+            "give records to evaluate it on: xinye evaluate classify --data FILE",
         ),
         (
             "evaluate chat",
