@@ -56,7 +56,10 @@ def test_a_merged_model_is_a_plain_folder_with_the_same_logits(
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("prefix", "no weight can hold"), ("adapter", "a nonlinear layer of its own")],
+    [
+        ("prefix", "keys and values, which cannot be merged into weights"),
+        ("adapter", "a nonlinear layer, which cannot be merged into weights"),
+    ],
 )
 def test_what_cannot_be_merged_says_why(
     method, reason, make_adapter, xinye: Command, tmp_path: Path
@@ -77,7 +80,7 @@ def test_a_run_without_an_adapter_and_a_folder_in_use_are_refused(
     before = contents(trained)
     assert "--overwrite" in xinye("merge", tmp_path / "adapter", "-o", trained).complaint
     assert (
-        "which merging keeps; choose another"
+        "which must not be overwritten; choose another"
         in xinye("merge", tmp_path / "adapter", "-o", trained, "--overwrite").complaint
     )
     assert contents(trained) == before

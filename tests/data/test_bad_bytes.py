@@ -114,7 +114,7 @@ def test_no_damaged_label_is_a_class(xinye, tmp_path, bad):
     file = tmp_path / "a.csv"
     file.write_bytes(rows.encode() + "面,".encode() + bad.encode("gb18030") + b"\n")
     command = ("data", "check", file, "--task", "classify", "--bad-bytes", "replace")
-    assert "line 22: the label '��' holds bytes that could not be read" in xinye(*command).out
+    assert "line 22: the label '��' contains bytes that could not be read" in xinye(*command).out
     skipped = xinye(*command, "--bad-records", "skip", "--json")
     assert set(json.loads(skipped.out)["counts"]) == {"好", "坏"}
 

@@ -84,7 +84,7 @@ def test_findings_keep_their_numbers_and_places():
             "不平衡：'good' 出现 90 次，'bad' 只出现 9 次"
         ),
         "1 record with overlapping spans, of which one is learned: first a.json, record 3": (
-            "1 条样本的实体有重叠，只学其中一个：最早的是 a.json 第 3 条"
+            "1 条样本的实体有重叠，只采用其中一个：最早的是 a.json 第 3 条"
         ),
         "188 ms a step, and 9 min 25 s to evaluate": "每步 188 ms，另有评估 9 分 25 秒",
         "the text is 'nan', which looks like a missing value (reviews (1).csv, line 4)": (
@@ -108,7 +108,7 @@ def test_findings_keep_their_numbers_and_places():
 
 def test_an_error_is_translated_whole_or_not_at_all():
     error = (
-        "run: at step 7 the weights are no longer finite; start anew with --overwrite and a lower"
+        "run: at step 7 the weights are no longer finite; start again with --overwrite and a lower"
     )
     assert error_in_chinese(error) == ""
     assert error_in_chinese(f"{error} --learning-rate") == (
