@@ -114,7 +114,7 @@ def test_speeds_are_kept_until_they_are_wanted_anew(xinye, speeds, tmp_path):
     [
         (
             {"speeds": {"tokens": 1000.0}},
-            "at the default --size 5M, the model reads fewer tokens",
+            "the model reads fewer tokens in ten minutes",
             "use --size 1M",
         ),
         (

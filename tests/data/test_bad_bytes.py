@@ -126,6 +126,6 @@ def test_no_damaged_tag_or_speaker_is_learned(xinye, tmp_path):
     chat.write_bytes(said.encode() + b"21,\xb2\xb3,?\n" + "21,客服,好\n".encode())
     replacing = ("--bad-bytes", "replace")
     found = xinye("data", "check", tags, "--task", "tag", *replacing)
-    assert "the tag '�' holds bytes" in found.out + found.err
+    assert "the tag '�' contains bytes that could not be read" in found.out + found.err
     found = xinye("data", "check", chat, "--task", "chat", "--assistant-name", "客服", *replacing)
-    assert "the role '��' holds bytes" in found.out + found.err
+    assert "the role '��' contains bytes that could not be read" in found.out + found.err
