@@ -75,7 +75,7 @@ def test_all_bad_records_are_told_at_once(xinye, workplace):
         "two different labels: first a.jsonl, line 1 and line 43" in f for f in report["findings"]
     )
     assert (
-        "finetune refuses the file, since records are not usable (3 places)"
+        "finetune would refuse this file, because it cannot use these records (3 places)"
         in xinye("data", "check", "a.jsonl", "--task", "classify").out
     )
 

@@ -116,7 +116,7 @@ BAD_INPUT = {
     "range": (["zh.txt", "--dropout", "1.5"], "dropout"),
     "tracker": (
         ["zh.txt", "--track", "wandb,tensorbord"],
-        "'tensorbord'; did you mean 'tensorboard'?",
+        "'tensorbord'; choose from tensorboard, wandb, mlflow; did you mean 'tensorboard'?",
     ),
     "label smoothing": (["zh.txt", "--label-smoothing", "1"], "label_smoothing"),
     "l1": (["zh.txt", "--l1", "-0.1"], "l1"),
@@ -259,8 +259,8 @@ def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):
     result = json.loads(outcome.out)
     assert (result["stopped_early"], result["steps"], result["model_step"]) == (True, 2, 1)
     says = (
-        "stopped early after step 2, because the evaluations no longer improve; the saved model is "
-        "that of step 1, the best"
+        "stopped early after step 2, because the evaluations no longer improve; the best model, "
+        "that of step 1, is saved"
     )
     assert says in outcome.err and "patience" in outcome.err and "label_smoothing" in outcome.err
     assert "l1 " not in outcome.err  # what was not given is no row of the plan

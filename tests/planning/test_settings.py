@@ -67,7 +67,7 @@ def test_plain_numbers_and_truth_values():
 
 def test_one_budget_at_most():
     assert checked(PretrainSettings, {"time": "5min"}, "x").time == "5min"
-    with pytest.raises(XinyeError, match="not tokens and steps"):
+    with pytest.raises(XinyeError, match="not --tokens and --steps"):
         checked(PretrainSettings, {"tokens": "5M", "steps": 3}, "x")
 
 
