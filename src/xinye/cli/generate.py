@@ -146,7 +146,7 @@ def write_file(model: "Model", given: Given) -> int:
         f"{given.output}"
     )
     if done := result["done_before"]:
-        said += f"; {plural(done, 'prompt was done before', 'prompts were done before')}"
+        said += f"; {plural(done, 'prompt was already done', 'prompts were already done')}"
     if failed := len(result["errors"]):
         said += f"; {plural(failed, 'prompt failed', 'prompts failed')}"
     console.print(said, soft_wrap=True)

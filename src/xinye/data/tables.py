@@ -380,4 +380,4 @@ def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str, u
         )
         advice = f"{advice}; {header_read}"
     width = plural(len(row), "column")
-    return f"{width}, the {'header' if place else 'first'} line has {len(header)}; {advice}"
+    return f"{width}, but the {'header' if place else 'first'} line has {len(header)}; {advice}"
