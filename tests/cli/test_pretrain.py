@@ -362,7 +362,7 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
         ),
         (
             ["-o", "run", "--width", "32", "--no-drop-duplicates"],
-            "width was 64, now 32; duplicates was True, now False",
+            "width was 64, now 32; drop_duplicates was True, now False",
         ),
         (["-o", "run", "--overwrite"], "--overwrite"),
     ],

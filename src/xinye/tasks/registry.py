@@ -76,7 +76,7 @@ def find_task(name: str) -> "type[Task]":
     if name not in TASKS:
         *names, last = map(repr, TASKS)
         near = did_you_mean(name, TASKS)
-        raise XinyeError(f"task: Input should be {', '.join(names)} or {last}{near}")
+        raise XinyeError(f"task: {name!r} is unknown; choose {', '.join(names)} or {last}{near}")
     return found(TASKS[name].where)
 
 
