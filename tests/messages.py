@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).parents[1]
@@ -254,17 +254,37 @@ def _counted(call: ast.Call) -> Iterator[tuple[int, tuple[str, str]]]:
         yield call.lineno, ("{count} " + one, "{count} " + several)
 
 
+def _nameless(message: str) -> str:
+    return re.sub(r"\{\w*\}", "{}", message)
+
+
+def _with_names(entry: Message, message: str) -> str:
+    """The Chinese of a message whose gaps were called otherwise before."""
+    names = dict(zip(*(re.findall(r"\{\w*\}", each) for each in (entry.id, message)), strict=True))
+    return re.sub(r"\{\w*\}", lambda gap: names[gap[0]], entry.string)
+
+
 def update() -> Catalog:
     """The catalogue with the messages that there are now, written anew."""
     old = Catalog(locale="zh")
     if CATALOGUE.is_file():
         with CATALOGUE.open("rb") as file:
             old = read_po(file, locale="zh")
-    new = Catalog(locale="zh", project="xinye", charset="utf-8", fuzzy=False)
+    renamed = {_nameless(entry.id): entry for entry in old if isinstance(entry.id, str)}
+    new = Catalog(
+        locale="zh",
+        project="xinye",
+        charset="utf-8",
+        fuzzy=False,
+        creation_date=old.creation_date,
+    )
     for place, message in messages():
         path = place.rpartition(":")[0]
         known = old.get(message if isinstance(message, str) else message[0])
-        new.add(message, known.string if known else "", locations=[(path, 0)])
+        said = known.string if known else ""
+        if not known and isinstance(message, str) and _nameless(message) in renamed:
+            said = _with_names(renamed[_nameless(message)], message)
+        new.add(message, said, locations=[(path, 0)])
     beside = CATALOGUE.with_suffix(".new")
     with beside.open("wb") as file:
         write_po(file, new, width=100, sort_by_file=True, include_lineno=False)

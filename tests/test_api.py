@@ -42,7 +42,7 @@ def test_pretrain_then_load(workplace):
 def test_pretrain_takes_several_files_and_keeps_what_is_there(workplace):
     files = [workplace / "zh.txt", "en.txt"]
     assert package.pretrain(files, "run", steps=1, **TINY).steps == 1
-    with pytest.raises(XinyeError, match="this run exists"):
+    with pytest.raises(XinyeError, match="this run already exists"):
         package.pretrain(files, "run", steps=1, **TINY)
     assert package.pretrain(files, "run", overwrite=True, steps=2, **TINY).steps == 2
 

@@ -2,6 +2,7 @@
 
 import re
 import string
+from collections import Counter
 
 import pytest
 from babel.messages.catalog import Catalog
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 import messages
 from xinye import language
+from xinye.cli.output import answer, print_table, verbatim
 
 
 def catalogue():
@@ -25,17 +27,48 @@ def test_every_message_of_the_code_has_its_chinese_and_nothing_else_does():
     assert not missing
 
 
-def test_chinese_has_no_gaps_but_those_of_its_english():
-    gaps = re.compile(r"\{(\w*)\}")
+def pairs():
+    """Each message and its Chinese."""
     for english, said in catalogue().items():
-        ids = english if isinstance(english, tuple) else (english,)
-        said = said if isinstance(said, str) else said[0]
-        assert {*gaps.findall(said)} <= {*gaps.findall(ids[0])}, english
+        for form in english if isinstance(english, tuple) else (english,):
+            yield form, said if isinstance(said, str) else said[0]
+
+
+GAP = re.compile(r"\{(\w*)\}")
+KINDS = {"count": "3", "plural": "3 records", "duration": "3 s", "gigabytes": "3.0 GB"}
+IN_CHINESE = {"3 records": "3 条样本", "3 s": "3 秒"}
+
+
+def test_chinese_has_the_gaps_of_its_english():
+    for english, said in pairs():
+        assert Counter(GAP.findall(said)) == Counter(GAP.findall(english)), english
+
+
+def test_chinese_is_chinese():
+    for english, said in pairs():
+        words = re.findall("[a-z]{2,}", GAP.sub("", said))
+        assert re.search("[\u3400-\u9fff]", said) or len(words) < 5, english
+
+
+@pytest.mark.parametrize("filling", ["runs/x", "'好评'", "3"])
+def test_each_message_is_found_with_its_gaps_filled(filling):
+    for english, said in pairs():
+        filled = GAP.sub(lambda gap: KINDS.get(gap[1], filling), english).strip()
+        expected = GAP.sub(lambda gap: KINDS.get(gap[1], filling), said).strip()
+        for text, chinese in IN_CHINESE.items():
+            expected = expected.replace(text, chinese)
+        if " " in filled and filled != english.strip():
+            assert language._in_lines(filled).strip() == expected, english
 
 
 @pytest.fixture
 def chinese_screen(monkeypatch):
     monkeypatch.setenv("XINYE_LANGUAGE", "zh")
+
+
+def forget():
+    for each in (language._messages, language._matched, language._from_parts):
+        each.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -47,12 +80,15 @@ def chinese_screen(monkeypatch):
         ({"LC_ALL": "C", "XINYE_LANGUAGE": "zh"}, "zh"),
         ({"LC_ALL": "C"}, "en"),
         ({"LC_ALL": "de_DE"}, "en"),
+        ({"LANG": "zh_CN.UTF-8", "XINYE_LANGUAGE": "fr"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LANGUAGE": "en_US:en"}, "en"),
+        ({"LANG": "C", "LANGUAGE": "zh_CN"}, "en"),
     ],
 )
 def test_the_language_is_what_the_variable_or_else_the_locale_says(
     monkeypatch, variables, expected
 ):
-    for name in ("XINYE_LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+    for name in ("XINYE_LANGUAGE", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -79,8 +115,11 @@ def test_a_message_is_found_behind_a_place_and_among_others(monkeypatch, english
         ("if ", " is it; it is ", "", "如果{0} 是；它是 {1}"),
     ]
     known = [language.Message(around, said, [""] * (len(around) - 1)) for *around, said in gapped]
+    forget()
     monkeypatch.setattr(language, "_messages", lambda: ({"add a column": "请加一列"}, known))
     assert language.chinese(english) == chinese
+    language._matched.cache_clear()
+    language._from_parts.cache_clear()
 
 
 @pytest.fixture
@@ -108,9 +147,9 @@ def known(tmp_path, monkeypatch):
     with path.open("wb") as file:
         write_po(file, catalog)
     monkeypatch.setattr(language, "CATALOGUE", path)
-    language._messages.cache_clear()
+    forget()
     yield
-    language._messages.cache_clear()
+    forget()
 
 
 @pytest.mark.parametrize(
@@ -161,3 +200,37 @@ def test_wrapped_lines_fit_and_lose_nothing(text, width):
     for line in lines:
         columns = sum(1 + (ord(letter) > 0x2E80) for letter in line)
         assert columns <= width or " " not in line
+
+
+@pytest.mark.parametrize("text", ["; a b", ": a b", "a b: ", "A: hi B: well. ", "a: b; c (d e) "])
+def test_the_work_for_a_text_is_linear(chinese_screen, monkeypatch, text):
+    looked_up = []
+    find = language.Message.gaps
+    monkeypatch.setattr(
+        language.Message, "gaps", lambda self, text: (looked_up.append(1), find(self, text))[1]
+    )
+    counts = []
+    for times in (20, 40):
+        forget()
+        language.shown("it says: " + text * times)
+        counts.append(len(looked_up))
+        looked_up.clear()
+    assert counts[1] < 3 * counts[0]
+
+
+LABELS = ["less than 50K", "2 days", "a label", "found his heir", "memory", "note: buy milk"]
+
+
+def test_what_is_not_ours_is_printed_as_it_is(chinese_screen, capsys):
+    for label in LABELS:
+        answer.print(verbatim(label))
+    print_table(("", *map(verbatim, LABELS)), [[*map(verbatim, LABELS), "x"]])
+    printed = capsys.readouterr().out
+    assert [printed.count(label) for label in LABELS] == [3] * len(LABELS)
+
+
+def test_without_its_catalogue_the_screen_is_english(chinese_screen, monkeypatch, tmp_path):
+    forget()
+    monkeypatch.setattr(language, "CATALOGUE", tmp_path / "gone.po")
+    assert language.shown("there is no such folder") == "there is no such folder"
+    forget()

@@ -190,7 +190,7 @@ class Model:
         checked_settings = checked(EvaluateSettings, settings, "evaluate")
         if not paths and not texts and self.task and self.task.writes:
             raise XinyeError(
-                f"{self.folder}: give {self.task.records_name} to evaluate it on: xinye evaluate "
+                f"{self.folder}: name the data to evaluate it on: xinye evaluate "
                 f"{quoted(self.folder)} --data FILE; or a text: xinye evaluate "
                 f"{quoted(self.folder)} FILE"
             )

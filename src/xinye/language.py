@@ -91,9 +91,9 @@ class Message(NamedTuple):
         for place, (name, text) in enumerate(zip(self.names, filled, strict=True)):
             if "\n" in text or (name in KINDS and not re.fullmatch(KINDS[name], text)):
                 return False
-            if self.around[place + 1] == " " and " " in text and text[0] not in "'\"":
-                return False
-            if self._short and " " in text and name not in (*KINDS, *WHOLE):
+            if name in KINDS or name in WHOLE or " " not in text:
+                continue
+            if self._short or (self.around[place + 1] == " " and text[0] not in "'\""):
                 return False
         return True
 

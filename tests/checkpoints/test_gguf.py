@@ -381,11 +381,11 @@ def number_behind(data: bytes, name: str, offset: int, code: str, value: float) 
 DAMAGE = {
     "not a GGUF file": lambda data: b"GGML" + data[4:],
     "version 1 is not supported": lambda data: data[:4] + struct.pack("<I", 1) + data[8:],
-    "announces more than the file holds": lambda data: (
+    "describes more data than the file contains": lambda data: (
         data[:8] + struct.pack("<Q", 2**62) + data[16:]
     ),
-    "the header announces more": lambda data: data[:16] + struct.pack("<Q", 2**40) + data[24:],
-    "header announces more than": lambda data: number_behind(
+    "the header describes more data": lambda data: data[:16] + struct.pack("<Q", 2**40) + data[24:],
+    "header describes more data than": lambda data: number_behind(
         data, "tokenizer.ggml.tokens", 8, "Q", 2**60
     ),
     "tokenizer.ggml.tokens' has the unknown type 9": lambda data: number_behind(

@@ -86,7 +86,7 @@ def test_the_limit_ends_the_reading(xinye, workplace, sources):
     [
         (["missing", "-o", "a.jsonl"], "missing: no such file or folder"),
         (["sources/photo.jpg", "-o", "a.jsonl"], "files of this kind; Xinye reads .txt"),
-        (["old.jsonl", "-o", "a.jsonl"], "documents already"),
+        (["old.jsonl", "-o", "a.jsonl"], "its records are already documents"),
         (
             ["sources/cut.epub", "-o", "a.jsonl"],
             "sources/cut.epub was skipped (not a complete EPUB file",

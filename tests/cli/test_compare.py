@@ -73,7 +73,10 @@ def test_the_recurrent_one_writes_and_is_known_by_its_own_type(compared, workpla
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        (["--architectures", "modern,lstn"], "unknown architecture 'lstn'; did you mean 'lstm'?"),
+        (
+            ["--architectures", "modern,lstn"],
+            "unknown architecture 'lstn'; choose from modern, llama, gpt2, lstm; did you mean 'lstm'?",
+        ),
         (["--architectures", "modern"], "name at least two"),
         (["--architectures", "lstm,lstm"], "each once"),
         (["--architectures", "modern,lstm", "--heads", "2"], "heads has no effect on an lstm"),

@@ -75,7 +75,7 @@ def test_all_bad_records_are_told_at_once(xinye, workplace):
         "two different labels: first a.jsonl, line 1 and line 43" in f for f in report["findings"]
     )
     assert (
-        "finetune refuses the file, since records are not usable (3 places)"
+        "finetune would refuse this file, because it cannot use these records (3 places)"
         in xinye("data", "check", "a.jsonl", "--task", "classify").out
     )
 
@@ -107,7 +107,10 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["zh.txt", "--task", "sort"], "task: 'sort' is unknown; choose 'classify', 'tag', 'chat' or 'text'"),
+        (
+            ["zh.txt", "--task", "sort"],
+            "task: 'sort' is unknown; choose 'classify', 'tag', 'chat' or 'text'",
+        ),
         (["missing.csv", "--task", "classify"], "missing.csv: no such file"),
         (["zh.txt", "--task", "classify"], "expected a column of texts and one of labels"),
         (["zh.txt", "--task", "tag"], "zh.txt, line 1: expected a token and its tag"),

@@ -40,7 +40,7 @@ def test_a_run_of_ones_own_is_kept(xinye, workplace, trained):
     run = Path(shutil.copytree(trained, workplace / "novel"))
     before = contents(run)
     outcome = xinye("demo", "zh.txt", "--time", "1s", "-o", "novel")
-    assert outcome.code == 2 and "novel: this run exists" in outcome.complaint
+    assert outcome.code == 2 and "novel: this run already exists" in outcome.complaint
     assert contents(run) == before
 
 

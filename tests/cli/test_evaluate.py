@@ -72,9 +72,10 @@ def test_the_table_ranks_the_model_among_its_baselines(xinye, trained):
     places = [lines.index(row) for row in rows]
     assert [place for _, place in sorted(zip(found, places, strict=True))] == sorted(places)
     assert (
-        "The model would store this text in" in outcome.out and "than a 5-gram model" in outcome.out
+        "the model would reduce this text to" in outcome.out
+        and "than a 5-gram model" in outcome.out
     )
-    assert "from 16 to 32 tokens of context gains" in outcome.out
+    assert "extending the context from 16 to 32 tokens gains" in outcome.out
     assert "RoPE scaling  context 32  context 64" in outcome.out
 
 

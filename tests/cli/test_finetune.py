@@ -63,7 +63,7 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     assert sum(results[0]["probabilities"].values()) == pytest.approx(1)
     assert "--task tag --data FILE" in xinye("tag", "run", "好吃").complaint
     pair = xinye("classify", "run", "好吃", "--pair", "难吃")
-    assert pair.code == 2 and "trained on single texts and cannot judge a pair" in pair.complaint
+    assert pair.code == 2 and "trained on single texts and cannot classify a pair" in pair.complaint
     (reviews / "other.csv").write_text("body,mood\n好吃,正面\n难吃,负面\n", "utf-8")
     columns = ("--text-field", "body", "--label-field", "mood")
     other = xinye("evaluate", "run", "--data", "other.csv", *columns, "--json")

@@ -96,7 +96,10 @@ def test_a_bad_line_is_told_by_its_number_and_the_others_are_done(xinye, trained
         (["小兔", "--prompts", "PROMPTS", "-o", "out.jsonl"], "give either a prompt or a file"),
         (["--prompts", "missing.jsonl", "-o", "out.jsonl"], "missing.jsonl: no such file"),
         (["--prompts", "PROMPTS", "-o", "PROMPTS"], "this is the file of prompts"),
-        (["--prompts", "PROMPTS", "-o", "mine.txt"], "exists and holds no texts of prompts"),
+        (
+            ["--prompts", "PROMPTS", "-o", "mine.txt"],
+            "exists and was not written by generate --prompts",
+        ),
     ],
 )
 def test_mistakes_are_one_line(xinye, trained, prompts, tmp_path, monkeypatch, arguments, says):

@@ -196,14 +196,14 @@ def test_a_run_that_is_missing_is_not_one_to_download(xinye, workplace):
         ("generate a --max-length 9", "did you mean '--max-tokens'?"),
         ("merge a --bad", "unknown argument '--bad' (try"),
         ("finetune a b.csv", "'b.csv'; if it is a file: --data b.csv"),
-        ("trian", "unknown verb 'trian'; did you mean 'pretrain'?"),
+        ("trian", "unknown command 'trian'; did you mean 'pretrain'?"),
         ("predict", "did you mean 'generate' or 'classify' or 'tag'?"),
         ("delete", "did you mean 'runs clean'?"),
-        ("runs delete", "delete: no such folder; did you mean 'runs clean'?"),
+        ("runs delete", "delete: there is no such folder; did you mean 'runs clean'?"),
         ("训练", "did you mean 'pretrain' or 'finetune'?"),
         # a mistyped flag comes before what seems to be missing then
         ("generate --promts x", "unknown argument '--promts'; did you mean '--prompts'?"),
-        ("data nope.txt", "xinye data: unknown verb 'nope.txt'; choose from"),
+        ("data nope.txt", "xinye data: unknown command 'nope.txt'; choose from"),
         ("merge nope -o m", "nope: there is no such folder"),
     ],
 )

@@ -56,7 +56,10 @@ def test_a_merged_model_is_a_plain_folder_with_the_same_logits(
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("prefix", "no weight can hold"), ("adapter", "a nonlinear layer of its own")],
+    [
+        ("prefix", "keys and values, which cannot be merged into weights"),
+        ("adapter", "a nonlinear layer, which cannot be merged into weights"),
+    ],
 )
 def test_what_cannot_be_merged_says_why(
     method, reason, make_adapter, xinye: Command, tmp_path: Path
@@ -77,7 +80,7 @@ def test_a_run_without_an_adapter_and_a_folder_in_use_are_refused(
     before = contents(trained)
     assert "--overwrite" in xinye("merge", tmp_path / "adapter", "-o", trained).complaint
     assert (
-        "which merging keeps; choose another"
+        "which must not be overwritten; choose another"
         in xinye("merge", tmp_path / "adapter", "-o", trained, "--overwrite").complaint
     )
     assert contents(trained) == before
@@ -94,7 +97,7 @@ def test_a_merged_run_has_the_card_of_its_run_and_a_persons_stays(
     assert xinye("merge", "run", "-o", "merged").code == 0
     card = (tmp_path / "merged" / "README.md").read_text("utf-8")
     assert "merged into the weights of the base" in card and "library_name: transformers" in card
-    assert "accuracy" in card and "its base must lie" not in card
+    assert "accuracy" in card and "its base model must be where" not in card
     (tmp_path / "merged" / "README.md").write_text("mine", "utf-8")
     assert xinye("merge", "run", "-o", "merged", "--overwrite").code == 0
     assert (tmp_path / "merged" / "README.md").read_text("utf-8") == "mine"

@@ -126,7 +126,7 @@ IMAGE = {"type": "image_url", "image_url": {"url": "a.png"}}
         ("chat", "a.jsonl", [{"messages": TALK, "images": ["a.png"]}], "field 'images': Xinye learns only text"),
         ("chat", "a.jsonl", [{"prompt": "a", "response": "b", "history": "earlier"}], "field 'history', turn 1: expected"),
         ("chat", "a.jsonl", [{"messages": [TALK[0], TALK[1] | {"weight": 0.5}]}], "'weight': expected 0 (not trained)"),
-        ("chat", "a.jsonl", [{"messages": [TALK[0], TALK[1] | {"train": False}]}], "no answer of the assistant"),
+        ("chat", "a.jsonl", [{"messages": [TALK[0], TALK[1] | {"train": False}]}], "there is no answer from the assistant"),
         ("text", "a.csv", "text,text\n好,1\n", "2 columns are called 'text'"),
     ],
 )  # fmt: skip

@@ -77,15 +77,17 @@ def models(tmp_path_factory, trained) -> Path:
         ("tag classify 好", "fine-tune base: xinye finetune base --task tag"),
         (
             "generate classify 好",
-            "not to write. Use it: xinye classify classify …; the model it was trained from can write: b",
+            "fine-tuned to classify and cannot generate text. Use xinye classify classify …; "
+            "to generate text, use its base model: base",
         ),
         (
             "generate tag 好",
-            "to tag, not to write. Use it: xinye tag tag …; the model it was trained from can write",
+            "fine-tuned to tag and cannot generate text. Use xinye tag tag …; to generate text, use "
+            "its base model: base",
         ),
         (
             "chat classify -p 好",
-            "trained to classify, not to write. Use it: xinye classify classify …",
+            "fine-tuned to classify and cannot generate text. Use xinye classify classify …",
         ),
         (
             "evaluate classify",
@@ -93,7 +95,7 @@ def models(tmp_path_factory, trained) -> Path:
         ),
         (
             "evaluate chat",
-            "give conversations to evaluate it on: xinye evaluate chat --data FILE; or a text",
+            "name the data to evaluate it on: xinye evaluate chat --data FILE; or a text",
         ),
         (
             "evaluate base --data tag.jsonl",

@@ -178,7 +178,8 @@ def test_in_python(trained, workplace):
         lambda: package.finetune(trained, "new", data=half),
     ):
         with pytest.raises(
-            XinyeError, match=r"not valid Unicode text: \\ud800 is half of a character"
+            XinyeError,
+            match=r"not valid Unicode text: \\ud800 is an unpaired surrogate, half of a character",
         ):
             call()
     assert not Path("new").exists()

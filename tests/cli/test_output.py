@@ -50,7 +50,9 @@ def test_what_was_noted_of_a_text_is_told_from_the_cache_too(xinye, workplace, n
     (workplace / "a.csv").write_text("text\n" + "小鸟飞过山。\n" * 90 + "text\n小鸟。\n", "utf-8")
     told = []
     for _ in range(2):
-        outcome = xinye("pretrain", "a.csv", "--steps", "2", "--dry-run", "--no-duplicates", *TINY)
+        outcome = xinye(
+            "pretrain", "a.csv", "--steps", "2", "--dry-run", "--no-drop-duplicates", *TINY
+        )
         told.append([line for line in outcome.err.splitlines() if line.startswith("note: ")])
     assert told[0] and told[0] == told[1]
 

@@ -87,7 +87,7 @@ def test_sizes_are_run_and_one_is_recommended(xinye, workplace):
         == max(result["sizes"], key=lambda size: size["chance_of_best"])["size"]
     )
     assert (
-        "short runs of about 0 s in total" in outcome.err
+        "training short runs, about 0 s in total" in outcome.err
         and "most likely gives the lowest bits per byte" in outcome.err
     )
     assert Path("plan/plan.svg").read_text("utf-8").startswith("<svg")

@@ -116,7 +116,7 @@ BAD_INPUT = {
     "range": (["zh.txt", "--dropout", "1.5"], "dropout"),
     "tracker": (
         ["zh.txt", "--track", "wandb,tensorbord"],
-        "'tensorbord'; did you mean 'tensorboard'?",
+        "'tensorbord'; choose from tensorboard, wandb, mlflow; did you mean 'tensorboard'?",
     ),
     "label smoothing": (["zh.txt", "--label-smoothing", "1"], "label_smoothing"),
     "l1": (["zh.txt", "--l1", "-0.1"], "l1"),
@@ -259,8 +259,8 @@ def test_a_run_stopped_early_says_so(xinye, workplace, monkeypatch):
     result = json.loads(outcome.out)
     assert (result["stopped_early"], result["steps"], result["model_step"]) == (True, 2, 1)
     says = (
-        "stopped early after step 2, because the evaluations no longer improve; the saved model is "
-        "that of step 1, the best"
+        "stopped early after step 2, because the evaluations no longer improve; the best model, "
+        "that of step 1, is saved"
     )
     assert says in outcome.err and "patience" in outcome.err and "label_smoothing" in outcome.err
     assert "l1 " not in outcome.err  # what was not given is no row of the plan
@@ -361,7 +361,7 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
             "and micro_batch_size, track, keep_checkpoints; leave the others out",
         ),
         (
-            ["-o", "run", "--width", "32", "--no-duplicates"],
+            ["-o", "run", "--width", "32", "--no-drop-duplicates"],
             "width was 64, now 32; duplicates was True, now False",
         ),
         (["-o", "run", "--overwrite"], "--overwrite"),
@@ -375,7 +375,7 @@ def test_resume_is_of_the_same_run(xinye, run_here, arguments, says):
 
 
 def test_the_command_that_began_a_run_goes_on_with_it(xinye, workplace):
-    command = ("pretrain", "zh.txt", "-o", "run", "--steps", "2", "--no-duplicates", *TINY)
+    command = ("pretrain", "zh.txt", "-o", "run", "--steps", "2", "--no-drop-duplicates", *TINY)
     assert xinye(*command).code == 0
     Path("zh.txt").rename("moved.txt")
     again = (

@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY
+from xinye import machine
 from xinye.cli.main import GROUPS, VERBS
 from xinye.data.files import write_json_lines
 from xinye.demo.stories import stories
+from xinye.jobs import doctor
 
-ENGLISH = re.compile(r"[A-Za-z]{2,}(?:[ ,;:]+[a-z]{2,}){2}")
+ENGLISH = re.compile(r"[A-Za-z]{2,}[,;:]? [a-z]{2,}")
+NAMES = re.compile(
+    r"Hugging Face hub|MKL, oneDNN|augment (?:mask|crop|shuffle)|(?:pretrain|finetune) [a-z]+"
+)
 CHINESE = re.compile(r"[\u3400-\u9fff]+")
 # What is no sentence of ours: commands, code, paths, what is quoted.
 CODE = re.compile(
@@ -51,6 +56,8 @@ def place(workplace, trained, no_measuring, monkeypatch):
     """A folder with a run, texts and records in Chinese."""
     write_json_lines(Path("r.jsonl"), RECORDS)
     write_json_lines(Path("c.jsonl"), CHATS)
+    monkeypatch.setattr(doctor, "forward_and_backward", lambda loss, batch: 0.1)
+    monkeypatch.setattr(machine, "read_bytes_per_second", lambda where: 1e10)
     return workplace
 
 
@@ -62,7 +69,7 @@ def test_a_chinese_screen_has_no_english_sentence(xinye, place, trained, monkeyp
     said = re.sub("^xinye[ a-z]*：", "", outcome.out + outcome.err, flags=re.MULTILINE)
     text = CODE.sub(" … ", said.replace(str(trained), "run"))
     assert CHINESE.search(text)
-    assert not ENGLISH.findall(text)
+    assert not ENGLISH.findall(NAMES.sub(" … ", text))
 
 
 @pytest.mark.parametrize("name", ["plan", "check", "doctor", "help", "no such model"])

@@ -179,7 +179,7 @@ def test_a_hub_name_that_is_cached(xinye, compared, monkeypatch, tmp_path):
         (["pieces", "zh.txt"], "pieces: there is no tokenizer.json"),
         (["odd", "zh.txt"], "not a byte-level vocabulary"),
         (["ours", "zh.txt", "--plot", "chart.png"], "give it a name that ends in .svg"),
-        (["ours", "zh.txt", "--plot", "none/chart.svg"], "there is no folder none"),
+        (["ours", "zh.txt", "--plot", "none/chart.svg"], "the folder none does not exist"),
         (["ours", "zh.txt", "--fild", "text"], "did you mean '--field'?"),
     ],
 )

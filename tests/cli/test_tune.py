@@ -186,7 +186,7 @@ def test_the_gain_is_told_from_another_seed():
         fewer[0].startswith("Tuning improves bits per byte by 3.0 points")
         and "8.0% → 5.0%" in fewer[0]
     )
-    assert "Nothing beat" in explain({**told, "top": [trial(0, 2.6)], "again": {}}, BITS)[0]
+    assert "No trial beat" in explain({**told, "top": [trial(0, 2.6)], "again": {}}, BITS)[0]
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_no_damaged_label_is_a_class(xinye, tmp_path, bad):
     file = tmp_path / "a.csv"
     file.write_bytes(rows.encode() + "面,".encode() + bad.encode("gb18030") + b"\n")
     command = ("data", "check", file, "--task", "classify", "--bad-bytes", "replace")
-    assert "line 22: the label '��' holds bytes that could not be read" in xinye(*command).out
+    assert "line 22: the label '��' contains bytes that could not be read" in xinye(*command).out
     skipped = xinye(*command, "--bad-records", "skip", "--json")
     assert set(json.loads(skipped.out)["counts"]) == {"好", "坏"}
 
@@ -126,6 +126,6 @@ def test_no_damaged_tag_or_speaker_is_learned(xinye, tmp_path):
     chat.write_bytes(said.encode() + b"21,\xb2\xb3,?\n" + "21,客服,好\n".encode())
     replacing = ("--bad-bytes", "replace")
     found = xinye("data", "check", tags, "--task", "tag", *replacing)
-    assert "the tag '�' holds bytes" in found.out + found.err
+    assert "the tag '�' contains bytes that could not be read" in found.out + found.err
     found = xinye("data", "check", chat, "--task", "chat", "--assistant-name", "客服", *replacing)
-    assert "the role '��' holds bytes" in found.out + found.err
+    assert "the role '��' contains bytes that could not be read" in found.out + found.err

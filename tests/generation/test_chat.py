@@ -79,7 +79,7 @@ def test_messages_are_saved_and_read_again(tmp_path):
     save_messages(path, QUESTIONS[:2])  # its own kind may be replaced
     assert load_messages(path) == QUESTIONS[:2]
     (tmp_path / "mine.json").write_text('{"holiday": "photos"}')
-    with pytest.raises(XinyeError, match="exists and holds no messages"):
+    with pytest.raises(XinyeError, match="exists and does not contain messages"):
         save_messages(tmp_path / "mine.json", QUESTIONS)
     assert "holiday" in (tmp_path / "mine.json").read_text()
 

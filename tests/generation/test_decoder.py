@@ -215,7 +215,7 @@ def test_the_library_is_built_once_and_again_when_damaged(
 def test_what_others_could_have_written_is_not_loaded(folder: Path) -> None:
     folder.mkdir(parents=True)
     folder.chmod(0o777)
-    assert decoder.library.__wrapped__() == (None, f"{folder} can be written by others")
+    assert decoder.library.__wrapped__() == (None, f"other users can write to {folder}")
 
 
 def test_a_source_that_cannot_be_compiled_is_told_in_a_line(folder: Path) -> None:

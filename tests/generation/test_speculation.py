@@ -141,6 +141,6 @@ def test_a_draft_with_other_tokens_is_refused() -> None:
     draft = GPT(replace(SMALL, vocab_size=other.vocab_size))
     with pytest.raises(
         XinyeError,
-        match=r"the draft: its tokenizer \(265 tokens\) differs from the model's \(261\)",
+        match=r"the draft model's tokenizer \(265 tokens\) differs from the model's \(261\)",
     ):
         speculate(engine, draft, other)

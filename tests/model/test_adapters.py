@@ -220,7 +220,10 @@ def test_merged_it_is_a_plain_model_with_the_same_logits(architecture: str, meth
 
 @pytest.mark.parametrize(
     ("method", "reason"),
-    [("prefix", "no weight can hold"), ("adapter", "a nonlinear layer of its own")],
+    [
+        ("prefix", "keys and values, which cannot be merged into weights"),
+        ("adapter", "a nonlinear layer, which cannot be merged into weights"),
+    ],
 )
 def test_what_is_no_change_of_weights_is_not_merged(method: str, reason: str) -> None:
     with pytest.raises(XinyeError, match=reason):

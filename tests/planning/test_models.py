@@ -201,7 +201,7 @@ def test_the_command_tells_before_and_after(xinye, base):
     result = json.loads(outcome.out)
     before, after = result["before"]["bits_per_byte"], result["validation"]["bits_per_byte"]
     assert f"{after:.3f} bits per byte (gzip " in outcome.err
-    assert f"), {before:.3f} before ({before - after:.3f} better)" in outcome.err
+    assert f"); before training: {before:.3f}\n" in outcome.err
     reasons = json.loads(Path("more/training/plan.json").read_text("utf-8"))["reasons"]
     assert reasons["width"] == "as in base" and "the optimizers start fresh" in reasons["warmup"]
     assert "gone on with from base" in Path("more/report.html").read_text("utf-8")

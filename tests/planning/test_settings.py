@@ -28,7 +28,7 @@ def test_counts(text, count):
 
 @pytest.mark.parametrize("text", ["", "M", "0", "-5M", "5X", "5MM", "five", "1e6", "0.0001"])
 def test_what_is_no_count(text):
-    with pytest.raises(XinyeError, match=r"size .* is not a number"):
+    with pytest.raises(XinyeError, match="is not a number such as 5M"):
         parse_count(text)
 
 
@@ -67,7 +67,7 @@ def test_plain_numbers_and_truth_values():
 
 def test_one_budget_at_most():
     assert checked(PretrainSettings, {"time": "5min"}, "x").time == "5min"
-    with pytest.raises(XinyeError, match="not tokens and steps"):
+    with pytest.raises(XinyeError, match="not --tokens and --steps"):
         checked(PretrainSettings, {"tokens": "5M", "steps": 3}, "x")
 
 

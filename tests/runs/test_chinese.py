@@ -84,9 +84,9 @@ def test_findings_keep_their_numbers_and_places():
             "不平衡：'good' 出现 90 次，'bad' 只出现 9 次"
         ),
         "1 record with overlapping spans, of which one is learned: first a.json, record 3": (
-            "1 条样本的实体有重叠，只学其中一个：最早的是 a.json 第 3 条"
+            "1 条样本的实体有重叠，只采用其中一个：最早的是 a.json 第 3 条"
         ),
-        "188 ms a step, and 9 min 25 s to evaluate": "每步 188 ms，另有评估 9 分 25 秒",
+        "188 ms a step, and 9 min 25 s to evaluate": "每步 188 毫秒，另有评估 9 分 25 秒",
         "the text is 'nan', which looks like a missing value (reviews (1).csv, line 4)": (
             "文本是 'nan'，像是缺失值（reviews (1).csv 第 4 行）"
         ),
@@ -97,7 +97,7 @@ def test_findings_keep_their_numbers_and_places():
             "a.csv：第一行读作样本，因为单元格 '5' 是数字；请加上表头"
         ),
         "columns 2, 3 hold tags: the last is read; --label-field chooses another (t.conll, "
-        "line 1)": "第 2, 3 列都是标签：读取最后一列；可用 --label-field 指定另一列（t.conll 第 1 行）",
+        "line 1)": "第 2, 3 列都是标签：采用最后一列；可用 --label-field 指定另一列（t.conll 第 1 行）",
         "the column is hidden in the workbook, but is read (t.xlsx, column AB)": (
             "有的列在工作簿中是隐藏的，照样读取（t.xlsx AB 列）"
         ),
@@ -108,9 +108,9 @@ def test_findings_keep_their_numbers_and_places():
 
 def test_an_error_is_translated_whole_or_not_at_all():
     error = (
-        "run: at step 7 the weights are no longer finite; start anew with --overwrite and a lower"
+        "run: at step 7 the weights are no longer finite; start again with --overwrite and a lower"
     )
     assert error_in_chinese(error) == ""
     assert error_in_chinese(f"{error} --learning-rate") == (
-        "run：第 7 步时权重已不是有限值；请用 --overwrite 和更低的 --learning-rate 重新开始"
+        "run：第 7 步时权重出现 NaN 或无穷大；请用 --overwrite 和更低的 --learning-rate 重新开始"
     )

@@ -302,7 +302,7 @@ def test_of_equal_steps_the_one_with_the_lowest_loss_is_marked(make_run, rows, b
     if saved is None:
         assert "保存的模型是第 60 步（最后一步）的权重" in page.text["zh"]
     else:
-        assert "weights of step 30; later steps are not in it" in page.text["en"]
+        assert "weights of step 30; later steps are not included" in page.text["en"]
 
 
 def test_of_an_interrupted_run_the_newest_checkpoint_is_what_is_saved(make_run):
@@ -357,7 +357,7 @@ def test_a_tagger_that_finds_nothing_has_learned_nothing(make_run, baseline):
     measured = {"accuracy": 0.9, "span_f1": 0.0, "table": {}}
     folder = taught(make_run, "tag", measured=measured, baseline=baseline)
     _, page = page_of(folder)
-    assert "The model has learned nothing: it finds no span that is right" in page.text["en"]
+    assert "The model has learned nothing: it finds no correct span" in page.text["en"]
     assert "模型什么也没学到：没有找对任何实体" in page.text["zh"]
 
 

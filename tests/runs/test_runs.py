@@ -130,7 +130,7 @@ def test_the_command_spells_out_what_the_machine_decided(make_run):
     command = read_run(run).command()
     assert command.startswith("xinye pretrain '书/novel.txt' -o runs/again '--prompt=-- 新叶 a'")
     assert command.endswith(
-        "--steps 2 --dropout 0.1 --dtype bfloat16 --compile yes --no-duplicates --unicode NFC"
+        "--steps 2 --dropout 0.1 --dtype bfloat16 --compile yes --no-drop-duplicates --unicode NFC"
     )
 
 

@@ -91,7 +91,7 @@ def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
     outcome = xinye("serve", folders[0], "--host", "0.0.0.0", "--port", 0)
     assert (
         outcome.code == 2
-        and "0.0.0.0 can be reached by others; give --api-key KEY" in outcome.complaint
+        and "other machines can reach 0.0.0.0; give --api-key KEY" in outcome.complaint
     )
     outcome = xinye("serve", folders[0], folders[0], "--port", 0)
     assert (

@@ -134,7 +134,7 @@ def test_fields_by_name():
         ({"data": {"text": "a"}, "annotations": [3]}, "expected annotations as Label Studio"),
         ({"text": "ab", "annotations": [{"label": 1, "start_offset": 0, "end_offset": 1}]},
          "the type 1 is a number: export the names"),
-        ({"text": "ab", "spans": [[0, 9, "X"]]}, "do not count characters, say what with --offsets"),
+        ({"text": "ab", "spans": [[0, 9, "X"]]}, "do not count characters, name their unit with --offsets"),
     ],
 )  # fmt: skip
 def test_what_is_no_annotation_is_refused(row, says):

@@ -30,7 +30,9 @@ def test_names_beside_texts_are_asked_for(workplace, header, better):
 
 def test_names_beside_a_message_are_asked_for(workplace):
     rows = "1,张三,小李,在吗,9:00\n1,张三,小李,在的,9:01\n"
-    with pytest.raises(XinyeError, match="'客户' and '客服' may hold names only, beside '内容'"):
+    with pytest.raises(
+        XinyeError, match="'客户' and '客服' may contain only names, because there is also '内容'"
+    ):
         read("a.csv", f"会话ID,客户,客服,内容,时间\n{rows}")
     with_roles = "会话ID,客户,客服,角色,内容\n1,张三,小李,客户,在吗\n1,张三,小李,客服,在的\n"
     assert read("a.csv", with_roles)[0] == ["u 在吗 | a 在的"]

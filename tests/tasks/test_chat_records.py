@@ -65,10 +65,10 @@ def test_all_records_without_an_answer_are_named(tmp_path):
     )
     records = Chat.read([str(tmp_path / "chats.jsonl")], told.append)
     assert [record.place.rpartition(" ")[2] for record in records] == ["2"]
-    assert "chats.jsonl, line 1, line 3: no answer of the assistant" in str(told[0])
+    assert "chats.jsonl, line 1, line 3: there is no answer from the assistant" in str(told[0])
     (tmp_path / "a.json").write_text(json.dumps([silent, good, silent]), "utf-8")
     Chat.read([str(tmp_path / "a.json")], told.append)
-    assert "a.json, record 1, record 3: no answer of the assistant" in str(told[1])
+    assert "a.json, record 1, record 3: there is no answer from the assistant" in str(told[1])
 
 
 @pytest.mark.parametrize("template", [None, LLAMA])
@@ -126,7 +126,7 @@ def test_formats(tmp_path, tokenizer):
     [
         ({"text": "你好"}, "line 1: expected messages"),
         ({"prompt": "你好", "response": 3}, "line 1, field 'response': expected a text, found 3"),
-        ({"prompt": "你好", "response": " "}, "line 1: no answer of the assistant"),
+        ({"prompt": "你好", "response": " "}, "line 1: there is no answer from the assistant"),
         (
             {"messages": [{"role": "robot", "content": "x"}]},
             "field 'messages', message 1: expected a role",

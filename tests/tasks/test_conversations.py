@@ -280,7 +280,7 @@ def test_what_stands_behind_the_last_answer_is_told_of(workplace):
         ("a.csv", "id,role,content\n1,user,在吗\n1,,在的\n", "line 3, field 'role': the field is empty"),
         ("a.jsonl", [{"data": [{"question": "在吗", "answer": "在的"}]}], "line 1: expected messages"),
         ("a.txt", "在吗\n客服：在的\n", "line 1: expected a speaker, such as '客户：'"),
-        ("a.txt", "客户：在吗\n\n客户：有人吗\n客服：在的\n", "line 1: no answer of the assistant"),
+        ("a.txt", "客户：在吗\n\n客户：有人吗\n客服：在的\n", "line 1: there is no answer from the assistant"),
     ],
 )  # fmt: skip
 def test_what_could_mean_two_things_is_refused(workplace, name, content, says):

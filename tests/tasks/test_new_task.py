@@ -65,7 +65,7 @@ def test_all_else_follows(xinye, trained, here, monkeypatch):
     monkeypatch.setattr(shout, "counts", staticmethod(lambda some: {"loud": len(some)}))
     told = xinye(*command, "--validation", "loud.jsonl", "-o", "run")
     assert told.code == 0, told.err
-    assert 'use it: xinye shout run "…"' in told.err and "word for word" in told.out
+    assert 'use it: xinye shout run "…"' in told.err and "exact match" in told.out
     assert "an exclamation mark  " in told.out and "100%" in told.out
     plan = json.loads(Path("run/training/plan.json").read_text("utf-8"))
     assert plan["values"]["shouts"] == 1 and plan["reasons"]["shouts"] == "loud 6"
@@ -73,7 +73,7 @@ def test_all_else_follows(xinye, trained, here, monkeypatch):
     assert "Worse than its baseline" in said or "Better than its baseline" in said
     card, report = (Path("run", name).read_text("utf-8") for name in ("README.md", "report.html"))
     assert 'xinye shout FOLDER "…"' in card and "Says a text again, louder." in card
-    assert "answers right word for word" in report and "让它喊：" in report
+    assert "answers that match exactly" in report and "让它喊：" in report
 
     judged = json.loads(xinye("evaluate", "run", "--data", "loud.jsonl", "--json").out)
     assert judged["task"] == "shout" and judged["baseline"] == {
@@ -94,7 +94,7 @@ def test_all_else_follows(xinye, trained, here, monkeypatch):
     assert asked == [f"大声说：{text}" for text in ("小兔", "小兔", "小猫", "小兔")]
     assert "was not trained to shout" in xinye("shout", trained, "小兔").complaint
     folds = xinye(*command, "-o", "folds", "--folds", "2")
-    assert folds.code == 0 and "word for word" in folds.out and " ± " in folds.out
+    assert folds.code == 0 and "exact match" in folds.out and " ± " in folds.out
 
 
 def asked_its_own_way(task, monkeypatch):

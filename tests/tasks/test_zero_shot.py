@@ -71,7 +71,7 @@ def test_judged_beside_its_baselines(xinye, trained, records):
         shown.code == 0
         and "always '好'" in shown.out
         and "TF-IDF" in shown.out
-        and "was not trained for this" in shown.out
+        and "the model was not fine-tuned for this task; the prompt was" in shown.out
     )
 
 

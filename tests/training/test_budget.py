@@ -153,12 +153,12 @@ class Listening(Observer):
         (
             {"time": "10min"},
             (0.01, 0.001, 0.001),
-            "times and will overfit: give more text, or --time ",
+            "times and overfit: add more text, or --time ",
         ),
         (
             {"steps": 100_000},
             (0.01, 0.001, 0.001),
-            "times and will overfit: give more text, or --steps ",
+            "times and overfit: add more text, or --steps ",
         ),
         ({"epochs": 20}, (0.01, 0.001, 0.001), None),
     ],

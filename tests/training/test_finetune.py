@@ -225,7 +225,10 @@ def test_augmentation_touches_training_texts_only(trained, records):
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"augment": "mask,corp"}, "unknown augmentation 'corp'; did you mean 'crop'"),
+        (
+            {"augment": "mask,corp"},
+            "unknown augmentation 'corp'; choose from mask, crop, shuffle; did you mean 'crop'",
+        ),
         ({"mask_tokens": 0.1}, "mask_tokens has no effect without --augment mask"),
         (
             {"augment": "mask", "crop_tokens": 0.1},

@@ -134,15 +134,15 @@ def test_the_same_budget_in_other_words_is_the_same(xinye, workplace):
 @pytest.mark.parametrize(
     ("asked", "comes_to"),
     [
-        ({"steps": 5}, "--steps 5 is only 5 in all"),
-        ({"tokens": "300"}, "--tokens 300 is only 2 in all"),
+        ({"steps": 5}, "--steps 5 is only 5 in total"),
+        ({"tokens": "300"}, "--tokens 300 is only 2 in total"),
         ({"time": "0.001s"}, "--time 0.001s adds no more steps"),
     ],
 )
 def test_what_is_done_already_is_refused(workplace, asked, comes_to):
     run_of(workplace)
     before = contents(workplace / "run")
-    with pytest.raises(XinyeError, match=f"6 steps are done already, and {comes_to}; give more"):
+    with pytest.raises(XinyeError, match=f"6 steps are already done, and {comes_to}; give more"):
         longer(workplace / "run", **asked)
     assert contents(workplace / "run") == before
 

@@ -310,8 +310,11 @@ def repetition(report: Report) -> Iterator[Finding]:
         sampled = copies.sampled != 1
         yield Finding(
             f"{'about ' if sampled else ''}{repeated} of an earlier one ({share})",
-            "pretrain drops them automatically (--no-duplicates keeps them)",
-            [replace(each, problem=plural(each.times or 0, "time")) for each in copies.examples],
+            "pretrain drops them automatically (--no-drop-duplicates keeps them)",
+            [
+                replace(each, problem=f"occurs {plural(each.times or 0, 'time')}")
+                for each in copies.examples
+            ],
         )
     if count := near.documents:
         found = plural(count, "near duplicate")

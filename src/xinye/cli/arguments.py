@@ -26,7 +26,7 @@ from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error, quoted, refuse_first
 from xinye.guesses import nearest
-from xinye.language import shown, shown_word, wrapped
+from xinye.language import screen_language, shown, shown_word, wrapped
 from xinye.planning.settings import BAD_BYTES_HELP
 from xinye.tasks.registry import TASKS
 
@@ -212,7 +212,11 @@ class Parser(argparse.ArgumentParser):
                 _add(group_of.get(name, self), name, field)
 
     def format_help(self) -> str:
-        return re.sub("^usage: ", f"{shown_word('usage')}: ", super().format_help())
+        text = super().format_help()
+        if screen_language() == "en":
+            return text
+        text = re.sub("^usage: ", f"{shown_word('usage')}： ", text)  # as wide as in English
+        return re.sub(r"(?m)^([\u4e00-\u9fff]+):$", r"\1：", text)
 
     def read(self, arguments: Sequence[str]) -> Given:
         """The arguments as typed."""
@@ -306,8 +310,11 @@ def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> Non
     flags = ["--" + name.rstrip("_").replace("_", "-")]
     if name == "output":
         flags.insert(0, "-o")
-    default = "" if field.default in (None, (), "", {}) else f" ({field.default})"
-    text = ((field.description or "") + default).replace("%", "%%")
+    default = "" if field.default in (None, (), "", {}) else str(field.default)
+    if isinstance(field.default, bool):
+        default = "on by default" if field.default else "off by default"
+    text = (field.description or "") + (f" ({default})" if default else "")
+    text = text.replace("%", "%%")
     inner = get_args(field.annotation)
     kinds = (field.annotation, *inner)
     kind = next(kind for kind in inner or kinds if kind is not type(None))

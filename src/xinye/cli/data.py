@@ -314,7 +314,7 @@ def show_files(files: list[FileSeen]) -> None:
         together = os.path.commonpath([os.path.dirname(file.file) for file in files])
     for file in files:
         name = os.path.relpath(file.file, together) if together else file.file
-        column = f"text column {excerpt(file.field, 20)!r}" if file.field else ""
+        column = shown(f"text column {excerpt(file.field, 20)!r}") if file.field else ""
         about = (file.format, file.encoding, "+".join(file.line_ends), column)
         kind = ", ".join(filter(None, about))
         group = groups.setdefault((name if len(files) <= FILES else "", kind), Counter())

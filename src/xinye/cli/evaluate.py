@@ -152,8 +152,9 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
 
 def show_task(judged: Figures) -> None:
     """Print the metrics of a model next to its baseline."""
+    files = ", ".join(judged["files"])
     answer.print(
-        f"{judged['model']}: {plural(judged['records'], 'record')} of {', '.join(judged['files'])}",
+        f"{judged['model']}: evaluated on {plural(judged['records'], 'record')} of {files}",
         soft_wrap=True,
     )
     figures = find_task(judged["task"]).words.figures

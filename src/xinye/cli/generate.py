@@ -111,7 +111,9 @@ def write_texts(model: "Model", given: Given) -> int:
     """Continue one prompt and print the texts."""
     prompt = read_stdin().removesuffix("\n") if given.prompt == "-" else given.prompt
     if not given.json and given.n == 1:
-        write(chain([prompt], model.stream(prompt, **given.settings)), exact=True)
+        pieces = model.stream(prompt, **given.settings)
+        first = next(pieces, "")  # an error comes before the prompt is printed
+        write(chain([prompt + first], pieces), exact=True)
         return 0
     texts = model.complete([prompt] * given.n, **given.settings)
     if not given.json:
@@ -144,7 +146,7 @@ def write_file(model: "Model", given: Given) -> int:
         f"{given.output}"
     )
     if done := result["done_before"]:
-        said += f"; {plural(done, 'prompt was done before', 'prompts were done before')}"
+        said += f"; {plural(done, 'prompt was already done', 'prompts were already done')}"
     if failed := len(result["errors"]):
         said += f"; {plural(failed, 'prompt failed', 'prompts failed')}"
     console.print(said, soft_wrap=True)

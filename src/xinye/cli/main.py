@@ -179,7 +179,8 @@ def main(arguments: list[str] | None = None) -> int:
     known = ["help", "version", *VERBS, *verbs_of_tasks()]
     verb = {"-h": "help", "--help": "help", "-V": "version", "--version": "version"}.get(verb, verb)
     if verb not in known:
-        print_error(f"xinye: unknown command {verb!r}{verb_meant(verb, known)} (try xinye --help)")
+        wrong = f"unknown command {verb!r}{verb_meant(verb, known)}"
+        print_error(f"xinye: {wrong} (try xinye --help)")
         return 2
     second = rest and rest[0] in SECOND_WORDS.get(verb, ())
     name = f"{verb} {rest[0]}" if second else verb

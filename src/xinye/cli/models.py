@@ -141,7 +141,7 @@ def show_quantized(result: "Quantized") -> None:
     print_table(("", "MB", "bits per byte"), rows)
     if result.loss_percent is not None:
         answer.print(
-            f"\n{result.kind} changes the bits per byte by {result.loss_percent:.2f} %, "
+            f"\n{result.kind} changes the bits per byte by {result.loss_percent:+.2f} %, "
             f"measured on {result.tokens:,} tokens.",
             soft_wrap=True,
         )

@@ -289,7 +289,7 @@ def find(folders: Sequence[str]) -> list[SavedRun]:
         if Path(name).is_dir():
             found = {run.resolve(): run for run in find_runs(Path(name))} | found
         elif folders != ["runs"]:
-            raise XinyeError(f"{name}: no such folder{verb_meant(name, VERBS, 'runs')}")
+            raise XinyeError(f"{name}: there is no such folder{verb_meant(name, VERBS, 'runs')}")
     return sorted(map(read_run, found.values()), key=lambda run: run.started, reverse=True)
 
 

@@ -240,7 +240,7 @@ def tune(arguments: list[str]) -> int:
         search = search_of(given, of_a_task)
         tuning = begin(search, given.trials, display, given.overwrite)
         console.print(
-            f"study in {search.output}: {plural(given.trials, 'trial')} "
+            f"study in {search.output}: {plural(given.trials, 'trial')}, "
             f"{search.words()}; trial 0 uses the default settings",
             soft_wrap=True,
         )

@@ -47,7 +47,7 @@ def evaluate(arguments: list[str]) -> int:
             )
         need("--plot", "matplotlib")
         if not plot.absolute().parent.is_dir():
-            raise XinyeError(f"--plot {plot}: there is no folder {plot.parent}")
+            raise XinyeError(f"--plot {plot}: the folder {plot.parent} does not exist")
 
     from xinye.jobs.tokenizer_evaluation import chart, compare_tokenizers
 

@@ -15,7 +15,7 @@ from functools import cache, partial
 from itertools import chain, pairwise
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from xinye.data.duplicates import NearlySeen, Seen
 from xinye.data.encodings import with_newlines
@@ -36,7 +36,11 @@ class Cleaning(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    duplicates: bool = Field(True, description="drop documents that repeat an earlier one exactly")
+    drop_duplicates: bool = Field(
+        True,
+        description="drop documents that repeat an earlier one exactly",
+        validation_alias=AliasChoices("drop_duplicates", "duplicates"),  # its name in older runs
+    )
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         "keep",
         description=(
@@ -158,7 +162,7 @@ def _reasons(settings: Cleaning) -> dict[str, Callable[[str], bool]]:
         "empty": str.isspace,
         "short": lambda text: len(text) < settings.minimum_characters,
     }
-    if settings.duplicates:
+    if settings.drop_duplicates:
         reasons["duplicate"] = Seen().before
     if settings.near_duplicates:
         reasons["near duplicate"] = NearlySeen(settings.near_duplicates).before

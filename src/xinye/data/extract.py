@@ -205,7 +205,7 @@ def _plain(path: Path) -> str:
         parts.append(piece.text)
         if sum(map(len, parts)) > LARGEST_BOOK:
             raise XinyeError(
-                f"it has more than {LARGEST_BOOK >> 20} million characters; train on it as it is, "
+                f"it has more than {LARGEST_BOOK >> 20} million characters; train on it unchanged, "
                 "or split it"
             )
     return "".join(parts)

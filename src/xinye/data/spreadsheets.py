@@ -237,7 +237,7 @@ def _sheet(book: _Book, notes: Notes) -> _Sheet | None:
         if name is None:  # commands that read text have no --sheet
             what = (
                 f"of {len(filled)} sheets only {chosen.shown}, {reason}, is read; to read another, "
-                f"save it as a file of its own: {others}"
+                f"save it as a separate file: {others}"
             )
         notes.add(str(book.path), what)
     elif chosen.hidden:

@@ -253,7 +253,9 @@ def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
             try:
                 row = next(rows, None)
             except csv.Error as error:
-                yield line, [], f"not a valid row ({error})"
+                unclosed = "unexpected end" in str(error)
+                what = "a quotation mark is never closed" if unclosed else error
+                yield line, [], f"not a valid row ({what})"
                 if re.search("unexpected end|field limit", str(error)):
                     open_quotes += 1
                     if open_quotes > MOST_OPEN_QUOTES:
@@ -378,4 +380,4 @@ def _uneven(path: Path, row: Sequence[str], header: Sequence[str], place: str, u
         )
         advice = f"{advice}; {header_read}"
     width = plural(len(row), "column")
-    return f"{width}, the {'header' if place else 'first'} line has {len(header)}; {advice}"
+    return f"{width}, but the {'header' if place else 'first'} line has {len(header)}; {advice}"

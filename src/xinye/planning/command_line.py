@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 POSITIONAL = ("model", "files")  # settings without a flag
+RENAMED = {"duplicates": "drop_duplicates"}  # in runs of older versions
 
 
 def command_line(verb: str, settings: Mapping[str, Any]) -> list[str]:
@@ -32,7 +33,8 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     others."""
     groups = [value for value in settings.values() if isinstance(value, dict)]
     alone = {name: value for name, value in settings.items() if not isinstance(value, dict)}
-    return alone | {name: value for group in groups for name, value in group.items()}
+    grouped = {name: value for group in groups for name, value in group.items()}
+    return {RENAMED.get(name, name): value for name, value in (alone | grouped).items()}
 
 
 def _texts(value: Any) -> list[str]:

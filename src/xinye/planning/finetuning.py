@@ -43,10 +43,13 @@ def make_plan(
 ) -> None:
     """Fill in every number of the run, with its reason."""
     read = context_length(settings, shape)
-    plan.note("context", read, f"the longest record has {plural(records.longest, 'token')}")
+    longest = f"the longest record has {plural(records.longest, 'token')}"
+    if records.longest >= read:
+        longest = "longer records are cut"
+    plan.note("context", read, longest)
     steps(plan, settings, records, device)
     rates(plan, settings, records, shape)
-    share, reason = 0.1, "records are read several times"
+    share, reason = 0.1, "usual for fine-tuning"
     if settings.method != "full":
         share, reason = 0.0, "frozen layers cannot adapt to dropout"
     elif shape.num_hidden_layers > DEEP:

@@ -13,7 +13,8 @@ from xinye.runs.diagnosis import diagnose
 from xinye.runs.report import IN_CHINESE, IN_WORDS, texts, write_page
 from xinye.runs.saved import SavedRun
 
-MARK = "<!-- written by xinye; without this line it will not be written anew -->"
+OURS = "<!-- written by xinye;"
+MARK = f"{OURS} delete this line to keep your own changes -->"
 # Control characters, and those that change the direction of the text after them.
 _NO_TEXT = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
@@ -63,7 +64,7 @@ def write_card(run: SavedRun, merged: Path | None = None) -> bool:
 def is_ours(path: Path) -> bool:
     """Whether a file is a card that Xinye may replace: it still has Xinye's mark."""
     try:
-        return path.is_file() and MARK in path.read_text("utf-8", errors="replace")
+        return path.is_file() and OURS in path.read_text("utf-8", errors="replace")
     except OSError:
         return False
 

@@ -203,7 +203,7 @@ def check_same(
                 same or Tokenizer.load(value).fingerprint == Tokenizer.load(tokenizer).fingerprint
             )
         if not same:
-            differences.append(f"{name} was {before}, now {value}")
+            differences.append(f"{name} was {_short(before)}, now {_short(value)}")
     if differences:
         raise XinyeError(
             f"{output}: these settings differ from the saved run: {'; '.join(differences)}. A "
@@ -238,3 +238,8 @@ def check_teacher(output: Path, models: Models) -> None:
             f"{output}: the teacher has changed since the run was started; restore the old one, or "
             "start another run with -o"
         )
+
+
+def _short(value: object) -> object:
+    """A number of the plan as it is printed there."""
+    return f"{value:.4g}" if isinstance(value, float) else value

@@ -337,7 +337,7 @@ def read_run(folder: Path) -> SavedRun:
     if not is_run(folder):
         if folder.exists():
             raise XinyeError(f"{folder}: is not a run")
-        raise XinyeError(f"{folder}: no such folder{near_run(folder)}")
+        raise XinyeError(f"{folder}: there is no such folder{near_run(folder)}")
     files = RunFolder(folder)
     damage: list[str] = []
     plan = Plan.read(files.plan_file, damage)

@@ -103,8 +103,8 @@ def check_names(architectures: Sequence[str]) -> None:
     for architecture in architectures:
         if architecture not in KNOWN:
             raise XinyeError(
-                f"--architectures: unknown architecture {architecture!r}"
-                f"{did_you_mean(architecture, KNOWN)}; there are {', '.join(KNOWN)}"
+                f"--architectures: unknown architecture {architecture!r}; choose from "
+                f"{', '.join(KNOWN)}{did_you_mean(architecture, KNOWN)}"
             )
     if len(set(architectures)) < max(2, len(architectures)):
         raise XinyeError("--architectures: name at least two, each once, such as modern,lstm")

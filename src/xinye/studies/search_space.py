@@ -154,7 +154,7 @@ class PretrainSearch:
         assert self.tokens is not None
         batch = self.plan["batch_size"]
         steps = self.tokens // (batch * self.plan["context"])
-        return f"of {self.tokens:,} tokens, {steps:,} steps with the plan's batch of {batch}"
+        return f"each of {self.tokens:,} tokens, {steps:,} steps with the plan's batch of {batch}"
 
 
 class TaskSearch:

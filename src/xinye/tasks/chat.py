@@ -37,7 +37,6 @@ class Chat(Writing):
     """Trains a model to answer in a conversation."""
 
     verb = "chat"
-    records_name = "conversations"
     suffixes = SUFFIXES  # in .txt, each line begins with its speaker
     columns: ClassVar[tuple[str, ...]] = (*Writing.columns, "assistant_name")
     counted = ("role of messages", "roles of messages")

@@ -51,7 +51,7 @@ class Classify(HeadTask):
         figures=(ACCURACY, MACRO_F1, LOSS),
         decides="accuracy",
         unit="labels",
-        does="Tells which of {labels} labels a text has.",
+        does="Predicts which of {labels} labels a text has.",
         limit=LIMIT,
         pipeline="text-classification",
         use=USE,

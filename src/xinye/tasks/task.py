@@ -114,7 +114,6 @@ class Task(ABC):
     augmentations: ClassVar[tuple[str, ...]] = tuple(AUGMENTATIONS)
 
     suffixes: ClassVar[tuple[str, ...]] = RECORD_SUFFIXES  # suffixes of files with records
-    records_name: ClassVar[str] = "records"
     # The singular and plural of what `counts` counts, for `data check`.
     counted: ClassVar[tuple[str, str]] = ("label", "labels")
     counts_name: ClassVar[str] = "labels"  # the plural in the plan

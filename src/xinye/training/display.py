@@ -15,6 +15,7 @@ from xinye.language import screen_language, shown, shown_reason, shown_word
 from xinye.observer import Evaluated, Observer
 from xinye.planning.plan import GROUPS
 from xinye.planning.units import duration
+from xinye.runs.chinese import sample_in_chinese
 
 if TYPE_CHECKING:  # these import torch, which listing runs does not need
     from xinye.model.adapters import ParameterCount
@@ -148,6 +149,8 @@ class Display(Observer):
         spent = shown(duration(time.monotonic() - self.begin))
         console.print(Text(f"{spent:>10}  {head}", style="cyan"))
         sample = " ".join(evaluated.sample.split())
+        if screen_language() == "zh":
+            sample = sample_in_chinese(sample)
         console.print(verbatim(sample, style="default"))
 
     def ended(self, outcome: object) -> None:
