@@ -86,7 +86,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     *("bits per byte", "accuracy", "macro f1", "span f1"),
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.
-WORDS = {"print_table", "shown_word", "section"}
+WORDS = {"print_table", "shown_word", "section", "stage"}
 # Variables that hold the titles of a table.
 TITLES = {"columns", "heads", "verb"}
 # Tables whose values are names; what they are named by is shown alone.

@@ -58,7 +58,8 @@ def test_each_message_is_found_with_its_gaps_filled(filling):
         for text, chinese in IN_CHINESE.items():
             expected = expected.replace(text, chinese)
         if " " in filled and filled != english.strip():
-            assert language._in_lines(filled).strip() == expected, english
+            found = language._in_lines(filled)
+            assert found.replace(" ", "") == expected.replace(" ", ""), english
 
 
 @pytest.fixture

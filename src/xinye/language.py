@@ -13,7 +13,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,7 @@ LONGEST = 2000  # characters; a longer text is not looked up
 REMEMBERED = 4096  # texts that were looked up
 PLACES = {"line": "行", "record": "条", "row": "行"}
 UNITS = {"ms": "毫秒", "s": "秒", "min": "分", "h": "小时"}
-WHOLE = {"error", "message"}  # gaps that are filled with a message
+WHOLE = {"error", "message", "problem"}  # gaps that are filled with a message
 VERBATIM = {"path", "file", "folder", "label", "output", "model"}  # and those that hold none
 _SPAN = r"\d[\d,.]* (?:ms|s|min|h)(?: \d+ (?:s|min))?"  # of time
 # What may fill the gaps of some names, which are those of the functions that give it.
@@ -52,6 +52,8 @@ _AND = re.compile(r"(?<=[行条列]) and (?P<latin>[!-~])?")
 _LISTED = re.compile(
     r"(?P<before>{0}(?:, {0})*) (?P<word>and|or) (?P<last>{0})".format("(?:'[^']*'|--[a-z-]+)")
 )
+_HAN_END, _HAN_START = re.compile("[\u3400-\u9fff]\\Z"), re.compile("[\u3400-\u9fff]")
+_LATIN_START, _LATIN_END = re.compile("[A-Za-z0-9]"), re.compile(r"[A-Za-z0-9]\Z")
 _FRAME = re.compile(
     r"(xinye(?: [a-z]+)*: |note: )?(.*?)(?: \(try (xinye(?: [a-z]+)* --help)\))?", re.DOTALL
 )
@@ -108,8 +110,17 @@ class Message(NamedTuple):
         return any(name not in WHOLE and re.search("[;.] ", gap) for name, gap in named)
 
     def filled(self, gaps: Sequence[str]) -> str:
-        """The Chinese message with these texts in its gaps."""
-        return _GAP.sub(lambda found: gaps[int(found[1])], self.chinese)
+        """The Chinese message with these texts in its gaps, with a space between a Han character
+        and a Latin letter or digit."""
+
+        def gap(found: re.Match[str]) -> str:
+            text = gaps[int(found[1])]
+            before, behind = self.chinese[: found.start()], self.chinese[found.end() :]
+            space_before = _HAN_END.search(before) and _LATIN_START.match(text)
+            space_behind = _LATIN_END.search(text) and _HAN_START.match(behind)
+            return f"{' ' * bool(space_before)}{text}{' ' * bool(space_behind)}"
+
+        return _GAP.sub(gap, self.chinese)
 
 
 def screen_language() -> str:
@@ -151,6 +162,12 @@ def shown_word(text: str) -> str:
 def with_colon(what: str, said: str) -> str:
     """Two texts that are in the language of the screen already, as "what: said"."""
     return f"{what}：{said}" if screen_language() == "zh" else f"{what}: {said}"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Several messages or words in one line, with commas between, in the language of the screen."""
+    comma = "，" if screen_language() == "zh" else ", "
+    return comma.join(map(shown_word, parts))
 
 
 def shown_reason(reason: str) -> str:
@@ -247,7 +264,8 @@ def _matched(text: str, depth: int) -> str | None:
         return None
     # A message whose gaps contain no further message is the better match.
     message, gaps = min(found, key=lambda each: each[0].holds_another(each[1]))
-    if not message.around[0] and ": " in gaps[0]:  # the message may begin behind a place
+    behind_place = not message.around[0] and ": " in gaps[0] and message.names[0] not in WHOLE
+    if behind_place:
         where, _, what = text.partition(": ")
         if " " not in where and (said := _matched(what, depth)) is not None:
             return f"{where}：{said}"

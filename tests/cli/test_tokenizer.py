@@ -128,7 +128,7 @@ def test_tokenizers_side_by_side(xinye, compared):
     assert words["characters_unknown"] > 0.8 and words["texts_changed"] == 1
     # not words, which knows next to nothing
     assert result["verdict"].startswith("gpt2 needs the fewest tokens")
-    assert "For the Chinese texts ours is better" in result["verdict"]
+    assert "For the Chinese texts, ours is better" in result["verdict"]
     svg = Path("chart.svg").read_text("utf-8")
     assert svg.startswith("<svg") and "gpt2 (600)" in svg and "Chinese" in svg
 

@@ -26,9 +26,10 @@ from xinye.cli.output import (
     duration,
     print_result,
     print_table,
+    verbatim,
 )
 from xinye.errors import XinyeError, plural
-from xinye.language import shown, shown_word, with_colon
+from xinye.language import listed, shown, shown_word, with_colon
 from xinye.planning.column_settings import COLUMNS, RecordSettings
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import Figures
@@ -253,9 +254,9 @@ def show_records(report: Figures) -> None:
     """Print the report of `check.check_records.check_records`."""
     parts = {file["part"] for file in report["files"]}
     for file in report["files"]:
-        kind = f", {file['part']}" if len(parts) > 1 else ""
-        size = f"{plural(file['records'], 'record')}{kind}, {file['format']}"
-        answer.print(f"{file['file']}: {size}", soft_wrap=True)
+        part = [file["part"]] if len(parts) > 1 else []
+        said = listed((plural(file["records"], "record"), *part, file["format"]))
+        answer.print(verbatim(with_colon(file["file"], said)), soft_wrap=True)
     counts = [f"{name} {count:,}" for name, count in report["counts"].items()]
     task = find_task(report["task"])
     if counts:

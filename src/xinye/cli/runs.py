@@ -22,7 +22,7 @@ from xinye.cli.output import (
 from xinye.cli.verbs import verb_meant
 from xinye.errors import XinyeError, plural, quoted
 from xinye.evaluation.plots import line_chart, save_chart
-from xinye.language import screen_language, shown, shown_word
+from xinye.language import listed, screen_language, shown, shown_word
 from xinye.runs.card import write_card
 from xinye.runs.cleanup import Proposal, proposals, remove, whole_run
 from xinye.runs.comparison import at, curves, differences, matching_points, remarks
@@ -324,16 +324,16 @@ def about(run: SavedRun) -> list[tuple[str, str | Text]]:
     done = f"{run.done:,}"
     if steps and steps != run.done:
         done = f"step {run.done:,} of {steps:,}"
-    read = f"{run.tokens:,} tokens"
+    read = [f"{run.tokens:,} tokens"]
     if run.epochs is not None:
-        read += f", {run.epochs:.1f} epochs"
+        read.append(f"{run.epochs:.1f} epochs")
     rows: list[tuple[str, str | Text]] = [
         ("run", verbatim(str(run.folder))),
         ("state", state),
         ("what", f"{run.what}, {millions(run.parameters)} parameters"),
         ("text", verbatim(", ".join(run.files))),
-        ("steps", f"{shown(done)}, {shown(read)}"),
-        ("trained", f"{duration(run.seconds)}, begun {run.started:%Y-%m-%d %H:%M}"),
+        ("steps", listed((done, *read))),
+        ("trained", f"{duration(run.seconds)}, started on {run.started:%Y-%m-%d %H:%M}"),
     ]
     for each in run.extended:
         rows.append(("extended", f"from step {each.step:,}: {each.command}"))

@@ -33,7 +33,7 @@ from xinye.cli.output import (
     print_table,
 )
 from xinye.errors import XinyeError, checked, plural, quoted
-from xinye.language import screen_language
+from xinye.language import listed, screen_language, shown, shown_word, with_colon
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.settings import BUDGETS, PretrainSettings, read_config
 from xinye.runs.diagnosis import diagnose
@@ -271,12 +271,12 @@ def cross_validate(settings: Settings, given: Given) -> int:
     def show_fold(fold: Figures) -> None:
         steps = f"{plural(fold['steps'], 'step')} in {duration(fold['seconds'])}"
         if task:
-            words = f"{figures_of_fold(task.words.figures, fold)}, {steps}"
+            words = (*figures_of_fold(task.words.figures, fold), steps)
         else:
-            loss = f"{fold['validation']['loss']:.3f}"
-            bits_per_byte = f"{fold['validation']['bits_per_byte']:.3f}"
-            words = f"{steps}, validation loss {loss}, {bits_per_byte} bits per byte"
-        console.print(f"fold {fold['fold']} of {given.folds}: {words}", soft_wrap=True)
+            loss = f"validation loss {fold['validation']['loss']:.3f}"
+            words = (steps, loss, f"{fold['validation']['bits_per_byte']:.3f} bits per byte")
+        number = shown(f"fold {fold['fold']} of {given.folds}")
+        console.print(Text(with_colon(number, listed(words))), soft_wrap=True)
 
     stopped = "stopped; resume with the same -o and --folds, and --resume"
     with Brief() as display, exit_when_stopped(stopped):
@@ -296,7 +296,7 @@ def cross_validate(settings: Settings, given: Given) -> int:
     return print_result(result, given.json)
 
 
-def figures_of_fold(known: Sequence[Figure], fold: Figures) -> str:
+def figures_of_fold(known: Sequence[Figure], fold: Figures) -> list[str]:
     """The metrics of a task in one fold, followed by those of its baseline."""
     figures, baseline = fold["validation"], fold.get("baseline")
     beside = []
@@ -304,8 +304,8 @@ def figures_of_fold(known: Sequence[Figure], fold: Figures) -> str:
         name = figure.name
         if name in figures and (not baseline or name in baseline):
             its = f" ({figure.written(baseline[name])})" if baseline else ""
-            beside.append(f"{figure.short} {figure.written(figures[name])}{its}")
-    return ", ".join(beside)
+            beside.append(f"{shown_word(figure.short)} {figure.written(figures[name])}{its}")
+    return beside
 
 
 def show_folds_of_a_task(known: Sequence[Figure], result: Figures) -> None:

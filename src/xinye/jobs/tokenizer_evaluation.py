@@ -104,8 +104,8 @@ def verdict(figures: dict[str, Figures], characters: int) -> str:
         }
         first = max(rates, key=lambda name: rates[name])
         if rates[first] > rates[best]:
-            texts = "Chinese" if part == "chinese" else "English"
-            sentences.append(f"For the {texts} texts {first} is better.")
+            texts = "the Chinese texts" if part == "chinese" else "the English texts"
+            sentences.append(f"For {texts}, {first} is better.")
     if mine.vocab_size > second.vocab_size:
         sentences.append(
             f"{best} has the larger vocabulary, {mine.vocab_size:,} entries against "

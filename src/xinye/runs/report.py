@@ -37,10 +37,10 @@ LABELS = {  # the texts in charts, and their Chinese
     "training": "训练",
     "validation": "验证",
     "step": "步",
-    "loss (nats per token)": "损失（每 token 的奈特）",
+    "loss (nats per token)": "损失（nat/token）",
     "bits per byte": "每字节比特数",
     "all validation text": "全部验证文本",
-    "loss (nats)": "损失（奈特）",
+    "loss (nats)": "损失（nat）",
     "share": "比例",
     "baseline": "基线",
 }

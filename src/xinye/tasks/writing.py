@@ -56,7 +56,7 @@ WRITTEN = (  # the metrics of all tasks that write
     Figure(
         "loss",
         "loss",
-        Both("loss on answers (nats per token)", "回答的损失（每 token 的奈特）"),
+        Both("loss on answers (nats per token)", "回答的损失（每 token 的 nat 数）"),
         lower_is_better=True,
     ),
     Figure(

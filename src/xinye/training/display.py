@@ -11,7 +11,7 @@ from rich.text import Text
 
 from xinye.console import console, print_table, verbatim
 from xinye.errors import readable
-from xinye.language import screen_language, shown, shown_reason, shown_word
+from xinye.language import listed, screen_language, shown, shown_reason, shown_word
 from xinye.observer import Evaluated, Observer
 from xinye.planning.plan import GROUPS
 from xinye.planning.units import duration
@@ -142,10 +142,10 @@ class Display(Observer):
     def evaluated(self, evaluated: Evaluated) -> None:
         figures = evaluated.figures
         others = [name for name in evaluated.shown if name != "loss" and name in figures]
-        head = shown(f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}")
-        comma = "，" if screen_language() == "zh" else ", "
+        parts = [f"step {evaluated.step:,}, validation loss {figures['loss']:.3f}"]
         for name in others:
-            head += f"{comma}{shown_word(name.replace('_', ' '))} {figures[name]:.3f}"
+            parts.append(f"{shown_word(name.replace('_', ' '))} {figures[name]:.3f}")
+        head = listed(parts)
         spent = shown(duration(time.monotonic() - self.begin))
         console.print(Text(f"{spent:>10}  {head}", style="cyan"))
         sample = " ".join(evaluated.sample.split())
