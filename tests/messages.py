@@ -43,7 +43,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "expected at least one argument",
     "cleaning",
     "adapter",
-    "finished",
+    *("finished", "diverged", "files"),
     "interrupted",
     "damaged",
     "xinye {verb}: {message}",

@@ -121,7 +121,7 @@ def show(evaluation: "Evaluation", parameters: int) -> None:
     text = evaluation.text
     answer.print(
         f"{evaluation.model}: {parameters:,} parameters, context {evaluation.context:,}, stride "
-        f"{evaluation.stride:,}\n{SOURCES[text['source']]}: "
+        f"{evaluation.stride:,}\n{shown_word(SOURCES[text['source']])}: "
         f"{plural(text['documents'], 'document')}, {plural(evaluation.bytes, 'byte')}, "
         f"{plural(evaluation.tokens, 'token')}\n",
         soft_wrap=True,

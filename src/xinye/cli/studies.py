@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from rich.cells import set_cell_size
+
 from xinye.cli.arguments import (
     BASE,
     FILES,
@@ -31,6 +33,7 @@ from xinye.cli.training import (
     pretrain_settings,
 )
 from xinye.errors import XinyeError, plural
+from xinye.language import shown, shown_word
 from xinye.libraries import need
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.settings import PretrainSettings
@@ -246,7 +249,8 @@ def tune(arguments: list[str]) -> int:
         )
         with exit_when_stopped("stopped; the same command resumes it"):
             for trial in run_trials(tuning, display):
-                spent = f"{trial['state']:<11} {duration(trial['seconds']):>10}  "
+                state, spent = shown_word(trial["state"]), shown(duration(trial["seconds"]))
+                spent = f"{set_cell_size(state, 11)} {spent:>10}  "
                 show_trial(trial, search.figure, spent)
             result = conclude(tuning, display)
     console.print("\nthe best trials", style="bold")
@@ -260,7 +264,7 @@ def tune(arguments: list[str]) -> int:
 def show_trial(trial: Figures, figure: Figure, spent: str = "") -> None:
     """Print one line: the trial, its result, how long it took, and its settings."""
     value = figure.written(trial[figure.name]) if trial[figure.name] else "–"
-    line = f"{trial['trial']:>4}  {value:>6}  {spent}{listed(trial['settings'])}"
+    line = f"{trial['trial']:>4}  {value:>6}  {spent}{settings_line(trial['settings'])}"
     console.print(line, soft_wrap=True)
 
 
@@ -282,7 +286,7 @@ def search_of(given: Given, of_a_task: bool) -> "Search":
     return PretrainSearch(settings.as_pretraining().model_copy(update={"time": given.time}))
 
 
-def listed(settings: Figures) -> str:
+def settings_line(settings: Figures) -> str:
     """Settings with their values, rounded to three digits."""
     words = []
     for name, value in settings.items():

@@ -34,10 +34,10 @@ def flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     groups = [value for value in settings.values() if isinstance(value, dict)]
     alone = {name: value for name, value in settings.items() if not isinstance(value, dict)}
     grouped = {name: value for group in groups for name, value in group.items()}
-    return {
-        (RENAMED[name] if name in RENAMED else name): value
-        for name, value in (alone | grouped).items()
-    }
+    renamed: dict[str, Any] = {}
+    for name, value in (alone | grouped).items():
+        renamed[str(RENAMED.get(name, name))] = value
+    return renamed
 
 
 def _texts(value: Any) -> list[str]:
