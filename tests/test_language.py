@@ -168,7 +168,7 @@ def known(tmp_path, monkeypatch):
         (
             "4 bad records are left out: line 6, field '标签': expected a label, found nothing; "
             "line 7, field 'x': expected a label, found 3 …",
-            "略去了4 条无效样本：第 6 行，字段 '标签'：应为标签，实际为空；"
+            "略去了 4 条无效样本：第 6 行，字段 '标签'：应为标签，实际为空；"
             "第 7 行，字段 'x'：应为标签，实际是 3 …",
         ),
         (
