@@ -1,0 +1,112 @@
+"""Reads the documents of a knowledge base from files of all kinds."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from xinye.data.columns import as_text, choose_field
+from xinye.data.encodings import open_text, with_newlines
+from xinye.data.extract import FORMATS, find_format, named_format, read_documents
+from xinye.data.files import RECORD_SUFFIXES, expand, once, open_regular, suffix_of
+from xinye.data.sources import read_records
+from xinye.errors import XinyeError
+
+# Columns of a record that name its document, in the order in which they are looked for.
+TITLES = ("title", "标题", "题目", "name", "名称", "question", "问题")
+# The date of a version, as law collections write it: "劳动合同法(2012-12-28)".
+_VERSION = re.compile(r"\s*[(（](\d{4}(?:-\d{1,2}){0,2})[)）]\s*\Z")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text with its place. `line` is the number of its record; None if the file is one
+    document."""
+
+    text: str
+    file: str
+    title: str = ""
+    line: int | None = None
+    has_lines: bool = False  # whether the lines of the text are those of the file
+
+    @property
+    def key(self) -> str:
+        """Tells documents apart by their contents."""
+        return sha256(f"{self.title}\0{self.text}".encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def name_and_date(title: str) -> tuple[str, str]:
+    """A title without the date of its version, and that date; "" if it has none.
+
+    >>> name_and_date("劳动合同法(2012-12-28)")
+    ('劳动合同法', '2012-12-28')
+    """
+    version = _VERSION.search(title)
+    return (title[: version.start()], version[1]) if version else (title, "")
+
+
+def find_files(names: Sequence[str]) -> list[Path]:
+    """The files that names, folders and globs stand for, without repeated ones. Raises `XinyeError`
+    for a name that stands for nothing, and for a named file of an unknown kind."""
+    found: list[Path] = []
+    for path in (Path(name).expanduser() for name in names):
+        files = expand(path)
+        readable = [file for file in files if _is_readable(file)]
+        if files == [path] and not readable:
+            kinds = " ".join((*FORMATS, *RECORD_SUFFIXES))
+            raise XinyeError(f"{path}: a knowledge base reads no files of this kind, but {kinds}")
+        found += readable
+    if not found:
+        raise XinyeError(f"{', '.join(names)}: there are no documents")
+    return once(found)
+
+
+def _is_readable(path: Path) -> bool:
+    return bool(named_format(path)) or suffix_of(path) in RECORD_SUFFIXES
+
+
+def documents(path: Path) -> Iterator[Document]:
+    """The documents of a file: each record of a table or JSON file, each part of a dump or mailbox,
+    else the whole file. Raises `XinyeError` for a file that cannot be read."""
+    if suffix_of(path) in RECORD_SUFFIXES:
+        yield from _of_records(path)
+        return
+    form = find_format(path)
+    if form in ("text", "markdown"):  # as they are, so that lines and headings stay
+        with open_text(path) as file:
+            text = file.read()
+        title = re.match(r"\s*#{0,6}[ \t]*(\S.*)", text)
+        yield Document(text, str(path), title[1].strip()[:80] if title else "", has_lines=True)
+        return
+    with open_regular(path) as raw:
+        for found in read_documents(path, form, raw):
+            if found.problem:
+                raise XinyeError(f"{found.source}: {found.problem}")
+            yield Document(found.text, str(path), found.title)
+
+
+def _of_records(path: Path) -> Iterator[Document]:
+    field = None
+    for line, record in read_records(path):
+        if not isinstance(record, dict):
+            text = as_text(record)
+            if text:
+                yield Document(with_newlines(text), str(path), line=line)
+            continue
+        if field is None or field not in record:
+            field = choose_field(path, [record])
+        text = as_text(record[field])
+        title = _title(record, field)
+        if text:
+            yield Document(with_newlines(text), str(path), title, line)
+
+
+def _title(record: dict[str, Any], field: str) -> str:
+    names = {str(name).strip().lower(): name for name in record}
+    for wanted in TITLES:
+        value = record.get(names.get(wanted, wanted))
+        if isinstance(value, str) and value.strip() and names.get(wanted) != field:
+            return " ".join(value.split())[:200]
+    return ""

@@ -1,0 +1,382 @@
+"""A knowledge base: a folder with the passages of documents, and what finds them.
+
+`knowledge.json` lists the documents and where their passages are; `passages.jsonl` has the
+passages; each `index-….safetensors` finds those of one build or addition. Documents are known by
+their contents: one that changed or was removed stops answering at once, since only `knowledge.json`
+is written again.
+"""
+
+import fcntl
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+
+from xinye.checkpoints.folders import delete_folder
+from xinye.data.files import write_json
+from xinye.errors import XinyeError, did_you_mean, plural
+from xinye.retrieval.documents import Document, documents, find_files, name_and_date
+from xinye.retrieval.index import Index, Scores
+from xinye.retrieval.manifest import (
+    AGAIN,
+    KIND,
+    LOCK,
+    MANIFEST,
+    PASSAGES,
+    VERSION,
+    Entry,
+    Manifest,
+    Segment,
+    check_free,
+    read_manifest,
+)
+from xinye.retrieval.passages import cut
+
+MOST_SEGMENTS = 8  # more of them are indexed again as one
+LONGEST_QUESTION = 2000  # characters
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A passage for a question. `line` is that of the file in which the passage begins; None if
+    the file has no lines of its own, such as a PDF. `offset` counts characters in the document."""
+
+    text: str
+    score: float
+    file: str
+    title: str
+    section: str
+    line: int | None
+    offset: int
+
+
+@dataclass
+class Changes:
+    """What an addition did, in numbers of documents."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    repeated: int = 0  # the same contents as another document
+    empty: int = 0
+    passages: int = 0
+    skipped: list[str] = field(default_factory=list)  # files that could not be read, with reasons
+
+
+class KnowledgeBase:
+    """The knowledge base in a folder. Raises `XinyeError` if the folder holds none."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+
+    @classmethod
+    def build(
+        cls,
+        folder: str | Path,
+        files: Sequence[str],
+        overwrite: bool = False,
+        progress: Progress = lambda text: None,
+    ) -> tuple["KnowledgeBase", Changes]:
+        """Build a knowledge base of files, folders and globs. Raises `XinyeError` if the folder
+        exists and is no knowledge base that may be overwritten, or no document can be read."""
+        folder = Path(folder)
+        found = find_files(files)
+        check_free(folder, overwrite)
+        beside = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+        try:
+            beside.mkdir(parents=True)
+            write_json(beside / MANIFEST, Manifest(kind=KIND, version=VERSION).model_dump())
+            (beside / PASSAGES).touch()
+            base = cls(beside)
+            changes = base.add(found, progress)
+            if not changes.added:
+                first = f" ({changes.skipped[0]})" if changes.skipped else ""
+                raise XinyeError(f"{', '.join(files)}: there is no text to answer from{first}")
+            if folder.exists():
+                delete_folder(folder)
+            beside.rename(folder)
+        finally:
+            if beside.exists():
+                delete_folder(beside)
+        base.folder = folder
+        return base, changes
+
+    # -- changing it -------------------------------------------------------------------------------
+
+    def add(self, files: Sequence[Path], progress: Progress = lambda text: None) -> Changes:
+        """Add the documents of files. What a file had before and has no more is removed. Raises
+        `XinyeError` if another process is changing the base."""
+        with self._alone():
+            return self._add(files, progress)
+
+    def _add(self, files: Sequence[Path], progress: Progress) -> Changes:
+        changes, new = Changes(), list[Document]()
+        entries = [*self.manifest.documents]
+        numbers = {entry.key: number for number, entry in enumerate(entries)}
+        pending: set[str] = set()
+        for path in files:
+            progress(f"reading {path}")
+            try:
+                read = [*documents(path)]
+            except XinyeError as error:
+                changes.skipped.append(str(error))
+                continue
+            keys = {document.key for document in read}
+            gone = [
+                number
+                for number, entry in enumerate(entries)
+                if entry.file == str(path) and entry.key not in keys and not entry.removed
+            ]
+            for number in gone:
+                entries[number] = entries[number].model_copy(update={"removed": True})
+            changes.changed += len(gone)
+            for document in read:
+                if not document.text.strip():
+                    changes.empty += 1
+                elif document.key in pending:
+                    changes.repeated += 1
+                elif document.key not in numbers:
+                    pending.add(document.key)
+                    new.append(document)
+                else:
+                    self._seen_again(entries, numbers[document.key], document, changes)
+        self._append(entries, new, changes, progress)
+        return changes
+
+    def _seen_again(
+        self, entries: list[Entry], number: int, document: Document, changes: Changes
+    ) -> None:
+        """Count a document whose contents are in the base; one that was removed answers again."""
+        entry = entries[number]
+        if entry.removed:
+            update = {"removed": False, "file": document.file, "line": document.line}
+            entries[number] = entry.model_copy(update=update)
+            changes.added += 1
+        elif entry.file == document.file:
+            changes.unchanged += 1
+        else:
+            changes.repeated += 1
+
+    def _append(
+        self, entries: list[Entry], new: list[Document], changes: Changes, progress: Progress
+    ) -> None:
+        """Write the passages of new documents, their index and at last the list of documents."""
+        starts, texts = [*self.manifest.starts], list[str]()
+        first, path = len(starts), self.folder / PASSAGES
+        with path.open("r+b") as file:
+            file.truncate(self.manifest.bytes)
+            file.seek(self.manifest.bytes)
+            for document in new:
+                passages = [*cut(document.text)]
+                entries.append(
+                    Entry(
+                        key=document.key, file=document.file, title=document.title,
+                        line=document.line, first=len(starts), count=len(passages),
+                    )
+                )  # fmt: skip
+                for passage in passages:
+                    starts.append(file.tell())
+                    line = document.text.count("\n", 0, passage.offset) + 1
+                    row = asdict(passage) | {"line": line if document.has_lines else None}
+                    file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
+                    file.write(b"\n")
+                    name, _ = name_and_date(document.title)
+                    texts.append(f"{name}\n{passage.section}\n{passage.text}")
+            end = file.tell()
+        changes.added += len(new)
+        changes.passages = len(texts)
+        segments = [*self.manifest.segments]
+        if texts:
+            progress(f"indexing {plural(len(texts), 'passage')}")
+            segments.append(self._indexed(texts, first))
+        before = {segment.file for segment in self.manifest.segments}
+        self._write(entries, segments, starts, end)
+        if len(segments) > MOST_SEGMENTS:
+            progress("indexing all passages as one")
+            self._write(entries, [self._indexed([*self._texts()], 0)], starts, end)
+        for name in before - {segment.file for segment in self.manifest.segments}:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _indexed(self, texts: Sequence[str], first: int) -> Segment:
+        name = f"index-{uuid4().hex[:12]}.safetensors"
+        Index.of(texts).save(self.folder / name)
+        return Segment(file=name, first=first, count=len(texts))
+
+    def _texts(self) -> Iterator[str]:
+        """What the index knows of each passage."""
+        for entry in self.manifest.documents:
+            name, _ = name_and_date(entry.title)
+            for number in range(entry.first, entry.first + entry.count):
+                passage = self._passage(number)
+                yield f"{name}\n{passage['section']}\n{passage['text']}"
+
+    def _write(
+        self, entries: list[Entry], segments: list[Segment], starts: list[int], end: int
+    ) -> None:
+        """Replace the list of documents, which is what counts."""
+        self.manifest = Manifest(
+            kind=KIND, version=VERSION, documents=entries, segments=segments, starts=starts,
+            bytes=end,
+        )  # fmt: skip
+        write_json(self.folder / MANIFEST, self.manifest.model_dump())
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop what was worked out from the list of documents."""
+        for name in ("_answering", "_open", "_indexes", "_firsts"):
+            self.__dict__.pop(name, None)
+
+    def remove(self, names: Sequence[str]) -> int:
+        """Remove the documents of files or folders, or with these titles; returns how many. Raises
+        `XinyeError` for a name that stands for none."""
+        with self._alone():
+            return self._remove(names)
+
+    def _remove(self, names: Sequence[str]) -> int:
+        entries = [*self.manifest.documents]
+        removed = 0
+        for name in names:
+            found = [
+                number
+                for number, entry in enumerate(entries)
+                if not entry.removed and _is_called(entry, name)
+            ]
+            if not found:
+                known = {each for entry in entries for each in (entry.file, entry.title)}
+                raise XinyeError(
+                    f"{self.folder}: there is no document {name!r}{did_you_mean(name, known)}"
+                )
+            for number in found:
+                entries[number] = entries[number].model_copy(update={"removed": True})
+            removed += len(found)
+        manifest = self.manifest
+        self._write(entries, manifest.segments, manifest.starts, manifest.bytes)
+        return removed
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Inside, no other process changes the base. Reads what others changed before."""
+        with (self.folder / LOCK).open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise XinyeError(
+                    f"{self.folder}: another command is changing this knowledge base; wait for it"
+                ) from None
+            except OSError:
+                pass  # the file system has no locks
+            self.manifest = read_manifest(self.folder)
+            self._forget()
+            yield
+
+    # -- what is in it -----------------------------------------------------------------------------
+
+    @property
+    def documents(self) -> list[Entry]:
+        """The documents that can answer: not removed, and the newest version of each."""
+        return [entry for entry, there in zip(self.manifest.documents, self._answering, strict=True) if there]
+
+    @cached_property
+    def _answering(self) -> list[bool]:
+        """Whether each document may answer."""
+        newest: dict[str, str] = {}
+        for entry in self.manifest.documents:
+            name, date = name_and_date(entry.title)
+            if date and not entry.removed:
+                newest[name] = max(newest.get(name, ""), date)
+        answering = []
+        for entry in self.manifest.documents:
+            name, date = name_and_date(entry.title)
+            answering.append(not entry.removed and (not date or date == newest[name]))
+        return answering
+
+    @cached_property
+    def _open(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+        """Whether each passage may be found."""
+        there = np.zeros(len(self.manifest.starts), np.bool_)
+        for entry, answering in zip(self.manifest.documents, self._answering, strict=True):
+            there[entry.first : entry.first + entry.count] = answering
+        return there
+
+    @cached_property
+    def _indexes(self) -> list[Index]:
+        return [
+            Index.load(self.folder / segment.file, segment.count)
+            for segment in self.manifest.segments
+        ]
+
+    # -- finding -----------------------------------------------------------------------------------
+
+    def search(self, question: str, count: int = 5) -> list[Found]:
+        """The passages that match the question best, the best first; fewer if fewer match.
+
+        The score is that of BM25: it compares passages for one question, and is no probability.
+        Raises `XinyeError` for an empty question.
+        """
+        if not question.strip():
+            raise XinyeError("the question is empty")
+        if len(question) > LONGEST_QUESTION:
+            raise XinyeError(
+                f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,}"
+            )
+        best: list[tuple[float, int]] = []
+        for segment, index in zip(self.manifest.segments, self._indexes, strict=True):
+            own = slice(segment.first, segment.first + segment.count)
+            scores = index.scores(question) * self._open[own]
+            best += [(float(scores[at]), segment.first + at) for at in _highest(scores, count)]
+        best.sort(key=lambda each: (-each[0], each[1]))
+        return [self._found(number, score) for score, number in best[:count]]
+
+    def _found(self, number: int, score: float) -> Found:
+        passage = self._passage(number)
+        entry = self._entry_of(number)
+        line = entry.line
+        if line is None and passage["line"]:
+            line = passage["line"]
+        return Found(
+            passage["text"], score, entry.file, entry.title, passage["section"], line,
+            passage["offset"],
+        )  # fmt: skip
+
+    def _entry_of(self, number: int) -> Entry:
+        firsts = self._firsts
+        return self.manifest.documents[int(np.searchsorted(firsts, number, "right")) - 1]
+
+    @cached_property
+    def _firsts(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+        return np.array([entry.first for entry in self.manifest.documents], np.int64)
+
+    def _passage(self, number: int) -> dict[str, object]:
+        path = self.folder / PASSAGES
+        try:
+            with path.open("rb") as file:
+                file.seek(self.manifest.starts[number])
+                found = json.loads(file.readline())
+            return {name: found[name] for name in ("text", "section", "line", "offset")}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise XinyeError(f"{path}: damaged file ({error}); {AGAIN}") from None
+
+
+def _highest(scores: Scores, count: int) -> list[int]:
+    """The numbers of the passages with the highest scores above 0, the earliest of equal ones."""
+    count = min(count, len(scores))
+    if not count:
+        return []
+    least = np.partition(scores, -count)[-count]
+    best = np.flatnonzero(scores >= max(least, np.finfo(np.float32).tiny))
+    best = best[np.lexsort((best, -scores[best]))]
+    return [int(number) for number in best[:count]]
+
+
+def _is_called(entry: Entry, name: str) -> bool:
+    file, path = Path(entry.file), Path(name)
+    titles = (entry.title, name_and_date(entry.title)[0])
+    return path == file or path in file.parents or name in titles

@@ -1,0 +1,106 @@
+"""The list of documents of a knowledge base, `knowledge.json`."""
+
+import json
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from xinye.errors import XinyeError, checked
+
+KIND, VERSION = "xinye knowledge base", 1
+MANIFEST, PASSAGES, LOCK = "knowledge.json", "passages.jsonl", ".lock"
+OURS = re.compile(r"knowledge\.json|passages\.jsonl|\.lock|index-[0-9a-f]{12}\.safetensors")
+AGAIN = "build the knowledge base again"
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Entry(Strict):
+    """A document in the base, with its passages: `count` from the number `first` on."""
+
+    key: str
+    file: str
+    title: str
+    line: int | None
+    first: int
+    count: int
+    removed: bool = False
+
+
+class Segment(Strict):
+    """The passages of one build or addition: `count` from the number `first` on."""
+
+    file: str
+    first: int
+    count: int
+
+
+class Manifest(Strict):
+    kind: str
+    version: int
+    documents: list[Entry] = []
+    segments: list[Segment] = []
+    starts: list[int] = []  # where each passage begins in passages.jsonl, in bytes
+    bytes: int = 0  # of passages.jsonl; what follows was left by an addition that did not end
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The list of documents of a knowledge base. Raises `XinyeError` if there is none, or one that
+    this version cannot read."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        what = "there is no such folder" if not folder.exists() else "this is not a knowledge base"
+        raise XinyeError(f"{folder}: {what}; build one: xinye knowledge build FILES -o {folder}")
+    try:
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise XinyeError(f"{path}: damaged file ({error}); {AGAIN}") from None
+    if not isinstance(data, dict) or data.get("kind") != KIND:
+        raise XinyeError(f"{path}: this is not a knowledge base of Xinye")
+    if data.get("version") != VERSION:
+        raise XinyeError(
+            f"{path}: this knowledge base has version {data.get('version')!r}, and this Xinye "
+            f"reads version {VERSION}; {AGAIN}"
+        )
+    manifest = checked(Manifest, data, str(path))
+    _check_places(manifest, path)
+    return manifest
+
+
+def _check_places(manifest: Manifest, path: Path) -> None:
+    """Raises `XinyeError` if documents, segments and passages do not follow each other."""
+    total = len(manifest.starts)
+    for parts in (manifest.documents, manifest.segments):
+        end = 0
+        for part in parts:
+            if part.first != end or part.count < 0:
+                raise XinyeError(f"{path}: damaged file; {AGAIN}")
+            end += part.count
+        if end != total:
+            raise XinyeError(f"{path}: damaged file; {AGAIN}")
+    for segment in manifest.segments:
+        if Path(segment.file).name != segment.file:  # a path that leads elsewhere
+            raise XinyeError(f"{path}: damaged file; {AGAIN}")
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Raises `XinyeError` unless the folder is free, or is a knowledge base to be replaced."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not (folder / MANIFEST).is_file() or folder.is_symlink():
+        raise XinyeError(
+            f"{folder}: this folder exists and is not a knowledge base; choose another with -o"
+        )
+    if not overwrite:
+        raise XinyeError(
+            f"{folder}: this knowledge base already exists; add to it with xinye knowledge add, or "
+            "replace it with --overwrite"
+        )
+    if foreign := [path.name for path in folder.iterdir() if not OURS.fullmatch(path.name)]:
+        raise XinyeError(
+            f"{folder}: there are other files in this knowledge base ({', '.join(foreign[:3])}); "
+            "move them, or choose another folder with -o"
+        )
