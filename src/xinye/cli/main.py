@@ -56,6 +56,7 @@ VERBS = {  # command: (function, summary); groups have no function
         "make a model smaller: GGUF with weights of 8 or 4 bits",
     ),
     "runs": ("xinye.cli.runs:main", "list, show, compare and clean runs"),
+    "knowledge": ("", "build a knowledge base of documents, and search it"),
 }
 GROUPS = {  # commands of two words
     "data": {
@@ -72,6 +73,16 @@ GROUPS = {  # commands of two words
     "tokenizer": {
         "train": ("xinye.cli.tokenizer:train", "train a tokenizer on text"),
         "eval": ("xinye.cli.tokenizer:evaluate", "compare tokenizers on a text"),
+    },
+    "knowledge": {
+        "build": ("xinye.cli.knowledge:build", "build a knowledge base of documents"),
+        "add": ("xinye.cli.knowledge:add", "add documents, or read changed files again"),
+        "remove": ("xinye.cli.knowledge:remove", "remove documents"),
+        "search": ("xinye.cli.knowledge:search", "find the passages that match a question"),
+        "evaluate": (
+            "xinye.cli.knowledge:evaluate",
+            "measure how often it finds the answer",
+        ),
     },
 }
 SECOND_WORDS = {**GROUPS, "runs": ("show", "compare", "verify", "clean")}

@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from xinye.data.columns import as_text, choose_field
+from xinye.data.columns import as_text, find_column
 from xinye.data.encodings import open_text, with_newlines
 from xinye.data.extract import FORMATS, find_format, named_format, read_documents
 from xinye.data.files import RECORD_SUFFIXES, expand, once, open_regular, suffix_of
@@ -16,6 +16,8 @@ from xinye.errors import XinyeError
 
 # Columns of a record that name its document, in the order in which they are looked for.
 TITLES = ("title", "标题", "题目", "name", "名称", "question", "问题")
+TEXTS = ("text", "content", "正文", "内容", "文本", "passage", "context")
+LONGEST_TITLE = 200  # characters
 # The date of a version, as law collections write it: "劳动合同法(2012-12-28)".
 _VERSION = re.compile(r"\s*[(（](\d{4}(?:-\d{1,2}){0,2})[)）]\s*\Z")
 
@@ -78,7 +80,9 @@ def documents(path: Path) -> Iterator[Document]:
         with open_text(path) as file:
             text = file.read()
         title = re.match(r"\s*#{0,6}[ \t]*(\S.*)", text)
-        yield Document(text, str(path), title[1].strip()[:80] if title else "", has_lines=True)
+        yield Document(
+            text, str(path), title[1].strip()[:LONGEST_TITLE] if title else "", has_lines=True
+        )
         return
     with open_regular(path) as raw:
         for found in read_documents(path, form, raw):
@@ -88,25 +92,33 @@ def documents(path: Path) -> Iterator[Document]:
 
 
 def _of_records(path: Path) -> Iterator[Document]:
-    field = None
     for line, record in read_records(path):
-        if not isinstance(record, dict):
-            text = as_text(record)
-            if text:
-                yield Document(with_newlines(text), str(path), line=line)
-            continue
-        if field is None or field not in record:
-            field = choose_field(path, [record])
-        text = as_text(record[field])
-        title = _title(record, field)
+        if isinstance(record, dict):
+            title, text = _title(record), _text(record)
+        else:
+            title, text = "", as_text(record) or ""
+        yield Document(with_newlines(text), str(path), title, line)
+
+
+def _text(record: dict[str, Any]) -> str:
+    """The text of a record: its column of text if it has one of a usual name, else all columns,
+    each in a line of its own with its name, so that a question about any of them finds it."""
+    column = find_column([*record], TEXTS)
+    if column is not None:
+        return as_text(record[column]) or ""
+    lines = []
+    for name, value in record.items():
+        text = (
+            as_text(value)
+            if isinstance(value, str | list)
+            else ("" if value is None else str(value))
+        )
         if text:
-            yield Document(with_newlines(text), str(path), title, line)
+            lines.append(f"{name}: {text}")
+    return "\n".join(lines)
 
 
-def _title(record: dict[str, Any], field: str) -> str:
-    names = {str(name).strip().lower(): name for name in record}
-    for wanted in TITLES:
-        value = record.get(names.get(wanted, wanted))
-        if isinstance(value, str) and value.strip() and names.get(wanted) != field:
-            return " ".join(value.split())[:200]
-    return ""
+def _title(record: dict[str, Any]) -> str:
+    column = find_column([*record], TITLES)
+    value = record.get(column) if column is not None else None
+    return " ".join(value.split())[:LONGEST_TITLE] if isinstance(value, str) else ""

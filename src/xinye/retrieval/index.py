@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from xinye.errors import XinyeError
 from xinye.retrieval.terms import terms
 
 Scores = NDArray[np.float32]
+Matching = Literal["bm25", "shared terms"]
 
 
 class Index:
@@ -56,20 +58,21 @@ class Index:
             len(texts),
         )
 
-    def scores(self, question: str) -> Scores:
-        """How well each passage matches the question, of shape (passages,)."""
+    def scores(self, question: str, matching: Matching = "bm25") -> Scores:
+        """How well each passage matches the question, of shape (passages,): by BM25, or by the
+        number of terms that both have."""
         total = np.zeros(self.size, np.float32)
         for term in terms(question):
             number = self.vocabulary.get(term)
             if number is not None:
                 own = slice(self.starts[number], self.starts[number + 1])
-                total[self.passages[own]] += self.weights[own]
+                total[self.passages[own]] += self.weights[own] if matching == "bm25" else 1
         return total
 
     def save(self, path: Path) -> None:
         """Write the index to a file of safetensors, with the terms beside the numbers."""
         terms_in_order = json.dumps([*self.vocabulary], ensure_ascii=False).encode()
-        tensors = {
+        tensors: dict[str, NDArray[Any]] = {
             "weights": self.weights,
             "passages": self.passages,
             "starts": self.starts,
@@ -101,4 +104,4 @@ class Index:
         fits = len(passages) == len(self.weights) == starts[-1] and starts[0] == 0
         inside = not len(passages) or (passages.min() >= 0 and passages.max() < self.size)
         if not (ordered and fits and inside):
-            raise ValueError("its numbers do not fit together")
+            raise ValueError("inconsistent")

@@ -16,12 +16,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xinye.checkpoints.folders import delete_folder
 from xinye.data.files import write_json
 from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.retrieval.documents import Document, documents, find_files, name_and_date
-from xinye.retrieval.index import Index, Scores
+from xinye.retrieval.index import Index, Matching, Scores
 from xinye.retrieval.manifest import (
     AGAIN,
     KIND,
@@ -31,6 +32,7 @@ from xinye.retrieval.manifest import (
     VERSION,
     Entry,
     Manifest,
+    Row,
     Segment,
     check_free,
     read_manifest,
@@ -186,8 +188,8 @@ class KnowledgeBase:
                     starts.append(file.tell())
                     line = document.text.count("\n", 0, passage.offset) + 1
                     row = asdict(passage) | {"line": line if document.has_lines else None}
-                    file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
-                    file.write(b"\n")
+                    text = json.dumps(row, ensure_ascii=False) + "\n"
+                    file.write(text.encode("utf-8", "replace"))
                     name, _ = name_and_date(document.title)
                     texts.append(f"{name}\n{passage.section}\n{passage.text}")
             end = file.tell()
@@ -197,13 +199,14 @@ class KnowledgeBase:
         if texts:
             progress(f"indexing {plural(len(texts), 'passage')}")
             segments.append(self._indexed(texts, first))
-        before = {segment.file for segment in self.manifest.segments}
         self._write(entries, segments, starts, end)
         if len(segments) > MOST_SEGMENTS:
             progress("indexing all passages as one")
             self._write(entries, [self._indexed([*self._texts()], 0)], starts, end)
-        for name in before - {segment.file for segment in self.manifest.segments}:
-            (self.folder / name).unlink(missing_ok=True)
+        current = {segment.file for segment in self.manifest.segments}
+        for path in self.folder.glob("index-*.safetensors"):
+            if path.name not in current:  # of before, or of an addition that did not end
+                path.unlink()
 
     def _indexed(self, texts: Sequence[str], first: int) -> Segment:
         name = f"index-{uuid4().hex[:12]}.safetensors"
@@ -216,7 +219,7 @@ class KnowledgeBase:
             name, _ = name_and_date(entry.title)
             for number in range(entry.first, entry.first + entry.count):
                 passage = self._passage(number)
-                yield f"{name}\n{passage['section']}\n{passage['text']}"
+                yield f"{name}\n{passage.section}\n{passage.text}"
 
     def _write(
         self, entries: list[Entry], segments: list[Segment], starts: list[int], end: int
@@ -282,7 +285,13 @@ class KnowledgeBase:
     @property
     def documents(self) -> list[Entry]:
         """The documents that can answer: not removed, and the newest version of each."""
-        return [entry for entry, there in zip(self.manifest.documents, self._answering, strict=True) if there]
+        pairs = zip(self.manifest.documents, self._answering, strict=True)
+        return [entry for entry, answering in pairs if answering]
+
+    @property
+    def removed(self) -> int:
+        """How many documents were removed."""
+        return sum(entry.removed for entry in self.manifest.documents)
 
     @cached_property
     def _answering(self) -> list[bool]:
@@ -299,7 +308,7 @@ class KnowledgeBase:
         return answering
 
     @cached_property
-    def _open(self) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    def _open(self) -> NDArray[np.bool_]:
         """Whether each passage may be found."""
         there = np.zeros(len(self.manifest.starts), np.bool_)
         for entry, answering in zip(self.manifest.documents, self._answering, strict=True):
@@ -315,7 +324,7 @@ class KnowledgeBase:
 
     # -- finding -----------------------------------------------------------------------------------
 
-    def search(self, question: str, count: int = 5) -> list[Found]:
+    def search(self, question: str, count: int = 5, matching: Matching = "bm25") -> list[Found]:
         """The passages that match the question best, the best first; fewer if fewer match.
 
         The score is that of BM25: it compares passages for one question, and is no probability.
@@ -330,7 +339,7 @@ class KnowledgeBase:
         best: list[tuple[float, int]] = []
         for segment, index in zip(self.manifest.segments, self._indexes, strict=True):
             own = slice(segment.first, segment.first + segment.count)
-            scores = index.scores(question) * self._open[own]
+            scores = index.scores(question, matching) * self._open[own]
             best += [(float(scores[at]), segment.first + at) for at in _highest(scores, count)]
         best.sort(key=lambda each: (-each[0], each[1]))
         return [self._found(number, score) for score, number in best[:count]]
@@ -338,31 +347,28 @@ class KnowledgeBase:
     def _found(self, number: int, score: float) -> Found:
         passage = self._passage(number)
         entry = self._entry_of(number)
-        line = entry.line
-        if line is None and passage["line"]:
-            line = passage["line"]
+        line = passage.line if entry.line is None else entry.line
         return Found(
-            passage["text"], score, entry.file, entry.title, passage["section"], line,
-            passage["offset"],
-        )  # fmt: skip
+            passage.text, score, entry.file, entry.title, passage.section, line, passage.offset
+        )
 
     def _entry_of(self, number: int) -> Entry:
         firsts = self._firsts
         return self.manifest.documents[int(np.searchsorted(firsts, number, "right")) - 1]
 
     @cached_property
-    def _firsts(self) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    def _firsts(self) -> NDArray[np.int64]:
         return np.array([entry.first for entry in self.manifest.documents], np.int64)
 
-    def _passage(self, number: int) -> dict[str, object]:
+    def _passage(self, number: int) -> Row:
         path = self.folder / PASSAGES
         try:
             with path.open("rb") as file:
                 file.seek(self.manifest.starts[number])
-                found = json.loads(file.readline())
-            return {name: found[name] for name in ("text", "section", "line", "offset")}
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise XinyeError(f"{path}: damaged file ({error}); {AGAIN}") from None
+                return Row.model_validate_json(file.readline())
+        except (OSError, ValueError) as error:
+            what = " ".join(str(error).split())[:100]
+            raise XinyeError(f"{path}: damaged file ({what}); {AGAIN}") from None
 
 
 def _highest(scores: Scores, count: int) -> list[int]:

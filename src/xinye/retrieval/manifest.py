@@ -38,6 +38,15 @@ class Segment(Strict):
     count: int
 
 
+class Row(Strict):
+    """A passage in passages.jsonl. `line` is that of the document; None if its file has none."""
+
+    text: str
+    offset: int
+    section: str
+    line: int | None
+
+
 class Manifest(Strict):
     kind: str
     version: int

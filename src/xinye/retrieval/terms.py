@@ -3,9 +3,10 @@
 import re
 import unicodedata
 
-# A run of Han characters, or a word of another script, also with a hyphen or an apostrophe.
-_RUN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]+|[^\W_]+")
-_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_HAN_CHARACTERS = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+_HAN = re.compile(f"[{_HAN_CHARACTERS}]")
+# A run of Han characters, or a word of another script.
+_RUN = re.compile(rf"[{_HAN_CHARACTERS}]+|[^\W_{_HAN_CHARACTERS}]+")
 
 
 def terms(text: str) -> list[str]:

@@ -1,0 +1,199 @@
+"""`xinye knowledge build`, `add`, `remove`, `search` and `evaluate`"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xinye.cli.arguments import BAD_BYTES, JSON, Parser, flag, switch
+from xinye.cli.output import (
+    Display,
+    answer,
+    bad_bytes_told,
+    console,
+    print_json,
+    print_table,
+    verbatim,
+)
+from xinye.errors import XinyeError, plural, quoted
+from xinye.language import listed
+
+if TYPE_CHECKING:  # numpy and bm25s are imported where they are used
+    from xinye.retrieval.evaluation import Ranks, Result
+    from xinye.retrieval.knowledge import Changes, Found, KnowledgeBase
+
+KNOWLEDGE = flag("knowledge", "KB", "folder of a knowledge base", type=Path)
+FILES = flag("files", "FILES", "files, folders or globs of documents", nargs="+")
+MISSED = 5  # questions without their passage that are printed
+SKIPPED = 5
+
+
+def build(arguments: list[str]) -> int:
+    given = Parser(
+        "knowledge build",
+        "Build a knowledge base of documents: text, Markdown, HTML, PDF, EPUB, mail, dumps, feeds "
+        "and tables. Laws are cut into articles, other documents into paragraphs.",
+        "xinye knowledge build laws/ handbook.pdf -o kb/laws",
+        FILES,
+        flag("-o --output", "KB", "the folder to write", required=True, type=Path),
+        BAD_BYTES,
+        switch("--overwrite", "replace the knowledge base in -o"),
+        JSON,
+    ).read(arguments)
+
+    from xinye.retrieval.knowledge import KnowledgeBase
+
+    with Display() as display, bad_bytes_told(given.bad_bytes):
+        base, changes = KnowledgeBase.build(
+            given.output, given.files, given.overwrite, display.progress
+        )
+    show_changes(base, changes, given.json)
+    return 0
+
+
+def add(arguments: list[str]) -> int:
+    given = Parser(
+        "knowledge add",
+        "Add documents to a knowledge base. A file that is already in it is read again: its new "
+        "documents answer, and those that it no longer has do not.",
+        "xinye knowledge add kb/laws news.md",
+        KNOWLEDGE,
+        FILES,
+        BAD_BYTES,
+        JSON,
+    ).read(arguments)
+
+    from xinye.retrieval.documents import find_files
+    from xinye.retrieval.knowledge import KnowledgeBase
+
+    base = KnowledgeBase(given.knowledge)
+    with Display() as display, bad_bytes_told(given.bad_bytes):
+        changes = base.add(find_files(given.files), display.progress)
+    show_changes(base, changes, given.json)
+    return 0
+
+
+def remove(arguments: list[str]) -> int:
+    given = Parser(
+        "knowledge remove",
+        "Remove documents from a knowledge base. They stop answering at once; the other documents "
+        "are not indexed again.",
+        "xinye knowledge remove kb/laws old.md",
+        KNOWLEDGE,
+        flag("names", "NAME", "files, folders or titles of documents", nargs="+"),
+        JSON,
+    ).read(arguments)
+
+    from xinye.retrieval.knowledge import KnowledgeBase
+
+    base = KnowledgeBase(given.knowledge)
+    removed = base.remove(given.names)
+    if given.json:
+        print_json({"knowledge": str(base.folder), "removed": removed})
+    else:
+        left = plural(len(base.documents), "document")
+        console.print(f"{base.folder}: {plural(removed, 'document')} removed; {left} can answer")
+    return 0
+
+
+def search(arguments: list[str]) -> int:
+    given = Parser(
+        "knowledge search",
+        "Find the passages of a knowledge base that match a question best, by BM25 over characters "
+        "and pairs of characters for Chinese, and over words for other languages.",
+        'xinye knowledge search kb/laws "试用期最长可以多久？"',
+        KNOWLEDGE,
+        flag("question", "QUESTION", "the question"),
+        flag("-n --count", "N", "passages to print (5)", 5, type=int),
+        JSON,
+    ).read(arguments)
+    if given.count < 1:
+        raise XinyeError("--count: use at least 1")
+
+    from xinye.retrieval.knowledge import KnowledgeBase
+
+    found = KnowledgeBase(given.knowledge).search(given.question, given.count)
+    if given.json:
+        print_json({"question": given.question, "passages": [asdict(each) for each in found]})
+    elif not found:
+        console.print("no passage has a word of the question")
+    for number, each in enumerate(found if not given.json else (), 1):
+        show_passage(number, each)
+    return 0
+
+
+def show_passage(number: int, found: "Found") -> None:
+    """Print a passage with its source and score."""
+    parts = (found.title, found.section)
+    source = found.section if found.section.startswith(found.title) else " ".join(parts)
+    place = found.file if found.line is None else f"{found.file}:{found.line}"
+    answer.print(verbatim(f"{number}  {source}", "bold"), soft_wrap=True)
+    answer.print(verbatim(f"   {place}  {found.score:.1f}", "dim"), soft_wrap=True)
+    for line in found.text.split("\n"):
+        if line.strip():
+            answer.print(verbatim(f"   {line}"), soft_wrap=True)
+
+
+def show_changes(base: "KnowledgeBase", changes: "Changes", as_json: bool) -> None:
+    """Print what an addition did."""
+    if as_json:
+        print_json({"knowledge": str(base.folder), **asdict(changes)})
+        return
+    parts = [f"{plural(changes.added, 'document')} added", plural(changes.passages, "passage")]
+    if changes.changed:
+        parts.append(f"{plural(changes.changed, 'document')} removed, since their files changed")
+    if changes.unchanged:
+        parts.append(f"{plural(changes.unchanged, 'document')} unchanged")
+    if changes.repeated:
+        parts.append(f"{plural(changes.repeated, 'document')} with the same contents as another")
+    if changes.empty:
+        parts.append(f"{plural(changes.empty, 'document')} without text")
+    console.print(verbatim(listed(parts)), soft_wrap=True)
+    older = len(base.manifest.documents) - len(base.documents) - base.removed
+    if older:
+        console.print(f"{plural(older, 'document')} of an older version: only the newest answers")
+    for reason in changes.skipped[:SKIPPED]:
+        console.print(f"skipped: {reason}", soft_wrap=True)
+    if len(changes.skipped) > SKIPPED:
+        console.print(f"skipped {plural(len(changes.skipped) - SKIPPED, 'more file')}")
+    console.print(
+        f'saved to {base.folder}; search it: xinye knowledge search {quoted(base.folder)} "…"',
+        soft_wrap=True,
+    )
+
+
+def evaluate(arguments: list[str]) -> int:
+    given = Parser(
+        "knowledge evaluate",
+        "Measure how often the passage that answers is among the first ones. A record of QUESTIONS "
+        "has a question, and the title and section of its passage or words of it.",
+        "xinye knowledge evaluate kb/laws questions.jsonl",
+        KNOWLEDGE,
+        flag("questions", "QUESTIONS", "file of records with questions", type=Path),
+        JSON,
+    ).read(arguments)
+
+    from xinye.retrieval.evaluation import evaluate as measure
+    from xinye.retrieval.knowledge import KnowledgeBase
+
+    result = measure(KnowledgeBase(given.knowledge), given.questions)
+    if given.json:
+        print_json(result)
+    else:
+        show_evaluation(result)
+    return 0
+
+
+def show_evaluation(result: "Result") -> None:
+    """Print the metrics next to those of the baseline."""
+
+    def row(name: str, ranks: "Ranks") -> tuple[str, ...]:
+        shares = (ranks.recall_at_1, ranks.recall_at_5, ranks.recall_at_10)
+        return (name, *(f"{share:.1%}" for share in shares), f"{ranks.mean_reciprocal_rank:.3f}")
+
+    heads = ("", "recall@1", "recall@5", "recall@10", "MRR")
+    print_table(heads, [row("BM25", result.found), row("shared terms", result.baseline)])
+    answer.print(f"\n{plural(result.questions, 'question')}, {result.milliseconds:.0f} ms each")
+    if result.missed:
+        answer.print("not among the first five:")
+    for question in result.missed[:MISSED]:
+        answer.print(verbatim(f"  {question}"), soft_wrap=True)

@@ -1,0 +1,196 @@
+"""`xinye knowledge` as a person meets it."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from xinye.data.files import write_json_lines
+from xinye.errors import XinyeError
+from xinye.retrieval import knowledge
+from xinye.retrieval.knowledge import KnowledgeBase
+
+HANDBOOK = (
+    "# 员工手册\n\n## 请假\n\n病假需要医院证明。\n\n## 报销\n\n差旅费在十天内报销，要附发票。\n"
+)
+FAQ = "question,answer\n几点关门？,晚上九点。\n能不能退货？,七天内可以退货。\n"
+LAWS = [
+    {
+        "title": "新叶法(2012-12-28)",
+        "text": "第一条 叶子归树。\n\n第二条 试用期不超过六个月。\n\n第三条 完。",
+    },
+    {
+        "title": "新叶法(2020-01-01)",
+        "text": "第一条 叶子归树。\n\n第二条 试用期不超过三个月。\n\n第三条 完。",
+    },
+]
+
+
+@pytest.fixture
+def place(workplace):
+    """A folder with documents of several kinds, and a knowledge base of them in `kb`."""
+    folder = workplace / "docs"
+    folder.mkdir()
+    (folder / "手册.md").write_text(HANDBOOK, "utf-8")
+    (folder / "faq.csv").write_text(FAQ, "gb18030")
+    (folder / "page.html").write_text(
+        "<title>Hours</title><p>The library opens at nine.</p>", "utf-8"
+    )
+    write_json_lines(folder / "laws.jsonl", LAWS)
+    KnowledgeBase.build("kb", ["docs"])
+    return workplace
+
+
+def best(xinye, question):
+    """The first passage for a question, from the command line."""
+    outcome = xinye("knowledge", "search", "kb", question, "--json")
+    assert outcome.code == 0
+    passages = json.loads(outcome.out)["passages"]
+    return passages[0] if passages else None
+
+
+def test_documents_of_all_kinds_answer_with_their_place(xinye, place):
+    expense = best(xinye, "发票什么时候报销？")
+    assert expense["text"] == "差旅费在十天内报销，要附发票。"
+    assert (expense["section"], expense["line"]) == ("员工手册 › 报销", 9)
+    assert (place / expense["file"]).read_text("utf-8")[expense["offset"] :].startswith("差旅费")
+    assert best(xinye, "可以退货吗")["line"] == 3
+    assert best(xinye, "When do libraries open?")["title"] == "Hours"
+    screen = xinye("knowledge", "search", "kb", "发票", "-n", "1").out
+    assert screen.splitlines()[0] == "1  员工手册 › 报销" and "docs/手册.md:9" in screen
+
+
+def test_the_newest_version_of_a_law_answers(xinye, place):
+    article = best(xinye, "试用期多久")
+    assert (article["title"], article["section"]) == ("新叶法(2020-01-01)", "第二条")
+    assert "三个月" in article["text"]
+    built = xinye("knowledge", "build", "docs", "-o", "other")
+    assert "1 document of an older version" in built.err
+    xinye("knowledge", "remove", "kb", "新叶法(2020-01-01)")
+    assert "六个月" in best(xinye, "试用期多久")["text"]
+
+
+def test_a_changed_file_answers_with_what_it_says_now(xinye, place):
+    Path("docs/手册.md").write_text(HANDBOOK.replace("十天", "三十天"), "utf-8")
+    added = xinye("knowledge", "add", "kb", "docs")
+    assert "1 document added, 2 passages" in added.err and "1 document removed" in added.err
+    assert "5 documents unchanged" in added.err
+    assert "三十天" in best(xinye, "发票什么时候报销？")["text"]
+    Path("docs/手册.md").write_text(HANDBOOK, "utf-8")  # as it was before
+    xinye("knowledge", "add", "kb", "docs/手册.md")
+    assert "差旅费在十天" in best(xinye, "发票什么时候报销？")["text"]
+
+
+def test_a_removed_document_stops_answering(xinye, place):
+    removed = xinye("knowledge", "remove", "kb", "docs/faq.csv")
+    assert "2 documents removed" in removed.err and best(xinye, "退货关门") is None
+    wrong = xinye("knowledge", "remove", "kb", "docs/手冊.md")
+    assert wrong.code == 2 and "did you mean 'docs/手册.md'?" in wrong.complaint
+
+
+def test_many_additions_are_indexed_as_one(xinye, place, monkeypatch):
+    monkeypatch.setattr(knowledge, "MOST_SEGMENTS", 2)
+    for number in range(4):
+        Path("more.txt").write_text(f"第{number}棵树叫梧桐{number}号。", "utf-8")
+        KnowledgeBase("kb").add([Path("more.txt")])
+    base = KnowledgeBase("kb")
+    assert len(base.manifest.segments) <= 2 and base.search("梧桐")[0].text.endswith("3号。")
+    assert {path.name for path in base.folder.glob("index-*")} == {
+        segment.file for segment in base.manifest.segments
+    }
+    assert best(xinye, "可以退货吗")["line"] == 3
+
+
+def test_evaluation_ranks_beside_a_baseline(xinye, place):
+    questions = [
+        {"question": "试用期最长多久", "title": "新叶法", "article": "第二条"},
+        {"question": "报销要什么", "answer": "要附发票"},
+        {"question": "树是谁的", "title": "新叶法(2020-01-01)", "section": "第九条", "also": [["新叶法", "第一条"]]},
+        {"question": "月亮上有什么", "answer": "没有的话"},
+    ]  # fmt: skip
+    write_json_lines(Path("q.jsonl"), questions)
+    result = json.loads(xinye("knowledge", "evaluate", "kb", "q.jsonl", "--json").out)
+    assert result["questions"] == 4 and result["found"]["recall_at_5"] == 0.75
+    assert set(result["baseline"]) == set(result["found"]) and result["missed"] == ["月亮上有什么"]
+    screen = xinye("knowledge", "evaluate", "kb", "q.jsonl").out
+    assert "BM25" in screen and "shared terms" in screen and "月亮上有什么" in screen
+
+
+@pytest.mark.parametrize(
+    "arguments, says",
+    [
+        (["search", "kb", " "], "the question is empty"),
+        (["search", "kb", "问" * 3000], "the question has 3,000 characters; at most 2,000"),
+        (["search", "gone", "x"], "there is no such folder; build one"),
+        (["search", "docs", "x"], "this is not a knowledge base"),
+        (["search", "kb", "x", "-n", "0"], "--count: use at least 1"),
+        (["build", "docs", "-o", "kb"], "already exists"),
+        (["build", "docs", "-o", "docs"], "this folder exists and is not a knowledge base"),
+        (["build", "none.txt", "-o", "new"], "none.txt"),
+        (["build", "tool.exe", "-o", "new"], "reads no files of this kind"),
+        (["build", "empty.txt", "-o", "new"], "there is no text to answer from"),
+        (["build", "docs", "-o", "mixed", "--overwrite"], "other files in this knowledge base"),
+        (["evaluate", "kb", "bad.jsonl"], "bad.jsonl, line 1: it does not say which passage"),
+        (["evaluate", "kb", "none.jsonl"], "none.jsonl"),
+    ],
+)
+def test_bad_input_is_one_line_and_changes_nothing(xinye, place, arguments, says):
+    Path("tool.exe").write_bytes(b"MZ")
+    Path("empty.txt").write_text(" \n", "utf-8")
+    write_json_lines(Path("bad.jsonl"), [{"question": "什么"}])
+    KnowledgeBase.build("mixed", ["docs"])
+    Path("mixed/mine.txt").write_text("x", "utf-8")
+    before = sorted(path.name for path in place.rglob("*"))
+    outcome = xinye("knowledge", *arguments)
+    assert outcome.code == 2 and says in outcome.complaint
+    assert sorted(path.name for path in place.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "name, content, says",
+    [
+        ("knowledge.json", b"{", "damaged file"),
+        ("knowledge.json", b"[]", "not a knowledge base of Xinye"),
+        ("knowledge.json", b'{"kind": "xinye knowledge base", "version": 9}', "has version 9"),
+        (
+            "knowledge.json",
+            b'{"kind": "xinye knowledge base", "version": 1, "odd": 1}',
+            "unknown key",
+        ),
+        ("passages.jsonl", b"", "damaged file"),
+        ("index", b"no tensors", "damaged file"),
+    ],
+)
+def test_a_damaged_base_is_named_and_can_be_replaced(xinye, place, name, content, says):
+    path = next(Path("kb").glob("index-*")) if name == "index" else Path("kb", name)
+    path.write_bytes(content)
+    outcome = xinye("knowledge", "search", "kb", "试用期")
+    assert outcome.code == 2 and says in outcome.complaint and path.name in outcome.complaint
+    assert xinye("knowledge", "build", "docs", "-o", "kb", "--overwrite").code == 0
+    assert best(xinye, "试用期")["section"] == "第二条"
+
+
+def test_what_an_interrupted_addition_left_is_ignored(xinye, place):
+    with Path("kb/passages.jsonl").open("ab") as file:
+        file.write(b'{"text": "half')
+    Path("more.txt").write_text("梧桐是一种树。", "utf-8")
+    assert xinye("knowledge", "add", "kb", "more.txt").code == 0
+    assert best(xinye, "梧桐")["text"] == "梧桐是一种树。"
+
+
+def test_two_commands_do_not_change_a_base_at_once(xinye, place):
+    with KnowledgeBase("kb")._alone():
+        outcome = xinye("knowledge", "remove", "kb", "docs/faq.csv")
+    assert outcome.code == 2 and "another command is changing" in outcome.complaint
+
+
+def test_a_link_in_the_place_of_a_base_is_not_followed(xinye, place):
+    os.symlink("kb", "link")
+    outcome = xinye("knowledge", "build", "docs", "-o", "link", "--overwrite")
+    assert outcome.code == 2 and best(xinye, "试用期") is not None
+    data = json.loads(Path("kb/knowledge.json").read_text("utf-8"))
+    data["segments"][0]["file"] = "../docs/laws.jsonl"
+    Path("kb/knowledge.json").write_text(json.dumps(data), "utf-8")
+    with pytest.raises(XinyeError, match="damaged file"):
+        KnowledgeBase("kb")
