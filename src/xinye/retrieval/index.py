@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from xinye.errors import XinyeError
+from xinye.retrieval.manifest import AGAIN
 from xinye.retrieval.terms import terms
 
 Scores = NDArray[np.float32]
@@ -93,7 +94,7 @@ class Index:
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             what = " ".join(str(error).split())[:200]
             raise XinyeError(
-                f"{path}: damaged file ({what}); build the knowledge base again"
+                f"{path}: damaged file ({what}); {AGAIN}"
             ) from None
         return index
 
