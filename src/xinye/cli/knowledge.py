@@ -1,5 +1,6 @@
 """`xinye knowledge build`, `add`, `remove`, `search` and `evaluate`"""
 
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,8 @@ from xinye.language import listed
 
 if TYPE_CHECKING:  # numpy and bm25s are imported where they are used
     from xinye.retrieval.evaluation import Ranks, Result
-    from xinye.retrieval.knowledge import Changes, Found, KnowledgeBase
+    from xinye.retrieval.knowledge import KnowledgeBase
+    from xinye.retrieval.results import Changes, Found
 
 KNOWLEDGE = flag("knowledge", "KB", "folder of a knowledge base", type=Path)
 FILES = flag("files", "FILES", "files, folders or globs of documents", nargs="+")
@@ -123,10 +125,12 @@ def search(arguments: list[str]) -> int:
 
 def show_passage(number: int, found: "Found") -> None:
     """Print a passage with its source and score."""
-    parts = (found.title, found.section)
-    source = found.section if found.section.startswith(found.title) else " ".join(parts)
-    place = found.file if found.line is None else f"{found.file}:{found.line}"
-    answer.print(verbatim(f"{number}  {source}", "bold"), soft_wrap=True)
+    source = " ".join(filter(None, (found.title, found.section)))
+    if found.title and found.section.startswith(found.title):  # the document's first heading
+        source = found.section
+    file = os.path.relpath(found.file)
+    place = file if found.line is None else f"{file}:{found.line}"
+    answer.print(verbatim(f"{number}  {source or place}", "bold"), soft_wrap=True)
     answer.print(verbatim(f"   {place}  {found.score:.1f}", "dim"), soft_wrap=True)
     for line in found.text.split("\n"):
         if line.strip():
@@ -140,11 +144,11 @@ def show_changes(base: "KnowledgeBase", changes: "Changes", as_json: bool) -> No
         return
     parts = [f"{plural(changes.added, 'document')} added", plural(changes.passages, "passage")]
     if changes.changed:
-        parts.append(f"{plural(changes.changed, 'document')} removed, since their files changed")
+        parts.append(f"{plural(changes.changed, 'document')} no longer in the files")
     if changes.unchanged:
         parts.append(f"{plural(changes.unchanged, 'document')} unchanged")
     if changes.repeated:
-        parts.append(f"{plural(changes.repeated, 'document')} with the same contents as another")
+        parts.append(f"{plural(changes.repeated, 'document')} twice in a file")
     if changes.empty:
         parts.append(f"{plural(changes.empty, 'document')} without text")
     console.print(verbatim(listed(parts)), soft_wrap=True)
@@ -192,7 +196,7 @@ def show_evaluation(result: "Result") -> None:
 
     heads = ("", "recall@1", "recall@5", "recall@10", "MRR")
     print_table(heads, [row("BM25", result.found), row("shared terms", result.baseline)])
-    answer.print(f"\n{plural(result.questions, 'question')}, {result.milliseconds:.0f} ms each")
+    answer.print(f"\n{plural(result.questions, 'question')}, {result.milliseconds:.1f} ms each")
     if result.missed:
         answer.print("not among the first five:")
     for question in result.missed[:MISSED]:

@@ -1,5 +1,6 @@
 """Reads the documents of a knowledge base from files of all kinds."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ _VERSION = re.compile(r"\s*[(（](\d{4}(?:-\d{1,2}){0,2})[)）]\s*\Z")
 
 @dataclass(frozen=True)
 class Document:
-    """A text with its place. `line` is the number of its record; None if the file is one
-    document."""
+    """A text with its place. `file` is an absolute path; `line` is the number of the record, None
+    if the file is one document."""
 
     text: str
     file: str
@@ -40,13 +41,16 @@ class Document:
 
 
 def name_and_date(title: str) -> tuple[str, str]:
-    """A title without the date of its version, and that date; "" if it has none.
+    """A title without the date of its version, and that date, which sorts as a text; "" if it has
+    none.
 
-    >>> name_and_date("劳动合同法(2012-12-28)")
-    ('劳动合同法', '2012-12-28')
+    >>> name_and_date("劳动合同法(2012-12-8)")
+    ('劳动合同法', '2012-12-08')
     """
     version = _VERSION.search(title)
-    return (title[: version.start()], version[1]) if version else (title, "")
+    if not version:
+        return title, ""
+    return title[: version.start()], "-".join(part.zfill(2) for part in version[1].split("-"))
 
 
 def find_files(names: Sequence[str]) -> list[Path]:
@@ -79,16 +83,15 @@ def documents(path: Path) -> Iterator[Document]:
     if form in ("text", "markdown"):  # as they are, so that lines and headings stay
         with open_text(path) as file:
             text = file.read()
-        title = re.match(r"\s*#{0,6}[ \t]*(\S.*)", text)
-        yield Document(
-            text, str(path), title[1].strip()[:LONGEST_TITLE] if title else "", has_lines=True
-        )
+        first = re.match(r"\s*#{0,6}[ \t]*(\S.*)", text)
+        title = first[1].strip()[:LONGEST_TITLE] if first else ""
+        yield Document(text, os.path.abspath(path), title, has_lines=True)
         return
     with open_regular(path) as raw:
         for found in read_documents(path, form, raw):
             if found.problem:
                 raise XinyeError(f"{found.source}: {found.problem}")
-            yield Document(found.text, str(path), found.title)
+            yield Document(found.text, os.path.abspath(path), found.title)
 
 
 def _of_records(path: Path) -> Iterator[Document]:
@@ -97,7 +100,7 @@ def _of_records(path: Path) -> Iterator[Document]:
             title, text = _title(record), _text(record)
         else:
             title, text = "", as_text(record) or ""
-        yield Document(with_newlines(text), str(path), title, line)
+        yield Document(with_newlines(text), os.path.abspath(path), title, line)
 
 
 def _text(record: dict[str, Any]) -> str:

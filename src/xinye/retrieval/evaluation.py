@@ -11,7 +11,9 @@ import numpy as np
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError
 from xinye.retrieval.documents import name_and_date
-from xinye.retrieval.knowledge import Found, KnowledgeBase, Matching
+from xinye.retrieval.index import Matching
+from xinye.retrieval.knowledge import KnowledgeBase
+from xinye.retrieval.results import Found
 
 DEPTH = 10  # passages that are looked through for each question
 QUESTIONS = ("question", "问题", "query")
@@ -97,13 +99,19 @@ def read_questions(path: Path) -> list[Question]:
                 f"{where}: it does not say which passage answers; add 'title' and 'section', or "
                 "'answer' with words of the passage"
             )
-        also = record.get("also") or []
-        pairs = [(str(each[0]), str(each[1])) for each in also if len(each) == 2]
+        pairs = _pairs(record.get("also") or [], where)
         places = ((str(title), str(section)), *pairs) if title else ()
         questions.append(Question(question, places, answer))
     if not questions:
         raise XinyeError(f"{path}: there are no questions")
     return questions
+
+
+def _pairs(also: Any, where: str) -> list[tuple[str, str]]:
+    try:
+        return [(str(title), str(section)) for title, section in also]
+    except (TypeError, ValueError):
+        raise XinyeError(f"{where}: 'also' is not a list of [title, section]") from None
 
 
 def _first(record: dict[str, Any], names: Sequence[str]) -> str:

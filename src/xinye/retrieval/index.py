@@ -1,14 +1,16 @@
 """Scores passages for a question: BM25 (Robertson and Zaragoza 2009), computed by `bm25s`."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import log
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from xinye.errors import XinyeError
 from xinye.retrieval.manifest import AGAIN
@@ -16,6 +18,20 @@ from xinye.retrieval.terms import terms
 
 Scores = NDArray[np.float32]
 Matching = Literal["bm25", "shared terms"]
+
+
+def inverse_frequency(passages: int, having: int) -> float:
+    """How much a term counts that so many of the passages have, as Lucene computes it."""
+    return log(1 + (passages - having + 0.5) / (having + 0.5))
+
+
+def rarity_of(question: str, indexes: Sequence["Index"]) -> dict[str, float]:
+    """How much each term of a question counts among the passages of all these indexes."""
+    passages = sum(index.size for index in indexes)
+    return {
+        term: often * inverse_frequency(passages, sum(index.count(term) for index in indexes))
+        for term, often in Counter(terms(question)).items()
+    }
 
 
 class Index:
@@ -59,16 +75,27 @@ class Index:
             len(texts),
         )
 
-    def scores(self, question: str, matching: Matching = "bm25") -> Scores:
-        """How well each passage matches the question, of shape (passages,): by BM25, or by the
-        number of terms that both have."""
+    def count(self, term: str) -> int:
+        """How many passages have a term."""
+        own = self._of(term)
+        return int(own.stop - own.start)
+
+    def scores(self, rarity: Mapping[str, float], matching: Matching = "bm25") -> Scores:
+        """How well each passage matches the terms of a question, of shape (passages,): by BM25, or
+        by the number of terms that both have. `rarity` is how much each term counts among all
+        passages of the base, of which the index may have only some."""
         total = np.zeros(self.size, np.float32)
-        for term in terms(question):
-            number = self.vocabulary.get(term)
-            if number is not None:
-                own = slice(self.starts[number], self.starts[number + 1])
-                total[self.passages[own]] += self.weights[own] if matching == "bm25" else 1
+        for term, weight in rarity.items():
+            own = self._of(term)
+            if own.stop > own.start:
+                here = inverse_frequency(self.size, own.stop - own.start)
+                weights = self.weights[own] * (weight / here)
+                total[self.passages[own]] += weights if matching == "bm25" else 1
         return total
+
+    def _of(self, term: str) -> slice:
+        number = self.vocabulary.get(term)
+        return slice(0, 0) if number is None else slice(*self.starts[number : number + 2].tolist())
 
     def save(self, path: Path) -> None:
         """Write the index to a file of safetensors, with the terms beside the numbers."""
@@ -79,7 +106,7 @@ class Index:
             "starts": self.starts,
             "terms": np.frombuffer(terms_in_order, np.uint8),
         }
-        save_file(tensors, path, {"size": str(self.size)})
+        path.write_bytes(save(tensors))
 
     @classmethod
     def load(cls, path: Path, size: int) -> "Index":
@@ -93,9 +120,7 @@ class Index:
             index._check()
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             what = " ".join(str(error).split())[:200]
-            raise XinyeError(
-                f"{path}: damaged file ({what}); {AGAIN}"
-            ) from None
+            raise XinyeError(f"{path}: damaged file ({what}); {AGAIN}") from None
         return index
 
     def _check(self) -> None:

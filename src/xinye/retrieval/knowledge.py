@@ -8,9 +8,10 @@ is written again.
 
 import fcntl
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
@@ -22,7 +23,7 @@ from xinye.checkpoints.folders import delete_folder
 from xinye.data.files import write_json
 from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.retrieval.documents import Document, documents, find_files, name_and_date
-from xinye.retrieval.index import Index, Matching, Scores
+from xinye.retrieval.index import Index, Matching, Scores, rarity_of
 from xinye.retrieval.manifest import (
     AGAIN,
     KIND,
@@ -38,38 +39,13 @@ from xinye.retrieval.manifest import (
     read_manifest,
 )
 from xinye.retrieval.passages import cut
+from xinye.retrieval.results import Changes, Found
 
-MOST_SEGMENTS = 8  # more of them are indexed again as one
+SMALL = 20_000  # passages; a base of so many is indexed again as a whole, in seconds
+MOST_SEGMENTS = 8  # parts of a larger base; if there are more, they are indexed again as one
 LONGEST_QUESTION = 2000  # characters
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A passage for a question. `line` is that of the file in which the passage begins; None if
-    the file has no lines of its own, such as a PDF. `offset` counts characters in the document."""
-
-    text: str
-    score: float
-    file: str
-    title: str
-    section: str
-    line: int | None
-    offset: int
-
-
-@dataclass
-class Changes:
-    """What an addition did, in numbers of documents."""
-
-    added: int = 0
-    changed: int = 0
-    unchanged: int = 0
-    repeated: int = 0  # the same contents as another document
-    empty: int = 0
-    passages: int = 0
-    skipped: list[str] = field(default_factory=list)  # files that could not be read, with reasons
 
 
 class KnowledgeBase:
@@ -122,9 +98,13 @@ class KnowledgeBase:
     def _add(self, files: Sequence[Path], progress: Progress) -> Changes:
         changes, new = Changes(), list[Document]()
         entries = [*self.manifest.documents]
-        numbers = {entry.key: number for number, entry in enumerate(entries)}
-        pending: set[str] = set()
+        numbers = {(entry.file, entry.key): number for number, entry in enumerate(entries)}
+        pending: set[tuple[str, str]] = set()
+        own = Path(os.path.abspath(self.folder))
         for path in files:
+            file = os.path.abspath(path)
+            if own in Path(file).parents:
+                continue  # the base's own files
             progress(f"reading {path}")
             try:
                 read = [*documents(path)]
@@ -135,37 +115,28 @@ class KnowledgeBase:
             gone = [
                 number
                 for number, entry in enumerate(entries)
-                if entry.file == str(path) and entry.key not in keys and not entry.removed
+                if entry.file == file and entry.key not in keys and not entry.removed
             ]
             for number in gone:
                 entries[number] = entries[number].model_copy(update={"removed": True})
             changes.changed += len(gone)
             for document in read:
+                place = (document.file, document.key)
                 if not document.text.strip():
                     changes.empty += 1
-                elif document.key in pending:
+                elif place in pending:
                     changes.repeated += 1
-                elif document.key not in numbers:
-                    pending.add(document.key)
+                elif place not in numbers:
+                    pending.add(place)
                     new.append(document)
+                elif entries[numbers[place]].removed:  # it is in the file again
+                    number = numbers[place]
+                    entries[number] = entries[number].model_copy(update={"removed": False})
+                    changes.added += 1
                 else:
-                    self._seen_again(entries, numbers[document.key], document, changes)
+                    changes.unchanged += 1
         self._append(entries, new, changes, progress)
         return changes
-
-    def _seen_again(
-        self, entries: list[Entry], number: int, document: Document, changes: Changes
-    ) -> None:
-        """Count a document whose contents are in the base; one that was removed answers again."""
-        entry = entries[number]
-        if entry.removed:
-            update = {"removed": False, "file": document.file, "line": document.line}
-            entries[number] = entry.model_copy(update=update)
-            changes.added += 1
-        elif entry.file == document.file:
-            changes.unchanged += 1
-        else:
-            changes.repeated += 1
 
     def _append(
         self, entries: list[Entry], new: list[Document], changes: Changes, progress: Progress
@@ -200,7 +171,7 @@ class KnowledgeBase:
             progress(f"indexing {plural(len(texts), 'passage')}")
             segments.append(self._indexed(texts, first))
         self._write(entries, segments, starts, end)
-        if len(segments) > MOST_SEGMENTS:
+        if len(segments) > (MOST_SEGMENTS if len(starts) > SMALL else 1):
             progress("indexing all passages as one")
             self._write(entries, [self._indexed([*self._texts()], 0)], starts, end)
         current = {segment.file for segment in self.manifest.segments}
@@ -253,7 +224,11 @@ class KnowledgeBase:
                 if not entry.removed and _is_called(entry, name)
             ]
             if not found:
-                known = {each for entry in entries for each in (entry.file, entry.title)}
+                known = [
+                    each
+                    for entry in entries
+                    for each in (os.path.relpath(entry.file), name_and_date(entry.title)[0])
+                ]
                 raise XinyeError(
                     f"{self.folder}: there is no document {name!r}{did_you_mean(name, known)}"
                 )
@@ -336,13 +311,19 @@ class KnowledgeBase:
             raise XinyeError(
                 f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,}"
             )
+        rarity = rarity_of(question, self._indexes)
         best: list[tuple[float, int]] = []
         for segment, index in zip(self.manifest.segments, self._indexes, strict=True):
             own = slice(segment.first, segment.first + segment.count)
-            scores = index.scores(question, matching) * self._open[own]
-            best += [(float(scores[at]), segment.first + at) for at in _highest(scores, count)]
+            scores = index.scores(rarity, matching) * self._open[own]
+            best += [(float(scores[at]), segment.first + at) for at in _highest(scores, 2 * count)]
         best.sort(key=lambda each: (-each[0], each[1]))
-        return [self._found(number, score) for score, number in best[:count]]
+        found: dict[str, Found] = {}  # by text: a passage that several files have is found once
+        for score, number in best:
+            if len(found) < count:
+                passage = self._found(number, score)
+                found.setdefault(passage.text, passage)
+        return [*found.values()]
 
     def _found(self, number: int, score: float) -> Found:
         passage = self._passage(number)
@@ -383,6 +364,6 @@ def _highest(scores: Scores, count: int) -> list[int]:
 
 
 def _is_called(entry: Entry, name: str) -> bool:
-    file, path = Path(entry.file), Path(name)
+    file, path = Path(entry.file), Path(os.path.abspath(name))
     titles = (entry.title, name_and_date(entry.title)[0])
     return path == file or path in file.parents or name in titles
