@@ -11,6 +11,7 @@ from xinye.tasks.registry import verbs_of_tasks
 
 GROUPS = {
     "tokenizer": ["train", "eval"],
+    "knowledge": ["build", "add", "remove", "search", "evaluate"],
     "data": ["check", "collect"],
     "runs": ["show", "compare", "clean"],
 }
