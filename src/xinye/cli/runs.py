@@ -369,6 +369,8 @@ def shorter(files: Sequence[str]) -> str:
 
 def value_of(value: Any) -> str:
     """A setting or metric as a cell of a table."""
+    if isinstance(value, list) and value and isinstance(value[0], list | tuple):
+        return f"{value[-1][-1]:,}"  # of planned lengths, the last
     if isinstance(value, list):
         return shorter([str(one) for one in value])
     if value is None or isinstance(value, bool):
