@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -225,3 +226,60 @@ def test_a_text_that_two_files_have_is_found_once_and_stays_while_one_has_it(xin
 def test_a_base_does_not_read_itself(xinye, place):
     assert "unchanged" in xinye("knowledge", "add", "kb", ".").err
     assert not [entry for entry in KnowledgeBase("kb").documents if "/kb/" in entry.file]
+
+
+def test_building_again_replaces_only_the_base(xinye, place):
+    Path(".kb.old").mkdir()
+    Path(".kb.old/mine.txt").write_text("梧桐", "utf-8")
+    xinye("knowledge", "remove", "kb", "docs/faq.csv")
+    Path("docs/faq.csv").unlink()
+    assert xinye("knowledge", "build", ".", "-o", "kb", "--overwrite").code == 0
+    assert best(xinye, "退货") is None  # the old base is no document
+    assert Path(".kb.old/mine.txt").is_file() and not [*Path().glob(".kb.????????")]
+
+
+def test_an_empty_name_removes_nothing(xinye, place):
+    outcome = xinye("knowledge", "remove", "kb", "")
+    assert outcome.code == 2 and best(xinye, "可以退货吗") is not None
+
+
+def test_a_passage_of_many_files_does_not_hide_others(place):
+    for number in range(30):
+        Path(f"docs/{number}.txt").write_text(f"第{number}封信\n\n# 页脚\n\n梧桐路", "utf-8")
+    Path("docs/other.txt").write_text("梧桐是一种很高的树，叶子很大，秋天变黄，冬天落光。", "utf-8")
+    base = KnowledgeBase("kb")
+    base.add([*Path("docs").glob("*.txt")])
+    assert [each.text[:3] for each in base.search("梧桐", 2)] == ["梧桐路", "梧桐是"]
+
+
+def test_the_line_of_a_record_is_where_it_is_now(xinye, place):
+    rows = [{"title": "甲", "text": "梧桐"}, {"title": "乙", "text": "银杏"}]
+    write_json_lines(Path("r.jsonl"), rows)
+    base = KnowledgeBase("kb")
+    base.add([Path("r.jsonl")])
+    write_json_lines(Path("r.jsonl"), [{"title": "丙", "text": "松树"}, *rows])
+    base.add([Path("r.jsonl")])
+    assert base.search("银杏")[0].line == 3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"bytes": 3}, {"bytes": 10**30}, {"bytes": -5}, {"starts": [5, 5, 5]}],
+)
+def test_a_list_that_does_not_fit_its_passages_is_refused(xinye, place, changes):
+    path = Path("kb/knowledge.json")
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
+    before = Path("kb/passages.jsonl").read_bytes()
+    outcome = xinye("knowledge", "add", "kb", "docs")
+    assert outcome.code == 2 and "damaged file" in outcome.complaint
+    assert Path("kb/passages.jsonl").read_bytes() == before
+
+
+def test_what_killed_builds_left_is_cleared_later(xinye, place):
+    for name, hours in ((".kb.0a1b2c3d", 2), (".kb.0a1b2c3e", 0), (".kb.notes", 2)):
+        Path(name).mkdir()
+        Path(name, "passages.jsonl").touch()
+        then = time.time() - 3600 * hours
+        os.utime(name, (then, then))
+    xinye("knowledge", "build", "docs", "-o", "kb", "--overwrite")
+    assert sorted(path.name for path in Path().glob(".kb.*")) == [".kb.0a1b2c3e", ".kb.notes"]

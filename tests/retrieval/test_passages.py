@@ -104,3 +104,12 @@ def test_passages_are_parts_of_the_text_in_order_and_lose_nothing(text):
 )
 def test_terms(text, expected):
     assert terms(text) == expected
+
+
+def test_a_heading_without_a_text_is_found():
+    text = "# 联系\n\n## 消防 119\n\n## 公安 110\n\n## 前台\n\n五号房间\n"
+    assert [(each.section, each.text) for each in cut(text)] == [
+        ("消防 119", "## 消防 119"),
+        ("公安 110", "## 公安 110"),
+        ("联系 › 前台", "五号房间"),
+    ]

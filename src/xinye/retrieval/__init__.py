@@ -1,5 +1,6 @@
 """Knowledge bases: documents in, passages that answer a question out.
 
 `documents.py` reads files, `passages.py` cuts their texts, `terms.py` says which words count,
-`index.py` scores passages (BM25), and `knowledge.py` keeps all of it in a folder.
+`index.py` scores passages (BM25), and `knowledge.py` keeps all of it in a folder, whose list of
+documents is in `manifest.py`.
 """

@@ -8,19 +8,23 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from xinye.data.archives import ZIP
 from xinye.data.columns import as_text, find_column
 from xinye.data.encodings import open_text, with_newlines
 from xinye.data.extract import FORMATS, find_format, named_format, read_documents
 from xinye.data.files import RECORD_SUFFIXES, expand, once, open_regular, suffix_of
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError
+from xinye.retrieval.manifest import MANIFEST, OURS
 
 # Columns of a record that name its document, in the order in which they are looked for.
 TITLES = ("title", "标题", "题目", "name", "名称", "question", "问题")
 TEXTS = ("text", "content", "正文", "内容", "文本", "passage", "context")
 LONGEST_TITLE = 200  # characters
 # The date of a version, as law collections write it: "劳动合同法(2012-12-28)".
-_VERSION = re.compile(r"\s*[(（](\d{4}(?:-\d{1,2}){0,2})[)）]\s*\Z")
+_VERSION = re.compile(
+    r"(?<=\S)[ 　]?[(（]([0-9]{4}(?:-(?:0?[1-9]|1[0-2])(?:-(?:0?[1-9]|[12][0-9]|3[01]))?)?)[)）]\Z"
+)
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,20 @@ def find_files(names: Sequence[str]) -> list[Path]:
     for a name that stands for nothing, and for a named file of an unknown kind."""
     found: list[Path] = []
     for path in (Path(name).expanduser() for name in names):
-        files = expand(path)
+        files = [file for file in expand(path) if not _is_of_a_base(file)]
         readable = [file for file in files if _is_readable(file)]
-        if files == [path] and not readable:
+        if files == [path] and not readable and suffix_of(path) != ZIP:
             kinds = " ".join((*FORMATS, *RECORD_SUFFIXES))
             raise XinyeError(f"{path}: a knowledge base reads no files of this kind, but {kinds}")
         found += readable
     if not found:
         raise XinyeError(f"{', '.join(names)}: there are no documents")
     return once(found)
+
+
+def _is_of_a_base(path: Path) -> bool:
+    """Whether a file belongs to a knowledge base, whose passages are no documents."""
+    return OURS.fullmatch(path.name) is not None and (path.parent / MANIFEST).is_file()
 
 
 def _is_readable(path: Path) -> bool:
@@ -83,7 +92,7 @@ def documents(path: Path) -> Iterator[Document]:
     if form in ("text", "markdown"):  # as they are, so that lines and headings stay
         with open_text(path) as file:
             text = file.read()
-        first = re.match(r"\s*#{0,6}[ \t]*(\S.*)", text)
+        first = re.match(r"#{0,6}[ \t]*(\S.*)", text.lstrip())
         title = first[1].strip()[:LONGEST_TITLE] if first else ""
         yield Document(text, os.path.abspath(path), title, has_lines=True)
         return

@@ -108,14 +108,14 @@ def read_questions(path: Path) -> list[Question]:
 
 
 def _pairs(also: Any, where: str) -> list[tuple[str, str]]:
-    try:
+    if isinstance(also, list) and all(isinstance(each, list) and len(each) == 2 for each in also):
         return [(str(title), str(section)) for title, section in also]
-    except (TypeError, ValueError):
-        raise XinyeError(f"{where}: 'also' is not a list of [title, section]") from None
+    raise XinyeError(f"{where}: 'also' is not a list of [title, section]")
 
 
 def _first(record: dict[str, Any], names: Sequence[str]) -> str:
-    return next((str(record[name]) for name in names if record.get(name)), "")
+    found = (str(record[name]).strip() for name in names if record.get(name))
+    return next((text for text in found if text), "")
 
 
 def _place(base: KnowledgeBase, question: Question, matching: Matching) -> int:

@@ -16,6 +16,7 @@ from xinye.errors import XinyeError
 from xinye.retrieval.manifest import AGAIN
 from xinye.retrieval.terms import terms
 
+DAMAGED = (OSError, SafetensorError, LookupError, ValueError, TypeError, RecursionError)
 Scores = NDArray[np.float32]
 Matching = Literal["bm25", "shared terms"]
 
@@ -64,6 +65,9 @@ class Index:
             )
             for text in texts
         ]
+        if not vocabulary:
+            empty = np.zeros(0, np.float32), np.zeros(0, np.int32), np.zeros(1, np.int64)
+            return cls({}, *empty, len(texts))
         scorer = BM25()
         scorer.index((numbers, dict(vocabulary)), create_empty_token=False, show_progress=False)
         found = scorer.scores
@@ -118,16 +122,27 @@ class Index:
             }
             index = cls(vocabulary, found["weights"], found["passages"], found["starts"], size)
             index._check()
-        except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        except (
+            OSError,
+            SafetensorError,
+            LookupError,
+            ValueError,
+            TypeError,
+            RecursionError,
+        ) as error:
             what = " ".join(str(error).split())[:200]
             raise XinyeError(f"{path}: damaged file ({what}); {AGAIN}") from None
         return index
 
     def _check(self) -> None:
         """Raises `ValueError` if a number of the index points outside of it."""
-        starts, passages = self.starts, self.passages
+        starts, passages, weights = self.starts, self.passages, self.weights
+        kinds = (starts.dtype, passages.dtype, weights.dtype)
+        if kinds != (np.int64, np.int32, np.float32) or not len(starts):
+            raise ValueError("inconsistent")
+        flat = starts.ndim == passages.ndim == weights.ndim == 1
         ordered = len(starts) == len(self.vocabulary) + 1 and np.all(starts[1:] >= starts[:-1])
-        fits = len(passages) == len(self.weights) == starts[-1] and starts[0] == 0
+        fits = len(passages) == len(weights) == starts[-1] and starts[0] == 0
         inside = not len(passages) or (passages.min() >= 0 and passages.max() < self.size)
-        if not (ordered and fits and inside):
+        if not (flat and ordered and fits and inside and np.all(np.isfinite(weights))):
             raise ValueError("inconsistent")

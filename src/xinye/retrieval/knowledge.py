@@ -6,9 +6,10 @@ their contents: one that changed or was removed stops answering at once, since o
 is written again.
 """
 
-import fcntl
 import json
 import os
+import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,15 +20,14 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from xinye.checkpoints.folders import delete_folder
 from xinye.data.files import write_json
 from xinye.errors import XinyeError, did_you_mean, plural
+from xinye.retrieval.changing import alone, clear_leftovers, next_to, replace
 from xinye.retrieval.documents import Document, documents, find_files, name_and_date
 from xinye.retrieval.index import Index, Matching, Scores, rarity_of
 from xinye.retrieval.manifest import (
     AGAIN,
     KIND,
-    LOCK,
     MANIFEST,
     PASSAGES,
     VERSION,
@@ -68,7 +68,8 @@ class KnowledgeBase:
         folder = Path(folder)
         found = find_files(files)
         check_free(folder, overwrite)
-        beside = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+        clear_leftovers(folder)
+        beside = next_to(folder)
         try:
             beside.mkdir(parents=True)
             write_json(beside / MANIFEST, Manifest(kind=KIND, version=VERSION).model_dump())
@@ -78,12 +79,11 @@ class KnowledgeBase:
             if not changes.added:
                 first = f" ({changes.skipped[0]})" if changes.skipped else ""
                 raise XinyeError(f"{', '.join(files)}: there is no text to answer from{first}")
-            if folder.exists():
-                delete_folder(folder)
-            beside.rename(folder)
+            check_free(folder, overwrite)  # it may have come into being meanwhile
+            replace(folder, beside)
         finally:
             if beside.exists():
-                delete_folder(beside)
+                shutil.rmtree(beside)
         base.folder = folder
         return base, changes
 
@@ -99,6 +99,9 @@ class KnowledgeBase:
         changes, new = Changes(), list[Document]()
         entries = [*self.manifest.documents]
         numbers = {(entry.file, entry.key): number for number, entry in enumerate(entries)}
+        of_file = defaultdict[str, list[int]](list)
+        for number, entry in enumerate(entries):
+            of_file[entry.file].append(number)
         pending: set[tuple[str, str]] = set()
         own = Path(os.path.abspath(self.folder))
         for path in files:
@@ -109,13 +112,14 @@ class KnowledgeBase:
             try:
                 read = [*documents(path)]
             except XinyeError as error:
-                changes.skipped.append(str(error))
+                where = "" if str(path) in str(error) else f"{path}: "
+                changes.skipped.append(f"{where}{error}")
                 continue
             keys = {document.key for document in read}
             gone = [
                 number
-                for number, entry in enumerate(entries)
-                if entry.file == file and entry.key not in keys and not entry.removed
+                for number in of_file[file]
+                if entries[number].key not in keys and not entries[number].removed
             ]
             for number in gone:
                 entries[number] = entries[number].model_copy(update={"removed": True})
@@ -129,12 +133,12 @@ class KnowledgeBase:
                 elif place not in numbers:
                     pending.add(place)
                     new.append(document)
-                elif entries[numbers[place]].removed:  # it is in the file again
-                    number = numbers[place]
-                    entries[number] = entries[number].model_copy(update={"removed": False})
-                    changes.added += 1
-                else:
-                    changes.unchanged += 1
+                else:  # it is in the file still, or again, perhaps in another line
+                    entry = entries[numbers[place]]
+                    update = {"removed": False, "line": document.line}
+                    entries[numbers[place]] = entry.model_copy(update=update)
+                    changes.added += entry.removed
+                    changes.unchanged += not entry.removed
         self._append(entries, new, changes, progress)
         return changes
 
@@ -155,9 +159,11 @@ class KnowledgeBase:
                         line=document.line, first=len(starts), count=len(passages),
                     )
                 )  # fmt: skip
+                line, counted = 1, 0
                 for passage in passages:
                     starts.append(file.tell())
-                    line = document.text.count("\n", 0, passage.offset) + 1
+                    line += document.text.count("\n", counted, passage.offset)
+                    counted = passage.offset
                     row = asdict(passage) | {"line": line if document.has_lines else None}
                     text = json.dumps(row, ensure_ascii=False) + "\n"
                     file.write(text.encode("utf-8", "replace"))
@@ -221,12 +227,13 @@ class KnowledgeBase:
             found = [
                 number
                 for number, entry in enumerate(entries)
-                if not entry.removed and _is_called(entry, name)
+                if name.strip() and not entry.removed and _is_called(entry, name)
             ]
             if not found:
                 known = [
                     each
                     for entry in entries
+                    if not entry.removed
                     for each in (os.path.relpath(entry.file), name_and_date(entry.title)[0])
                 ]
                 raise XinyeError(
@@ -242,15 +249,7 @@ class KnowledgeBase:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Inside, no other process changes the base. Reads what others changed before."""
-        with (self.folder / LOCK).open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise XinyeError(
-                    f"{self.folder}: another command is changing this knowledge base; wait for it"
-                ) from None
-            except OSError:
-                pass  # the file system has no locks
+        with alone(self.folder):
             self.manifest = read_manifest(self.folder)
             self._forget()
             yield
@@ -312,18 +311,30 @@ class KnowledgeBase:
                 f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,}"
             )
         rarity = rarity_of(question, self._indexes)
+        limit = 2 * count
+        while True:
+            best = self._best(rarity, limit, matching)
+            found: dict[str, Found] = {}  # by text: what several files have is found once
+            for score, number in best:
+                passage = self._found(number, score)
+                found.setdefault(passage.text, passage)
+                if len(found) == count:
+                    break
+            if len(found) == count or len(best) < limit:
+                return [*found.values()]
+            limit *= 4
+
+    def _best(
+        self, rarity: dict[str, float], limit: int, matching: Matching
+    ) -> list[tuple[float, int]]:
+        """The scores and numbers of the best passages, the best first; at most `limit`."""
         best: list[tuple[float, int]] = []
         for segment, index in zip(self.manifest.segments, self._indexes, strict=True):
             own = slice(segment.first, segment.first + segment.count)
             scores = index.scores(rarity, matching) * self._open[own]
-            best += [(float(scores[at]), segment.first + at) for at in _highest(scores, 2 * count)]
+            best += [(float(scores[at]), segment.first + at) for at in _highest(scores, limit)]
         best.sort(key=lambda each: (-each[0], each[1]))
-        found: dict[str, Found] = {}  # by text: a passage that several files have is found once
-        for score, number in best:
-            if len(found) < count:
-                passage = self._found(number, score)
-                found.setdefault(passage.text, passage)
-        return [*found.values()]
+        return best[:limit]
 
     def _found(self, number: int, score: float) -> Found:
         passage = self._passage(number)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -90,6 +91,14 @@ def _check_places(manifest: Manifest, path: Path) -> None:
             end += part.count
         if end != total:
             raise XinyeError(f"{path}: damaged file; {AGAIN}")
+    starts, passages = manifest.starts, path.parent / PASSAGES
+    ordered = all(first < second for first, second in pairwise([-1, *starts, manifest.bytes]))
+    if starts and not ordered:
+        raise XinyeError(f"{path}: damaged file; {AGAIN}")
+    if not passages.is_file() or not 0 <= manifest.bytes <= passages.stat().st_size:
+        raise XinyeError(f"{passages}: damaged file; {AGAIN}")
+    if not all(entry.file for entry in manifest.documents):
+        raise XinyeError(f"{path}: damaged file; {AGAIN}")
     for segment in manifest.segments:
         if Path(segment.file).name != segment.file:  # a path that leads elsewhere
             raise XinyeError(f"{path}: damaged file; {AGAIN}")

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 LONGEST = 600  # characters of a passage
 ENOUGH = 300  # a passage of so many characters takes no further paragraph
+LONGEST_HEADING = 200  # characters of a heading that are kept
 ARTICLES = 3  # a text with so many articles is cut at articles
 
 _NUMERAL = "[一二三四五六七八九十百千零〇0-9]+"
 _ARTICLE = re.compile(rf"(?m)^[ \t　]*(第{_NUMERAL}条(?:之{_NUMERAL})?)(?=[\s　：:])")
 _HEADING = re.compile(
-    r"(?m)^(?P<marks>#{1,6})[ \t]+(?P<title>\S.*?)[ \t#]*$"
+    r"(?m)^(?P<marks>#{1,6})[ \t]+(?P<title>\S.*)$"
     rf"|^[ \t　]*(?P<part>第{_NUMERAL}[编章节](?:[ \t　]+\S.{{0,40}})?)[ \t]*$"
 )
 _PARAGRAPH = re.compile(r"\S(?:.|\n(?![ \t　]*\n))*")
 _SENTENCE_END = re.compile(r"[。！？；!?;]+[”』」）)]*|\.(?=\s)|\n")
+_SPACE = re.compile(r"\s*")
 _LEVELS = {"编": 1, "章": 2, "节": 3}
 
 
@@ -36,7 +38,7 @@ def cut(text: str) -> Iterator[Passage]:
     """
     articles = [*_ARTICLE.finditer(text)]
     if len(articles) >= ARTICLES:
-        yield from _cut_paragraphs(text, 0, articles[0].start())
+        yield from _cut_paragraphs(text, 0, articles[0].start(), of_a_law=True)
         ends = [*(article.start() for article in articles[1:]), len(text)]
         for article, end in zip(articles, ends, strict=True):
             yield from _cut_article(text, article, end)
@@ -52,20 +54,36 @@ def _cut_article(text: str, article: re.Match[str], end: int) -> Iterator[Passag
         yield Passage(text[begin:stop], begin, article[1])
     if heading:
         # What follows a heading and is no article, such as an annex, is not lost.
-        yield from _cut_paragraphs(text, last, end)
+        yield from _cut_paragraphs(text, last, end, of_a_law=True)
 
 
-def _cut_paragraphs(text: str, begin: int, end: int) -> Iterator[Passage]:
-    """Neighbouring paragraphs under the same headings, together up to `ENOUGH` characters."""
-    above: dict[int, str] = {}
+def _cut_paragraphs(text: str, begin: int, end: int, of_a_law: bool = False) -> Iterator[Passage]:
+    """Neighbouring paragraphs under the same headings, together up to `ENOUGH` characters. A
+    heading that has nothing under it is a separate passage, except among the articles of a law."""
+    above: dict[int, tuple[str, int, int]] = {}  # by level: the heading, where it begins and ends
+    used: set[int] = set()  # where headings begin that have something under them
     start: int | None = None
     stop = begin
-    section = ""
+
+    def section() -> str:
+        return " › ".join(above[level][0] for level in sorted(above))
 
     def done() -> Iterator[Passage]:
         if start is not None:
+            used.update(at for _, at, _ in above.values())
             for first, last in _short_enough(text, start, stop):
-                yield Passage(text[first:last], first, section)
+                yield Passage(text[first:last], first, section())
+
+    def closed(level: int) -> Iterator[Passage]:
+        """The headings from this level down that end without anything under them."""
+        for each in sorted(above):
+            name, at, last = above[each]
+            if each >= level and at not in used and not of_a_law:
+                used.update(other for _, other, _ in above.values())
+                for first, stop in _short_enough(text, at, last):
+                    yield Passage(text[first:stop], first, name)
+        for each in [each for each in above if each >= level]:
+            del above[each]
 
     for line in _blocks(text, begin, end):
         heading = _HEADING.fullmatch(text, *line)
@@ -73,9 +91,10 @@ def _cut_paragraphs(text: str, begin: int, end: int) -> Iterator[Passage]:
             yield from done()
             start = None
             level = len(heading["marks"] or "") or _LEVELS[re.sub("[^编章节]", "", heading[0])[0]]
-            above = {each: title for each, title in above.items() if each < level}
-            above[level] = (heading["title"] or heading["part"]).strip()
-            section = " › ".join(above[each] for each in sorted(above))
+            yield from closed(level)
+            title = heading["title"] or heading["part"]
+            title = (title.rstrip(" \t#") or title).strip()[:LONGEST_HEADING]
+            above[level] = (title, *heading.span())
             continue
         if start is not None and stop - start >= ENOUGH:
             yield from done()
@@ -83,6 +102,7 @@ def _cut_paragraphs(text: str, begin: int, end: int) -> Iterator[Passage]:
         start = line[0] if start is None else start
         stop = line[1]
     yield from done()
+    yield from closed(0)
 
 
 def _blocks(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
@@ -105,7 +125,8 @@ def _short_enough(text: str, begin: int, end: int) -> Iterator[tuple[int, int]]:
         ends = [each.end() for each in _SENTENCE_END.finditer(text, begin, begin + LONGEST)]
         at = ends[-1] if ends and ends[-1] > begin else begin + LONGEST
         yield _stripped(text, begin, at)
-        begin, end = _stripped(text, at, end)
+        space = _SPACE.match(text, at, end)
+        begin = space.end() if space else at
     if end > begin:
         yield begin, end
 

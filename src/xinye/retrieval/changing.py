@@ -1,0 +1,64 @@
+"""How the folder of a knowledge base is changed: by one process at a time, and as a whole."""
+
+import fcntl
+import glob
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from xinye.errors import XinyeError
+from xinye.retrieval.manifest import LOCK, OURS
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Inside, no other process changes the base in this folder. Raises `XinyeError` if one does
+    now. The system releases the lock when the process ends, however it ends."""
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise XinyeError(
+                f"{folder}: another command is changing this knowledge base; wait for it"
+            ) from None
+        except OSError:
+            pass  # the file system has no locks
+        yield
+
+
+def next_to(folder: Path) -> Path:
+    """A new name next to a folder."""
+    return folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Delete what builds of this base left next to it when they were killed, an hour ago or more.
+    Other files with such names stay."""
+    for path in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        named = re.fullmatch("[0-9a-f]{8}", path.name.removeprefix(f".{folder.name}."))
+        if not named or path.is_symlink() or not path.is_dir():
+            continue
+        ours = all(OURS.fullmatch(each.name) and each.is_file() for each in path.iterdir())
+        if ours and path.stat().st_mtime < time.time() - 3600:
+            shutil.rmtree(path)
+
+
+def replace(folder: Path, new: Path) -> None:
+    """Put a finished base in its place. An old one is moved aside first, and is moved back if that
+    fails. Raises `XinyeError` if another process is changing the old one."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = next_to(folder)
+    with alone(folder):
+        folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            old.rename(folder)
+            raise
+    shutil.rmtree(old)
