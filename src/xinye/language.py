@@ -25,7 +25,8 @@ LONGEST = 2000  # characters; a longer text is not looked up
 REMEMBERED = 4096  # texts that were looked up
 PLACES = {"line": "行", "record": "条", "row": "行"}
 UNITS = {"ms": "毫秒", "s": "秒", "min": "分", "h": "小时"}
-WHOLE = {"error", "message", "problem"}  # gaps that are filled with a message
+HEADS = {"note: ": "注意：", "skipped: ": "已跳过："}
+WHOLE = {"error", "message", "problem", "reason"}  # gaps that are filled with a message
 VERBATIM = {"path", "file", "folder", "label", "output", "model"}  # and those that hold none
 _SPAN = r"\d[\d,.]* (?:ms|s|min|h)(?: \d+ (?:s|min))?"  # of time
 # What may fill the gaps of some names, which are those of the functions that give it.
@@ -55,7 +56,8 @@ _LISTED = re.compile(
 _HAN_END, _HAN_START = re.compile("[\u3400-\u9fff]\\Z"), re.compile("[\u3400-\u9fff]")
 _LATIN_START, _LATIN_END = re.compile("[A-Za-z0-9]"), re.compile(r"[A-Za-z0-9]\Z")
 _FRAME = re.compile(
-    r"(xinye(?: [a-z]+)*: |note: )?(.*?)(?: \(try (xinye(?: [a-z]+)* --help)\))?", re.DOTALL
+    r"(xinye(?: [a-z]+)*: |note: |skipped: )?(.*?)(?: \(try (xinye(?: [a-z]+)* --help)\))?",
+    re.DOTALL,
 )
 _TIME = re.compile(_SPAN)
 log = logging.getLogger(__name__)
@@ -203,7 +205,7 @@ def _framed(line: str) -> str:
     if not head and not usage:
         return _translated(line, DEEPEST)
     said = _messages()[0].get(message) or _translated(message, DEEPEST)
-    named = head and ("注意：" if head == "note: " else f"{head[:-2]}：")
+    named = head and HEADS.get(head, f"{head[:-2]}：")
     return f"{named or ''}{said}" + (f"（用法见 {usage}）" if usage else "")
 
 
