@@ -85,7 +85,9 @@ def print_table(
     the table has no header.
     """
     columns = [shown_word(each) if isinstance(each, str) else each for each in columns]
-    rows = [[Text(shown(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows]
+    rows = [
+        [verbatim(shown(cell)) if isinstance(cell, str) else cell for cell in row] for row in rows
+    ]
     kept = [*range(len(columns))]
     if spare is not None:
         kept = fitting([columns, *rows], spare, on.width, gap)

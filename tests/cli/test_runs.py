@@ -59,6 +59,7 @@ def type_in(monkeypatch, answer):
 def test_lists_the_newest_first_in_columns(xinye, two, monkeypatch):
     monkeypatch.chdir(two.parent)
     outcome = xinye("runs")
+    assert xinye("runs", "list") == outcome
     head, newer, older = outcome.out.splitlines()
     assert (outcome.code, outcome.err) == (0, "")
     assert newer.startswith("runs/shakespeare") and "interrupted, step 60 of 99" in newer

@@ -64,12 +64,11 @@ def add(arguments: list[str]) -> int:
         JSON,
     ).read(arguments)
 
-    from xinye.retrieval.documents import find_files
     from xinye.retrieval.knowledge import KnowledgeBase
 
     base = KnowledgeBase(given.knowledge)
     with Display() as display, bad_bytes_told(given.bad_bytes):
-        changes = base.add(find_files(given.files), display.progress)
+        changes = base.add(given.files, display.progress)
     show_changes(base, changes, given.json)
     return 0
 

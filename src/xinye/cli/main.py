@@ -85,7 +85,7 @@ GROUPS = {  # commands of two words
         ),
     },
 }
-SECOND_WORDS = {**GROUPS, "runs": ("show", "compare", "verify", "clean")}
+SECOND_WORDS = {**GROUPS, "runs": ("list", "show", "compare", "verify", "clean")}
 START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
 ENVIRONMENT = {  # docs/install.md lists all of them
     "XINYE_API_KEY": "the API key that clients of xinye serve must send",

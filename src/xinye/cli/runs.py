@@ -34,8 +34,6 @@ FOLDERS = flag("folders", "DIR", "folders of runs, or single runs (runs)", ["run
 
 
 def main(arguments: list[str]) -> int:
-    if arguments[:1] == ["list"]:
-        arguments = arguments[1:]
     if arguments and arguments[0] in VERBS:
         verb, _ = VERBS[arguments[0]]
         return verb(arguments[1:])
@@ -381,6 +379,7 @@ def value_of(value: Any) -> str:
 
 
 VERBS = {
+    "list": (list_runs, "list runs, the newest first, as xinye runs does alone"),
     "show": (show, "show what a run is and how it went; rewrite its report"),
     "compare": (compare, "compare the settings of runs and how they learned"),
     "verify": (verify, "check that the saved files are unchanged"),

@@ -27,6 +27,8 @@ from xinye.libraries import need
 _GOOD = re.compile(r"[\t\n -~\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\uffff\U00010000-\U0010ffff]*+")
 _BAD = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufeff\ufffe]")
 
+RENAMED = {"duplicates": "drop_duplicates"}  # settings of older runs, and what they are called now
+
 # `clean` returns pieces of the class that it was given.
 AnyPiece = TypeVar("AnyPiece", bound=Piece)
 
@@ -39,7 +41,7 @@ class Cleaning(BaseModel):
     drop_duplicates: bool = Field(
         True,
         description="drop documents that repeat an earlier one exactly",
-        validation_alias=AliasChoices("drop_duplicates", "duplicates"),  # its name in older runs
+        validation_alias=AliasChoices("drop_duplicates", *RENAMED),
     )
     unicode: Literal["keep", "NFC", "NFKC"] = Field(
         "keep",

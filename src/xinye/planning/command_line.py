@@ -4,8 +4,9 @@ and quote them."""
 from collections.abc import Mapping
 from typing import Any
 
+from xinye.data.cleaning import RENAMED
+
 POSITIONAL = ("model", "files")  # settings without a flag
-RENAMED = {"duplicates": "drop_duplicates"}  # in runs of older versions
 
 
 def command_line(verb: str, settings: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,5 @@
 """How the folder of a knowledge base is changed: by one process at a time, and as a whole."""
 
-import fcntl
 import glob
 import re
 import shutil
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from xinye.data.files import lock
 from xinye.errors import XinyeError
 from xinye.retrieval.manifest import LOCK, OURS
 
@@ -17,16 +17,10 @@ from xinye.retrieval.manifest import LOCK, OURS
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Inside, no other process changes the base in this folder. Raises `XinyeError` if one does
-    now. The system releases the lock when the process ends, however it ends."""
+    now."""
+    problem = f"{folder}: another command is changing this knowledge base; wait for it"
     with (folder / LOCK).open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise XinyeError(
-                f"{folder}: another command is changing this knowledge base; wait for it"
-            ) from None
-        except OSError:
-            pass  # the file system has no locks
+        lock(file, XinyeError(problem))
         yield
 
 

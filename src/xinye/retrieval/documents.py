@@ -57,7 +57,7 @@ def name_and_date(title: str) -> tuple[str, str]:
     return title[: version.start()], "-".join(part.zfill(2) for part in version[1].split("-"))
 
 
-def find_files(names: Sequence[str]) -> list[Path]:
+def find_files(names: Sequence[str | Path]) -> list[Path]:
     """The files that names, folders and globs stand for, without repeated ones. Raises `XinyeError`
     for a name that stands for nothing, and for a named file of an unknown kind."""
     found: list[Path] = []
@@ -69,7 +69,7 @@ def find_files(names: Sequence[str]) -> list[Path]:
             raise XinyeError(f"{path}: a knowledge base reads no files of this kind, but {kinds}")
         found += readable
     if not found:
-        raise XinyeError(f"{', '.join(names)}: there are no documents")
+        raise XinyeError(f"{', '.join(map(str, names))}: there are no documents")
     return once(found)
 
 
@@ -120,11 +120,9 @@ def _text(record: dict[str, Any]) -> str:
         return as_text(record[column]) or ""
     lines = []
     for name, value in record.items():
-        text = (
-            as_text(value)
-            if isinstance(value, str | list)
-            else ("" if value is None else str(value))
-        )
+        text = as_text(value)
+        if text is None:  # a number, or what is nested
+            text = str(value)
         if text:
             lines.append(f"{name}: {text}")
     return "\n".join(lines)

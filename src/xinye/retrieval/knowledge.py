@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
@@ -38,7 +38,7 @@ from xinye.retrieval.manifest import (
     check_free,
     read_manifest,
 )
-from xinye.retrieval.passages import cut
+from xinye.retrieval.passages import Passage, cut
 from xinye.retrieval.results import Changes, Found
 
 SMALL = 20_000  # passages; a base of so many is indexed again as a whole, in seconds
@@ -59,7 +59,7 @@ class KnowledgeBase:
     def build(
         cls,
         folder: str | Path,
-        files: Sequence[str],
+        files: Sequence[str | Path],
         overwrite: bool = False,
         progress: Progress = lambda text: None,
     ) -> tuple["KnowledgeBase", Changes]:
@@ -75,10 +75,13 @@ class KnowledgeBase:
             write_json(beside / MANIFEST, Manifest(kind=KIND, version=VERSION).model_dump())
             (beside / PASSAGES).touch()
             base = cls(beside)
-            changes = base.add(found, progress)
+            with base._alone():
+                changes = base._add(found, progress)
             if not changes.added:
                 first = f" ({changes.skipped[0]})" if changes.skipped else ""
-                raise XinyeError(f"{', '.join(files)}: there is no text to answer from{first}")
+                raise XinyeError(
+                    f"{', '.join(map(str, files))}: there is no text to answer from{first}"
+                )
             check_free(folder, overwrite)  # it may have come into being meanwhile
             replace(folder, beside)
         finally:
@@ -89,11 +92,13 @@ class KnowledgeBase:
 
     # -- changing it -------------------------------------------------------------------------------
 
-    def add(self, files: Sequence[Path], progress: Progress = lambda text: None) -> Changes:
-        """Add the documents of files. What a file had before and has no more is removed. Raises
-        `XinyeError` if another process is changing the base."""
+    def add(self, files: Sequence[str | Path], progress: Progress = lambda text: None) -> Changes:
+        """Add the documents of files, folders and globs. What a file had before and has no more is
+        removed. Raises `XinyeError` as `build` does, and if another process is changing the
+        base."""
+        found = find_files(files)
         with self._alone():
-            return self._add(files, progress)
+            return self._add(found, progress)
 
     def _add(self, files: Sequence[Path], progress: Progress) -> Changes:
         changes, new = Changes(), list[Document]()
@@ -103,11 +108,7 @@ class KnowledgeBase:
         for number, entry in enumerate(entries):
             of_file[entry.file].append(number)
         pending: set[tuple[str, str]] = set()
-        own = Path(os.path.abspath(self.folder))
         for path in files:
-            file = os.path.abspath(path)
-            if own in Path(file).parents:
-                continue  # the base's own files
             progress(f"reading {path}")
             try:
                 read = [*documents(path)]
@@ -118,7 +119,7 @@ class KnowledgeBase:
             keys = {document.key for document in read}
             gone = [
                 number
-                for number in of_file[file]
+                for number in of_file[os.path.abspath(path)]
                 if entries[number].key not in keys and not entries[number].removed
             ]
             for number in gone:
@@ -167,19 +168,18 @@ class KnowledgeBase:
                     row = asdict(passage) | {"line": line if document.has_lines else None}
                     text = json.dumps(row, ensure_ascii=False) + "\n"
                     file.write(text.encode("utf-8", "replace"))
-                    name, _ = name_and_date(document.title)
-                    texts.append(f"{name}\n{passage.section}\n{passage.text}")
+                    texts.append(_to_index(document.title, passage))
             end = file.tell()
         changes.added += len(new)
         changes.passages = len(texts)
         segments = [*self.manifest.segments]
+        most = MOST_SEGMENTS if len(starts) > SMALL else 1
+        if texts and len(segments) == most:  # all in one index again
+            texts, first, segments = [*self._texts(), *texts], 0, []
         if texts:
             progress(f"indexing {plural(len(texts), 'passage')}")
             segments.append(self._indexed(texts, first))
         self._write(entries, segments, starts, end)
-        if len(segments) > (MOST_SEGMENTS if len(starts) > SMALL else 1):
-            progress("indexing all passages as one")
-            self._write(entries, [self._indexed([*self._texts()], 0)], starts, end)
         current = {segment.file for segment in self.manifest.segments}
         for path in self.folder.glob("index-*.safetensors"):
             if path.name not in current:  # of before, or of an addition that did not end
@@ -191,12 +191,10 @@ class KnowledgeBase:
         return Segment(file=name, first=first, count=len(texts))
 
     def _texts(self) -> Iterator[str]:
-        """What the index knows of each passage."""
-        for entry in self.manifest.documents:
-            name, _ = name_and_date(entry.title)
-            for number in range(entry.first, entry.first + entry.count):
-                passage = self._passage(number)
-                yield f"{name}\n{passage.section}\n{passage.text}"
+        """The texts of all passages for an index."""
+        titles = (entry.title for entry in self.manifest.documents for _ in range(entry.count))
+        rows = self._rows(range(len(self.manifest.starts)))
+        return map(_to_index, titles, rows)
 
     def _write(
         self, entries: list[Entry], segments: list[Segment], starts: list[int], end: int
@@ -311,12 +309,14 @@ class KnowledgeBase:
                 f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,}"
             )
         rarity = rarity_of(question, self._indexes)
+        parts = [index.scores(rarity, matching) for index in self._indexes]
+        scores = np.concatenate([np.zeros(0, np.float32), *parts]) * self._open
         limit = 2 * count
         while True:
-            best = self._best(rarity, limit, matching)
+            best = _highest(scores, limit)
             found: dict[str, Found] = {}  # by text: what several files have is found once
-            for score, number in best:
-                passage = self._found(number, score)
+            for number in best:
+                passage = self._found(number, float(scores[number]))
                 found.setdefault(passage.text, passage)
                 if len(found) == count:
                     break
@@ -324,20 +324,8 @@ class KnowledgeBase:
                 return [*found.values()]
             limit *= 4
 
-    def _best(
-        self, rarity: dict[str, float], limit: int, matching: Matching
-    ) -> list[tuple[float, int]]:
-        """The scores and numbers of the best passages, the best first; at most `limit`."""
-        best: list[tuple[float, int]] = []
-        for segment, index in zip(self.manifest.segments, self._indexes, strict=True):
-            own = slice(segment.first, segment.first + segment.count)
-            scores = index.scores(rarity, matching) * self._open[own]
-            best += [(float(scores[at]), segment.first + at) for at in _highest(scores, limit)]
-        best.sort(key=lambda each: (-each[0], each[1]))
-        return best[:limit]
-
     def _found(self, number: int, score: float) -> Found:
-        passage = self._passage(number)
+        (passage,) = self._rows([number])
         entry = self._entry_of(number)
         line = passage.line if entry.line is None else entry.line
         return Found(
@@ -352,15 +340,23 @@ class KnowledgeBase:
     def _firsts(self) -> NDArray[np.int64]:
         return np.array([entry.first for entry in self.manifest.documents], np.int64)
 
-    def _passage(self, number: int) -> Row:
+    def _rows(self, numbers: Iterable[int]) -> Iterator[Row]:
+        """The passages with these numbers."""
         path = self.folder / PASSAGES
         try:
             with path.open("rb") as file:
-                file.seek(self.manifest.starts[number])
-                return Row.model_validate_json(file.readline())
+                for number in numbers:
+                    file.seek(self.manifest.starts[number])
+                    yield Row.model_validate_json(file.readline())
         except (OSError, ValueError) as error:
             what = " ".join(str(error).split())[:100]
             raise XinyeError(f"{path}: damaged file ({what}); {AGAIN}") from None
+
+
+def _to_index(title: str, passage: Passage | Row) -> str:
+    """What the index knows of a passage: also the title, without its date, and the headings."""
+    name, _ = name_and_date(title)
+    return f"{name}\n{passage.section}\n{passage.text}"
 
 
 def _highest(scores: Scores, count: int) -> list[int]:

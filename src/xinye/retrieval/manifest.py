@@ -2,7 +2,8 @@
 
 import json
 import re
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -81,27 +82,28 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _check_places(manifest: Manifest, path: Path) -> None:
-    """Raises `XinyeError` if documents, segments and passages do not follow each other."""
-    total = len(manifest.starts)
-    for parts in (manifest.documents, manifest.segments):
-        end = 0
-        for part in parts:
-            if part.first != end or part.count < 0:
-                raise XinyeError(f"{path}: damaged file; {AGAIN}")
-            end += part.count
-        if end != total:
-            raise XinyeError(f"{path}: damaged file; {AGAIN}")
-    starts, passages = manifest.starts, path.parent / PASSAGES
-    ordered = all(first < second for first, second in pairwise([-1, *starts, manifest.bytes]))
-    if starts and not ordered:
-        raise XinyeError(f"{path}: damaged file; {AGAIN}")
+    """Raises `XinyeError` if documents, segments and passages do not follow each other, or a file's
+    name leads elsewhere."""
+    passages, starts = path.parent / PASSAGES, manifest.starts
+    ends = [-1, *starts, manifest.bytes]
     if not passages.is_file() or not 0 <= manifest.bytes <= passages.stat().st_size:
         raise XinyeError(f"{passages}: damaged file; {AGAIN}")
-    if not all(entry.file for entry in manifest.documents):
+    fits = (
+        _follow(manifest.documents, len(starts))
+        and _follow(manifest.segments, len(starts))
+        and (not starts or all(first < second for first, second in pairwise(ends)))
+        and all(entry.file for entry in manifest.documents)
+        and all(Path(segment.file).name == segment.file for segment in manifest.segments)
+    )
+    if not fits:
         raise XinyeError(f"{path}: damaged file; {AGAIN}")
-    for segment in manifest.segments:
-        if Path(segment.file).name != segment.file:  # a path that leads elsewhere
-            raise XinyeError(f"{path}: damaged file; {AGAIN}")
+
+
+def _follow(parts: Sequence[Entry | Segment], total: int) -> bool:
+    """Whether parts cover so many passages, one part behind the other."""
+    ends = [0, *accumulate(part.count for part in parts)]
+    firsts = [part.first for part in parts]
+    return firsts == ends[:-1] and ends[-1] == total and all(part.count >= 0 for part in parts)
 
 
 def check_free(folder: Path, overwrite: bool) -> None:

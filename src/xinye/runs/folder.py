@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from pydantic import BaseModel, ConfigDict
 
 from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING
-from xinye.data.files import open_regular, read_json, write_json, written_beside
+from xinye.data.files import lock, open_regular, read_json, write_json, written_beside
 from xinye.errors import XinyeError, checked
 
 DAMAGED = "damaged file"  # comes before the reason in an error about a damaged file
@@ -163,12 +163,7 @@ class RunFolder:
         """
         process = {"pid": os.getpid(), "host": socket.gethostname()}
         with self.process_file.open("a", encoding="utf-8") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise self.in_other_hands() from None
-            except OSError:
-                pass  # without locks in the file system, `is_running` stays false
+            lock(file, self.in_other_hands())  # without locks, `is_running` stays false
             file.truncate(0)
             file.write(json.dumps(process) + "\n")
             file.flush()
