@@ -34,7 +34,7 @@ from xinye.tasks.heads import USE, HeadTask
 from xinye.tasks.records import Example, Examples, OnBad, leaks, refuse_line, repeated, split
 from xinye.tasks.task import Figures, Mark
 
-LINE = 60  # characters of a passage in a sample
+NEAR = 40  # characters around an answer that may tell it, too
 
 
 @dataclass(frozen=True)
@@ -266,10 +266,14 @@ class Answer(HeadTask):
         return [said if alone else f"{said}\t{text}"]
 
 
-def _elsewhere(record: Question, passages: Sequence[str], chance: random.Random) -> Question | None:
-    """The question with another passage, which has none of its answers; None if chance takes one
-    that has."""
-    passage = chance.choice(passages)
-    if any(answer in passage for answer in record.answers):
+def _elsewhere(
+    record: Question, passages: Sequence[str], chance: random.Random
+) -> Question | None:
+    """The question with a text that has none of its answers: a part of its own passage, or another
+    passage; None if chance takes one that has."""
+    begin, end = record.span or (0, 0)
+    own = (record.passage[: max(0, begin - NEAR)], record.passage[end + NEAR :])
+    text = chance.choice([*(part for part in own if len(part) > NEAR), chance.choice(passages)])
+    if any(answer in text for answer in record.answers):
         return None
-    return Question(record.question, passage, (), -1, record.place, record.format)
+    return Question(record.question, text, (), -1, record.place, record.format)
