@@ -41,9 +41,14 @@ def test_without_biases_the_parts_add_up(architecture, is_causal, changed):
             if "lora" in name:
                 nn.init.normal_(parameter, 0, 0.3)
     if changed == "q8_0":
-        names = ["model.embed_tokens", *(f"model.layers.0.mlp.{each}_proj" for each in ("gate", "up"))]
+        names = [
+            "model.embed_tokens",
+            *(f"model.layers.0.mlp.{each}_proj" for each in ("gate", "up")),
+        ]
         weights = {name: model.gpt.get_submodule(name).weight.detach() for name in names}
-        swap_in(model.gpt, {name: (quantize(each, "q8_0"), "q8_0") for name, each in weights.items()})
+        swap_in(
+            model.gpt, {name: (quantize(each, "q8_0"), "q8_0") for name, each in weights.items()}
+        )
     parts, value = input_times_gradient(model, TOKENS, margin)
     plain = margin(model(torch.tensor([TOKENS]), torch.tensor([len(TOKENS)]))[0])
     assert value == pytest.approx(float(plain.detach()), abs=1e-6)

@@ -30,7 +30,7 @@ VERBS = {  # command: (function, summary); groups have no function
     "finetune": ("xinye.cli.training:finetune", "fine-tune a model on a task's records"),
     "explain": (
         "xinye.cli.explain:main",
-        "show which words decided: for a label, or for an entity that was found",
+        "show which words decided: for a label, an entity or an answer",
     ),
     "doctor": ("xinye.cli.machine:doctor", "show what this machine can do, and how to improve it"),
     "bench": (

@@ -44,11 +44,12 @@ class Word:
 class Explanation:
     """Why a model chose a label, a span or an answer.
 
-    `decision` is its name, with its `probability` and its `log_odds`, log p / (1 - p); for a span,
-    both are means over its tokens, and `start` and `end` are its place in the text. The scores of
-    the `words` are in the unit of the log-odds: all of them and `rest` add up to `log_odds`. `rest`
-    is what control tokens, positions and the network's own constants add. `left_out` counts the
-    tokens of a long text that the model did not read.
+    `decision` is its name, "" for an answer that is not in the passage, with its `probability` and
+    its `log_odds`, log p / (1 - p). For a span both are means over its tokens, for an answer
+    `log_odds` is the mean of its first and its last token; `start` and `end` are its place in the
+    text. The scores of the `words` are in the unit of the log-odds: all of them and `rest` add up
+    to `log_odds`. `rest` is what control tokens, positions and the network's own constants add.
+    `left_out` counts the tokens of a long text that the model did not read.
     """
 
     decision: str
@@ -71,8 +72,9 @@ def explain(
 ) -> list[list[Explanation]]:
     """For each text, or pair of texts, an explanation of each of the model's decisions about it.
 
-    `label` names another label to explain, or chooses spans by their type or their text. Raises
-    `XinyeError` for an empty text, a label that the model does not know, and for a model without a head.
+    `label` names another label or another answer, or chooses spans by their type or their text.
+    Raises `XinyeError` for an empty text, for a label that the model does not know, and for a model
+    without a head.
     """
     task = learned_task(judged.model, judged.folder)
     if not isinstance(judged.model, Head) or not isinstance(task, HeadTask):

@@ -256,6 +256,8 @@ class Answer(HeadTask):
     def decisions(
         self, model: Head, tokenizer: Tokenizer, text: Any, context: int, label: str | None
     ) -> list[Decision]:
+        if isinstance(text, str) or not text[1].strip():
+            raise XinyeError("give the passage to answer from: --passage FILE, or --pair TEXT")
         return [pointing(model, tokenizer, text, context, label)]
 
     @classmethod

@@ -301,6 +301,8 @@ class Tag(HeadTask):
     def decisions(
         self, model: Head, tokenizer: Tokenizer, text: Any, context: int, label: str | None
     ) -> list[Decision]:
+        if not isinstance(text, str):
+            raise XinyeError("a model that tags reads one text, not a pair; leave out the second")
         segments = segments_of(tokenizer, text, context)
         found = [
             (segment, span, probability)
