@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.style import Style
 from rich.text import Text
 
 from xinye.cli.answer import knowledge_of
@@ -22,7 +23,10 @@ LISTED = 5  # words
 BAR = 20  # the length in characters of the bar of the strongest word
 # The styles of words for and against the decision, by the share of the strongest word's score that
 # they need at least.
-STYLES = ((0.5, "bold white on green4", "bold white on red3"), (0.2, "green", "red"))
+STYLES = (
+    (0.5, Style(color="white", bgcolor="green4"), Style(color="white", bgcolor="red3")),
+    (0.2, Style(color="green"), Style(color="red")),
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -110,19 +114,20 @@ def show(explanation: "Explanation", texts: Sequence[str]) -> None:
     for number, text in enumerate(texts):
         words = [word for word in explanation.words if word.input == number]
         answer.print(coloured(text, words, largest), soft_wrap=True)
-    rows: list[tuple[str | Text, str, Text]] = []
+    rows = []
     for word in strongest[:LISTED]:
         bar = ("█" if word.score > 0 else "░") * round(BAR * abs(word.score) / largest)
-        rows.append((verbatim(f"  {word.text}"), f"{word.score:+.2f}", Text(bar)))
+        rows.append((word.text, word.score, bar))
     if others := strongest[LISTED:]:
         total = sum(word.score for word in others)
-        rows.append((f"  {plural(len(others), 'other word')}", f"{total:+.2f}", Text()))
-    rows.append(("  control tokens and constants", f"{explanation.rest:+.2f}", Text()))
-    rows.append(("  sum", f"{explanation.log_odds:+.2f}", Text()))
-    print_table(("", "", ""), rows, left=(0, 2))
+        rows.append((shown(plural(len(others), "other word")), total, ""))
+    rows.append((shown("control tokens and constants"), explanation.rest, ""))
+    rows.append((shown("sum, the log-odds"), explanation.log_odds, ""))
+    cells = [(verbatim(f"  {name}"), f"{score:+.2f}", Text(bar)) for name, score, bar in rows]
+    print_table(("", "", ""), cells, left=(0, 2))
     if explanation.left_out:
         left_out = plural(explanation.left_out, "token")
-        console.print(f"note: the text is longer than the context; {left_out} were not read")
+        console.print(f"note: the text is longer than the context; left out: {left_out}")
     answer.print()
 
 
@@ -136,9 +141,9 @@ def coloured(text: str, words: list["Word"], largest: float) -> Text:
     return result.append(readable(text[at:]))
 
 
-def style_of(share: float) -> str:
+def style_of(share: float) -> Style:
     """The style of a word, whose score is this share of the strongest word's."""
     for least, supports, opposes in STYLES:
         if abs(share) >= least:
             return supports if share > 0 else opposes
-    return ""
+    return Style()

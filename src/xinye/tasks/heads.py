@@ -60,7 +60,8 @@ class HeadTask(Task):
         for record in records:
             for label in record.labels:
                 if label not in self.known:
-                    raise XinyeError(f"{record.place}: {self.unknown(label)}")
+                    problem = self.unknown(label)
+                    raise XinyeError(f"{record.place}: {problem}")
 
     def unknown(self, label: str) -> XinyeError:
         """The error for a label that the model does not know."""

@@ -313,7 +313,8 @@ class Tag(HeadTask):
             if label in (None, span.type, text[span.start : span.end])
         ]
         if label is not None and not found and label not in self.known:
-            raise XinyeError(f"the model found no such span: {self.unknown(label)}")
+            reason = self.unknown(label)
+            raise XinyeError(f"the model found no such span: {reason}")
         return [
             Decision(
                 span.type,
