@@ -20,6 +20,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.retrieval.sentences import best_sentence
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.answer_cloze import cloze
+from xinye.tasks.answer_decisions import pointing
 from xinye.tasks.answer_records import Named, Question, counted, flat, read_question
 from xinye.tasks.answer_windows import (
     Pointed,
@@ -30,6 +31,7 @@ from xinye.tasks.answer_windows import (
     window_around,
     windows_of,
 )
+from xinye.tasks.decisions import Decision
 from xinye.tasks.heads import USE, HeadTask
 from xinye.tasks.records import Example, Examples, OnBad, leaks, refuse_line, repeated, split
 from xinye.tasks.task import Figures, Mark
@@ -259,6 +261,13 @@ class Answer(HeadTask):
     ) -> list[Row]:
         """For each pair of question and passage a dictionary with the fields of `Extract`."""
         return [asdict(each) for each in self.extracts(model, tokenizer, inputs, context)]
+
+    def decisions(
+        self, model: Head, tokenizer: Tokenizer, text: Any, context: int, label: str | None
+    ) -> list[Decision]:
+        if isinstance(text, str) or not text[1].strip():
+            raise XinyeError("give the passage to answer from: --passage FILE, or --pair TEXT")
+        return [pointing(model, tokenizer, text, context, label)]
 
     @classmethod
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
