@@ -1,0 +1,216 @@
+"""Answers questions from a knowledge graph in words.
+
+A classifier with several labels finds the relations that a question asks for; its labels are the
+names of relations. The question or the conversation names the entity, and the graph has the values.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from xinye.errors import XinyeError, did_you_mean, plural
+from xinye.evaluation.tokenizers import language
+from xinye.generation.chat import Message
+from xinye.guesses import nearest
+from xinye.jobs.judge import context_of, learned_task
+from xinye.retrieval.graph import KINDS, Graph
+from xinye.retrieval.requests import Conversation, Request
+from xinye.tasks.classify import Classify
+from xinye.tasks.task import Judged
+
+LISTED = 10  # values that a sentence names
+NAMED = 5  # relations that a note names
+
+
+@dataclass(frozen=True)
+class GraphAnswer:
+    """An answer from a graph.
+
+    `text` is the answer in the language of the question; "" if there is none, and then `refused`
+    says why. `requests` have the entities, relations and facts, each fact with its file and line.
+    `probabilities` are those of the relations that the model found.
+    """
+
+    question: str
+    text: str = ""
+    requests: tuple[Request, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    refused: str = ""
+
+
+def answer_from_graph(
+    judged: Judged, graph: Graph, question: str, earlier: Sequence[Message] = ()
+) -> GraphAnswer:
+    """The answer to a question. `earlier` are the messages before it, of which the last entity that
+    fits is meant if the question names none. Raises `XinyeError` for an empty question and for a
+    model that does not classify.
+
+    >>> answer_from_graph(judged, graph, "天鹅酒店的地址和电话是多少？").text  # doctest: +SKIP
+    '天鹅酒店的地址是湖滨路2号，电话是555-0134。'
+    """
+    if not question.strip():
+        raise XinyeError("the question is empty; ask for something, such as an entity's address")
+    asked = [message["content"] for message in earlier if message["role"] == "user"]
+    *before, (relations, probabilities) = relations_asked(judged, [*asked, question])
+    conversation = Conversation(graph)
+    for message in earlier:
+        if message["role"] == "user":
+            conversation.ask(message["content"], before.pop(0)[0])
+        else:
+            conversation.reply(message["content"])
+    requests = tuple(conversation.ask(question, relations))
+    refused = _refused(conversation, relations, requests)
+    text = "" if refused else in_words(requests, language(question) == "chinese")
+    return GraphAnswer(question, text, requests, tuple(probabilities), refused)
+
+
+def relations_asked(
+    judged: Judged, questions: Sequence[str]
+) -> list[tuple[tuple[str, ...], list[float]]]:
+    """The relations that each question asks for, and their probabilities."""
+    task = _classifier(judged)
+    texts = [(question, "") for question in questions]
+    rows = task.probabilities(judged.model, judged.tokenizer, texts, context_of(judged.model))
+    chosen = [task.chosen(row) for row in rows]
+    return [
+        (relations, [row[task.labels.index(relation)] for relation in relations])
+        for relations, row in zip(chosen, rows, strict=True)
+    ]
+
+
+def unknown_relations(judged: Judged, graph: Graph) -> list[str]:
+    """Sentences about relations of the graph that the model does not know, which no question can
+    ask for: one for each that looks like a known one, with its first place, and one for all others.
+    Raises `XinyeError` if the model knows none.
+    """
+    known = _classifier(judged).labels
+    if not graph.relations.keys() & set(known):
+        place = next(iter(graph.relations.values())).place
+        raise XinyeError(
+            f"{place}: the model {judged.folder} knows no relation of this graph; it knows "
+            f"{', '.join(known[:NAMED])}"
+        )
+    found, others = [], []
+    for relation, fact in graph.relations.items():
+        if relation in known or relation.lower() in KINDS:
+            continue
+        missing = [label for label in known if label not in graph.relations]
+        if near := nearest(relation, missing) or get_close_matches(relation, missing, 1, 0.5):
+            found.append(
+                f"{fact.place}: the model does not know the relation {relation!r}; did you mean "
+                f"{near[0]!r}?"
+            )
+        else:
+            others.append(f"{relation} ({fact.place})")
+    if others:
+        shown = ", ".join(others[:NAMED]) + (" …" if len(others) > NAMED else "")
+        found.append(
+            f"the model does not know {plural(len(others), 'relation')} of the graph, which no "
+            f"question finds: {shown}"
+        )
+    return found
+
+
+def _classifier(judged: Judged) -> Classify:
+    task = learned_task(judged.model, judged.folder)
+    if not isinstance(task, Classify):
+        raise XinyeError(
+            f"{judged.folder}: answers from a graph need a model that finds the relation of a "
+            "question; fine-tune one: xinye finetune MODEL --task classify --data QUESTIONS, with "
+            "names of relations as labels"
+        )
+    return task
+
+
+def _refused(
+    conversation: Conversation, relations: Sequence[str], requests: Sequence[Request]
+) -> str:
+    """Why a question has no answer, or ""."""
+    graph = conversation.graph
+    if not relations:
+        return "the question asks for no relation that the model knows"
+    if absent := [relation for relation in relations if relation not in graph.relations]:
+        hint = did_you_mean(absent[0], graph.relations)
+        return f"no triple of the graph has the relation {absent[0]!r}{hint}"
+    if not requests and conversation.unsure:
+        names = ", ".join(conversation.unsure[:NAMED])
+        return f"the question may mean several entities, such as {names}; name one"
+    if not requests:
+        return "neither the question nor an earlier one names an entity of the graph"
+    if not any(graph.facts(request.entity, request.relation) for request in requests):
+        missing = "; ".join(f"{request.entity}: {request.relation}" for request in requests)
+        return f"the graph does not say it: {missing}"
+    return ""
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Words:
+    """How an answer is said in a language. `none` stands in place of values that are missing."""
+
+    first: str  # the first request about an entity
+    next: str  # a further one
+    has: str  # the entity has the value that the question asks about
+    has_not: str
+    none: str
+    listed: str  # between values
+    more: str  # after the last one that is named
+    between: str  # requests
+    end: str
+
+
+CHINESE = Words(
+    first="{entity}的{relation}是{values}",
+    next="{relation}是{values}",
+    has="{entity}的{relation}有{value}",
+    has_not="{entity}的{relation}没有{value}",
+    none="未知（图谱里没有）",
+    listed="、",
+    more="等 {count} 项",
+    between="，",
+    end="。",
+)
+ENGLISH = Words(
+    first="{entity}: {relation} is {values}",
+    next="{relation} is {values}",
+    has="{entity}: {relation} includes {value}",
+    has_not="{entity}: {relation} does not include {value}",
+    none="not in the graph",
+    listed=", ",
+    more=" and {more} more",
+    between="; ",
+    end=".",
+)
+
+
+def in_words(requests: Sequence[Request], chinese: bool) -> str:
+    """The answer to requests, a sentence for each entity."""
+    words = CHINESE if chinese else ENGLISH
+    clauses: dict[str, list[str]] = {}
+    for request in requests:
+        said = clauses.setdefault(request.entity, [])
+        form = words.next if said else words.first
+        if request.value:
+            form = words.has if request.facts else words.has_not
+        said.append(
+            form.format(
+                entity=request.entity,
+                relation=request.relation,
+                value=request.value,
+                values=_values(request, words),
+            )
+        )
+    sentences = [words.between.join(said) + words.end for said in clauses.values()]
+    return ("" if chinese else " ").join(sentences)
+
+
+def _values(request: Request, words: Words) -> str:
+    values = [fact.tail for fact in request.facts]
+    if not values:
+        return words.none
+    said = words.listed.join(values[:LISTED])
+    if len(values) > LISTED:
+        said += words.more.format(count=len(values), more=len(values) - LISTED)
+    return said
