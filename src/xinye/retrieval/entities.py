@@ -96,7 +96,8 @@ class Names:
 
 
 def _pairs(text: str) -> set[str]:
-    """The pairs of neighbouring characters of a text."""
+    """The pairs of neighbouring letters and digits of a text, whatever stands between them."""
+    text = re.sub(r"[\W_]", "", text)
     return {text[at : at + 2] for at in range(len(text) - 1)}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.columns import by_usual_name
+from xinye.data.encodings import open_text
 from xinye.data.files import find_records
 from xinye.data.notes import Notes, place_of, without_unseen
 from xinye.data.records import refuse
@@ -159,10 +160,8 @@ def _facts_of(path: Path, notes: Notes) -> Iterator[Fact]:
     """The facts of a file."""
     table = is_table(path, tabbed=True)
     order = [0, 1, 2]
-    # With columns that are named by number, the first row is read as a record.
-    for number, (line, record) in enumerate(
-        read_records(path, refuse, ("1", "2", "3") if table else (), tabbed=True, notes=notes)
-    ):
+    records = read_records(path, refuse, _no_header(path) if table else (), True, notes)
+    for number, (line, record) in enumerate(records):
         try:
             if table:
                 cells = [cell or "" for cell in record.values()]
@@ -178,6 +177,15 @@ def _facts_of(path: Path, notes: Notes) -> Iterator[Fact]:
             raise XinyeError(f"{place_of(path, line)}: {error}") from None
         for triple in triples:
             yield Fact(*triple, str(path), line)
+
+
+def _no_header(path: Path) -> list[str]:
+    """A column to name by its number, so that a table's first row is read as a record, too. It must
+    not be the number in one of the row's cells."""
+    with open_text(path) as file:
+        first = next((line for line in file if line.strip()), "")
+    cells = {cell.strip(' "\n') for cell in re.split(r"[\t,;|]", first)}
+    return [number for number in ("1", "2", "3") if number not in cells][:1]
 
 
 def _header(cells: Sequence[str]) -> list[int] | None:
