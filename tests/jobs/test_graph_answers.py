@@ -82,7 +82,9 @@ def test_bad_input_gets_one_clear_line(judged, graph, trained, tmp_path):
     with pytest.raises(XinyeError, match="finetune MODEL --task classify"):
         untaught = Judged(base.network, base.tokenizer, base.folder, Observer())
         answer_from_graph(untaught, graph, "地址在哪")
-    (tmp_path / "typo.tsv").write_text("竹里馆\t电活\t1\n竹里馆\t地址\t2\n竹里馆\t主人\t3\n", "utf-8")
+    (tmp_path / "typo.tsv").write_text(
+        "竹里馆\t电活\t1\n竹里馆\t地址\t2\n竹里馆\t主人\t3\n", "utf-8"
+    )
     typo, other = unknown_relations(judged, Graph.read([tmp_path / "typo.tsv"]))
     assert "typo.tsv, line 1: " in typo and "did you mean '电话'?" in typo
     assert "1 relation of the graph" in other and "主人" in other and "line 3" in other

@@ -12,8 +12,9 @@ from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.evaluation.tokenizers import language
 from xinye.generation.chat import Message
 from xinye.guesses import nearest
+from xinye.jobs.answering import check_question
 from xinye.jobs.judge import context_of, learned_task
-from xinye.retrieval.graph import KINDS, Graph
+from xinye.retrieval.graph import Graph, says_kind
 from xinye.retrieval.requests import Conversation, Request
 from xinye.tasks.classify import Classify
 from xinye.tasks.task import Judged
@@ -48,8 +49,7 @@ def answer_from_graph(
     >>> answer_from_graph(judged, graph, "天鹅酒店的地址和电话是多少？").text  # doctest: +SKIP
     '天鹅酒店的地址是湖滨路2号，电话是555-0134。'
     """
-    if not question.strip():
-        raise XinyeError("the question is empty; ask for something, such as an entity's address")
+    check_question(question)
     asked = [message["content"] for message in earlier if message["role"] == "user"]
     *before, (relations, probabilities) = relations_asked(judged, [*asked, question])
     conversation = Conversation(graph)
@@ -92,7 +92,7 @@ def unknown_relations(judged: Judged, graph: Graph) -> list[str]:
         )
     found, others = [], []
     for relation, fact in graph.relations.items():
-        if relation in known or relation.lower() in KINDS:
+        if relation in known or says_kind(relation):
             continue
         missing = [label for label in known if label not in graph.relations]
         if near := nearest(relation, missing) or get_close_matches(relation, missing, 1, 0.5):

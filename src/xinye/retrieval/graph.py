@@ -26,7 +26,7 @@ HEADS = ("head", "subject", "entity", "头实体", "主语", "主体", "实体")
 RELATIONS = ("relation", "predicate", "property", "关系", "谓语", "谓词", "属性")
 TAILS = ("tail", "object", "value", "尾实体", "宾语", "客体", "值", "属性值")
 # Relations that say what kind of thing an entity is: "this hotel" is the last one of that kind.
-KINDS = ("kind", "type", "category", "instance of", "is a", "领域", "类型", "类别", "种类")
+KINDS = ("kind", "type", "category", "instance_of", "is_a", "领域", "类型", "类别", "种类")
 SUFFIXES = (".tsv", ".csv", ".txt", ".json", ".jsonl", ".ndjson")
 FORMS = (
     "write three columns (head, relation, tail), or in JSON [head, relation, tail], an object with "
@@ -105,7 +105,7 @@ class Graph:
     def kinds(self, entity: str) -> set[str]:
         """What kinds of thing an entity is, if the graph says so."""
         there = self._facts.get(entity, {})
-        return {tail for relation in there if relation.lower() in KINDS for tail in there[relation]}
+        return {tail for relation in there if says_kind(relation) for tail in there[relation]}
 
     def may_have(self, entity: str, relation: str) -> bool:
         """True if the entity has the relation, or if most of its kind have it."""
@@ -154,6 +154,11 @@ class Graph:
     @cached_property
     def _names_of_tails(self) -> dict[str, Names]:
         return {}
+
+
+def says_kind(relation: str) -> bool:
+    """True if a relation says what kind of thing an entity is."""
+    return relation.lower().replace(" ", "_") in KINDS
 
 
 def _facts_of(path: Path, notes: Notes) -> Iterator[Fact]:
