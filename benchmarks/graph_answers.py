@@ -2,7 +2,7 @@
 
     python benchmarks/graph_answers.py --model runs/chinese
 
-| learned from | the user turns of val, 450 conversations of 500; 50 decide when to stop |
+| learned from | the user turns of val, 400 conversations of 500; 100 decide when to stop |
 |---|---|
 | judged on | the user turns of test (500 conversations) that ask for relations of the graph |
 | the graph | crosswoz_database_zh: hotels, restaurants, sights, metro stations |
@@ -44,7 +44,7 @@ from xinye.retrieval.graph import Graph
 from xinye.retrieval.requests import Conversation
 from xinye.tasks.task import Judged
 
-VALIDATION = 50  # conversations of val
+VALIDATION = 100  # conversations of val
 ELSEWHERE = ("名称", "车型", "车牌")  # what turns ask for that is not looked up by entity
 AROUND = "(周边|附近|周围|旁边|边上|四周).*"
 RULES = {
