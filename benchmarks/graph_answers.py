@@ -38,7 +38,7 @@ import xinye
 from xinye.cli.output import Display
 from xinye.data.files import write_json_lines
 from xinye.evaluation.classification import tfidf_baseline
-from xinye.jobs.graph_answers import relations_asked
+from xinye.jobs.graph_answers import relations_asked, without_names
 from xinye.observer import Observer
 from xinye.retrieval.graph import Graph
 from xinye.retrieval.requests import Conversation
@@ -85,10 +85,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", help="the base to fine-tune; none: only what needs no model")
-    parser.add_argument("--time", default="10min", help="of fine-tuning")
-    parser.add_argument(
-        "--judged", default="test", choices=("test", "val"), help="val: its last conversations"
-    )
+    parser.add_argument("--epochs", type=float, default=10, help="of fine-tuning")
     parser.add_argument(
         "--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data", metavar="FOLDER"
     )
@@ -100,17 +97,20 @@ def main() -> None:
     graph = Graph.read([options.data / "crosswoz_database_zh"])
     reading = time.perf_counter() - begin
     learned = [*turns(options.data, "val", graph)]
-    training = [turn for turn in learned if turn.conversation >= VALIDATION]
-    validation = [turn for turn in learned if turn.conversation < VALIDATION]
-    judged = [*turns(options.data, "test", graph)] if options.judged == "test" else validation
+    parts = {
+        "training": [turn for turn in learned if turn.conversation >= VALIDATION],
+        "validation": [turn for turn in learned if turn.conversation < VALIDATION],
+    }
+    judged = [*turns(options.data, "test", graph)]
     figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        finders = without_model(training, judged)
-        if options.model:
-            begin = time.perf_counter()
-            at = options.output or Path(folder) / "run"
-            finders["learned"] = fine_tuned(training, validation, judged, at, options)
-            figures["finetuning_seconds"] = round(time.perf_counter() - begin)
+    finders = without_model(graph, parts["training"], judged)
+    if options.model:
+        begin, used = time.perf_counter(), time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            model = fine_tuned(graph, parts, options.output or Path(folder) / "run", options)
+        figures["finetuning_seconds"] = round(time.perf_counter() - begin)
+        figures["finetuning_processor_seconds"] = round(time.process_time() - used)
+        finders["learned"] = learned_finder(model, graph, judged)
     for name, finder in finders.items():
         figures[name] = measured(graph, judged, finder, options.wrong and name == "learned")
         progress(f"{name}: {json.dumps(figures[name], ensure_ascii=False)}")
@@ -121,7 +121,7 @@ def main() -> None:
         reading_seconds=round(reading, 2),
         turns={kind: sum(turn.kind == kind for turn in judged) for kind in KINDS_OF_TURNS},
         **figures,
-        settings={"model": options.model, "time": options.time, "judged": options.judged},
+        settings={"model": options.model, "epochs": options.epochs},
         machine=facts,
     )
 
@@ -129,12 +129,14 @@ def main() -> None:
 # -- finding relations -----------------------------------------------------------------------------
 
 
-def without_model(training: Sequence[Turn], judged: Sequence[Turn]) -> dict[str, Finder]:
+def without_model(
+    graph: Graph, training: Sequence[Turn], judged: Sequence[Turn]
+) -> dict[str, Finder]:
     labels = sorted({relation for turn in training for relation in turn.relations})
     predicted = tfidf_baseline(
-        [turn.text for turn in training],
+        [without_names(graph, turn.text) for turn in training],
         [turn.relations for turn in training],
-        [turn.text for turn in judged],
+        [without_names(graph, turn.text) for turn in judged],
         labels,
         several=True,
     )
@@ -147,24 +149,24 @@ def without_model(training: Sequence[Turn], judged: Sequence[Turn]) -> dict[str,
 
 
 def fine_tuned(
-    training: Sequence[Turn],
-    validation: Sequence[Turn],
-    judged: Sequence[Turn],
-    at: Path,
-    options: argparse.Namespace,
-) -> Finder:
-    files = []
+    graph: Graph, parts: dict[str, list[Turn]], at: Path, options: argparse.Namespace
+) -> xinye.Model:
     at.parent.mkdir(parents=True, exist_ok=True)
-    for name, some in (("training", training), ("validation", validation)):
-        files.append(at.parent / f"{at.name}-{name}.jsonl")
-        write_json_lines(files[-1], [{"text": t.text, "label": t.relations} for t in some])
+    files = {}
+    for name, some in parts.items():
+        files[name] = at.with_name(f"{at.name}-{name}.jsonl")
+        rows = [{"text": without_names(graph, t.text), "label": t.relations} for t in some]
+        write_json_lines(files[name], rows)
     with Display() as display:
-        model = xinye.finetune(
-            options.model, at, task="classify", data=files[0], validation=files[1],
-            time=options.time, overwrite=True, observer=display,
+        return xinye.finetune(
+            options.model, at, task="classify", data=files["training"],
+            validation=files["validation"], epochs=options.epochs, overwrite=True, observer=display,
         )  # fmt: skip
+
+
+def learned_finder(model: xinye.Model, graph: Graph, judged: Sequence[Turn]) -> Finder:
     judge = Judged(model.network, model.tokenizer, model.folder, Observer())
-    found = relations_asked(judge, [turn.text for turn in judged])
+    found = relations_asked(judge, graph, [turn.text for turn in judged])
     by_turn = {id(turn): relations for turn, (relations, _) in zip(judged, found, strict=True)}
     return lambda turn: by_turn[id(turn)]
 

@@ -103,3 +103,19 @@ def test_answers_in_english_and_of_long_lists(tmp_path):
         "spa is not in the graph."
     )
     assert "等 12 项，spa是未知（图谱里没有）。" in in_words(requests, chinese=True)
+
+
+def test_the_lines_of_a_file_are_one_conversation(judged, tmp_path, monkeypatch, xinye):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "city.tsv").write_text(TRIPLES, "utf-8")
+    (tmp_path / "asked.txt").write_text(
+        "竹里馆的电话多少\n它的地址\n天鹅酒店，地址和电话\n", "utf-8"
+    )
+    outcome = xinye("answer", judged.folder, "asked.txt", "--graph", "city.tsv")
+    assert outcome.code == 0 and "竹里馆的电话是555-0199。\n  city.tsv:3" in outcome.out
+    assert "no answer: the graph does not say it: 竹里馆: 地址" in outcome.err
+    assert "天鹅酒店的地址是湖滨路2号，电话是555-0134。\n  city.tsv:1  city.tsv:2" in outcome.out
+    outcome = xinye("answer", judged.folder, "电话多少", "--graph", "city.tsv", "--json")
+    assert "names an entity" in json.loads(outcome.out)["results"][0]["refused"]
+    complaint = xinye("answer", judged.folder, "电话", "--graph", "c.tsv").complaint
+    assert "c.tsv: no such file" in complaint

@@ -51,7 +51,7 @@ def answer_from_graph(
     """
     check_question(question)
     asked = [message["content"] for message in earlier if message["role"] == "user"]
-    *before, (relations, probabilities) = relations_asked(judged, [*asked, question])
+    *before, (relations, probabilities) = relations_asked(judged, graph, [*asked, question])
     conversation = Conversation(graph)
     for message in earlier:
         if message["role"] == "user":
@@ -65,17 +65,23 @@ def answer_from_graph(
 
 
 def relations_asked(
-    judged: Judged, questions: Sequence[str]
+    judged: Judged, graph: Graph, questions: Sequence[str]
 ) -> list[tuple[tuple[str, ...], list[float]]]:
     """The relations that each question asks for, and their probabilities."""
     task = _classifier(judged)
-    texts = [(question, "") for question in questions]
+    texts = [(without_names(graph, question), "") for question in questions]
     rows = task.probabilities(judged.model, judged.tokenizer, texts, context_of(judged.model))
     chosen = [task.chosen(row) for row in rows]
     return [
         (relations, [row[task.labels.index(relation)] for relation in relations])
         for relations, row in zip(chosen, rows, strict=True)
     ]
+
+
+def without_names(graph: Graph, question: str) -> str:
+    """The question with 它 or "it" in place of the graph's entities. A classifier is asked like
+    this, because a name says nothing about the relation, and is often new to it."""
+    return graph.names.replaced(question, "它" if language(question) == "chinese" else "it")
 
 
 def unknown_relations(judged: Judged, graph: Graph) -> list[str]:
@@ -150,8 +156,8 @@ def _refused(
 class Words:
     """How an answer is said in a language. `none` stands in place of values that are missing."""
 
-    first: str  # the first request about an entity
-    next: str  # a further one
+    about: str  # begins the sentence about an entity
+    values: str
     has: str  # the entity has the value that the question asks about
     has_not: str
     none: str
@@ -162,10 +168,10 @@ class Words:
 
 
 CHINESE = Words(
-    first="{entity}的{relation}是{values}",
-    next="{relation}是{values}",
-    has="{entity}的{relation}有{value}",
-    has_not="{entity}的{relation}没有{value}",
+    about="{entity}的",
+    values="{relation}是{values}",
+    has="{relation}有{value}",
+    has_not="{relation}没有{value}",
     none="未知（图谱里没有）",
     listed="、",
     more="等 {count} 项",
@@ -173,10 +179,10 @@ CHINESE = Words(
     end="。",
 )
 ENGLISH = Words(
-    first="{entity}: {relation} is {values}",
-    next="{relation} is {values}",
-    has="{entity}: {relation} includes {value}",
-    has_not="{entity}: {relation} does not include {value}",
+    about="{entity}: ",
+    values="{relation} is {values}",
+    has="{relation} includes {value}",
+    has_not="{relation} does not include {value}",
     none="not in the graph",
     listed=", ",
     more=" and {more} more",
@@ -190,19 +196,17 @@ def in_words(requests: Sequence[Request], chinese: bool) -> str:
     words = CHINESE if chinese else ENGLISH
     clauses: dict[str, list[str]] = {}
     for request in requests:
-        said = clauses.setdefault(request.entity, [])
-        form = words.next if said else words.first
+        form = words.values
         if request.value:
             form = words.has if request.facts else words.has_not
-        said.append(
-            form.format(
-                entity=request.entity,
-                relation=request.relation,
-                value=request.value,
-                values=_values(request, words),
-            )
+        said = form.format(
+            relation=request.relation, value=request.value, values=_values(request, words)
         )
-    sentences = [words.between.join(said) + words.end for said in clauses.values()]
+        clauses.setdefault(request.entity, []).append(said)
+    sentences = [
+        words.about.format(entity=entity) + words.between.join(said) + words.end
+        for entity, said in clauses.items()
+    ]
     return ("" if chinese else " ").join(sentences)
 
 

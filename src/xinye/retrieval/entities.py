@@ -5,7 +5,8 @@ similar.
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 SIMILAR = 0.6  # share of a name's pairs of characters that a text must contain
@@ -14,8 +15,18 @@ _BRACKETS = re.compile(r"(?<=.)\s*[(（][^()（）]*[)）]\s*$")
 
 
 def folded(text: str) -> str:
-    """The text as names are compared: in small letters, with narrow brackets and single spaces."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    """The text as names are compared: in small letters and narrow forms, one for each character."""
+    letters = (unicodedata.normalize("NFKC", letter).casefold() for letter in text)
+    return "".join(new if len(new) == 1 else old for old, new in zip(text, letters, strict=True))
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A name in a text: `text[start:end]`."""
+
+    name: str
+    start: int
+    end: int
 
 
 class Names:
@@ -37,39 +48,54 @@ class Names:
         for spelling in sorted(self._spellings, key=len, reverse=True):
             self._beginnings[spelling[:2]].append(spelling)
 
-    def within(self, text: str) -> list[str]:
-        """The names in the text, in its order, each once. Of names within one another the longest
-        counts. A name may lack what stands in brackets at its end; if several names are the same
-        without it, none is found.
-
-        >>> Names(["Swan", "Swan Inn", "Fox (North)"]).within("From the swan inn to the Fox?")
-        ['Swan Inn', 'Fox (North)']
+    def mentions(self, text: str) -> list[Mention]:
+        """Where names stand in the text. Of names within one another the longest counts. A name may
+        lack what stands in brackets at its end; if several names are the same without it, none is
+        found.
         """
-        found: dict[str, None] = {}
-        original, text = text, folded(text)
+        found = []
+        letters = folded(text)
         at = 0
-        while at < len(text):
+        while at < len(letters):
             spelling = next(
                 (
                     each
                     for size in (2, 1)
-                    for each in self._beginnings.get(text[at : at + size], ())
-                    if text.startswith(each, at) and _is_whole(text, at, at + len(each))
+                    for each in self._beginnings.get(letters[at : at + size], ())
+                    if letters.startswith(each, at) and _is_whole(letters, at, at + len(each))
                 ),
                 "",
             )
-            if spelling and (meant := self._meant(spelling, original)):
-                found.setdefault(meant)
-            at += len(spelling) or 1
-        return [*found]
+            end = at + (len(spelling) or 1)
+            if spelling and (name := self._meant(spelling, text[at:end])):
+                found.append(Mention(name, at, end))
+            at = end
+        return found
+
+    def within(self, text: str) -> list[str]:
+        """The names in the text, in its order, each once.
+
+        >>> Names(["Swan", "Swan Inn", "Fox (North)"]).within("From the swan inn to the Fox?")
+        ['Swan Inn', 'Fox (North)']
+        """
+        return list(dict.fromkeys(mention.name for mention in self.mentions(text)))
+
+    def replaced(self, text: str, new: str, names: Container[str] | None = None) -> str:
+        """The text with `new` in place of all names in it, or of these."""
+        parts, begin = [], 0
+        for mention in self.mentions(text):
+            if names is None or mention.name in names:
+                parts += [text[begin : mention.start], new]
+                begin = mention.end
+        return "".join([*parts, text[begin:]])
 
     def _meant(self, spelling: str, text: str) -> str:
-        """The name that is spelled like this in a text, or "" if several have the same beginning
-        before their brackets."""
+        """The name that is spelled like this where the text is as given, or "" if several have the
+        same beginning before their brackets."""
         names = self._spellings[spelling]
         if len(names) > 1 and folded(names[0]) != spelling:
             return ""
-        return next((name for name in names if name in text), names[0])
+        return text if text in names else names[0]
 
     def similar(self, text: str) -> list[str]:
         """The names most like a part of the text, measured by the share of their pairs of

@@ -19,7 +19,7 @@ from xinye.data.records import refuse
 from xinye.data.sources import read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
-from xinye.retrieval.entities import Names, folded
+from xinye.retrieval.entities import Names
 
 # The names of the three columns or keys of a triple.
 HEADS = ("head", "subject", "entity", "头实体", "主语", "主体", "实体")
@@ -244,6 +244,6 @@ def _triple(head: str, relation: str, tail: Any) -> Triple:
     text = tail if isinstance(tail, str) else json.dumps(tail)
     head, relation, text = (without_unseen(part) for part in (head, relation, text))
     for name, part in (("head", head), ("relation", relation)):
-        if not folded(part):
+        if not part:
             raise ValueError(f"the {name} of the triple is empty")
     return head, relation, text

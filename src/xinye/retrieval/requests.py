@@ -3,7 +3,7 @@ conversation so far, so that "and its phone number?" is about the last hotel.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -73,12 +73,14 @@ class Conversation:
         self.entities.append(entity)
 
     def _requests(self, question: str, relations: Sequence[str]) -> list[Request]:
-        named = self.graph.names.within(question)
+        names = self.graph.names
+        named = names.within(question)
+        without_names = folded(names.replaced(question, " "))
         found = []
         for relation in relations:
             fitting = [entity for entity in named if self.graph.may_have(entity, relation)]
-            rest = _without(question, fitting)
-            entities = fitting or self._meant(_without(rest, named), relation, relations)
+            rest = folded(names.replaced(question, " ", fitting))
+            entities = fitting or self._meant(without_names, relation, relations)
             values = self.graph.values_named(_whether(rest), relation)
             for entity in entities:
                 facts = self.graph.facts(entity, relation)
@@ -116,14 +118,6 @@ class Conversation:
             self.unsure = fitting
             return []
         return fitting
-
-
-def _without(text: str, names: Iterable[str]) -> str:
-    """The text, folded, without these names."""
-    text = folded(text)
-    for name in names:
-        text = text.replace(folded(name), " ")
-    return text
 
 
 def _whether(question: str) -> str:
