@@ -16,6 +16,7 @@ from xinye.jobs.answering import check_question
 from xinye.jobs.judge import context_of, learned_task
 from xinye.retrieval.graph import Graph, says_kind
 from xinye.retrieval.requests import Conversation, Request
+from xinye.runs.words import Both
 from xinye.tasks.classify import Classify
 from xinye.tasks.task import Judged
 
@@ -152,69 +153,41 @@ def _refused(
 # -- words -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Words:
-    """How an answer is said in a language. `none` stands in place of values that are missing."""
-
-    about: str  # begins the sentence about an entity
-    values: str
-    has: str  # the entity has the value that the question asks about
-    has_not: str
-    none: str
-    listed: str  # between values
-    more: str  # after the last one that is named
-    between: str  # requests
-    end: str
-
-
-CHINESE = Words(
-    about="{entity}的",
-    values="{relation}是{values}",
-    has="{relation}有{value}",
-    has_not="{relation}没有{value}",
-    none="未知（图谱里没有）",
-    listed="、",
-    more="等 {count} 项",
-    between="，",
-    end="。",
-)
-ENGLISH = Words(
-    about="{entity}: ",
-    values="{relation} is {values}",
-    has="{relation} includes {value}",
-    has_not="{relation} does not include {value}",
-    none="not in the graph",
-    listed=", ",
-    more=" and {more} more",
-    between="; ",
-    end=".",
-)
+ABOUT = Both("{entity}: ", "{entity}的")  # begins the sentence about an entity
+VALUES = Both("{relation} is {values}", "{relation}是{values}")
+HAS = Both("{relation} includes {value}", "{relation}有{value}")
+HAS_NOT = Both("{relation} does not include {value}", "{relation}没有{value}")
+NOTHING = Both("not in the graph", "未知（图谱里没有）")  # in place of missing values
+MORE = Both(" and {more} more", "等 {count} 项")  # values that are not named
+BETWEEN_VALUES = Both(", ", "、")
+BETWEEN_REQUESTS = Both("; ", "，")
+END = Both(".", "。")
+BETWEEN_SENTENCES = Both(" ", "")
 
 
 def in_words(requests: Sequence[Request], chinese: bool) -> str:
     """The answer to requests, a sentence for each entity."""
-    words = CHINESE if chinese else ENGLISH
     clauses: dict[str, list[str]] = {}
     for request in requests:
-        form = words.values
+        form = VALUES
         if request.value:
-            form = words.has if request.facts else words.has_not
-        said = form.format(
-            relation=request.relation, value=request.value, values=_values(request, words)
+            form = HAS if request.facts else HAS_NOT
+        said = form[chinese].format(
+            relation=request.relation, value=request.value, values=_values(request, chinese)
         )
         clauses.setdefault(request.entity, []).append(said)
     sentences = [
-        words.about.format(entity=entity) + words.between.join(said) + words.end
+        ABOUT[chinese].format(entity=entity) + BETWEEN_REQUESTS[chinese].join(said) + END[chinese]
         for entity, said in clauses.items()
     ]
-    return ("" if chinese else " ").join(sentences)
+    return BETWEEN_SENTENCES[chinese].join(sentences)
 
 
-def _values(request: Request, words: Words) -> str:
+def _values(request: Request, chinese: bool) -> str:
     values = [fact.tail for fact in request.facts]
     if not values:
-        return words.none
-    said = words.listed.join(values[:LISTED])
+        return NOTHING[chinese]
+    said = BETWEEN_VALUES[chinese].join(values[:LISTED])
     if len(values) > LISTED:
-        said += words.more.format(count=len(values), more=len(values) - LISTED)
+        said += MORE[chinese].format(count=len(values), more=len(values) - LISTED)
     return said

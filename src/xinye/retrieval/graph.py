@@ -243,7 +243,8 @@ def _triple(head: str, relation: str, tail: Any) -> Triple:
         tail = ""
     text = tail if isinstance(tail, str) else json.dumps(tail)
     head, relation, text = (without_unseen(part) for part in (head, relation, text))
-    for name, part in (("head", head), ("relation", relation)):
-        if not part:
-            raise ValueError(f"the {name} of the triple is empty")
+    if not head:
+        raise ValueError("the head of the triple is empty")
+    if not relation:
+        raise ValueError("the relation of the triple is empty")
     return head, relation, text
