@@ -142,7 +142,7 @@ def look_up(model: Model, lesson: Lesson) -> list[Figures]:
         found = model.answer(row["question"], knowledge=knowledge)
         answer.print(verbatim(f">>> {found.question}"), soft_wrap=True)
         if found.refused:
-            answer.print(f"  no answer: {found.refused}", soft_wrap=True)
+            answer.print(f"no answer: {found.refused}", soft_wrap=True)
         else:
             show(found)
         answers.append(asdict(found))

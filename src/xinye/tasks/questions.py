@@ -89,12 +89,16 @@ def _for_training() -> frozenset[str]:
 def _rows(part: str, language: str) -> Iterator[Row]:
     words = _words(language)
     by_number = {(each.document, each.section): each for each in articles(language)}
-    for fact in words["questions"]:
-        right = by_number[fact["document"], fact["section"]]
-        for question in fact.get(part, ()):
-            yield _row(question, right, fact["answer"])
-            if part == "training":
-                yield _row(question, next(e for e in _similar(question, language) if e != right))
+    asked = [
+        (question, by_number[fact["document"], fact["section"]], fact["answer"])
+        for fact in words["questions"]
+        for question in fact.get(part, ())
+    ]
+    yield from (_row(*each) for each in asked)
+    if part == "training":
+        for question, right, _ in asked:
+            others = (each for each in _similar(question, language) if each != right)
+            yield _row(question, next(others))
     for question in words["unanswerable"][part]:
         yield _row(question, next(_similar(question, language)))
 
