@@ -61,9 +61,16 @@ class Exercise:
     # selects rows for the test set (default: those not trained on)
     kept: Callable[[Row], bool] | None = None
     asked: Both = NOTHING  # what is new in the test set
+    # The documents of a language to answer from, by title; the base model trains on them alone.
+    documents: Callable[[str], Mapping[str, str]] | None = None
+    new: int = 3  # rows to try at the end, the last ones
     training: int = 200  # rows
     context: int = 64  # tokens
+    base_epochs: float = 4
     epochs: float = 12
+    settings: Mapping[str, Any] = field(default_factory=dict)  # other ones of the fine-tuning
+    # by name, the sentences of the demo that are different for this task
+    words: Mapping[str, Both] = field(default_factory=dict)
     # by language, if not the default tokenizer
     tokenizers: Mapping[str, str] = field(default_factory=dict)
 
