@@ -19,8 +19,9 @@ from xinye.planning.settings import PretrainSettings
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.passages import cut
 from xinye.runs.saved import is_run
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.registry import tasks
-from xinye.tasks.task import Exercise, task_settings
+from xinye.tasks.task import task_settings
 from xinye.training.job import Run
 from xinye.training.train import finetune, pretrain
 

@@ -32,10 +32,11 @@ from xinye.tasks.answer_windows import (
     windows_of,
 )
 from xinye.tasks.decisions import Decision
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.heads import USE, HeadTask
 from xinye.tasks.questions import documents, is_for_test, questions
 from xinye.tasks.records import Example, Examples, OnBad, leaks, refuse_line, repeated, split
-from xinye.tasks.task import Exercise, Figures, Mark
+from xinye.tasks.task import Figures, Mark
 
 NEAR = 40  # characters around an answer that may tell it, too
 
@@ -315,9 +316,7 @@ class Answer(HeadTask):
         return [said if alone else f"{said}\t{text}"]
 
 
-def _elsewhere(
-    record: Question, passages: Sequence[str], chance: random.Random
-) -> Question | None:
+def _elsewhere(record: Question, passages: Sequence[str], chance: random.Random) -> Question | None:
     """The question with a text that has none of its answers: a part of its own passage, or another
     passage; None if chance takes one that has."""
     begin, end = record.span or (0, 0)
