@@ -7,6 +7,7 @@ from collections.abc import Iterator
 _ABBREVIATIONS = ("Mr", "Mrs", "Ms", "Dr", "St", "No", "vs", "Jr", "Sr", "Inc", "Ltd", "Prof")
 _NO_END = "".join(rf"(?<!\b{short})" for short in ("[A-Z]", r"[a-z]\.[a-z]", *_ABBREVIATIONS))
 _CLOSING = "[”’」』）)\"']*"
+CLAUSE = re.compile(r"[^，,；;：:。！？!?\n]+")
 SENTENCE_END = re.compile(rf"(?:[。！？!?…\n]|{_NO_END}\.(?={_CLOSING}(?:\s|$)))+{_CLOSING}")
 
 

@@ -9,7 +9,8 @@ from xinye.errors import XinyeError, plural
 from xinye.jobs.judge import context_of
 from xinye.retrieval.knowledge import LONGEST_QUESTION, KnowledgeBase
 from xinye.retrieval.results import Found
-from xinye.tasks.answer import Answer, Extract
+from xinye.tasks.answer import Answer
+from xinye.tasks.answer_spans import Extract
 from xinye.tasks.task import Judged
 
 Knowledge = str | Sequence[str] | KnowledgeBase
@@ -41,7 +42,7 @@ def answer(judged: Judged, question: str, knowledge: Knowledge, count: int = 5) 
     pairs = [(question, each.text) for each in found]
     context = context_of(judged.model)
     extracts = Answer().extracts(judged.model, judged.tokenizer, pairs, context)
-    best = max(range(len(found)), key=lambda number: extracts[number].margin)
+    best = max(range(len(found)), key=lambda number: extracts[number].score)
     return answered(question, found, found[best], extracts[best])
 
 
@@ -70,9 +71,9 @@ def answered(question: str, found: tuple[Found, ...], source: Found, extract: Ex
     """The answer that an extract of a passage is, or the refusal."""
     sentence = sentence_around(source.text, extract.start, extract.end)
     if extract.margin > 0:
-        return Answered(question, extract.text, sentence, extract.probability, "", source, found)
+        return Answered(question, extract.text, sentence, extract.expected_f1, "", source, found)
     refused = f"the model finds no answer in {plural(len(found), 'passage')}"
-    return Answered(question, "", "", extract.probability, refused, None, found)
+    return Answered(question, "", "", extract.expected_f1, refused, None, found)
 
 
 def sentence_around(passage: str, start: int, end: int) -> str:

@@ -20,26 +20,40 @@ class Sentence:
     passage: int
 
 
-def best_sentence(question: str, passages: Sequence[str]) -> Sentence | None:
-    """The sentence that has the most of the question's terms, the first of equal ones; None if no
-    passage has a sentence.
+@dataclass(frozen=True)
+class Scored(Sentence):
+    """A sentence with the share of a question's terms that it has, from 0 to 1, each term counting
+    more the fewer sentences have it."""
 
-    A term counts more, the fewer sentences of these passages have it (Robertson and Zaragoza 2009).
-    The order of the passages does not count: give only the best one if they are ranked.
+    share: float
 
-    >>> best_sentence("茶几度泡？", ["茶是叶子。绿茶用八十度的水泡。"]).text
-    '绿茶用八十度的水泡。'
-    """
+
+def scored_sentences(question: str, passages: Sequence[str]) -> list[Scored]:
+    """The sentences of passages in order, with how much of the question each has (Robertson and
+    Zaragoza 2009)."""
     found = [
         Sentence(passage[begin:end], begin, number)
         for number, passage in enumerate(passages)
         for begin, end in sentences(passage)
     ]
-    if not found:
-        return None
     having = [set(terms(sentence.text)) for sentence in found]
     counts = Counter(term for own in having for term in own)
     asked = sorted(set(terms(question)))
     rarity = {term: inverse_frequency(len(found), counts[term]) for term in asked}
-    scores = [sum(rarity[term] for term in asked if term in own) for own in having]
-    return found[scores.index(max(scores))]
+    whole = sum(rarity.values()) or 1.0
+    return [
+        Scored(**vars(sentence), share=sum(rarity[term] for term in asked if term in own) / whole)
+        for sentence, own in zip(found, having, strict=True)
+    ]
+
+
+def best_sentence(question: str, passages: Sequence[str]) -> Sentence | None:
+    """The sentence that has the most of the question's terms, the first of equal ones; None if no
+    passage has a sentence.
+
+    The order of the passages does not count: give only the best one if they are ranked.
+
+    >>> best_sentence("茶几度泡？", ["茶是叶子。绿茶用八十度的水泡。"]).text
+    '绿茶用八十度的水泡。'
+    """
+    return max(scored_sentences(question, passages), key=lambda each: each.share, default=None)

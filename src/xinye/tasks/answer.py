@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,20 +17,13 @@ from xinye.evaluation import answers
 from xinye.language import shown
 from xinye.model.heads import POINTERS, Head
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.retrieval.sentences import best_sentence
+from xinye.retrieval.sentences import best_sentence, scored_sentences
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.answer_cloze import cloze
 from xinye.tasks.answer_decisions import pointing
 from xinye.tasks.answer_records import Named, Question, counted, flat, read_question
-from xinye.tasks.answer_windows import (
-    Pointed,
-    Window,
-    likeliest,
-    pair_tokenizer,
-    point,
-    window_around,
-    windows_of,
-)
+from xinye.tasks.answer_spans import Candidate, Extract, candidates, quote
+from xinye.tasks.answer_windows import Window, pair_tokenizer, window_around, windows_of
 from xinye.tasks.decisions import Decision
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.heads import USE, HeadTask
@@ -39,19 +32,6 @@ from xinye.tasks.records import Example, Examples, OnBad, leaks, refuse_line, re
 from xinye.tasks.task import Figures, Mark
 
 NEAR = 40  # characters around an answer that may tell it, too
-
-
-@dataclass(frozen=True)
-class Extract:
-    """What a model found in a passage: the `text` from `start` to `end`, in characters, or "" if
-    the answer is not in there. `probability` is that of the span; `margin` says by how much its
-    score (a logit) is above that of "not in this passage"."""
-
-    text: str
-    start: int
-    end: int
-    probability: float
-    margin: float
 
 
 class Answer(HeadTask):
@@ -235,10 +215,10 @@ class Answer(HeadTask):
     # -- evaluation --------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def find(
+    def extracts(
         self, model: Head, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], context: int
-    ) -> list[Pointed]:
-        """The likeliest span of each passage for its question."""
+    ) -> list[Extract]:
+        """What to quote of each passage for its question."""
         model.eval()
         device = next(model.parameters()).device
         windows: list[tuple[int, Window]] = [
@@ -246,25 +226,26 @@ class Answer(HeadTask):
             for number, (question, passage) in enumerate(pairs)
             for window in windows_of(tokenizer, question, passage, context)
         ]
-        found: list[list[Pointed]] = [[] for _ in pairs]
+        found: list[list[Candidate]] = [[] for _ in pairs]
+        sentences = [scored_sentences(question, [passage]) for question, passage in pairs]
         examples = [Example(window.tokens, (0, 0)) for _, window in windows]
         for numbers, batch in Examples(examples, tokenizer.pad_id).in_order(16):
             logits = model(batch.tokens.to(device), batch.lengths.to(device)).cpu()
             for row, number in enumerate(numbers):
                 of, window = windows[number]
-                found[of].append(point(window, logits[row]))
-        return [likeliest(each) for each in found]
+                found[of] += candidates(window, logits[row], sentences[of])
+        return [
+            quote(passage, own, of)
+            for (_, passage), own, of in zip(pairs, found, sentences, strict=True)
+        ]
 
     def measure(
         self, model: Head, tokenizer: Tokenizer, records: Sequence[Question], context: int
     ) -> Figures:
         pairs = [(record.question, record.passage) for record in records]
-        found = self.find(model, tokenizer, pairs, context)
+        found = self.extracts(model, tokenizer, pairs, context)
         without = any(not record.answers for record in records)
-        texts = [
-            record.passage[each.start : each.end] if each.margin > 0 or not without else ""
-            for record, each in zip(records, found, strict=True)
-        ]
+        texts = [each.text if each.margin > 0 or not without else "" for each in found]
         return answers.measure(texts, [record.answers for record in records])
 
     def baseline(
@@ -285,17 +266,6 @@ class Answer(HeadTask):
         return f"{record.question} → {said}" + ("" if said == right else f" ({right})")
 
     # -- use ---------------------------------------------------------------------------------------
-
-    def extracts(
-        self, model: Head, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], context: int
-    ) -> list[Extract]:
-        """What the model finds in each passage for its question."""
-        found = self.find(model, tokenizer, pairs, context)
-        return [
-            Extract(passage[each.start : each.end], each.start, each.end, each.probability,
-                    each.margin)
-            for (_, passage), each in zip(pairs, found, strict=True)
-        ]  # fmt: skip
 
     def use(
         self, model: Head, tokenizer: Tokenizer, inputs: Sequence[Any], context: int

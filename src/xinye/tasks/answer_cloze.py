@@ -11,10 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from xinye.data.sentences import sentences
+from xinye.data.sentences import CLAUSE, sentences
 from xinye.tasks.answer_records import Question
 
-_CLAUSE = re.compile(r"[^，,；;：:。！？!?\n]+")
 _NUMBER = re.compile(
     r"\d[\d,.]*(?:[年月日时分%％个名人元米岁次]|公里)?(?:\d+[月日])*"
     r"|[一二三四五六七八九十百千万亿两]{2,}[年月日个名人元岁次]*"
@@ -83,7 +82,7 @@ def gaps_of(passage: str) -> Iterator[Gap]:
 def asked(passage: str, gap: Gap, chance: random.Random) -> str:
     """The clause around a gap as a question, with a word that asks in place of the answer."""
     begin, end = gap.sentence
-    clauses = (match.span() for match in _CLAUSE.finditer(passage, begin, end))
+    clauses = (match.span() for match in CLAUSE.finditer(passage, begin, end))
     own = next((each for each in clauses if each[0] <= gap.start < each[1]), gap.sentence)
     if own[1] - own[0] - (gap.end - gap.start) < SHORTEST:
         own = gap.sentence

@@ -9,7 +9,9 @@ from torch import Tensor
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.heads import Head
-from xinye.tasks.answer_windows import Window, point, windows_of
+from xinye.retrieval.sentences import scored_sentences
+from xinye.tasks.answer_spans import candidates
+from xinye.tasks.answer_windows import Window, windows_of
 from xinye.tasks.decisions import Decision, Place, log_odds, place_in
 
 
@@ -31,9 +33,14 @@ def pointing(
         )[0].cpu()
         for window in windows
     ]
-    found = [point(window, each) for window, each in zip(windows, logits, strict=True)]
-    best = max(range(len(windows)), key=lambda number: found[number].margin)
-    span = (found[best].start, found[best].end) if found[best].margin > 0 else None
+    sentences = scored_sentences(question, [passage])
+    found = [
+        (candidate, number)
+        for number, (window, each) in enumerate(zip(windows, logits, strict=True))
+        for candidate in candidates(window, each, sentences)
+    ]
+    likeliest, best = max(found, key=lambda pair: pair[0].score)
+    span = (likeliest.start, likeliest.end) if likeliest.margin > 0 else None
     if answer is not None:
         start = passage.find(answer)
         if start < 0 or not answer.strip():

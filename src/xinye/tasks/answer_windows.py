@@ -1,4 +1,4 @@
-"""Questions with passages as a network reads them, and the spans that it points to.
+"""Questions with passages as a network reads them.
 
 A window is the question and as much of the passage as fits the context; a long passage is read in
 windows that overlap by half, so that nothing of it is left out. The first token stands for "not in
@@ -6,12 +6,10 @@ this passage": there begin and end point if the window has no answer (as in BERT
 2019, arXiv:1810.04805).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from tokenizers import Regex, pre_tokenizers, processors
-from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.tasks.answer_records import Question
@@ -19,7 +17,6 @@ from xinye.tasks.heads import altered
 
 # Each Han character and each mark is a token of its own, so that an answer can begin and end there.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
-LONGEST = 100  # tokens of an answer
 SHORT = 128  # tokens of a window: to match a question with a few sentences is learned soonest
 OVERLAP = 3  # a third of a window is also in the next one
 QUESTION_SHARE = 3  # at most a third of the context is for the question
@@ -47,17 +44,6 @@ class Window:
         ]
         whole = self.offsets and self.offsets[0][0] <= span[0] and span[1] <= self.offsets[-1][1]
         return (inside[0], inside[-1]) if inside and whole else (0, 0)
-
-
-@dataclass(frozen=True)
-class Pointed:
-    """The likeliest span of a window: its characters in the passage, its probability, and by how
-    much its score (a logit) is above that of "not in this passage"."""
-
-    start: int
-    end: int
-    probability: float
-    margin: float
 
 
 def pair_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
@@ -132,29 +118,3 @@ def _starts(length: int, room: int) -> Iterator[int]:
     while at + room < length:
         at = min(at + max(1, room - room // OVERLAP), length - room)
         yield at
-
-
-def point(window: Window, logits: Tensor) -> Pointed:
-    """The likeliest span of at most `LONGEST` tokens; `logits` are (T, 2), of begin and end."""
-    if not window.offsets:
-        return Pointed(0, 0, 0.0, float("-inf"))
-    probable = logits.log_softmax(0)
-    here = probable[window.first : window.first + len(window.offsets)]  # (P, 2)
-    longest = min(LONGEST, len(here))
-    beyond = here.new_full((longest - 1,), float("-inf"))
-    ends = torch.cat([here[:, 1], beyond]).unfold(0, longest, 1)  # (P, longest)
-    scores = here[:, :1] + ends
-    best = int(scores.argmax())
-    begin, length = divmod(best, longest)
-    score = float(scores.flatten()[best])
-    return Pointed(
-        window.offsets[begin][0],
-        window.offsets[begin + length][1],
-        float(torch.tensor(score).exp()),
-        score - float(probable[0].sum()),
-    )
-
-
-def likeliest(pointed: Sequence[Pointed]) -> Pointed:
-    """Of the windows of a passage the span that is most above "not in this passage"."""
-    return max(pointed, key=lambda each: each.margin)
