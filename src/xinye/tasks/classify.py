@@ -24,6 +24,7 @@ from xinye.runs.words import LOSS, Both, TaskWords
 from xinye.tasks.classify_columns import Named
 from xinye.tasks.classify_records import LabelledText, joined_labels, read_labelled
 from xinye.tasks.decisions import Decision, log_odds, place_in
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import (
@@ -33,7 +34,7 @@ from xinye.tasks.records import (
     nothing_to_learn,
     sentence_borders,
 )
-from xinye.tasks.task import Exercise, Figures
+from xinye.tasks.task import Figures
 
 
 class Classify(HeadTask):

@@ -22,6 +22,7 @@ from xinye.language import shown
 from xinye.model.heads import IGNORED, Head
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.decisions import Decision, log_odds, place_in
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.exercises import notes
 from xinye.tasks.heads import LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import Example, Examples, OnBad, beside, nothing_to_learn
@@ -38,7 +39,7 @@ from xinye.tasks.tag_spans import (
     trimmed,
     type_of,
 )
-from xinye.tasks.task import Exercise, Figures
+from xinye.tasks.task import Figures
 
 # Each character that matches is a token of its own, so that a span can begin and end there.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
