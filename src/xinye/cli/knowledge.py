@@ -127,7 +127,8 @@ def search(arguments: list[str]) -> int:
 
     from xinye.retrieval.knowledge import KnowledgeBase
 
-    base, judge = KnowledgeBase(given.knowledge), reranker_of(given.reranker)
+    base = KnowledgeBase(given.knowledge)
+    judge = load_reranker(given.reranker) if given.reranker else None
     found = base.search(given.question, given.count, reranker=judge)
     if given.json:
         print_json({"question": given.question, "passages": [asdict(each) for each in found]})
@@ -138,10 +139,8 @@ def search(arguments: list[str]) -> int:
     return 0
 
 
-def reranker_of(model: str | None) -> "Reranker | None":
-    """The reranker that --reranker names; None if it names none."""
-    if model is None:
-        return None
+def load_reranker(model: str) -> "Reranker":
+    """The reranker that --reranker names."""
     from xinye.jobs.reranking import reranker
 
     return reranker(model)
@@ -218,7 +217,8 @@ def evaluate(arguments: list[str]) -> int:
     from xinye.retrieval.evaluation import evaluate as measure
     from xinye.retrieval.knowledge import KnowledgeBase
 
-    base, judge = KnowledgeBase(given.knowledge), reranker_of(given.reranker)
+    base = KnowledgeBase(given.knowledge)
+    judge = load_reranker(given.reranker) if given.reranker else None
     result = measure(base, given.questions, judge)
     if given.json:
         print_json(result)
