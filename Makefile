@@ -45,7 +45,7 @@ constraints:  ## pin anew what the newest releases of everything are
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make PYTHON=python3.11 constraints"; exit 2; }
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	grep '^torch==' constraints.txt > build/torch.txt
-	build/constraints/bin/python $(PIP_INSTALL) -e ".[dev]"
+	build/constraints/bin/python $(PIP_INSTALL) -e ".[dev,vectors]"
 	build/constraints/bin/python -m pip freeze --all --exclude pip --exclude-editable > build/freeze.txt
 	(grep '^#' constraints.txt; sed 's/+[a-z0-9.]*$$//' build/freeze.txt | grep -Ev '^(nvidia|cuda|triton)' | LC_ALL=C sort -f) > build/constraints.txt
 	mv build/constraints.txt constraints.txt

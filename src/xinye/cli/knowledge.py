@@ -131,7 +131,8 @@ def search(arguments: list[str]) -> int:
     from xinye.retrieval.knowledge import KnowledgeBase
     from xinye.retrieval.refusal import judge
 
-    base, reranker = KnowledgeBase(given.knowledge), reranker_of(given.reranker)
+    base = KnowledgeBase(given.knowledge)
+    reranker = load_reranker(given.reranker) if given.reranker else None
     found = base.search(given.question, given.count, reranker=reranker)
     verdict = judge(base, given.question, found, precision)
     if given.json:
@@ -147,10 +148,8 @@ def search(arguments: list[str]) -> int:
     return 0
 
 
-def reranker_of(model: str | None) -> "Reranker | None":
-    """The reranker that --reranker names; None if it names none."""
-    if model is None:
-        return None
+def load_reranker(model: str) -> "Reranker":
+    """The reranker that --reranker names."""
     from xinye.jobs.reranking import reranker
 
     return reranker(model)
@@ -232,7 +231,8 @@ def evaluate(arguments: list[str]) -> int:
     from xinye.retrieval.knowledge import KnowledgeBase
     from xinye.retrieval.refusal import evaluate_refusal
 
-    base, judge = KnowledgeBase(given.knowledge), reranker_of(given.reranker)
+    base = KnowledgeBase(given.knowledge)
+    judge = load_reranker(given.reranker) if given.reranker else None
     result = measure(base, given.questions, judge)
     refusal = evaluate_refusal(base, read_questions(given.questions), precision)
     if given.json:

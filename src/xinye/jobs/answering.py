@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from xinye.data.sentences import sentences
 from xinye.errors import XinyeError, plural
 from xinye.jobs.judge import context_of
-from xinye.retrieval.knowledge import LONGEST_QUESTION, KnowledgeBase
+from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.results import Found
+from xinye.retrieval.search import LONGEST_QUESTION
 from xinye.tasks.answer import Answer, Extract
 from xinye.tasks.task import Judged
 

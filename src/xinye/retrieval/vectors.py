@@ -11,7 +11,7 @@ from xinye.retrieval.embedders import TOGETHER, Embedder, Vectors
 from xinye.retrieval.index import DAMAGED, Scores
 from xinye.retrieval.manifest import AGAIN
 
-PROBE = "新叶 new leaves 2026"  # its vector tells whether an embedder is still the same
+PROBE = "芳林新叶催陈叶"  # its vector tells whether an embedder is still the same
 
 
 def embed(
