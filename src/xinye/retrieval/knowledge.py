@@ -107,9 +107,9 @@ class KnowledgeBase:
         """Add the documents of files, folders and globs. What a file had before and has no more is
         removed. Raises `XinyeError` as `build` does, and if another process is changing the
         base."""
-        found = find_files(files)
         from xinye.retrieval.refusal import keep_calibrated
 
+        found = find_files(files)
         with self._alone():
             changes = self._add(found, progress)
             keep_calibrated(self)
