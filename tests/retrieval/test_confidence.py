@@ -85,7 +85,7 @@ def test_a_few_right_answers_prove_no_precision():
         ("{", "damaged file"),
         ('{"kind": "xinye calibration", "version": 9}', "has version 9"),
         ('{"kind": "other"}', "not a calibration"),
-        ('{"kind": "xinye calibration", "version": 1, "odd": 1}', "unknown key"),
+        ('{"kind": "xinye calibration", "version": 1, "odd": 1}', "calibration.json: "),
     ],
 )
 def test_a_foreign_calibration_is_refused(tmp_path, content, says):

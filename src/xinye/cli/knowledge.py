@@ -15,7 +15,13 @@ from xinye.cli.output import (
     print_table,
     verbatim,
 )
-from xinye.cli.refusal import PRECISION, checked_precision, show_refusal, show_verdict
+from xinye.cli.refusal import (
+    PRECISION,
+    checked_precision,
+    show_calibrated,
+    show_refusal,
+    show_verdict,
+)
 from xinye.errors import XinyeError, plural, quoted
 from xinye.language import listed, shown_word
 
@@ -62,6 +68,8 @@ def build(arguments: list[str]) -> int:
         base, changes = KnowledgeBase.build(
             given.output, given.files, given.overwrite, display.progress, given.vectors
         )
+    if not given.json:
+        show_calibrated(base)
     show_changes(base, changes, given.json)
     return 0
 

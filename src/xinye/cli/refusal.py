@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, Parser, flag
 from xinye.cli.output import Display, answer, console, print_json, print_table, verbatim
-from xinye.errors import XinyeError, plural
+from xinye.errors import XinyeError, plural, quoted
 
 if TYPE_CHECKING:  # numpy and scikit-learn are imported where they are used
     from xinye.retrieval.confidence import Calibration
+    from xinye.retrieval.knowledge import KnowledgeBase
     from xinye.retrieval.refusal import Answering, Refusal, Verdict
 
 PRECISION = flag(
@@ -41,12 +42,12 @@ def calibrate(arguments: list[str]) -> int:
     from xinye.retrieval.evaluation import read_questions
     from xinye.retrieval.knowledge import KnowledgeBase
 
-    precision = refusal.PRECISION if precision is None else precision
     base = KnowledgeBase(given.knowledge)
     with Display() as display:
         display.progress("calibrating")
         if given.questions:
-            learned = refusal.calibrate(base, read_questions(given.questions), precision)
+            questions = read_questions(given.questions)
+            learned = refusal.calibrate(base, questions, precision or refusal.PRECISION)
         else:
             learned = refusal.calibrate_itself(base, precision)
     if given.json:
@@ -72,6 +73,26 @@ def show_calibration(calibration: "Calibration", folder: Path) -> None:
         f"{calibration.precision:.0%}",
         soft_wrap=True,
     )
+
+
+def show_calibrated(base: "KnowledgeBase") -> None:
+    """Print whether a base that was built refuses questions, unless it is very small."""
+    from xinye.retrieval.confidence import Calibration
+    from xinye.retrieval.refusal import SMALLEST
+
+    calibration = Calibration.load(base.folder)
+    if calibration:
+        console.print(
+            "calibrated on questions made of the passages: refuses what they do not answer, for a "
+            f"precision of {calibration.precision:.0%}",
+            soft_wrap=True,
+        )
+    elif len(base.manifest.starts) >= SMALLEST:
+        console.print(
+            "not calibrated, since the passages are too much alike to make questions of: it "
+            f"refuses nothing; use xinye knowledge calibrate {quoted(base.folder)} QUESTIONS",
+            soft_wrap=True,
+        )
 
 
 def show_verdict(verdict: "Verdict | None") -> None:

@@ -26,6 +26,7 @@ from xinye.retrieval.search import indexed_text
 from xinye.retrieval.terms import terms
 
 PRECISION = 0.95  # wanted, if nothing else is said
+LOWER = (PRECISION, 0.9, 0.8)  # wanted of a base that is calibrated by itself: the first reached
 DEEPER = 4 * DEPTH  # passages that are searched for, since some are hidden
 MADE = 400  # questions that are made of a base's own passages
 ROUNDS = 5  # questions that are made of one passage, at most
@@ -102,9 +103,10 @@ def calibrate(
     return _saved(base, calibration, asked, precision)
 
 
-def calibrate_itself(base: KnowledgeBase, precision: float = PRECISION) -> Calibration:
-    """Calibrate a base on questions made of its own passages, and save that. Raises `XinyeError`
-    for too few passages, or if no answers to them are as precise."""
+def calibrate_itself(base: KnowledgeBase, precision: float | None = None) -> Calibration:
+    """Calibrate a base on questions made of its own passages, and save that. Without a precision,
+    it is 95%, or 90% or 80% if the questions do not reach more. Raises `XinyeError` for too few
+    passages, or if no answers to the questions are as precise."""
     passages = int(base.contents.open.sum())
     if passages < SMALLEST:
         raise XinyeError(
@@ -114,12 +116,14 @@ def calibrate_itself(base: KnowledgeBase, precision: float = PRECISION) -> Calib
     questions = made_questions(base)
     groups = {text: number for number, text in enumerate({each.answer for each in questions})}
     found = examples(base, questions, [groups[each.answer] for each in questions])
-    return _saved(base, Calibration.fit(found, precision, made=True), [], precision)
+    calibration = Calibration.fit(found, precision or PRECISION, made=True)
+    reached = [each for each in LOWER if calibration.reached(each)]
+    return _saved(base, calibration, [], precision or next(iter(reached), PRECISION))
 
 
 def keep_calibrated(base: KnowledgeBase) -> None:
-    """Calibrate a base by itself unless a user has calibrated it, or it has hardly grown since. If
-    that does not reach the usual precision, the base stays as it is."""
+    """Calibrate a base by itself unless a user has calibrated it, or it has hardly grown since. A
+    base whose passages are too few or too much alike for that stays as it is."""
     passages = int(base.contents.open.sum())
     try:
         current = Calibration.load(base.folder)
@@ -191,7 +195,8 @@ def _saved(
 ) -> Calibration:
     calibration.threshold(precision)
     passages = int(base.contents.open.sum())
-    calibration = calibration.model_copy(update={"asked": asked, "passages": passages})
+    update = {"asked": asked, "passages": passages, "precision": precision}
+    calibration = calibration.model_copy(update=update)
     calibration.save(base.folder)
     return calibration
 
