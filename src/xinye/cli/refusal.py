@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, Parser, flag
-from xinye.cli.output import Display, answer, console, print_json, print_table, verbatim
+from xinye.cli.output import Display, answer, console, print_json, print_table
 from xinye.errors import XinyeError, plural, quoted
 
 if TYPE_CHECKING:  # numpy and scikit-learn are imported where they are used
@@ -65,8 +65,11 @@ def show_calibration(calibration: "Calibration", folder: Path) -> None:
         if at:
             rows.append((f"{precision:.0%}", f"{at.answered:.1%}", f"{at.by_score:.1%}"))
     print_table(("precision", "answered", "answered by the BM25 score alone"), rows)
-    made = " made of the passages" if calibration.made else ""
-    answer.print(f"\n{plural(calibration.questions, 'question')}{made}, each not learned from")
+    questions = plural(calibration.questions, "question")
+    if calibration.made:
+        answer.print(f"\n{questions} made of the passages; the figures are cross-validated")
+    else:
+        answer.print(f"\n{questions}; the figures are cross-validated")
     at = calibration.threshold()
     console.print(
         f"{folder}: answers from a confidence of {at.confidence:.0%} on, for a precision of "
@@ -98,8 +101,7 @@ def show_calibrated(base: "KnowledgeBase") -> None:
 def show_verdict(verdict: "Verdict | None") -> None:
     """Print why the knowledge base has no answer, if it has none."""
     if verdict and verdict.refused:
-        told = f"no answer: {verdict.refused}. The nearest passages:"
-        console.print(verbatim(told, "yellow"), soft_wrap=True)
+        console.print(f"no answer: {verdict.refused}. The nearest passages:", soft_wrap=True)
 
 
 def show_refusal(refusal: "Refusal | None") -> None:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,9 +98,7 @@ class Calibration(Strict):
     asked: list[str] = Field(default_factory=list)  # hashes of the questions
 
     @classmethod
-    def fit(
-        cls, examples: Sequence[Example], precision: float, made: bool = False
-    ) -> "Calibration":
+    def fit(cls, examples: Sequence[Example], precision: float, made: bool = False) -> Self:
         """Learn from questions. The thresholds come from confidences of questions that the model
         did not learn from (cross-validation). Raises `XinyeError` if the questions are too few, or
         nearly all or none of them are answered."""
@@ -172,7 +170,7 @@ class Calibration(Strict):
         write_json(folder / CALIBRATION, self.model_dump())
 
     @classmethod
-    def load(cls, folder: Path) -> "Calibration | None":
+    def load(cls, folder: Path) -> Self | None:
         """The calibration in a folder; None if there is none. Raises `XinyeError` for one that is
         damaged or of another version."""
         path = folder / CALIBRATION

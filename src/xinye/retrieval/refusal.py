@@ -66,9 +66,11 @@ def judge(
     if confidence >= least:
         return Verdict(confidence, "")
     reason = f"the confidence is {confidence:.0%}, and an answer needs {least:.0%}"
-    lacking = lacking_words(question, found[0])
-    if lacking:
-        reason += f"; the best passage does not mention {', '.join(lacking)}"
+    if lacking := lacking_words(question, found[0]):
+        reason = (
+            f"the confidence is {confidence:.0%}, and an answer needs {least:.0%}; the best "
+            f"passage does not mention {', '.join(lacking)}"
+        )
     return Verdict(confidence, reason)
 
 
