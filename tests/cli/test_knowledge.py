@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import time
 from pathlib import Path
 
@@ -283,3 +284,79 @@ def test_what_killed_builds_left_is_cleared_later(xinye, place):
         os.utime(name, (then, then))
     xinye("knowledge", "build", "docs", "-o", "kb", "--overwrite")
     assert sorted(path.name for path in Path().glob(".kb.*")) == [".kb.0a1b2c3e", ".kb.notes"]
+
+
+# -- refusing --------------------------------------------------------------------------------------
+
+TREES = [f"{a}{b}" for a in "梧榆桦柏松杉槐柳枫橡" for b in "桐树木林"]
+
+
+@pytest.fixture
+def trees(workplace):
+    """A base of forty trees, of which each has a number of its own, and questions about them."""
+    rng = random.Random(0)
+    lines = []
+    for at, tree in enumerate(TREES):
+        strange = ["".join(chr(rng.randrange(0x4E00, 0x5E00)) for _ in range(15)) for _ in "123"]
+        lines.append(f"{tree}能长到{at + 5}米高。{tree}的叶子在冬天落光。{'。'.join(strange)}。")
+    rows = [{"title": f"第{at}页", "text": line} for at, line in enumerate(lines)]
+    write_json_lines(Path("trees.jsonl"), rows)
+    KnowledgeBase.build("kb", ["trees.jsonl"])
+    questions = [
+        {"question": f"{tree}最高能长到多少米？", "title": f"第{at}页"}
+        for at, tree in enumerate(TREES)
+    ]
+    write_json_lines(Path("q.jsonl"), questions)
+    return workplace
+
+
+def searched(xinye, question, *arguments):
+    outcome = xinye("knowledge", "search", "kb", question, "--json", *arguments)
+    assert outcome.code == 0
+    return json.loads(outcome.out)
+
+
+def test_a_question_about_something_else_is_refused(xinye, trees):
+    assert Path("kb/calibration.json").is_file()  # of questions made of the passages
+    answered = searched(xinye, "梧桐能长到几米高？")
+    assert not answered["refused"] and answered["confidence"] > 0.5
+    refused = searched(xinye, "明天北京天气怎么样？", "-n", "1")
+    assert refused["confidence"] < 0.3 and "does not mention" in refused["refused"]
+    assert "天气" in refused["refused"]
+    screen = xinye("knowledge", "search", "kb", "股票今天涨了吗？冬天呢")
+    assert "no answer: the confidence is" in screen.err and "1  " in screen.out
+
+
+def test_a_base_is_calibrated_on_questions_and_evaluated_on_others(xinye, trees):
+    shown = xinye("knowledge", "calibrate", "kb", "q.jsonl", "--precision", "0.95")
+    assert shown.code == 0 and "40 questions" in shown.out and "BM25 score alone" in shown.out
+    questions = [
+        {"question": "枫木的叶子什么时候落光？", "answer": "枫木的叶子"},
+        {"question": "苹果多少钱一斤？", "answerable": False},
+        {"question": "Who won the cup?", "answer": ""},
+    ]
+    write_json_lines(Path("test.jsonl"), questions)
+    result = json.loads(xinye("knowledge", "evaluate", "kb", "test.jsonl", "--json").out)
+    refusal = result["refusal"]
+    assert (result["questions"], refusal["questions"], refusal["without_answer"]) == (1, 3, 2)
+    assert refusal["found"] == {"answered": pytest.approx(1 / 3), "precision": 1.0}
+    again = xinye("knowledge", "evaluate", "kb", "q.jsonl")
+    assert "40 questions of the calibration are among them" in again.err
+    Path("more.txt").write_text("枇杷不高。", "utf-8")
+    xinye("knowledge", "add", "kb", "more.txt")  # keeps a calibration of the user's
+    assert not json.loads(Path("kb/calibration.json").read_text("utf-8"))["made"]
+
+
+def test_a_calibration_that_cannot_be_is_refused(xinye, trees):
+    write_json_lines(Path("few.jsonl"), [{"question": "梧桐", "title": "第0页"}])
+    write_json_lines(Path("without.jsonl"), [{"question": "梧桐", "answerable": False}])
+    before = Path("kb/calibration.json").read_bytes()
+    for arguments, says in (
+        (["calibrate", "kb", "q.jsonl", "--precision", "95"], "not between 0.5 and 0.99"),
+        (["calibrate", "kb", "none.jsonl"], "none.jsonl"),
+        (["calibrate", "kb", "few.jsonl"], "1 questions are too few"),
+        (["evaluate", "kb", "without.jsonl"], "none of the questions has an answer"),
+    ):
+        outcome = xinye("knowledge", *arguments)
+        assert outcome.code == 2 and says in outcome.complaint
+    assert Path("kb/calibration.json").read_bytes() == before

@@ -15,6 +15,13 @@ from xinye.cli.output import (
     print_table,
     verbatim,
 )
+from xinye.cli.refusal import (
+    PRECISION,
+    checked_precision,
+    show_calibrated,
+    show_refusal,
+    show_verdict,
+)
 from xinye.errors import XinyeError, plural, quoted
 from xinye.language import listed, shown_word
 
@@ -61,6 +68,8 @@ def build(arguments: list[str]) -> int:
         base, changes = KnowledgeBase.build(
             given.output, given.files, given.overwrite, display.progress, given.vectors
         )
+    if not given.json:
+        show_calibrated(base)
     show_changes(base, changes, given.json)
     return 0
 
@@ -120,19 +129,27 @@ def search(arguments: list[str]) -> int:
         flag("question", "QUESTION", "the question"),
         flag("-n --count", "N", "passages to print (5)", 5, type=int),
         RERANKER,
+        PRECISION,
         JSON,
     ).read(arguments)
     if given.count < 1:
         raise XinyeError("--count: use at least 1")
+    precision = checked_precision(given.precision)
 
     from xinye.retrieval.knowledge import KnowledgeBase
+    from xinye.retrieval.refusal import judge
 
     base = KnowledgeBase(given.knowledge)
-    judge = load_reranker(given.reranker) if given.reranker else None
-    found = base.search(given.question, given.count, reranker=judge)
+    reranker = load_reranker(given.reranker) if given.reranker else None
+    found = base.search(given.question, given.count, reranker=reranker)
+    verdict = judge(base, given.question, found, precision)
     if given.json:
-        print_json({"question": given.question, "passages": [asdict(each) for each in found]})
-    elif not found:
+        passages = [asdict(each) for each in found]
+        told = asdict(verdict) if verdict else {}
+        print_json({"question": given.question, **told, "passages": passages})
+    elif found:
+        show_verdict(verdict)
+    else:
         console.print("no passage has a word of the question")
     for number, each in enumerate(found if not given.json else (), 1):
         show_passage(number, each)
@@ -206,24 +223,31 @@ def evaluate(arguments: list[str]) -> int:
     given = Parser(
         "knowledge evaluate",
         "Measure how often the passage that answers is among the first ones. A record of QUESTIONS "
-        "has a question, and the title and section of its passage or words of it.",
+        "has a question, and the title and section of its passage or words of it; or answerable "
+        "false. Also measures how well the knowledge base refuses, if it is calibrated.",
         "xinye knowledge evaluate kb/laws questions.jsonl",
         KNOWLEDGE,
         QUESTIONS,
         RERANKER,
+        PRECISION,
         JSON,
     ).read(arguments)
+    precision = checked_precision(given.precision)
 
     from xinye.retrieval.evaluation import evaluate as measure
+    from xinye.retrieval.evaluation import read_questions
     from xinye.retrieval.knowledge import KnowledgeBase
+    from xinye.retrieval.refusal import evaluate_refusal
 
     base = KnowledgeBase(given.knowledge)
     judge = load_reranker(given.reranker) if given.reranker else None
     result = measure(base, given.questions, judge)
+    refusal = evaluate_refusal(base, read_questions(given.questions), precision)
     if given.json:
-        print_json(result)
+        print_json({**asdict(result), "refusal": asdict(refusal) if refusal else None})
     else:
         show_evaluation(result)
+        show_refusal(refusal)
     return 0
 
 

@@ -87,6 +87,7 @@ GROUPS = {  # commands of two words
             "xinye.cli.knowledge:evaluate",
             "measure how often it finds the answer",
         ),
+        "calibrate": ("xinye.cli.refusal:calibrate", "learn when to say that it has no answer"),
         "pairs": ("xinye.cli.knowledge:pairs", "write the records that train a reranker"),
     },
 }

