@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
                 soft_wrap=True,
             )
         for name, base in bases.items():
-            amount = base.amount
+            amount = base.use(base.describe)
             console.print(
                 f"{name}: knowledge base; {plural(amount.documents, 'document')}, "
                 f"{plural(amount.passages, 'passage')}",

@@ -16,7 +16,7 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import Scope
 
-from xinye.server import completions, embeddings, knowledge, tasks
+from xinye.server import answering, completions, embeddings, knowledge, tasks
 from xinye.server.errors import HANDLERS, APIError
 from xinye.server.guard import Guard
 from xinye.server.knowledge import ServedBase
@@ -82,7 +82,8 @@ def build_app(
     app.add_middleware(Guard, settings=settings, on_answer=metrics.answered)
     # The guard checks the key; this only adds it to the OpenAPI document.
     bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]
-    for part in (completions, embeddings, knowledge, tasks):
+    # `answering` before `tasks`, whose route takes any name of a task.
+    for part in (completions, embeddings, knowledge, answering, tasks):
         app.include_router(part.router, dependencies=bearer)
     _add_page(app)
     _add_state(app, bearer)

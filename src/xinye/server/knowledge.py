@@ -10,10 +10,10 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from threading import Lock
+from typing import Any, Self, TypeVar
 
 from fastapi import APIRouter, Request
 
@@ -54,70 +54,89 @@ async def search(body: SearchRequest, request: Request) -> Any:
     if len(given) != 1:
         raise APIError(400, "query: give either query or question", "query")
     base = find_base(request, body.knowledge)
-    found = await base.search(request, given[0], body.n or FEW)
-    log_texts(request, body, (each.text for each in found))
-    passages = [Passage(**asdict(each)) for each in found]
+    passages = await base.search(request, given[0], body.n or FEW)
+    log_texts(request, body, (each.text for each in passages))
     return json_response(SearchAnswer(object="list", knowledge=base.name, data=passages))
 
 
 # -- the bases ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A knowledge base as it was read: its state on the disk then, and the folder that all its
+    files share."""
+
+    base: KnowledgeBase
+    state: tuple[int, ...]
+    shared: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Raises `XinyeError` if the folder holds no knowledge base, or a damaged one."""
+        state = state_of(folder)
+        base = KnowledgeBase(folder)
+        base.search("?")  # reads the index
+        files = [entry.file for entry in base.manifest.documents if not entry.removed]
+        return cls(base, state, shared_folder(files))
+
+    def passage(self, found: Found) -> Passage:
+        """A passage of this base, with its file below the shared folder."""
+        return as_passage(replace(found, file=name_below(self.shared, found.file)))
+
+
 class ServedBase:
     """A knowledge base. It is read once, and again after another process has changed it.
 
     One thread reads and searches all bases of a server, so that a search delays neither the event
-    loop nor the threads that parse bodies.
+    loop nor the threads that parse bodies. The thread of the engines searches, too, to answer.
     """
 
     def __init__(self, name: str, folder: str, thread: ThreadPoolExecutor) -> None:
         """Raises `XinyeError` if the folder holds no knowledge base, or a damaged one."""
         self.name, self.folder = name, Path(folder)
-        self._thread = thread
-        self._read()
+        self._thread, self._lock = thread, Lock()
+        self._opened = Opened.read(self.folder)
 
-    async def search(self, request: Request, question: str, count: int) -> list[Found]:
-        """The passages that match a question best, with the file below the folder that all files of
-        the base share. Raises `APIError` if the base cannot be read now."""
+    async def search(self, request: Request, question: str, count: int) -> list[Passage]:
+        """The passages that match a question best. Raises `APIError` if the base cannot be read
+        now."""
 
-        def do(base: KnowledgeBase) -> list[Found]:
-            found = base.search(question, count)
-            return [replace(each, file=name_below(self._shared, each.file)) for each in found]
+        def do(opened: Opened) -> list[Passage]:
+            return [opened.passage(each) for each in opened.base.search(question, count)]
 
-        return await self._run(request, do)
+        return await self._in_thread(request, do)
 
     async def about(self, request: Request) -> Knowledge:
         """How much is in the base. Raises `APIError` if it cannot be read now."""
-        return await self._run(request, lambda _: self.amount)
+        return await self._in_thread(request, self.describe)
 
-    @property
-    def amount(self) -> Knowledge:
-        """How much was in the base when it was last read."""
-        counts = [entry.count for entry in self._base.documents]
+    def describe(self, opened: Opened) -> Knowledge:
+        """How much is in the opened base."""
+        counts = [entry.count for entry in opened.base.documents]
         return Knowledge(
             name=self.name, object="knowledge", documents=len(counts), passages=sum(counts)
         )
 
-    async def _run(self, request: Request, do: Callable[[KnowledgeBase], Result]) -> Result:
+    async def _in_thread(self, request: Request, do: Callable[[Opened], Result]) -> Result:
         if await request.is_disconnected():
             raise APIError(499, "the client has left")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, partial(self._use, do))
+        return await loop.run_in_executor(self._thread, self.use, do)
 
-    def _use(self, do: Callable[[KnowledgeBase], Result]) -> Result:
+    def use(self, do: Callable[[Opened], Result]) -> Result:
         """The result of `do` for the base as it is on the disk. If another process changes the base
-        meanwhile, it is read again, and `do` is called again."""
+        meanwhile, `do` is called again. Raises `APIError` if the base cannot be read now."""
         problem = "another process keeps changing it"
         for attempt in range(TRIES):
             time.sleep(PAUSE if attempt else 0)
             try:
-                if state_of(self.folder) != self._state:
-                    self._read()
-                result = do(self._base)
+                opened = self._current()
+                result = do(opened)
             except XinyeError as error:
                 problem = str(error)
                 continue
-            if state_of(self.folder) == self._state:
+            if state_of(self.folder) == opened.state:
                 return result
         log.error("the knowledge base %s cannot be read: %s", self.name, problem)
         raise APIError(
@@ -128,12 +147,11 @@ class ServedBase:
             {"Retry-After": "5"},
         )
 
-    def _read(self) -> None:
-        state = state_of(self.folder)
-        base = KnowledgeBase(self.folder)
-        base.search("?")  # reads the index
-        files = [entry.file for entry in base.manifest.documents if not entry.removed]
-        self._base, self._state, self._shared = base, state, shared_folder(files)
+    def _current(self) -> Opened:
+        with self._lock:
+            if state_of(self.folder) != self._opened.state:
+                self._opened = Opened.read(self.folder)
+            return self._opened
 
 
 def state_of(folder: Path) -> tuple[int, ...]:
@@ -152,6 +170,10 @@ def shared_folder(files: Iterable[str]) -> str:
     except ValueError:
         return ""
     return "" if os.path.dirname(shared) == shared else shared
+
+
+def as_passage(found: Found) -> Passage:
+    return Passage(**asdict(found))
 
 
 def name_below(folder: str, file: str) -> str:

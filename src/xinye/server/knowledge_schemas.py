@@ -8,7 +8,8 @@ from xinye.retrieval.knowledge import LONGEST_QUESTION
 from xinye.server.bodies import Body
 from xinye.server.schemas import NonEmpty, Request, Several
 
-MOST_PASSAGES = 50  # that a search returns, or an answer is looked for in
+MOST_FOUND = 50  # passages that a search returns
+MOST_READ = 20  # passages that are read for an answer
 
 
 def not_blank(question: str) -> str:
@@ -23,6 +24,7 @@ Question = Annotated[
     StringConstraints(min_length=1, max_length=LONGEST_QUESTION),
     AfterValidator(not_blank),
 ]
+SomePassages = Field(min_length=1, max_length=MOST_READ, fail_fast=True)
 KNOWLEDGE = (
     "name of a knowledge base, as /v1/knowledge lists it; may be left out if there is only one"
 )
@@ -37,7 +39,7 @@ class SearchRequest(Body):
     knowledge: str | None = Field(None, description=KNOWLEDGE)
     query: Question | None = None
     question: Question | None = Field(None, description="another name of query")
-    n: int | None = Field(None, ge=1, le=MOST_PASSAGES, description="passages at most (5)")
+    n: int | None = Field(None, ge=1, le=MOST_FOUND, description="passages at most (5)")
 
 
 class AnswerRequest(Request):
@@ -46,14 +48,14 @@ class AnswerRequest(Request):
     input: Question | Annotated[list[Question], Several] = Field(
         description="a question, or several"
     )
-    passage: NonEmpty | Annotated[list[NonEmpty], Several] | None = Field(
+    passage: NonEmpty | Annotated[list[NonEmpty], SomePassages] | None = Field(
         None, description="a text that answers, or several; not together with knowledge"
     )
     knowledge: str | None = Field(None, description=KNOWLEDGE)
     n: int | None = Field(
         None,
         ge=1,
-        le=MOST_PASSAGES,
+        le=MOST_READ,
         description="passages of the knowledge base that are read for each question (5)",
     )
 
