@@ -25,7 +25,7 @@ _NAME = re.compile(
 )
 # Between these words stand chunks that can answer a question.
 _CHUNK = re.compile(
-    r"(?<=[是为在由于被把对从向以了将等有及而到用叫称和与的])"
+    r"(?<=[是为在由于被把对从向以了将等有及而到用叫称和与的，、；：。])"
     r"[^是为在由于被把对从向以了将等有及而到用叫称和与的，,；;：:。！？!?、\s（）()]{2,12}"
     r"|\b(?<=\b(?:in|of|by|is|as|to|at|on) )(?:[a-zA-Z][\w'-]* ?){1,4}\b"
 )
