@@ -9,6 +9,7 @@ from server.tiny_server import SHAPE, TOKENIZER, Running, serving
 from xinye.checkpoints.huggingface import save_model
 from xinye.model.gpt import GPT
 from xinye.model.heads import POINTERS, Head, HeadConfig
+from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.tasks.answer import Answer
 from xinye.tasks.tag import Tag
 
@@ -42,7 +43,10 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def server(folders: list[str]) -> Iterator[Running]:
-    """One server for all tests that only ask."""
-    with serving(folders) as running:
+def server(folders: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One server for all tests that only ask, with a knowledge base, `kb`."""
+    root = tmp_path_factory.mktemp("knowledge")
+    (root / "leaf.md").write_text("# 叶\n\n从前有一片新叶。\n\n# Leaf\n\nThe leaf fell.\n", "utf-8")
+    KnowledgeBase.build(root / "kb", [root / "leaf.md"])
+    with serving(folders, knowledge=(str(root / "kb"),)) as running:
         yield running
