@@ -107,6 +107,13 @@ def test_a_server_without_a_knowledge_base(folders):
         assert server.http.get("/v1/knowledge").json()["data"] == []
 
 
+def test_the_command_tells_what_it_serves(xinye, folders, bases, monkeypatch):
+    monkeypatch.setattr("xinye.server.serve.Server.run", lambda *_, **__: None)
+    outcome = xinye("serve", folders[0], "--port", 0, "--knowledge", bases / "kb", "--json")
+    assert outcome.code == 0 and json.loads(outcome.out)["knowledge"] == ["kb"]
+    assert "kb: knowledge base; 4 documents, 6 passages" in outcome.err
+
+
 def test_a_folder_that_is_no_knowledge_base_is_refused_at_the_start(xinye, folders, bases):
     outcome = xinye("serve", folders[0], "--port", 0, "--knowledge", bases / "docs")
     assert outcome.code == 2 and "this is not a knowledge base" in outcome.complaint
