@@ -73,7 +73,8 @@ def knowledge_of(passage: Path | None, folder: Path | None) -> "Knowledge":
 def show(answered: "Answered") -> None:
     """Print an answer with its source, or why there is none and what was found instead."""
     if answered.refused:
-        console.print(f"no answer: {answered.refused}", soft_wrap=True)
+        reason = answered.refused
+        console.print(f"no answer: {reason}", soft_wrap=True)
         for number, each in enumerate(answered.found, 1):
             if each.file:
                 show_passage(number, each)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,6 +27,7 @@ from xinye.tasks.answer_windows import (
     likeliest,
     pair_tokenizer,
     point,
+    window_around,
     windows_of,
 )
 from xinye.tasks.heads import USE, HeadTask
@@ -141,8 +142,8 @@ class Answer(HeadTask):
     @classmethod
     def enlarged(cls, records: Sequence[Question], settings: FinetuneSettings) -> list[Question]:
         """The records, questions made from their passages, and questions with passages of others,
-        which do not answer them."""
-        chance = random.Random(f"{settings.seed} answers")
+        which do not answer them; of each a short window with the answer is learned."""
+        chance = random.Random(settings.seed)
         passages = list(dict.fromkeys(record.passage for record in records))
         made = [
             question for passage in passages for question in cloze(passage, settings.cloze, chance)
@@ -153,7 +154,8 @@ class Answer(HeadTask):
             for record in (*real, *made)
             if len(passages) > 1 and chance.random() < settings.other_passages
         ]
-        return [*records, *made, *(each for each in wrong if each is not None)]
+        all_of_them = [*records, *made, *(each for each in wrong if each is not None)]
+        return [replace(each, at=chance.random()) for each in all_of_them]
 
     # -- tokens ------------------------------------------------------------------------------------
 
@@ -167,8 +169,15 @@ class Answer(HeadTask):
         return [
             Example(window.tokens, window.targets(record.span), window.cut)
             for record in records
-            for window in windows_of(tokenizer, record.question, record.passage, context)
+            for window in self.windows(tokenizer, record, context)
         ]
+
+    @staticmethod
+    def windows(tokenizer: Tokenizer, record: Question, context: int) -> list[Window]:
+        """The windows of a record: all of its passage, or the one that is learned from."""
+        if record.at is not None:
+            return [window_around(tokenizer, record, context)]
+        return windows_of(tokenizer, record.question, record.passage, context)
 
     def marks(
         self, tokenizer: Tokenizer, example: Example
