@@ -29,7 +29,7 @@ ENGLISH = (
 )
 ENGLISH += ("runs/beside.py", "runs/card.py", "tasks/exercises.py", "tasks/answer_cloze.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
-ENGLISH += ("server/schemas", "server/tasks")
+ENGLISH += ("server/answering", "server/knowledge", "server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS: tuple[str | tuple[str, str], ...] = (
     "usage",

@@ -15,7 +15,7 @@ CHAT = [{"role": "system", "content": "简短"}, {"role": "user", "content": "�
 
 def test_models(server):
     models = server.openai.models.list().data
-    assert [model.id for model in models] == ["tiny", "reviews", "names"]
+    assert [model.id for model in models] == ["tiny", "reviews", "names", "reader"]
     assert models[0].tasks == ["chat", "generate", "embed"] and models[1].tasks == [
         "classify",
         "embed",

@@ -96,7 +96,7 @@ def test_what_it_refuses_to_begin_with(xinye, folders, tmp_path, monkeypatch):
     outcome = xinye("serve", folders[0], folders[0], "--port", 0)
     assert (
         outcome.code == 2
-        and "two models are called tiny; give one of them another name" in outcome.complaint
+        and "the name tiny is given twice; give one of them another name" in outcome.complaint
     )
     shutil.copytree(folders[0], tmp_path / "damaged")
     (tmp_path / "damaged" / "model.safetensors").write_bytes(b"leaf")

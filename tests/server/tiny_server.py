@@ -12,6 +12,7 @@ import openai
 from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.server.app import build_app
+from xinye.server.knowledge import load_bases
 from xinye.server.models import load_models
 from xinye.server.serve import Server, listen
 from xinye.server.settings import ServeSettings
@@ -50,7 +51,7 @@ def serving(
     change(models)
     worker.start()
     listener = listen(asked)
-    server = Server(build_app(models, asked, worker), asked)
+    server = Server(build_app(models, load_bases(asked.knowledge), asked, worker), asked)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     host, port = listener.getsockname()[:2]

@@ -73,6 +73,7 @@ METAVARS = {
     "from_": "MODEL",
     "host": "ADDRESS",
     "keep_checkpoints": "N|all",
+    "knowledge": "KB",
     "label_field": "NAME",
     "label_separator": "SEPARATOR",
     "micro_batch_size": "N|auto",

@@ -5,7 +5,7 @@ import os
 
 from xinye.cli.arguments import Fields, Parser, flag, switch
 from xinye.cli.output import console, print_json, show_log
-from xinye.errors import checked
+from xinye.errors import checked, plural
 from xinye.libraries import need
 from xinye.server.settings import ServeSettings
 
@@ -30,12 +30,13 @@ def main(arguments: list[str]) -> int:
     settings.check()
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
+    from xinye.server.knowledge import ServedBase
     from xinye.server.models import ServedModel
     from xinye.server.serve import serve
 
     show_log(logging.INFO)
 
-    def ready(models: dict[str, ServedModel], address: str) -> None:
+    def ready(models: dict[str, ServedModel], bases: dict[str, ServedBase], address: str) -> None:
         for identity, served in models.items():
             parameters = served.model.network.config.parameters
             tasks = ", ".join(served.tasks)
@@ -46,12 +47,19 @@ def main(arguments: list[str]) -> int:
                 ),
                 soft_wrap=True,
             )
+        for name, base in bases.items():
+            amount = base.use(base.describe)
+            console.print(
+                f"{name}: knowledge base; {plural(amount.documents, 'document')}, "
+                f"{plural(amount.passages, 'passage')}",
+                soft_wrap=True,
+            )
         console.print(
             f"ready at {address} (OpenAI-compatible API: {address}/v1); press Ctrl-C to stop",
             soft_wrap=True,
         )
         if given.json:
-            print_json({"url": address, "models": [*models]})
+            print_json({"url": address, "models": [*models], "knowledge": [*bases]})
 
     with console.status("loading …"):
         serve(given.models, settings, ready)

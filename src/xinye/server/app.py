@@ -16,9 +16,10 @@ from fastapi.security import HTTPBearer
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.types import Scope
 
-from xinye.server import completions, embeddings, tasks
+from xinye.server import answering, completions, embeddings, knowledge, tasks
 from xinye.server.errors import HANDLERS, APIError
 from xinye.server.guard import Guard
+from xinye.server.knowledge import ServedBase
 from xinye.server.models import ServedModel, find_model
 from xinye.server.schemas import ErrorAnswer, Health, Model, ModelList
 from xinye.server.settings import ServeSettings
@@ -29,7 +30,7 @@ ERRORS: dict[int | str, str] = {
     400: "The request is invalid: `param` names the field",
     401: "The API key is missing or wrong",
     403: "The host name or origin of the request is not allowed",
-    404: "There is no such model or task",
+    404: "There is no such model, task or knowledge base",
     408: "The body did not arrive in time",
     413: "The body is too large",
     429: "Too many texts are waiting: try again after Retry-After seconds",
@@ -57,9 +58,12 @@ GAUGES: tuple[tuple[str, str, Callable[[EngineQueue], float]], ...] = (
 
 
 def build_app(
-    models: Mapping[str, ServedModel], settings: ServeSettings, worker: Worker
+    models: Mapping[str, ServedModel],
+    bases: Mapping[str, ServedBase],
+    settings: ServeSettings,
+    worker: Worker,
 ) -> FastAPI:
-    """The app for models whose worker is already running."""
+    """The app for knowledge bases, and models whose worker is already running."""
     app = FastAPI(
         title="Xinye",
         version=version("xinye"),
@@ -73,11 +77,13 @@ def build_app(
         exception_handlers=HANDLERS,
     )
     state, metrics = app.state, Metrics(models)
-    state.models, state.settings, state.worker, state.metrics = models, settings, worker, metrics
+    state.models, state.bases, state.metrics = models, bases, metrics
+    state.settings, state.worker = settings, worker
     app.add_middleware(Guard, settings=settings, on_answer=metrics.answered)
     # The guard checks the key; this only adds it to the OpenAPI document.
     bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]
-    for part in (completions, embeddings, tasks):
+    # `answering` before `tasks`, whose route takes any name of a task.
+    for part in (completions, embeddings, knowledge, answering, tasks):
         app.include_router(part.router, dependencies=bearer)
     _add_page(app)
     _add_state(app, bearer)

@@ -193,8 +193,8 @@ def load_models(
 
 
 def paths_by_id(names: Sequence[str]) -> dict[str, str]:
-    """The folder, file or hub name of each model, by id. Raises `XinyeError` if two have the same
-    id.
+    """The folder, file or hub name of each model or knowledge base, by id. Raises `XinyeError` if
+    two have the same id.
     """
     paths: dict[str, str] = {}
     for name in names:
@@ -206,7 +206,7 @@ def paths_by_id(names: Sequence[str]) -> dict[str, str]:
             identity = Path(path).resolve().name.removesuffix(".gguf") if is_file else path
         if identity in paths:
             raise XinyeError(
-                f"two models are called {identity}; give one of them another name, as in "
+                f"the name {identity} is given twice; give one of them another name, as in "
                 f"other={path}"
             )
         paths[identity] = path

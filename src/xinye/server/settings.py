@@ -39,6 +39,13 @@ class ServeSettings(BaseModel):
             "times)"
         ),
     )
+    knowledge: tuple[str, ...] = Field(
+        (),
+        description=(
+            "also serve the knowledge base in this folder, to search it and to answer from it; or "
+            "NAME=KB to name it (may be given several times)"
+        ),
+    )
     dtype: str = Field("auto", description="keep the weights in float32 or bfloat16")
     max_running: int = Field(
         32, ge=1, description="generate at most this many texts at once with each model"
