@@ -11,6 +11,7 @@ from tokenizers import Encoding, processors
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
+from xinye.data.sentences import sentence_ends
 from xinye.data.sources import headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -28,7 +29,6 @@ from xinye.tasks.records import (
     OnBad,
     nothing_to_learn,
     sentence_borders,
-    sentence_ends,
 )
 from xinye.tasks.task import Exercise, Figures
 

@@ -24,8 +24,6 @@ from xinye.data.records import Row
 from xinye.errors import XinyeError, plural
 from xinye.model.heads import IGNORED, Labelled
 
-SENTENCE_END = re.compile(r"(?:[。！？!?…\n]|\.(?=\s|$))+[”’」』）)\"']*")
-
 ABOUT = (  # names of fields that say where a record comes from, not what it contains
     "id", "_id", "uuid", "source", "category", "department", "topic", "lang", "language", "type",
     "tag", "tags", "url", "date", "time", "task", "dataset", "split", "name", "domain", "model",
@@ -340,11 +338,6 @@ class Examples:
         masked = drawn < np.uint64(self.augmentation.mask_tokens * 2**64)
         masked[[0, -1]] = False
         return masked
-
-
-def sentence_ends(text: str) -> list[int]:
-    """The index behind each sentence of a text."""
-    return [match.end() for match in SENTENCE_END.finditer(text)]
 
 
 def sentence_borders(

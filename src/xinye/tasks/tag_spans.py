@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from xinye.data.notes import Notes
+from xinye.data.sentences import sentence_ends
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.spans import Span
 from xinye.model.heads import IGNORED
-from xinye.tasks.records import check_name, sentence_borders, sentence_ends
+from xinye.tasks.records import check_name, sentence_borders
 
 
 @dataclass(frozen=True)

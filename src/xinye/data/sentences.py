@@ -1,0 +1,30 @@
+"""Where the sentences of a text end, in Chinese and English."""
+
+import re
+from collections.abc import Iterator
+
+# A dot ends a sentence before a space, but not behind an initial or one of these.
+_ABBREVIATIONS = ("Mr", "Mrs", "Ms", "Dr", "St", "No", "vs", "Jr", "Sr", "Inc", "Ltd", "Prof")
+_NO_END = "".join(rf"(?<!\b{short})" for short in ("[A-Z]", r"[a-z]\.[a-z]", *_ABBREVIATIONS))
+_CLOSING = "[”’」』）)\"']*"
+SENTENCE_END = re.compile(rf"(?:[。！？!?…\n]|{_NO_END}\.(?={_CLOSING}(?:\s|$)))+{_CLOSING}")
+
+
+def sentence_ends(text: str) -> list[int]:
+    """The index behind each sentence of a text."""
+    return [match.end() for match in SENTENCE_END.finditer(text)]
+
+
+def sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Where each sentence of a text begins and ends, without the space around it.
+
+    >>> [*sentences("Dr. Li came. 他走了！")]
+    [(0, 12), (13, 17)]
+    """
+    begin = 0
+    for end in [*sentence_ends(text), len(text)]:
+        sentence = text[begin:end]
+        start = begin + len(sentence) - len(sentence.lstrip())
+        if sentence.strip():
+            yield start, begin + len(sentence.rstrip())
+        begin = end
