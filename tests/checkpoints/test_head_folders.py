@@ -16,7 +16,7 @@ from xinye.checkpoints.huggingface import load_weights, save_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
-from xinye.model.heads import Head, HeadConfig
+from xinye.model.heads import POINTERS, Head, HeadConfig, Labelled
 from xinye.tasks.classify import Classify
 from xinye.tasks.tag import Tag
 
@@ -223,3 +223,23 @@ def test_what_training_puts_before_the_names_is_taken_away(tmp_path, kind, names
     )
     with pytest.raises(XinyeError, match="the same tensor under two names"):
         load_weights(tmp_path)
+
+
+@pytest.mark.parametrize("causal", [True, False], ids=["causal", "both"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_spans_have_the_logits_loss_and_gradients_of_transformers(tmp_path, name, causal):
+    model = random_head(replace(SHAPES[name], is_causal=causal), "span", POINTERS)
+    save_model(tmp_path, model, TOKENIZER)
+    stock = transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path).eval()
+    model = load_weights(tmp_path).eval()
+    tokens, lengths = torch.randint(0, TOKENIZER.vocab_size, (2, 12)), torch.tensor([12, 12])
+    targets = torch.tensor([[2, 5], [0, 0]])
+    theirs = stock(tokens, start_positions=targets[:, 0], end_positions=targets[:, 1])
+    expected = torch.stack([theirs.start_logits, theirs.end_logits], -1)
+    assert torch.allclose(model(tokens, lengths), expected, atol=1e-5)
+    loss = model.loss(Labelled(tokens, lengths, targets)) / targets.numel()
+    assert torch.allclose(loss, theirs.loss, atol=1e-6)
+    loss.backward()
+    theirs.loss.backward()
+    grads = [each.grad for each in (model.score.weight, stock.qa_outputs.weight)]
+    assert torch.allclose(*grads, atol=1e-5) and grads[0].abs().max() > 0

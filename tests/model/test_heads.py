@@ -5,7 +5,7 @@ import torch
 
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.model.heads import Head, HeadConfig, Labelled
+from xinye.model.heads import POINTERS, Head, HeadConfig, Labelled
 
 CAUSAL = GPTConfig("modern", 50, 32, 2, 2, 2, 16, 48, 300)
 BOTH = GPTConfig("modern", 50, 32, 2, 2, 2, 16, 48, 300, is_causal=False)
@@ -77,3 +77,17 @@ def test_a_head_begins_with_the_layers_of_its_base_and_no_opinion():
         model.gpt.model.layers[1].mlp.up_proj.weight, base.model.layers[1].mlp.up_proj.weight
     )
     assert not model(torch.randint(0, 50, (1, 5)), torch.tensor([5])).any()
+
+
+@pytest.mark.parametrize("backbone", [CAUSAL, BOTH], ids=["causal", "both"])
+def test_the_loss_of_spans_by_hand_leaves_the_padding_out(backbone):
+    torch.manual_seed(0)
+    model, lengths = Head(HeadConfig(backbone, "span", POINTERS)), torch.tensor([6, 3])
+    torch.nn.init.normal_(model.score.weight)
+    tokens, targets = torch.randint(0, 50, (2, 6)), torch.tensor([[2, 4], [0, 0]])
+    batch = Labelled(tokens, lengths, targets)
+    expected = 0.0
+    for row, length in enumerate(lengths):
+        alone = model(tokens[row : row + 1, :length], lengths[row : row + 1])[0]
+        expected -= float(alone.log_softmax(0).gather(0, targets[row][None]).sum())
+    assert batch.counted == 4 and abs(float(model.loss(batch)) - expected) < 1e-4

@@ -19,7 +19,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.build import Config
 from xinye.model.config import Architecture, GPTConfig, LSTMConfig
-from xinye.model.heads import HeadConfig, Kind
+from xinye.model.heads import POINTERS, HeadConfig, Kind
 from xinye.model.rope import RopeScaling
 
 Json = dict[str, Any]  # the content of a JSON file
@@ -147,8 +147,13 @@ _ROPE_COMMON = ("rope_type", "type", "rope_theta", "partial_rotary_factor")
 _HEADS: dict[Kind, str] = {
     "sequence": "ForSequenceClassification",
     "token": "ForTokenClassification",
+    "span": "ForQuestionAnswering",
 }
-ADAPTER_TASKS: dict[Kind, str] = {"sequence": "SEQ_CLS", "token": "TOKEN_CLS"}
+ADAPTER_TASKS: dict[Kind, str] = {
+    "sequence": "SEQ_CLS",
+    "token": "TOKEN_CLS",
+    "span": "QUESTION_ANS",
+}
 _SEVERAL = "multi_label_classification"
 
 
@@ -156,7 +161,11 @@ def to_config_json(config: Config | HeadConfig, tokenizer: Tokenizer | None = No
     """The content of `config.json` for a config."""
     if isinstance(config, HeadConfig):
         data = to_config_json(config.backbone, tokenizer) | {
-            "architectures": [FAMILIES[family_of(config.backbone)].stem + _HEADS[config.kind]],
+            "architectures": [FAMILIES[family_of(config.backbone)].stem + _HEADS[config.kind]]
+        }
+        if config.kind == "span":
+            return data
+        data |= {
             "id2label": {str(number): label for number, label in enumerate(config.labels)},
             "label2id": {label: number for number, label in enumerate(config.labels)},
         }
@@ -237,6 +246,9 @@ def read_config(folder: Path) -> Config | HeadConfig:
         return config
     if not isinstance(config, GPTConfig):
         raise XinyeError(f"{folder}: an LSTM cannot have a classification head")
+    causal = data.get("is_causal", True) is not False
+    if kind == "span":
+        return HeadConfig(replace(config, is_causal=causal), kind, POINTERS)
     # transformers does not save its own default names if there are two labels
     names = data.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     try:
@@ -246,7 +258,7 @@ def read_config(folder: Path) -> Config | HeadConfig:
     problem = data.get("problem_type")
     check_judges(folder, kind, len(labels), problem)
     return HeadConfig(
-        replace(config, is_causal=data.get("is_causal", True) is not False),
+        replace(config, is_causal=causal),
         kind,
         tuple(labels),
         problem == _SEVERAL,

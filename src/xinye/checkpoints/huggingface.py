@@ -147,7 +147,8 @@ def read_tensors(
             holders = {name: file for file in files for name in file.keys()}  # noqa: SIM118
             if len(holders) < sum(len(file.keys()) for file in files):
                 raise XinyeError(f"{path}: several of its files hold the same tensor")
-            plain = _plain_names(path, holders)
+            spans = isinstance(config, HeadConfig) and config.kind == "span"
+            plain = _plain_names(path, holders, spans)
             slices = {
                 plain[name]: file.get_slice(name)
                 for name, file in holders.items()
@@ -168,14 +169,20 @@ def read_tensors(
     return tensors
 
 
-def _plain_names(path: Path, stored: Iterable[str]) -> dict[str, str]:
+def _plain_names(path: Path, stored: Iterable[str], spans: bool) -> dict[str, str]:
     """Hugging Face's name of each tensor in a file. It removes what compiling, several processes or
-    a training script put before it, and adds the first part that files of a backbone leave out."""
+    a training script put before it, and adds the first part that files of a backbone leave out.
+
+    With a head for `spans` the layers of all families are called `transformer`, as in GPT-2; some
+    of Hugging Face's classes call them `model`."""
     names = {name: WRAPPERS.sub("", name) for name in stored}
+    if spans:
+        names = {name: re.sub(r"^model\.", "transformer.", plain) for name, plain in names.items()}
     table = next((name for name in names.values() if name.endswith(tuple(_BACKBONES))), "")
     ending = next((name for name in _BACKBONES if table.endswith(name)), "")
     if ending:
-        first, before = _BACKBONES[ending], table.removesuffix(ending)
+        first = "transformer." if spans else _BACKBONES[ending]
+        before = table.removesuffix(ending)
         outer = before.removesuffix(first)
         if not _OUTER.fullmatch(outer):
             raise XinyeError(

@@ -33,6 +33,8 @@ _GPT2_NAMES = {
     "mlp.up_proj": "mlp.c_fc",
     "mlp.down_proj": "mlp.c_proj",
 }
+# `Qwen3ForQuestionAnswering` and `LlamaForQuestionAnswering` call their layers `transformer`.
+_ANSWERING_NAMES = {"model.": "transformer."}
 _GPT2_MATRICES = ("attn.c_attn.weight", "c_proj.weight", "mlp.c_fc.weight")  # stored as (in, out)
 
 
@@ -54,11 +56,14 @@ def shape_of(model: Network) -> GPTConfig | LSTMConfig:
 def their_name(name: str, model: Network) -> str:
     """Hugging Face's name of a tensor or matrix of the model."""
     name = name.removeprefix("gpt.")
-    if shape_of(model).architecture != "gpt2":
-        return name
-    if isinstance(model, Head) and model.config.kind == "token":
+    gpt2 = shape_of(model).architecture == "gpt2"
+    kind = model.config.kind if isinstance(model, Head) else None
+    if kind == "span":
+        name = name.replace("score.", "qa_outputs.")
+        return renamed(name, _GPT2_NAMES) if gpt2 else renamed(name, _ANSWERING_NAMES)
+    if kind == "token" and gpt2:
         name = name.replace("score.", "classifier.")
-    return renamed(name, _GPT2_NAMES)
+    return renamed(name, _GPT2_NAMES) if gpt2 else name
 
 
 def names_in_file(model: Network, rename: Callable[[str], str]) -> dict[str, list[str]]:

@@ -25,10 +25,10 @@ from xinye.checkpoints.layout import shape_of
 from xinye.data.files import SUFFIXES, read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.adapters import attached, merge
+from xinye.model.adapters import HEADS, attached, merge
 from xinye.model.build import LanguageModel, Network
 from xinye.model.gpt import GPT
-from xinye.model.heads import Head, HeadConfig
+from xinye.model.heads import POINTERS, Head, HeadConfig
 from xinye.model.quantization import unpack
 
 
@@ -141,12 +141,14 @@ def _with_head(folder: Path, base: Network) -> Head:
     if isinstance(saved_config, HeadConfig):
         config = saved_config
     else:
-        count = read_adapter(folder / WEIGHTS).rows("score.weight", "classifier.weight")
+        heads = (f"{name}.weight" for name in HEADS)
+        count = read_adapter(folder / WEIGHTS).rows(*heads)
         if old and count in (None, len(old.config.labels)):
             return old
         kind = adapter_kind(folder) or (old.config.kind if old else "sequence")
         check_judges(folder, kind, count or 0)
-        config = HeadConfig(gpt.config, kind, tuple(f"LABEL_{n}" for n in range(count or 0)))
+        names = POINTERS if kind == "span" else tuple(f"LABEL_{n}" for n in range(count or 0))
+        config = HeadConfig(gpt.config, kind, names)
     backbone = replace(gpt.config, is_causal=config.backbone.is_causal)
     model = Head.over(gpt, replace(config, backbone=backbone))
     if old and old.score.weight.shape == model.score.weight.shape:

@@ -124,16 +124,25 @@ def search(arguments: list[str]) -> int:
 
 def show_passage(number: int, found: "Found") -> None:
     """Print a passage with its source and score."""
-    source = " ".join(filter(None, (found.title, found.section)))
-    if found.title and found.section.startswith(found.title):  # the document's first heading
-        source = found.section
-    file = os.path.relpath(found.file)
-    place = file if found.line is None else f"{file}:{found.line}"
+    source, place = source_of(found), place_of(found)
     answer.print(verbatim(f"{number}  {source or place}", "bold"), soft_wrap=True)
     answer.print(verbatim(f"   {place}  {found.score:.1f}", "dim"), soft_wrap=True)
     for line in found.text.split("\n"):
         if line.strip():
             answer.print(verbatim(f"   {line}"), soft_wrap=True)
+
+
+def source_of(found: "Found") -> str:
+    """The title of a passage's document and the section, such as a law and its article."""
+    if found.title and found.section.startswith(found.title):  # the document's first heading
+        return found.section
+    return " ".join(filter(None, (found.title, found.section)))
+
+
+def place_of(found: "Found") -> str:
+    """The file of a passage, and its line where the file has lines."""
+    file = os.path.relpath(found.file)
+    return file if found.line is None else f"{file}:{found.line}"
 
 
 def show_changes(base: "KnowledgeBase", changes: "Changes", as_json: bool) -> None:

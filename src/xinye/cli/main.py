@@ -14,7 +14,7 @@ from xinye.checkpoints.bases import based_on
 from xinye.cli.verbs import ALIASES, verb_meant
 from xinye.errors import XinyeError, print_error
 from xinye.language import shown, wrapped
-from xinye.tasks.registry import found, verbs_of_tasks
+from xinye.tasks.registry import TASKS, found, verbs_of_tasks
 
 log = logging.getLogger("xinye")
 VERBS = {  # command: (function, summary); groups have no function
@@ -142,6 +142,8 @@ def run(verb: str, arguments: list[str]) -> int:
         print(version("xinye"))
         return 0
     if verb not in VERBS:
+        if TASKS[verb].command:
+            return int(found(TASKS[verb].command)(arguments))
         from xinye.cli.evaluate import use
 
         return use(verb, arguments)

@@ -50,7 +50,8 @@ UNMERGED = {
     "prefix": "a prefix adds keys and values, which cannot be merged into weights",
     "adapter": "a bottleneck adapter is a nonlinear layer, which cannot be merged into weights",
 }
-HEADS = ("score", "classifier")  # the names of new heads, which are trained with any adapter
+# the names of new heads, which are trained with any adapter
+HEADS = ("score", "classifier", "qa_outputs")
 
 
 def attach(

@@ -1,7 +1,8 @@
-"""A GPT with a classification head, for whole texts or for each token.
+"""A GPT with a new head: for whole texts, for each token, or for a span of the tokens.
 
 The networks are those of Hugging Face's `…ForSequenceClassification`, which reads the hidden state
-of the last token, and `…ForTokenClassification`.
+of the last token, `…ForTokenClassification`, and `…ForQuestionAnswering`, whose head points to the
+first and the last token of an answer.
 """
 
 from dataclasses import dataclass, replace
@@ -15,14 +16,15 @@ from xinye.model.config import GPTConfig, Shape
 from xinye.model.gpt import GPT, Linear
 from xinye.model.quantization import swap_in
 
-Kind = Literal["sequence", "token"]
+Kind = Literal["sequence", "token", "span"]
 IGNORED = -100
+POINTERS = ("begin", "end")  # what the labels of a head for spans are called
 
 
 @dataclass(frozen=True)
 class HeadConfig(Shape):
-    """The shape of a GPT with a classification head. With `several`, a text may have any number of
-    the labels, and each is predicted independently."""
+    """The shape of a GPT with a new head. With `several`, a text may have any number of the labels,
+    and each is predicted independently. The labels of a head for spans are `POINTERS`."""
 
     backbone: GPTConfig
     kind: Kind
@@ -31,7 +33,12 @@ class HeadConfig(Shape):
 
     @property
     def head_parameters(self) -> int:
-        return (self.backbone.hidden_size + (self.kind == "token")) * len(self.labels)
+        return (self.backbone.hidden_size + self.of_tokens) * len(self.labels)
+
+    @property
+    def of_tokens(self) -> bool:
+        """True if the head reads every token, and not only the last one of a text."""
+        return self.kind != "sequence"
 
     @property
     def parameters(self) -> int:
@@ -42,9 +49,8 @@ class HeadConfig(Shape):
     def matrix_parameters(self) -> int:
         """The number of weights that each token is multiplied by. The head of a sequence classifier
         does not count, because it reads only one token of each text."""
-        return self.backbone.layer_parameters + self.backbone.hidden_size * len(self.labels) * (
-            self.kind == "token"
-        )
+        head = self.backbone.hidden_size * len(self.labels) * self.of_tokens
+        return self.backbone.layer_parameters + head
 
     def forward_flops_per_token(self, context: int) -> float:
         """Floating-point operations to compute one token forward, with this head instead of the
@@ -58,7 +64,7 @@ class Labelled:
     """A batch of texts with their labels: `tokens` (B, T), padded at the end, and `lengths` (B,).
 
     `targets` are (B,); with `several` labels (B, L) of 0.0 and 1.0; for tagging (B, T), where -100
-    is not counted.
+    is not counted; for spans (B, 2), the first and the last token.
     """
 
     tokens: Tensor
@@ -77,16 +83,14 @@ class Labelled:
 
 
 class Head(nn.Module):
-    """A GPT backbone with a classification head: maps tokens to the logits of the L labels."""
+    """A GPT backbone with a new head: maps tokens to the logits of the L labels."""
 
     def __init__(self, config: HeadConfig) -> None:
         super().__init__()
         self.config = config
         self.gpt = GPT(replace(config.backbone, tie_word_embeddings=False))
         self.gpt.lm_head = nn.Identity()  # type: ignore[assignment]
-        self.score = Linear(
-            config.backbone.hidden_size, len(config.labels), bias=config.kind == "token"
-        )
+        self.score = Linear(config.backbone.hidden_size, len(config.labels), bias=config.of_tokens)
 
     @property
     def compute_dtype(self) -> torch.dtype:
@@ -120,16 +124,18 @@ class Head(nn.Module):
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The logits in float32, (B, L) for texts or (B, T, L) for their tokens; `tokens` are (B,
-        T), `lengths` (B,)."""
-        mask = None
-        if not self.config.backbone.is_causal:  # causal attention does not see the padding anyway
-            mask = (torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None])[
-                :, None, None
-            ]  # (B,1,1,T)
+        T), `lengths` (B,). For spans those of the padding are -inf."""
+        real = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]  # (B, T)
+        # causal attention does not see the padding anyway
+        mask = None if self.config.backbone.is_causal else real[:, None, None]  # (B,1,1,T)
         states = self.gpt.hidden(tokens, mask=mask)  # (B, T, C)
         if self.config.kind == "sequence":
             states = states[torch.arange(len(tokens), device=tokens.device), lengths - 1]  # (B, C)
-        return self.score(F.dropout(states, self.config.backbone.dropout, self.training)).float()
+        states = F.dropout(states, self.config.backbone.dropout, self.training)
+        logits: Tensor = self.score(states).float()
+        if self.config.kind == "span":
+            logits = logits.masked_fill(~real[..., None], float("-inf"))
+        return logits
 
     def loss(self, batch: Labelled) -> Tensor:
         """The sum of the losses in nats over all counted targets. With several labels the loss of a
@@ -138,6 +144,8 @@ class Head(nn.Module):
         if self.config.several:
             each = F.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none")
             return each.mean(-1).sum()
+        if self.config.kind == "span":
+            logits = logits.transpose(1, 2)  # (B, 2, T): which token is the first, and the last
         return F.cross_entropy(
             logits.flatten(0, -2), batch.targets.flatten(), reduction="sum", ignore_index=IGNORED
         )

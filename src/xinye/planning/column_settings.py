@@ -29,7 +29,18 @@ class ColumnSettings(TextColumns):
         None, description="column of the prompt, for a model that learns to write"
     )
     answer_field: str | None = Field(
-        None, description="column of the answer that the model learns to write"
+        None, description="column of the answer that the model learns to write or to find"
+    )
+    question_field: str | None = Field(None, description="column of the question")
+    passage_field: str | None = Field(
+        None, description="column of the passage that the answer is found in"
+    )
+    absent_answers: Literal["refuse", "none"] | None = Field(
+        None,
+        description=(
+            "if an answer is not in its passage: refuse the record, or learn that the passage has "
+            "none"
+        ),
     )
     assistant_name: str | None = Field(
         None,

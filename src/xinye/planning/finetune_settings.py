@@ -19,6 +19,7 @@ AUGMENTATIONS = {  # for each kind the setting that says how much, and its usual
     "crop": ("crop_tokens", 0.3),
     "shuffle": ("shuffle_texts", 0.5),
 }
+SPECIAL = ("cloze", "other_passages")  # settings of single tasks, which the others refuse
 TASK = "classify"  # the default task
 
 
@@ -71,6 +72,16 @@ class FinetuneSettings(TrainingSettings, RecordSettings):
         gt=0,
         le=1,
         description="augment shuffle: share of texts whose sentences are shuffled (0.5)",
+    )
+
+    cloze: int = Field(
+        0, ge=0, le=100, description="task answer: questions that are made from each passage"
+    )
+    other_passages: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="task answer: share of questions also asked about a passage without the answer",
     )
 
     context: int | None = Field(

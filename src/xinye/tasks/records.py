@@ -166,18 +166,19 @@ def split(
     seed: int,
     fold: tuple[int, int] | None = None,
     label: Callable[[Any], Hashable] = lambda record: "",
+    text: Callable[[Any], str] = lambda record: record.whole,
 ) -> tuple[list[Any], list[Any]]:
     """The training and the validation records: validation gets a `share` of each label's records,
     or part i of k with `fold` (i, k). The seed decides which. Records with the same text stay
-    together.
+    together; `text` says what that is, if not all of a record.
 
     Raises `XinyeError` if one of them would be empty.
     """
     by_label: defaultdict[Any, dict[str, list[int]]] = defaultdict(dict)
     label_of: dict[str, Hashable] = {}
     for number, record in enumerate(records):
-        its = label_of.setdefault(record.whole, label(record))
-        by_label[its].setdefault(record.whole, []).append(number)
+        its = label_of.setdefault(text(record), label(record))
+        by_label[its].setdefault(text(record), []).append(number)
     judged: set[int] = set()
     generator, dealt = random.Random(seed), 0
     for its in sorted(by_label):
@@ -206,14 +207,15 @@ def split(
 class Example:
     """A record, or a part of a long one, as a network reads it.
 
-    `targets` is the number of the label, 0.0 or 1.0 for each label, or a label's number for each
-    token. `cut` counts the tokens that were left out. `sentences` holds the index of the first
-    token of each sentence, and the end of the last one; without it, augmentation keeps the text in
-    order and whole. A crop never cuts the text just before a token in `inside`.
+    `targets` is the number of the label, 0.0 or 1.0 for each label, a label's number for each
+    token, or, of a span, its first and last token. `cut` counts the tokens that were left out.
+    `sentences` holds the index of the first token of each sentence, and the end of the last one;
+    without it, augmentation keeps the text in order and whole. A crop never cuts the text just
+    before a token in `inside`.
     """
 
     tokens: list[int]
-    targets: int | list[float] | list[int]
+    targets: int | list[float] | list[int] | tuple[int, int]
     cut: int = 0
     sentences: tuple[int, ...] = ()
     inside: frozenset[int] = frozenset()
@@ -356,7 +358,7 @@ def sentence_borders(
 
 def batch(examples: Sequence[Example], pad_id: int) -> Labelled:
     """A batch of examples, padded at the end: tokens (B, T), and targets (B, T) of tokens, (B,) of
-    labels or (B, labels).
+    labels, (B, labels) or, for spans, (B, 2).
     """
     lengths = torch.tensor([len(example.tokens) for example in examples])
     targets: list[Any] = [example.targets for example in examples]

@@ -26,6 +26,7 @@ class Entry:
     summary: str = ""  # summary of the command; without it the task has no command
     more: str = ""  # the longer text of `xinye VERB --help`
     example: str = ""
+    command: str = ""  # the function of the command; "" for the one that reads texts
     takes_pairs: bool = False  # True if an input may be a pair of texts
     # For a task that also works without training: the class of its settings, and the module with
     # the functions `use` and `evaluate`.
@@ -59,6 +60,12 @@ TASKS = {
         "find names and other entities with a model that was fine-tuned for it",
         "Print the entities in a text and their types. The model was fine-tuned to tag.",
         'xinye tag runs/model "沈知秋认为"',
+    ),
+    "answer": Entry(
+        "xinye.tasks.answer:Answer",
+        "answer questions from a passage or a knowledge base, with sources",
+        command="xinye.cli.answer:main",
+        takes_pairs=True,
     ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is written by hand
     "text": Entry("xinye.tasks.text:MoreText"),

@@ -31,7 +31,7 @@ from xinye.model.gpt import GPT
 from xinye.model.heads import Kind, Labelled
 from xinye.observer import Observer
 from xinye.planning.column_settings import COLUMNS
-from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings
+from xinye.planning.finetune_settings import AUGMENTATIONS, SPECIAL, FinetuneSettings
 from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, NOTHING, Both, Figure, TaskWords
 from xinye.tasks.bad_records import Refused
@@ -109,6 +109,8 @@ class Task(ABC):
 
     # The column settings (text_field, label_field …) that the task uses.
     columns: ClassVar[tuple[str, ...]] = ()
+    # settings that are only for this task
+    special_settings: ClassVar[tuple[str, ...]] = ()
     unused_settings: ClassVar[tuple[str, ...]] = ()  # other settings without effect on the task
     # augmentations that keep records correct
     augmentations: ClassVar[tuple[str, ...]] = tuple(AUGMENTATIONS)
@@ -238,6 +240,11 @@ class Task(ABC):
         return {}
 
     @classmethod
+    def enlarged(cls, records: Sequence[Any], settings: FinetuneSettings) -> list[Any]:
+        """The records to train on, and those that the task makes from them."""
+        return list(records)
+
+    @classmethod
     def facts(cls, records: Sequence[Any]) -> dict[str, Any]:
         """Facts about the records that the run saves for users of its model."""
         return {}
@@ -341,7 +348,9 @@ class Task(ABC):
     @classmethod
     def check_settings(cls, settings: FinetuneSettings) -> None:
         """Raises `XinyeError` for a setting that has no effect on the task, or would harm it."""
-        useless = (*(name for name in COLUMNS if name not in cls.columns), *cls.unused_settings)
+        known = (*cls.columns, *cls.special_settings)
+        useless = [name for name in (*COLUMNS, *SPECIAL) if name not in known]
+        useless += cls.unused_settings
         given = [
             name
             for name in useless

@@ -64,7 +64,8 @@ def prepare_data(
     findings += [*notes.sentences(), *task.findings(training, validation)]
     observer.stage("tokenizing")
     theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
-    learned, judged = (task.examples(tokenizer, part, context) for part in (training, validation))
+    learned = task.examples(tokenizer, task.enlarged(training, settings), context)
+    judged = task.examples(tokenizer, validation, context)
     findings += task.token_findings(tokenizer, theirs, training, validation)
     cut = sum(example.cut > 0 for example in learned)
     if cut:

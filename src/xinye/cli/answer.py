@@ -1,0 +1,87 @@
+"""`xinye answer`: a question answered from a passage or a knowledge base, with its source."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xinye.cli.arguments import JSON, Parser, flag
+from xinye.cli.evaluate import read_texts
+from xinye.cli.knowledge import place_of, show_passage, source_of
+from xinye.cli.output import answer, console, print_json, verbatim
+from xinye.errors import XinyeError, refuse_first
+
+if TYPE_CHECKING:  # numpy and torch are imported where they are used
+    from xinye.jobs.answering import Answered, Knowledge
+
+
+def main(arguments: list[str]) -> int:
+    given = Parser(
+        "answer",
+        "Answer a question from a passage or from a knowledge base, with the sentence and its "
+        "source, or say why there is no answer. The model was fine-tuned to answer.",
+        'xinye answer runs/reader "试用期最长可以多久？" --knowledge kb/laws\n'
+        '  xinye answer runs/reader "几点开门？" --passage handbook.md',
+        flag("model", "MODEL", "folder of a model fine-tuned with xinye finetune --task answer"),
+        flag(
+            "question",
+            "QUESTION",
+            "a question, a file with one question per line, or - to read lines from a pipe",
+        ),
+        flag("--passage", "FILE", "document to answer from", type=Path),
+        flag("--knowledge", "KB", "folder of a knowledge base to answer from", type=Path),
+        flag("-n --count", "N", "passages of the knowledge base to read (5)", 5, type=int),
+        JSON,
+    ).read(arguments)
+    refuse_first(
+        (given.count < 1, "--count: use at least 1"),
+        (
+            (given.passage is None) == (given.knowledge is None),
+            "say what to answer from: --passage FILE or --knowledge KB",
+        ),
+    )
+    questions = read_texts(given.question)
+
+    from xinye.api import load
+
+    knowledge = knowledge_of(given.passage, given.knowledge)
+    model = load(given.model)
+    answers = [model.answer(each, knowledge=knowledge, count=given.count) for each in questions]
+    if given.json:
+        print_json({"results": [asdict(each) for each in answers]})
+        return 0
+    for each in answers:
+        if len(answers) > 1:
+            answer.print(verbatim(each.question, "bold"), soft_wrap=True)
+        show(each)
+    return 0
+
+
+def knowledge_of(passage: Path | None, folder: Path | None) -> "Knowledge":
+    """What to answer from: the documents of a file, or a knowledge base."""
+    from xinye.retrieval.documents import documents
+    from xinye.retrieval.knowledge import KnowledgeBase
+
+    if folder is not None:
+        return KnowledgeBase(folder)
+    assert passage is not None
+    read = [*documents(passage)]
+    if not any(document.text.strip() for document in read):
+        raise XinyeError(f"{passage}: there is no text to answer from")
+    return [document.text for document in read]
+
+
+def show(answered: "Answered") -> None:
+    """Print an answer with its source, or why there is none and what was found instead."""
+    if answered.refused:
+        console.print(f"no answer: {answered.refused}", soft_wrap=True)
+        for number, each in enumerate(answered.found, 1):
+            if each.file:
+                show_passage(number, each)
+        return
+    answer.print(verbatim(answered.text, "bold"), soft_wrap=True)
+    if answered.sentence != answered.text:
+        answer.print(verbatim(f"  {answered.sentence}"), soft_wrap=True)
+    told = [f"{answered.confidence:.0%}"]
+    if answered.source and answered.source.file:
+        told = [source_of(answered.source), place_of(answered.source), *told]
+    answer.print(verbatim(f"  {'  '.join(filter(None, told))}", "dim"), soft_wrap=True)

@@ -1,0 +1,266 @@
+"""The task `answer`: finds the answer to a question in a passage, or that it is not in there."""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Row
+from xinye.data.sources import read_records
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.evaluation import answers
+from xinye.language import shown
+from xinye.model.heads import POINTERS, Head
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.retrieval.sentences import best_sentence
+from xinye.runs.words import LOSS, Both, Figure, TaskWords
+from xinye.tasks.answer_cloze import cloze
+from xinye.tasks.answer_records import Named, Question, counted, flat, read_question
+from xinye.tasks.answer_windows import (
+    Pointed,
+    Window,
+    likeliest,
+    pair_tokenizer,
+    point,
+    windows_of,
+)
+from xinye.tasks.heads import USE, HeadTask
+from xinye.tasks.records import Example, Examples, OnBad, leaks, refuse_line, repeated, split
+from xinye.tasks.task import Figures, Mark
+
+LINE = 60  # characters of a passage in a sample
+
+
+@dataclass(frozen=True)
+class Extract:
+    """What a model found in a passage: the `text` from `start` to `end`, in characters, or "" if
+    the answer is not in there. `probability` is that of the span; `margin` says by how much its
+    score (a logit) is above that of "not in this passage"."""
+
+    text: str
+    start: int
+    end: int
+    probability: float
+    margin: float
+
+
+class Answer(HeadTask):
+    """Trains a reader, which points to the answer in a passage. `labels` are begin and end."""
+
+    verb = "answer"
+    head = "span"
+    figures = ("loss", "f1", "exact_match")
+    better = "f1"
+    baseline_name = "sentence that shares most with the question"
+    counted = ("kind of question", "kinds of questions")
+    counts_name = "questions"
+    kept_of = "the passages"
+    columns = ("question_field", "passage_field", "answer_field", "absent_answers")
+    special_settings = ("cloze", "other_passages")
+    augmentations = ()
+    words = TaskWords(
+        figures=(
+            Figure("f1", "F1", Both("F1 of words", "字词 F1"), 1, percent=True),
+            Figure("exact_match", "exact match", Both("exact match", "完全匹配"), 1, percent=True),
+            LOSS,
+        ),
+        decides="f1",
+        unit="labels",
+        has_labels=False,
+        does="Finds the answer to a question in a passage, or says that it is not in there.",
+        limit=(
+            "It only quotes: what it finds may be the wrong words, and a passage may be wrong. "
+            "Its probabilities are not calibrated."
+        ),
+        pipeline="question-answering",
+        use=USE,
+        command='xinye answer {folder} "…" --passage FILE',
+        python='print(model.answer("…", knowledge="…"))',
+        transformers='AutoModelForQuestionAnswering.from_pretrained("{folder}")',
+    )
+
+    def __init__(self, labels: Sequence[str] = POINTERS, several: bool = False) -> None:
+        super().__init__(labels, several)
+
+    @classmethod
+    def of(cls, records: Sequence[Question]) -> Self:
+        if not any(record.answers for record in records):
+            raise XinyeError("no question has an answer, so there is nothing to learn from")
+        return cls()
+
+    # -- records -----------------------------------------------------------------------------------
+
+    @classmethod
+    def read_file(
+        cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
+    ) -> Iterator[Question]:
+        named = Named(**columns)
+        fields = (named.question_field, named.passage_field, named.answer_field)
+        for line, row in read_records(
+            path, refuse_line(on_bad), [each for each in fields if each], notes=notes
+        ):
+            try:
+                for place, each in flat(row, place_of(path, line)):
+                    try:
+                        yield read_question(each, place, named, notes)
+                    except XinyeError as error:
+                        on_bad(error)
+            except XinyeError as error:
+                on_bad(error)
+
+    def check(self, records: Sequence[Question]) -> None:
+        """Any question can be judged."""
+
+    @classmethod
+    def split(
+        cls,
+        records: Sequence[Question],
+        share: float,
+        seed: int,
+        fold: tuple[int, int] | None = None,
+    ) -> tuple[list[Question], list[Question]]:
+        """Questions about the same passage stay together."""
+        return split(records, share, seed, fold, text=lambda record: record.passage)
+
+    @classmethod
+    def findings(
+        cls, training: Sequence[Question], validation: Sequence[Question]
+    ) -> Iterator[str]:
+        yield from repeated(training)
+        yield from leaks(training, validation)
+
+    @classmethod
+    def counts(cls, records: Sequence[Question]) -> dict[str, int]:
+        return counted(records)
+
+    @classmethod
+    def enlarged(cls, records: Sequence[Question], settings: FinetuneSettings) -> list[Question]:
+        """The records, questions made from their passages, and questions with passages of others,
+        which do not answer them."""
+        chance = random.Random(f"{settings.seed} answers")
+        passages = list(dict.fromkeys(record.passage for record in records))
+        made = [
+            question for passage in passages for question in cloze(passage, settings.cloze, chance)
+        ]
+        real = [record for record in records if record.answers]
+        wrong = [
+            _elsewhere(record, passages, chance)
+            for record in (*real, *made)
+            if len(passages) > 1 and chance.random() < settings.other_passages
+        ]
+        return [*records, *made, *(each for each in wrong if each is not None)]
+
+    # -- tokens ------------------------------------------------------------------------------------
+
+    @classmethod
+    def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
+        return pair_tokenizer(tokenizer)
+
+    def examples(
+        self, tokenizer: Tokenizer, records: Sequence[Question], context: int
+    ) -> list[Example]:
+        return [
+            Example(window.tokens, window.targets(record.span), window.cut)
+            for record in records
+            for window in windows_of(tokenizer, record.question, record.passage, context)
+        ]
+
+    def marks(
+        self, tokenizer: Tokenizer, example: Example
+    ) -> tuple[str | None, list[tuple[int, Mark]]]:
+        begin, end = map(int, example.targets)  # type: ignore[arg-type]
+        inside = range(begin, end + 1) if end else ()
+        answer = shown("answer")
+        return None, [
+            (token, answer if at in inside else None) for at, token in enumerate(example.tokens)
+        ]
+
+    # -- evaluation --------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def find(
+        self, model: Head, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], context: int
+    ) -> list[Pointed]:
+        """The likeliest span of each passage for its question."""
+        model.eval()
+        device = next(model.parameters()).device
+        windows: list[tuple[int, Window]] = [
+            (number, window)
+            for number, (question, passage) in enumerate(pairs)
+            for window in windows_of(tokenizer, question, passage, context)
+        ]
+        found: list[list[Pointed]] = [[] for _ in pairs]
+        examples = [Example(window.tokens, (0, 0)) for _, window in windows]
+        for numbers, batch in Examples(examples, tokenizer.pad_id).in_order(16):
+            logits = model(batch.tokens.to(device), batch.lengths.to(device)).cpu()
+            for row, number in enumerate(numbers):
+                of, window = windows[number]
+                found[of].append(point(window, logits[row]))
+        return [likeliest(each) for each in found]
+
+    def measure(
+        self, model: Head, tokenizer: Tokenizer, records: Sequence[Question], context: int
+    ) -> Figures:
+        pairs = [(record.question, record.passage) for record in records]
+        found = self.find(model, tokenizer, pairs, context)
+        without = any(not record.answers for record in records)
+        texts = [
+            record.passage[each.start : each.end] if each.margin > 0 or not without else ""
+            for record, each in zip(records, found, strict=True)
+        ]
+        return answers.measure(texts, [record.answers for record in records])
+
+    def baseline(
+        self,
+        training: Sequence[Question],
+        records: Sequence[Question],
+        before: Figures | None = None,
+    ) -> Figures:
+        """The sentence of the passage that shares most with the question."""
+        found = [best_sentence(record.question, [record.passage]) for record in records]
+        texts = [sentence.text if sentence else "" for sentence in found]
+        return answers.measure(texts, [record.answers for record in records])
+
+    def sample(self, model: Head, tokenizer: Tokenizer, record: Question, context: int) -> str:
+        extract = self.use(model, tokenizer, [(record.question, record.passage)], context)[0]
+        right = record.answers[0] if record.answers else shown("(not in the passage)")
+        said = extract["text"] or shown("(not in the passage)")
+        return f"{record.question} → {said}" + ("" if said == right else f" ({right})")
+
+    # -- use ---------------------------------------------------------------------------------------
+
+    def extracts(
+        self, model: Head, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], context: int
+    ) -> list[Extract]:
+        """What the model finds in each passage for its question."""
+        found = self.find(model, tokenizer, pairs, context)
+        return [
+            Extract(passage[each.start : each.end], each.start, each.end, each.probability,
+                    each.margin)
+            for (_, passage), each in zip(pairs, found, strict=True)
+        ]  # fmt: skip
+
+    def use(
+        self, model: Head, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
+    ) -> list[Row]:
+        """For each pair of question and passage a dictionary with the fields of `Extract`."""
+        return [asdict(each) for each in self.extracts(model, tokenizer, inputs, context)]
+
+    @classmethod
+    def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
+        said = result["text"] or shown("(not in the passage)")
+        return [said if alone else f"{said}\t{text}"]
+
+
+def _elsewhere(record: Question, passages: Sequence[str], chance: random.Random) -> Question | None:
+    """The question with another passage, which has none of its answers; None if chance takes one
+    that has."""
+    passage = chance.choice(passages)
+    if any(answer in passage for answer in record.answers):
+        return None
+    return Question(record.question, passage, (), -1, record.place, record.format)

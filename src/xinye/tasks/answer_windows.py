@@ -1,0 +1,128 @@
+"""Questions with passages as a network reads them, and the spans that it points to.
+
+A window is the question and as much of the passage as fits the context; a long passage is read in
+windows that overlap by half, so that nothing of it is left out. The first token stands for "not in
+this passage": there begin and end point if the window has no answer (as in BERT, Devlin et al.
+2019, arXiv:1810.04805).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from tokenizers import Regex, pre_tokenizers, processors
+from torch import Tensor
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.tasks.heads import altered
+
+# Each Han character and each mark is a token of its own, so that an answer can begin and end there.
+BORDERS = r"\p{Han}|[\p{P}\p{S}]"
+LONGEST = 100  # tokens of an answer
+QUESTION_SHARE = 3  # at most a third of the context is for the question
+
+
+@dataclass(frozen=True)
+class Window:
+    """A question and a part of its passage as tokens. `first` is the index of the passage's first
+    token, and `offsets` are the places of the passage's tokens in its text, in characters. `cut`
+    counts the tokens of the question that were left out."""
+
+    tokens: list[int]
+    first: int
+    offsets: list[tuple[int, int]]
+    cut: int = 0
+
+    def targets(self, span: tuple[int, int] | None) -> tuple[int, int]:
+        """The first and the last token of a span of characters; (0, 0) if it is not in here."""
+        if span is None:
+            return 0, 0
+        inside = [
+            at
+            for at, (start, end) in enumerate(self.offsets, self.first)
+            if start < span[1] and end > span[0]
+        ]
+        whole = self.offsets and self.offsets[0][0] <= span[0] and span[1] <= self.offsets[-1][1]
+        return (inside[0], inside[-1]) if inside and whole else (0, 0)
+
+
+@dataclass(frozen=True)
+class Pointed:
+    """The likeliest span of a window: its characters in the passage, its probability, and by how
+    much its score (a logit) is above that of "not in this passage"."""
+
+    start: int
+    end: int
+    probability: float
+    margin: float
+
+
+def pair_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy of the tokenizer that puts `<eos>` before the question, between it and the passage and
+    at the end, and makes each Han character and each mark a token of its own."""
+    changed = altered(tokenizer)
+    split = pre_tokenizers.Split(Regex(BORDERS), "isolated")
+    changed.backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, tokenizer.backend.pre_tokenizer]
+    )
+    eos = tokenizer.backend.id_to_token(tokenizer.eos_id) or ""
+    changed.backend.post_processor = processors.TemplateProcessing(
+        single=[eos, "$A", eos],
+        pair=[eos, "$A", eos, "$B:1", eos],
+        special_tokens=[(eos, tokenizer.eos_id)],
+    )
+    return changed
+
+
+def windows_of(tokenizer: Tokenizer, question: str, passage: str, context: int) -> list[Window]:
+    """The windows of a question and its passage, each of at most `context` tokens."""
+    asked, read = tokenizer.encodings([question, passage])
+    ids, offsets, eos = read.ids, read.offsets, tokenizer.eos_id
+    most = max(1, context // QUESTION_SHARE)
+    before = [eos, *asked.ids[:most], eos]
+    room = max(1, context - len(before) - 1)
+    return [
+        Window(
+            [*before, *ids[at : at + room], eos],
+            len(before),
+            offsets[at : at + room],
+            max(0, len(asked.ids) - most),
+        )
+        for at in _starts(len(ids), room)
+    ]
+
+
+def _starts(length: int, room: int) -> Iterator[int]:
+    """Where windows of `room` tokens begin: each overlaps the one before by half, the last ends
+    with the passage."""
+    yield 0
+    at = 0
+    while at + room < length:
+        at = min(at + max(1, room // 2), length - room)
+        yield at
+
+
+def point(window: Window, logits: Tensor) -> Pointed:
+    """The likeliest span of at most `LONGEST` tokens; `logits` are (T, 2), of begin and end."""
+    if not window.offsets:
+        return Pointed(0, 0, 0.0, float("-inf"))
+    probable = logits.log_softmax(0)
+    here = probable[window.first : window.first + len(window.offsets)]  # (P, 2)
+    longest = min(LONGEST, len(here))
+    beyond = here.new_full((longest - 1,), float("-inf"))
+    ends = torch.cat([here[:, 1], beyond]).unfold(0, longest, 1)  # (P, longest)
+    scores = here[:, :1] + ends
+    best = int(scores.argmax())
+    begin, length = divmod(best, longest)
+    score = float(scores.flatten()[best])
+    return Pointed(
+        window.offsets[begin][0],
+        window.offsets[begin + length][1],
+        float(torch.tensor(score).exp()),
+        score - float(probable[0].sum()),
+    )
+
+
+def likeliest(pointed: Sequence[Pointed]) -> Pointed:
+    """Of the windows of a passage the span that is most above "not in this passage"."""
+    return max(pointed, key=lambda each: each.margin)

@@ -1,0 +1,118 @@
+"""`xinye answer` as a person meets it: a reader that learned eight questions by heart."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import xinye as package
+from xinye import machine
+from xinye.cli.main import main
+from xinye.data.files import write_json_lines
+from xinye.retrieval.knowledge import KnowledgeBase
+
+RULES = ["铺子八点开门。", "铺子六点关门。", "退货七天之内。", "运费是五块钱。"]
+QUESTIONS = [
+    ("几点开门？", 0, "八点"),
+    ("几点关门？", 1, "六点"),
+    ("几天能退货？", 2, "七天"),
+    ("运费多少？", 3, "五块钱"),
+    ("几点开门？", 3, ""),
+    ("几点关门？", 2, ""),
+    ("几天能退货？", 0, ""),
+    ("运费多少？", 1, ""),
+]
+FAST = (
+    *("--epochs", 60, "--evaluations", 1, "--dropout", 0, "--dtype", "float32"),
+    *("--learning-rate", 0.01),
+)
+
+
+@pytest.fixture(scope="module")
+def reader(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a reader, with its records beside it."""
+    folder = tmp_path_factory.mktemp("reader")
+    records = [
+        {"question": question, "context": RULES[rule], "answer": answer}
+        for question, rule, answer in QUESTIONS
+    ]
+    write_json_lines(folder / "records.jsonl", records)
+    data = folder / "records.jsonl"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
+        command = ["finetune", trained, "--task", "answer", "--data", data, "--validation", data,
+                   "-o", folder / "run", *FAST]  # fmt: skip
+        assert main([str(each) for each in command]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def place(workplace: Path) -> Path:
+    """A folder with the rules as a document, and a knowledge base of them."""
+    (workplace / "rules.md").write_text("# 规矩\n\n" + "\n\n".join(RULES) + "\n", "utf-8")
+    write_json_lines(Path("rules.jsonl"), [{"title": "规矩", "text": rule} for rule in RULES])
+    KnowledgeBase.build("kb", ["rules.jsonl"])
+    return workplace
+
+
+def test_it_is_evaluated_beside_its_baseline(xinye, reader):
+    outcome = xinye("evaluate", reader, "--data", reader.parent / "records.jsonl", "--json")
+    found = json.loads(outcome.out)
+    assert found["measured"]["f1"] == found["measured"]["refused_rightly"] == 1
+    assert 0 < found["baseline"]["f1"] < 0.7
+
+
+def test_an_answer_shows_its_sentence_and_source(xinye, reader, place):
+    outcome = xinye("answer", reader, "几点关门？", "--knowledge", "kb")
+    assert outcome.code == 0
+    assert outcome.out.startswith("六点\n  铺子六点关门。\n  规矩  rules.jsonl:2  ")
+    told = json.loads(xinye("answer", reader, "几点关门？", "--knowledge", "kb", "--json").out)
+    (result,) = told["results"]
+    assert (result["text"], result["refused"], result["source"]["line"]) == ("六点", "", 2)
+
+
+def test_what_is_not_in_here_is_refused_and_the_passages_are_shown(xinye, reader, place):
+    outcome = xinye("answer", reader, "xyz", "--knowledge", "kb")
+    assert (outcome.code, outcome.out) == (0, "") and "no passage has a word" in outcome.err
+    Path("other.txt").write_text("运费是五块钱。", "utf-8")
+    outcome = xinye("answer", reader, "几点开门？", "--passage", "other.txt")
+    assert outcome.code == 0 and "the model finds no answer in 1 passage" in outcome.err
+
+
+def test_a_file_of_questions_and_a_passage(xinye, reader, place):
+    Path("questions.txt").write_text("几点开门？\n运费多少？\n", "utf-8")
+    Path("passage.txt").write_text("铺子八点开门。", "utf-8")
+    outcome = xinye("answer", reader, "questions.txt", "--passage", "passage.txt")
+    assert outcome.out.startswith("几点开门？\n八点\n  铺子八点开门。\n")
+
+
+def test_in_python(reader, place):
+    model = package.load(reader)
+    answered = model.answer("几点开门？", knowledge="铺子八点开门。")
+    assert (answered.text, answered.sentence) == ("八点", "铺子八点开门。")
+    assert model.answer("几点开门？", knowledge=["运费是五块钱。", "铺子八点开门。"]).text == "八点"
+    assert model.answer("几点开门？", knowledge=KnowledgeBase("kb")).source.title == "规矩"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["几点？"], "say what to answer from: --passage FILE or --knowledge KB"),
+        (["几点？", "--passage", "rules.md", "--knowledge", "kb"], "say what to answer from"),
+        ([" ", "--knowledge", "kb"], "the text is empty"),
+        (["几" * 2001, "--knowledge", "kb"], "the question has 2,001 characters; at most 2,000"),
+        (["几点？", "--passage", "empty.txt"], "there is no text to answer from"),
+        (["几点？", "--passage", "none.txt"], "none.txt"),
+        (["几点？", "--knowledge", "zh.txt"], "zh.txt"),
+        (["几点？", "--knowledge", "kb", "-n", "0"], "--count: use at least 1"),
+    ],
+)
+def test_bad_input(xinye, reader, place, arguments, says):
+    Path("empty.txt").touch()
+    outcome = xinye("answer", reader, *arguments)
+    assert outcome.code == 2 and says in outcome.complaint
+
+
+def test_a_model_that_does_not_read_says_what_to_do(xinye, trained, place):
+    outcome = xinye("answer", trained, "几点？", "--knowledge", "kb")
+    assert outcome.code == 2 and "--task answer" in outcome.complaint

@@ -1,0 +1,156 @@
+"""Questions with passages: read in every format, cut into windows, made from passages, learned."""
+
+import csv
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xinye.data.notes import Notes
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.evaluation.answers import exact_match, f1, measure
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.tasks.answer import Answer
+from xinye.tasks.answer_cloze import cloze
+from xinye.tasks.answer_records import Question
+from xinye.tasks.answer_windows import pair_tokenizer, windows_of
+
+PASSAGE = "茶铺在云城，八点开门，六点关门。掌柜姓沈。"
+QAS = [
+    {"id": "1", "question": "几点开门？", "answers": [{"text": "八点", "answer_start": 6}]},
+    {"id": "2", "question": "几点打烊？", "answers": [{"text": "六点", "answer_start": 11}]},
+]
+TOKENIZER = pair_tokenizer(Tokenizer.train([PASSAGE * 9 + "Open at eight, Li Wei says."] * 3))
+
+FILES = {
+    "squad.json": {
+        "version": "1.1",
+        "data": [{"title": "茶", "paragraphs": [{"id": "a", "context": PASSAGE, "qas": QAS}]}],
+    },
+    "cmrc.json": [{"context_text": PASSAGE, "title": "茶", "qas": [
+        {"query_text": each["question"], "answers": [each["answers"][0]["text"]]} for each in QAS
+    ]}],
+    "flat.json": [
+        {"question": each["question"], "context": PASSAGE,
+         "answers": {"text": ["八点", "六点"][at : at + 1], "answer_start": [[6, 11][at]]}}
+        for at, each in enumerate(QAS)
+    ],
+}  # fmt: skip
+
+
+def read(path: Path, content: object, **columns: str) -> list[Question]:
+    path.write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+    return Answer.read([str(path)], **columns)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_formats(tmp_path, name):
+    found = read(tmp_path / name, FILES[name])
+    assert [(each.question, each.answers, each.span) for each in found] == [
+        ("几点开门？", ("八点",), (6, 8)),
+        ("几点打烊？", ("六点",), (11, 13)),
+    ]
+    assert {each.passage for each in found} == {PASSAGE}
+
+
+def test_tables_and_named_columns(tmp_path):
+    table = tmp_path / "a.csv"
+    with table.open("w", encoding="utf-8") as file:
+        csv.writer(file).writerows([["问题", "原文", "答案"], ["谁？", PASSAGE, "沈"]])
+    assert [each.span for each in Answer.read([str(table)])] == [(19, 20)]
+    named = {"question_field": "q", "passage_field": "p", "answer_field": "a"}
+    rows = [{"q": "谁？", "p": PASSAGE, "a": "沈"}]
+    assert [each.span for each in read(tmp_path / "b.json", rows, **named)] == [(19, 20)]
+
+
+def test_what_has_no_answer(tmp_path):
+    rows = [
+        {"question": "几点？", "context": PASSAGE, "is_impossible": True, "answers": []},
+        {"question": "谁？", "context": PASSAGE, "answer": ""},
+        {"question": "何时？", "context": PASSAGE, "answer": "下雪"},
+    ]
+    with pytest.raises(XinyeError, match=r"a.json, record 3: the answer '下雪' is not in"):
+        read(tmp_path / "a.json", rows)
+    notes = Notes()
+    found = Answer.read([str(tmp_path / "a.json")], notes=notes, absent_answers="none")
+    assert [each.answers for each in found] == [(), (), ()]
+    assert "not in its passage" in " ".join(notes.sentences())
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"question": "谁？", "answer": "沈"}, "there is no passage"),
+        ({"context": PASSAGE, "answer": "沈"}, "there is no question"),
+        ({"question": " ", "context": PASSAGE, "answer": "沈"}, "the question is empty"),
+        ({"context": PASSAGE, "qas": ["谁？"]}, "question 1: expected an object"),
+        ("谁？", "expected an object"),
+    ],
+)
+def test_what_cannot_be_read(tmp_path, row, says):
+    with pytest.raises(XinyeError, match=says):
+        read(tmp_path / "a.json", [row])
+
+
+@given(
+    st.text("茶铺云城八点开门，。ab 7", min_size=1, max_size=80),
+    st.integers(8, 40),
+    st.data(),
+)
+def test_windows_leave_nothing_of_a_passage_out(passage, context, data):
+    windows = windows_of(TOKENIZER, "几点开门", passage, context)
+    read = {at for window in windows for start, end in window.offsets for at in range(start, end)}
+    assert read >= {at for at, character in enumerate(passage) if not character.isspace()}
+    assert all(len(window.tokens) <= max(context, len(window.tokens[: window.first]) + 2)
+               for window in windows)  # fmt: skip
+    start = data.draw(st.integers(0, len(passage) - 1))
+    end = data.draw(st.integers(start + 1, len(passage)))
+    for window in windows:
+        begin, last = window.targets((start, end))
+        if last:
+            assert window.offsets[begin - window.first][0] <= start
+            assert window.offsets[last - window.first][1] >= end or passage[end - 1].isspace()
+
+
+def test_questions_about_a_passage_stay_together():
+    records = [Question(f"问{n}？", f"文{n % 9}。", ("文",), 0, "") for n in range(90)]
+    training, validation = Answer.split(records, 0.3, 0)
+    assert not {each.passage for each in training} & {each.passage for each in validation}
+    assert len(validation) == 30
+
+
+@pytest.mark.parametrize(
+    "passage",
+    [
+        "李时珍生于1518年，著有《本草纲目》，湖北蕲春人。他用二十七年写成此书。",
+        "Li Wei was born in 1518 and wrote the Great Herbal in Qichun, at the age of sixty.",
+    ],
+)
+def test_made_questions_are_answered_by_their_passage(passage):
+    made = cloze(passage, 9, random.Random(0))
+    assert len(made) >= 4 and len({each.span for each in made}) == len(made)
+    for each in made:
+        assert each.passage[slice(*each.span)] == each.answers[0] != ""
+        assert each.question.endswith(("？", "?")) and each.answers[0] not in each.question
+    settings = FinetuneSettings(task="answer", cloze=2, other_passages=1.0)
+    real = [Question("谁？", text, ("茶",), 0, "") for text in ("茶。" + passage, "茶铺。")]
+    enlarged = Answer.enlarged(
+        [*real, Question("哪年？", passage, (passage[:2],), 0, "")], settings
+    )
+    assert enlarged[:2] == real and any(not each.answers for each in enlarged)
+
+
+def test_metrics():
+    assert f1("八点开门", ["八点"]) == pytest.approx(2 / 3) and f1("《茶》！", ["茶"]) == 1
+    assert (
+        exact_match("The Herbal", ["herbal", "x"]) == 1 and exact_match("herbals", ["herbal"]) == 0
+    )
+    figures = measure(["八点", "", "茶"], [["八点"], [], []])
+    assert figures == {
+        "f1": pytest.approx(2 / 3), "exact_match": pytest.approx(2 / 3),
+        "answered": pytest.approx(2 / 3), "refused_rightly": 0.5,
+    }  # fmt: skip
