@@ -16,6 +16,7 @@ import json
 import random
 import statistics
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,19 +75,17 @@ def main() -> None:
         ]
         options.output.write_text("\n".join(lines) + "\n", "utf-8")
     report(
-        {
-            "model": options.model,
-            "questions": len(questions),
-            "passages": options.passages,
-            "fallen_back": share([each.fallen_back for each in composed]),
-            "cited_right": share(cites(*pair) for pair in zip(composed, questions, strict=True)),
-            "written": judged([each.written for each in composed], questions),
-            "shown": judged([each.text for each in composed], questions),
-            "shown_as_written": judged_kept(composed, questions),
-            "best_sentence": judged(quoted, questions),
-            "seconds": round(statistics.median(seconds), 2),
-            "machine": facts,
-        }
+        model=options.model,
+        questions=len(questions),
+        passages=options.passages,
+        fallen_back=share([each.fallen_back for each in composed]),
+        cited_right=share(cites(*pair) for pair in zip(composed, questions, strict=True)),
+        written=judged([each.written for each in composed], questions),
+        shown=judged([each.text for each in composed], questions),
+        shown_as_written=judged_kept(composed, questions),
+        best_sentence=judged(quoted, questions),
+        seconds=round(statistics.median(seconds), 2),
+        machine=facts,
     )
 
 
@@ -133,8 +132,8 @@ def judged_kept(composed: list[Composed], questions: list[Question]) -> dict[str
     return {"right": share(kept), "right_of_those_fallen_back": share(other)}
 
 
-def share(found: object) -> float:
-    values = [*map(bool, found)]  # type: ignore[call-overload]
+def share(found: Iterable[bool]) -> float:
+    values = [*found]
     return round(100 * statistics.mean(values), 1) if values else 0.0
 
 

@@ -72,7 +72,11 @@ class Composed:
 
 
 def compose(
-    engine: Engine, question: str, found: Sequence[Found], sampling: ChatSampling = GREEDY
+    engine: Engine,
+    question: str,
+    found: Sequence[Found],
+    sampling: ChatSampling = GREEDY,
+    system: str = "",
 ) -> Composed:
     """Let a model answer from passages, the best first, by its chat template.
 
@@ -82,8 +86,9 @@ def compose(
     """
     if not found:
         return Composed("")
-    passages, left_out = _fitting(engine, question, found, sampling)
-    messages = _messages(question, passages)
+    prompt = _Prompt(engine, question, sampling, system)
+    passages, left_out = prompt.fitting(found)
+    messages = prompt.messages(passages)
     reply, _ = start_answer(engine.tokenizer, messages, engine.context, sampling)
     for _ in engine.generate([reply]):
         pass
@@ -105,11 +110,50 @@ def compose(
 # -- the prompt ------------------------------------------------------------------------------------
 
 
-def _messages(question: str, passages: Sequence[Found]) -> list[Message]:
-    """The prompt, in the language of the question."""
-    quoted = "\n\n".join(f"[{number}] {_quoted(each)}" for number, each in enumerate(passages, 1))
-    prompt = PROMPT_ZH if _HAN.search(question) else PROMPT
-    return [{"role": "user", "content": prompt.format(passages=quoted, question=question)}]
+@dataclass(frozen=True)
+class _Prompt:
+    """What a model reads for one question, in the language of the question."""
+
+    engine: Engine
+    question: str
+    sampling: ChatSampling
+    system: str
+
+    def messages(self, passages: Sequence[Found]) -> list[Message]:
+        quoted = [f"[{number}] {_quoted(each)}" for number, each in enumerate(passages, 1)]
+        prompt = PROMPT_ZH if _HAN.search(self.question) else PROMPT
+        content = prompt.format(passages="\n\n".join(quoted), question=self.question)
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": content}]
+
+    def fits(self, passages: Sequence[Found]) -> bool:
+        """Whether the passages leave room in the context for the answer."""
+        context = self.engine.context
+        tokens = len(self.engine.tokenizer.encode_chat(self.messages(passages)))
+        return tokens + min(self.sampling.max_tokens, context // 2) <= context
+
+    def fitting(self, found: Sequence[Found]) -> tuple[tuple[Found, ...], int]:
+        """The passages that fit, the best first, and how many do not. A first one that is too long
+        is cut."""
+        if not any(each.score for each in found) and not self.fits(found):
+            found = _ranked_parts(self.question, found)
+        counts = range(1, len(found) + 1)
+        fitting = bisect_right(counts, False, key=lambda count: not self.fits(found[:count]))
+        if fitting:
+            return tuple(found[:fitting]), len(found) - fitting
+        best = found[0]
+        lengths = range(1, len(best.text) + 1)
+        longest = bisect_right(
+            lengths,
+            False,
+            key=lambda length: not self.fits([replace(best, text=best.text[:length])]),
+        )
+        if not longest:
+            raise XinyeError(
+                f"the question does not fit into the context of {self.engine.context:,} tokens "
+                "beside a passage: shorten it"
+            )
+        return (replace(best, text=best.text[:longest]),), len(found)
 
 
 def _quoted(passage: Found) -> str:
@@ -118,34 +162,6 @@ def _quoted(passage: Found) -> str:
     text = " ".join(passage.text.split())
     title = passage.title if passage.title and not text.startswith(passage.title) else ""
     return CITATION.sub(r" (\1)", f"{title}: {text}" if title else text)
-
-
-def _fitting(
-    engine: Engine, question: str, found: Sequence[Found], sampling: ChatSampling
-) -> tuple[tuple[Found, ...], int]:
-    """The passages that fit into the context, the best first, and how many do not."""
-    room = engine.context - min(sampling.max_tokens, engine.context // 2)
-
-    def fits(passages: Sequence[Found]) -> bool:
-        return len(engine.tokenizer.encode_chat(_messages(question, passages))) <= room
-
-    if not any(each.score for each in found) and not fits(found):
-        found = _ranked_parts(question, found)
-    counts = range(1, len(found) + 1)
-    fitting = bisect_right(counts, False, key=lambda count: not fits(found[:count]))
-    if fitting:
-        return tuple(found[:fitting]), len(found) - fitting
-    best = found[0]
-    lengths = range(1, len(best.text) + 1)
-    longest = bisect_right(
-        lengths, False, key=lambda length: not fits([replace(best, text=best.text[:length])])
-    )
-    if not longest:
-        raise XinyeError(
-            f"the question does not fit into the context of {engine.context:,} tokens beside a "
-            "passage: shorten it"
-        )
-    return (replace(best, text=best.text[:longest]),), len(found)
 
 
 def _ranked_parts(question: str, found: Sequence[Found]) -> list[Found]:
@@ -205,8 +221,10 @@ class Consultation(Conversation):
     """A chat that answers each question from a knowledge base. `composed` is the last answer; the
     model reads the passages of one question at a time, and no earlier answers."""
 
-    def __init__(self, engine: Engine, sampling: ChatSampling, base: KnowledgeBase) -> None:
-        super().__init__(engine, sampling)
+    def __init__(
+        self, engine: Engine, sampling: ChatSampling, base: KnowledgeBase, system: str = ""
+    ) -> None:
+        super().__init__(engine, sampling, system)
         self.base = base
         self.composed = Composed("")
         self.answers = self.fallen_back = 0
@@ -217,7 +235,7 @@ class Consultation(Conversation):
         asked = " ".join([*before, question]) if _FOLLOWS.search(question.strip()) else question
         found = self.base.search(asked, PASSAGES)
         assert isinstance(self.sampling, ChatSampling)
-        self.composed = compose(self.engine, asked, found, self.sampling)
+        self.composed = compose(self.engine, asked, found, self.sampling, self.system)
         self.answers += bool(self.composed.text)
         self.fallen_back += self.composed.fallen_back
         if self.composed.text:
