@@ -52,9 +52,9 @@ _UNIT = re.compile(rf"[ -]?(?:{_ANY_UNIT})", re.IGNORECASE)
 _WORD = "|".join(sorted({*_WORDS, *_SCALES}, key=len, reverse=True))
 _NUMBER = re.compile(
     r"(?<![A-Za-z\d])(?P<arabic>\d+(?:,\d{3})*(?:\.\d+)?)"
-    rf"(?: ?(?P<scale>[十百千万亿]+|(?:{'|'.join(_SCALES)})\b))?"
-    rf"|(?P<han>[{_HAN}]+(?:点[零一二三四五六七八九]+)?)"
-    rf"|\b(?P<words>(?:{_WORD})(?:[ -](?:and )?(?:{_WORD}))*)\b"
+    rf"(?: ?(?P<scale>[十百千万亿]{{1,3}}|(?:{'|'.join(_SCALES)})\b))?"
+    rf"|(?P<han>[{_HAN}]{{1,30}}(?:点[零一二三四五六七八九]{{1,30}})?)"
+    rf"|\b(?P<words>(?:{_WORD})(?:[ -](?:and )?(?:{_WORD})){{0,12}})\b"
     rf"|\b(?P<month>(?-i:{'|'.join(MONTHS)}))\b",
     re.IGNORECASE,
 )

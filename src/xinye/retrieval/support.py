@@ -4,7 +4,6 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from xinye.data.sentences import sentences
 from xinye.retrieval.numbers import MONTHS, numbers
 from xinye.retrieval.terms import terms
 
@@ -13,15 +12,19 @@ _LISTED = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)、）]|[-*•])[ \t]*")  # the m
 # English words that begin with a capital letter only because a sentence begins with them.
 _OPENING = frozenset(
     terms(
-        "a about according additionally after all also although an and another any are as at "
-        "based because before both but by can could despite did do does during each either every "
-        "few first finally for from furthermore given had has have he here his how however i if "
-        "in instead into is it its just many more moreover most much my no none nor not now of on "
-        "once one only or other others our out over overall people perhaps please second several "
-        "she since so some specifically such that the their then there therefore these they this "
-        "those though through thus to two under unfortunately unlike until up upon various was we "
-        "were what when where whether which while who whose why will with within without would "
-        "yes yet you your passage passages question answer sorry sure note"
+        "a about according actually additionally after all also although an and another answer "
+        "any are as at based basically because before being both but by called can clearly "
+        "compared consequently considering could currently depending despite did do does during "
+        "each either eventually every few finally first following for from furthermore generally "
+        "given had has have having he here his historically how however i if importantly in "
+        "including initially instead interestingly into is it its just known located many more "
+        "moreover most much my named no none nor not notably note now of officially on once one "
+        "only or originally other others our out over overall passage passages people perhaps "
+        "please question recently regarding second several she similarly since so some sorry "
+        "specifically such sure that the their then there therefore these they this those though "
+        "through thus to two typically ultimately under unfortunately unlike until up upon using "
+        "usually various was we were what when where whether which while who whose why will with "
+        "within without would yes yet you your"
     )
 )
 # The most frequent Han characters of plain texts. What is written with others is likely to be a
@@ -36,7 +39,7 @@ _FREQUENT = frozenset(
 )  # fmt: skip
 _HAN = r"\u3400-\u4dbf\u4e00-\u9fff"
 _HAN_RUN = re.compile(f"[{_HAN}]+")
-_WITH_DOT = re.compile(f"[{_HAN}]+(?:·[{_HAN}]+)+")  # a foreign name: 列夫·托尔斯泰
+_WITH_DOT = re.compile(f"(?<![{_HAN}])[{_HAN}]+(?:·[{_HAN}]+)+")  # a foreign name: 列夫·托尔斯泰
 _QUOTED = re.compile(
     r"《([^《》]{1,60})》|“([^“”]{1,200})”|「([^「」]{1,200})」|\"([^\"]{1,200})\""
 )
@@ -59,7 +62,8 @@ def unsupported(answer: str, sources: Sequence[str]) -> tuple[str, ...]:
     answer = _LISTED.sub("", CITATION.sub("", _plain(answer)))
     source = _plain("\n".join(sources))
     found = [*_missing_numbers(answer, source), *_missing_names(answer, source)]
-    return tuple(dict.fromkeys(found))
+    whole = (each for each in found if not any(each in other != each for other in found))
+    return tuple(dict.fromkeys(whole))
 
 
 def _missing_numbers(answer: str, source: str) -> Iterator[str]:
@@ -78,6 +82,7 @@ def _missing_names(answer: str, source: str) -> Iterator[str]:
             yield match[0]
     for match in _WITH_DOT.finditer(answer):
         first, *middle, last = match[0].split("·")
+        first = first[-10:]
         # Other words may stand around the name: 导演是列夫·托尔斯泰吧.
         cut = ("·".join((first[at:], *middle, last[:1])) for at in range(len(first)))
         if not any(each in source for each in cut):
@@ -92,17 +97,12 @@ def _missing_names(answer: str, source: str) -> Iterator[str]:
 def _missing_words(answer: str, source: str) -> Iterator[str]:
     """The words with a capital letter that the source does not have."""
     there = set(terms(source))
-    starts = {begin for begin, _ in sentences(answer)}
     for match in _LATIN.finditer(answer):
         word = match[0]
         capitals = sum(letter.isupper() for letter in word)
         if not capitals or word in MONTHS or answer[match.end() :].startswith("$"):
             continue
-        first = terms(word)[0]
-        if capitals == 1 and first in _OPENING:
-            continue
-        # "Located in …": a form of a verb, or an adverb, and no name
-        if match.start() in starts and capitals == 1 and first.endswith(("ing", "ed", "ly")):
+        if capitals == 1 and terms(word)[0] in _OPENING:
             continue
         if not all(part in there for part in terms(word) if len(part) > 1):
             yield word
