@@ -90,7 +90,8 @@ def finetuned(options: argparse.Namespace, training: Path, folder: Path) -> Any:
         return xinye.finetune(
             options.model, folder / "run", task="answer", data=training, method=options.method,
             cloze=options.cloze, other_passages=options.other_passages, overwrite=True,
-            observer=display, absent_answers="none", **settings, **options.settings,
+            observer=display, absent_answers="none", bad_records="skip", **settings,
+            **options.settings,
         )  # fmt: skip
 
 

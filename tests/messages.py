@@ -27,7 +27,7 @@ ENGLISH = (
     "runs/chinese.py",
     "runs/diagnosis.py",
 )
-ENGLISH += ("runs/beside.py", "runs/card.py", "tasks/exercises.py")
+ENGLISH += ("runs/beside.py", "runs/card.py", "tasks/exercises.py", "tasks/answer_cloze.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.

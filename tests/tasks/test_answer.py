@@ -17,7 +17,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.tasks.answer import Answer
 from xinye.tasks.answer_cloze import cloze
 from xinye.tasks.answer_records import Question
-from xinye.tasks.answer_windows import pair_tokenizer, windows_of
+from xinye.tasks.answer_windows import pair_tokenizer, window_around, windows_of
 
 PASSAGE = "茶铺在云城，八点开门，六点关门。掌柜姓沈。"
 QAS = [
@@ -136,12 +136,26 @@ def test_made_questions_are_answered_by_their_passage(passage):
     for each in made:
         assert each.passage[slice(*each.span)] == each.answers[0] != ""
         assert each.question.endswith(("？", "?")) and each.answers[0] not in each.question
-    settings = FinetuneSettings(task="answer", cloze=2, other_passages=1.0)
-    real = [Question("谁？", text, ("茶",), 0, "") for text in ("茶。" + passage, "茶铺。")]
-    enlarged = Answer.enlarged(
-        [*real, Question("哪年？", passage, (passage[:2],), 0, "")], settings
-    )
-    assert enlarged[:2] == real and any(not each.answers for each in enlarged)
+
+
+def test_each_question_is_also_asked_about_a_passage_without_its_answer():
+    real = [Question(f"第{n}个？", f"第{n}个是茶{n}号。", (f"茶{n}号",), 4, "") for n in range(8)]
+    settings = FinetuneSettings(task="answer", other_passages=1.0)
+    enlarged = Answer.enlarged(real, settings)
+    wrong = [each for each in enlarged if not each.answers]
+    assert [each.question for each in enlarged[:8]] == [each.question for each in real]
+    assert len(wrong) > 4 and all(each.question[1] not in each.passage for each in wrong)
+
+
+@given(st.integers(0, 99), st.integers(1, 30), st.floats(0, 1))
+def test_the_window_that_is_learned_from_has_the_answer(start, length, at):
+    passage = "茶铺在云城，八点开门。" * 9
+    answer = passage[start : start + length]
+    record = Question("几点开门？", passage, (answer,), min(start, 98), "", at=at)
+    window = window_around(TOKENIZER, record, 64)
+    begin, end = window.targets(record.span)
+    assert len(window.tokens) <= 64 and 0 < begin <= end
+    assert passage[window.offsets[begin - window.first][0] : window.offsets[end - window.first][1]]
 
 
 def test_metrics():

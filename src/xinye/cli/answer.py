@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xinye.cli.answer_graph import from_graph
 from xinye.cli.arguments import JSON, Parser, flag
 from xinye.cli.evaluate import read_texts
 from xinye.cli.knowledge import place_of, show_passage, source_of
@@ -29,17 +30,26 @@ def main(arguments: list[str]) -> int:
         ),
         flag("--passage", "FILE", "document to answer from", type=Path),
         flag("--knowledge", "KB", "folder of a knowledge base to answer from", type=Path),
+        flag(
+            "--graph",
+            "FILE",
+            "triples to answer from, by a model that classifies the relations of questions; the "
+            "questions are turns of one conversation",
+            type=Path,
+        ),
         flag("-n --count", "N", "passages of the knowledge base to read (5)", 5, type=int),
         JSON,
     ).read(arguments)
     refuse_first(
         (given.count < 1, "--count: use at least 1"),
         (
-            (given.passage is None) == (given.knowledge is None),
-            "say what to answer from: --passage FILE or --knowledge KB",
+            [given.passage, given.knowledge, given.graph].count(None) != 2,
+            "say what to answer from: --passage FILE, --knowledge KB or --graph FILE",
         ),
     )
     questions = read_texts(given.question)
+    if given.graph:
+        return from_graph(given.model, given.graph, questions, given.json)
 
     from xinye.api import load
 
@@ -73,7 +83,8 @@ def knowledge_of(passage: Path | None, folder: Path | None) -> "Knowledge":
 def show(answered: "Answered") -> None:
     """Print an answer with its source, or why there is none and what was found instead."""
     if answered.refused:
-        console.print(f"no answer: {answered.refused}", soft_wrap=True)
+        reason = answered.refused
+        console.print(f"no answer: {reason}", soft_wrap=True)
         for number, each in enumerate(answered.found, 1):
             if each.file:
                 show_passage(number, each)

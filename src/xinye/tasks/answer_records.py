@@ -31,6 +31,9 @@ class Question:
     start: int
     place: str
     format: str = field(default="", compare=False)
+    # Where the answer stands in the one short window that is learned from, from 0 to 1; None if the
+    # whole passage is.
+    at: float | None = None
 
     @property
     def whole(self) -> str:
@@ -83,9 +86,10 @@ def read_question(row: Row, place: str, named: Named, notes: Notes) -> Question:
     answer that is not in its passage."""
     question = _text(_value(row, QUESTIONS, named.question_field, place, "question"))
     passage = _text(_value(row, PASSAGES, named.passage_field, place, "passage"))
-    for what, text in (("question", question), ("passage", passage)):
-        if not text.strip():
-            raise XinyeError(f"{place}: the {what} is empty")
+    if not question.strip():
+        raise XinyeError(f"{place}: the question is empty")
+    if not passage.strip():
+        raise XinyeError(f"{place}: the passage is empty")
     impossible = row.get("is_impossible") is True or row.get("answerable") is False
     answers, start = _answers(row, named.answer_field, place)
     if impossible or not answers:
@@ -163,8 +167,13 @@ def _value(row: Row, names: Sequence[str], named: str | None, place: str, what: 
     found = next((row[name] for name in names if row.get(name) is not None), None)
     if found is None:
         there = ", ".join(list(map(str, row))[:8])
+        if what == "question":
+            raise XinyeError(
+                f"{place}: there is no question; name its column with --question-field (it has: "
+                f"{there})"
+            )
         raise XinyeError(
-            f"{place}: there is no {what}; name its column with --{what}-field (it has: {there})"
+            f"{place}: there is no passage; name its column with --passage-field (it has: {there})"
         )
     return found
 

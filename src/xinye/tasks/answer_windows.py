@@ -14,11 +14,14 @@ from tokenizers import Regex, pre_tokenizers, processors
 from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
+from xinye.tasks.answer_records import Question
 from xinye.tasks.heads import altered
 
 # Each Han character and each mark is a token of its own, so that an answer can begin and end there.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
 LONGEST = 100  # tokens of an answer
+SHORT = 128  # tokens of a window: to match a question with a few sentences is learned soonest
+OVERLAP = 3  # a third of a window is also in the next one
 QUESTION_SHARE = 3  # at most a third of the context is for the question
 
 
@@ -76,29 +79,58 @@ def pair_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
 
 def windows_of(tokenizer: Tokenizer, question: str, passage: str, context: int) -> list[Window]:
     """The windows of a question and its passage, each of at most `context` tokens."""
-    asked, read = tokenizer.encodings([question, passage])
-    ids, offsets, eos = read.ids, read.offsets, tokenizer.eos_id
-    most = max(1, context // QUESTION_SHARE)
-    before = [eos, *asked.ids[:most], eos]
-    room = max(1, context - len(before) - 1)
-    return [
-        Window(
-            [*before, *ids[at : at + room], eos],
-            len(before),
-            offsets[at : at + room],
-            max(0, len(asked.ids) - most),
-        )
-        for at in _starts(len(ids), room)
-    ]
+    pair = _Pair.of(tokenizer, question, passage, min(context, SHORT))
+    return [pair.window(at) for at in _starts(len(pair.ids), pair.room)]
+
+
+def window_around(tokenizer: Tokenizer, record: Question, context: int) -> Window:
+    """The one window to learn from: `record.at` of it comes before the answer; if the passage has
+    none, `record.at` of the passage comes before the window."""
+    pair = _Pair.of(tokenizer, record.question, record.passage, min(context, SHORT))
+    share = record.at or 0.0
+    beyond = max(0, len(pair.ids) - pair.room)
+    if record.span is None:
+        return pair.window(round(share * beyond))
+    first = next(at for at, (_, end) in enumerate(pair.offsets) if end > record.start)
+    last = sum(start < record.span[1] for start, _ in pair.offsets)
+    free = max(0, pair.room - (last - first))
+    return pair.window(min(beyond, max(0, first - round(share * free))))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A question as the tokens before a passage, and the passage's tokens with their places; of
+    these `room` fit into a window."""
+
+    before: list[int]
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+    room: int
+    end: int
+    cut: int
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, question: str, passage: str, context: int) -> "_Pair":
+        asked, read = tokenizer.encodings([question, passage])
+        most, eos = max(1, context // QUESTION_SHARE), tokenizer.eos_id
+        before = [eos, *asked.ids[:most], eos]
+        room = max(1, context - len(before) - 1)
+        return cls(before, read.ids, read.offsets, room, eos, max(0, len(asked.ids) - most))
+
+    def window(self, at: int) -> Window:
+        """The window whose part of the passage begins at a token."""
+        part = slice(at, at + self.room)
+        tokens = [*self.before, *self.ids[part], self.end]
+        return Window(tokens, len(self.before), self.offsets[part], self.cut)
 
 
 def _starts(length: int, room: int) -> Iterator[int]:
-    """Where windows of `room` tokens begin: each overlaps the one before by half, the last ends
+    """Where windows of `room` tokens begin: each overlaps the one before by a third, the last ends
     with the passage."""
     yield 0
     at = 0
     while at + room < length:
-        at = min(at + max(1, room // 2), length - room)
+        at = min(at + max(1, room - room // OVERLAP), length - room)
         yield at
 
 

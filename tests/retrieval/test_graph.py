@@ -1,0 +1,121 @@
+"""Knowledge graphs: triples of every form, names as people write them, and what a question in a
+conversation asks for."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from xinye.errors import XinyeError
+from xinye.retrieval.entities import Names
+from xinye.retrieval.graph import Graph
+from xinye.retrieval.requests import Conversation
+
+CITY = [
+    ["天鹅酒店", {"类型": "酒店", "电话": "555-0134", "设施": ["桑拿", "停车场"], "价格": 480,
+                  "周边餐馆": ["柳树饭庄（湖滨店）", "竹里馆"]}],
+    ["柳树饭庄（湖滨店）", {"类型": "餐馆", "电话": "555-0177", "地址": "天鹅酒店对面", "周边餐馆": []}],
+    ["竹里馆", {"类型": "餐馆", "电话": "555-0199", "地址": "竹巷3号", "周边餐馆": None}],
+]  # fmt: skip
+
+
+@pytest.fixture
+def city(tmp_path) -> Graph:
+    (tmp_path / "city.json").write_text(json.dumps(CITY, ensure_ascii=False, indent=1), "utf-8")
+    return Graph.read([tmp_path / "city.json"])
+
+
+def tails(graph: Graph, entity: str, relation: str) -> list[str]:
+    return [fact.tail for fact in graph.facts(entity, relation)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("a.tsv", "Swan Inn\tphone\t555-0134\nSwan Inn\tpool\tyes\n", 1),
+        ("a.tsv", "subject\tpredicate\tobject\nSwan Inn\tphone\t555-0134\n", 2),
+        ("a.csv", "关系,尾实体,头实体\nphone,555-0134,Swan Inn\n", 2),
+        ("a.jsonl", '["Swan Inn", "phone", "555-0134"]\n["Fox", "phone", 7]\n', 1),
+        ("a.json", '[{"head": "Swan Inn", "relation": "phone", "tail": "555-0134"}]', 1),
+        ("a.json", '[\n ["Swan Inn", {"phone": ["555-0134"], "pool": []}]\n]', 2),
+    ],
+)
+def test_all_forms_of_triples_keep_their_place(tmp_path, name, text, line):
+    path = tmp_path / name
+    path.write_text(text, "utf-8")
+    (fact,) = Graph.read([tmp_path]).facts("Swan Inn", "phone")
+    assert (fact.tail, Path(fact.file), fact.line) == ("555-0134", path, line)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("故宫\t电话\t1\n故宫\t地址\n", "a.tsv, line 2: "),
+        ("故宫\t电话\t1\n\t地址\t2\n", "a.tsv, line 2: the head of the triple is empty"),
+        ("", "there are no triples"),
+    ],
+)
+def test_what_is_not_a_triple_is_refused_with_its_line(tmp_path, text, complaint):
+    (tmp_path / "a.tsv").write_text(text, "utf-8")
+    with pytest.raises(XinyeError, match=complaint):
+        Graph.read([tmp_path / "a.tsv"])
+
+
+def test_nested_values_and_other_records_are_refused(tmp_path):
+    for record in (["故宫", {"电话": {"白天": "1"}}], {"name": "故宫"}, ["故宫", "电话"]):
+        path = tmp_path / "a.jsonl"
+        path.write_text(json.dumps(["天坛", "电话", "2"]) + "\n" + json.dumps(record), "utf-8")
+        with pytest.raises(XinyeError, match=r"a\.jsonl, line 2: "):
+            Graph.read([path])
+
+
+def test_names_are_found_longest_first_without_brackets_and_similar():
+    names = Names(["天鹅", "天鹅酒店", "柳树饭庄（湖滨店）", "海湖（南）", "海湖（北）", "May Inn"])
+    assert names.within("从天鹅酒店到柳树饭庄(湖滨店)") == ["天鹅酒店", "柳树饭庄（湖滨店）"]
+    assert names.within("柳树饭庄远吗") == ["柳树饭庄（湖滨店）"]
+    assert names.within("海湖远吗") == []  # there are two
+    assert names.within("the may inn, maybe") == ["May Inn"]
+    assert names.within("display innocent") == []  # parts of other words
+    assert names.similar("柳树饭店湖滨店的电话") == ["柳树饭庄（湖滨店）"]
+    assert names.similar("今天天气好吗") == []
+
+
+def asked(conversation: Conversation, question: str, *relations: str) -> list[tuple[str, ...]]:
+    return [
+        (each.entity, each.relation, each.value, *(fact.tail for fact in each.facts))
+        for each in conversation.ask(question, relations)
+    ]
+
+
+def test_a_conversation_carries_the_entity(city):
+    talk = Conversation(city)
+    assert asked(talk, "电话是多少？", "电话") == []
+    assert asked(talk, "天鹅酒店周边有什么餐馆？", "周边餐馆") == [
+        ("天鹅酒店", "周边餐馆", "", "柳树饭庄（湖滨店）", "竹里馆")
+    ]
+    talk.reply("周边有柳树饭庄（湖滨店）和竹里馆。")
+    # what the reply lists is not what the conversation is about, unless only that fits
+    assert asked(talk, "它的价格和电话呢？", "价格", "电话") == [
+        ("天鹅酒店", "价格", "", "480"),
+        ("天鹅酒店", "电话", "", "555-0134"),
+    ]
+    assert asked(talk, "去竹里馆吧，电话和地址？", "电话", "地址")[1][-1] == "竹巷3号"
+    assert asked(talk, "酒店的电话再说一遍", "电话") == [("天鹅酒店", "电话", "", "555-0134")]
+    assert asked(talk, "柳树饭庄的地址？", "地址")[0][-1] == "天鹅酒店对面"
+    talk.reply("地址是天鹅酒店对面。")  # the address only mentions the hotel
+    assert asked(talk, "电话呢？", "电话") == [("柳树饭庄（湖滨店）", "电话", "", "555-0177")]
+    assert asked(talk, "周边还有餐馆吗？", "周边餐馆") == [("柳树饭庄（湖滨店）", "周边餐馆", "")]
+
+
+def test_a_question_whether_an_entity_has_a_value(city):
+    talk = Conversation(city)
+    assert asked(talk, "天鹅酒店有桑拿吗？", "设施") == [("天鹅酒店", "设施", "桑拿", "桑拿")]
+    assert asked(talk, "竹里馆有停车场吗？", "设施") == [("天鹅酒店", "设施", "停车场", "停车场")]
+    assert asked(talk, "天鹅酒店有哪些设施？", "设施")[0][3:] == ("桑拿", "停车场")
+
+
+def test_two_similar_names_are_not_guessed(tmp_path):
+    (tmp_path / "a.tsv").write_text("白鹭宾馆东店\t电话\t1\n白鹭宾馆西店\t电话\t2\n", "utf-8")
+    talk = Conversation(Graph.read([tmp_path / "a.tsv"]))
+    assert asked(talk, "白鹭宾馆的电话？", "电话") == []
+    assert talk.unsure == ["白鹭宾馆东店", "白鹭宾馆西店"]
