@@ -67,13 +67,10 @@ def main() -> None:
         sentence = best_sentence(question.text, [found[0].text])
         quoted.append(sentence.text if sentence else "")
         progress(f"{number} of {len(questions)}: {seconds[-1]:.1f} s")
-    if options.output:
-        rows = zip(questions, composed, strict=True)
-        lines = [
-            json.dumps(question._asdict() | {"written": each.written, "shown": each.text})
-            for question, each in rows
-        ]
-        options.output.write_text("\n".join(lines) + "\n", "utf-8")
+        if options.output:
+            written = {"written": composed[-1].written, "shown": composed[-1].text}
+            with options.output.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(question._asdict() | written) + "\n")
     report(
         model=options.model,
         questions=len(questions),

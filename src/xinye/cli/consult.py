@@ -1,15 +1,51 @@
-"""`xinye chat --knowledge`: what is printed around an answer from a knowledge base."""
+"""Written answers: `xinye answer --compose`, and what `xinye chat --knowledge` prints beside
+them."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from xinye.cli.knowledge import place_of, source_of
-from xinye.cli.output import answer, console, verbatim
+from xinye.cli.output import answer, console, prepare_writing, print_json, verbatim
 from xinye.errors import plural
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.generation.chat import Conversation
+    from xinye.jobs.answering import Knowledge
     from xinye.jobs.composing import Composed
+
+
+def compose_answers(
+    model: str, questions: Sequence[str], knowledge: "Knowledge", count: int, as_json: bool
+) -> int:
+    """Let a chat model answer each question from a passage or a knowledge base."""
+    from xinye.api import load
+    from xinye.jobs.answering import check_question, passages_for
+    from xinye.jobs.composing import compose
+
+    engine = load(model).engine
+    prepare_writing()
+    answers = []
+    for question in questions:
+        check_question(question)
+        composed = compose(engine, question, passages_for(question, knowledge, count))
+        answers.append(composed)
+        if not as_json:
+            if len(questions) > 1:
+                answer.print(verbatim(question, "bold"), soft_wrap=True)
+            answer.print(verbatim(composed.text), soft_wrap=True)
+            show_composed(composed)
+    if as_json:
+        pairs = zip(questions, answers, strict=True)
+        results = [
+            {"question": question, "text": each.text} | composed_json(each)
+            for question, each in pairs
+        ]
+        print_json({"results": results})
+    elif len(questions) > 1:
+        given = [each for each in answers if each.text]
+        show_count(len(given), sum(each.fallen_back for each in given))
+    return 0
 
 
 def composed_by(conversation: "Conversation") -> "Composed | None":
@@ -22,8 +58,12 @@ def composed_by(conversation: "Conversation") -> "Composed | None":
 def show_sources(conversation: "Conversation") -> None:
     """Print the passages that the last answer cites, and why it is a quotation if it is one."""
     composed = composed_by(conversation)
-    if composed is None:
-        return
+    if composed is not None:
+        show_composed(composed)
+
+
+def show_composed(composed: "Composed") -> None:
+    """Print the passages that an answer cites, and why it is a quotation if it is one."""
     if not composed.text:
         console.print("no passage has a word of the question")
     for each in composed.citations:
@@ -47,21 +87,29 @@ def show_share(conversation: "Conversation") -> None:
     """Print how many answers of a conversation with a knowledge base are quotations."""
     from xinye.jobs.composing import Consultation
 
-    if isinstance(conversation, Consultation) and conversation.answers:
-        share = conversation.fallen_back / conversation.answers
-        console.print(
-            f"{plural(conversation.answers, 'answer')}, {share:.0%} of them quoted because the "
-            "passages do not have what the model wrote",
-            style="dim",
-            soft_wrap=True,
-        )
+    if isinstance(conversation, Consultation):
+        show_count(conversation.answers, conversation.fallen_back)
+
+
+def show_count(answers: int, fallen_back: int) -> None:
+    """Print how many answers are quotations."""
+    if not answers:
+        return
+    console.print(
+        f"{plural(answers, 'answer')}, {fallen_back / answers:.0%} of them quoted because the "
+        "passages do not have what the model wrote",
+        style="dim",
+        soft_wrap=True,
+    )
 
 
 def consulted_json(conversation: "Conversation") -> dict[str, Any]:
     """The sources of the last answer, for JSON; {} without a knowledge base."""
     composed = composed_by(conversation)
-    if composed is None:
-        return {}
+    return {} if composed is None else composed_json(composed)
+
+
+def composed_json(composed: "Composed") -> dict[str, Any]:
     return {
         "citations": [asdict(each) for each in composed.citations],
         "fallen_back": composed.fallen_back,
