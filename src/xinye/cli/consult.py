@@ -48,18 +48,12 @@ def compose_answers(
     return 0
 
 
-def composed_by(conversation: "Conversation") -> "Composed | None":
-    """The last answer of a conversation with a knowledge base; None for any other conversation."""
+def show_sources(conversation: "Conversation") -> None:
+    """Print the sources of the last answer, if the conversation has a knowledge base."""
     from xinye.jobs.composing import Consultation
 
-    return conversation.composed if isinstance(conversation, Consultation) else None
-
-
-def show_sources(conversation: "Conversation") -> None:
-    """Print the passages that the last answer cites, and why it is a quotation if it is one."""
-    composed = composed_by(conversation)
-    if composed is not None:
-        show_composed(composed)
+    if isinstance(conversation, Consultation):
+        show_composed(conversation.composed)
 
 
 def show_composed(composed: "Composed") -> None:
@@ -105,11 +99,15 @@ def show_count(answers: int, fallen_back: int) -> None:
 
 def consulted_json(conversation: "Conversation") -> dict[str, Any]:
     """The sources of the last answer, for JSON; {} without a knowledge base."""
-    composed = composed_by(conversation)
-    return {} if composed is None else composed_json(composed)
+    from xinye.jobs.composing import Consultation
+
+    if isinstance(conversation, Consultation):
+        return composed_json(conversation.composed)
+    return {}
 
 
 def composed_json(composed: "Composed") -> dict[str, Any]:
+    """The sources of an answer, for JSON."""
     return {
         "citations": [asdict(each) for each in composed.citations],
         "fallen_back": composed.fallen_back,
