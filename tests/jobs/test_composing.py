@@ -63,6 +63,8 @@ def test_an_answer_without_a_citation_gets_the_passage_that_is_most_like_it():
         ("How hot?", TEA, "At 90 degrees [1].", ("90 degrees",), "Tea is old. [1]"),
         ("Which green tea?", TEA, "Darjeeling.", ("Darjeeling",),
          "Green tea brews at 80 degrees. [1]"),
+        ("Which green tea?", TEA, "1. Which tea?\n2. What green tea?", (),
+         "Green tea brews at 80 degrees. [1]"),
         ("Which green tea?", TEA, " [1] ", (), "Green tea brews at 80 degrees. [1]"),
     ],
 )  # fmt: skip

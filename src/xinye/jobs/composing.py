@@ -22,6 +22,7 @@ from xinye.retrieval.passages import cut
 from xinye.retrieval.results import Found
 from xinye.retrieval.sentences import best_sentence
 from xinye.retrieval.support import CITATION, unsupported
+from xinye.retrieval.terms import terms
 
 PASSAGES = 3  # that a chat reads for each question
 GREEDY = ChatSampling(temperature=0)
@@ -46,8 +47,8 @@ class Citation:
 class Composed:
     """A written answer with its sources; `text` is "" if there is no passage.
 
-    `fallen_back` is True if `text` is a sentence of a passage, because the model wrote nothing, or
-    the numbers and names in `unsupported`, which stand in none of the passages. `written` is what
+    `fallen_back` is True if `text` is a sentence of a passage, because the model wrote nothing
+    but a question, or the numbers and names in `unsupported`, which stand in none of the passages. `written` is what
     the model wrote. `passages` are those that it read, and `left_out` counts those that did not fit
     into its context.
     """
@@ -91,7 +92,7 @@ def compose(
         written = _whole_sentences(written)
     sources = [" ".join((each.title, each.section, each.text)) for each in passages]
     missing = unsupported(written, [*sources, question])
-    fallen_back = bool(missing) or not CITATION.sub("", written).strip()
+    fallen_back = bool(missing) or not _says_something(written, question)
     text = _extract(question, passages) if fallen_back else _with_citations(written, passages)
     return Composed(
         text, _citations(text, passages), fallen_back, missing, written, passages, left_out,
@@ -176,6 +177,14 @@ def _whole_sentences(text: str) -> str:
     """A text without a last sentence that was cut off, if others stand before it."""
     spans = [*sentences(text)]
     return text[: spans[-2][1]] if len(spans) > 1 else text
+
+
+def _says_something(written: str, question: str) -> bool:
+    """False for an answer that is empty or only asks, often the same question again."""
+    text = CITATION.sub("", written)
+    said = [text[begin:end] for begin, end in sentences(text)]
+    new = set(terms(text)) - set(terms(question))
+    return bool(new) and not all(each.endswith(("?", "？")) for each in said)
 
 
 def _extract(question: str, passages: Sequence[Found]) -> str:
