@@ -21,7 +21,7 @@ from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.passages import cut
 from xinye.retrieval.results import Found
 from xinye.retrieval.sentences import best_sentence
-from xinye.retrieval.support import CITATION, unsupported
+from xinye.retrieval.support import CITATION, LISTED, unsupported
 from xinye.retrieval.terms import terms
 
 PASSAGES = 3  # that a chat reads for each question
@@ -47,10 +47,10 @@ class Citation:
 class Composed:
     """A written answer with its sources; `text` is "" if there is no passage.
 
-    `fallen_back` is True if `text` is a sentence of a passage, because the model wrote nothing
-    but a question, or the numbers and names in `unsupported`, which stand in none of the passages. `written` is what
-    the model wrote. `passages` are those that it read, and `left_out` counts those that did not fit
-    into its context.
+    `fallen_back` is True if `text` is a sentence of a passage, because the model wrote nothing or
+    only a question, or the numbers and names in `unsupported`, which stand in none of the passages.
+    `written` is what the model wrote. `passages` are those that it read, and `left_out` counts
+    those that did not fit into its context.
     """
 
     text: str
@@ -181,7 +181,7 @@ def _whole_sentences(text: str) -> str:
 
 def _says_something(written: str, question: str) -> bool:
     """False for an answer that is empty or only asks, often the same question again."""
-    text = CITATION.sub("", written)
+    text = LISTED.sub("", CITATION.sub("", written))
     said = [text[begin:end] for begin, end in sentences(text)]
     new = set(terms(text)) - set(terms(question))
     return bool(new) and not all(each.endswith(("?", "？")) for each in said)

@@ -8,7 +8,7 @@ from xinye.retrieval.numbers import MONTHS, numbers
 from xinye.retrieval.terms import terms
 
 CITATION = re.compile(r"[ ]?[\[【](\d{1,3})[\]】]")
-_LISTED = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)、）]|[-*•])[ \t]*")  # the mark of an item in a list
+LISTED = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)、）]|[-*•])[ \t]*")  # the mark of an item in a list
 # English words that begin with a capital letter only because a sentence begins with them.
 _OPENING = frozenset(
     terms(
@@ -59,7 +59,7 @@ def unsupported(answer: str, sources: Sequence[str]) -> tuple[str, ...]:
     >>> unsupported("The fee of 一百二十 yuan is paid to Bob [1].", ["Pay 120 yuan."])
     ('Bob',)
     """
-    answer = _LISTED.sub("", CITATION.sub("", _plain(answer)))
+    answer = LISTED.sub("", CITATION.sub("", _plain(answer)))
     source = _plain("\n".join(sources))
     found = [*_missing_numbers(answer, source), *_missing_names(answer, source)]
     whole = (each for each in found if not any(each in other != each for other in found))
