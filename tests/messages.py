@@ -28,6 +28,7 @@ ENGLISH = (
     "runs/diagnosis.py",
 )
 ENGLISH += ("runs/beside.py", "runs/card.py", "tasks/exercises.py", "tasks/answer_cloze.py")
+ENGLISH += ("jobs/composing_prompts.py", "retrieval/numbers.py", "retrieval/support.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/answering", "server/knowledge", "server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.

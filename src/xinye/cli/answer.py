@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.answer_graph import from_graph
-from xinye.cli.arguments import JSON, Parser, flag
+from xinye.cli.arguments import JSON, Parser, flag, switch
+from xinye.cli.consult import compose_answers
 from xinye.cli.evaluate import read_texts
 from xinye.cli.knowledge import place_of, show_passage, source_of
 from xinye.cli.output import answer, console, print_json, verbatim
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
             type=Path,
         ),
         flag("-n --count", "N", "passages of the knowledge base to read (5)", 5, type=int),
+        switch("--compose", "let a chat model write the answer and cite the passages"),
         JSON,
     ).read(arguments)
     refuse_first(
@@ -46,6 +48,7 @@ def main(arguments: list[str]) -> int:
             [given.passage, given.knowledge, given.graph].count(None) != 2,
             "say what to answer from: --passage FILE, --knowledge KB or --graph FILE",
         ),
+        (bool(given.compose and given.graph), "--compose needs --passage or --knowledge"),
     )
     questions = read_texts(given.question)
     if given.graph:
@@ -54,6 +57,8 @@ def main(arguments: list[str]) -> int:
     from xinye.api import load
 
     knowledge = knowledge_of(given.passage, given.knowledge)
+    if given.compose:
+        return compose_answers(given.model, questions, knowledge, given.count, given.json)
     model = load(given.model)
     answers = [model.answer(each, knowledge=knowledge, count=given.count) for each in questions]
     if given.json:

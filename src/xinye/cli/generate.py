@@ -19,6 +19,7 @@ from xinye.cli.arguments import (
     read_stdin,
     typed,
 )
+from xinye.cli.consult import consulted_json, show_share, show_sources
 from xinye.cli.output import (
     Display,
     bad_bytes_told,
@@ -168,10 +169,18 @@ def chat(arguments: list[str]) -> int:
         MODEL,
         flag("-p --prompt", "TEXT", "answer this and exit; - reads it from a pipe"),
         flag("--system", "TEXT", "the system message", ""),
+        flag(
+            "--knowledge",
+            "KB",
+            "answer each question from the passages of this knowledge base, and cite them",
+            type=Path,
+        ),
         JSON,
         Fields(ChatSampling, without=("logprobs",)),
     ).read(arguments)
-    sampling = checked(ChatSampling, given.settings, "chat")
+    # What is written from passages shall be likely, not varied.
+    greedy = {"temperature": 0} if given.knowledge else {}
+    sampling = checked(ChatSampling, greedy | given.settings, "chat")
     question = given.prompt
     piped = question is None and not (sys.stdin.isatty() and sys.stdout.isatty())
     if piped or question == "-":
@@ -183,10 +192,24 @@ def chat(arguments: list[str]) -> int:
             "--json prints one answer: give the question with -p, or on standard input"
         )
 
+    conversation, title = begin(given, sampling)
+    if question is not None:
+        answer_once(conversation, question.strip(), given.json)
+    else:
+        talk(conversation, title)
+        show_share(conversation)
+    return 0
+
+
+def begin(given: Given, sampling: ChatSampling) -> tuple["Conversation", str]:
+    """A conversation with the model, from a knowledge base if one is given, and its title."""
     from xinye.api import load
     from xinye.generation.chat import Conversation
+    from xinye.jobs.composing import Consultation
+    from xinye.retrieval.knowledge import KnowledgeBase
 
     path = given.model
+    base = KnowledgeBase(given.knowledge) if given.knowledge else None
     model = load(path)
     teach = f"fine-tune it: xinye finetune {quoted(path)} --task chat --data FILE -o RUN"
     if model.tokenizer.chat_template is None:
@@ -201,20 +224,23 @@ def chat(arguments: list[str]) -> int:
             style="dim",
             soft_wrap=True,
         )
-    conversation = Conversation(model.engine, sampling, given.system)
-    if question is None:
-        talk(conversation, f"{path}: {model.gpt.config.parameters:,} parameters")
-    else:
-        answer_once(conversation, question.strip(), given.json)
-    return 0
+    title = f"{path}: {model.gpt.config.parameters:,} parameters"
+    if base is None:
+        return Conversation(model.engine, sampling, given.system), title
+    title += f", answers from {given.knowledge}"
+    return Consultation(model.engine, sampling, base, given.system), title
 
 
 def answer_once(conversation: "Conversation", question: str, as_json: bool) -> None:
     pieces = conversation.answer(question)
     if not as_json:
         write(pieces)
+        show_sources(conversation)
         return
     message = {"role": "assistant", "content": "".join(pieces)}
+    if consulted := consulted_json(conversation):
+        print_json({"message": message, **consulted})
+        return
     reply = conversation.reply
     assert reply is not None
     print_json(
@@ -285,6 +311,7 @@ def whole(line: str) -> str:
 def answer(conversation: "Conversation", question: str) -> None:
     with closing(conversation.answer(question)) as pieces:
         write(pieces)
+    show_sources(conversation)
     reply = conversation.reply
     if reply and reply.finish_reason == "length":
         console.print(

@@ -2,5 +2,6 @@
 
 `documents.py` reads files, `passages.py` cuts their texts, `terms.py` says which words count,
 `index.py` scores passages (BM25), and `knowledge.py` keeps all of it in a folder, whose list of
-documents is in `manifest.py`.
+documents is in `manifest.py`. `sentences.py` finds the sentence that answers best, and
+`support.py` what an answer says that no passage does.
 """
