@@ -104,7 +104,7 @@ class Answer(HeadTask):
         training=1000,  # all
         context=256,
         base_epochs=10,
-        epochs=16,
+        epochs=8,
         tokenizers={"zh": "char"},  # answers can begin and end at any character
         words={
             "records": Both(
