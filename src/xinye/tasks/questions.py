@@ -97,6 +97,7 @@ def _rows(part: str, language: str) -> Iterator[Row]:
         for question in fact.get(part, ())
     ]
     yield from (_row(*each) for each in asked)
+    unanswered: list[tuple[str, Article | None]]
     unanswered = [(question, None) for question in words["unanswerable"][part]]
     if part == "training":
         unanswered += [(question, right) for question, right, _ in asked]
