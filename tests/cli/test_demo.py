@@ -81,7 +81,7 @@ def test_writing_the_stories_is_no_part_of_the_time(monkeypatch, tmp_path):
     ("task", "language"), [("classify", "en"), ("tag", "zh"), ("answer", "en"), ("chat", "zh")]
 )
 def test_a_task_in_miniature(xinye, workplace, monkeypatch, task, language):
-    for name, value in {"TEXTS": 500, "HELD_OUT": 4}.items():
+    for name, value in {"TEXTS": 300, "HELD_OUT": 4}.items():
         monkeypatch.setattr(of_task, name, value)
     kind = find_task(task)
     small = replace(kind.exercise, training=20, base_epochs=0.1, epochs=0.5)

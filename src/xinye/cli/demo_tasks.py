@@ -108,7 +108,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
         show_step(5, words["talk"], command)
         questions = [getattr(question, lesson.language) for question in exercise.questions]
         return command, {"messages": talk(model, lesson, questions)}
-    build = []
+    build: list[str] = []
     if lesson.documents:
         documents, knowledge = map(quoted, lesson.knowledge)
         build = [f"xinye knowledge build {documents} -o {knowledge}"]

@@ -157,6 +157,5 @@ def task_settings_of(lesson: Lesson) -> dict[str, object]:
         "task": lesson.task,
         "data": (str(lesson.files["training"]),),
         "epochs": exercise.epochs,
-        **exercise.settings,
         "output": lesson.folder / lesson.task,
     }

@@ -83,9 +83,8 @@ class Answer(HeadTask):
         new=4,
         training=1000,  # all
         context=256,
-        base_epochs=20,
-        epochs=12,
-        settings={"cloze": 4, "other_passages": 0.5},
+        base_epochs=10,
+        epochs=8,
         tokenizers={"zh": "char"},  # answers can begin and end at any character
         words={
             "records": Both(

@@ -33,7 +33,6 @@ class Exercise:
     context: int = 64  # tokens
     base_epochs: float = 4
     epochs: float = 12
-    settings: Mapping[str, Any] = field(default_factory=dict)  # other ones of the fine-tuning
     # by name, the sentences of the demo that are different for this task
     words: Mapping[str, Both] = field(default_factory=dict)
     # by language, if not the default tokenizer

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from xinye.retrieval.documents import name_and_date
 from xinye.retrieval.index import Index, rarity_of
 from xinye.retrieval.passages import cut
 
-PARTS = ("training", "test", "new")
+PARTS = ("test", "new", "training")
+WRONG = 4  # articles that do not answer a question, for training
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,12 @@ def articles(language: str) -> tuple[Article, ...]:
 
 
 def questions(count: int, language: str) -> list[Row]:
-    """The first of all questions, those for training before those for the test and the new ones:
+    """The first of all questions, those for the test and the new ones before those for training:
     `question`, an article as its `context`, and the `answer`, which stands in the article, or "" if
     it does not.
 
-    A question for training comes twice: the second article is similar to it, but not the right one.
-    A question without an answer has the article that is most similar to it.
+    A question for training also comes with articles that are similar to it, but do not answer it,
+    since a search finds such articles, too. A question without an answer has the most similar ones.
     """
     return [row for part in PARTS for row in _rows(part, language)][:count]
 
@@ -95,12 +97,15 @@ def _rows(part: str, language: str) -> Iterator[Row]:
         for question in fact.get(part, ())
     ]
     yield from (_row(*each) for each in asked)
+    unanswered: list[tuple[str, Article | None]]
+    unanswered = [(question, None) for question in words["unanswerable"][part]]
     if part == "training":
-        for question, right, _ in asked:
-            others = (each for each in _similar(question, language) if each != right)
-            yield _row(question, next(others))
-    for question in words["unanswerable"][part]:
-        yield _row(question, next(_similar(question, language)))
+        unanswered += [(question, right) for question, right, _ in asked]
+    for question, right in unanswered:
+        wrong = (each for each in _similar(question, language) if each != right)
+        yield from (
+            _row(question, each) for each in islice(wrong, WRONG if part == "training" else 1)
+        )
 
 
 def _row(question: str, article: Article, answer: str = "") -> Row:
