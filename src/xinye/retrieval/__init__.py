@@ -4,6 +4,6 @@
 `index.py` scores passages (BM25), and `knowledge.py` keeps all of it in a folder, whose list of
 documents is in `manifest.py`.
 
-Knowledge graphs: `graph.py` reads triples, `entities.py` finds names in texts, and `requests.py` says
-what a question of a conversation asks for.
+Knowledge graphs: `graph.py` reads triples, `entities.py` finds names in texts, and `requests.py`
+says what a question of a conversation asks for.
 """
