@@ -116,3 +116,18 @@ def test_bad_input(xinye, reader, place, arguments, says):
 def test_a_model_that_does_not_read_says_what_to_do(xinye, trained, place):
     outcome = xinye("answer", trained, "几点？", "--knowledge", "kb")
     assert outcome.code == 2 and "--task answer" in outcome.complaint
+
+
+def test_an_answer_is_explained_and_so_is_that_there_is_none(xinye, reader, place):
+    told = json.loads(xinye("explain", reader, "几点关门？", "--knowledge", "kb", "--json").out)
+    [explanation] = told["results"][0]["explanations"]
+    assert (explanation["decision"], told["results"][0]["pair"]) == ("六点", RULES[1])
+    words = {(word["input"], word["start"]): word["text"] for word in explanation["words"]}
+    assert words[0, 2] == "关" and words[1, explanation["start"]] == "六"
+    shown = xinye("explain", reader, "几点关门？", "--pair", RULES[1]).out.splitlines()
+    assert shown[0].startswith("2–4  六点  ") and shown[1:3] == ["几点关门？", RULES[1]]
+    refused = xinye("explain", reader, "几点开门？", "--pair", RULES[3])
+    assert refused.out.startswith("(not in the passage)  ")
+    outcome = xinye("explain", reader, "几点关门？", "--pair", RULES[1], "--label", "五点")
+    assert outcome.code == 2 and "does not have the words '五点'" in outcome.complaint
+    assert "--passage FILE, or --pair TEXT" in xinye("explain", reader, "几点关门？").complaint

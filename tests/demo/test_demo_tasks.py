@@ -5,11 +5,12 @@ import json
 import pytest
 
 from xinye.demo import demo_tasks
+from xinye.tasks.questions import documents
+
+GENERATED = ("classify", "tag", "chat")
 
 
-@pytest.fixture(
-    params=[(task, language) for task in ("classify", "tag", "chat") for language in ("zh", "en")]
-)
+@pytest.fixture(params=[(task, language) for task in GENERATED for language in ("zh", "en")])
 def parts(request):
     return request.param[0], demo_tasks.parts(*request.param)
 
@@ -37,3 +38,13 @@ def test_each_conversation_that_is_judged_on_asks_something_in_new_words():
 
     asked = set().union(*map(questions, training))
     assert all(questions(record) - asked for record in held_out)
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_question_that_is_judged_on_is_not_learned_from(language):
+    training, held_out, new, texts = demo_tasks.parts("answer", language)
+    asked = [{row["question"] for row in part} for part in (training, held_out, new)]
+    assert not asked[0] & asked[1] and not (asked[0] | asked[1]) & asked[2]
+    assert [bool(row["answer"]) for row in new] == [True, True, True, False]
+    whole = "".join(documents(language).values())
+    assert all(text["text"] in whole for text in texts)  # the base reads the documents alone

@@ -14,7 +14,7 @@ from xinye.generation.chat import Message, start_answer
 from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.speculation import speculate
-from xinye.jobs import answering, evaluate, judge
+from xinye.jobs import answering, evaluate, explain, judge
 from xinye.jobs.answering import Answered, Knowledge
 from xinye.jobs.evaluate import Evaluation
 from xinye.jobs.write_prompts import write_prompts
@@ -216,6 +216,20 @@ class Model:
         else:
             results = judge.use(self._learned(kind, settings), judged, inputs)
         return results[0] if one else results
+
+    def explain(self, texts: Any, *, label: str | None = None) -> list[Any]:
+        """Why the model labels a text as it does: an `Explanation` for its label, or for each of
+        several labels or spans; a list of these lists for a list of texts. See `xinye explain`.
+
+        `label` names another label, or the type or the text of spans. A tuple is a pair of texts.
+        Raises `XinyeError` for a model that generates text, and for an unknown label.
+
+        >>> model.explain("送得快，汤还是热的")[0].strongest[0]  # doctest: +SKIP
+        """
+        one = isinstance(texts, str | tuple)
+        judged = Judged(self.network, self.tokenizer, self.folder, Observer())
+        found = explain.explain(judged, [texts] if one else list(texts), label)
+        return found[0] if one else found
 
     def answer(self, question: str, *, knowledge: Knowledge, count: int = 5) -> Answered:
         """Answer a question from `knowledge`: a passage, a list of texts, or a `KnowledgeBase`, of

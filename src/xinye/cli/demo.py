@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
         "demo",
         "Train a small GPT from scratch for about a minute and print what it writes. By "
         "default it learns from generated short stories; name a FILE to train on your own "
-        "text. With --task, it is trained to classify, tag or chat.",
+        "text. With --task, it is trained to classify, tag, answer or chat.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
         "我的小说.txt --time 2min",
         flag(
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
             "zh|en",
             ("language of the stories and messages (default: from the locale)"),
         ),
-        flag("--task", "TASK", "train for a task: classify, tag or chat"),
+        flag("--task", "TASK", "train for a task: classify, tag, answer or chat"),
         flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
         flag("files", "FILES", "your own text instead of the stories", nargs="*"),

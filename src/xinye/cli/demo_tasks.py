@@ -5,9 +5,11 @@ The demo imports this only if needed, because it imports torch.
 import shlex
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from xinye.api import Model, load
+from xinye.cli.answer import show
 from xinye.cli.evaluate import show_measured
 from xinye.cli.output import Display, answer, console, print_result, verbatim, write
 from xinye.demo import demo_tasks as recipe
@@ -21,8 +23,9 @@ from xinye.tasks.registry import find_task
 
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
-    begin, words, ours = time.monotonic(), in_language(TASKS, language), output is None
+    begin, ours = time.monotonic(), output is None
     exercise, said = exercise_of(task), find_task(task).words
+    words = in_language({**TASKS, **exercise.words}, language)
     folder = output or Path("runs") / f"demo-{task}-{language}"
 
     console.print(getattr(exercise.begin, language), style="bold")
@@ -31,7 +34,7 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
         "training": len(lesson.training),
         "held_out": len(lesson.held_out),
         "texts": lesson.texts,
-        "times": recipe.TIMES_READ,
+        "times": exercise.base_epochs,
     }
     training, test = lesson.files["training"], lesson.files["test"]
     show_step(
@@ -63,21 +66,14 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     with Display() as display:
         judged = model.evaluate_task(test, observer=display)
     show_measured(said.figures, judged["measured"], judged["baseline"])
-    result = {"task": task, "run": run.run, "base": base.run, **judged}
-
-    command = said.command.replace("{folder}", quoted(run.run))
-    if exercise.questions:
-        show_step(5, words["talk"], command)
-        questions = [getattr(question, language) for question in exercise.questions]
-        result["messages"] = talk(model, lesson, questions)
-    else:
-        show_step(5, words["use"], command.replace("…", exercise.text(lesson.new[0])))
-        result["results"] = try_out(model, lesson, words["wrong"])
+    command, tried = try_new(model, lesson, words)
     seconds = time.monotonic() - begin
     console.print(f"\n{words['lies'].format(seconds=seconds, run=run.run)}\n")
     console.print(words["try"], style="bold")
     console.print("\n".join(f"  {line}" for line in (command, *further(lesson))), soft_wrap=True)
-    return print_result(result, as_json)
+    return print_result(
+        {"task": task, "run": run.run, "base": base.run, **judged, **tried}, as_json
+    )
 
 
 def further(lesson: Lesson) -> list[str]:
@@ -94,10 +90,33 @@ def further(lesson: Lesson) -> list[str]:
     ]
 
 
-def show_step(number: int, what: str, command: str) -> None:
-    """Print a step with its number and the command to type for it."""
+def show_step(number: int, what: str, *commands: str) -> None:
+    """Print a step with its number and the commands to type for it."""
     console.print(f"\n{number}/5  {what}", style="bold")
-    console.print(f"     {command}\n", style="green", soft_wrap=True)
+    for command in commands:
+        console.print(f"     {command}", style="green", soft_wrap=True)
+    console.print()
+
+
+def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, Figures]:
+    """Print what a model makes of new records. Returns the command for that, and the results for
+    JSON.
+    """
+    exercise, folder = exercise_of(lesson.task), quoted(model.folder)
+    command = find_task(lesson.task).words.command.replace("{folder}", folder)
+    if exercise.questions:
+        show_step(5, words["talk"], command)
+        questions = [getattr(question, lesson.language) for question in exercise.questions]
+        return command, {"messages": talk(model, lesson, questions)}
+    build = []
+    if lesson.documents:
+        documents, knowledge = map(quoted, lesson.knowledge)
+        build = [f"xinye knowledge build {documents} -o {knowledge}"]
+        command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge}'
+    show_step(5, words["use"], *build, command.replace("…", exercise.text(lesson.new[0])))
+    if lesson.documents:
+        return command, {"results": look_up(model, lesson)}
+    return command, {"results": try_out(model, lesson, words["wrong"])}
 
 
 def talk(model: Model, lesson: Lesson, questions: Sequence[str]) -> list[dict[str, str]]:
@@ -111,6 +130,23 @@ def talk(model: Model, lesson: Lesson, questions: Sequence[str]) -> list[dict[st
         reply = write(model.stream_chat(messages, temperature=0))
         messages = [*messages, {"role": "assistant", "content": reply}]
     return messages
+
+
+def look_up(model: Model, lesson: Lesson) -> list[Figures]:
+    """Print the answers to new questions from a knowledge base of the documents, each with its
+    sentence and source, or why there is none. Returns them for JSON.
+    """
+    knowledge = recipe.build_knowledge(lesson)
+    answers = []
+    for row in lesson.new:
+        found = model.answer(row["question"], knowledge=knowledge)
+        answer.print(verbatim(f">>> {found.question}"), soft_wrap=True)
+        if found.refused:
+            answer.print(f"no answer: {found.refused}", soft_wrap=True)
+        else:
+            show(found)
+        answers.append(asdict(found))
+    return answers
 
 
 def try_out(model: Model, lesson: Lesson, wrong: str) -> list[Figures]:

@@ -28,6 +28,10 @@ VERBS = {  # command: (function, summary); groups have no function
     ),
     "download": ("xinye.cli.models:download", "download a model from the Hugging Face hub"),
     "finetune": ("xinye.cli.training:finetune", "fine-tune a model on a task's records"),
+    "explain": (
+        "xinye.cli.explain:main",
+        "show which words decided: for a label, an entity or an answer",
+    ),
     "doctor": ("xinye.cli.machine:doctor", "show what this machine can do, and how to improve it"),
     "bench": (
         "xinye.cli.machine:bench",
@@ -112,6 +116,7 @@ def help_text() -> str:
     summaries = {verb: summary for verb, (_, summary) in VERBS.items()}
     lines = partial(rows, indent=14)
     first = {verb: summaries.pop(verb) for verb in START_HERE}
+    fine_tuned = verbs_of_tasks() | {"explain": summaries.pop("explain")}
     parts = (
         ("Xinye 新叶: from raw text to a GPT of your own", ""),
         (
@@ -122,7 +127,7 @@ def help_text() -> str:
             "",
         ),
         ("start here:", lines(first)),
-        ("to use a fine-tuned model:", lines(verbs_of_tasks())),
+        ("to use a fine-tuned model:", lines(fine_tuned)),
         ("other commands:", lines(summaries)),
         ("environment variables:", rows(ENVIRONMENT, indent=24)),
         (("with --json, every command prints one JSON object, last on standard output"), ""),

@@ -16,6 +16,7 @@ _MEANT = {
     ("generate", "classify", "tag"): "predict prediction 预测",
     ("classify",): "classification label labels 分类",
     ("tag",): "entities ner tagging 标注 实体",
+    ("explain",): "attribute attribution interpret shap why 为什么 归因 解释 解读",
     ("chat",): "cli dialog interactive repl talk 对话 聊天",
     ("serve",): "api deploy server serving ui web 服务 部署 网页 界面",
     ("evaluate",): "assess perplexity ppl score test validate 评估 评测 评价 测试 验证",

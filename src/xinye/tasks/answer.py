@@ -20,6 +20,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.retrieval.sentences import best_sentence
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.answer_cloze import cloze
+from xinye.tasks.answer_decisions import pointing
 from xinye.tasks.answer_records import Named, Question, counted, flat, read_question
 from xinye.tasks.answer_windows import (
     Pointed,
@@ -30,11 +31,14 @@ from xinye.tasks.answer_windows import (
     window_around,
     windows_of,
 )
+from xinye.tasks.decisions import Decision
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.heads import USE, HeadTask
+from xinye.tasks.questions import documents, is_for_test, questions
 from xinye.tasks.records import Example, Examples, OnBad, leaks, refuse_line, repeated, split
 from xinye.tasks.task import Figures, Mark
 
-LINE = 60  # characters of a passage in a sample
+NEAR = 40  # characters around an answer that may tell it, too
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,45 @@ class Answer(HeadTask):
         command='xinye answer {folder} "…" --passage FILE',
         python='print(model.answer("…", knowledge="…"))',
         transformers='AutoModelForQuestionAnswering.from_pretrained("{folder}")',
+    )
+
+    exercise = Exercise(
+        make=questions,
+        begin=Both(
+            "A GPT will learn to answer questions from the handbook of a tea shop.",
+            "训练一个 GPT，让它从法律条文里找出问题的答案。",
+        ),
+        baseline=Both("the sentence that shares most with the question", "与问题重合最多的那一句"),
+        line=lambda row: f"{row['question']} → {row['answer'] or shown('(not in the passage)')}",
+        text=lambda row: row["question"],
+        kept=is_for_test,
+        documents=documents,
+        new=4,
+        training=1000,  # all
+        context=256,
+        base_epochs=20,
+        epochs=12,
+        settings={"cloze": 4, "other_passages": 0.5},
+        tokenizers={"zh": "char"},  # answers can begin and end at any character
+        words={
+            "records": Both(
+                "Questions in everyday words, written by hand: {training:,} training records and "
+                "{held_out:,} test records. None of the test questions is in the training set.",
+                "问题都是人写的大白话：训练集 {training:,} 条样本，测试集 {held_out:,} 条。"
+                "测试集的问题都不在训练集里。",
+            ),
+            "base": Both(
+                "A base model is pretrained on the {texts:,} passages of the handbook for {times} "
+                "epochs, without questions.",
+                "先用 {texts:,} 段法律条文预训练一个基座模型，不用问题，训练 {times} 个轮次。",
+            ),
+            "use": Both(
+                "New questions, answered from a knowledge base of all documents. In the older "
+                "version of the handbook the answers are different; the last one is not in there.",
+                "把全部文件建成知识库，再问几个新问题。放假办法还有一个旧版本，说法不同；"
+                "最后一个问题，这些法律里没有答案。",
+            ),
+        },
     )
 
     def __init__(self, labels: Sequence[str] = POINTERS, several: bool = False) -> None:
@@ -260,6 +303,13 @@ class Answer(HeadTask):
         """For each pair of question and passage a dictionary with the fields of `Extract`."""
         return [asdict(each) for each in self.extracts(model, tokenizer, inputs, context)]
 
+    def decisions(
+        self, model: Head, tokenizer: Tokenizer, text: Any, context: int, label: str | None
+    ) -> list[Decision]:
+        if isinstance(text, str) or not text[1].strip():
+            raise XinyeError("give the passage to answer from: --passage FILE, or --pair TEXT")
+        return [pointing(model, tokenizer, text, context, label)]
+
     @classmethod
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
         said = result["text"] or shown("(not in the passage)")
@@ -267,9 +317,11 @@ class Answer(HeadTask):
 
 
 def _elsewhere(record: Question, passages: Sequence[str], chance: random.Random) -> Question | None:
-    """The question with another passage, which has none of its answers; None if chance takes one
-    that has."""
-    passage = chance.choice(passages)
-    if any(answer in passage for answer in record.answers):
+    """The question with a text that has none of its answers: a part of its own passage, or another
+    passage; None if chance takes one that has."""
+    begin, end = record.span or (0, 0)
+    own = (record.passage[: max(0, begin - NEAR)], record.passage[end + NEAR :])
+    text = chance.choice([*(part for part in own if len(part) > NEAR), chance.choice(passages)])
+    if any(answer in text for answer in record.answers):
         return None
-    return Question(record.question, passage, (), -1, record.place, record.format)
+    return Question(record.question, text, (), -1, record.place, record.format)

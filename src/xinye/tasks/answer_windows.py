@@ -20,7 +20,8 @@ from xinye.tasks.heads import altered
 # Each Han character and each mark is a token of its own, so that an answer can begin and end there.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
 LONGEST = 100  # tokens of an answer
-SHORT = 256  # tokens of a window that is learned from
+SHORT = 128  # tokens of a window: to match a question with a few sentences is learned soonest
+OVERLAP = 3  # a third of a window is also in the next one
 QUESTION_SHARE = 3  # at most a third of the context is for the question
 
 
@@ -78,7 +79,7 @@ def pair_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
 
 def windows_of(tokenizer: Tokenizer, question: str, passage: str, context: int) -> list[Window]:
     """The windows of a question and its passage, each of at most `context` tokens."""
-    pair = _Pair.of(tokenizer, question, passage, context)
+    pair = _Pair.of(tokenizer, question, passage, min(context, SHORT))
     return [pair.window(at) for at in _starts(len(pair.ids), pair.room)]
 
 
@@ -124,12 +125,12 @@ class _Pair:
 
 
 def _starts(length: int, room: int) -> Iterator[int]:
-    """Where windows of `room` tokens begin: each overlaps the one before by half, the last ends
+    """Where windows of `room` tokens begin: each overlaps the one before by a third, the last ends
     with the passage."""
     yield 0
     at = 0
     while at + room < length:
-        at = min(at + max(1, room // 2), length - room)
+        at = min(at + max(1, room - room // OVERLAP), length - room)
         yield at
 
 

@@ -16,9 +16,9 @@ from xinye.errors import plural
 from xinye.runs.words import Both, TaskWords
 from xinye.tasks.bad_records import BadRecords
 from xinye.tasks.conversation_files import is_conversation, read_conversations, without_header
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.exercises import chats
 from xinye.tasks.records import OnBad
-from xinye.tasks.task import Exercise
 from xinye.tasks.writing import WRITTEN, Writing
 from xinye.tasks.writing_records import Named, Record, is_trained
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ from xinye.model.heads import Head
 from xinye.runs.words import LOSS, Both, TaskWords
 from xinye.tasks.classify_columns import Named
 from xinye.tasks.classify_records import LabelledText, joined_labels, read_labelled
+from xinye.tasks.decisions import Decision, log_odds, place_in
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import (
@@ -30,7 +34,7 @@ from xinye.tasks.records import (
     nothing_to_learn,
     sentence_borders,
 )
-from xinye.tasks.task import Exercise, Figures
+from xinye.tasks.task import Figures
 
 
 class Classify(HeadTask):
@@ -277,6 +281,32 @@ class Classify(HeadTask):
         rows = self.probabilities(model, tokenizer, as_pairs(inputs), context)
         return [self.result(row) for row in rows]
 
+    def decisions(
+        self, model: Head, tokenizer: Tokenizer, text: Any, context: int, label: str | None
+    ) -> list[Decision]:
+        [pair] = as_pairs([text])
+        [row] = self.probabilities(model, tokenizer, [pair], context)
+        if label is not None and label not in self.labels:
+            raise self.unknown(label)
+        [encoding] = tokenizer.encodings([pair if pair[1] else pair[0]], special_tokens=True)
+        ids, parts, offsets = encoding.ids, encoding.sequence_ids, encoding.offsets
+        kept = _kept(parts, context)
+        places = [place_in(pair, parts[at], offsets[at]) for at in kept]
+        decisions = []
+        for name in self.chosen(row) if label is None else (label,):
+            at = self.labels.index(name)
+            decisions.append(
+                Decision(
+                    name,
+                    row[at],
+                    [ids[place] for place in kept],
+                    places,
+                    itemgetter(at) if self.several else partial(log_odds, chosen=[at]),
+                    cut=len(ids) - len(kept),
+                )
+            )
+        return decisions
+
     def result(self, row: Sequence[float]) -> Row:
         """The dictionary for one text, from the probability of each label."""
         chosen = self.chosen(row)
@@ -311,17 +341,12 @@ def as_pairs(inputs: Sequence[Any]) -> list[tuple[str, str]]:
 
 
 def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
-    """An example of at most `context` tokens. A long text loses its middle, keeping a quarter at
-    the beginning and three quarters at the end (Sun et al. 2019, arXiv:1905.05583). A pair loses
-    the end of its longer text.
-    """
+    """An example of at most `context` tokens, without a target."""
     ids, parts = encoding.ids, encoding.sequence_ids
-    over = max(0, len(ids) - context)
+    places = _kept(parts, context)
+    over = len(ids) - len(places)
     if 1 in parts:
-        left_out = _ends(parts, over)
-        return Example([token for at, token in enumerate(ids) if at not in left_out], 0, over)
-    head = context // 4 if over else len(ids)
-    places = [*range(head), *range(head + over, len(ids))]
+        return Example([ids[at] for at in places], 0, over)
     own = [at for at in places if parts[at] is not None]
     if not own:
         return Example(ids or [bos_id], 0)
@@ -329,6 +354,19 @@ def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
     own_offsets = [offsets[at] for at in own]
     borders = sentence_borders(sentence_ends(text), own_offsets, places.index(own[0]))
     return Example([ids[at] for at in places], 0, over, borders)
+
+
+def _kept(parts: Sequence[int | None], context: int) -> list[int]:
+    """The indices of at most `context` tokens of a text or a pair. A long text loses its middle,
+    keeping a quarter at the beginning and three quarters at the end (Sun et al. 2019,
+    arXiv:1905.05583). A pair loses the end of its longer text.
+    """
+    over = max(0, len(parts) - context)
+    if 1 in parts:
+        left_out = _ends(parts, over)
+        return [at for at in range(len(parts)) if at not in left_out]
+    head = context // 4 if over else len(parts)
+    return [*range(head), *range(head + over, len(parts))]
 
 
 def _ends(parts: Sequence[int | None], over: int) -> set[int]:

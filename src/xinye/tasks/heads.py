@@ -15,6 +15,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
 from xinye.runs.words import Both, Figure
+from xinye.tasks.decisions import Decision
 from xinye.tasks.records import Example, Examples, beside, leaks, repeated, spelled_alike
 from xinye.tasks.task import Figures, Mark, Task
 
@@ -59,12 +60,16 @@ class HeadTask(Task):
         for record in records:
             for label in record.labels:
                 if label not in self.known:
-                    more = " …" if len(self.known) > NAMED else ""
-                    raise XinyeError(
-                        f"{record.place}: the model does not know the "
-                        f"{'type' if self.kind == 'type' else 'label'} {label!r}, only "
-                        f"{', '.join(self.known[:NAMED])}{more}{did_you_mean(label, self.known)}"
-                    )
+                    problem = self.unknown(label)
+                    raise XinyeError(f"{record.place}: {problem}")
+
+    def unknown(self, label: str) -> XinyeError:
+        """The error for a label that the model does not know."""
+        more = " …" if len(self.known) > NAMED else ""
+        return XinyeError(
+            f"the model does not know the {'type' if self.kind == 'type' else 'label'} {label!r}, "
+            f"only {', '.join(self.known[:NAMED])}{more}{did_you_mean(label, self.known)}"
+        )
 
     @classmethod
     def counts(cls, records: Sequence[Any]) -> dict[str, int]:
@@ -134,6 +139,15 @@ class HeadTask(Task):
             nats += float(model.loss(batch.to(device)))
             counted += batch.counted
         return {"loss": nats / max(1, counted)}
+
+    # -- use ---------------------------------------------------------------------------------------
+
+    def decisions(
+        self, model: Head, tokenizer: Tokenizer, text: Any, context: int, label: str | None
+    ) -> list[Decision]:
+        """What the model has decided about a text or a pair of texts, for `xinye explain`: its
+        labels or spans, or only those that `label` names. Raises `XinyeError` if it names none."""
+        raise XinyeError(f"xinye explain cannot explain the task {self.verb}")
 
 
 def altered(tokenizer: Tokenizer) -> Tokenizer:

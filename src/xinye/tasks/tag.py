@@ -3,9 +3,10 @@ places.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from tokenizers import Regex, pre_tokenizers
@@ -20,11 +21,14 @@ from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.language import shown
 from xinye.model.heads import IGNORED, Head
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
+from xinye.tasks.decisions import Decision, log_odds, place_in
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.exercises import notes
 from xinye.tasks.heads import LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import Example, Examples, OnBad, beside, nothing_to_learn
 from xinye.tasks.tag_records import Named, read_tagged
 from xinye.tasks.tag_spans import (
+    Segment,
     TaggedText,
     inside_spans,
     likeliest,
@@ -35,7 +39,7 @@ from xinye.tasks.tag_spans import (
     trimmed,
     type_of,
 )
-from xinye.tasks.task import Exercise, Figures
+from xinye.tasks.task import Figures
 
 # Each character that matches is a token of its own, so that a span can begin and end there.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
@@ -217,21 +221,31 @@ class Tag(HeadTask):
 
     # -- evaluation --------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def find(
         self, model: Head, tokenizer: Tokenizer, texts: Sequence[str], context: int
     ) -> list[list[tuple[Span, float]]]:
         """The spans of each text, each with the mean probability of its tokens."""
-        model.eval()
-        device = next(model.parameters()).device
         segments = [
             (number, segment)
             for number, text in enumerate(texts)
             for segment in segments_of(tokenizer, text, context)
         ]
+        found: list[list[tuple[Span, float]]] = [[] for _ in texts]
+        spans = self.find_in(model, tokenizer, [segment for _, segment in segments])
+        for (number, _), of_segment in zip(segments, spans, strict=True):
+            found[number] += of_segment
+        return found
+
+    @torch.no_grad()
+    def find_in(
+        self, model: Head, tokenizer: Tokenizer, segments: Sequence[Segment]
+    ) -> list[list[tuple[Span, float]]]:
+        """The spans of each segment, as in `find`."""
+        model.eval()
+        device = next(model.parameters()).device
         tagged: list[list[tuple[str, float]]] = [[] for _ in segments]
         examples = Examples(
-            [Example(each.tokens, [IGNORED] * len(each.tokens)) for _, each in segments],
+            [Example(each.tokens, [IGNORED] * len(each.tokens)) for each in segments],
             tokenizer.pad_id,
         )
         for numbers, batch in examples.in_order(32):
@@ -239,13 +253,12 @@ class Tag(HeadTask):
             which = likeliest(rows, batch.lengths, self.labels)
             sure = rows.gather(-1, which[..., None]).squeeze(-1).exp()
             for row, number in enumerate(numbers):
-                length = len(segments[number][1].tokens)
+                length = len(segments[number].tokens)
                 names = [self.labels[index] for index in which[row, :length].tolist()]
                 tagged[number] = list(zip(names, sure[row, :length].tolist(), strict=True))
-        found: list[list[tuple[Span, float]]] = [[] for _ in texts]
-        for (number, segment), tags in zip(segments, tagged, strict=True):
-            found[number] += spans_of(segment.offsets, tags)
-        return found
+        return [
+            spans_of(segment.offsets, tags) for segment, tags in zip(segments, tagged, strict=True)
+        ]
 
     def measure(
         self, model: Head, tokenizer: Tokenizer, records: Sequence[TaggedText], context: int
@@ -285,6 +298,50 @@ class Tag(HeadTask):
                 inputs, self.find(model, tokenizer, inputs, context), strict=True
             )
         ]
+
+    def decisions(
+        self, model: Head, tokenizer: Tokenizer, text: Any, context: int, label: str | None
+    ) -> list[Decision]:
+        if not isinstance(text, str):
+            raise XinyeError("a model that tags reads one text, not a pair; leave out the second")
+        segments = segments_of(tokenizer, text, context)
+        found = [
+            (segment, span, probability)
+            for segment, spans in zip(
+                segments, self.find_in(model, tokenizer, segments), strict=True
+            )
+            for span, probability in spans
+            if label in (None, span.type, text[span.start : span.end])
+        ]
+        if label is not None and not found and label not in self.known:
+            reason = self.unknown(label)
+            raise XinyeError(f"the model found no such span: {reason}")
+        return [
+            Decision(
+                span.type,
+                probability,
+                segment.tokens,
+                [place_in([text], 0, offsets) for offsets in segment.offsets],
+                partial(self._log_odds, segment, span),
+                span.start,
+                span.end,
+            )
+            for segment, span, probability in found
+        ]
+
+    def _log_odds(self, segment: Segment, span: Span, logits: torch.Tensor) -> torch.Tensor:
+        """The log-odds of a span's type, the mean over its tokens, from logits (T, L)."""
+        tokens = [
+            at
+            for at, (start, end) in enumerate(segment.offsets)
+            if start < end and start < span.end and end > span.start
+        ]
+        tags = [
+            at
+            for at, tag in enumerate(self.labels)
+            if tag != self.outside and type_of(tag)[0] == span.type
+        ]
+        return log_odds(logits[tokens], tags).mean()
 
     @classmethod
     def told(cls, result: list[Row]) -> Row:

@@ -8,8 +8,8 @@ card. Nothing outside this folder knows a task by name. Most tasks extend a more
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -33,39 +33,15 @@ from xinye.observer import Observer
 from xinye.planning.column_settings import COLUMNS
 from xinye.planning.finetune_settings import AUGMENTATIONS, SPECIAL, FinetuneSettings
 from xinye.runs.saved import SavedRun
-from xinye.runs.words import LOSS, NOTHING, Both, Figure, TaskWords
+from xinye.runs.words import LOSS, Figure, TaskWords
 from xinye.tasks.bad_records import Refused
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.records import Example, Examples, OnBad, each_record, refuse, refuse_line, split
 from xinye.tasks.registry import TASKS, find_task
 
 # What a token shows: whether it is trained, or its label. None if the label belongs to the whole
 # text.
 Mark = bool | str | None
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """What `xinye demo --task` needs: generated records, and words for the screen. A row is a
-    record as it is written to a JSON Lines file."""
-
-    make: Callable[[int, str], Sequence[Row]]  # a number of rows in a language, zh or en
-    begin: Both  # what a GPT will learn
-    baseline: Both  # what the model is compared with
-    line: Callable[[Row], str]  # a row as one line
-    # the text that the base model trains on, without label
-    text: Callable[[Row], str] = lambda row: row["text"]
-    # The row with the model's answer in place of the right one, and its confidence. A task that
-    # chats has `questions` instead.
-    answered: Callable[[Row, Any], tuple[Row, str]] | None = None
-    questions: Sequence[Both] = ()
-    # selects rows for the test set (default: those not trained on)
-    kept: Callable[[Row], bool] | None = None
-    asked: Both = NOTHING  # what is new in the test set
-    training: int = 200  # rows
-    context: int = 64  # tokens
-    epochs: float = 12
-    # by language, if not the default tokenizer
-    tokenizers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

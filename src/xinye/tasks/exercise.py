@@ -1,0 +1,40 @@
+"""What a task's demo teaches."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from xinye.data.records import Row
+from xinye.runs.words import NOTHING, Both
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What `xinye demo --task` needs: generated records, and words for the screen. A row is a
+    record as it is written to a JSON Lines file."""
+
+    make: Callable[[int, str], Sequence[Row]]  # a number of rows in a language, zh or en
+    begin: Both  # what a GPT will learn
+    baseline: Both  # what the model is compared with
+    line: Callable[[Row], str]  # a row as one line
+    # the text that the base model trains on, without label
+    text: Callable[[Row], str] = lambda row: row["text"]
+    # The row with the model's answer in place of the right one, and its confidence. A task that
+    # chats has `questions` instead.
+    answered: Callable[[Row, Any], tuple[Row, str]] | None = None
+    questions: Sequence[Both] = ()
+    # selects rows for the test set (default: those not trained on)
+    kept: Callable[[Row], bool] | None = None
+    asked: Both = NOTHING  # what is new in the test set
+    # The documents of a language to answer from, by title; the base model trains on them alone.
+    documents: Callable[[str], Mapping[str, str]] | None = None
+    new: int = 3  # rows to try at the end, the last ones
+    training: int = 200  # rows
+    context: int = 64  # tokens
+    base_epochs: float = 4
+    epochs: float = 12
+    settings: Mapping[str, Any] = field(default_factory=dict)  # other ones of the fine-tuning
+    # by name, the sentences of the demo that are different for this task
+    words: Mapping[str, Both] = field(default_factory=dict)
+    # by language, if not the default tokenizer
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
