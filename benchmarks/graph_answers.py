@@ -188,7 +188,7 @@ def measured(
         requests = conversation.ask(turn.text, relations)
         found = {(each.entity, each.relation, each.value) for each in requests}
         if turn.kind == "none":
-            right["refused"].append(not found)
+            right["refused"].append(not any(each.facts for each in requests))
         if turn.kind != "asked":
             continue
         right["whole"].append(found == turn.requests)

@@ -4,4 +4,7 @@
 `index.py` scores passages (BM25), and `knowledge.py` keeps all of it in a folder, whose list of
 documents is in `manifest.py`. `sentences.py` finds the sentence that answers best, and
 `support.py` what an answer says that no passage does.
+
+Knowledge graphs: `graph.py` reads triples, `entities.py` finds names in texts, and `requests.py`
+says what a question of a conversation asks for.
 """

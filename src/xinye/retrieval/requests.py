@@ -80,14 +80,21 @@ class Conversation:
         for relation in relations:
             fitting = [entity for entity in named if self.graph.may_have(entity, relation)]
             rest = folded(names.replaced(question, " ", fitting))
-            entities = fitting or self._meant(without_names, relation, relations)
             values = self.graph.values_named(_whether(rest), relation)
+            # The name of an entity may also be a value: "Does it have a Bar?"
+            other = [entity for entity in named if entity not in values]
+            entities = fitting or other or self._meant(without_names, relation, relations)
             for entity in entities:
                 facts = self.graph.facts(entity, relation)
                 for value in values or [""]:
                     those = tuple(fact for fact in facts if value in ("", fact.tail))
                     found.append(Request(entity, relation, value, those))
-        return found
+        if found or self.unsure:
+            return found
+        # Nothing fits: the last entity does not have what is asked for.
+        return [
+            Request(entity, each, "", ()) for entity in self.entities[-1:] for each in relations
+        ]
 
     def _meant(self, rest: str, relation: str, relations: Sequence[str]) -> list[str]:
         """The entity that a question means without its name: of those in the conversation that may

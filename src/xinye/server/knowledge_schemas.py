@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from xinye.retrieval.knowledge import LONGEST_QUESTION
+from xinye.retrieval.search import LONGEST_QUESTION
 from xinye.server.bodies import Body
 from xinye.server.schemas import NonEmpty, Request, Several
 
