@@ -69,7 +69,7 @@ def show_composed(composed: "Composed") -> None:
             words = ", ".join(map(repr, composed.unsupported))
             why = f"the model wrote what no passage has: {words}"
         else:
-            why = "the model wrote no answer"
+            why = "the model wrote no answer from the passages"
         console.print(f"quoted from the passage, because {why}", style="dim", soft_wrap=True)
     if composed.left_out:
         console.print(

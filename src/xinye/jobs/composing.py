@@ -21,10 +21,12 @@ from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.passages import cut
 from xinye.retrieval.results import Found
 from xinye.retrieval.sentences import best_sentence
-from xinye.retrieval.support import CITATION, LISTED, unsupported
-from xinye.retrieval.terms import terms
+from xinye.retrieval.support import CITATION, share_said, unsupported
 
 PASSAGES = 3  # that a chat reads for each question
+# An answer of which fewer terms stand in the passages is no answer from them. Of sentences written
+# from a text 19 % have fewer, of those written from another text 93 % (KdConv test).
+LEAST_SAID = 0.2
 GREEDY = ChatSampling(temperature=0)
 _HAN = re.compile("[\u3400-\u9fff]")
 # A question that needs the one before it: it begins like one, or has a word for something known.
@@ -47,8 +49,8 @@ class Citation:
 class Composed:
     """A written answer with its sources; `text` is "" if there is no passage.
 
-    `fallen_back` is True if `text` is a sentence of a passage, because the model wrote nothing or
-    only a question, or the numbers and names in `unsupported`, which stand in none of the passages.
+    `fallen_back` is True if `text` is a sentence of a passage, because the model wrote no
+    answer from the passages, or the numbers and names in `unsupported`, which stand in none.
     `written` is what the model wrote. `passages` are those that it read, and `left_out` counts
     those that did not fit into its context.
     """
@@ -92,7 +94,7 @@ def compose(
         written = _whole_sentences(written)
     sources = [" ".join((each.title, each.section, each.text)) for each in passages]
     missing = unsupported(written, [*sources, question])
-    fallen_back = bool(missing) or not _says_something(written, question)
+    fallen_back = bool(missing) or share_said(written, question, sources) < LEAST_SAID
     text = _extract(question, passages) if fallen_back else _with_citations(written, passages)
     return Composed(
         text, _citations(text, passages), fallen_back, missing, written, passages, left_out,
@@ -177,14 +179,6 @@ def _whole_sentences(text: str) -> str:
     """A text without a last sentence that was cut off, if others stand before it."""
     spans = [*sentences(text)]
     return text[: spans[-2][1]] if len(spans) > 1 else text
-
-
-def _says_something(written: str, question: str) -> bool:
-    """False for an answer that is empty or only asks, often the same question again."""
-    text = LISTED.sub("", CITATION.sub("", written))
-    said = [text[begin:end] for begin, end in sentences(text)]
-    new = set(terms(text)) - set(terms(question))
-    return bool(new) and not all(each.endswith(("?", "？")) for each in said)
 
 
 def _extract(question: str, passages: Sequence[Found]) -> str:

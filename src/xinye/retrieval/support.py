@@ -4,13 +4,15 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from xinye.data.sentences import sentences
 from xinye.retrieval.numbers import MONTHS, numbers
 from xinye.retrieval.terms import terms
 
 CITATION = re.compile(r"[ ]?[\[【](\d{1,3})[\]】]")
 LISTED = re.compile(r"(?m)^[ \t]*(?:\d{1,2}[.)、）]|[-*•])[ \t]*")  # the mark of an item in a list
-# English words that begin with a capital letter only because a sentence begins with them.
-_OPENING = frozenset(
+# English words that say nothing of their own; they begin with a capital letter only where a
+# sentence begins.
+OPENING = frozenset(
     terms(
         "a about according actually additionally after all also although an and another answer "
         "any are as at based basically because before being both but by called can clearly "
@@ -66,6 +68,17 @@ def unsupported(answer: str, sources: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(whole))
 
 
+def share_said(answer: str, question: str, passages: Sequence[str]) -> float:
+    """The share, from 0 to 1, of the terms of an answer that stand in the passages; terms of the
+    question do not count. 0 for an answer that says nothing new, or only asks."""
+    answer = LISTED.sub("", CITATION.sub("", _plain(answer)))
+    said = [answer[begin:end] for begin, end in sentences(answer)]
+    new = set(terms(answer)).difference(terms(question), OPENING)
+    if not new or all(each.endswith("?") for each in said):
+        return 0.0
+    return len(new.intersection(terms("\n".join(passages)))) / len(new)
+
+
 def _missing_numbers(answer: str, source: str) -> Iterator[str]:
     there = {(each.value, each.unit) for each in numbers(source)}
     values = {value for value, _ in there}
@@ -102,7 +115,7 @@ def _missing_words(answer: str, source: str) -> Iterator[str]:
         capitals = sum(letter.isupper() for letter in word)
         if not capitals or word in MONTHS or answer[match.end() :].startswith("$"):
             continue
-        if capitals == 1 and terms(word)[0] in _OPENING:
+        if capitals == 1 and terms(word)[0] in OPENING:
             continue
         if not all(part in there for part in terms(word) if len(part) > 1):
             yield word
