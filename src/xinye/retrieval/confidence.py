@@ -40,7 +40,7 @@ AGAIN = "calibrate again: xinye knowledge calibrate"
 PRECISIONS = [number / 200 for number in range(100, 200)]  # that thresholds are sought for
 # Words that ask. They seldom stand in a passage, whether it answers or not.
 _ASKING = re.compile(
-    r"请问|为什么|为何|什么|怎么样?|怎样|如何|多少|何[时地处人]|哪一?[个些里年位种家国天月]?|谁|几|是否|"
+    r"请问|为什么|为何|什么|怎么样?|怎样|如何|多[少久长大高远]|何[时地处人]|能不能|可不可以|能否|哪一?[个些里年位种家国天月]?|谁|几|是否|"
     r"吗|呢|(?i:\b(?:what|which|who|whom|whose|when|where|why|how|do|does|did|is|are|was|were|"
     r"can|may|i|the|an?|of|in|on|to|for)\b)"
 )
