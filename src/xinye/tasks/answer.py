@@ -84,7 +84,7 @@ class Answer(HeadTask):
         training=1000,  # all
         context=256,
         base_epochs=10,
-        epochs=8,
+        epochs=20,
         tokenizers={"zh": "char"},  # answers can begin and end at any character
         words={
             "records": Both(
