@@ -231,12 +231,20 @@ class Model:
         found = explain.explain(judged, [texts] if one else list(texts), label)
         return found[0] if one else found
 
-    def answer(self, question: str, *, knowledge: Knowledge, count: int = 5) -> Answered:
+    def answer(
+        self,
+        question: str,
+        *,
+        knowledge: Knowledge,
+        count: int = 5,
+        precision: float | None = None,
+    ) -> Answered:
         """Answer a question from `knowledge`: a passage, a list of texts, or a `KnowledgeBase`, of
         which the `count` best passages are read.
 
         The answer is quoted: `text`, the `sentence` that it stands in and its `source`; if it is in
-        none of the passages, `text` is empty and `refused` says why. Raises `XinyeError` for a
+        none of the passages, `text` is empty and `refused` says why. A knowledge base answers only
+        with the wanted `precision`, by default that of its calibration. Raises `XinyeError` for a
         model that was not fine-tuned to answer, and for an empty question.
 
         >>> model.answer("几点开门？", knowledge="茶铺八点开门。").text  # doctest: +SKIP
@@ -244,7 +252,7 @@ class Model:
         """
         self._learned(find_task("answer"), {})
         judged = Judged(self.network, self.tokenizer, self.folder, Observer())
-        return answering.answer(judged, question, knowledge, count)
+        return answering.answer(judged, question, knowledge, count, precision)
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         """Each task's verb as a method: `model.tag(texts)` is `model.use("tag", texts)`."""

@@ -39,6 +39,13 @@ def main(arguments: list[str]) -> int:
             type=Path,
         ),
         flag("-n --count", "N", "passages of the knowledge base to read (5)", 5, type=int),
+        flag(
+            "--precision",
+            "P",
+            "share of the answers that must be right; the knowledge base gives none if it is less "
+            "sure (that of its calibration)",
+            type=float,
+        ),
         switch("--compose", "let a chat model write the answer and cite the passages"),
         JSON,
     ).read(arguments)
@@ -49,6 +56,10 @@ def main(arguments: list[str]) -> int:
             "say what to answer from: --passage FILE, --knowledge KB or --graph FILE",
         ),
         (bool(given.compose and given.graph), "--compose needs --passage or --knowledge"),
+        (
+            given.precision is not None and (given.compose or not given.knowledge),
+            "--precision needs --knowledge, without --compose",
+        ),
     )
     questions = read_texts(given.question)
     if given.graph:
@@ -60,7 +71,10 @@ def main(arguments: list[str]) -> int:
     if given.compose:
         return compose_answers(given.model, questions, knowledge, given.count, given.json)
     model = load(given.model)
-    answers = [model.answer(each, knowledge=knowledge, count=given.count) for each in questions]
+    answers = [
+        model.answer(each, knowledge=knowledge, count=given.count, precision=given.precision)
+        for each in questions
+    ]
     if given.json:
         print_json({"results": [asdict(each) for each in answers]})
         return 0

@@ -111,7 +111,11 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
     build: list[str] = []
     if lesson.documents:
         documents, knowledge = map(quoted, lesson.knowledge)
-        build = [f"xinye knowledge build {documents} -o {knowledge}"]
+        training = quoted(lesson.files["training"])
+        build = [
+            f"xinye knowledge build {documents} -o {knowledge}",
+            f"xinye knowledge calibrate {knowledge} {training} --precision {recipe.PRECISION}",
+        ]
         command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge}'
     show_step(5, words["use"], *build, command.replace("…", exercise.text(lesson.new[0])))
     if lesson.documents:

@@ -16,8 +16,10 @@ from xinye.data.records import Row
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
+from xinye.retrieval.evaluation import read_questions
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.passages import cut
+from xinye.retrieval.refusal import calibrate
 from xinye.runs.saved import is_run
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.registry import tasks
@@ -26,6 +28,9 @@ from xinye.training.job import Run
 from xinye.training.train import finetune, pretrain
 
 HELD_OUT = 200
+PRECISION = (
+    0.5  # of the answers from documents: half of the questions share hardly a word with them
+)
 TEXTS = 6000  # records whose text the base model trains on
 
 
@@ -116,9 +121,13 @@ def _documents(task: str, language: str) -> Mapping[str, str]:
 
 
 def build_knowledge(lesson: Lesson) -> KnowledgeBase:
-    """Build the knowledge base of the documents."""
+    """Build the knowledge base of the documents, which learns from the training questions when to
+    say that it has no answer.
+    """
     documents, folder = lesson.knowledge
-    return KnowledgeBase.build(folder, [documents], overwrite=True)[0]
+    base, _ = KnowledgeBase.build(folder, [documents], overwrite=True)
+    calibrate(base, read_questions(lesson.files["training"]), PRECISION)
+    return base
 
 
 def pretrain_base(lesson: Lesson, observer: Observer, overwrite: bool) -> Run:

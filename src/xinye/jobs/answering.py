@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xinye.data.sentences import sentences
-from xinye.errors import XinyeError, plural
+from xinye.errors import XinyeError
 from xinye.jobs.judge import context_of
+from xinye.retrieval import refusal
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.results import Found
 from xinye.retrieval.search import LONGEST_QUESTION
+from xinye.retrieval.terms import terms
 from xinye.tasks.answer import Answer
-from xinye.tasks.answer_spans import Extract
 from xinye.tasks.task import Judged
+
+RANKED = 20.0  # nats that the best passage is ahead of one that matches nothing
 
 Knowledge = str | Sequence[str] | KnowledgeBase
 
@@ -21,7 +24,8 @@ Knowledge = str | Sequence[str] | KnowledgeBase
 class Answered:
     """The answer to a question. `text` is quoted from `source`, a passage of those in `found`, and
     `sentence` is where it stands there. Without an answer `text` is "", and `refused` says why.
-    `confidence`, from 0 to 1, is the probability that the model gives to the answer."""
+    `confidence`, from 0 to 1, is how sure a calibrated knowledge base is that it can answer, or
+    else the F1 that the model expects of its answer."""
 
     question: str
     text: str
@@ -32,19 +36,40 @@ class Answered:
     found: tuple[Found, ...]
 
 
-def answer(judged: Judged, question: str, knowledge: Knowledge, count: int = 5) -> Answered:
+def answer(
+    judged: Judged,
+    question: str,
+    knowledge: Knowledge,
+    count: int = 5,
+    precision: float | None = None,
+) -> Answered:
     """Answer a question from a passage, from texts, or from the `count` passages of a knowledge
-    base that match it best. Raises `XinyeError` for an empty question or knowledge."""
+    base that match it best. Raises `XinyeError` for an empty question or knowledge.
+
+    A knowledge base that is calibrated says from which confidence on its answers have the wanted
+    `precision`; below that there is none. Of other texts only those are read that share a word with
+    the question."""
     check_question(question)
     found = passages_for(question, knowledge, count)
     if not found:
-        refused = "no passage has a word of the question"
-        return Answered(question, "", "", 0.0, refused, None, ())
-    pairs = [(question, each.text) for each in found]
-    context = context_of(judged.model)
-    extracts = Answer().extracts(judged.model, judged.tokenizer, pairs, context)
-    best = max(range(len(found)), key=lambda number: extracts[number].score)
-    return answered(question, found, found[best], extracts[best])
+        reason = "no passage has a word of the question"
+        return Answered(question, "", "", 0.0, reason, None, ())
+    verdict = None
+    if isinstance(knowledge, KnowledgeBase):
+        verdict = refusal.judge(knowledge, question, found, precision)
+    if verdict and verdict.refused:
+        return Answered(question, "", "", verdict.confidence, verdict.refused, None, found)
+    texts, context = [each.text for each in found], context_of(judged.model)
+    extracts = Answer().answer(judged.model, judged.tokenizer, question, texts, context)
+    top = max(each.score for each in found) or 1.0
+    best = max(
+        range(len(found)),
+        key=lambda number: extracts[number].score + RANKED * found[number].score / top,
+    )
+    source, extract = found[best], extracts[best]
+    sentence = sentence_around(source.text, extract.start, extract.end)
+    confidence = verdict.confidence if verdict else extract.expected_f1
+    return Answered(question, extract.text, sentence, confidence, "", source, found)
 
 
 def check_question(question: str) -> None:
@@ -62,19 +87,11 @@ def passages_for(question: str, knowledge: Knowledge, count: int) -> tuple[Found
     if isinstance(knowledge, KnowledgeBase):
         return tuple(knowledge.search(question, count))
     texts = [knowledge] if isinstance(knowledge, str) else knowledge
-    given = [Found(text, 0.0, "", "", "", None, 0) for text in texts if text.strip()]
-    if not given:
+    if not any(text.strip() for text in texts):
         raise XinyeError("the passage is empty")
-    return tuple(given)
-
-
-def answered(question: str, found: tuple[Found, ...], source: Found, extract: Extract) -> Answered:
-    """The answer that an extract of a passage is, or the refusal."""
-    sentence = sentence_around(source.text, extract.start, extract.end)
-    if extract.margin > 0:
-        return Answered(question, extract.text, sentence, extract.expected_f1, "", source, found)
-    refused = f"the model finds no answer in {plural(len(found), 'passage')}"
-    return Answered(question, "", "", extract.expected_f1, refused, None, found)
+    asked = set(terms(question))
+    shared = [text for text in texts if not asked.isdisjoint(terms(text))]
+    return tuple(Found(text, 0.0, "", "", "", None, 0) for text in shared)
 
 
 def sentence_around(passage: str, start: int, end: int) -> str:

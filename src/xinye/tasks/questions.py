@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from xinye.retrieval.index import Index, rarity_of
 from xinye.retrieval.passages import cut
 
 PARTS = ("test", "new", "training")
-WRONG = 4  # articles that do not answer a question, for training
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,7 @@ def questions(count: int, language: str) -> list[Row]:
     `question`, an article as its `context`, and the `answer`, which stands in the article, or "" if
     it does not.
 
-    A question for training also comes with articles that are similar to it, but do not answer it,
-    since a search finds such articles, too. A question without an answer has the most similar ones.
+    A question without an answer has the article that is most similar to it.
     """
     return [row for part in PARTS for row in _rows(part, language)][:count]
 
@@ -91,32 +88,22 @@ def _for_training() -> frozenset[str]:
 def _rows(part: str, language: str) -> Iterator[Row]:
     words = _words(language)
     by_number = {(each.document, each.section): each for each in articles(language)}
-    asked = [
-        (question, by_number[fact["document"], fact["section"]], fact["answer"])
-        for fact in words["questions"]
-        for question in fact.get(part, ())
-    ]
-    yield from (_row(*each) for each in asked)
-    unanswered: list[tuple[str, Article | None]]
-    unanswered = [(question, None) for question in words["unanswerable"][part]]
-    if part == "training":
-        unanswered += [(question, right) for question, right, _ in asked]
-    for question, right in unanswered:
-        wrong = (each for each in _similar(question, language) if each != right)
-        yield from (
-            _row(question, each) for each in islice(wrong, WRONG if part == "training" else 1)
-        )
+    for fact in words["questions"]:
+        right = by_number[fact["document"], fact["section"]]
+        for question in fact.get(part, ()):
+            yield _row(question, right, fact["answer"])
+    for question in words["unanswerable"][part]:
+        yield _row(question, _most_similar(question, language))
 
 
 def _row(question: str, article: Article, answer: str = "") -> Row:
     return {"question": question, "context": article.text, "answer": answer}
 
 
-def _similar(question: str, language: str) -> Iterator[Article]:
-    """The articles, those first that have most in common with a question."""
+def _most_similar(question: str, language: str) -> Article:
     index = _index(language)
     scores = index.scores(rarity_of(question, [index]))
-    return (articles(language)[number] for number in (-scores).argsort(kind="stable"))
+    return articles(language)[int(scores.argmax())]
 
 
 @cache
