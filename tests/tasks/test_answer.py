@@ -113,7 +113,9 @@ def test_windows_leave_nothing_of_a_passage_out(passage, context, data):
         begin, last = window.targets((start, end))
         if last:
             assert window.offsets[begin - window.first][0] <= start
-            assert window.offsets[last - window.first][1] >= end or passage[end - 1].isspace()
+            fills = begin == window.first  # an answer longer than a window is cut
+            whole = window.offsets[last - window.first][1] >= end or passage[end - 1].isspace()
+            assert whole or fills
 
 
 def test_questions_about_a_passage_stay_together():
@@ -147,11 +149,11 @@ def test_each_question_is_also_asked_about_a_passage_without_its_answer():
     assert len(wrong) > 4 and all(each.question[1] not in each.passage for each in wrong)
 
 
-@given(st.integers(0, 99), st.integers(1, 30), st.floats(0, 1))
+@given(st.integers(0, 98), st.integers(1, 30), st.floats(0, 1))
 def test_the_window_that_is_learned_from_has_the_answer(start, length, at):
     passage = "茶铺在云城，八点开门。" * 9
     answer = passage[start : start + length]
-    record = Question("几点开门？", passage, (answer,), min(start, 98), "", at=at)
+    record = Question("几点开门？", passage, (answer,), start, "", at=at)
     window = window_around(TOKENIZER, record, 64)
     begin, end = window.targets(record.span)
     assert len(window.tokens) <= 64 and 0 < begin <= end

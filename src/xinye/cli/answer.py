@@ -16,8 +16,8 @@ if TYPE_CHECKING:  # numpy and torch are imported where they are used
     from xinye.jobs.answering import Answered, Knowledge
 
 
-def main(arguments: list[str]) -> int:
-    given = Parser(
+def parser() -> Parser:
+    return Parser(
         "answer",
         "Answer a question from a passage or from a knowledge base, with the sentence and its "
         "source, or say why there is no answer. The model was fine-tuned to answer.",
@@ -48,7 +48,11 @@ def main(arguments: list[str]) -> int:
         ),
         switch("--compose", "let a chat model write the answer and cite the passages"),
         JSON,
-    ).read(arguments)
+    )
+
+
+def main(arguments: list[str]) -> int:
+    given = parser().read(arguments)
     refuse_first(
         (given.count < 1, "--count: use at least 1"),
         (

@@ -59,9 +59,8 @@ def answer(
         verdict = refusal.judge(knowledge, question, found, precision)
     if verdict and verdict.refused:
         return Answered(question, "", "", verdict.confidence, verdict.refused, None, found)
-    pairs = [(question, each.text) for each in found]
-    context = context_of(judged.model)
-    extracts = Answer().extracts(judged.model, judged.tokenizer, pairs, context)
+    texts, context = [each.text for each in found], context_of(judged.model)
+    extracts = Answer().answer(judged.model, judged.tokenizer, question, texts, context)
     top = max(each.score for each in found) or 1.0
     best = max(
         range(len(found)),

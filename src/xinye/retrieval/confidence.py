@@ -25,7 +25,7 @@ from xinye.retrieval.index import inverse_frequency
 from xinye.retrieval.manifest import CALIBRATION, Strict
 from xinye.retrieval.results import Found
 from xinye.retrieval.search import indexed_text
-from xinye.retrieval.terms import terms
+from xinye.retrieval.terms import content, terms
 
 if TYPE_CHECKING:
     from xinye.retrieval.knowledge import KnowledgeBase
@@ -38,12 +38,6 @@ FOLDS = 5
 OPTIONAL = ("similarity", "reader")
 AGAIN = "calibrate again: xinye knowledge calibrate"
 PRECISIONS = [number / 200 for number in range(100, 200)]  # that thresholds are sought for
-# Words that ask. They seldom stand in a passage, whether it answers or not.
-_ASKING = re.compile(
-    r"请问|为什么|为何|什么|怎么样?|怎样|如何|多少|何[时地处人]|哪一?[个些里年位种家国天月]?|谁|几|是否|"
-    r"吗|呢|(?i:\b(?:what|which|who|whom|whose|when|where|why|how|do|does|did|is|are|was|were|"
-    r"can|may|i|the|an?|of|in|on|to|for)\b)"
-)
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
 
@@ -261,12 +255,6 @@ def features(question: str, found: Sequence[Found], rarity: Callable[[str], floa
         missing=max(lacking, default=0.0),
         similarity=found[0].similarity,
     )
-
-
-def content(question: str) -> str:
-    """A question without the words that ask, unless there are no others."""
-    told = _ASKING.sub(" ", question)
-    return told if terms(told) else question
 
 
 def _mass(weights: Mapping[str, float], text: Set[str]) -> float:

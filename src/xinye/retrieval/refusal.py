@@ -15,7 +15,6 @@ from xinye.retrieval.confidence import (
     DEPTH,
     Calibration,
     Example,
-    content,
     features,
     rarity_in,
 )
@@ -23,7 +22,7 @@ from xinye.retrieval.evaluation import Question
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.results import Found
 from xinye.retrieval.search import indexed_text
-from xinye.retrieval.terms import terms
+from xinye.retrieval.terms import content, terms
 
 PRECISION = 0.95  # wanted, if nothing else is said
 LOWER = (PRECISION, 0.9, 0.8)  # wanted of a base that is calibrated by itself: the first reached

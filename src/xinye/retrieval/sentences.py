@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xinye.data.sentences import sentences
 from xinye.retrieval.index import inverse_frequency
-from xinye.retrieval.terms import terms
+from xinye.retrieval.terms import content, terms
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Scored(Sentence):
 
 def scored_sentences(question: str, passages: Sequence[str]) -> list[Scored]:
     """The sentences of passages in order, with how much of the question each has (Robertson and
-    Zaragoza 2009)."""
+    Zaragoza 2009). Words that ask, such as "how many", do not count."""
     found = [
         Sentence(passage[begin:end], begin, number)
         for number, passage in enumerate(passages)
@@ -38,7 +38,7 @@ def scored_sentences(question: str, passages: Sequence[str]) -> list[Scored]:
     ]
     having = [set(terms(sentence.text)) for sentence in found]
     counts = Counter(term for own in having for term in own)
-    asked = sorted(set(terms(question)))
+    asked = sorted(set(terms(content(question))))
     rarity = {term: inverse_frequency(len(found), counts[term]) for term in asked}
     whole = sum(rarity.values()) or 1.0
     return [

@@ -7,6 +7,12 @@ _HAN_CHARACTERS = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af
 _HAN = re.compile(f"[{_HAN_CHARACTERS}]")
 # A run of Han characters, or a word of another script.
 _RUN = re.compile(rf"[{_HAN_CHARACTERS}]+|[^\W_{_HAN_CHARACTERS}]+")
+# Words that ask. They seldom stand in a passage, whether it answers or not.
+_ASKING = re.compile(
+    r"请问|为什么|为何|什么|怎么样?|怎样|如何|多[少久长大高远]|何[时地处人]|能不能|可不可以|能否|哪一?[个些里年位种家国天月]?|谁|几|是否|"
+    r"吗|呢|(?i:\b(?:what|which|who|whom|whose|when|where|why|how|do|does|did|is|are|was|were|"
+    r"can|may|i|the|an?|of|in|on|to|for)\b)"
+)
 
 
 def terms(text: str) -> list[str]:
@@ -27,6 +33,12 @@ def terms(text: str) -> list[str]:
         else:
             found.append(_folded(run))
     return found
+
+
+def content(question: str) -> str:
+    """A question without the words that ask, unless there are no others."""
+    told = _ASKING.sub(" ", question)
+    return told if terms(told) else question
 
 
 def _folded(word: str) -> str:

@@ -17,7 +17,7 @@ from xinye.evaluation import answers
 from xinye.language import shown
 from xinye.model.heads import POINTERS, Head
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.retrieval.sentences import best_sentence, scored_sentences
+from xinye.retrieval.sentences import Scored, best_sentence, scored_sentences
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.answer_cloze import cloze
 from xinye.tasks.answer_decisions import pointing
@@ -213,11 +213,44 @@ class Answer(HeadTask):
 
     # -- evaluation --------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def extracts(
         self, model: Head, tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]], context: int
     ) -> list[Extract]:
         """What to quote of each passage for its question."""
+        return self.quotes(
+            model,
+            tokenizer,
+            pairs,
+            context,
+            [scored_sentences(question, [passage]) for question, passage in pairs],
+        )
+
+    def answer(
+        self,
+        model: Head,
+        tokenizer: Tokenizer,
+        question: str,
+        passages: Sequence[str],
+        context: int,
+    ) -> list[Extract]:
+        """What to quote of each passage for one question. A word of it counts the more, the fewer
+        sentences of all these passages have it."""
+        sentences: list[list[Scored]] = [[] for _ in passages]
+        for sentence in scored_sentences(question, passages):
+            sentences[sentence.passage].append(sentence)
+        pairs = [(question, passage) for passage in passages]
+        return self.quotes(model, tokenizer, pairs, context, sentences)
+
+    @torch.no_grad()
+    def quotes(
+        self,
+        model: Head,
+        tokenizer: Tokenizer,
+        pairs: Sequence[tuple[str, str]],
+        context: int,
+        sentences: Sequence[Sequence[Scored]],
+    ) -> list[Extract]:
+        """What to quote of each passage, of which `sentences` are scored."""
         model.eval()
         device = next(model.parameters()).device
         windows: list[tuple[int, Window]] = [
@@ -226,7 +259,6 @@ class Answer(HeadTask):
             for window in windows_of(tokenizer, question, passage, context)
         ]
         found: list[list[Candidate]] = [[] for _ in pairs]
-        sentences = [scored_sentences(question, [passage]) for question, passage in pairs]
         examples = [Example(window.tokens, (0, 0)) for _, window in windows]
         for numbers, batch in Examples(examples, tokenizer.pad_id).in_order(16):
             logits = model(batch.tokens.to(device), batch.lengths.to(device)).cpu()

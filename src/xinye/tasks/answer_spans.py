@@ -20,6 +20,7 @@ from xinye.tasks.answer_windows import Window
 LONGEST = 60  # tokens of an answer
 LEXICAL = 24.0  # how much a sentence counts that has all of the question's terms, in nats
 CANDIDATES = 60  # spans of a window that may be right
+WHOLE = 1.05  # a clause or a sentence is quoted if a part of it is at most so many times as good
 NOWHERE = float("-inf")
 
 
@@ -85,11 +86,14 @@ def quote(passage: str, found: Sequence[Candidate], sentences: Sequence[Scored])
     clauses = [match.span() for match in CLAUSE.finditer(passage)]
     options = torch.cat([spans, torch.tensor([*whole, *clauses])])
     expected = _overlap(options, spans) @ weights
+    expected[len(spans) :] *= WHOLE
     at = int(expected.argmax())
     start, end = options[at].tolist()
     start += len(passage[start:end]) - len(passage[start:end].lstrip())
     text = passage[start:end].strip()
-    return Extract(text, start, start + len(text), float(expected[at]), best.score, best.margin)
+    return Extract(
+        text, start, start + len(text), min(1.0, float(expected[at])), best.score, best.margin
+    )
 
 
 def _overlap(options: Tensor, spans: Tensor) -> Tensor:

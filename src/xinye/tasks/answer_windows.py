@@ -42,8 +42,12 @@ class Window:
             for at, (start, end) in enumerate(self.offsets, self.first)
             if start < span[1] and end > span[0]
         ]
-        whole = self.offsets and self.offsets[0][0] <= span[0] and span[1] <= self.offsets[-1][1]
-        return (inside[0], inside[-1]) if inside and whole else (0, 0)
+        if not inside or span[0] < self.offsets[0][0]:
+            return 0, 0
+        # An answer that fills a window and more is learned as far as the window goes.
+        if span[1] > self.offsets[-1][1] and inside[0] > self.first:
+            return 0, 0
+        return inside[0], inside[-1]
 
 
 def pair_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
