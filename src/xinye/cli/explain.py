@@ -127,9 +127,7 @@ def show(explanation: "Explanation", texts: Sequence[str]) -> None:
     print_table(("", "", ""), cells, left=(0, 2))
     if explanation.left_out:
         left_out = plural(explanation.left_out, "token")
-        console.print(
-            f"the text is longer than the context by {left_out}, which are not read"
-        )
+        console.print(f"the text is longer than the context by {left_out}, which are not read")
     answer.print()
 
 
