@@ -85,7 +85,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", help="the base to fine-tune; none: only what needs no model")
-    parser.add_argument("--epochs", type=float, default=10, help="of fine-tuning")
+    parser.add_argument("--epochs", type=float, default=6, help="of fine-tuning")
     parser.add_argument(
         "--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data", metavar="FOLDER"
     )

@@ -154,9 +154,9 @@ def _refused(
 
 
 ABOUT = Both("{entity}: ", "{entity}的")  # begins the sentence about an entity
-VALUES = Both("{relation} is {values}", "{relation}是{values}")
-HAS = Both("{relation} includes {value}", "{relation}有{value}")
-HAS_NOT = Both("{relation} does not include {value}", "{relation}没有{value}")
+VALUES = Both("{relation} {values}", "{relation}是{values}")
+HAS = Both("{value} is among the {relation}", "{relation}有{value}")
+HAS_NOT = Both("{value} is not among the {relation}", "{relation}没有{value}")
 NOTHING = Both("not in the graph", "未知（图谱里没有）")  # in place of missing values
 MORE = Both(" and {more} more", "等 {count} 项")  # values that are not named
 BETWEEN_VALUES = Both(", ", "、")
