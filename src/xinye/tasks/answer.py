@@ -75,7 +75,9 @@ class Answer(HeadTask):
             "A GPT will learn to answer questions from the handbook of a tea shop.",
             "训练一个 GPT，让它从法律条文里找出问题的答案。",
         ),
-        baseline=Both("the sentence that shares most with the question", "一个基线（和问题重合最多的那一句）"),
+        baseline=Both(
+            "the sentence that shares most with the question", "一个基线（和问题重合最多的那一句）"
+        ),
         line=lambda row: f"{row['question']} → {row['answer'] or shown('(not in the passage)')}",
         text=lambda row: row["question"],
         kept=is_for_test,
