@@ -65,7 +65,7 @@ def test_writing_the_stories_is_no_part_of_the_time(monkeypatch, tmp_path):
     now, began = [100.0], []
     monkeypatch.setattr(recipe.clock, "now", lambda: now[0])
 
-    def story_file(language):
+    def story_file(language, count):
         now[0] += 30
         return tmp_path / "stories.jsonl"
 

@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     words, files = in_language(DEMO, language), given.files
     folder = given.output or Path("runs") / f"demo-{Path(files[0]).stem if files else language}"
 
-    from xinye.demo.demo import Demo
+    from xinye.demo.demo import Demo, story_count
 
     demo = Demo(tuple(files), language)
     with Display(show_plan=False) as display:
@@ -66,7 +66,11 @@ def main(arguments: list[str]) -> int:
             soft_wrap=True,
         )
         return 130
-    result = asdict(run) | (show_text(run, words) if files else show_stories(run, words, language))
+    result = asdict(run)
+    if files:
+        result |= show_text(run, words)
+    else:
+        result |= show_stories(run, words, language, story_count(wanted))
     del result["interrupted"]
     show_next_steps(result, words, language, bool(files))
     return print_result(result, given.json)
@@ -97,15 +101,16 @@ def show_text(run: "Run", words: dict[str, str]) -> Figures:
     return {"texts": texts}
 
 
-def show_stories(run: "Run", words: dict[str, str], language: str) -> Figures:
-    """Print some of the model's stories, and how many are good. Returns both for JSON."""
-    from xinye.demo.demo import STORIES, write_stories
+def show_stories(run: "Run", words: dict[str, str], language: str, count: int) -> Figures:
+    """Print some stories of a model that learned from `count`, and how many are good. Returns both
+    for JSON."""
+    from xinye.demo.demo import write_stories
 
-    written = write_stories(Path(run.run), language, CHECKED)
+    written = write_stories(Path(run.run), language, CHECKED, count)
     good = len(written.good)
     texts = (written.good or written.texts)[:3]
     show_written(texts, words)
-    known = words["known"].format(good=good, count=CHECKED, stories=STORIES)
+    known = words["known"].format(good=good, count=CHECKED, stories=count)
     console.print(known, style="bold green")
     if bad := [text for text in written.texts if text not in written.good]:
         console.print(verbatim(words["fault"].format(story=min(bad, key=len)), style="dim"))

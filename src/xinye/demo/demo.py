@@ -19,25 +19,33 @@ from xinye.generation.sampling import Sampling
 from xinye.machine import device
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import parse_time
 from xinye.studies.shared import QuietObserver
 from xinye.training import clock
 from xinye.training.job import Run
 from xinye.training.train import pretrain
 
-STORIES = 20_000
+STORIES = 20_000  # at most
+PER_SECOND = 500  # stories for a second of training, which reads fewer
 # shortest time in seconds, enough steps, longest time in seconds
 SHORTEST, ENOUGH, LONGEST = 45, 450, 120
 TEMPERATURE = 0.6
 
 
-def story_file(language: str) -> Path:
-    """The file of training stories in a language, written to the cache on first use."""
-    path = cache_folder() / "demo" / f"stories-{language}-{STORIES}.jsonl"
+def story_count(time: str) -> int:
+    """How many stories are learned from in a time such as "10s". Of a short time, tokenizing all of
+    them would take most."""
+    return min(STORIES, max(1, round(PER_SECOND * parse_time(time))))
+
+
+def story_file(language: str, count: int) -> Path:
+    """The file of so many training stories in a language, written to the cache on first use."""
+    path = cache_folder() / "demo" / f"stories-{language}-{count}.jsonl"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         # two demos may start at the same time
         beside = path.with_name(f".{path.name}.{os.getpid()}")
-        write_json_lines(beside, ({"text": text} for text in stories(STORIES, language)))
+        write_json_lines(beside, ({"text": text} for text in stories(count, language)))
         beside.replace(path)
     return path
 
@@ -52,7 +60,7 @@ class Demo:
     def settings(self, time: str, output: Path | None = None) -> PretrainSettings:
         """The settings of the run."""
         values = {
-            "files": self.files or (str(story_file(self.language)),),
+            "files": self.files or (str(story_file(self.language, story_count(time))),),
             "output": output,
             "size": "1M",
             "time": time,
@@ -98,11 +106,11 @@ class Stories:
         return [text for text, fault in zip(self.texts, self.faults, strict=True) if not fault]
 
 
-def write_stories(run: Path, language: str, count: int) -> Stories:
-    """Let a model write stories, and check each."""
+def write_stories(run: Path, language: str, count: int, known_count: int) -> Stories:
+    """Let a model that learned from `known_count` stories write some, and check each."""
     model, tokenizer = load_model(run)
     model.to(device())
-    known = set(stories(STORIES, language))
+    known = set(stories(known_count, language))
     context = model.config.max_position_embeddings
     sampling = Sampling(max_tokens=context - 1, temperature=TEMPERATURE, seed=0)
     sequences = [start(tokenizer, "", context, sampling, number) for number in range(count)]
