@@ -10,7 +10,7 @@ from xinye.jobs.judge import context_of
 from xinye.retrieval import refusal
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.results import Found
-from xinye.retrieval.search import LONGEST_QUESTION
+from xinye.retrieval.search import check_question
 from xinye.retrieval.terms import terms
 from xinye.tasks.answer import Answer
 from xinye.tasks.task import Judged
@@ -70,16 +70,6 @@ def answer(
     sentence = sentence_around(source.text, extract.start, extract.end)
     confidence = verdict.confidence if verdict else extract.expected_f1
     return Answered(question, extract.text, sentence, confidence, "", source, found)
-
-
-def check_question(question: str) -> None:
-    """Raise `XinyeError` for a question that is empty or too long."""
-    if not question.strip():
-        raise XinyeError("the question is empty")
-    if len(question) > LONGEST_QUESTION:
-        raise XinyeError(
-            f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,}"
-        )
 
 
 def passages_for(question: str, knowledge: Knowledge, count: int) -> tuple[Found, ...]:

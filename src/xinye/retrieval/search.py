@@ -105,12 +105,7 @@ class Contents:
         self, question: str, count: int, matching: Matching, reranker: Reranker | None
     ) -> list[Found]:
         """The passages for a question, the best first; see `KnowledgeBase.search`."""
-        if not question.strip():
-            raise XinyeError("the question is empty")
-        if len(question) > LONGEST_QUESTION:
-            raise XinyeError(
-                f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,}"
-            )
+        check_question(question)
         if reranker is None:
             return self._matching(question, count, matching)
         return reranked(
@@ -188,3 +183,13 @@ def _highest(scores: Scores, count: int) -> list[int]:
     best = np.flatnonzero(scores >= max(least, np.finfo(np.float32).tiny))
     best = best[np.lexsort((best, -scores[best]))]
     return [int(number) for number in best[:count]]
+
+
+def check_question(question: str) -> None:
+    """Raise `XinyeError` for a question that is empty or too long."""
+    if not question.strip():
+        raise XinyeError("the question is empty")
+    if len(question) > LONGEST_QUESTION:
+        raise XinyeError(
+            f"the question has {len(question):,} characters; at most {LONGEST_QUESTION:,}"
+        )

@@ -7,7 +7,7 @@ from typing import Any
 
 from xinye.data.notes import Notes
 from xinye.data.records import Row
-from xinye.errors import XinyeError, did_you_mean, plural
+from xinye.errors import XinyeError, did_you_mean
 
 QUESTIONS = ("question", "query", "query_text", "问题", "提问", "问")
 PASSAGES = (
@@ -16,7 +16,6 @@ PASSAGES = (
 )  # fmt: skip
 ANSWERS = ("answers", "answer", "答案", "回答", "答")
 STARTS = ("answer_start", "answer_begin", "start")
-PLACES = "answer_start"
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,9 @@ def _answers(row: Row, name: str | None, place: str) -> tuple[tuple[str, ...], i
         raise _unknown(row, name, place)
     value = row[name] if name else next((row[key] for key in ANSWERS if row.get(key)), None)
     if isinstance(value, Mapping):  # {"text": […], "answer_start": […]}
-        texts, starts = _listed(value.get("text")), _listed(value.get(PLACES))
+        texts, starts = _listed(value.get("text")), _listed(value.get(STARTS[0]))
         value = [
-            {"text": text, PLACES: start}
+            {"text": text, STARTS[0]: start}
             for text, start in zip(texts, [*starts, *[None] * len(texts)], strict=False)
         ]
     answers, first = dict[str, None](), None
@@ -186,8 +185,3 @@ def counted(records: Sequence[Question]) -> dict[str, int]:
     """How many questions have an answer in their passage, and how many have none."""
     answered = sum(bool(record.answers) for record in records)
     return {"answered": answered, "not in the passage": len(records) - answered}
-
-
-def passages_told(records: Sequence[Question]) -> str:
-    """The number of different passages, in words."""
-    return plural(len({record.passage for record in records}), "passage")

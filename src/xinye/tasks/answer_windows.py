@@ -1,22 +1,20 @@
 """Questions with passages as a network reads them.
 
 A window is the question and as much of the passage as fits the context; a long passage is read in
-windows that overlap by half, so that nothing of it is left out. The first token stands for "not in
-this passage": there begin and end point if the window has no answer (as in BERT, Devlin et al.
+windows that overlap by a third, so that nothing of it is left out. The first token stands for "not
+in this passage": there begin and end point if the window has no answer (as in BERT, Devlin et al.
 2019, arXiv:1810.04805).
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tokenizers import Regex, pre_tokenizers, processors
+from tokenizers import processors
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.tasks.answer_records import Question
-from xinye.tasks.heads import altered
+from xinye.tasks.heads import with_borders
 
-# Each Han character and each mark is a token of its own, so that an answer can begin and end there.
-BORDERS = r"\p{Han}|[\p{P}\p{S}]"
 SHORT = 128  # tokens of a window: to match a question with a few sentences is learned soonest
 OVERLAP = 3  # a third of a window is also in the next one
 QUESTION_SHARE = 3  # at most a third of the context is for the question
@@ -53,11 +51,7 @@ class Window:
 def pair_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
     """A copy of the tokenizer that puts `<eos>` before the question, between it and the passage and
     at the end, and makes each Han character and each mark a token of its own."""
-    changed = altered(tokenizer)
-    split = pre_tokenizers.Split(Regex(BORDERS), "isolated")
-    changed.backend.pre_tokenizer = pre_tokenizers.Sequence(
-        [split, tokenizer.backend.pre_tokenizer]
-    )
+    changed = with_borders(tokenizer)
     eos = tokenizer.backend.id_to_token(tokenizer.eos_id) or ""
     changed.backend.post_processor = processors.TemplateProcessing(
         single=[eos, "$A", eos],

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import tokenizers
 import torch
+from tokenizers import Regex, pre_tokenizers
 from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
@@ -19,6 +20,8 @@ from xinye.tasks.decisions import Decision
 from xinye.tasks.records import Example, Examples, beside, leaks, repeated, spelled_alike
 from xinye.tasks.task import Figures, Mark, Task
 
+# Each character that matches is a token of its own for tasks with spans.
+BORDERS = r"\p{Han}|[\p{P}\p{S}]"
 NAMED = 8  # how many labels an error names
 ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, percent=True)
 MACRO_F1 = Figure("macro_f1", "macro F1", Both("macro F1", "宏平均 F1"), 1, percent=True)
@@ -160,4 +163,15 @@ def altered(tokenizer: Tokenizer) -> Tokenizer:
     changed.backend = tokenizers.Tokenizer.from_str(tokenizer.backend.to_str())
     # Control tokens in text stay text; tokenizer.json does not save this setting.
     changed.backend.encode_special_tokens = True
+    return changed
+
+
+def with_borders(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy of the tokenizer in which every Han character and every punctuation mark is a token of
+    its own, so that a span can begin and end there."""
+    changed = altered(tokenizer)
+    split = pre_tokenizers.Split(Regex(BORDERS), "isolated")
+    changed.backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [split, tokenizer.backend.pre_tokenizer]
+    )
     return changed

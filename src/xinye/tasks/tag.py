@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from tokenizers import Regex, pre_tokenizers
 
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
@@ -24,7 +23,7 @@ from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.decisions import Decision, log_odds, place_in
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.exercises import notes
-from xinye.tasks.heads import LIMIT, MACRO_F1, USE, HeadTask, altered
+from xinye.tasks.heads import LIMIT, MACRO_F1, USE, HeadTask, with_borders
 from xinye.tasks.records import Example, Examples, OnBad, beside, nothing_to_learn
 from xinye.tasks.tag_records import Named, read_tagged
 from xinye.tasks.tag_spans import (
@@ -41,8 +40,6 @@ from xinye.tasks.tag_spans import (
 )
 from xinye.tasks.task import Figures
 
-# Each character that matches is a token of its own, so that a span can begin and end there.
-BORDERS = r"\p{Han}|[\p{P}\p{S}]"
 APART = 1.2  # a growth in tokens beyond this factor is reported
 
 
@@ -158,12 +155,7 @@ class Tag(HeadTask):
         """A copy of the tokenizer in which every Han character and every punctuation mark is a
         token of its own, because spans begin and end there.
         """
-        changed = altered(tokenizer)
-        split = pre_tokenizers.Split(Regex(BORDERS), "isolated")
-        changed.backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [split, tokenizer.backend.pre_tokenizer]
-        )
-        return changed
+        return with_borders(tokenizer)
 
     @classmethod
     def token_findings(
