@@ -208,7 +208,9 @@ def show_changes(base: "KnowledgeBase", changes: "Changes", as_json: bool) -> No
     console.print(verbatim(listed(parts)), soft_wrap=True)
     older = len(base.manifest.documents) - len(base.documents) - base.removed
     if older:
-        console.print(f"{plural(older, 'document')} of an older version: only the newest answers")
+        console.print(
+            f"{plural(older, 'document')} not in force: older versions, or repealed by another"
+        )
     for reason in changes.skipped[:SKIPPED]:
         console.print(f"skipped: {reason}", soft_wrap=True)
     if len(changes.skipped) > SKIPPED:

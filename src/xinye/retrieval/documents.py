@@ -21,10 +21,6 @@ from xinye.retrieval.manifest import MANIFEST, OURS
 TITLES = ("title", "标题", "题目", "name", "名称", "question", "问题")
 TEXTS = ("text", "content", "正文", "内容", "文本", "passage", "context")
 LONGEST_TITLE = 200  # characters
-# The date of a version, as law collections write it: "劳动合同法(2012-12-28)".
-_VERSION = re.compile(
-    r"(?<=\S)[ 　]?[(（]([0-9]{4}(?:-(?:0?[1-9]|1[0-2])(?:-(?:0?[1-9]|[12][0-9]|3[01]))?)?)[)）]\Z"
-)
 
 
 @dataclass(frozen=True)
@@ -42,19 +38,6 @@ class Document:
     def key(self) -> str:
         """Tells documents apart by their contents."""
         return sha256(f"{self.title}\0{self.text}".encode("utf-8", "replace")).hexdigest()[:32]
-
-
-def name_and_date(title: str) -> tuple[str, str]:
-    """A title without the date of its version, and that date, which sorts as a text; "" if it has
-    none.
-
-    >>> name_and_date("劳动合同法(2012-12-8)")
-    ('劳动合同法', '2012-12-08')
-    """
-    version = _VERSION.search(title)
-    if not version:
-        return title, ""
-    return title[: version.start()], "-".join(part.zfill(2) for part in version[1].split("-"))
 
 
 def find_files(names: Sequence[str | Path]) -> list[Path]:

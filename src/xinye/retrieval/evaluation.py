@@ -10,10 +10,10 @@ import numpy as np
 
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError
-from xinye.retrieval.documents import name_and_date
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.results import Found
 from xinye.retrieval.search import Matching, Reranker
+from xinye.retrieval.versions import name_and_date
 
 DEPTH = 10  # passages that are looked through for each question
 QUESTIONS = ("question", "问题", "query")

@@ -21,7 +21,7 @@ import numpy as np
 from xinye.data.files import write_json
 from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.retrieval.changing import alone, clear_leftovers, next_to, replace
-from xinye.retrieval.documents import Document, documents, find_files, name_and_date
+from xinye.retrieval.documents import Document, documents, find_files
 from xinye.retrieval.embedders import check_embedder
 from xinye.retrieval.index import Index
 from xinye.retrieval.manifest import (
@@ -40,6 +40,7 @@ from xinye.retrieval.manifest import (
 from xinye.retrieval.passages import cut
 from xinye.retrieval.results import Changes, Found
 from xinye.retrieval.search import Contents, Matching, Reranker, indexed_text
+from xinye.retrieval.versions import name_and_date, repealed_by
 
 SMALL = 20_000  # passages; a base of so many is indexed again as a whole, in seconds
 MOST_SEGMENTS = 8  # parts of a larger base; if there are more, they are indexed again as one
@@ -172,6 +173,7 @@ class KnowledgeBase:
                     Entry(
                         key=document.key, file=document.file, title=document.title,
                         line=document.line, first=len(starts), count=len(passages),
+                        repeals=repealed_by(document.text),
                     )
                 )  # fmt: skip
                 line, counted = 1, 0
@@ -270,7 +272,7 @@ class KnowledgeBase:
 
     @property
     def documents(self) -> list[Entry]:
-        """The documents that can answer: not removed, and the newest version of each."""
+        """The documents that can answer: not removed, and in force."""
         pairs = zip(self.manifest.documents, self.contents.answering, strict=True)
         return [entry for entry, answering in pairs if answering]
 

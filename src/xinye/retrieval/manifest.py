@@ -35,6 +35,7 @@ class Entry(Strict):
     first: int
     count: int
     removed: bool = False
+    repeals: list[str] = []  # names of documents that this one says to be repealed
 
 
 class Segment(Strict):
@@ -64,9 +65,9 @@ class Manifest(Strict):
     bytes: int = 0  # of passages.jsonl; what follows was left by an addition that did not end
 
     def as_json(self) -> dict[str, Any]:
-        """The manifest for its file. A base without vectors does not mention them, so that earlier
-        versions of Xinye read it, too."""
-        return self.model_dump(exclude=None if self.vectors else {"vectors"})
+        """The manifest for its file. It does not mention what the base does not have, so that
+        earlier versions of Xinye read it, too."""
+        return self.model_dump(exclude_defaults=True)
 
 
 def vectors_of(index: str) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinye.errors import XinyeError
-from xinye.retrieval.documents import name_and_date
 from xinye.retrieval.fusion import fused
 from xinye.retrieval.index import Index, Scores, rarity_of
 from xinye.retrieval.manifest import AGAIN, PASSAGES, Entry, Manifest, Row, vectors_of
 from xinye.retrieval.results import Found
+from xinye.retrieval.versions import in_force, name_and_date
 
 LONGEST_QUESTION = 2000  # characters
 RANKED = 200  # passages of each ranking that are joined
@@ -41,17 +41,8 @@ class Contents:
 
     @cached_property
     def answering(self) -> list[bool]:
-        """Whether each document may answer: not removed, and the newest version."""
-        newest: dict[str, str] = {}
-        for entry in self.manifest.documents:
-            name, date = name_and_date(entry.title)
-            if date and not entry.removed:
-                newest[name] = max(newest.get(name, ""), date)
-        answering = []
-        for entry in self.manifest.documents:
-            name, date = name_and_date(entry.title)
-            answering.append(not entry.removed and (not date or date == newest[name]))
-        return answering
+        """Whether each document may answer."""
+        return in_force(self.manifest.documents)
 
     @cached_property
     def open(self) -> NDArray[np.bool_]:

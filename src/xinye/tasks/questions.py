@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.records import Row
-from xinye.retrieval.documents import name_and_date
 from xinye.retrieval.index import Index, rarity_of
 from xinye.retrieval.passages import cut
+from xinye.retrieval.versions import name_and_date
 
 PARTS = ("test", "new", "training")
 
