@@ -62,6 +62,17 @@ def make_world(folder: Path) -> None:
         for number in range(30)
         for name in ("沈知秋", "林小满")
     ]
+    laws = [
+        {"title": f"法{seed}", "text": "\n\n".join(f"第{n}条 {story}" for n, story in articles)}
+        for seed in range(3)
+        for articles in [zip("一二三四五六七八", stories(8, "zh", seed=seed), strict=True)]
+    ]
+    asked = [
+        {"question": f"{story[:6]}？", "context": story, "answer": story[6:10]}
+        for story in stories(60, "zh", seed=6)
+    ]
+    write_json_lines(folder / "laws.jsonl", laws)
+    write_json_lines(folder / "questions.jsonl", asked)
     write_json_lines(folder / "chats.jsonl", questions)
     write_json_lines(folder / "train.json", named)
 
