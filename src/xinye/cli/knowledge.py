@@ -1,6 +1,7 @@
 """`xinye knowledge build`, `add`, `remove`, `search`, `evaluate` and `pairs`"""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -176,6 +177,14 @@ def show_passage(number: int, found: "Found") -> None:
     for line in found.text.split("\n"):
         if line.strip():
             answer.print(verbatim(f"   {line}"), soft_wrap=True)
+
+
+def show_refused(reason: str, found: Sequence["Found"]) -> None:
+    """Print why a question has no answer, and what was found instead."""
+    console.print(f"no answer: {reason}", soft_wrap=True)
+    for number, each in enumerate(found, 1):
+        if each.file:
+            show_passage(number, each)
 
 
 def source_of(found: "Found") -> str:

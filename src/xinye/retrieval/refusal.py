@@ -46,6 +46,9 @@ class Verdict:
     refused: str
 
 
+NOTHING_FOUND = Verdict(0.0, "no passage has a word of the question")
+
+
 def judge(
     base: KnowledgeBase, question: str, found: Sequence[Found], precision: float | None = None
 ) -> Verdict | None:
@@ -57,7 +60,7 @@ def judge(
         return None
     least = calibration.threshold(precision).confidence
     if not found:
-        return Verdict(0.0, "no passage has a word of the question")
+        return NOTHING_FOUND
     if len(found) < DEPTH:  # the first is compared with others
         others = base.search(question, DEPTH)
         found = [found[0], *(each for each in others if each.text != found[0].text)]
