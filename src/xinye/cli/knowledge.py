@@ -138,7 +138,7 @@ def search(arguments: list[str]) -> int:
     precision = checked_precision(given.precision)
 
     from xinye.retrieval.knowledge import KnowledgeBase
-    from xinye.retrieval.refusal import judge
+    from xinye.retrieval.refusal import NOTHING_FOUND, judge
 
     base = KnowledgeBase(given.knowledge)
     reranker = load_reranker(given.reranker) if given.reranker else None
@@ -151,7 +151,7 @@ def search(arguments: list[str]) -> int:
     elif found:
         show_verdict(verdict)
     else:
-        console.print("no passage has a word of the question")
+        console.print(NOTHING_FOUND.refused)
     for number, each in enumerate(found if not given.json else (), 1):
         show_passage(number, each)
     return 0

@@ -37,6 +37,7 @@ FEWEST = 20  # questions to calibrate on
 FOLDS = 5
 OPTIONAL = ("similarity", "reader")
 AGAIN = "calibrate again: xinye knowledge calibrate"
+FORMAT = Format(KIND, VERSION, "this is not a calibration of Xinye", AGAIN)
 PRECISIONS = [number / 200 for number in range(100, 200)]  # that thresholds are sought for
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
@@ -164,14 +165,11 @@ class Calibration(Strict):
         write_json(folder / CALIBRATION, self.model_dump())
 
     @classmethod
-    def load(cls, folder: Path) -> "Calibration | None":
+    def load(cls, folder: Path) -> Self | None:
         """The calibration in a folder; None if there is none. Raises `XinyeError` for one that is
         damaged or of another version."""
         path = folder / CALIBRATION
-        return FORMAT.read(path) if path.is_file() else None
-
-
-FORMAT = Format(Calibration, KIND, VERSION, "this is not a calibration of Xinye", AGAIN)
+        return FORMAT.read(path, cls) if path.is_file() else None
 
 
 def _known(features: Features) -> dict[str, float]:

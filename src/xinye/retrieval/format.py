@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -14,27 +14,32 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def damaged(path: Path, why: object, again: str) -> XinyeError:
+    """The error for a file that cannot be read; `again` says how to get a new one."""
+    what = " ".join(str(why).split())[:200]
+    return XinyeError(f"{path}: damaged file ({what}); {again}")
+
+
 Saved = TypeVar("Saved", bound=Strict)
 
 
 @dataclass(frozen=True)
-class Format(Generic[Saved]):
-    """The format of files that hold a `Saved`, whose fields `kind` and `version` have these
-    values. `foreign` says that a file is something else, and `again` how to get a new one."""
+class Format:
+    """The format of files whose fields `kind` and `version` have these values. `foreign` says that
+    a file is something else, and `again` how to get a new one."""
 
-    holds: type[Saved]
     kind: str
     version: int
     foreign: str
     again: str
 
-    def read(self, path: Path) -> Saved:
-        """What a file holds. Raises `XinyeError` if it is damaged, something else, or of another
-        version."""
+    def read(self, path: Path, holds: type[Saved]) -> Saved:
+        """The object of class `holds` in a file. Raises `XinyeError` if the file is damaged,
+        something else, or of another version."""
         try:
             data = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
-            raise XinyeError(f"{path}: damaged file ({error}); {self.again}") from None
+            raise damaged(path, error, self.again) from None
         if not isinstance(data, dict) or data.get("kind") != self.kind:
             raise XinyeError(f"{path}: {self.foreign}; {self.again}")
         if data.get("version") != self.version:
@@ -42,4 +47,4 @@ class Format(Generic[Saved]):
                 f"{path}: the file has version {data.get('version')!r}, and this Xinye reads "
                 f"version {self.version}; {self.again}"
             )
-        return validated(self.holds, data, str(path))
+        return validated(holds, data, str(path))

@@ -275,6 +275,11 @@ class KnowledgeBase:
         return [entry for entry, answering in pairs if answering]
 
     @property
+    def passages(self) -> int:
+        """How many passages can be found: those of these documents."""
+        return int(self.contents.open.sum())
+
+    @property
     def removed(self) -> int:
         """How many documents were removed."""
         return sum(entry.removed for entry in self.manifest.documents)

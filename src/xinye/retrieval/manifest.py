@@ -66,7 +66,7 @@ class Manifest(Strict):
         return self.model_dump(exclude=None if self.vectors else {"vectors"})
 
 
-FORMAT = Format(Manifest, KIND, VERSION, "this is not a knowledge base of Xinye", AGAIN)
+FORMAT = Format(KIND, VERSION, "this is not a knowledge base of Xinye", AGAIN)
 
 
 def vectors_of(index: str) -> str:
@@ -81,7 +81,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         what = "there is no such folder" if not folder.exists() else "this is not a knowledge base"
         raise XinyeError(f"{folder}: {what}; build one: xinye knowledge build FILES -o {folder}")
-    manifest = FORMAT.read(path)
+    manifest = FORMAT.read(path, Manifest)
     _check_places(manifest, path)
     return manifest
 
