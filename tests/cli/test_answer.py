@@ -115,12 +115,14 @@ def test_the_end_of_a_long_question_that_is_not_read_is_counted(xinye, reader, p
         (["几" * 2001, "--knowledge", "kb"], "the question has 2,001 characters; at most 2,000"),
         (["几点？", "--passage", "empty.txt"], "there is no text to answer from"),
         (["几点？", "--passage", "none.txt"], "none.txt"),
+        (["几点？", "--passage", "bad.pdf"], "bad.pdf: not a complete PDF file"),
         (["几点？", "--knowledge", "zh.txt"], "zh.txt"),
         (["几点？", "--knowledge", "kb", "-n", "0"], "--count: use at least 1"),
     ],
 )
 def test_bad_input(xinye, reader, place, arguments, says):
     Path("empty.txt").touch()
+    Path("bad.pdf").write_text("no PDF", "utf-8")
     outcome = xinye("answer", reader, *arguments)
     assert outcome.code == 2 and says in outcome.complaint
 

@@ -128,8 +128,7 @@ class KnowledgeBase:
             try:
                 read = [*documents(path)]
             except XinyeError as error:
-                where = "" if str(path) in str(error) else f"{path}: "
-                changes.skipped.append(f"{where}{error}")
+                changes.skipped.append(str(error))
                 continue
             keys = {document.key for document in read}
             gone = [
