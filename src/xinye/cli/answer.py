@@ -109,7 +109,18 @@ def show(answered: "Answered") -> None:
     """Print an answer with its source, or why there is none and what was found instead."""
     if answered.refused:
         show_refused(answered.refused, answered.found)
-        return
+    else:
+        show_quotation(answered)
+    if answered.left_out:
+        left_out = plural(answered.left_out, "token")
+        console.print(
+            f"the question is too long for the model, which did not read {left_out} at its end",
+            soft_wrap=True,
+        )
+
+
+def show_quotation(answered: "Answered") -> None:
+    """Print an answer, its sentence and its source."""
     answer.print(verbatim(answered.text, "bold"), soft_wrap=True)
     if answered.sentence != answered.text:
         answer.print(verbatim(f"  {answered.sentence}"), soft_wrap=True)
@@ -117,9 +128,3 @@ def show(answered: "Answered") -> None:
     if answered.source and answered.source.file:
         told = [source_of(answered.source), place_of(answered.source), *told]
     answer.print(verbatim(f"  {'  '.join(filter(None, told))}", "dim"), soft_wrap=True)
-    if answered.left_out:
-        left_out = plural(answered.left_out, "token")
-        console.print(
-            f"the question is too long for the model, which did not read {left_out} at its end",
-            soft_wrap=True,
-        )

@@ -58,6 +58,7 @@ def answer(
     if verdict and verdict.refused:
         return Answered(question, "", "", verdict.confidence, verdict.refused, None, found)
     texts, context = [each.text for each in found], context_of(judged.model)
+    left_out = windows_of(judged.tokenizer, question, "", context)[0].cut
     extracts = Answer().answer(judged.model, judged.tokenizer, question, texts, context)
     top = max(each.score for each in found) or 1.0
     best = max(
@@ -67,7 +68,6 @@ def answer(
     source, extract = found[best], extracts[best]
     sentence = sentence_around(source.text, extract.start, extract.end)
     confidence = verdict.confidence if verdict else extract.expected_f1
-    left_out = windows_of(judged.tokenizer, question, "", context)[0].cut
     return Answered(question, extract.text, sentence, confidence, "", source, found, left_out)
 
 
