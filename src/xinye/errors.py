@@ -115,6 +115,11 @@ def checked(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
     for key, value in values.items():
         if reason := not_unicode(value):
             raise XinyeError(f"{where}: {key}: {reason}; correct the text, or rename the file")
+    return validated(kind, values, where)
+
+
+def validated(kind: type[Checked], values: dict[str, Any], where: str) -> Checked:
+    """As `checked`, but names of files that are not Unicode are kept."""
     try:
         return kind(**values)
     except ValidationError as error:

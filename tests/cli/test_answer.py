@@ -94,6 +94,18 @@ def test_in_python(reader, place):
     assert model.answer("几点开门？", knowledge=KnowledgeBase("kb")).source.title == "规矩"
 
 
+def test_the_end_of_a_long_question_that_is_not_read_is_counted(xinye, reader, place):
+    asked = ("answer", reader, "几点关门？" + "请" * 15, "--passage", "rules.md")  # 22 tokens
+    told = "did not read 12 tokens at its end"  # a third of the context, 10, is for the question
+    assert told in xinye(*asked).err and told not in xinye(*asked[:2], "几点？", *asked[3:]).err
+    assert json.loads(xinye(*asked, "--json").out)["results"][0]["left_out"] == 12
+    answered = package.load(reader).answer(asked[2], knowledge=RULES)
+    assert (
+        answered.left_out == 12
+        and package.load(reader).answer("几点？", knowledge=RULES).left_out == 0
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -103,12 +115,14 @@ def test_in_python(reader, place):
         (["几" * 2001, "--knowledge", "kb"], "the question has 2,001 characters; at most 2,000"),
         (["几点？", "--passage", "empty.txt"], "there is no text to answer from"),
         (["几点？", "--passage", "none.txt"], "none.txt"),
+        (["几点？", "--passage", "bad.pdf"], "bad.pdf: not a complete PDF file"),
         (["几点？", "--knowledge", "zh.txt"], "zh.txt"),
         (["几点？", "--knowledge", "kb", "-n", "0"], "--count: use at least 1"),
     ],
 )
 def test_bad_input(xinye, reader, place, arguments, says):
     Path("empty.txt").touch()
+    Path("bad.pdf").write_text("no PDF", "utf-8")
     outcome = xinye("answer", reader, *arguments)
     assert outcome.code == 2 and says in outcome.complaint
 

@@ -160,6 +160,25 @@ def test_a_file_whose_name_is_not_unicode(xinye, workplace):
     assert xinye("pretrain", "书", "-o", "run", "--steps", 2, *TINY).code == 0
 
 
+def test_documents_whose_names_are_not_unicode_answer(xinye, workplace):
+    folder = workplace / "书"
+    folder.mkdir()
+    file, other = folder / gbk("规矩.md"), folder / gbk("表.csv")
+    file.write_text("# 规矩\n\n铺子八点开门。\n", "utf-8")
+    other.write_text("question,answer\n退货？,七天。\n", "utf-8")
+    assert xinye("knowledge", "build", f"书/{file.name}", "-o", "kb").code == 0
+    assert "1 document unchanged" in xinye("knowledge", "add", "kb", "书").err
+    json.loads(Path("kb/knowledge.json").read_text("utf-8"))
+    assert "书/����.md:3" in xinye("knowledge", "search", "kb", "几点开门？").out
+    found = xinye("knowledge", "search", "kb", "几点开门？", "--json").out.encode()
+    assert json.loads(found)["passages"][0]["file"] == str(file)
+    assert "1 document removed" in xinye("knowledge", "remove", "kb", f"书/{file.name}").err
+    assert xinye("knowledge", "search", "kb", "八点开门？").out == ""
+    assert xinye("data", "collect", "书", "-o", "new.jsonl").code == 0
+    record = json.loads(Path("new.jsonl").read_text("utf-8"))
+    assert record["source"] == "书/????.md" and xinye("data", "check", "new.jsonl").code == 0
+
+
 def test_in_python(trained, workplace):
     model = package.load(trained)
     half = "好\ud800"

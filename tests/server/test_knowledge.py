@@ -1,6 +1,7 @@
 """Knowledge bases that are searched by HTTP."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -19,15 +20,16 @@ LAWS = [
 
 @pytest.fixture(scope="module")
 def bases(tmp_path_factory):
-    """A folder with a knowledge base of laws and web pages, `kb`, and one of a single file,
-    `leave`."""
+    """A folder with a knowledge base of laws and web pages, `kb`, and one of a single file
+    whose name is not Unicode, `leave`."""
     tmp_path = tmp_path_factory.mktemp("bases")
     (tmp_path / "docs" / "zh").mkdir(parents=True)
     write_json_lines(tmp_path / "docs" / "zh" / "laws.jsonl", LAWS)
     (tmp_path / "docs" / "手册.md").write_text("# 手册\n\n## 报销\n\n差旅费要附发票。\n", "utf-8")
     KnowledgeBase.build(tmp_path / "kb", [tmp_path / "docs"])
-    (tmp_path / "leave.txt").write_text("病假需要医院证明。", "utf-8")
-    KnowledgeBase.build(tmp_path / "leave", [tmp_path / "leave.txt"])
+    leave = tmp_path / os.fsdecode("病假.txt".encode("gbk"))
+    leave.write_text("病假需要医院证明。", "utf-8")
+    KnowledgeBase.build(tmp_path / "leave", [leave])
     return tmp_path
 
 
@@ -58,7 +60,7 @@ def test_passages_come_with_their_place_and_no_path_of_the_server(server, bases)
     (handbook,) = search(server, knowledge="laws", question="发票")
     assert (handbook["file"], handbook["line"]) == ("手册.md", 5)
     (leave,) = search(server, knowledge="leave", query="病假")
-    assert leave["file"] == "leave.txt"
+    assert leave["file"] == "????.txt"  # GBK
     assert str(bases) not in listed.text + json.dumps([found, handbook, leave])
 
 

@@ -8,9 +8,9 @@ from xinye.cli.answer_graph import from_graph
 from xinye.cli.arguments import JSON, Parser, flag, switch
 from xinye.cli.consult import compose_answers
 from xinye.cli.evaluate import read_texts
-from xinye.cli.knowledge import place_of, show_passage, source_of
+from xinye.cli.knowledge import place_of, show_refused, source_of
 from xinye.cli.output import answer, console, print_json, verbatim
-from xinye.errors import XinyeError, refuse_first
+from xinye.errors import XinyeError, plural, refuse_first
 
 if TYPE_CHECKING:  # numpy and torch are imported where they are used
     from xinye.jobs.answering import Answered, Knowledge
@@ -61,8 +61,8 @@ def main(arguments: list[str]) -> int:
         ),
         (bool(given.compose and given.graph), "--compose needs --passage or --knowledge"),
         (
-            given.precision is not None and (given.compose or not given.knowledge),
-            "--precision needs --knowledge, without --compose",
+            given.precision is not None and not given.knowledge,
+            "--precision needs --knowledge",
         ),
     )
     questions = read_texts(given.question)
@@ -70,10 +70,12 @@ def main(arguments: list[str]) -> int:
         return from_graph(given.model, given.graph, questions, given.json)
 
     from xinye.api import load
+    from xinye.jobs.answering import look_up
 
     knowledge = knowledge_of(given.passage, given.knowledge)
     if given.compose:
-        return compose_answers(given.model, questions, knowledge, given.count, given.json)
+        looked_up = (look_up(each, knowledge, given.count, given.precision) for each in questions)
+        return compose_answers(given.model, questions, looked_up, given.json)
     model = load(given.model)
     answers = [
         model.answer(each, knowledge=knowledge, count=given.count, precision=given.precision)
@@ -106,12 +108,19 @@ def knowledge_of(passage: Path | None, folder: Path | None) -> "Knowledge":
 def show(answered: "Answered") -> None:
     """Print an answer with its source, or why there is none and what was found instead."""
     if answered.refused:
-        reason = answered.refused
-        console.print(f"no answer: {reason}", soft_wrap=True)
-        for number, each in enumerate(answered.found, 1):
-            if each.file:
-                show_passage(number, each)
-        return
+        show_refused(answered.refused, answered.found)
+    else:
+        show_quotation(answered)
+    if answered.left_out:
+        left_out = plural(answered.left_out, "token")
+        console.print(
+            f"the question is too long for the model, which did not read {left_out} at its end",
+            soft_wrap=True,
+        )
+
+
+def show_quotation(answered: "Answered") -> None:
+    """Print an answer, its sentence and its source."""
     answer.print(verbatim(answered.text, "bold"), soft_wrap=True)
     if answered.sentence != answered.text:
         answer.print(verbatim(f"  {answered.sentence}"), soft_wrap=True)

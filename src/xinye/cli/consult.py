@@ -1,39 +1,38 @@
 """Written answers: `xinye answer --compose`, and what `xinye chat --knowledge` prints beside
 them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from xinye.cli.knowledge import place_of, source_of
+from xinye.cli.knowledge import place_of, show_refused, source_of
 from xinye.cli.output import answer, console, prepare_writing, print_json, verbatim
 from xinye.errors import plural
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.generation.chat import Conversation
-    from xinye.jobs.answering import Knowledge
+    from xinye.jobs.answering import LookedUp
     from xinye.jobs.composing import Composed
 
 
 def compose_answers(
-    model: str, questions: Sequence[str], knowledge: "Knowledge", count: int, as_json: bool
+    model: str, questions: Sequence[str], looked_up: Iterable["LookedUp"], as_json: bool
 ) -> int:
-    """Let a chat model answer each question from a passage or a knowledge base."""
+    """Let a chat model answer each question from what was looked up for it."""
     from xinye.api import load
-    from xinye.jobs.answering import check_question, passages_for
-    from xinye.jobs.composing import compose
+    from xinye.jobs.composing import compose_or_refuse
 
     engine = load(model).engine
     prepare_writing()
     answers = []
-    for question in questions:
-        check_question(question)
-        composed = compose(engine, question, passages_for(question, knowledge, count))
+    for question, found in zip(questions, looked_up, strict=True):
+        composed = compose_or_refuse(engine, question, found)
         answers.append(composed)
         if not as_json:
             if len(questions) > 1:
                 answer.print(verbatim(question, "bold"), soft_wrap=True)
-            answer.print(verbatim(composed.text), soft_wrap=True)
+            if composed.text:
+                answer.print(verbatim(composed.text), soft_wrap=True)
             show_composed(composed)
     if as_json:
         pairs = zip(questions, answers, strict=True)
@@ -58,8 +57,8 @@ def show_sources(conversation: "Conversation") -> None:
 
 def show_composed(composed: "Composed") -> None:
     """Print the passages that an answer cites, and why it is a quotation if it is one."""
-    if not composed.text:
-        console.print("no passage has a word of the question")
+    if composed.refused:
+        show_refused(composed.refused, composed.passages)
     for each in composed.citations:
         source = source_of(each.source)
         told = [f"[{each.number}]", source, place_of(each.source) if each.source.file else ""]
@@ -109,6 +108,7 @@ def consulted_json(conversation: "Conversation") -> dict[str, Any]:
 def composed_json(composed: "Composed") -> dict[str, Any]:
     """The sources of an answer, for JSON."""
     return {
+        "refused": composed.refused,
         "citations": [asdict(each) for each in composed.citations],
         "fallen_back": composed.fallen_back,
         "unsupported": list(composed.unsupported),

@@ -1,6 +1,7 @@
 """`xinye knowledge build`, `add`, `remove`, `search`, `evaluate` and `pairs`"""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -137,7 +138,7 @@ def search(arguments: list[str]) -> int:
     precision = checked_precision(given.precision)
 
     from xinye.retrieval.knowledge import KnowledgeBase
-    from xinye.retrieval.refusal import judge
+    from xinye.retrieval.refusal import NOTHING_FOUND, judge
 
     base = KnowledgeBase(given.knowledge)
     reranker = load_reranker(given.reranker) if given.reranker else None
@@ -150,7 +151,7 @@ def search(arguments: list[str]) -> int:
     elif found:
         show_verdict(verdict)
     else:
-        console.print("no passage has a word of the question")
+        console.print(NOTHING_FOUND.refused)
     for number, each in enumerate(found if not given.json else (), 1):
         show_passage(number, each)
     return 0
@@ -176,6 +177,14 @@ def show_passage(number: int, found: "Found") -> None:
     for line in found.text.split("\n"):
         if line.strip():
             answer.print(verbatim(f"   {line}"), soft_wrap=True)
+
+
+def show_refused(reason: str, found: Sequence["Found"]) -> None:
+    """Print why a question has no answer, and what was found instead."""
+    console.print(f"no answer: {reason}", soft_wrap=True)
+    for number, each in enumerate(found, 1):
+        if each.file:
+            show_passage(number, each)
 
 
 def source_of(found: "Found") -> str:

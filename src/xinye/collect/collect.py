@@ -111,7 +111,7 @@ def collect(
             for document in islice(clean(found, Cleaning(), result.dropped), limit):
                 record = {name: getattr(document, name) for name in ("text", "source", "title")}
                 line = json.dumps(record, ensure_ascii=False) + "\n"
-                file.write(line.encode("utf-8", "ignore"))
+                file.write(line.encode("utf-8", "replace"))
                 result.by_format[document.format] += 1
                 result.characters += len(document.text)
         if not result.by_format:

@@ -383,13 +383,15 @@ def lock(file: IO[Any], in_use: XinyeError) -> None:
 
 
 def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
-    """Write a JSON Lines file. A reader sees either the old or the complete new file."""
+    """Write a JSON Lines file. A reader sees either the old or the complete new file. A byte of a
+    file's name that is not Unicode becomes an escape, such as `\\udcb9`."""
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     with written_beside(path) as beside:
-        beside.write_text("".join(lines), "utf-8")
+        beside.write_text("".join(lines), "utf-8", "backslashreplace")
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file. A reader sees either the old or the complete new file."""
+    """Write a JSON file as `write_json_lines` does."""
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     with written_beside(path) as beside:
-        beside.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        beside.write_text(text, "utf-8", "backslashreplace")

@@ -9,15 +9,18 @@ from xinye.errors import XinyeError
 from xinye.jobs.judge import context_of
 from xinye.retrieval import refusal
 from xinye.retrieval.knowledge import KnowledgeBase
+from xinye.retrieval.refusal import Verdict
 from xinye.retrieval.results import Found
 from xinye.retrieval.search import check_question
 from xinye.retrieval.terms import terms
 from xinye.tasks.answer import Answer
+from xinye.tasks.answer_windows import windows_of
 from xinye.tasks.task import Judged
 
 RANKED = 20.0  # nats that the best passage is ahead of one that matches nothing
 
 Knowledge = str | Sequence[str] | KnowledgeBase
+LookedUp = tuple[tuple[Found, ...], Verdict | None]
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,8 @@ class Answered:
     """The answer to a question. `text` is quoted from `source`, a passage of those in `found`, and
     `sentence` is where it stands there. Without an answer `text` is "", and `refused` says why.
     `confidence`, from 0 to 1, is how sure a calibrated knowledge base is that it can answer, or
-    else the F1 that the model expects of its answer."""
+    else the F1 that the model expects of its answer. `left_out` counts the tokens at the end of a
+    long question that the model did not read."""
 
     question: str
     text: str
@@ -34,6 +38,7 @@ class Answered:
     refused: str
     source: Found | None
     found: tuple[Found, ...]
+    left_out: int = 0
 
 
 def answer(
@@ -49,17 +54,11 @@ def answer(
     A knowledge base that is calibrated says from which confidence on its answers have the wanted
     `precision`; below that there is none. Of other texts only those are read that share a word with
     the question."""
-    check_question(question)
-    found = passages_for(question, knowledge, count)
-    if not found:
-        reason = "no passage has a word of the question"
-        return Answered(question, "", "", 0.0, reason, None, ())
-    verdict = None
-    if isinstance(knowledge, KnowledgeBase):
-        verdict = refusal.judge(knowledge, question, found, precision)
+    found, verdict = look_up(question, knowledge, count, precision)
     if verdict and verdict.refused:
         return Answered(question, "", "", verdict.confidence, verdict.refused, None, found)
     texts, context = [each.text for each in found], context_of(judged.model)
+    left_out = windows_of(judged.tokenizer, question, "", context)[0].cut
     extracts = Answer().answer(judged.model, judged.tokenizer, question, texts, context)
     top = max(each.score for each in found) or 1.0
     best = max(
@@ -69,7 +68,21 @@ def answer(
     source, extract = found[best], extracts[best]
     sentence = sentence_around(source.text, extract.start, extract.end)
     confidence = verdict.confidence if verdict else extract.expected_f1
-    return Answered(question, extract.text, sentence, confidence, "", source, found)
+    return Answered(question, extract.text, sentence, confidence, "", source, found, left_out)
+
+
+def look_up(
+    question: str, knowledge: Knowledge, count: int, precision: float | None = None
+) -> LookedUp:
+    """The passages to answer a question from, and whether they answer it. The verdict is None if
+    nothing tells: there are passages, and they are not of a calibrated knowledge base."""
+    check_question(question)
+    found = passages_for(question, knowledge, count)
+    if not found:
+        return (), refusal.NOTHING_FOUND
+    if isinstance(knowledge, KnowledgeBase):
+        return found, refusal.judge(knowledge, question, found, precision)
+    return found, None
 
 
 def passages_for(question: str, knowledge: Knowledge, count: int) -> tuple[Found, ...]:

@@ -15,6 +15,7 @@ from xinye.errors import XinyeError
 from xinye.generation.chat import Conversation, Message, start_answer
 from xinye.generation.engine import Engine
 from xinye.generation.sampling import ChatSampling
+from xinye.jobs.answering import LookedUp, look_up
 from xinye.jobs.composing_prompts import PROMPT, PROMPT_ZH
 from xinye.retrieval.index import Index, rarity_of
 from xinye.retrieval.knowledge import KnowledgeBase
@@ -47,12 +48,12 @@ class Citation:
 
 @dataclass(frozen=True)
 class Composed:
-    """A written answer with its sources; `text` is "" if there is no passage.
+    """A written answer with its sources. Without one `text` is "", and `refused` says why.
 
     `fallen_back` is True if `text` is a sentence of a passage, because the model wrote no
     answer from the passages, or the numbers and names in `unsupported`, which stand in none.
-    `written` is what the model wrote. `passages` are those that it read, and `left_out` counts
-    those that did not fit into its context.
+    `written` is what the model wrote. `passages` are those that it read, or, without an answer,
+    those that were found; `left_out` counts those that did not fit into its context.
     """
 
     text: str
@@ -64,6 +65,21 @@ class Composed:
     left_out: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    refused: str = ""
+
+
+def compose_or_refuse(
+    engine: Engine,
+    question: str,
+    looked_up: LookedUp,
+    sampling: ChatSampling = GREEDY,
+    system: str = "",
+) -> Composed:
+    """As `compose`; but if the knowledge base refuses the question, the model writes nothing."""
+    found, verdict = looked_up
+    if verdict and verdict.refused:
+        return Composed("", passages=found, refused=verdict.refused)
+    return compose(engine, question, found, sampling, system)
 
 
 def compose(
@@ -79,8 +95,6 @@ def compose(
     match the question are read. Raises `XinyeError` for a model without a chat template, and for a
     question that fills the context.
     """
-    if not found:
-        return Composed("")
     prompt = _Prompt(engine, question, sampling, system)
     passages, left_out = prompt.fitting(found)
     messages = prompt.messages(passages)
@@ -228,9 +242,10 @@ class Consultation(Conversation):
         """Yield the answer, whole, because it is checked before it is shown."""
         before = [each["content"] for each in self.messages if each["role"] == "user"][-1:]
         asked = " ".join([*before, question]) if _FOLLOWS.search(question.strip()) else question
-        found = self.base.search(asked, PASSAGES)
         assert isinstance(self.sampling, ChatSampling)
-        self.composed = compose(self.engine, asked, found, self.sampling, self.system)
+        self.composed = compose_or_refuse(
+            self.engine, asked, look_up(asked, self.base, PASSAGES), self.sampling, self.system
+        )
         self.answers += bool(self.composed.text)
         self.fallen_back += self.composed.fallen_back
         if self.composed.text:

@@ -12,10 +12,10 @@ from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.evaluation.tokenizers import language
 from xinye.generation.chat import Message
 from xinye.guesses import nearest
-from xinye.jobs.answering import check_question
 from xinye.jobs.judge import context_of, learned_task
 from xinye.retrieval.graph import Graph, says_kind
 from xinye.retrieval.requests import Conversation, Request
+from xinye.retrieval.search import check_question
 from xinye.runs.words import Both
 from xinye.tasks.classify import Classify
 from xinye.tasks.task import Judged

@@ -143,12 +143,13 @@ def use(task: Task, judged: Judged, inputs: Sequence[Any]) -> list[Any]:
 
 
 def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
-    """Raises `XinyeError` for a pair of texts if the run's model was trained on single texts."""
+    """Raises `XinyeError` for a pair of texts if the run's model was trained on single texts. The
+    message does not name the folder, because the server passes it on to clients."""
     pair = any(not isinstance(text, str) and text[1] for text in inputs)
     if pair and About.read(RunFolder(folder).settings_file, []).data.pairs is False:
         raise XinyeError(
-            f"{folder}: this model was trained on single texts and cannot classify a pair; "
-            "give one text, or join the two"
+            "this model was trained on single texts and cannot classify a pair; give one text, or "
+            "join the two"
         )
 
 

@@ -1,9 +1,11 @@
 """Knowledge bases: documents in, passages that answer a question out.
 
 `documents.py` reads files, `passages.py` cuts their texts, `terms.py` says which words count,
-`index.py` scores passages (BM25), and `knowledge.py` keeps all of it in a folder, whose list of
-documents is in `manifest.py`. `sentences.py` finds the sentence that answers best, and
-`support.py` what an answer says that no passage does.
+`index.py` scores passages (BM25), `embedders.py` and `vectors.py` do so by meaning, and `fusion.py`
+joins the two. `knowledge.py` keeps all of it in a folder, whose list of documents is in
+`manifest.py`; `search.py` looks it up, and `evaluation.py` measures that. `refusal.py` says when a
+base has no answer, by a confidence that `confidence.py` computes. `sentences.py` finds the sentence
+that answers best, and `support.py` what an answer says that no passage does.
 
 Knowledge graphs: `graph.py` reads triples, `entities.py` finds names in texts, and `requests.py`
 says what a question of a conversation asks for.

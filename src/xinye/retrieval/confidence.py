@@ -5,7 +5,6 @@ turns these numbers into a confidence, and knows from which confidence on answer
 precision.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
@@ -20,9 +19,10 @@ from pydantic import Field
 
 from xinye.data.files import write_json
 from xinye.data.sentences import sentences
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
+from xinye.retrieval.format import Format, Strict
 from xinye.retrieval.index import inverse_frequency
-from xinye.retrieval.manifest import CALIBRATION, Strict
+from xinye.retrieval.manifest import CALIBRATION
 from xinye.retrieval.results import Found
 from xinye.retrieval.search import indexed_text
 from xinye.retrieval.terms import content, terms
@@ -37,6 +37,7 @@ FEWEST = 20  # questions to calibrate on
 FOLDS = 5
 OPTIONAL = ("similarity", "reader")
 AGAIN = "calibrate again: xinye knowledge calibrate"
+FORMAT = Format(KIND, VERSION, "this is not a calibration of Xinye", AGAIN)
 PRECISIONS = [number / 200 for number in range(100, 200)]  # that thresholds are sought for
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 
@@ -168,20 +169,7 @@ class Calibration(Strict):
         """The calibration in a folder; None if there is none. Raises `XinyeError` for one that is
         damaged or of another version."""
         path = folder / CALIBRATION
-        if not path.is_file():
-            return None
-        try:
-            data = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
-            raise XinyeError(f"{path}: damaged file ({error}); {AGAIN}") from None
-        if not isinstance(data, dict) or data.get("kind") != KIND:
-            raise XinyeError(f"{path}: this is not a calibration of Xinye; {AGAIN}")
-        if data.get("version") != VERSION:
-            raise XinyeError(
-                f"{path}: this calibration has version {data.get('version')!r}, and this Xinye "
-                f"reads version {VERSION}; {AGAIN}"
-            )
-        return checked(cls, data, str(path))
+        return FORMAT.read(path, cls) if path.is_file() else None
 
 
 def _known(features: Features) -> dict[str, float]:

@@ -14,7 +14,7 @@ from xinye.data.encodings import open_text, with_newlines
 from xinye.data.extract import FORMATS, find_format, named_format, read_documents
 from xinye.data.files import RECORD_SUFFIXES, expand, once, open_regular, suffix_of
 from xinye.data.sources import read_records
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, readable
 from xinye.retrieval.manifest import MANIFEST, OURS
 
 # Columns of a record that name its document, in the order in which they are looked for.
@@ -67,7 +67,16 @@ def _is_readable(path: Path) -> bool:
 
 def documents(path: Path) -> Iterator[Document]:
     """The documents of a file: each record of a table or JSON file, each part of a dump or mailbox,
-    else the whole file. Raises `XinyeError` for a file that cannot be read."""
+    else the whole file. Raises `XinyeError`, with the file's name, for one that cannot be read."""
+    try:
+        yield from _read(path)
+    except XinyeError as error:
+        if readable(str(path)) in str(error):
+            raise
+        raise XinyeError(f"{path}: {error}") from None
+
+
+def _read(path: Path) -> Iterator[Document]:
     if suffix_of(path) in RECORD_SUFFIXES:
         yield from _of_records(path)
         return

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from xinye.errors import XinyeError
+from xinye.retrieval.format import damaged
 from xinye.retrieval.manifest import AGAIN
 from xinye.retrieval.terms import terms
 
@@ -122,8 +122,7 @@ class Index:
             index = cls(vocabulary, found["weights"], found["passages"], found["starts"], size)
             index._check()
         except DAMAGED as error:
-            what = " ".join(str(error).split())[:200]
-            raise XinyeError(f"{path}: damaged file ({what}); {AGAIN}") from None
+            raise damaged(path, error, AGAIN) from None
         return index
 
     def _check(self) -> None:

@@ -129,8 +129,7 @@ class KnowledgeBase:
             try:
                 read = [*documents(path)]
             except XinyeError as error:
-                where = "" if str(path) in str(error) else f"{path}: "
-                changes.skipped.append(f"{where}{error}")
+                changes.skipped.append(str(error))
                 continue
             keys = {document.key for document in read}
             gone = [
@@ -275,6 +274,11 @@ class KnowledgeBase:
         """The documents that can answer: not removed, and in force."""
         pairs = zip(self.manifest.documents, self.contents.answering, strict=True)
         return [entry for entry, answering in pairs if answering]
+
+    @property
+    def passages(self) -> int:
+        """How many passages can be found: those of these documents."""
+        return int(self.contents.open.sum())
 
     @property
     def removed(self) -> int:

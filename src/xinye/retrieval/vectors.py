@@ -8,6 +8,7 @@ from safetensors.numpy import load_file, save
 
 from xinye.errors import XinyeError
 from xinye.retrieval.embedders import TOGETHER, Embedder, Vectors
+from xinye.retrieval.format import damaged
 from xinye.retrieval.index import DAMAGED, Scores
 from xinye.retrieval.manifest import AGAIN
 
@@ -44,8 +45,7 @@ def load_vectors(path: Path, size: int, embedder: Embedder) -> Vectors:
         now = embedder.passages([PROBE])
         same = now.shape == probe.shape == (1, vectors.shape[1]) and float((now @ probe.T)[0, 0])
     except DAMAGED as error:
-        what = " ".join(str(error).split())[:200]
-        raise XinyeError(f"{path}: damaged file ({what}); {AGAIN}") from None
+        raise damaged(path, error, AGAIN) from None
     if not same > 0.99:
         raise XinyeError(
             f"{path}: {embedder.name} has changed since these vectors were computed; {AGAIN}"

@@ -177,8 +177,10 @@ def as_passage(found: Found) -> Passage:
 
 
 def name_below(folder: str, file: str) -> str:
-    """The path of a file below a folder; its name alone if the folder is ""."""
-    return os.path.relpath(file, folder) if folder else os.path.basename(file)
+    """The path of a file below a folder; its name alone if the folder is "". Bytes that are not
+    Unicode are replaced."""
+    name = os.path.relpath(file, folder) if folder else os.path.basename(file)
+    return name.encode("utf-8", "replace").decode()
 
 
 def load_bases(names: Sequence[str]) -> dict[str, ServedBase]:

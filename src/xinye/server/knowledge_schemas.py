@@ -101,6 +101,9 @@ class QuestionAnswer(BaseModel):
     refused: str = Field(description="why there is no answer; empty if there is one")
     source: Passage | None = Field(description="the passage that answers")
     found: list[Passage] = Field(description="the passages that were read, the best first")
+    left_out: int = Field(
+        description="tokens at the end of a long question that the model did not read"
+    )
 
 
 class AnswerList(BaseModel):
