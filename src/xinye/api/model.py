@@ -15,6 +15,7 @@ from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.speculation import speculate
 from xinye.jobs import answering, evaluate, explain, judge
+from xinye.jobs.answer_evaluation import evaluate_from_knowledge
 from xinye.jobs.answering import Answered, Knowledge
 from xinye.jobs.evaluate import Evaluation
 from xinye.jobs.write_prompts import write_prompts
@@ -277,7 +278,8 @@ class Model:
         The baseline is trained on the records of the model's own run, or is its base model. A model
         without a task classifies zero-shot, with the labels of the records or of the settings, as
         in `classify`; with `task="chat"` it answers by its chat template. `settings` may name
-        columns of the files.
+        columns of the files. A model that answers gets its passages from `knowledge`, a knowledge
+        base, instead of the records, if that is among them.
         """
         files = names_of(data)
         if not files:
@@ -286,6 +288,9 @@ class Model:
                 f"{quoted(self.folder)} --data FILE"
             )
         judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer(), baseline)
+        own = self.task.verb if self.task else None
+        if own == "answer" and task in (None, own) and settings.get("knowledge"):
+            return evaluate_from_knowledge(judged, files, **settings)
         return judge.evaluate(judged, files, task, **settings)
 
     def _learned(self, kind: type[Task], settings: dict[str, Any]) -> Task:
