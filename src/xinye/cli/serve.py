@@ -30,13 +30,19 @@ def main(arguments: list[str]) -> int:
     settings.check()
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
+    from xinye.server.graph import ServedGraph
     from xinye.server.knowledge import ServedBase
     from xinye.server.models import ServedModel
     from xinye.server.serve import serve
 
     show_log(logging.INFO)
 
-    def ready(models: dict[str, ServedModel], bases: dict[str, ServedBase], address: str) -> None:
+    def ready(
+        models: dict[str, ServedModel],
+        bases: dict[str, ServedBase],
+        graph: ServedGraph | None,
+        address: str,
+    ) -> None:
         for identity, served in models.items():
             parameters = served.model.network.config.parameters
             tasks = ", ".join(served.tasks)
@@ -54,6 +60,15 @@ def main(arguments: list[str]) -> int:
                 f"{plural(amount.passages, 'passage')}",
                 soft_wrap=True,
             )
+        if graph:
+            triples = plural(graph.graph.count, "triple")
+            names = ", ".join(graph.models)
+            console.print(
+                f"{graph.path}: knowledge graph; {triples}; answered by {names}",
+                soft_wrap=True,
+            )
+            for note in graph.notes:
+                console.print(f"note: {note}", soft_wrap=True)
         console.print(
             f"ready at {address} (OpenAI-compatible API: {address}/v1); press Ctrl-C to stop",
             soft_wrap=True,
