@@ -83,17 +83,19 @@ def evaluate_from_knowledge(
         sentences = answers.measure([each.sentence for each in asked], right)
         found["baseline"] = {"name": Answer.baseline_name, **sentences}
     answerable = [each for each in asked if each.record.answers]
-    if answerable:
+    total, with_answer = len(asked), len(answerable)
+    without = total - with_answer
+    if with_answer:
         there = sum(each.is_found for each in answerable)
-        measured["found"] = there / len(answerable)
+        measured["found"] = there / with_answer
         found["notes"].append(
-            f"for {there:,} of {len(answerable):,} questions, the first {READ} passages have a "
-            "right answer"
+            f"for {there:,} of {with_answer:,} questions, the first {READ} passages have a right "
+            "answer"
         )
-    if len(answerable) < len(asked):
+    if without:
         found["notes"].append(
-            f"{len(asked) - len(answerable):,} of {len(asked):,} questions have no right answer in "
-            "the file: refusing them is right"
+            f"{without:,} of {total:,} questions have no right answer in the file: refusing "
+            "them is right"
         )
     return found
 
@@ -112,7 +114,7 @@ def _read(
         Answer(), judged.folder, {name: settings[name] for name in settings if name not in known}
     )
     own = settings_of(judged.folder, Answer()).model_dump(exclude_unset=True)
-    # The passages of the records are not read, so an answer may stand elsewhere.
+    # An answer that is not in its own passage is refused: counted as none, it would be wrong to find.
     given = {"sheet": None, "absent_answers": None, **settings, "knowledge": base.folder}
     columns = task_settings(own | given, "evaluate")
     with reading(columns, notes):
