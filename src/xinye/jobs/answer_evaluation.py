@@ -114,7 +114,7 @@ def _read(
         Answer(), judged.folder, {name: settings[name] for name in settings if name not in known}
     )
     own = settings_of(judged.folder, Answer()).model_dump(exclude_unset=True)
-    # An answer that is not in its own passage is refused: counted as none, it would be wrong to find.
+    # An answer that is not in its own passage is an error here, or finding it would be wrong.
     given = {"sheet": None, "absent_answers": None, **settings, "knowledge": base.folder}
     columns = task_settings(own | given, "evaluate")
     with reading(columns, notes):
