@@ -5,6 +5,8 @@ training, fine-tuned.
     python benchmarks/tasks.py fewclue --time 30min            # its six tasks
     python benchmarks/tasks.py waimai banking77 --model runs/base
     python benchmarks/tasks.py alpaca --model SmolLM2-135M-Instruct.Q4_1.gguf --method lora --epochs 1
+    python benchmarks/tasks.py answers --model runs/chinese    # cmrc, refusal, crosswoz, faq, law
+    python benchmarks/tasks.py xquad written --model SmolLM2-135M-Instruct.Q4_1.gguf
 
 | row | learns from | is judged on | |---|---|---| | chnsenticorp | train | test | | waimai | 80 %
 by label, seed 0 | the other 20 % | | thucnews | dev (10,000 titles) | test (10,000) | | banking77 |
@@ -24,6 +26,10 @@ examples (few-shot), on the first `--asked` records that chance takes. Beside a 
 the base. Accuracy in %, and time in seconds; a row takes the time of its base and, on two cores, 2
 to 20 minutes more.
 
+The rows that answer questions (`answer_rows.py`) are commands of other benchmarks, whose figures are
+gathered here. Their Chinese base is that of `chinese_base.py`, 40 minutes unless `--time` says
+otherwise.
+
 Data is read in place from `--data`. Prints one JSON object last.
 """
 
@@ -42,6 +48,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import answer_rows
 from common import machine, peak_gigabytes, progress, report
 
 import xinye
@@ -109,14 +116,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "rows", nargs="+", metavar="ROW", help=f"of {', '.join(ROWS)}; fewclue is its six tasks"
+        "rows",
+        nargs="+",
+        metavar="ROW",
+        help=f"of {', '.join((*ROWS, *answer_rows.ROWS))}; fewclue is its six tasks, answers the "
+        "rows of questions in Chinese",
     )
     parser.add_argument(
         "--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data", metavar="FOLDER"
     )
     parser.add_argument("--model", help="the base to begin with, instead of pretraining one")
     parser.add_argument("--size", default="5M", help="of the base")
-    parser.add_argument("--time", default="10min", help="for which the base is pretrained")
+    parser.add_argument(
+        "--time", help="for which the base is pretrained: 10min; 40min where it answers questions"
+    )
     parser.add_argument("--method", default="full", help="of fine-tuning")
     parser.add_argument(
         "--epochs", type=float, help="of fine-tuning, instead of what the plan says"
@@ -134,21 +147,10 @@ def main() -> None:
     )
     parser.add_argument("-o", "--output", type=Path, help="keep the models in this folder")
     options = parser.parse_args()
-    names = [f"fewclue-{task}" for task in FEWCLUE if "fewclue" in options.rows]
-    names = [row for row in options.rows if row != "fewclue"] + names
-    for name in names:
-        if name not in ROWS:
-            parser.error(f"no row {name!r}; there are {', '.join(ROWS)}, and fewclue")
-    base_told = (
-        f"with {options.model}" if options.model else f"with a base pretrained for {options.time}"
-    )
+    names = names_of(options.rows, parser)
+    check(names, options, parser)
     progress(
-        f"{len(names)} rows, {base_told}; fine-tuning and judging take 2 to 20 minutes more each "
-        "on "
-        ""
-        ""
-        ""
-        "two cores"
+        f"{len(names)} rows; fine-tuning and judging take 2 to 20 minutes more each on two cores"
     )
     facts = machine("torch", "scikit-learn")
     with tempfile.TemporaryDirectory() as temporary:
@@ -156,9 +158,14 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         figures = {}
         for name in names:
-            figures[name] = run_row(name, options, folder)
+            run = run_answers if name in answer_rows.ROWS else run_row
+            figures[name] = run(name, options, folder)
             progress(f"{name}: {json.dumps(figures[name], ensure_ascii=False)}")
-    show(figures)
+    answers = {name: found for name, found in figures.items() if name in answer_rows.ROWS}
+    if others := {name: found for name, found in figures.items() if name not in answers}:
+        show(others)
+    if answers:
+        answer_rows.show(answers)
     told = {
         name: value
         for name, value in vars(options).items()
@@ -171,6 +178,32 @@ def main() -> None:
         machine=facts,
         peak_gigabytes=peak_gigabytes(),
     )
+
+
+def names_of(rows: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    """The rows, with all those of a group in its place."""
+    chinese = [name for name, row in answer_rows.ROWS.items() if not row.chat]
+    groups = {"fewclue": [f"fewclue-{task}" for task in FEWCLUE], "answers": chinese}
+    names = [name for row in rows for name in groups.get(row, [row])]
+    known = (*ROWS, *answer_rows.ROWS)
+    for name in names:
+        if name not in known:
+            parser.error(f"no row {name!r}; there are {', '.join((*known, *groups))}")
+    return names
+
+
+def check(
+    names: Sequence[str], options: argparse.Namespace, parser: argparse.ArgumentParser
+) -> None:
+    """Refuse at once what a row that answers questions lacks, or would ignore."""
+    for name in names:
+        row = answer_rows.ROWS.get(name)
+        if row and (options.epochs or options.augment or options.method != "full"):
+            parser.error(
+                f"the row {name} has settings of its own; run {row.command[0]} with others"
+            )
+        if row and row.chat and not options.model:
+            parser.error(f"{name}: name a chat model, --model SmolLM2-135M-Instruct.Q4_1.gguf")
 
 
 # -- a row -----------------------------------------------------------------------------------------
@@ -200,6 +233,15 @@ def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
         if len(values) > 1 and key in COLUMNS:
             result[f"{key}_interval"] = round(spread(values)["interval"], 2)
     return result
+
+
+def run_answers(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """What the command of a row that answers questions prints."""
+    model = options.model or ""
+    if answer_rows.ROWS[name].needs_model and not model:
+        budget = ("--size", options.size, "--time", options.time or "40min")
+        model = answer_rows.chinese_base(folder, *budget, "--data", str(options.data))
+    return answer_rows.run_row(name, model, options.data, folder)
 
 
 def run_split(
@@ -288,7 +330,7 @@ def pretrained(language: str, options: argparse.Namespace, folder: Path) -> str:
     file = write(folder / f"base-{language}.jsonl", [Item(text, "") for text in kept])
     with Display() as display:
         xinye.pretrain(
-            file, output, size=options.size, time=options.time, field="text", overwrite=True, observer=display,
+            file, output, size=options.size, time=options.time or "10min", field="text", overwrite=True, observer=display,
             tokenizer="char" if language == "zh" else "bpe", context=512,
         )  # fmt: skip
     return str(output)

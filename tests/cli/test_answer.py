@@ -22,6 +22,11 @@ QUESTIONS = [
     ("几天能退货？", 0, ""),
     ("运费多少？", 1, ""),
 ]
+# The answer to the last but one is in no rule, and no rule has a word of the last one.
+TABLE = "question,answer\n" + "".join(
+    f"{question},{answer}\n"
+    for question, _, answer in (*QUESTIONS[:4], ("运费谁付？", 0, "买家"), ("xyz", 0, ""))
+)
 FAST = (
     *("--epochs", 60, "--evaluations", 1, "--dropout", 0, "--dtype", "float32"),
     *("--learning-rate", 0.01),
@@ -49,6 +54,7 @@ def reader(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def place(workplace: Path) -> Path:
     """A folder with the rules as a document, and a knowledge base of them."""
+    (workplace / "qa.csv").write_text(TABLE, "utf-8")
     (workplace / "rules.md").write_text("# 规矩\n\n" + "\n\n".join(RULES) + "\n", "utf-8")
     write_json_lines(Path("rules.jsonl"), [{"title": "规矩", "text": rule} for rule in RULES])
     KnowledgeBase.build("kb", ["rules.jsonl"])
@@ -60,6 +66,40 @@ def test_it_is_evaluated_beside_its_baseline(xinye, reader):
     found = json.loads(outcome.out)
     assert found["measured"]["f1"] == found["measured"]["refused_rightly"] == 1
     assert 0 < found["baseline"]["f1"] < 0.7
+
+
+def test_a_table_without_passages_is_evaluated_from_a_knowledge_base(xinye, reader, place):
+    outcome = xinye("evaluate", reader, "qa.csv", "--knowledge", "kb", "--json")
+    found = json.loads(outcome.out)
+    model, sentence = found["measured"], found["baseline"]
+    assert (found["records"], model["refused_rightly"], model["found"]) == (6, 1, 0.8)
+    answers = [package.load(reader).answer(each[0], knowledge=KnowledgeBase("kb")).text
+               for each in QUESTIONS[:4]]  # fmt: skip
+    right = sum(answer == each[2] for answer, each in zip(answers, QUESTIONS, strict=False))
+    assert model["exact_match"] == pytest.approx((right + 1) / 6) and right >= 2
+    assert sentence["f1"] < model["f1"] and sentence["exact_match"] == pytest.approx(1 / 6)
+    shown = xinye("evaluate", reader, "--data", "qa.csv", "--knowledge", "kb").out
+    assert "for 4 of 5 questions, the first 5 passages have a right answer" in shown
+    assert "1 of 6 questions have no right answer" in shown and "rightly refused" in shown
+    assert xinye("evaluate", reader, "qa.csv", "--knowledge", "no").code == 2
+    assert "--knowledge KB" in xinye("evaluate", reader, "qa.csv").complaint
+
+
+def test_passages_of_a_table_are_found_to_learn_from(xinye, trained, place):
+    checked = xinye("data", "check", "qa.csv", "--task", "answer", "--knowledge", "kb").out
+    assert "answered 4" in checked and "铺子[八点 answer]开门。" in checked
+    assert "none of the first 20 passages found has the answer: left out (qa.csv, line 6" in checked
+    assert "no passage has a word of the question: left out (qa.csv, line 7)" in checked
+    command = ["finetune", trained, "--task", "answer", "--data", "qa.csv", "--validation",
+               "qa.csv", "--knowledge", "kb", "-o", "run", "--steps", 1]  # fmt: skip
+    assert xinye(*command).code == 0
+    Path("more.txt").write_text("几天能退货：七天。", "utf-8")
+    KnowledgeBase("kb").add(["more.txt"])
+    assert "records have changed" in xinye(*command[:-1], 2, "--resume").complaint
+    Path("qa.csv").write_text("question,answer\n几点？,午时\n", "utf-8")
+    assert "none of the passages found" in xinye(*command, "--overwrite").complaint
+    wrong = ["finetune", trained, "--task", "classify", *command[4:]]
+    assert "knowledge has no effect on the task classify" in xinye(*wrong).complaint
 
 
 def test_an_answer_shows_its_sentence_and_source(xinye, reader, place):

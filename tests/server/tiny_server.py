@@ -12,6 +12,7 @@ import openai
 from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.server.app import build_app
+from xinye.server.graph import ServedGraph
 from xinye.server.knowledge import load_bases
 from xinye.server.models import load_models
 from xinye.server.serve import Server, listen
@@ -49,9 +50,12 @@ def serving(
     worker = Worker()
     models = load_models(names, asked, worker)
     change(models)
+    graph = ServedGraph.read(asked.graph, models) if asked.graph else None
+    models |= graph.models if graph else {}
     worker.start()
     listener = listen(asked)
-    server = Server(build_app(models, load_bases(asked.knowledge), asked, worker), asked)
+    bases = load_bases(asked.knowledge)
+    server = Server(build_app(models, bases, asked, worker, graph), asked)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     host, port = listener.getsockname()[:2]

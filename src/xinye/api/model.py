@@ -3,25 +3,28 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from xinye import machine
 from xinye.checkpoints.load import began_with
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, one_line, quoted
 from xinye.generation import sequence
-from xinye.generation.chat import Message, start_answer
+from xinye.generation.chat import Message, check_messages, start_answer
 from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.speculation import speculate
 from xinye.jobs import answering, evaluate, explain, judge
+from xinye.jobs.answer_evaluation import evaluate_from_knowledge
 from xinye.jobs.answering import Answered, Knowledge
 from xinye.jobs.evaluate import Evaluation
+from xinye.jobs.graph_answers import GraphAnswer, answer_from_graph
 from xinye.jobs.write_prompts import write_prompts
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
+from xinye.retrieval.graph import Graph
 from xinye.tasks.registry import TASKS, find_task, verbs_of_tasks
 from xinye.tasks.task import Judged, Task
 
@@ -231,6 +234,7 @@ class Model:
         found = explain.explain(judged, [texts] if one else list(texts), label)
         return found[0] if one else found
 
+    @overload
     def answer(
         self,
         question: str,
@@ -238,18 +242,44 @@ class Model:
         knowledge: Knowledge,
         count: int = 5,
         precision: float | None = None,
-    ) -> Answered:
+    ) -> Answered: ...
+
+    @overload
+    def answer(
+        self, question: str, *, knowledge: Graph, earlier: Sequence[Message] = ()
+    ) -> GraphAnswer: ...
+
+    def answer(
+        self,
+        question: str,
+        *,
+        knowledge: Knowledge | Graph,
+        count: int = 5,
+        precision: float | None = None,
+        earlier: Sequence[Message] = (),
+    ) -> Answered | GraphAnswer:
         """Answer a question from `knowledge`: a passage, a list of texts, or a `KnowledgeBase`, of
-        which the `count` best passages are read.
+        which the `count` best passages are read; or a `Graph`.
 
         The answer is quoted: `text`, the `sentence` that it stands in and its `source`; if it is in
         none of the passages, `text` is empty and `refused` says why. A knowledge base answers only
-        with the wanted `precision`, by default that of its calibration. Raises `XinyeError` for a
-        model that was not fine-tuned to answer, and for an empty question.
+        with the wanted `precision`, by default that of its calibration. From a graph a model
+        answers that classifies the relations of questions; `earlier` are the messages before the
+        question, with `role` and `content`, of which an entity may be meant. Raises `XinyeError`
+        for a model that was not fine-tuned for it, and for an empty question.
 
         >>> model.answer("几点开门？", knowledge="茶铺八点开门。").text  # doctest: +SKIP
         '八点'
+        >>> relations.answer("天鹅酒店的电话？", knowledge=graph).text  # doctest: +SKIP
+        '天鹅酒店的电话是555-0134。'
         """
+        if isinstance(knowledge, Graph):
+            if precision is not None:
+                raise XinyeError("precision has no effect on a graph; leave it out")
+            judged = Judged(self.network, self.tokenizer, self.folder, Observer())
+            return answer_from_graph(judged, knowledge, question, check_messages(earlier))
+        if earlier:
+            raise XinyeError("earlier messages have an effect on a graph only; leave them out")
         self._learned(find_task("answer"), {})
         judged = Judged(self.network, self.tokenizer, self.folder, Observer())
         return answering.answer(judged, question, knowledge, count, precision)
@@ -277,7 +307,8 @@ class Model:
         The baseline is trained on the records of the model's own run, or is its base model. A model
         without a task classifies zero-shot, with the labels of the records or of the settings, as
         in `classify`; with `task="chat"` it answers by its chat template. `settings` may name
-        columns of the files.
+        columns of the files. A model that answers gets its passages from `knowledge`, a knowledge
+        base, instead of the records, if that is among them.
         """
         files = names_of(data)
         if not files:
@@ -286,6 +317,9 @@ class Model:
                 f"{quoted(self.folder)} --data FILE"
             )
         judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer(), baseline)
+        own = self.task.verb if self.task else None
+        if own == "answer" and task in (None, own) and settings.get("knowledge"):
+            return evaluate_from_knowledge(judged, files, **settings)
         return judge.evaluate(judged, files, task, **settings)
 
     def _learned(self, kind: type[Task], settings: dict[str, Any]) -> Task:

@@ -2,12 +2,19 @@
 
 import logging
 import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import Fields, Parser, flag, switch
 from xinye.cli.output import console, print_json, show_log
 from xinye.errors import checked, plural
 from xinye.libraries import need
 from xinye.server.settings import ServeSettings
+
+if TYPE_CHECKING:  # torch and fastapi are imported where they are used
+    from xinye.server.graph import ServedGraph
+    from xinye.server.knowledge import ServedBase
+    from xinye.server.models import ServedModel
 
 
 def main(arguments: list[str]) -> int:
@@ -30,13 +37,16 @@ def main(arguments: list[str]) -> int:
     settings.check()
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
-    from xinye.server.knowledge import ServedBase
-    from xinye.server.models import ServedModel
     from xinye.server.serve import serve
 
     show_log(logging.INFO)
 
-    def ready(models: dict[str, ServedModel], bases: dict[str, ServedBase], address: str) -> None:
+    def ready(
+        models: "dict[str, ServedModel]",
+        bases: "dict[str, ServedBase]",
+        graph: "ServedGraph | None",
+        address: str,
+    ) -> None:
         for identity, served in models.items():
             parameters = served.model.network.config.parameters
             tasks = ", ".join(served.tasks)
@@ -47,13 +57,7 @@ def main(arguments: list[str]) -> int:
                 ),
                 soft_wrap=True,
             )
-        for name, base in bases.items():
-            amount = base.use(base.describe)
-            console.print(
-                f"{name}: knowledge base; {plural(amount.documents, 'document')}, "
-                f"{plural(amount.passages, 'passage')}",
-                soft_wrap=True,
-            )
+        show_sources(bases, graph)
         console.print(
             f"ready at {address} (OpenAI-compatible API: {address}/v1); press Ctrl-C to stop",
             soft_wrap=True,
@@ -64,3 +68,23 @@ def main(arguments: list[str]) -> int:
     with console.status("loading …"):
         serve(given.models, settings, ready)
     return 0
+
+
+def show_sources(bases: "Mapping[str, ServedBase]", graph: "ServedGraph | None") -> None:
+    """Print what the served models answer from."""
+    for name, base in bases.items():
+        amount = base.use(base.describe)
+        console.print(
+            f"{name}: knowledge base; {plural(amount.documents, 'document')}, "
+            f"{plural(amount.passages, 'passage')}",
+            soft_wrap=True,
+        )
+    if graph:
+        triples = plural(graph.graph.count, "triple")
+        names = ", ".join(graph.models)
+        console.print(
+            f"{graph.path}: knowledge graph; {triples}; answered by {names}",
+            soft_wrap=True,
+        )
+        for note in graph.notes:
+            console.print(f"note: {note}", soft_wrap=True)

@@ -1,6 +1,7 @@
 """The settings that say how records are found in their files. `finetune`, `evaluate` and `data`
 share them."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,6 +41,13 @@ class ColumnSettings(TextColumns):
         description=(
             "if an answer is not in its passage: refuse the record, or learn that the passage has "
             "none"
+        ),
+    )
+    knowledge: Path | None = Field(
+        None,
+        description=(
+            "task answer: knowledge base to find the passage in, if a record has none; evaluate "
+            "answers all questions from it"
         ),
     )
     assistant_name: str | None = Field(

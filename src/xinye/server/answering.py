@@ -1,4 +1,5 @@
-"""The route `/v1/tasks/answer`, which answers questions from passages or from a knowledge base."""
+"""The route `/v1/tasks/answer`, which answers questions from passages, from a knowledge base or
+from a graph."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -7,29 +8,43 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from xinye.generation.chat import Message
 from xinye.jobs import answering
 from xinye.jobs.answering import Answered, Knowledge
-from xinye.observer import Observer
+from xinye.jobs.graph_answers import answer_from_graph
 from xinye.retrieval.results import Found
 from xinye.server.bodies import JSONRoute, json_response, log_texts
 from xinye.server.errors import APIError, check_count
+from xinye.server.graph import ServedGraph, judged_by
 from xinye.server.knowledge import FEW, Opened, ServedBase, as_passage, find_base
-from xinye.server.knowledge_schemas import AnswerList, AnswerRequest, Passage, QuestionAnswer
+from xinye.server.knowledge_schemas import (
+    MOST_EARLIER,
+    AnswerList,
+    AnswerRequest,
+    GraphQuestionAnswer,
+    Passage,
+    QuestionAnswer,
+)
 from xinye.server.models import ServedModel, find_model
 from xinye.server.tasks import BATCH, CONTEXTS
-from xinye.tasks.task import Judged
 
 router = APIRouter(route_class=JSONRoute)
 
 
 @router.post("/v1/tasks/answer", response_model=AnswerList)
 async def answer(body: AnswerRequest, request: Request) -> Any:
-    """Answer questions from a passage or from a knowledge base, with the source; or say why there
-    is no answer.
+    """Answer questions from a passage, from a knowledge base or from a graph, with the source; or
+    say why there is no answer.
     """
     model = find_model(request, body.model, "answer")
     questions = [body.input] if isinstance(body.input, str) else body.input
-    if body.passage is not None:
+    graph: ServedGraph | None = request.app.state.graph
+    work: Callable[[Sequence[str]], Sequence[QuestionAnswer | GraphQuestionAnswer]]
+    if graph and model.id in graph.models:
+        work = partial(from_graph, model, graph, earlier_of(body, request, len(questions)))
+    elif body.earlier is not None:
+        raise APIError(400, "earlier: only a model that answers from a graph takes it", "earlier")
+    elif body.passage is not None:
         work = partial(from_texts, model, passages_of(body, request, model, len(questions)))
     else:
         base, count = find_base(request, body.knowledge), body.n or FEW
@@ -39,6 +54,22 @@ async def answer(body: AnswerRequest, request: Request) -> Any:
     data = await request.app.state.worker.work(request, questions, work, 1)
     log_texts(request, body, (each.text for each in data))
     return json_response(AnswerList(object="list", model=model.id, task="answer", data=data))
+
+
+def earlier_of(body: AnswerRequest, request: Request, questions: int) -> list[Message]:
+    """The messages before a question to a graph. Raises `APIError` if they are too long, and for
+    fields that have no effect on a graph."""
+    for name in ("passage", "knowledge", "n"):
+        if getattr(body, name) is not None:
+            raise APIError(400, f"{name}: has no effect on a graph; leave it out", name)
+    messages = [message.plain for message in body.earlier or ()]
+    messages = [message for message in messages if message["role"] in ("user", "assistant")]
+    if sum(len(message["content"]) for message in messages) > MOST_EARLIER:
+        raise APIError(400, f"earlier: at most {MOST_EARLIER:,} characters are allowed", "earlier")
+    turns = 1 + sum(message["role"] == "user" for message in messages)
+    limit = request.app.state.settings.max_inputs
+    check_count(questions * turns, limit, "input", "questions, times earlier ones,")
+    return messages
 
 
 def passages_of(
@@ -71,6 +102,15 @@ def check_pairs(request: Request, questions: int, passages: int) -> None:
     check_count(questions * passages, limit, "input", "questions, times passages,")
 
 
+def from_graph(
+    model: ServedModel, served: ServedGraph, earlier: list[Message], questions: Sequence[str]
+) -> list[GraphQuestionAnswer]:
+    """The answers from a graph, each as if its question followed the earlier messages."""
+    judged = judged_by(model)
+    answers = [answer_from_graph(judged, served.graph, each, earlier) for each in questions]
+    return [GraphQuestionAnswer(**asdict(served.without_folders(each))) for each in answers]
+
+
 def from_texts(
     model: ServedModel, texts: Sequence[str], questions: Sequence[str]
 ) -> list[QuestionAnswer]:
@@ -92,9 +132,7 @@ def from_base(
 
 
 def answer_of(model: ServedModel, question: str, knowledge: Knowledge, count: int) -> Answered:
-    loaded = model.model
-    judged = Judged(loaded.network, loaded.tokenizer, loaded.folder, Observer())
-    return answering.answer(judged, question, knowledge, count)
+    return answering.answer(judged_by(model), question, knowledge, count)
 
 
 def as_json(answered: Answered, passage: Callable[[Found], Passage]) -> QuestionAnswer:

@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from xinye.server import answering, completions, embeddings, knowledge, tasks
 from xinye.server.errors import HANDLERS, APIError
+from xinye.server.graph import ServedGraph
 from xinye.server.guard import Guard
 from xinye.server.knowledge import ServedBase
 from xinye.server.models import ServedModel, find_model
@@ -62,8 +63,9 @@ def build_app(
     bases: Mapping[str, ServedBase],
     settings: ServeSettings,
     worker: Worker,
+    graph: ServedGraph | None = None,
 ) -> FastAPI:
-    """The app for knowledge bases, and models whose worker is already running."""
+    """The app for knowledge bases, a graph, and models whose worker is already running."""
     app = FastAPI(
         title="Xinye",
         version=version("xinye"),
@@ -77,7 +79,8 @@ def build_app(
         exception_handlers=HANDLERS,
     )
     state, metrics = app.state, Metrics(models)
-    state.models, state.bases, state.metrics = models, bases, metrics
+    state.models, state.bases, state.graph = models, bases, graph
+    state.metrics = metrics
     state.settings, state.worker = settings, worker
     app.add_middleware(Guard, settings=settings, on_answer=metrics.answered)
     # The guard checks the key; this only adds it to the OpenAPI document.

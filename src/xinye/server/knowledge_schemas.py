@@ -1,4 +1,4 @@
-"""The fields of requests and answers about knowledge bases, and of the task `answer`."""
+"""The fields of requests and answers about knowledge bases and graphs, and of the task `answer`."""
 
 from typing import Annotated, Literal
 
@@ -6,10 +6,11 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from xinye.retrieval.search import LONGEST_QUESTION
 from xinye.server.bodies import Body
-from xinye.server.schemas import NonEmpty, Request, Several
+from xinye.server.schemas import Message, NonEmpty, Request, Several
 
 MOST_FOUND = 50  # passages that a search returns
 MOST_READ = 20  # passages that are read for an answer
+MOST_EARLIER = 20_000  # characters of the messages before a question
 
 
 def not_blank(question: str) -> str:
@@ -43,7 +44,8 @@ class SearchRequest(Body):
 
 
 class AnswerRequest(Request):
-    """Answers come from `passage` if it is given, else from a knowledge base."""
+    """Answers come from `passage` if it is given, else from a knowledge base. A model that finds
+    the relations of questions answers from the server's graph."""
 
     input: Question | Annotated[list[Question], Several] = Field(
         description="a question, or several"
@@ -57,6 +59,11 @@ class AnswerRequest(Request):
         ge=1,
         le=MOST_READ,
         description="passages of the knowledge base that are read for each question (5)",
+    )
+    earlier: Annotated[list[Message], Field(max_length=50, fail_fast=True)] | None = Field(
+        None,
+        description="messages before the question, of which the entity may be meant; only for a "
+        "graph",
     )
 
 
@@ -106,8 +113,31 @@ class QuestionAnswer(BaseModel):
     )
 
 
+class GraphFact(BaseModel):
+    head: str
+    relation: str
+    tail: str
+    file: str = Field(description="its path below the folder of the graph")
+    line: int
+
+
+class GraphRequest(BaseModel):
+    entity: str
+    relation: str
+    value: str = Field(description="what a question asks about; empty if it asks for all values")
+    facts: list[GraphFact] = Field(description="the triples that answer")
+
+
+class GraphQuestionAnswer(BaseModel):
+    question: str
+    text: str = Field(description="in the language of the question; empty if there is no answer")
+    requests: list[GraphRequest] = Field(description="what the question asks for")
+    probabilities: list[float] = Field(description="of the relations that the model found")
+    refused: str = Field(description="why there is no answer; empty if there is one")
+
+
 class AnswerList(BaseModel):
     object: Literal["list"] = "list"
     model: str
     task: Literal["answer"] = "answer"
-    data: list[QuestionAnswer] = Field(description="one for each question")
+    data: list[QuestionAnswer | GraphQuestionAnswer] = Field(description="one for each question")

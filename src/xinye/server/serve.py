@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from xinye.errors import XinyeError
 from xinye.server.app import build_app
 from xinye.server.errors import CLOSE, APIError
+from xinye.server.graph import ServedGraph
 from xinye.server.knowledge import ServedBase, load_bases
 from xinye.server.models import ServedModel, load_models
 from xinye.server.settings import ServeSettings
@@ -32,7 +33,7 @@ LOOK_AT = "Look at its first line and its headers, such as Content-Length."
 # A line that continues the previous one, or ends without a carriage return; or the end of the head
 # if there is neither.
 FIRST_ODD_LINE = re.compile(rb"\n[ \t]|(?<!\r)\n|\r\n\r\n")
-OnReady = Callable[[dict[str, ServedModel], dict[str, ServedBase], str], None]
+OnReady = Callable[[dict[str, ServedModel], dict[str, ServedBase], ServedGraph | None, str], None]
 
 
 # -- reading requests ----------------------------------------------------------------------------
@@ -132,18 +133,21 @@ def serve(
     on_ready: OnReady = lambda *_: None,
 ) -> None:
     """Serve models until SIGTERM or Ctrl-C. `on_ready` is called with the models by id, the
-    knowledge bases by name, and the server's URL.
+    knowledge bases by name, the graph, and the server's URL.
 
-    Raises `XinyeError` if a model or a knowledge base cannot be loaded, or the port is in use.
+    Raises `XinyeError` if a model, a knowledge base or the graph cannot be loaded, or the port is
+    in use.
     """
     settings.check()
     with listen(settings) as listener:
         bases = load_bases(settings.knowledge)
         worker = Worker()
         models = load_models(names, settings, worker)
+        graph = ServedGraph.read(settings.graph, models) if settings.graph else None
+        models |= graph.models if graph else {}
         worker.start()
         host, port = listener.getsockname()[:2]
-        server = Server(build_app(models, bases, settings, worker), settings)
+        server = Server(build_app(models, bases, settings, worker, graph), settings)
         # uvicorn handles signals while it runs, and raises them again when it ends; these handlers
         # ignore that.
         signals = {
@@ -151,7 +155,8 @@ def serve(
             for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
-            on_ready(models, bases, f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            on_ready(models, bases, graph, address)
             server.run(sockets=[listener])
         finally:
             for number, handler in signals.items():

@@ -46,6 +46,13 @@ class ServeSettings(BaseModel):
             "NAME=KB to name it (may be given several times)"
         ),
     )
+    graph: str | None = Field(
+        None,
+        description=(
+            "also answer questions from the triples in this file or folder, by the models that "
+            "classify its relations"
+        ),
+    )
     dtype: str = Field("auto", description="keep the weights in float32 or bfloat16")
     max_running: int = Field(
         32, ge=1, description="generate at most this many texts at once with each model"

@@ -10,7 +10,7 @@ import torch
 
 from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
-from xinye.data.sources import read_records
+from xinye.data.sources import headerless, read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import answers
@@ -21,6 +21,7 @@ from xinye.retrieval.sentences import Scored, best_sentence, scored_sentences
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.answer_cloze import cloze
 from xinye.tasks.answer_decisions import pointing
+from xinye.tasks.answer_passages import with_passages
 from xinye.tasks.answer_records import Named, Question, counted, flat, read_question
 from xinye.tasks.answer_spans import Candidate, Extract, candidates, quote
 from xinye.tasks.answer_windows import Window, pair_tokenizer, window_around, windows_of
@@ -28,7 +29,16 @@ from xinye.tasks.decisions import Decision
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.heads import USE, HeadTask
 from xinye.tasks.questions import documents, is_for_test, questions
-from xinye.tasks.records import Example, Examples, OnBad, leaks, refuse_line, repeated, split
+from xinye.tasks.records import (
+    Example,
+    Examples,
+    OnBad,
+    leaks,
+    refuse,
+    refuse_line,
+    repeated,
+    split,
+)
 from xinye.tasks.task import Figures, Mark
 
 NEAR = 40  # characters around an answer that may tell it, too
@@ -45,13 +55,15 @@ class Answer(HeadTask):
     counted = ("kind of question", "kinds of questions")
     counts_name = "questions"
     kept_of = "the passages"
-    columns = ("question_field", "passage_field", "answer_field", "absent_answers")
+    columns = ("question_field", "passage_field", "answer_field", "absent_answers", "knowledge")
     special_settings = ("cloze", "other_passages")
     augmentations = ()
     words = TaskWords(
         figures=(
             Figure("f1", "F1", Both("F1 of words", "字词 F1"), 1, percent=True),
             Figure("exact_match", "exact match", Both("exact match", "完全匹配"), 1, percent=True),
+            Figure("answered", "answered", digits=1, percent=True, reported=False),
+            Figure("refused_rightly", "rightly refused", digits=1, percent=True, reported=False),
             LOSS,
         ),
         decides="f1",
@@ -121,14 +133,34 @@ class Answer(HeadTask):
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
+    def read(
+        cls,
+        files: Sequence[str],
+        on_bad: OnBad = refuse,
+        notes: Notes | None = None,
+        **columns: Any,
+    ) -> list[Question]:
+        """The records of files. A knowledge base has the passages of those without one."""
+        notes = notes or Notes()
+        records = cls.read_questions(files, on_bad, notes, **columns)
+        if folder := columns.get("knowledge"):
+            return with_passages(records, folder, notes)
+        return records
+
+    @classmethod
+    def read_questions(
+        cls, files: Sequence[str], on_bad: OnBad, notes: Notes, **columns: Any
+    ) -> list[Question]:
+        """The records of files as they are: if `columns` name a knowledge base, some have no
+        passage."""
+        return super().read(files, on_bad, notes, **columns)
+
+    @classmethod
     def read_file(
-        cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
+        cls, path: Path, on_bad: OnBad, notes: Notes, **columns: Any
     ) -> Iterator[Question]:
         named = Named(**columns)
-        fields = (named.question_field, named.passage_field, named.answer_field)
-        for line, row in read_records(
-            path, refuse_line(on_bad), [each for each in fields if each], notes=notes
-        ):
+        for line, row in read_records(path, refuse_line(on_bad), named.fields, notes=notes):
             try:
                 for place, each in flat(row, place_of(path, line)):
                     try:
@@ -137,6 +169,10 @@ class Answer(HeadTask):
                         on_bad(error)
             except XinyeError as error:
                 on_bad(error)
+
+    @classmethod
+    def without_header(cls, path: Path, **columns: Any) -> str:
+        return headerless(path, Named(**columns).fields)
 
     def check(self, records: Sequence[Question]) -> None:
         """Any question can be judged."""
@@ -207,11 +243,9 @@ class Answer(HeadTask):
         self, tokenizer: Tokenizer, example: Example
     ) -> tuple[str | None, list[tuple[int, Mark]]]:
         begin, end = map(int, example.targets)  # type: ignore[arg-type]
-        inside = range(begin, end + 1) if end else ()
-        answer = shown("answer")
-        return None, [
-            (token, answer if at in inside else None) for at, token in enumerate(example.tokens)
-        ]
+        places = range(begin, end + 1) if end else ()
+        marks = {at: f"{'I' if at > begin else 'B'}-{shown('answer')}" for at in places}
+        return None, [(token, marks.get(at)) for at, token in enumerate(example.tokens)]
 
     # -- evaluation --------------------------------------------------------------------------------
 

@@ -3,11 +3,13 @@ rows of Hugging Face's `squad`, and tables with a column for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.errors import XinyeError, did_you_mean
+from xinye.retrieval.search import check_question
 
 QUESTIONS = ("question", "query", "query_text", "问题", "提问", "问")
 PASSAGES = (
@@ -16,13 +18,15 @@ PASSAGES = (
 )  # fmt: skip
 ANSWERS = ("answers", "answer", "答案", "回答", "答")
 STARTS = ("answer_start", "answer_begin", "start")
+FORMAT = "questions with passages"
 
 
 @dataclass(frozen=True)
 class Question:
     """A question about a passage. `answers` are all right answers, none if the passage has none;
-    `start` is where the first stands in the passage, in characters. `place` is for messages
-    ("train.json, record 17"), and `format` describes how the record was read."""
+    `start` is where the first stands in the passage, in characters. `passage` is "" until it is
+    found in a knowledge base. `place` is for messages ("train.json, record 17"), and `format`
+    describes how the record was read."""
 
     question: str
     passage: str
@@ -54,12 +58,21 @@ class Question:
 
 @dataclass(frozen=True)
 class Named:
-    """The columns that a person named, and what to do with an answer that is not in its passage."""
+    """The columns that a person named, what to do with an answer that is not in its passage, and
+    the knowledge base that has the passages of records without one."""
 
     question_field: str | None = None
     passage_field: str | None = None
     answer_field: str | None = None
     absent_answers: str | None = None
+    knowledge: Path | None = None
+
+    @property
+    def fields(self) -> list[str]:
+        """The columns that are named."""
+        return [
+            name for name in (self.question_field, self.passage_field, self.answer_field) if name
+        ]
 
 
 def flat(row: Any, place: str) -> Iterator[tuple[str, Row]]:
@@ -82,18 +95,20 @@ def flat(row: Any, place: str) -> Iterator[tuple[str, Row]]:
 
 def read_question(row: Row, place: str, named: Named, notes: Notes) -> Question:
     """The question in a row. Raises `XinyeError` for a row without question or passage, and for an
-    answer that is not in its passage."""
+    answer that is not in its passage. If a knowledge base is named, a row needs no passage."""
     question = _text(_value(row, QUESTIONS, named.question_field, place, "question"))
-    passage = _text(_value(row, PASSAGES, named.passage_field, place, "passage"))
+    passage = _passage(row, place, named)
     if not question.strip():
         raise XinyeError(f"{place}: the question is empty")
-    if not passage.strip():
-        raise XinyeError(f"{place}: the passage is empty")
+    if not passage:
+        _check_length(question, place)
     impossible = row.get("is_impossible") is True or row.get("answerable") is False
     answers, start = _answers(row, named.answer_field, place)
     if impossible or not answers:
-        return Question(question, passage, (), -1, place, "questions with passages")
-    found = _place_in(passage, answers[0], start)
+        return Question(question, passage, (), -1, place, FORMAT)
+    if not passage:
+        return Question(question, "", answers, -1, place, FORMAT)
+    found = place_in(passage, answers[0], start)
     if found < 0:
         if named.absent_answers != "none":
             raise XinyeError(
@@ -101,13 +116,37 @@ def read_question(row: Row, place: str, named: Named, notes: Notes) -> Question:
                 "learn that the passage has no answer: --absent-answers none"
             )
         notes.add(place, "the answer is not in its passage: learned as no answer")
-        return Question(question, passage, (), -1, place, "questions with passages")
+        return Question(question, passage, (), -1, place, FORMAT)
     if start is not None and found != start:
         notes.add(place, "the answer is not where its number says: the nearest place is taken")
-    return Question(question, passage, answers, found, place, "questions with passages")
+    return Question(question, passage, answers, found, place, FORMAT)
 
 
-def _place_in(passage: str, answer: str, start: int | None) -> int:
+def _passage(row: Row, place: str, named: Named) -> str:
+    """The passage of a row; "" if it is to be found in a knowledge base."""
+    without = named.passage_field is None and not any(row.get(each) for each in PASSAGES)
+    if named.knowledge and without:
+        return ""
+    passage = _text(_value(row, PASSAGES, named.passage_field, place, "passage"))
+    if passage.strip():
+        return passage
+    if named.knowledge:
+        return ""
+    raise XinyeError(
+        f"{place}: the passage is empty; fill it in, or name a knowledge base that has it: "
+        "--knowledge KB"
+    )
+
+
+def _check_length(question: str, place: str) -> None:
+    """Raises `XinyeError` for a question that is too long to search for."""
+    try:
+        check_question(question)
+    except XinyeError as error:
+        raise XinyeError(f"{place}: {error}") from None
+
+
+def place_in(passage: str, answer: str, start: int | None) -> int:
     """Where an answer stands in a passage: the place nearest to `start`, or the first; -1 if
     nowhere."""
     places, at = list[int](), passage.find(answer)
@@ -173,6 +212,7 @@ def _value(row: Row, names: Sequence[str], named: str | None, place: str, what: 
             )
         raise XinyeError(
             f"{place}: there is no passage; name its column with --passage-field (it has: {there})"
+            ", or a knowledge base that has it: --knowledge KB"
         )
     return found
 

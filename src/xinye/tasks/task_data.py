@@ -19,6 +19,7 @@ from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.planning.units import parse_fold
+from xinye.retrieval.manifest import MANIFEST
 from xinye.tasks.bad_records import bad_records
 from xinye.tasks.records import Augmentation, Examples, OnBad, refuse
 from xinye.tasks.registry import find_task
@@ -96,8 +97,13 @@ def prepare_data(
         observer.warn(f"note: {finding}")
     return TaskData(
         task, tokenizer, training, validation, examples, Examples(judged, tokenizer.pad_id),
-        fingerprint(files), facts,
+        fingerprint([*files, *knowledge_files(settings)]), facts,
     )  # fmt: skip
+
+
+def knowledge_files(settings: FinetuneSettings) -> list[Path]:
+    """The file by which a change of the knowledge base is known, if passages are found in one."""
+    return [settings.knowledge / MANIFEST] if settings.knowledge else []
 
 
 def _note_augmentation(plan: Draft, settings: FinetuneSettings, sentences: Sequence[int]) -> None:
