@@ -13,8 +13,10 @@ from xinye.retrieval.results import Found
 from xinye.retrieval.search import check_question
 from xinye.retrieval.terms import terms
 from xinye.tasks.answer import Answer
+from xinye.tasks.answer_spans import is_in_passage
 from xinye.tasks.task import Judged
 
+NOT_IN_HERE = "the model finds no answer in the text that is likely enough"
 RANKED = 20.0  # nats that the best passage is ahead of one that matches nothing
 
 Knowledge = str | Sequence[str] | KnowledgeBase
@@ -47,8 +49,8 @@ def answer(
     base that match it best. Raises `XinyeError` for an empty question or knowledge.
 
     A knowledge base that is calibrated says from which confidence on its answers have the wanted
-    `precision`; below that there is none. Of other texts only those are read that share a word with
-    the question."""
+    `precision`; below that there is none. Otherwise the model decides by the threshold that it
+    learned. Of other texts only those are read that share a word with the question."""
     check_question(question)
     found = passages_for(question, knowledge, count)
     if not found:
@@ -62,9 +64,14 @@ def answer(
     texts, context = [each.text for each in found], context_of(judged.model)
     extracts = Answer().answer(judged.model, judged.tokenizer, question, texts, context)
     top = max(each.score for each in found) or 1.0
+    numbers = [*range(len(found))]
+    if verdict is None:
+        numbers = [at for at in numbers if is_in_passage(judged.model, extracts[at])]
+    if not numbers:
+        confidence = max(each.expected_f1 for each in extracts)
+        return Answered(question, "", "", confidence, NOT_IN_HERE, None, found)
     best = max(
-        range(len(found)),
-        key=lambda number: extracts[number].score + RANKED * found[number].score / top,
+        numbers, key=lambda number: extracts[number].score + RANKED * found[number].score / top
     )
     source, extract = found[best], extracts[best]
     sentence = sentence_around(source.text, extract.start, extract.end)
