@@ -25,6 +25,10 @@ from xinye.runs.folder import Figures
 from xinye.runs.words import in_language
 from xinye.tasks.registry import find_task
 
+# Passages of the documents to read: the confidence is about the first one, and so small a reader
+# does not choose better than the search.
+READ = 1
+
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     begin, ours = time.monotonic(), output is None
@@ -120,7 +124,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
             f"xinye knowledge build {documents} -o {knowledge}",
             f"xinye knowledge calibrate {knowledge} {training} --precision {recipe.PRECISION}",
         ]
-        command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge}'
+        command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge} -n {READ}'
     show_step(5, words["use"], *build, command.replace("…", exercise.text(lesson.new[0])))
     if lesson.documents:
         return command, {"results": look_up(model, lesson)}
@@ -148,7 +152,7 @@ def look_up(model: Model, lesson: Lesson) -> list[Figures]:
     show_looked_up(model, knowledge, lesson.held_out)
     answers = []
     for row in lesson.new:
-        found = model.answer(row["question"], knowledge=knowledge)
+        found = model.answer(row["question"], knowledge=knowledge, count=READ)
         answer.print(verbatim(f">>> {found.question}"), soft_wrap=True)
         if found.refused:
             answer.print(f"no answer: {found.refused}", soft_wrap=True)
@@ -162,7 +166,7 @@ def show_looked_up(model: Model, knowledge: KnowledgeBase, rows: Sequence[Row]) 
     """Print how well the test questions are answered from the documents, next to the sentence of
     the first passage that shares most with the question.
     """
-    found = [model.answer(row["question"], knowledge=knowledge) for row in rows]
+    found = [model.answer(row["question"], knowledge=knowledge, count=READ) for row in rows]
     first = [[each.found[0].text] if each.found else [] for each in found]
     best = [best_sentence(each.question, own) for each, own in zip(found, first, strict=True)]
     right = [[row["answer"]] if row["answer"] else [] for row in rows]
