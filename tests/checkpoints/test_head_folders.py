@@ -16,7 +16,7 @@ from xinye.checkpoints.huggingface import load_weights, save_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
-from xinye.model.heads import POINTERS, Head, HeadConfig, Labelled
+from xinye.model.heads import EVERY_ANSWER, POINTERS, Head, HeadConfig, Labelled
 from xinye.tasks.classify import Classify
 from xinye.tasks.tag import Tag
 
@@ -222,6 +222,19 @@ def test_what_training_puts_before_the_names_is_taken_away(tmp_path, kind, names
         tmp_path / "model.safetensors",
     )
     with pytest.raises(XinyeError, match="the same tensor under two names"):
+        load_weights(tmp_path)
+
+
+@pytest.mark.parametrize("threshold", [-1.5, EVERY_ANSWER, None])
+def test_the_threshold_of_a_reader_is_saved_and_others_load_the_folder(tmp_path, threshold):
+    model = random_head(SHAPE, "span", POINTERS)
+    model.config = replace(model.config, threshold=threshold)
+    save_model(tmp_path, model, TOKENIZER)
+    assert load_weights(tmp_path).config.threshold == threshold
+    transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"answer_threshold": "high"}))
+    with pytest.raises(XinyeError, match="answer_threshold must be a number or null, not 'high'"):
         load_weights(tmp_path)
 
 

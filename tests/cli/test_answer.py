@@ -1,6 +1,7 @@
 """`xinye answer` as a person meets it: a reader that learned eight questions by heart."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,45 @@ def test_a_file_of_questions_and_a_passage(xinye, reader, place):
     Path("passage.txt").write_text("铺子八点开门。", "utf-8")
     outcome = xinye("answer", reader, "questions.txt", "--passage", "passage.txt")
     assert outcome.out.startswith("几点开门？\n八点\n  铺子八点开门。\n")
+
+
+@pytest.mark.parametrize("threshold", ["learned", "none learned", 1e9, None])
+def test_evaluate_answer_and_explain_refuse_the_same(xinye, reader, workplace, tmp_path, threshold):
+    """Whatever the threshold is: that of the folder, a high one, or null, which refuses nothing."""
+    folder = shutil.copytree(reader, tmp_path / "run")
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    assert "answer_threshold" in config
+    if threshold == "none learned":
+        del config["answer_threshold"]
+    elif threshold != "learned":
+        config["answer_threshold"] = threshold
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    model = package.load(folder)
+    refused = {}
+    for question, rule, answer in QUESTIONS:
+        # the rule shares a word with each question, so that only the model can refuse
+        passage = f"{RULES[rule]}几点退货开关运费。"
+        row = {"question": question, "context": passage, "answer": answer}
+        write_json_lines(Path("one.jsonl"), [row])
+        measured = model.evaluate_task("one.jsonl")["measured"]
+        answered = bool(model.answer(question, knowledge=passage).text)
+        (explained,) = model.explain((question, passage))
+        assert (
+            answered
+            == bool(explained.decision)
+            == bool(model.use("answer", [(question, passage)])[0]["text"])
+        )
+        if not answer:
+            assert answered == bool(measured["answered"])
+        elif not answered:
+            assert measured["f1"] == 0
+        refused[question, rule] = not answered
+    if threshold in (1e9, None):
+        assert {*refused.values()} == {threshold is not None}
+    Path("other.txt").write_text("运费是五块钱，几点都一样。", "utf-8")
+    outcome = xinye("answer", folder, "几点开门？", "--passage", "other.txt")
+    explained = xinye("explain", folder, "几点开门？", "--passage", "other.txt").out
+    assert bool(outcome.out) != explained.startswith("(not in the passage)")
 
 
 def test_in_python(reader, place):

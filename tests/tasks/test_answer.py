@@ -4,6 +4,7 @@ import csv
 import json
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.evaluation.answers import exact_match, f1, measure
+from xinye.evaluation.answers import best_threshold, exact_match, f1, measure
+from xinye.model.heads import EVERY_ANSWER, POINTERS, HeadConfig
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.tasks.answer import Answer
 from xinye.tasks.answer_cloze import cloze
 from xinye.tasks.answer_records import Question
+from xinye.tasks.answer_spans import Extract
 from xinye.tasks.answer_windows import pair_tokenizer, window_around, windows_of
 
 PASSAGE = "茶铺在云城，八点开门，六点关门。掌柜姓沈。"
@@ -158,6 +161,46 @@ def test_the_window_that_is_learned_from_has_the_answer(start, length, at):
     begin, end = window.targets(record.span)
     assert len(window.tokens) <= 64 and 0 < begin <= end
     assert passage[window.offsets[begin - window.first][0] : window.offsets[end - window.first][1]]
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.floats(0, 1), st.booleans()), min_size=1))
+def test_no_other_threshold_has_a_higher_f1(rows):
+    evidence = [float(each) for each, _, _ in rows]
+    answered = [0.0 if without else share for _, share, without in rows]
+    refused = [float(without) for *_, without in rows]
+
+    def total(threshold):
+        found = zip(evidence, answered, refused, strict=True)
+        return sum(yes if each > threshold else no for each, yes, no in found)
+
+    best = total(best_threshold(evidence, answered, refused))
+    assert best == pytest.approx(max(total(each - 0.5) for each in range(-3, 5)))
+
+
+def test_the_threshold_is_learned_from_questions_without_an_answer():
+    """From those of the records, else from those that are made, else none is refused."""
+    model = SimpleNamespace(config=HeadConfig(None, "span", POINTERS))
+    known = Question("几点开门？", PASSAGE, ("八点",), 6, "")
+    other = Question("几点下雪？", PASSAGE, (), -1, "")
+    wide = Question("几点开灯？", "灯九点开。" * 40, ("九点",), 1, "")
+
+    class Sure(Answer):
+        """Is sure of what is right."""
+
+        def _read(self, model, tokenizer, records, context):
+            return [
+                Extract("八点", 6, 8, 1.0, 0.0, 0.0, 3.0 if each.answers else -3.0)
+                for each in records
+            ]
+
+    def learned(records, **settings):
+        settings = FinetuneSettings(task="answer", **settings)
+        Sure().validate(model, TOKENIZER, records, 64, settings)
+        return model.config.threshold
+
+    assert learned([known, other]) == 0
+    assert learned([known, wide]) == EVERY_ANSWER
+    assert learned([known, wide], other_passages=1.0) == 0
 
 
 def test_metrics():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xinye.checkpoints.bases import CONFIG, base_of, is_adapter, place_of
+from xinye.checkpoints.thresholds import threshold_from_json, threshold_to_json
 from xinye.data.files import read_json
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -164,7 +165,7 @@ def to_config_json(config: Config | HeadConfig, tokenizer: Tokenizer | None = No
             "architectures": [FAMILIES[family_of(config.backbone)].stem + _HEADS[config.kind]]
         }
         if config.kind == "span":
-            return data
+            return data | threshold_to_json(config.threshold)
         data |= {
             "id2label": {str(number): label for number, label in enumerate(config.labels)},
             "label2id": {label: number for number, label in enumerate(config.labels)},
@@ -246,9 +247,9 @@ def read_config(folder: Path) -> Config | HeadConfig:
         return config
     if not isinstance(config, GPTConfig):
         raise XinyeError(f"{folder}: an LSTM cannot have a classification head")
-    causal = data.get("is_causal", True) is not False
+    backbone = replace(config, is_causal=data.get("is_causal", True) is not False)
     if kind == "span":
-        return HeadConfig(replace(config, is_causal=causal), kind, POINTERS)
+        return HeadConfig(backbone, kind, POINTERS, threshold=threshold_from_json(data, where))
     # transformers does not save its own default names if there are two labels
     names = data.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     try:
@@ -257,12 +258,7 @@ def read_config(folder: Path) -> Config | HeadConfig:
         raise XinyeError(f"{where}: id2label must name the labels 0, 1, 2 …") from None
     problem = data.get("problem_type")
     check_judges(folder, kind, len(labels), problem)
-    return HeadConfig(
-        replace(config, is_causal=causal),
-        kind,
-        tuple(labels),
-        problem == _SEVERAL,
-    )
+    return HeadConfig(backbone, kind, tuple(labels), problem == _SEVERAL)
 
 
 def check_judges(folder: Path, kind: Kind, labels: int, problem: str | None = None) -> None:

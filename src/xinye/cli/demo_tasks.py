@@ -11,15 +11,23 @@ from pathlib import Path
 from xinye.api import Model, load
 from xinye.cli.answer import show
 from xinye.cli.evaluate import show_measured
-from xinye.cli.output import Display, answer, console, print_result, verbatim, write
+from xinye.cli.output import Display, answer, console, print_result, print_table, verbatim, write
+from xinye.data.records import Row
 from xinye.demo import demo_tasks as recipe
 from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
 from xinye.demo.words import TASKS
 from xinye.errors import quoted
+from xinye.evaluation.answers import measure
 from xinye.planning.command_line import command_line
+from xinye.retrieval.knowledge import KnowledgeBase
+from xinye.retrieval.sentences import best_sentence
 from xinye.runs.folder import Figures
 from xinye.runs.words import in_language
 from xinye.tasks.registry import find_task
+
+# Passages of the documents to read: the confidence is about the first one, and so small a reader
+# does not choose better than the search.
+READ = 1
 
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
@@ -116,7 +124,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
             f"xinye knowledge build {documents} -o {knowledge}",
             f"xinye knowledge calibrate {knowledge} {training} --precision {recipe.PRECISION}",
         ]
-        command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge}'
+        command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge} -n {READ}'
     show_step(5, words["use"], *build, command.replace("…", exercise.text(lesson.new[0])))
     if lesson.documents:
         return command, {"results": look_up(model, lesson)}
@@ -141,9 +149,10 @@ def look_up(model: Model, lesson: Lesson) -> list[Figures]:
     sentence and source, or why there is none. Returns them for JSON.
     """
     knowledge = recipe.build_knowledge(lesson)
+    show_looked_up(model, knowledge, lesson.held_out)
     answers = []
     for row in lesson.new:
-        found = model.answer(row["question"], knowledge=knowledge)
+        found = model.answer(row["question"], knowledge=knowledge, count=READ)
         answer.print(verbatim(f">>> {found.question}"), soft_wrap=True)
         if found.refused:
             answer.print(f"no answer: {found.refused}", soft_wrap=True)
@@ -151,6 +160,26 @@ def look_up(model: Model, lesson: Lesson) -> list[Figures]:
             show(found)
         answers.append(asdict(found))
     return answers
+
+
+def show_looked_up(model: Model, knowledge: KnowledgeBase, rows: Sequence[Row]) -> None:
+    """Print how well the test questions are answered from the documents, next to the sentence of
+    the first passage that shares most with the question.
+    """
+    found = [model.answer(row["question"], knowledge=knowledge, count=READ) for row in rows]
+    first = [[each.found[0].text] if each.found else [] for each in found]
+    best = [best_sentence(each.question, own) for each, own in zip(found, first, strict=True)]
+    right = [[row["answer"]] if row["answer"] else [] for row in rows]
+    answers = {
+        "this model": measure([each.text for each in found], right),
+        "best sentence of the first passage": measure(
+            [sentence.text if sentence else "" for sentence in best], right
+        ),
+    }
+    names = ("f1", "answered", "refused_rightly")
+    cells = [(name, *(f"{row[each]:.1%}" for each in names)) for name, row in answers.items()]
+    print_table(("test questions, from all documents", "F1", "answered", "refused rightly"), cells)
+    answer.print()
 
 
 def try_out(model: Model, lesson: Lesson, wrong: str) -> list[Figures]:

@@ -2,6 +2,7 @@
 (Rajpurkar et al. 2016, arXiv:1606.05250). Each Han character is a word, as in MLQA (Lewis et al.
 2020, arXiv:1910.07475)."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -49,6 +50,24 @@ def measure(found: Sequence[str], right: Sequence[Sequence[str]]) -> Figures:
         figures["answered"] = _mean([float(bool(answer)) for answer in found])
         figures["refused_rightly"] = _mean([float(not answer) for answer in without])
     return figures
+
+
+def best_threshold(
+    evidence: Sequence[float], answered: Sequence[float], refused: Sequence[float]
+) -> float:
+    """The threshold above which to answer, so that the sum of F1 is highest, as SQuAD 2.0's
+    official evaluation finds it (Rajpurkar et al. 2018, arXiv:1806.03822). Each question has the
+    evidence for its answer, and the F1 of answering and of refusing. Of equally good thresholds
+    this is the lowest; -inf if it is best to answer every question."""
+    ordered = sorted(zip(evidence, answered, refused, strict=True), reverse=True)
+    ordered = [each for each in ordered if each[0] > -math.inf]
+    best, total, threshold = 0.0, 0.0, ordered[0][0] if ordered else -math.inf
+    for number, (least, yes, no) in enumerate(ordered, 1):
+        total += yes - no
+        below = ordered[number][0] if number < len(ordered) else -math.inf
+        if below < least and total >= best:
+            best, threshold = total, (least + below) / 2
+    return threshold
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -14,9 +14,11 @@ from xinye.retrieval.results import Found
 from xinye.retrieval.search import check_question
 from xinye.retrieval.terms import terms
 from xinye.tasks.answer import Answer
+from xinye.tasks.answer_spans import is_in_passage
 from xinye.tasks.answer_windows import windows_of
 from xinye.tasks.task import Judged
 
+NOT_IN_HERE = "the model finds no answer in the text that is likely enough"
 RANKED = 20.0  # nats that the best passage is ahead of one that matches nothing
 
 Knowledge = str | Sequence[str] | KnowledgeBase
@@ -52,8 +54,8 @@ def answer(
     base that match it best. Raises `XinyeError` for an empty question or knowledge.
 
     A knowledge base that is calibrated says from which confidence on its answers have the wanted
-    `precision`; below that there is none. Of other texts only those are read that share a word with
-    the question."""
+    `precision`; below that there is none. Otherwise the model decides by the threshold that it
+    learned. Of other texts only those are read that share a word with the question."""
     found, verdict = look_up(question, knowledge, count, precision)
     if verdict and verdict.refused:
         return Answered(question, "", "", verdict.confidence, verdict.refused, None, found)
@@ -61,9 +63,14 @@ def answer(
     left_out = windows_of(judged.tokenizer, question, "", context)[0].cut
     extracts = Answer().answer(judged.model, judged.tokenizer, question, texts, context)
     top = max(each.score for each in found) or 1.0
+    numbers = [*range(len(found))]
+    if verdict is None:
+        numbers = [at for at in numbers if is_in_passage(judged.model, extracts[at])]
+    if not numbers:
+        confidence = max(each.expected_f1 for each in extracts)
+        return Answered(question, "", "", confidence, NOT_IN_HERE, None, found, left_out)
     best = max(
-        range(len(found)),
-        key=lambda number: extracts[number].score + RANKED * found[number].score / top,
+        numbers, key=lambda number: extracts[number].score + RANKED * found[number].score / top
     )
     source, extract = found[best], extracts[best]
     sentence = sentence_around(source.text, extract.start, extract.end)

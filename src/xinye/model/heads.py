@@ -19,17 +19,23 @@ from xinye.model.quantization import swap_in
 Kind = Literal["sequence", "token", "span"]
 IGNORED = -100
 POINTERS = ("begin", "end")  # what the labels of a head for spans are called
+EVERY_ANSWER = float("-inf")  # the threshold of a reader that never says "not in this passage"
 
 
 @dataclass(frozen=True)
 class HeadConfig(Shape):
     """The shape of a GPT with a new head. With `several`, a text may have any number of the labels,
-    and each is predicted independently. The labels of a head for spans are `POINTERS`."""
+    and each is predicted independently. The labels of a head for spans are `POINTERS`.
+
+    `threshold` was learned by a head for spans: how much evidence an answer needs in its passage,
+    in nats (`tasks/answer_spans.py`); `EVERY_ANSWER` if none is refused, None if nothing was
+    learned."""
 
     backbone: GPTConfig
     kind: Kind
     labels: tuple[str, ...]
     several: bool = False
+    threshold: float | None = None
 
     @property
     def head_parameters(self) -> int:

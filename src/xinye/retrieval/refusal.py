@@ -13,6 +13,7 @@ from xinye.data.sentences import sentences
 from xinye.errors import XinyeError
 from xinye.retrieval.confidence import (
     DEPTH,
+    FEWEST,
     Calibration,
     Example,
     features,
@@ -141,12 +142,14 @@ def examples(
 ) -> list[Example]:
     """What the search finds for each question, and whether the first passage answers it.
 
-    Questions with an answer are asked a second time, with the passages hidden that answer, until as
-    many questions have been asked without an answer as with one.
+    If fewer than `FEWEST` of the questions have no answer, those with one are asked a second time,
+    with the passages hidden that answer, until as many questions have been asked without an answer
+    as with one.
     """
     rarity = rarity_in(base)
     answerable = sum(each.is_answerable for each in questions)
-    hidden = answerable - (len(questions) - answerable)
+    without = len(questions) - answerable
+    hidden = answerable - without if without < FEWEST else 0
     groups = groups or range(len(questions))
 
     def example(question: Question, passages: Sequence[Found], group: int) -> Example:

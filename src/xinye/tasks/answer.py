@@ -15,7 +15,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import answers
 from xinye.language import shown
-from xinye.model.heads import POINTERS, Head
+from xinye.model.heads import EVERY_ANSWER, POINTERS, Head
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.retrieval.sentences import Scored, best_sentence, scored_sentences
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
@@ -23,7 +23,7 @@ from xinye.tasks.answer_cloze import cloze
 from xinye.tasks.answer_decisions import pointing
 from xinye.tasks.answer_passages import with_passages
 from xinye.tasks.answer_records import Named, Question, counted, flat, read_question
-from xinye.tasks.answer_spans import Candidate, Extract, candidates, quote
+from xinye.tasks.answer_spans import Candidate, Extract, answered, candidates, quote
 from xinye.tasks.answer_windows import Window, pair_tokenizer, window_around, windows_of
 from xinye.tasks.decisions import Decision
 from xinye.tasks.exercise import Exercise
@@ -49,6 +49,7 @@ class Answer(HeadTask):
 
     verb = "answer"
     head = "span"
+    learns_threshold = True
     figures = ("loss", "f1", "exact_match")
     better = "f1"
     baseline_name = "sentence that shares most with the question"
@@ -209,12 +210,8 @@ class Answer(HeadTask):
             question for passage in passages for question in cloze(passage, settings.cloze, chance)
         ]
         real = [record for record in records if record.answers]
-        wrong = [
-            _elsewhere(record, passages, chance)
-            for record in (*real, *made)
-            if len(passages) > 1 and chance.random() < settings.other_passages
-        ]
-        all_of_them = [*records, *made, *(each for each in wrong if each is not None)]
+        wrong = _about_others([*real, *made], settings.other_passages, chance)
+        all_of_them = [*records, *made, *wrong]
         return [replace(each, at=chance.random()) for each in all_of_them]
 
     # -- tokens ------------------------------------------------------------------------------------
@@ -309,11 +306,53 @@ class Answer(HeadTask):
     def measure(
         self, model: Head, tokenizer: Tokenizer, records: Sequence[Question], context: int
     ) -> Figures:
+        """Next to the metrics of `evaluation/answers.py`, `answerable_f1`: F1 of the questions that
+        have an answer if none of them is refused."""
+        found = self._read(model, tokenizer, records, context)
+        return self._measured(model, found, records)
+
+    def validate(
+        self,
+        model: Head,
+        tokenizer: Tokenizer,
+        records: Sequence[Question],
+        context: int,
+        settings: FinetuneSettings,
+    ) -> Figures:
+        """Sets the threshold whose F1 is highest. If all of the records have an answer, it is
+        chosen with questions about other passages, as many as in training; without these, the
+        reader never refuses."""
+        found = self._read(model, tokenizer, records, context)
+        judged, asked = list(found), list(records)
+        if all(record.answers for record in records):
+            chance = random.Random(settings.seed)
+            wrong = _about_others(records, settings.other_passages, chance)
+            judged += self._read(model, tokenizer, wrong, context)
+            asked += wrong
+        threshold = EVERY_ANSWER
+        if any(not record.answers for record in asked):
+            right = [record.answers for record in asked]
+            threshold = answers.best_threshold(
+                [each.evidence for each in judged],
+                [answers.f1(each.text, known) for each, known in zip(judged, right, strict=True)],
+                [answers.f1("", known) for known in right],
+            )
+        model.config = replace(model.config, threshold=threshold)
+        return self._measured(model, found, records)
+
+    def _read(
+        self, model: Head, tokenizer: Tokenizer, records: Sequence[Question], context: int
+    ) -> list[Extract]:
         pairs = [(record.question, record.passage) for record in records]
-        found = self.extracts(model, tokenizer, pairs, context)
-        without = any(not record.answers for record in records)
-        texts = [each.text if each.margin > 0 or not without else "" for each in found]
-        return answers.measure(texts, [record.answers for record in records])
+        return self.extracts(model, tokenizer, pairs, context)
+
+    @staticmethod
+    def _measured(model: Head, found: Sequence[Extract], records: Sequence[Question]) -> Figures:
+        right = [record.answers for record in records]
+        figures = answers.measure([each.text for each in answered(model, found)], right)
+        known = [(each.text, own) for each, own in zip(found, right, strict=True) if own]
+        without_refusing = answers.measure([text for text, _ in known], [own for _, own in known])
+        return figures | {"answerable_f1": without_refusing["f1"]}
 
     def baseline(
         self,
@@ -337,8 +376,10 @@ class Answer(HeadTask):
     def use(
         self, model: Head, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
     ) -> list[Row]:
-        """For each pair of question and passage a dictionary with the fields of `Extract`."""
-        return [asdict(each) for each in self.extracts(model, tokenizer, inputs, context)]
+        """For each pair of question and passage a dictionary with the fields of `Extract`; its text
+        is "" if the passage has no answer."""
+        found = self.extracts(model, tokenizer, inputs, context)
+        return [asdict(each) for each in answered(model, found)]
 
     def decisions(
         self, model: Head, tokenizer: Tokenizer, text: Any, context: int, label: str | None
@@ -351,6 +392,19 @@ class Answer(HeadTask):
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
         said = result["text"] or shown("(not in the passage)")
         return [said if alone else f"{said}\t{text}"]
+
+
+def _about_others(
+    records: Sequence[Question], share: float, chance: random.Random
+) -> list[Question]:
+    """A share of the questions, each with a text that does not answer it."""
+    passages = list(dict.fromkeys(record.passage for record in records))
+    wrong = [
+        _elsewhere(record, passages, chance)
+        for record in records
+        if len(passages) > 1 and chance.random() < share
+    ]
+    return [each for each in wrong if each is not None]
 
 
 def _elsewhere(record: Question, passages: Sequence[str], chance: random.Random) -> Question | None:

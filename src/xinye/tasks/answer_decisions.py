@@ -10,7 +10,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.heads import Head
 from xinye.retrieval.sentences import scored_sentences
-from xinye.tasks.answer_spans import candidates
+from xinye.tasks.answer_spans import candidates, is_in_passage
 from xinye.tasks.answer_windows import Window, windows_of
 from xinye.tasks.decisions import Decision, Place, log_odds, place_in
 
@@ -40,7 +40,7 @@ def pointing(
         for candidate in candidates(window, each, sentences)
     ]
     likeliest, best = max(found, key=lambda pair: pair[0].score)
-    span = (likeliest.start, likeliest.end) if likeliest.margin > 0 else None
+    span = (likeliest.start, likeliest.end) if is_in_passage(model, likeliest) else None
     if answer is not None:
         start = passage.find(answer)
         if start < 0 or not answer.strip():

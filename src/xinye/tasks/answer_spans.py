@@ -8,12 +8,13 @@ Byrne 2004): a few words if the reader is sure, and a clause or a sentence if it
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from xinye.data.sentences import CLAUSE
+from xinye.model.heads import Head
 from xinye.retrieval.sentences import Scored
 from xinye.tasks.answer_windows import Window
 
@@ -27,19 +28,20 @@ NOWHERE = float("-inf")
 @dataclass(frozen=True)
 class Candidate:
     """A span that may be the answer: its characters in the passage; its `score`, a logit, from the
-    reader and from what its sentence shares with the question; and by how much the reader finds it
-    likelier than "not in this passage"."""
+    reader and from what its sentence shares with the question; and by how much it is likelier than
+    "not in this passage": the `margin` to the reader alone, and the `evidence` by its score."""
 
     start: int
     end: int
     score: float
     margin: float
+    evidence: float
 
 
 @dataclass(frozen=True)
 class Extract:
     """The words to quote, as `text` and as characters of the passage, and the F1 that is expected
-    of them, from 0 to 1; `score` and `margin` are those of the likeliest span."""
+    of them, from 0 to 1; `score`, `margin` and `evidence` are those of the likeliest span."""
 
     text: str
     start: int
@@ -47,11 +49,31 @@ class Extract:
     expected_f1: float
     score: float
     margin: float
+    evidence: float
+
+
+def is_in_passage(model: Head, found: Candidate | Extract) -> bool:
+    """Whether a span answers, and not "not in this passage": the only place that decides it.
+
+    The evidence must exceed the threshold that the reader learned. One that learned none, made
+    elsewhere, answers if its margin is positive (Devlin et al. 2019, arXiv:1810.04805)."""
+    if model.config.threshold is None:
+        return found.margin > 0
+    return found.evidence > model.config.threshold
+
+
+def answered(model: Head, found: Sequence[Extract]) -> list[Extract]:
+    """The extracts, without text if the passage has no answer."""
+    return [
+        each if is_in_passage(model, each) else replace(each, text="", start=0, end=0)
+        for each in found
+    ]
 
 
 def candidates(window: Window, logits: Tensor, sentences: Sequence[Scored]) -> list[Candidate]:
     """The likeliest spans of a window, each inside a sentence. `logits` are (T, 2), of begin and
-    end, and `sentences` those of the passage."""
+    end, and `sentences` those of the passage. If the passage has no word of the question, nothing
+    speaks for any span."""
     if not window.offsets or not sentences:
         return []
     size = len(window.offsets)
@@ -66,11 +88,15 @@ def candidates(window: Window, logits: Tensor, sentences: Sequence[Scored]) -> l
     scores = (read + LEXICAL * shares[of][:, None]).masked_fill(~inside, NOWHERE)
     best = scores.flatten().topk(min(CANDIDATES, int(inside.sum())))
     nowhere = float(probable[0].sum())
+    comparable = any(share > 0 for share in shares.tolist())
     found = []
     for score, at in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         begin, end = divmod(at, size)
-        margin = float(read[begin, end]) - nowhere
-        found.append(Candidate(window.offsets[begin][0], window.offsets[end][1], score, margin))
+        span = window.offsets[begin][0], window.offsets[end][1]
+        margin, evidence = float(read[begin, end]) - nowhere, score - nowhere
+        if not comparable:
+            margin = evidence = NOWHERE
+        found.append(Candidate(*span, score, margin, evidence))
     return found
 
 
@@ -78,7 +104,7 @@ def quote(passage: str, found: Sequence[Candidate], sentences: Sequence[Scored])
     """The words of a passage whose expected F1 is highest: one of the spans that may be right, a
     clause or a sentence."""
     if not found:
-        return Extract("", 0, 0, 0.0, NOWHERE, NOWHERE)
+        return Extract("", 0, 0, 0.0, NOWHERE, NOWHERE, NOWHERE)
     best = max(found, key=lambda each: each.score)
     spans = torch.tensor([[each.start, each.end] for each in found])
     weights = torch.tensor([each.score for each in found]).softmax(0)
@@ -92,8 +118,9 @@ def quote(passage: str, found: Sequence[Candidate], sentences: Sequence[Scored])
     start += len(passage[start:end]) - len(passage[start:end].lstrip())
     text = passage[start:end].strip()
     return Extract(
-        text, start, start + len(text), min(1.0, float(expected[at])), best.score, best.margin
-    )
+        text, start, start + len(text), min(1.0, float(expected[at])), best.score, best.margin,
+        best.evidence,
+    )  # fmt: skip
 
 
 def _overlap(options: Tensor, spans: Tensor) -> Tensor:

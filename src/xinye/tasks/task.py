@@ -75,6 +75,8 @@ class Task(ABC):
     # True if the baseline is the base model, measured before the first step
     baseline_is_base: ClassVar[bool] = False
     writes: ClassVar[bool] = False  # True if the language model itself writes the answer
+    # True if `validate` sets a threshold of the model, which is saved with it
+    learns_threshold: ClassVar[bool] = False
     # True if the task trains on text instead of records, as in pretraining
     continues_text: ClassVar[bool] = False
     outside: ClassVar[str] = ""  # the label of a token outside all spans
@@ -274,6 +276,18 @@ class Task(ABC):
         self, model: Any, tokenizer: Tokenizer, records: Sequence[Any], context: int
     ) -> Figures:
         """The other metrics by name, and, for tasks with classes, a `table` of them."""
+
+    def validate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        records: Sequence[Any],
+        context: int,
+        settings: FinetuneSettings,
+    ) -> Figures:
+        """The same metrics during training, on the validation records. A task that
+        `learns_threshold` sets it here."""
+        return self.measure(model, tokenizer, records, context)
 
     @abstractmethod
     def baseline(

@@ -74,6 +74,7 @@ class Job(ABC):
     better: str  # the figure that decides which checkpoint is the best
     lower_is_better: bool
     judge_first: bool  # whether the model is also evaluated before the first step
+    learns_threshold = False  # whether `validate` sets a threshold, which is saved with the model
 
     data: Data
     samples: Windows | Examples  # the training samples

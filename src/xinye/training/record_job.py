@@ -85,6 +85,7 @@ class RecordJob(Job):
         self.figures, self.better, self.words = task.figures, task.better, task.words
         self.lower_is_better = task.lower_is_better
         self.judge_first = task.baseline_is_base
+        self.learns_threshold = task.learns_threshold
 
     def choose_numbers(self) -> None:
         """Fill in the numbers that follow from the data alone, such as steps and learning rates."""
@@ -151,7 +152,9 @@ class RecordJob(Job):
         self.measured |= task.losses(model, data.tokenizer, data.validation_examples)
         if last or not task.writes:  # generating answers is slow
             context = self.plan.context
-            self.measured |= task.measure(model, data.tokenizer, data.validation, context)
+            self.measured |= task.validate(
+                model, data.tokenizer, data.validation, context, self.settings
+            )
         model.train()
         shown = self.measured if last and task.writes else self.figures
         return {name: value for name, value in self.measured.items() if name in shown}

@@ -196,6 +196,8 @@ class Session:
             self.save()
         if not self.interrupted():
             self.judged = self.judge("result", last=True)
+            if self.job.learns_threshold and not self.exhausted():
+                self.save()
             self.results = self.job.results(self.model, self.progress.before)
             self.stopwatch.lap("samples")
 
