@@ -45,6 +45,8 @@ def _retrieval(row: str) -> dict[str, str]:
 PLAIN = str(HERE / "law_questions_plain.jsonl")
 READING = ("--cloze", "4", "--other-passages", "0.5", "--epochs", "2")
 RATE = '{"matrix_learning_rate": 0.01}'
+ADAPTING = ("--method", "lora", "--cloze", "1", "--epochs", "3")
+FEW = '{"evaluations": 1, "batch_size": 16}'
 ROWS = {
     "cmrc": Row(
         ("answers.py", "cmrc", "--model", MODEL, *READING, "--settings", RATE, "-o", OUTPUT),
@@ -76,7 +78,7 @@ ROWS = {
     "law": Row(("retrieval.py", "law"), _retrieval("law")),
     "law-plain": Row(("retrieval.py", "law", "--questions", PLAIN), _retrieval("law")),
     "xquad": Row(
-        ("answers.py", "xquad", "--model", MODEL, "--method", "lora", "-o", OUTPUT),
+        ("answers.py", "xquad", "--model", MODEL, *ADAPTING, "--settings", FEW, "-o", OUTPUT),
         {"F1": "figures/from_passage/f1", "F1, best sentence": "figures/best_sentence/f1"},
         chat=True,
     ),

@@ -1,7 +1,6 @@
 """Scores passages for a question: BM25 (Robertson and Zaragoza 2009), computed by `bm25s`."""
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
@@ -26,11 +25,12 @@ def inverse_frequency(passages: int, having: int) -> float:
 
 
 def rarity_of(question: str, indexes: Sequence["Index"]) -> dict[str, float]:
-    """How much each term of a question counts among the passages of all these indexes."""
+    """How much each term of a question counts among the passages of all these indexes. One that
+    is repeated counts once: it says no more in a long question, which people ramble in."""
     passages = sum(index.size for index in indexes)
     return {
-        term: often * inverse_frequency(passages, sum(index.count(term) for index in indexes))
-        for term, often in Counter(terms(question)).items()
+        term: inverse_frequency(passages, sum(index.count(term) for index in indexes))
+        for term in dict.fromkeys(terms(question))
     }
 
 
