@@ -22,7 +22,8 @@ AGAIN = "build the knowledge base again"
 
 
 class Entry(Strict):
-    """A document in the base, with its passages: `count` from the number `first` on."""
+    """A document in the base, with its passages: `count` from the number `first` on. `repeals` are
+    the names of the documents that it says to be repealed."""
 
     key: str
     file: str
@@ -31,7 +32,7 @@ class Entry(Strict):
     first: int
     count: int
     removed: bool = False
-    repeals: list[str] = []  # names of documents that this one says to be repealed
+    repeals: list[str] = Field(default_factory=list)
 
 
 class Segment(Strict):
