@@ -176,9 +176,10 @@ def show_looked_up(model: Model, knowledge: KnowledgeBase, rows: Sequence[Row]) 
             [sentence.text if sentence else "" for sentence in best], right
         ),
     }
-    names = ("f1", "answered", "refused_rightly")
-    cells = [(name, *(f"{row[each]:.1%}" for each in names)) for name, row in answers.items()]
-    print_table(("test questions, from all documents", "F1", "answered", "refused rightly"), cells)
+    heads = {"f1": "F1", "answered": "answered", "refused_rightly": "refused rightly"}
+    shares = [each for each in heads if all(each in row for row in answers.values())]
+    cells = [(name, *(f"{row[each]:.1%}" for each in shares)) for name, row in answers.items()]
+    print_table(("test questions, from all documents", *(heads[each] for each in shares)), cells)
     answer.print()
 
 

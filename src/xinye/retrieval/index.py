@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save
 
 from xinye.retrieval.format import damaged
 from xinye.retrieval.manifest import AGAIN
-from xinye.retrieval.terms import terms
+from xinye.retrieval.terms import index_terms
 
 DAMAGED = (OSError, SafetensorError, LookupError, ValueError, TypeError, RecursionError)
 Scores = NDArray[np.float32]
@@ -30,7 +30,7 @@ def rarity_of(question: str, indexes: Sequence["Index"]) -> dict[str, float]:
     passages = sum(index.size for index in indexes)
     return {
         term: inverse_frequency(passages, sum(index.count(term) for index in indexes))
-        for term in dict.fromkeys(terms(question))
+        for term in dict.fromkeys(index_terms(question))
     }
 
 
@@ -60,7 +60,8 @@ class Index:
         vocabulary: dict[str, int] = {}
         numbers = [
             np.array(
-                [vocabulary.setdefault(term, len(vocabulary)) for term in terms(text)], np.int32
+                [vocabulary.setdefault(term, len(vocabulary)) for term in index_terms(text)],
+                np.int32,
             )
             for text in texts
         ]

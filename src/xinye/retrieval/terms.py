@@ -7,6 +7,7 @@ _HAN_CHARACTERS = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af
 _HAN = re.compile(f"[{_HAN_CHARACTERS}]")
 # A run of Han characters, or a word of another script.
 _RUN = re.compile(rf"[{_HAN_CHARACTERS}]+|[^\W_{_HAN_CHARACTERS}]+")
+_MIXED = re.compile(r"[^\W_]+")
 # Words that ask. They seldom stand in a passage, whether it answers or not.
 _ASKING = re.compile(
     r"请问|为什么|为何|什么|怎么样?|怎样|如何|多[少久长大高远]|何[时地处人]|能不能|可不可以|能否|哪一?[个些里年位种家国天月]?|谁|几|是否|"
@@ -32,6 +33,23 @@ def terms(text: str) -> list[str]:
             found += [run[at : at + 2] for at in range(len(run) - 1)]
         else:
             found.append(_folded(run))
+    return found
+
+
+def index_terms(text: str) -> list[str]:
+    """The terms of a text by which an index finds it: those of `terms`, and where letters or digits
+    stand beside Han characters, as in "3岁" or "B超", they are cut like these, too.
+
+    >>> index_terms("满3岁")
+    ['满', '3', '岁', '满3', '3岁', '3']
+    """
+    found: list[str] = []
+    for run in _MIXED.findall(unicodedata.normalize("NFKC", text).casefold()):
+        words = [word for word in _RUN.findall(run) if not _HAN.match(word)]
+        if _HAN.search(run):
+            found += run
+            found += [run[at : at + 2] for at in range(len(run) - 1)]
+        found += map(_folded, words)
     return found
 
 

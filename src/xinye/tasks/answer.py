@@ -19,7 +19,7 @@ from xinye.model.heads import EVERY_ANSWER, POINTERS, Head
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.retrieval.sentences import Scored, best_sentence, scored_sentences
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
-from xinye.tasks.answer_cloze import cloze
+from xinye.tasks.answer_cloze import about_others, cloze
 from xinye.tasks.answer_decisions import pointing
 from xinye.tasks.answer_passages import with_passages
 from xinye.tasks.answer_records import Named, Question, counted, flat, read_question
@@ -40,8 +40,6 @@ from xinye.tasks.records import (
     split,
 )
 from xinye.tasks.task import Figures, Mark
-
-NEAR = 40  # characters around an answer that may tell it, too
 
 
 class Answer(HeadTask):
@@ -210,7 +208,7 @@ class Answer(HeadTask):
             question for passage in passages for question in cloze(passage, settings.cloze, chance)
         ]
         real = [record for record in records if record.answers]
-        wrong = _about_others([*real, *made], settings.other_passages, chance)
+        wrong = about_others([*real, *made], settings.other_passages, chance)
         all_of_them = [*records, *made, *wrong]
         return [replace(each, at=chance.random()) for each in all_of_them]
 
@@ -326,7 +324,7 @@ class Answer(HeadTask):
         judged, asked = list(found), list(records)
         if all(record.answers for record in records):
             chance = random.Random(settings.seed)
-            wrong = _about_others(records, settings.other_passages, chance)
+            wrong = about_others(records, settings.other_passages, chance)
             judged += self._read(model, tokenizer, wrong, context)
             asked += wrong
         threshold = EVERY_ANSWER
@@ -392,27 +390,3 @@ class Answer(HeadTask):
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
         said = result["text"] or shown("(not in the passage)")
         return [said if alone else f"{said}\t{text}"]
-
-
-def _about_others(
-    records: Sequence[Question], share: float, chance: random.Random
-) -> list[Question]:
-    """A share of the questions, each with a text that does not answer it."""
-    passages = list(dict.fromkeys(record.passage for record in records))
-    wrong = [
-        _elsewhere(record, passages, chance)
-        for record in records
-        if len(passages) > 1 and chance.random() < share
-    ]
-    return [each for each in wrong if each is not None]
-
-
-def _elsewhere(record: Question, passages: Sequence[str], chance: random.Random) -> Question | None:
-    """The question with a text that has none of its answers: a part of its own passage, or another
-    passage; None if chance takes one that has."""
-    begin, end = record.span or (0, 0)
-    own = (record.passage[: max(0, begin - NEAR)], record.passage[end + NEAR :])
-    text = chance.choice([*(part for part in own if len(part) > NEAR), chance.choice(passages)])
-    if any(answer in text for answer in record.answers):
-        return None
-    return Question(record.question, text, (), -1, record.place, record.format)

@@ -3,12 +3,13 @@ of its words is the question, and those words are the answer (a cloze, as Lewis 
 arXiv:1906.04980, make them).
 
 A part of the clause's other words is left out, too, so that the reader learns to look for what a
-question and a passage share, and not for whole clauses.
+question and a passage share, and not for whole clauses. And questions about other passages, from
+which it learns that an answer may not be there.
 """
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xinye.data.sentences import CLAUSE, sentences
@@ -37,6 +38,7 @@ _ASKED = {
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _WORDS = re.compile(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+\s*|\s+")
 SHORTEST = 8  # characters of a clause beside its gap; of a shorter one the whole sentence is taken
+NEAR = 40  # characters around an answer that may tell it, too
 LEFT_OUT = 0.2  # the largest share of the other words that is left out
 AT_THE_END = 0.3  # the share of questions that ask at their end
 
@@ -99,3 +101,27 @@ def asked(passage: str, gap: Gap, chance: random.Random) -> str:
 
 def _thinned(text: str, share: float, chance: random.Random) -> str:
     return "".join(word for word in _WORDS.findall(text) if chance.random() >= share)
+
+
+def about_others(
+    records: Sequence[Question], share: float, chance: random.Random
+) -> list[Question]:
+    """A share of the questions, each with a text that does not answer it."""
+    passages = list(dict.fromkeys(record.passage for record in records))
+    wrong = [
+        _elsewhere(record, passages, chance)
+        for record in records
+        if len(passages) > 1 and chance.random() < share
+    ]
+    return [each for each in wrong if each is not None]
+
+
+def _elsewhere(record: Question, passages: Sequence[str], chance: random.Random) -> Question | None:
+    """The question with a text that has none of its answers: a part of its own passage, or another
+    passage; None if chance takes one that has."""
+    begin, end = record.span or (0, 0)
+    own = (record.passage[: max(0, begin - NEAR)], record.passage[end + NEAR :])
+    text = chance.choice([*(part for part in own if len(part) > NEAR), chance.choice(passages)])
+    if any(answer in text for answer in record.answers):
+        return None
+    return Question(record.question, text, (), -1, record.place, record.format)
