@@ -76,11 +76,12 @@ def test_the_newest_version_of_a_law_answers(xinye, place):
 def test_a_repealed_law_does_not_answer(xinye, workplace):
     """Nor does the interpretation of one; and a law of the same name that is newer does."""
     laws = {
-        "婚姻法(2001-04-28)": "第一条 结婚年龄，男不得早于二十二周岁。",
+        "中华人民共和国婚姻法(2001-04-28)": "第一条 结婚年龄，男不得早于二十二周岁。",
         "法院关于适用《婚姻法》若干问题的解释(2003-12-25)": "第一条 结婚年龄有争议的，可以起诉。",
         "国家安全法(2015-07-01)": "第一条 国家安全人人有责。",
         "反间谍法(2014-11-01)": "第一条 本法施行，《中华人民共和国国家安全法》同时废止。",
         "婚姻家庭编": "第一条 结婚应当自愿。",
+        "来信": "《国家安全法》废止前的合同还有效吗？",
         "附则": "第一条 《中华人民共和国婚姻法》、《收养法》（1998年修正）同时废止。",
     }
     write_json_lines(
@@ -91,7 +92,7 @@ def test_a_repealed_law_does_not_answer(xinye, workplace):
     assert best(xinye, "结婚年龄")["title"] == "婚姻家庭编"
     assert best(xinye, "国家安全人人有责")["title"] == "国家安全法(2015-07-01)"
     xinye("knowledge", "remove", "kb", "附则")
-    assert best(xinye, "结婚年龄")["title"] == "婚姻法(2001-04-28)"
+    assert best(xinye, "结婚年龄")["title"] == "中华人民共和国婚姻法(2001-04-28)"
 
 
 def test_a_changed_file_answers_with_what_it_says_now(xinye, place):

@@ -61,13 +61,17 @@ def main(arguments: list[str]) -> int:
 
     model = load(given.model)
     inputs: list[tuple[str, ...]] = [(text,) for text in texts]
+    labels: list[str | None] = [given.label for _ in texts]
     if given.pair is not None:
         inputs = [(text, given.pair) for text in texts]
     elif given.passage or given.knowledge:
         knowledge = knowledge_of(given.passage, given.knowledge)
-        inputs = [(text, passage_for(model, text, knowledge)) for text in texts]
+        told = [answer_in(model, text, knowledge) for text in texts]
+        inputs = [(text, passage) for text, (passage, _) in zip(texts, told, strict=True)]
+        labels = [given.label or said for _, said in told]
     explained = [
-        model.explain(each if len(each) > 1 else each[0], label=given.label) for each in inputs
+        model.explain(each if len(each) > 1 else each[0], label=label)
+        for each, label in zip(inputs, labels, strict=True)
     ]
     if given.json:
         results = [
@@ -89,16 +93,17 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def passage_for(model: "Model", question: str, knowledge: "Knowledge") -> str:
-    """The passage that the model's answer stands in. If there is only one, it need not have the
-    answer. Raises `XinyeError` if none of several has it."""
+def answer_in(model: "Model", question: str, knowledge: "Knowledge") -> tuple[str, str | None]:
+    """The passage that the model's answer stands in, and the answer. If there is only one passage,
+    it need not have the answer, which is None then. Raises `XinyeError` if none of several has
+    it."""
     found = model.answer(question, knowledge=knowledge)
     if found.source is not None:
-        return found.source.text
+        return found.source.text, found.text
     if len(found.found) != 1:
         reason = found.refused
         raise XinyeError(f"no answer to explain: {reason}")
-    return found.found[0].text
+    return found.found[0].text, None
 
 
 def show(explanation: "Explanation", texts: Sequence[str]) -> None:

@@ -23,9 +23,10 @@ class Sentence:
 @dataclass(frozen=True)
 class Scored(Sentence):
     """A sentence with the share of a question's terms that it has, from 0 to 1, each term counting
-    more the fewer sentences have it."""
+    more the fewer sentences of all passages have it; `alone`, the fewer of its own passage."""
 
     share: float
+    alone: float
 
 
 def scored_sentences(question: str, passages: Sequence[str]) -> list[Scored]:
@@ -41,9 +42,14 @@ def scored_sentences(question: str, passages: Sequence[str]) -> list[Scored]:
     asked = sorted(set(terms(content(question))))
     rarity = {term: inverse_frequency(len(found), counts[term]) for term in asked}
     whole = sum(rarity.values()) or 1.0
+    shares = [sum(rarity[term] for term in asked if term in own) / whole for own in having]
+    alone = shares
+    if len(passages) > 1:
+        by_passage = (scored_sentences(question, [passage]) for passage in passages)
+        alone = [each.share for own in by_passage for each in own]
     return [
-        Scored(**vars(sentence), share=sum(rarity[term] for term in asked if term in own) / whole)
-        for sentence, own in zip(found, having, strict=True)
+        Scored(**vars(sentence), share=share, alone=own)
+        for sentence, share, own in zip(found, shares, alone, strict=True)
     ]
 
 

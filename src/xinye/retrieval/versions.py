@@ -11,9 +11,10 @@ _VERSION = re.compile(
     r"(?<=\S)[ 　]?[(（]([0-9]{4}(?:-(?:0?[1-9]|1[0-2])(?:-(?:0?[1-9]|[12][0-9]|3[01]))?)?)[)）]\Z"
 )
 _NAMED = r"《([^《》]{2,100})》"
-# Titles before the word that repeals them: "《婚姻法》、《继承法》同时废止".
+# Titles before the word that repeals them: "《婚姻法》、《继承法》同时废止。"
 _REPEALED = re.compile(
-    rf"(?:{_NAMED}(?:[（(][^（）()]{{0,80}}[)）])?[、，和及以\s]{{0,4}})+(?:同时|即行|予以)?废止"
+    rf"(?:{_NAMED}(?:[（(][^（）()]{{0,80}}[)）])?[、，和及以\s]{{0,4}}){{1,50}}"
+    r"(?:同时|即行|予以|自[\d年月日]{4,12}起)废止(?=[。；;，,\s]|\Z)"
 )
 _EXPLAINED = re.compile(f"关于适用{_NAMED}")  # an interpretation, which ends with its law
 _STATE = "中华人民共和国"  # which a law's title may begin with
@@ -46,26 +47,33 @@ def repealed_by(text: str) -> list[str]:
 def in_force(documents: Sequence[Entry]) -> list[bool]:
     """Whether each document may answer. A removed one may not, nor an older version, nor what a
     newer document repeals; with a repealed law go the interpretations of it. A document without a
-    date always may, since it cannot be told to be older."""
+    date always may, and what it repeals counts as older."""
     newest, repealed = dict[str, str](), dict[str, str]()  # the last date of each, by name
     for entry in documents:
-        name, date = name_and_date(entry.title)
         if entry.removed:
             continue
+        name, date = _name_and_date(entry.title)
         newest[name] = max(newest.get(name, ""), date)
         for other in entry.repeals:
             if other != name:  # a law repeals its own older versions, too
                 repealed[other] = max(repealed.get(other, ""), date or LAST)
 
     def may_answer(entry: Entry) -> bool:
-        name, date = name_and_date(entry.title)
+        name, date = _name_and_date(entry.title)
+        if not date:
+            return True
         law = _EXPLAINED.search(name)
         explained = _short(law[1]) if law else ""
         if newest.get(explained, "") < repealed.get(explained, ""):
             return False
-        return not date or date >= max(newest[name], repealed.get(name, ""))
+        return date >= max(newest[name], repealed.get(name, ""))
 
     return [not entry.removed and may_answer(entry) for entry in documents]
+
+
+def _name_and_date(title: str) -> tuple[str, str]:
+    name, date = name_and_date(title)
+    return _short(name), date
 
 
 def _short(name: str) -> str:

@@ -29,7 +29,8 @@ NOWHERE = float("-inf")
 class Candidate:
     """A span that may be the answer: its characters in the passage; its `score`, a logit, from the
     reader and from what its sentence shares with the question; and by how much it is likelier than
-    "not in this passage": the `margin` to the reader alone, and the `evidence` by its score."""
+    "not in this passage": the `margin` to the reader alone; the `evidence` also by what its
+    sentence shares with the question, as if there were no other passage."""
 
     start: int
     end: int
@@ -93,7 +94,8 @@ def candidates(window: Window, logits: Tensor, sentences: Sequence[Scored]) -> l
     for score, at in zip(best.values.tolist(), best.indices.tolist(), strict=True):
         begin, end = divmod(at, size)
         span = window.offsets[begin][0], window.offsets[end][1]
-        margin, evidence = float(read[begin, end]) - nowhere, score - nowhere
+        margin = float(read[begin, end]) - nowhere
+        evidence = margin + LEXICAL * sentences[int(of[begin])].alone
         if not comparable:
             margin = evidence = NOWHERE
         found.append(Candidate(*span, score, margin, evidence))
