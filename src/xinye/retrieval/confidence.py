@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from math import exp
+from math import exp, fsum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -252,4 +252,4 @@ def _mass(weights: Mapping[str, float], text: Set[str]) -> float:
 def _smaller(weights: Mapping[str, float], text: Set[str], rarity: Callable[[str], float]) -> float:
     """The rarity of all terms of a question or of a text, whichever is less: what both could share
     at most (the overlap coefficient of Szymkiewicz and Simpson)."""
-    return min(sum(weights.values()), sum(map(rarity, text))) or 1.0
+    return min(fsum(weights.values()), fsum(map(rarity, text))) or 1.0
