@@ -9,9 +9,9 @@
 | | | from a knowledge base of all its passages |
 | xquad | half of the passages of XQuAD en, seed 0 | the other half |
 
-The base of `cmrc` is that of `chinese_base.py`. F1 is that of words, a Han character being one; beside
-it stands the sentence of the passage that shares most with the question. Data is read in place from
-`--data`. Prints one JSON object last.
+The base of `cmrc` is that of `chinese_base.py`. F1 is that of words, a Han character being one;
+beside it stands the sentence of the passage that shares most with the question. Data is read in
+place from `--data`. Prints one JSON object last.
 """
 
 import argparse

@@ -12,7 +12,8 @@
 
 With `--model` a reranker is fine-tuned from that base of `chinese_base.py`, on pairs of records
 that are not among the 1,000, and judged on those questions only that the base has not read (faq
-only). `--vectors` adds vectors, which for all laws take hours on two cores. Data is read in place from `--data`. Prints one JSON object last.
+only). `--vectors` adds vectors, which for all laws take hours on two cores. Data is read in place
+from `--data`. Prints one JSON object last.
 """
 
 import argparse

@@ -8,12 +8,17 @@ training, fine-tuned.
     python benchmarks/tasks.py answers --model runs/chinese    # cmrc, refusal, crosswoz, faq, law
     python benchmarks/tasks.py xquad written --model SmolLM2-135M-Instruct.Q4_1.gguf
 
-| row | learns from | is judged on | |---|---|---| | chnsenticorp | train | test | | waimai | 80 %
-by label, seed 0 | the other 20 % | | thucnews | dev (10,000 titles) | test (10,000) | | banking77 |
-train | test | | finance | four fifths of 2,400 news, titles with bodies | the fifth left out; mean
-of all five, 95 % interval | | cluener | train | dev, by the F1 of spans | | alpaca | nine tenths of
-999 instructions in English | the rest, by bits per byte of the answers | | fewclue-TASK | train_0,
-judged along the way on dev_0 | test_public |
+| row | learns from | is judged on |
+|---|---|---|
+| chnsenticorp | train | test |
+| waimai | 80 % by label, seed 0 | the other 20 % |
+| thucnews | dev (10,000 titles) | test (10,000) |
+| banking77 | train | test |
+| finance | four fifths of 2,400 news, titles with bodies | the fifth left out; mean of all five, |
+| | | 95 % interval |
+| cluener | train | dev, by the F1 of spans |
+| alpaca | nine tenths of 999 instructions in English | the rest, by bits per byte of the answers |
+| fewclue-TASK | train_0, judged along the way on dev_0 | test_public |
 
 Elsewhere a tenth of what is learned from is kept back to judge along the way; what a row is judged
 on decides nothing. Without `--model` one base for all Chinese rows, and one for the English, is
