@@ -14,6 +14,7 @@ from xinye.planning.column_settings import BESIDE_COLUMNS
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.sentences import best_sentence
 from xinye.tasks.answer import Answer
+from xinye.tasks.answer_passages import whole_places
 from xinye.tasks.answer_records import Question
 from xinye.tasks.records import refuse
 from xinye.tasks.task import Figures, Judged, task_settings
@@ -41,7 +42,7 @@ class _Asked:
     def is_found(self) -> bool:
         """Whether one of the passages that were read has a right answer."""
         return any(
-            right in passage.text
+            whole_places(passage.text, right)
             for passage in self.answered.found
             for right in self.record.answers
         )
