@@ -86,6 +86,20 @@ def test_a_table_without_passages_is_evaluated_from_a_knowledge_base(xinye, read
     assert "--knowledge KB" in xinye("evaluate", reader, "qa.csv").complaint
 
 
+def test_questions_that_were_learned_from_are_told(xinye, reader, place):
+    asked = [{"question": f"几点开门？{'啊' * each}", "answer": "八点"} for each in range(20)]
+    asked += [{"question": f"谁开车去？{'啊' * each}", "answer": ""} for each in range(20)]
+    write_json_lines(Path("asked.jsonl"), asked)
+    assert xinye("knowledge", "calibrate", "kb", "asked.jsonl").code == 0
+    shown = xinye("evaluate", reader, "qa.csv", "--knowledge", "kb")
+    told = " ".join((shown.out + shown.err).split())
+    assert "contain 4 of 6 validation records, which makes the model look better" in told
+    assert "1 question of the calibration are among them" in told
+    Path("new.csv").write_text("question,answer\n门几点开？,八点\n", "utf-8")
+    found = package.load(reader).evaluate_task("new.csv", knowledge="kb")
+    assert not any("contain" in note or "calibration" in note for note in found["notes"])
+
+
 def test_passages_of_a_table_are_found_to_learn_from(xinye, trained, place):
     checked = xinye("data", "check", "qa.csv", "--task", "answer", "--knowledge", "kb").out
     assert "answered 4" in checked and "铺子[八点 answer]开门。" in checked

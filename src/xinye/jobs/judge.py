@@ -118,8 +118,7 @@ def evaluate_learned(
     if not judged.with_baseline:
         return found
     try:
-        if not settings.data:
-            raise XinyeError("the training records of the model are not known")
+        training = training_records(settings, task)
         before = None
         if task.baseline_is_base:
             observer.stage("evaluating the base model")
@@ -127,7 +126,6 @@ def evaluate_learned(
             before = figures_of(task, base, tokenizer, records)
         else:
             observer.stage("training the baseline")
-        training, _ = split_records(settings, task, read_records(settings, settings.data))
         found["notes"] += leaks(training, records)
         baseline = task.baseline(training, records, before)
         found["baseline"] = {"name": task.baseline_name, **baseline}
@@ -174,6 +172,14 @@ def settings_of(folder: Path, task: Task) -> FinetuneSettings:
     if about.get("recipe") != FinetuneSettings.recipe:
         return FinetuneSettings(task=task.verb)
     return task_settings(about.get("settings", {}), str(run.settings_file))
+
+
+def training_records(settings: FinetuneSettings, task: Task) -> list[Any]:
+    """The records that the run with these settings learned from. Raises `XinyeError` if they are no
+    longer available."""
+    if not settings.data:
+        raise XinyeError("the training records of the model are not known")
+    return split_records(settings, task, read_records(settings, settings.data))[0]
 
 
 def context_of(model: LanguageModel | Head) -> int:
