@@ -14,8 +14,7 @@ from xinye.generation.chat import Message, check_messages, start_answer
 from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.speculation import speculate
-from xinye.jobs import answering, evaluate, explain, judge
-from xinye.jobs.answer_evaluation import evaluate_from_knowledge
+from xinye.jobs import answering, evaluate, explain, judge, task_evaluation
 from xinye.jobs.answering import Answered, Knowledge
 from xinye.jobs.evaluate import Evaluation
 from xinye.jobs.graph_answers import GraphAnswer, answer_from_graph
@@ -317,10 +316,7 @@ class Model:
                 f"{quoted(self.folder)} --data FILE"
             )
         judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer(), baseline)
-        own = self.task.verb if self.task else None
-        if own == "answer" and task in (None, own) and settings.get("knowledge"):
-            return evaluate_from_knowledge(judged, files, **settings)
-        return judge.evaluate(judged, files, task, **settings)
+        return task_evaluation.evaluate(judged, files, task, **settings)
 
     def _learned(self, kind: type[Task], settings: dict[str, Any]) -> Task:
         """The model's task if its verb is that of `kind`; otherwise raises `XinyeError`."""
