@@ -10,6 +10,8 @@ import xinye as package
 from xinye import machine
 from xinye.cli.main import main
 from xinye.data.files import write_json_lines
+from xinye.errors import XinyeError
+from xinye.retrieval.graph import Graph
 from xinye.retrieval.knowledge import KnowledgeBase
 
 RULES = ["铺子八点开门。", "铺子六点关门。", "退货七天之内。", "运费是五块钱。"]
@@ -188,6 +190,17 @@ def test_in_python(reader, place):
     assert model.answer("几点开门？", knowledge=KnowledgeBase("kb")).source.title == "规矩"
 
 
+@pytest.mark.parametrize("count", [0, -1, 2.5])
+def test_an_argument_without_effect_is_refused_in_python(reader, place, count):
+    model, base = package.load(reader), KnowledgeBase("kb")
+    with pytest.raises(XinyeError, match="is not a whole number"):
+        model.answer("几点开门？", knowledge=base, count=count)
+    for knowledge in (RULES, Graph([])):
+        for given in ({"count": 3}, {"precision": 0.9}):
+            with pytest.raises(XinyeError, match="has an effect on a knowledge base only"):
+                model.answer("几点开门？", knowledge=knowledge, **given)
+
+
 def test_the_end_of_a_long_question_that_is_not_read_is_counted(xinye, reader, place):
     asked = ("answer", reader, "几点关门？" + "请" * 15, "--passage", "rules.md")  # 22 tokens
     told = "did not read 12 tokens at its end"  # a third of the context, 10, is for the question
@@ -212,6 +225,8 @@ def test_the_end_of_a_long_question_that_is_not_read_is_counted(xinye, reader, p
         (["几点？", "--passage", "bad.pdf"], "bad.pdf: not a complete PDF file"),
         (["几点？", "--knowledge", "zh.txt"], "zh.txt"),
         (["几点？", "--knowledge", "kb", "-n", "0"], "--count: use at least 1"),
+        (["几点？", "--passage", "rules.md", "-n", "3"], "--count needs --knowledge"),
+        (["几点？", "--graph", "rules.md", "-n", "3"], "--count needs --knowledge"),
     ],
 )
 def test_bad_input(xinye, reader, place, arguments, says):

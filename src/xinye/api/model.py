@@ -239,7 +239,7 @@ class Model:
         question: str,
         *,
         knowledge: Knowledge,
-        count: int = 5,
+        count: int | None = None,
         precision: float | None = None,
     ) -> Answered: ...
 
@@ -253,19 +253,20 @@ class Model:
         question: str,
         *,
         knowledge: Knowledge | Graph,
-        count: int = 5,
+        count: int | None = None,
         precision: float | None = None,
         earlier: Sequence[Message] = (),
     ) -> Answered | GraphAnswer:
         """Answer a question from `knowledge`: a passage, a list of texts, or a `KnowledgeBase`, of
-        which the `count` best passages are read; or a `Graph`.
+        which the `count` best passages are read (5); or a `Graph`.
 
         The answer is quoted: `text`, the `sentence` that it stands in and its `source`; if it is in
         none of the passages, `text` is empty and `refused` says why. A knowledge base answers only
         with the wanted `precision`, by default that of its calibration. From a graph a model
         answers that classifies the relations of questions; `earlier` are the messages before the
         question, with `role` and `content`, of which an entity may be meant. Raises `XinyeError`
-        for a model that was not fine-tuned for it, and for an empty question.
+        for a model that was not fine-tuned for it, for an empty question, and for a `count` or
+        `precision` without effect.
 
         >>> model.answer("几点开门？", knowledge="茶铺八点开门。").text  # doctest: +SKIP
         '八点'
@@ -273,8 +274,7 @@ class Model:
         '天鹅酒店的电话是555-0134。'
         """
         if isinstance(knowledge, Graph):
-            if precision is not None:
-                raise XinyeError("precision has no effect on a graph; leave it out")
+            answering.check_reading(knowledge, count, precision)
             judged = Judged(self.network, self.tokenizer, self.folder, Observer())
             return answer_from_graph(judged, knowledge, question, check_messages(earlier))
         if earlier:

@@ -14,6 +14,7 @@ from xinye.jobs.judge import refuse_settings, settings_of, training_records
 from xinye.planning.column_settings import BESIDE_COLUMNS
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.refusal import calibration_notes
+from xinye.retrieval.search import FEW
 from xinye.retrieval.sentences import best_sentence
 from xinye.tasks.answer import Answer
 from xinye.tasks.answer_passages import whole_places
@@ -21,8 +22,6 @@ from xinye.tasks.answer_records import Question
 from xinye.tasks.records import leaks, refuse
 from xinye.tasks.task import Figures, Judged, task_settings
 from xinye.tasks.task_data import columns_of, reading
-
-READ = 5  # passages that are read for a question
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def evaluate_from_knowledge(
     count = judged.observer.counting("answering", len(records), "questions")
     asked = list[_Asked]()
     for number, record in enumerate(records, 1):
-        asked.append(_Asked(record, answer(judged, record.question, base, READ)))
+        asked.append(_Asked(record, answer(judged, record.question, base)))
         count(number)
     right = [each.record.answers for each in asked]
     measured = answers.measure([each.answered.text for each in asked], right)
@@ -93,7 +92,7 @@ def evaluate_from_knowledge(
         there = sum(each.is_found for each in answerable)
         measured["found"] = there / with_answer
         found["notes"].append(
-            f"for {there:,} of {with_answer:,} questions, the first {READ} passages have a right "
+            f"for {there:,} of {with_answer:,} questions, the first {FEW} passages have a right "
             "answer"
         )
     if without:
