@@ -10,6 +10,8 @@ import xinye as package
 from xinye import machine
 from xinye.cli.main import main
 from xinye.data.files import write_json_lines
+from xinye.errors import XinyeError
+from xinye.retrieval.graph import Graph
 from xinye.retrieval.knowledge import KnowledgeBase
 
 RULES = ["铺子八点开门。", "铺子六点关门。", "退货七天之内。", "运费是五块钱。"]
@@ -84,6 +86,20 @@ def test_a_table_without_passages_is_evaluated_from_a_knowledge_base(xinye, read
     assert "1 of 6 questions have no right answer" in shown and "rightly refused" in shown
     assert xinye("evaluate", reader, "qa.csv", "--knowledge", "no").code == 2
     assert "--knowledge KB" in xinye("evaluate", reader, "qa.csv").complaint
+
+
+def test_questions_that_were_learned_from_are_told(xinye, reader, place):
+    asked = [{"question": f"几点开门？{'啊' * each}", "answer": "八点"} for each in range(20)]
+    asked += [{"question": f"谁开车去？{'啊' * each}", "answer": ""} for each in range(20)]
+    write_json_lines(Path("asked.jsonl"), asked)
+    assert xinye("knowledge", "calibrate", "kb", "asked.jsonl").code == 0
+    shown = xinye("evaluate", reader, "qa.csv", "--knowledge", "kb")
+    told = " ".join((shown.out + shown.err).split())
+    assert "contain 4 of 6 validation records, which makes the model look better" in told
+    assert "1 question of the calibration are among them" in told
+    Path("new.csv").write_text("question,answer\n门几点开？,八点\n", "utf-8")
+    found = package.load(reader).evaluate_task("new.csv", knowledge="kb")
+    assert not any("contain" in note or "calibration" in note for note in found["notes"])
 
 
 def test_passages_of_a_table_are_found_to_learn_from(xinye, trained, place):
@@ -174,6 +190,17 @@ def test_in_python(reader, place):
     assert model.answer("几点开门？", knowledge=KnowledgeBase("kb")).source.title == "规矩"
 
 
+@pytest.mark.parametrize("count", [0, -1, 2.5])
+def test_an_argument_without_effect_is_refused_in_python(reader, place, count):
+    model, base = package.load(reader), KnowledgeBase("kb")
+    with pytest.raises(XinyeError, match="is not a whole number"):
+        model.answer("几点开门？", knowledge=base, count=count)
+    for knowledge in (RULES, Graph([])):
+        for given in ({"count": 3}, {"precision": 0.9}):
+            with pytest.raises(XinyeError, match="has an effect on a knowledge base only"):
+                model.answer("几点开门？", knowledge=knowledge, **given)
+
+
 def test_the_end_of_a_long_question_that_is_not_read_is_counted(xinye, reader, place):
     asked = ("answer", reader, "几点关门？" + "请" * 15, "--passage", "rules.md")  # 22 tokens
     told = "did not read 12 tokens at its end"  # a third of the context, 10, is for the question
@@ -198,6 +225,8 @@ def test_the_end_of_a_long_question_that_is_not_read_is_counted(xinye, reader, p
         (["几点？", "--passage", "bad.pdf"], "bad.pdf: not a complete PDF file"),
         (["几点？", "--knowledge", "zh.txt"], "zh.txt"),
         (["几点？", "--knowledge", "kb", "-n", "0"], "--count: use at least 1"),
+        (["几点？", "--passage", "rules.md", "-n", "3"], "--count needs --knowledge"),
+        (["几点？", "--graph", "rules.md", "-n", "3"], "--count needs --knowledge"),
     ],
 )
 def test_bad_input(xinye, reader, place, arguments, says):

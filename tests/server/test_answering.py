@@ -45,7 +45,7 @@ def test_answers_are_those_of_the_library(server, folders, base):
     ):
         answers = ask(server, input=questions, **asked)
         for question, answer in zip(questions, answers, strict=True):
-            expected = reader.answer(question, knowledge=knowledge, count=2)
+            expected = reader.answer(question, knowledge=knowledge, count=asked.get("n"))
             assert answer["question"] == question
             names = ("text", "sentence", "refused")
             assert [answer[name] for name in names] == [getattr(expected, name) for name in names]

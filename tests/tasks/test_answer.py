@@ -10,14 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xinye.data.files import write_json_lines
 from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.answers import best_threshold, exact_match, f1, measure
 from xinye.model.heads import EVERY_ANSWER, POINTERS, HeadConfig
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.tasks.answer import Answer
 from xinye.tasks.answer_cloze import cloze
+from xinye.tasks.answer_passages import whole_places
 from xinye.tasks.answer_records import Question
 from xinye.tasks.answer_spans import Extract
 from xinye.tasks.answer_windows import pair_tokenizer, window_around, windows_of
@@ -97,6 +100,37 @@ def test_what_has_no_answer(tmp_path):
 def test_what_cannot_be_read(tmp_path, row, says):
     with pytest.raises(XinyeError, match=says):
         read(tmp_path / "a.json", [row])
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "sentence"),
+    [
+        ("What does the parcel cost?", "10", "The parcel does cost 10 yuan"),
+        ("年假最多几天？", "天", "年假最多五天"),
+        ("年假最多几天？", "五天", "年假最多五天"),
+        ("Who sends the parcel?", "Ann", "Ann sends the parcel"),
+    ],
+)
+def test_a_found_passage_has_the_whole_answer_where_the_question_is_about_it(
+    tmp_path, question, answer, sentence
+):
+    texts = [
+        "Does the parcel cost 110 yuan, 10.5 or 5,10? Sure. Anna sends the parcel. Ann knows.",
+        "年假怎么请，十五天前问过。病假最多三天，事假五天。",
+        "The parcel does cost 10 yuan. Ann sends the parcel. 年假最多五天。",
+    ]
+    write_json_lines(tmp_path / "kb.jsonl", [{"title": "A", "text": text} for text in texts])
+    KnowledgeBase.build(tmp_path / "kb", [str(tmp_path / "kb.jsonl")])
+    row = {"question": question, "answer": answer}
+    (found,) = read(tmp_path / "a.jsonl", row, knowledge=tmp_path / "kb")
+    assert found.passage == texts[2] and found.passage[slice(*found.span)] == answer
+    assert found.start - texts[2].index(sentence) in range(len(sentence))
+
+
+@pytest.mark.parametrize("passage", ["110 yuan", "10.5", "5,100", "Tenx10", "十10a"])
+def test_a_part_of_a_number_is_no_answer(passage):
+    assert not whole_places(passage, "10") and whole_places("满10岁，10.", "10") == [1, 5]
+    assert whole_places("りんごは東京。", "りんご") == [0] and not whole_places("二十天", "十天")
 
 
 @given(

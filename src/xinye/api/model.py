@@ -14,8 +14,7 @@ from xinye.generation.chat import Message, check_messages, start_answer
 from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import ChatSampling, Sampling
 from xinye.generation.speculation import speculate
-from xinye.jobs import answering, evaluate, explain, judge
-from xinye.jobs.answer_evaluation import evaluate_from_knowledge
+from xinye.jobs import answering, evaluate, explain, judge, task_evaluation
 from xinye.jobs.answering import Answered, Knowledge
 from xinye.jobs.evaluate import Evaluation
 from xinye.jobs.graph_answers import GraphAnswer, answer_from_graph
@@ -240,7 +239,7 @@ class Model:
         question: str,
         *,
         knowledge: Knowledge,
-        count: int = 5,
+        count: int | None = None,
         precision: float | None = None,
     ) -> Answered: ...
 
@@ -254,19 +253,20 @@ class Model:
         question: str,
         *,
         knowledge: Knowledge | Graph,
-        count: int = 5,
+        count: int | None = None,
         precision: float | None = None,
         earlier: Sequence[Message] = (),
     ) -> Answered | GraphAnswer:
         """Answer a question from `knowledge`: a passage, a list of texts, or a `KnowledgeBase`, of
-        which the `count` best passages are read; or a `Graph`.
+        which the `count` best passages are read (5); or a `Graph`.
 
         The answer is quoted: `text`, the `sentence` that it stands in and its `source`; if it is in
         none of the passages, `text` is empty and `refused` says why. A knowledge base answers only
         with the wanted `precision`, by default that of its calibration. From a graph a model
         answers that classifies the relations of questions; `earlier` are the messages before the
         question, with `role` and `content`, of which an entity may be meant. Raises `XinyeError`
-        for a model that was not fine-tuned for it, and for an empty question.
+        for a model that was not fine-tuned for it, for an empty question, and for a `count` or
+        `precision` without effect.
 
         >>> model.answer("几点开门？", knowledge="茶铺八点开门。").text  # doctest: +SKIP
         '八点'
@@ -274,8 +274,7 @@ class Model:
         '天鹅酒店的电话是555-0134。'
         """
         if isinstance(knowledge, Graph):
-            if precision is not None:
-                raise XinyeError("precision has no effect on a graph; leave it out")
+            answering.check_reading(knowledge, count, precision)
             judged = Judged(self.network, self.tokenizer, self.folder, Observer())
             return answer_from_graph(judged, knowledge, question, check_messages(earlier))
         if earlier:
@@ -317,10 +316,7 @@ class Model:
                 f"{quoted(self.folder)} --data FILE"
             )
         judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer(), baseline)
-        own = self.task.verb if self.task else None
-        if own == "answer" and task in (None, own) and settings.get("knowledge"):
-            return evaluate_from_knowledge(judged, files, **settings)
-        return judge.evaluate(judged, files, task, **settings)
+        return task_evaluation.evaluate(judged, files, task, **settings)
 
     def _learned(self, kind: type[Task], settings: dict[str, Any]) -> Task:
         """The model's task if its verb is that of `kind`; otherwise raises `XinyeError`."""

@@ -38,7 +38,7 @@ def parser() -> Parser:
             "questions are turns of one conversation",
             type=Path,
         ),
-        flag("-n --count", "N", "passages of the knowledge base to read (5)", 5, type=int),
+        flag("-n --count", "N", "passages of the knowledge base to read (5)", type=int),
         flag(
             "--precision",
             "P",
@@ -54,12 +54,13 @@ def parser() -> Parser:
 def main(arguments: list[str]) -> int:
     given = parser().read(arguments)
     refuse_first(
-        (given.count < 1, "--count: use at least 1"),
+        (given.count is not None and given.count < 1, "--count: use at least 1"),
         (
             [given.passage, given.knowledge, given.graph].count(None) != 2,
             "say what to answer from: --passage FILE, --knowledge KB or --graph FILE",
         ),
         (bool(given.compose and given.graph), "--compose needs --passage or --knowledge"),
+        (given.count is not None and not given.knowledge, "--count needs --knowledge"),
         (
             given.precision is not None and not given.knowledge,
             "--precision needs --knowledge",

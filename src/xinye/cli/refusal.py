@@ -120,8 +120,5 @@ def show_refusal(refusal: "Refusal | None") -> None:
         f"\n{plural(refusal.questions, 'question')}, {refusal.without_answer:,} of them without an "
         f"answer in the knowledge base; calibrated for a precision of {refusal.wanted:.0%}"
     )
-    if refusal.repeated:
-        console.print(
-            f"{plural(refusal.repeated, 'question')} of the calibration are among them: the "
-            "figures are too good; evaluate on others"
-        )
+    for note in refusal.notes:
+        console.print(note)

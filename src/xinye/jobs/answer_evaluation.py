@@ -1,25 +1,27 @@
 """Evaluates a reader end to end: each question is answered from a knowledge base, and compared with
 its right answers."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from xinye.data.notes import Notes
+from xinye.errors import XinyeError
 from xinye.evaluation import answers
 from xinye.jobs.answering import Answered, answer
-from xinye.jobs.judge import refuse_settings, settings_of
+from xinye.jobs.judge import refuse_settings, settings_of, training_records
 from xinye.planning.column_settings import BESIDE_COLUMNS
 from xinye.retrieval.knowledge import KnowledgeBase
+from xinye.retrieval.refusal import calibration_notes
+from xinye.retrieval.search import FEW
 from xinye.retrieval.sentences import best_sentence
 from xinye.tasks.answer import Answer
+from xinye.tasks.answer_passages import whole_places
 from xinye.tasks.answer_records import Question
-from xinye.tasks.records import refuse
+from xinye.tasks.records import leaks, refuse
 from xinye.tasks.task import Figures, Judged, task_settings
 from xinye.tasks.task_data import columns_of, reading
-
-READ = 5  # passages that are read for a question
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class _Asked:
     def is_found(self) -> bool:
         """Whether one of the passages that were read has a right answer."""
         return any(
-            right in passage.text
+            whole_places(passage.text, right)
             for passage in self.answered.found
             for right in self.record.answers
         )
@@ -61,11 +63,12 @@ def evaluate_from_knowledge(
     judged.observer.stage("reading the records")
     notes = Notes()
     records = _read(judged, files, base, settings, notes)
+    warnings = [*_warnings(judged, base, records)]
     judged.observer.stage("answering from the knowledge base")
     count = judged.observer.counting("answering", len(records), "questions")
     asked = list[_Asked]()
     for number, record in enumerate(records, 1):
-        asked.append(_Asked(record, answer(judged, record.question, base, READ)))
+        asked.append(_Asked(record, answer(judged, record.question, base)))
         count(number)
     right = [each.record.answers for each in asked]
     measured = answers.measure([each.answered.text for each in asked], right)
@@ -77,7 +80,7 @@ def evaluate_from_knowledge(
         "records": len(records),
         "measured": measured,
         "baseline": None,
-        "notes": notes.sentences(),
+        "notes": notes.sentences() + warnings,
     }
     if judged.with_baseline:
         sentences = answers.measure([each.sentence for each in asked], right)
@@ -89,7 +92,7 @@ def evaluate_from_knowledge(
         there = sum(each.is_found for each in answerable)
         measured["found"] = there / with_answer
         found["notes"].append(
-            f"for {there:,} of {with_answer:,} questions, the first {READ} passages have a right "
+            f"for {there:,} of {with_answer:,} questions, the first {FEW} passages have a right "
             "answer"
         )
     if without:
@@ -98,6 +101,20 @@ def evaluate_from_knowledge(
             "them is right"
         )
     return found
+
+
+def _warnings(judged: Judged, base: KnowledgeBase, records: Sequence[Question]) -> Iterator[str]:
+    """That the model or the base has learned from these questions."""
+    try:
+        training = training_records(settings_of(judged.folder, Answer()), Answer())
+        # The passages are found again, so only the questions are compared.
+        yield from leaks(
+            [replace(each, passage="") for each in training],
+            [replace(each, passage="") for each in records],
+        )
+    except XinyeError as error:
+        yield f"not compared with the training records: {error}"
+    yield from calibration_notes(base, [each.question for each in records])
 
 
 def _read(

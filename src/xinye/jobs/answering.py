@@ -11,7 +11,7 @@ from xinye.retrieval import refusal
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.refusal import Verdict
 from xinye.retrieval.results import Found
-from xinye.retrieval.search import check_question
+from xinye.retrieval.search import FEW, check_question
 from xinye.retrieval.terms import terms
 from xinye.tasks.answer import Answer
 from xinye.tasks.answer_spans import is_in_passage
@@ -47,11 +47,12 @@ def answer(
     judged: Judged,
     question: str,
     knowledge: Knowledge,
-    count: int = 5,
+    count: int | None = None,
     precision: float | None = None,
 ) -> Answered:
     """Answer a question from a passage, from texts, or from the `count` passages of a knowledge
-    base that match it best. Raises `XinyeError` for an empty question or knowledge.
+    base that match it best, by default 5. Raises `XinyeError` for an empty question or knowledge,
+    and for a `count` or `precision` without effect.
 
     A knowledge base that is calibrated says from which confidence on its answers have the wanted
     `precision`; below that there is none. Otherwise the model decides by the threshold that it
@@ -79,17 +80,28 @@ def answer(
 
 
 def look_up(
-    question: str, knowledge: Knowledge, count: int, precision: float | None = None
+    question: str, knowledge: Knowledge, count: int | None, precision: float | None = None
 ) -> LookedUp:
     """The passages to answer a question from, and whether they answer it. The verdict is None if
     nothing tells: there are passages, and they are not of a calibrated knowledge base."""
     check_question(question)
-    found = passages_for(question, knowledge, count)
+    check_reading(knowledge, count, precision)
+    found = passages_for(question, knowledge, FEW if count is None else count)
     if not found:
         return (), refusal.NOTHING_FOUND
     if isinstance(knowledge, KnowledgeBase):
         return found, refusal.judge(knowledge, question, found, precision)
     return found, None
+
+
+def check_reading(knowledge: object, count: int | None, precision: float | None) -> None:
+    """Raises `XinyeError` for a `count` that is no number of passages, and for one or a `precision`
+    if the answer does not come from a knowledge base, where they have an effect."""
+    if count is not None and (not isinstance(count, int) or count < 1):
+        raise XinyeError(f"count: {count!r} is not a whole number of at least 1")
+    for name, value in (("count", count), ("precision", precision)):
+        if value is not None and not isinstance(knowledge, KnowledgeBase):
+            raise XinyeError(f"{name} has an effect on a knowledge base only; leave it out")
 
 
 def passages_for(question: str, knowledge: Knowledge, count: int) -> tuple[Found, ...]:

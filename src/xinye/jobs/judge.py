@@ -1,27 +1,17 @@
-"""Uses a model for the task that it was trained for, and evaluates it on records next to the task's
-baseline.
-"""
+"""Uses a model for the task that it was trained for."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from xinye import machine
-from xinye.checkpoints.load import began_with, load_model
-from xinye.data.notes import Notes
-from xinye.data.spreadsheets import sheet_named
-from xinye.data.tokenizer import Tokenizer
+from xinye.checkpoints.load import began_with
 from xinye.errors import XinyeError
 from xinye.model.build import LanguageModel
 from xinye.model.heads import Head
-from xinye.planning.column_settings import BESIDE_COLUMNS, COLUMNS
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.saved import About
 from xinye.runs.taught import taught
-from xinye.tasks.bad_records import bad_records
-from xinye.tasks.records import Examples, leaks
 from xinye.tasks.registry import TASKS, find_task, tasks
 from xinye.tasks.task import Figures, Judged, Task, task_settings
 from xinye.tasks.task_data import read_records, split_records
@@ -40,44 +30,6 @@ def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
     return next(task for task in tasks() if task.head == kind).of_network(model)
 
 
-def evaluate(
-    judged: Judged, files: Sequence[str], task: str | None = None, **settings: Any
-) -> Figures:
-    """The metrics of a model on records of its task, next to the task's baseline.
-
-    A model without a task is asked for labels with these settings, or evaluated by its answers,
-    depending on `task`. The settings may contain column names. Raises `XinyeError` for a task or
-    setting that does not suit the model.
-    """
-    folder, learned = judged.folder, learned_task(judged.model, judged.folder)
-    possible = (
-        [learned.verb] if learned else [kind.verb for kind in tasks() if kind.judges_untaught]
-    )
-    if task not in (None, *possible):
-        raise XinyeError(
-            f"{folder}: this model cannot be evaluated on the task {task!r}, only on "
-            f"{' or '.join(possible)}"
-        )
-    kind = find_task(task or possible[0])
-    if odd := [name for name in COLUMNS if name in settings and name not in kind.columns]:
-        raise XinyeError(f"{odd[0]} has no effect on the task {kind.verb}; choose another --task")
-    if not learned and TASKS[kind.verb].asked_with:
-        beside = {name: settings.pop(name, None) for name in BESIDE_COLUMNS}
-        with sheet_named(beside["sheet"]), bad_records(beside["bad_records"] or "refuse"):
-            return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
-    named = (*kind.columns, *BESIDE_COLUMNS)
-    columns = {name: settings.pop(name) for name in named if name in settings}
-    if learned:
-        refuse_settings(learned, folder, settings)
-        return evaluate_learned(learned, judged, files, columns)
-    if settings:
-        raise XinyeError(
-            f"{', '.join(settings)}: this has no effect on the task {kind.verb}; leave it out"
-        )
-    untaught = kind.of_network(judged.model)
-    return evaluate_learned(untaught, replace(judged, with_baseline=False), files, columns)
-
-
 def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
     """Raises `XinyeError` if settings for a model without training are used with a trained one."""
     if settings:
@@ -85,55 +37,6 @@ def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
             f"{folder}: this model was trained to {learned.verb}, so {', '.join(settings)} would "
             f"have no effect; use the model it was trained from: {began_with(folder)}"
         )
-
-
-def evaluate_learned(
-    task: Task, judged: Judged, files: Sequence[str], columns: dict[str, Any]
-) -> Figures:
-    """The metrics of a model on records of its task, next to the baseline, which is trained on the
-    run's own records or is the base model. The records are read with the run's columns, unless
-    `columns` changes them.
-
-    If the training records are no longer available, the baseline is None, and a note says why.
-    """
-    observer, tokenizer = judged.observer, judged.tokenizer
-    settings = settings_of(judged.folder, task)
-    observer.stage("reading the records")
-    notes = Notes()
-    # A passage that was found because it has the right answer would make the figures too good.
-    changed = {"sheet": None, "knowledge": None} | columns
-    reading = task_settings(settings.model_dump(exclude_unset=True) | changed, "evaluate")
-    records = read_records(reading, files, notes=notes)
-    task.check(records)
-    observer.stage("evaluating the model")
-    found: Figures = {
-        "model": str(judged.folder),
-        "task": task.verb,
-        "files": list(files),
-        "records": len(records),
-        "measured": figures_of(task, judged.model, tokenizer, records),
-        "baseline": None,
-        "notes": notes.sentences(),
-    }
-    if not judged.with_baseline:
-        return found
-    try:
-        if not settings.data:
-            raise XinyeError("the training records of the model are not known")
-        before = None
-        if task.baseline_is_base:
-            observer.stage("evaluating the base model")
-            base = load_model(settings.model)[0].to(machine.device())
-            before = figures_of(task, base, tokenizer, records)
-        else:
-            observer.stage("training the baseline")
-        training, _ = split_records(settings, task, read_records(settings, settings.data))
-        found["notes"] += leaks(training, records)
-        baseline = task.baseline(training, records, before)
-        found["baseline"] = {"name": task.baseline_name, **baseline}
-    except XinyeError as error:
-        found["notes"].append(f"no baseline: {error}")
-    return found
 
 
 def use(task: Task, judged: Judged, inputs: Sequence[Any]) -> list[Any]:
@@ -153,20 +56,6 @@ def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
         )
 
 
-def figures_of(task: Task, model: Any, tokenizer: Tokenizer, records: Sequence[Any]) -> Figures:
-    """All metrics of a task; for a task that writes also its loss."""
-    context = context_of(model)
-    measured = task.measure(model, tokenizer, records, context)
-    if not task.writes:
-        return measured
-    return (
-        task.losses(
-            model, tokenizer, Examples(task.examples(tokenizer, records, context), tokenizer.pad_id)
-        )
-        | measured
-    )
-
-
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:
     """The settings of a folder's run, or defaults with the task if there is none."""
     run = RunFolder(folder)
@@ -174,6 +63,14 @@ def settings_of(folder: Path, task: Task) -> FinetuneSettings:
     if about.get("recipe") != FinetuneSettings.recipe:
         return FinetuneSettings(task=task.verb)
     return task_settings(about.get("settings", {}), str(run.settings_file))
+
+
+def training_records(settings: FinetuneSettings, task: Task) -> list[Any]:
+    """The records that the run with these settings learned from. Raises `XinyeError` if they are no
+    longer available."""
+    if not settings.data:
+        raise XinyeError("the training records of the model are not known")
+    return split_records(settings, task, read_records(settings, settings.data))[0]
 
 
 def context_of(model: LanguageModel | Head) -> int:

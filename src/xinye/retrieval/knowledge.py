@@ -39,7 +39,7 @@ from xinye.retrieval.manifest import (
 )
 from xinye.retrieval.passages import cut
 from xinye.retrieval.results import Changes, Found
-from xinye.retrieval.search import Contents, Matching, Reranker, indexed_text
+from xinye.retrieval.search import FEW, Contents, Matching, Reranker, indexed_text
 from xinye.retrieval.versions import name_and_date, repealed_by
 
 SMALL = 20_000  # passages; a base of so many is indexed again as a whole, in seconds
@@ -290,7 +290,7 @@ class KnowledgeBase:
     def search(
         self,
         question: str,
-        count: int = 5,
+        count: int = FEW,
         matching: Matching = "hybrid",
         reranker: Reranker | None = None,
     ) -> list[Found]:

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from xinye.data.sentences import sentences
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.retrieval.confidence import (
     DEPTH,
     FEWEST,
@@ -234,6 +234,11 @@ class Refusal:
     baseline: Answering
     repeated: int  # questions that the base was calibrated on
 
+    @property
+    def notes(self) -> list[str]:
+        """What makes the figures too good."""
+        return _notes(self.repeated)
+
 
 def evaluate_refusal(
     base: KnowledgeBase, questions: Sequence[Question], precision: float | None = None
@@ -263,8 +268,28 @@ def evaluate_refusal(
         sum(not each.is_answerable for each in questions),
         _answering(np.array(confidences) >= least.confidence, right),
         _answering(np.array(scores) >= lowest_score, right),
-        sum(_hash(each.text) in set(calibration.asked) for each in questions),
+        _repeated(calibration, [each.text for each in questions]),
     )
+
+
+def calibration_notes(base: KnowledgeBase, questions: Sequence[str]) -> list[str]:
+    """What makes figures on these questions too good: that the base was calibrated on them."""
+    calibration = Calibration.load(base.folder)
+    return _notes(_repeated(calibration, questions)) if calibration else []
+
+
+def _repeated(calibration: Calibration, questions: Sequence[str]) -> int:
+    asked = set(calibration.asked)
+    return sum(_hash(each) in asked for each in questions)
+
+
+def _notes(repeated: int) -> list[str]:
+    if not repeated:
+        return []
+    return [
+        f"{plural(repeated, 'question')} of the calibration are among them: the figures are too "
+        "good; evaluate on others"
+    ]
 
 
 def _answering(answered: np.ndarray, right: np.ndarray) -> Answering:

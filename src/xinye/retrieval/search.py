@@ -17,6 +17,7 @@ from xinye.retrieval.manifest import AGAIN, PASSAGES, Entry, Manifest, Row, vect
 from xinye.retrieval.results import Found
 from xinye.retrieval.versions import in_force, name_and_date
 
+FEW = 5  # passages for a question, unless someone says how many
 LONGEST_QUESTION = 2000  # characters
 RANKED = 200  # passages of each ranking that are joined
 RERANKED = 20  # passages that a reranker judges

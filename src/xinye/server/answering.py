@@ -13,10 +13,11 @@ from xinye.jobs import answering
 from xinye.jobs.answering import Answered, Knowledge
 from xinye.jobs.graph_answers import answer_from_graph
 from xinye.retrieval.results import Found
+from xinye.retrieval.search import FEW
 from xinye.server.bodies import JSONRoute, json_response, log_texts
 from xinye.server.errors import APIError, check_count
 from xinye.server.graph import ServedGraph, judged_by
-from xinye.server.knowledge import FEW, Opened, ServedBase, as_passage, find_base
+from xinye.server.knowledge import Opened, ServedBase, as_passage, find_base
 from xinye.server.knowledge_schemas import (
     MOST_EARLIER,
     AnswerList,
@@ -115,9 +116,7 @@ def from_texts(
     model: ServedModel, texts: Sequence[str], questions: Sequence[str]
 ) -> list[QuestionAnswer]:
     """The answers from these texts."""
-    return [
-        as_json(answer_of(model, question, texts, len(texts)), as_passage) for question in questions
-    ]
+    return [as_json(answer_of(model, question, texts), as_passage) for question in questions]
 
 
 def from_base(
@@ -131,7 +130,9 @@ def from_base(
     return [base.use(partial(do, question)) for question in questions]
 
 
-def answer_of(model: ServedModel, question: str, knowledge: Knowledge, count: int) -> Answered:
+def answer_of(
+    model: ServedModel, question: str, knowledge: Knowledge, count: int | None = None
+) -> Answered:
     return answering.answer(judged_by(model), question, knowledge, count)
 
 

@@ -21,6 +21,7 @@ from xinye.errors import XinyeError
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.manifest import MANIFEST
 from xinye.retrieval.results import Found
+from xinye.retrieval.search import FEW
 from xinye.server.bodies import JSONRoute, json_response, log_texts
 from xinye.server.errors import APIError
 from xinye.server.knowledge_schemas import (
@@ -34,7 +35,6 @@ from xinye.server.models import paths_by_id
 
 log = logging.getLogger("xinye.server")
 router = APIRouter(route_class=JSONRoute)
-FEW = 5  # passages for a request that does not say how many
 TRIES = 4  # how often a search begins again while another process replaces the base
 PAUSE = 0.05  # seconds between two tries
 Result = TypeVar("Result")
