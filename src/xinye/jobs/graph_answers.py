@@ -13,6 +13,7 @@ from xinye.evaluation.tokenizers import language
 from xinye.generation.chat import Message
 from xinye.guesses import nearest
 from xinye.jobs.judge import context_of, learned_task
+from xinye.retrieval.entities import replaced
 from xinye.retrieval.graph import Graph, says_kind
 from xinye.retrieval.requests import Conversation, Request
 from xinye.retrieval.search import check_question
@@ -82,7 +83,8 @@ def relations_asked(
 def without_names(graph: Graph, question: str) -> str:
     """The question with 它 or "it" in place of the graph's entities. A classifier is asked like
     this, because a name says nothing about the relation, and is often new to it."""
-    return graph.names.replaced(question, "它" if language(question) == "chinese" else "it")
+    new = "它" if language(question) == "chinese" else "it"
+    return replaced(question, graph.names.mentions(question), new)
 
 
 def unknown_relations(judged: Judged, graph: Graph) -> list[str]:
