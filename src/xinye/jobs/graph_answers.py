@@ -4,7 +4,7 @@ A classifier with several labels finds the relations that a question asks for; i
 names of relations. The question or the conversation names the entity, and the graph has the values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -60,6 +60,29 @@ def answer_from_graph(
             conversation.ask(message["content"], before.pop(0)[0])
         else:
             conversation.reply(message["content"])
+    return _answer(conversation, question, relations, probabilities)
+
+
+def answer_in_turn(judged: Judged, graph: Graph, questions: Sequence[str]) -> Iterator[GraphAnswer]:
+    """The answers to the questions of one conversation, whose replies are these answers. Raises as
+    `answer_from_graph` does."""
+    for question in questions:
+        check_question(question)
+    asked = relations_asked(judged, graph, questions)
+    conversation = Conversation(graph)
+    for question, (relations, probabilities) in zip(questions, asked, strict=True):
+        answer = _answer(conversation, question, relations, probabilities)
+        conversation.reply(answer.text)
+        yield answer
+
+
+def _answer(
+    conversation: Conversation,
+    question: str,
+    relations: Sequence[str],
+    probabilities: Sequence[float],
+) -> GraphAnswer:
+    """The answer to the next question of a conversation, which asks for these relations."""
     requests = tuple(conversation.ask(question, relations))
     refused = _refused(conversation, relations, requests)
     text = "" if refused else in_words(requests, language(question) == "chinese")
