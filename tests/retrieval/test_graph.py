@@ -8,7 +8,7 @@ import pytest
 
 from xinye.errors import XinyeError
 from xinye.retrieval.entities import Names
-from xinye.retrieval.graph import Graph
+from xinye.retrieval.graph import Fact, Graph
 from xinye.retrieval.requests import Conversation
 
 CITY = [
@@ -53,6 +53,10 @@ def test_all_forms_of_triples_keep_their_place(tmp_path, name, text, line):
         ("故宫\t电话\t1\n故宫\t地址\n", "a.tsv, line 2: "),
         ("故宫\t电话\t1\n\t地址\t2\n", "a.tsv, line 2: the head of the triple is empty"),
         ("", "there are no triples"),
+        (
+            "故宫\t电话\t1\n" + "故" * 201 + "\t电话\t1\n",
+            "line 2: the head .* 201 characters; .* 200",
+        ),
     ],
 )
 def test_what_is_not_a_triple_is_refused_with_its_line(tmp_path, text, complaint):
@@ -62,7 +66,8 @@ def test_what_is_not_a_triple_is_refused_with_its_line(tmp_path, text, complaint
 
 
 def test_nested_values_and_other_records_are_refused(tmp_path):
-    for record in (["故宫", {"电话": {"白天": "1"}}], {"name": "故宫"}, ["故宫", "电话"]):
+    nested, not_finite = ["故宫", {"电话": {"白天": "1"}}], ["故宫", "票价", float("nan")]
+    for record in (nested, {"name": "故宫"}, ["故宫", "电话"], not_finite):
         path = tmp_path / "a.jsonl"
         path.write_text(json.dumps(["天坛", "电话", "2"]) + "\n" + json.dumps(record), "utf-8")
         with pytest.raises(XinyeError, match=r"a\.jsonl, line 2: "):
@@ -119,3 +124,12 @@ def test_two_similar_names_are_not_guessed(tmp_path):
     talk = Conversation(Graph.read([tmp_path / "a.tsv"]))
     assert asked(talk, "白鹭宾馆的电话？", "电话") == []
     assert talk.unsure == ["白鹭宾馆东店", "白鹭宾馆西店"]
+
+
+def test_a_large_graph_is_asked_in_little_time():
+    names = Names([f"北京{number}x店" for number in range(30_000)] + ["a" + " " * 30_000 + "x"])
+    assert names.within("北京" * 1000) == [] == names.similar("北京" * 1000)
+    assert names.within("北京" * 900 + "北京7x店吗") == ["北京7x店"]
+    talk = Conversation(Graph([Fact(name, "电话", "1", "a.tsv", 1) for name in names.names]))
+    assert len(asked(talk, "、".join(names.names[:200]), "电话")) == 200
+    assert asked(talk, "北京" * 1000, "电话")[0][1:] == ("电话", "", "1")

@@ -1,9 +1,22 @@
 """Which numbers and names of an answer stand in none of its sources."""
 
-import pytest
+import re
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xinye.retrieval.graph import Fact, Graph
 from xinye.retrieval.numbers import numbers
-from xinye.retrieval.support import unsupported
+from xinye.retrieval.requests import Conversation
+from xinye.retrieval.support import share_said, unsupported
+from xinye.retrieval.terms import content, index_terms, terms
+
+PARTS = (
+    *("five", "fıve", "sİx", "mıllıon", "ſeven", "Hundred", "and", "-", " ", ",", ".", "3", "٣", "²"),
+    *("一", "万", "亿", "两", "点", "百分之", "个", "元", "K", "March", "王·", "《", "》", "“", "”", "[1]"),
+)  # fmt: skip
+TEXTS = st.lists(st.sampled_from(PARTS) | st.text(max_size=4), max_size=12).map("".join)
 
 
 @pytest.mark.parametrize(
@@ -79,3 +92,18 @@ def test_any_text_is_read_in_little_time():
         "“" * 20_000,
     ):
         unsupported(text, [text[::-1]])
+
+
+@settings(max_examples=100, deadline=None)
+@given(TEXTS, TEXTS)
+def test_no_text_is_an_error(text, other):
+    assert all(each.text and each.value >= 0 for each in numbers(text))
+    assert all(each for each in unsupported(text, [other]))
+    assert 0 <= share_said(text, other, [other, text]) <= 1
+    assert [*index_terms(text), *terms(content(text))] or not re.search("[a-z]", text)
+    Conversation(Graph([Fact(other, "电话", text, "a.tsv", 1)])).ask(text, ["电话"])
+
+
+def test_numbers_of_many_digits_are_not_rounded():
+    assert unsupported("9" * 45, ["9" * 44 + "8"]) == ("9" * 45,)
+    assert [each.sure for each in numbers("9" * 1_000_001 + "万")] == [True]

@@ -17,7 +17,7 @@ SOURCES = 5  # places of triples that are printed
 def from_graph(folder: str, graph_file: Path, questions: Sequence[str], as_json: bool) -> int:
     """Answer questions, which are turns of one conversation, and print the answers."""
     from xinye.api import load
-    from xinye.jobs.graph_answers import unknown_relations
+    from xinye.jobs.graph_answers import answer_in_turn, unknown_relations
     from xinye.observer import Observer
     from xinye.retrieval.graph import Graph
     from xinye.tasks.task import Judged
@@ -28,13 +28,7 @@ def from_graph(folder: str, graph_file: Path, questions: Sequence[str], as_json:
     notes = unknown_relations(judged, graph)
     for note in notes:
         console.print(f"note: {note}", soft_wrap=True)
-    answers: list[GraphAnswer] = []
-    earlier: list[dict[str, str]] = []
-    for question in questions:
-        found = model.answer(question, knowledge=graph, earlier=earlier)
-        earlier.append({"role": "user", "content": question})
-        earlier.append({"role": "assistant", "content": found.text})
-        answers.append(found)
+    answers = [*answer_in_turn(judged, graph, questions)]
     if as_json:
         print_json({"results": [asdict(each) for each in answers], "notes": notes})
         return 0

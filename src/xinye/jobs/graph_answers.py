@@ -4,7 +4,7 @@ A classifier with several labels finds the relations that a question asks for; i
 names of relations. The question or the conversation names the entity, and the graph has the values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -13,6 +13,7 @@ from xinye.evaluation.tokenizers import language
 from xinye.generation.chat import Message
 from xinye.guesses import nearest
 from xinye.jobs.judge import context_of, learned_task
+from xinye.retrieval.entities import replaced
 from xinye.retrieval.graph import Graph, says_kind
 from xinye.retrieval.requests import Conversation, Request
 from xinye.retrieval.search import check_question
@@ -59,6 +60,29 @@ def answer_from_graph(
             conversation.ask(message["content"], before.pop(0)[0])
         else:
             conversation.reply(message["content"])
+    return _answer(conversation, question, relations, probabilities)
+
+
+def answer_in_turn(judged: Judged, graph: Graph, questions: Sequence[str]) -> Iterator[GraphAnswer]:
+    """The answers to the questions of one conversation, whose replies are these answers. Raises as
+    `answer_from_graph` does."""
+    for question in questions:
+        check_question(question)
+    asked = relations_asked(judged, graph, questions)
+    conversation = Conversation(graph)
+    for question, (relations, probabilities) in zip(questions, asked, strict=True):
+        answer = _answer(conversation, question, relations, probabilities)
+        conversation.reply(answer.text)
+        yield answer
+
+
+def _answer(
+    conversation: Conversation,
+    question: str,
+    relations: Sequence[str],
+    probabilities: Sequence[float],
+) -> GraphAnswer:
+    """The answer to the next question of a conversation, which asks for these relations."""
     requests = tuple(conversation.ask(question, relations))
     refused = _refused(conversation, relations, requests)
     text = "" if refused else in_words(requests, language(question) == "chinese")
@@ -82,7 +106,8 @@ def relations_asked(
 def without_names(graph: Graph, question: str) -> str:
     """The question with 它 or "it" in place of the graph's entities. A classifier is asked like
     this, because a name says nothing about the relation, and is often new to it."""
-    return graph.names.replaced(question, "它" if language(question) == "chinese" else "it")
+    new = "它" if language(question) == "chinese" else "it"
+    return replaced(question, graph.names.mentions(question), new)
 
 
 def unknown_relations(judged: Judged, graph: Graph) -> list[str]:

@@ -5,13 +5,13 @@ similar.
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 SIMILAR = 0.6  # share of a name's pairs of characters that a text must contain
 FEWEST_PAIRS = 3  # that a text must share with a similar name
-_BRACKETS = re.compile(r"(?<=.)\s*[(（][^()（）]*[)）]\s*$")
+LONGEST_NAME = 200  # characters
 
 
 def folded(text: str) -> str:
@@ -39,14 +39,16 @@ class Names:
         for name in self.names:
             whole = folded(name)
             self._spellings.setdefault(whole, []).append(name)
-            bare = _BRACKETS.sub("", whole)
+            bare = _without_brackets(whole)
             if bare != whole and len(bare) > 1:
                 short.setdefault(bare, []).append(name)
         for bare, meant in short.items():
             self._spellings.setdefault(bare, meant)
-        self._beginnings: dict[str, list[str]] = defaultdict(list)
-        for spelling in sorted(self._spellings, key=len, reverse=True):
-            self._beginnings[spelling[:2]].append(spelling)
+        lengths: dict[str, set[int]] = defaultdict(set)
+        for spelling in self._spellings:
+            lengths[spelling[:2]].add(len(spelling))
+        # of the spellings that begin with two characters, or are one; the longest first
+        self._lengths = {first: sorted(each, reverse=True) for first, each in lengths.items()}
 
     def mentions(self, text: str) -> list[Mention]:
         """Where names stand in the text. Of names within one another the longest counts. A name may
@@ -59,10 +61,11 @@ class Names:
         while at < len(letters):
             spelling = next(
                 (
-                    each
+                    letters[at : at + length]
                     for size in (2, 1)
-                    for each in self._beginnings.get(letters[at : at + size], ())
-                    if letters.startswith(each, at) and _is_whole(letters, at, at + len(each))
+                    for length in self._lengths.get(letters[at : at + size], ())
+                    if letters[at : at + length] in self._spellings
+                    and _is_whole(letters, at, at + length)
                 ),
                 "",
             )
@@ -80,15 +83,6 @@ class Names:
         """
         return list(dict.fromkeys(mention.name for mention in self.mentions(text)))
 
-    def replaced(self, text: str, new: str, names: Container[str] | None = None) -> str:
-        """The text with `new` in place of all names in it, or of these."""
-        parts, begin = [], 0
-        for mention in self.mentions(text):
-            if names is None or mention.name in names:
-                parts += [text[begin : mention.start], new]
-                begin = mention.end
-        return "".join([*parts, text[begin:]])
-
     def _meant(self, spelling: str, text: str) -> str:
         """The name that is spelled like this where the text is as given, or "" if several have the
         same beginning before their brackets."""
@@ -101,9 +95,10 @@ class Names:
         """The names most like a part of the text, measured by the share of their pairs of
         characters that the text has: several if they are equally alike, none if none is alike."""
         pairs = _pairs(folded(text))
-        shared = Counter(number for pair in pairs for number in self._numbers_of_pairs[pair])
+        having, sizes = self._numbers_of_pairs, self._counts_of_pairs
+        shared = Counter(number for pair in pairs for number in having.get(pair, ()))
         alike: dict[int, float] = {
-            number: count / len(_pairs(folded(self.names[number])))
+            number: count / sizes[number]
             for number, count in shared.items()
             if count >= FEWEST_PAIRS
         }
@@ -113,12 +108,32 @@ class Names:
         return [self.names[number] for number, share in alike.items() if share == best]
 
     @cached_property
-    def _numbers_of_pairs(self) -> dict[str, Sequence[int]]:
-        found: dict[str, list[int]] = defaultdict(list)
+    def _numbers_of_pairs(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
         for number, name in enumerate(self.names):
             for pair in _pairs(folded(name)):
-                found[pair].append(number)
-        return defaultdict(tuple, found)
+                found.setdefault(pair, []).append(number)
+        return found
+
+    @cached_property
+    def _counts_of_pairs(self) -> Counter[int]:
+        return Counter(number for having in self._numbers_of_pairs.values() for number in having)
+
+
+def replaced(text: str, mentions: Iterable[Mention], new: str) -> str:
+    """The text with `new` in place of these names in it."""
+    parts, begin = [], 0
+    for mention in mentions:
+        parts += [text[begin : mention.start], new]
+        begin = mention.end
+    return "".join([*parts, text[begin:]])
+
+
+def _without_brackets(name: str) -> str:
+    """A folded name without what stands in brackets at its end."""
+    before, _, within = name.rstrip().rpartition("(")
+    closed = within.endswith(")") and within.count(")") == 1
+    return before.rstrip() if closed else name
 
 
 def _pairs(text: str) -> set[str]:

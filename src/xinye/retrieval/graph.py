@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from xinye.data.records import refuse
 from xinye.data.sources import read_records
 from xinye.data.tables import is_table
 from xinye.errors import XinyeError
-from xinye.retrieval.entities import Names
+from xinye.retrieval.entities import LONGEST_NAME, Names
 
 # The names of the three columns or keys of a triple.
 HEADS = ("head", "subject", "entity", "头实体", "主语", "主体", "实体")
@@ -143,7 +144,7 @@ class Graph:
                 tail
                 for there in self._facts.values()
                 for tail in there.get(relation, {})
-                if re.search(r"[^\W\d_]{2}", tail)
+                if len(tail) <= LONGEST_NAME and re.search(r"[^\W\d_]{2}", tail)
             )
             entities = sum(tail in self._facts for tail in tails)
             # A relation between entities has no values of its own.
@@ -239,6 +240,8 @@ def _triple(head: str, relation: str, tail: Any) -> Triple:
     nested."""
     if isinstance(tail, dict) or (isinstance(tail, list) and tail):
         raise ValueError(f"the value of {relation!r} is nested: {json.dumps(tail)[:40]}")
+    if isinstance(tail, float) and not isfinite(tail):
+        raise ValueError(f"the value of {relation!r} is not a finite number")
     if tail is None or tail == []:
         tail = ""
     text = tail if isinstance(tail, str) else json.dumps(tail)
@@ -247,4 +250,10 @@ def _triple(head: str, relation: str, tail: Any) -> Triple:
         raise ValueError("the head of the triple is empty")
     if not relation:
         raise ValueError("the relation of the triple is empty")
+    for what, name in (("head", head), ("relation", relation)):
+        if len(name) > LONGEST_NAME:
+            raise ValueError(
+                f"the {what} of the triple has {len(name):,} characters; write a name of at most "
+                f"{LONGEST_NAME}"
+            )
     return head, relation, text

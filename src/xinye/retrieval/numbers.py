@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from math import prod
 
 _DIGITS = {**dict(zip("零一二三四五六七八九", range(10), strict=True)), "〇": 0, "两": 2}
@@ -49,17 +49,20 @@ _BEFORE = {"$": "dollar", "€": "euro", "¥": "yuan", "百分之": "percent"}
 _ANY_UNIT = "|".join(f"(?P<{name}>{pattern})" for name, pattern in UNITS.items())
 _HAN = "零一二三四五六七八九〇两壹贰叁肆伍陆柒捌玖十百千万亿拾佰仟"
 _UNIT = re.compile(rf"[ -]?(?:{_ANY_UNIT})", re.IGNORECASE)
-_WORD = "|".join(sorted({*_WORDS, *_SCALES}, key=len, reverse=True))
+# English words in capital and small letters of ASCII only: the Turkish ı is no i.
+_SCALE = f"(?a:{'|'.join(_SCALES)})"
+_WORD = f"(?a:{'|'.join(sorted({*_WORDS, *_SCALES}, key=len, reverse=True))})"
 _NUMBER = re.compile(
     r"(?<![A-Za-z\d])(?P<arabic>\d+(?:,\d{3})*(?:\.\d+)?)"
-    rf"(?: ?(?P<scale>[十百千万亿]{{1,3}}|(?:{'|'.join(_SCALES)})\b))?"
+    rf"(?: ?(?P<scale>[十百千万亿]{{1,3}}|{_SCALE}\b))?"
     rf"|(?P<han>[{_HAN}]{{1,30}}(?:点[零一二三四五六七八九]{{1,30}})?)"
-    rf"|\b(?P<words>(?:{_WORD})(?:[ -](?:and )?(?:{_WORD})){{0,12}})\b"
+    rf"|\b(?P<words>{_WORD}(?:[ -](?:and )?{_WORD}){{0,12}})\b"
     rf"|\b(?P<month>(?-i:{'|'.join(MONTHS)}))\b",
     re.IGNORECASE,
 )
 _MEASURE = "个名位次条项种款章本家所倍人篇张台辆层"  # behind a numeral that is meant as a number
 _BARE = {"one", *_SCALES}
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)  # numbers of any length, unrounded
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ def numbers(text: str) -> Iterator[Number]:
         if follows:
             unit, end = follows.lastgroup or "", follows.end()
         if match["arabic"]:
-            value = Decimal(match["arabic"].replace(",", "")) * _scale(match["scale"] or "")
+            digits = Decimal(match["arabic"].replace(",", ""))
+            value = _EXACT.multiply(digits, _scale(match["scale"] or ""))
             sure = True
         elif match["han"]:
             value = _han_value(match["han"])
@@ -144,7 +148,7 @@ def _han_value(numeral: str) -> Decimal:
 def _words_value(words: str) -> Decimal:
     """The value of English words: "twenty-five", "three hundred and one thousand"."""
     value = below = 0
-    for word in re.split("[ -]", words.replace(" and ", " ")):
+    for word in re.split("[ -](?:and )?", words):
         if word in _WORDS:
             below += _WORDS[word]
         elif word == "hundred":

@@ -5,9 +5,8 @@ conversation so far, so that "and its phone number?" is about the last hotel.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
-from xinye.retrieval.entities import folded
+from xinye.retrieval.entities import folded, replaced
 from xinye.retrieval.graph import Fact, Graph
 
 PART_OF_NAME = 3  # characters of a name that stand for an entity that was named before
@@ -73,13 +72,14 @@ class Conversation:
         self.entities.append(entity)
 
     def _requests(self, question: str, relations: Sequence[str]) -> list[Request]:
-        names = self.graph.names
-        named = names.within(question)
-        without_names = folded(names.replaced(question, " "))
+        mentions = self.graph.names.mentions(question)
+        named = list(dict.fromkeys(mention.name for mention in mentions))
+        without_names = folded(replaced(question, mentions, " "))
         found = []
         for relation in relations:
-            fitting = [entity for entity in named if self.graph.may_have(entity, relation)]
-            rest = folded(names.replaced(question, " ", fitting))
+            fitting = {entity: None for entity in named if self.graph.may_have(entity, relation)}
+            those = (mention for mention in mentions if mention.name in fitting)
+            rest = folded(replaced(question, those, " "))
             values = self.graph.values_named(_whether(rest), relation)
             # The name of an entity may also be a value: "Does it have a Bar?"
             other = [entity for entity in named if entity not in values]
@@ -87,8 +87,8 @@ class Conversation:
             for entity in entities:
                 facts = self.graph.facts(entity, relation)
                 for value in values or [""]:
-                    those = tuple(fact for fact in facts if value in ("", fact.tail))
-                    found.append(Request(entity, relation, value, those))
+                    answering = tuple(fact for fact in facts if value in ("", fact.tail))
+                    found.append(Request(entity, relation, value, answering))
         if found or self.unsure:
             return found
         # Nothing fits: the last entity does not have what is asked for.
@@ -109,9 +109,11 @@ class Conversation:
             if rest.count(folded(kind)) > any(kind in asked for asked in relations)
         }
 
+        parts = _parts(rest)
+
         def fit(entity: str) -> tuple[bool, ...]:
             return (
-                _longest_shared(folded(entity), rest) >= PART_OF_NAME,
+                not parts.isdisjoint(_parts(folded(entity))),
                 bool(kinds & self.graph.kinds(entity)),
                 all(self.graph.may_have(entity, asked) for asked in relations),
             )
@@ -136,6 +138,6 @@ def _whether(question: str) -> str:
     )
 
 
-def _longest_shared(one: str, other: str) -> int:
-    """The length of the longest text that is part of both."""
-    return SequenceMatcher(None, one, other, autojunk=False).find_longest_match().size
+def _parts(text: str) -> set[str]:
+    """The parts of a text that are long enough to stand for a name."""
+    return {text[at : at + PART_OF_NAME] for at in range(len(text) - PART_OF_NAME + 1)}
