@@ -28,9 +28,16 @@ BLOCK_BYTES = 1 << 20
 ASCII = bytes(range(128))
 FEW_BYTES = 10  # a guess that rests on fewer bytes adds a note
 NAMES = {"cp1252": "Windows-1252", "big5hkscs": "Big5"}  # the names of encodings in messages
-# For each Chinese encoding: the older one with the everyday characters, and the largest lead byte
-# of those.
-USUAL = {"gb18030": ("gb2312", 0xD7), "big5hkscs": ("big5", 0xC6)}
+# For each encoding: the older one with the everyday characters, and the largest lead byte of those.
+# Japanese and Korean are among them because they are everyday Chinese, too, if read as such.
+USUAL = {
+    "gb18030": ("gb2312", 0xD7),
+    "big5hkscs": ("big5", 0xC6),
+    "euc_jp": ("euc_jp", 0xCF),
+    "euc_kr": ("euc_kr", 0xC8),
+}
+MOST = 0.8  # the share of them in an encoding that fits, in lists of names, too
+LEAD = 0.1  # and how much larger that is than in the others
 # The encoding is guessed from this many bytes on either side of the first byte that is not UTF-8.
 SAMPLE_BYTES = 32768
 BYTE_ORDER_MARKS = {  # the longest first: UTF-32-LE begins like UTF-16-LE
@@ -325,19 +332,23 @@ def _older_encoding(sample: bytes, misfit: int, replaces: bool = False) -> str |
     best = max(("gb18030", "big5hkscs"), key=lambda encoding: shares[encoding])
     if shares[best] > 0.1:
         return best
-    if len(text) < 50 and 2 * len(text) == len(text.encode("gb2312", "ignore")):
+    whole = 2 * len(text) == len(text.encode("gb2312", "ignore"))
+    if len(text) < 50 and whole and (replaces or _fits(sample, "gb18030")):
         # A title or a name may contain no common character; then all of them must be in GB2312.
         return "gb18030"
     # Western text. Checked first because charset-normalizer mixes up languages by their accents.
-    few = len(re.findall(rb"[\x80-\xff]", sample)) < len(sample) / 4
+    high = len(re.findall(rb"[\x80-\xff]", sample))
+    few = high < len(sample) / 4
     text = sample.decode("cp1252", "ignore" if replaces else "replace")
     if few and all(_WESTERN.fullmatch(run) for run in _NOT_ASCII.findall(text)):
         return "cp1252"
-    if replaces:
-        shares = {encoding: _share_of_usual(sample, encoding) for encoding in USUAL}
-        best = max(shares, key=lambda encoding: shares[encoding])
-        if shares[best] > 0.9:
-            return best
+    fitting = [each for each in USUAL if _fits(sample, each)] if high > 2 * FEW_BYTES else []
+    if replaces and not fitting:
+        fitting = ["gb18030", "big5hkscs"]
+    shares = sorted((_share_of_usual(sample, encoding), encoding) for encoding in fitting)
+    *others, (share, encoding) = [(0.0, ""), *shares]
+    if share > MOST and all(share - other > LEAD for other, _ in others):
+        return encoding
     if few:
         return None
     from charset_normalizer import from_bytes
@@ -348,11 +359,20 @@ def _older_encoding(sample: bytes, misfit: int, replaces: bool = False) -> str |
 
 def _share_of_usual(sample: bytes, encoding: str) -> float:
     """The share of a sample's characters that are signs or everyday Chinese (3,755 characters in
-    GB2312, 5,401 in Big5)."""
-    text = _not_ascii(sample, encoding) or "?"
+    GB2312, 5,401 in Big5), or everyday Japanese, or Hangul."""
+    text = _not_ascii(sample, encoding, "replace")
     name, last = USUAL[encoding]
     pairs = text.encode(name, "ignore")
     return sum(first <= last for first in pairs[::2]) / len(text)
+
+
+def _fits(sample: bytes, encoding: str) -> bool:
+    """Whether a sample, which may end within a character, is valid in an encoding."""
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _not_ascii(sample: bytes, encoding: str, errors: str = "ignore") -> str:
