@@ -176,7 +176,7 @@ def show_looked_up(model: Model, knowledge: KnowledgeBase, rows: Sequence[Row]) 
             [sentence.text if sentence else "" for sentence in best], right
         ),
     }
-    heads = {"f1": "F1", "answered": "answered", "refused_rightly": "refused rightly"}
+    heads = {"f1": "F1", "answered": "answered", "refused_rightly": "rightly refused"}
     shares = [each for each in heads if all(each in row for row in answers.values())]
     cells = [(name, *(f"{row[each]:.1%}" for each in shares)) for name, row in answers.items()]
     print_table(("test questions, from all documents", *(heads[each] for each in shares)), cells)
