@@ -179,6 +179,8 @@ def _known(features: Features) -> dict[str, float]:
 def _thresholds(
     confidences: NDArray[Any], scores: NDArray[Any], right: NDArray[np.bool_]
 ) -> list[Threshold]:
+    # What differs less is one value, so that no error of rounding decides.
+    confidences, scores = (np.floor(values * 1e6) / 1e6 for values in (confidences, scores))
     found = []
     for precision in PRECISIONS:
         at = lowest(confidences, right, precision)
