@@ -17,8 +17,8 @@ class Strict(BaseModel):
 def damaged(path: Path, why: object, again: str) -> XinyeError:
     """The error for a file that cannot be read; `again` says how to get a new one."""
     text = _invalid(why) if isinstance(why, ValidationError) else str(why)
-    what = " ".join(text.split())[:200]
-    return XinyeError(f"{path}: damaged file ({what}); {within(path, again)}")
+    reason = " ".join(text.split())[:200]
+    return XinyeError(f"{path}: damaged file ({reason}); {within(path, again)}")
 
 
 def within(path: Path, again: str) -> str:
