@@ -142,6 +142,8 @@ def wrong_value(problem: Mapping[str, Any]) -> str:
     match problem["type"]:
         case "float_parsing" | "float_type":
             return f"{value} is not a number"
+        case "finite_number":
+            return f"{value} is not a finite number"
         case "int_parsing" | "int_type" | "int_from_float":
             return f"{value} is not a whole number"
         case "bool_parsing" | "bool_type":

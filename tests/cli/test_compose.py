@@ -27,7 +27,7 @@ SURE = Calibration(
     questions=20,
     made=False,
     precision=0.9,
-    weights={"shared": 10.0},
+    weights={"shared": 10.0, "ahead": 0.0, "rare": 0.0, "missing": 0.0},
     bias=-4.0,
     thresholds=[Threshold(precision=0.9, confidence=0.5, answered=0.5, score=None, by_score=0.0)],
 )

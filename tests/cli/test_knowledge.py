@@ -180,13 +180,15 @@ def test_bad_input_is_one_line_and_changes_nothing(xinye, place, arguments, says
     [
         ("knowledge.json", b"{", "damaged file"),
         ("knowledge.json", b"[]", "not a knowledge base of Xinye"),
-        ("knowledge.json", b'{"kind": "xinye knowledge base", "version": 9}', "has version 9"),
+        ("knowledge.json", b'{"kind": "xinye knowledge base", "version": 9}', "; update Xinye"),
+        ("knowledge.json", b'{"kind": "xinye knowledge base", "version": 0}', "; build the"),
         (
             "knowledge.json",
             b'{"kind": "xinye knowledge base", "version": 1, "odd": 1}',
             "unknown key",
         ),
-        ("passages.jsonl", b"", "damaged file"),
+        ("passages.jsonl", b"", "damaged file (cut short); build the"),
+        ("passages.jsonl", b" " * 5000 + b'{"text": 5}', "(text: 5 is not a text); build the"),
         ("index", b"no tensors", "damaged file"),
     ],
 )

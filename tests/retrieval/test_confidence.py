@@ -1,11 +1,15 @@
 """How sure a knowledge base is of its first passage, and when it refuses."""
 
+import json
 import random
+import re
+from pathlib import Path
 
 import pytest
 
 from xinye.errors import XinyeError
 from xinye.retrieval.confidence import Calibration, Example, Features, features
+from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.results import Found
 
 
@@ -92,3 +96,28 @@ def test_a_foreign_calibration_is_refused(tmp_path, content, says):
     (tmp_path / "calibration.json").write_text(content, "utf-8")
     with pytest.raises(XinyeError, match=says):
         Calibration.load(tmp_path)
+
+
+def test_a_calibration_with_impossible_numbers_is_refused(xinye, workplace):
+    Path("a.txt").write_text("新叶图书馆九点开门。", "utf-8")
+    KnowledgeBase.build("kb", ["a.txt"])
+    path = Path("kb/calibration.json")
+    good = Calibration.fit(asked(60), 0.8).model_dump()
+    for key, values in {
+        "confidence": ("NaN", "1e999", "2", "-1", "true"),
+        "precision": ("0", "1.5", "NaN"),
+        "bias": ("NaN", "-Infinity", '"1"', "1" + "0" * 400),
+        "weights": ("{}", '{"shared": 1}', json.dumps({**good["weights"], "odd": 1})),
+        "shared": ("NaN", "null"),
+        "questions": ("-1", "NaN", "1.5"),
+        "passages": ("-1",),
+        "score": ("Infinity",),
+    }.items():
+        for value in values:
+            wrong = re.sub(
+                rf'"{key}": (?:{{.*?}}|[^,{{}}]+)', f'"{key}": {value}', json.dumps(good)
+            )
+            path.write_text(wrong, "utf-8")
+            complaint = xinye("knowledge", "search", "kb", "几点开门").complaint
+            assert f"{path}: damaged file (" in complaint and key in complaint
+            assert "calibrate again: xinye knowledge calibrate kb QUESTIONS" in complaint

@@ -7,15 +7,15 @@ precision.
 
 import re
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from math import exp, fsum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from xinye.data.files import write_json
 from xinye.data.sentences import sentences
@@ -36,7 +36,7 @@ RAREST = 3  # shared terms that `rare` looks at
 FEWEST = 20  # questions to calibrate on
 FOLDS = 5
 OPTIONAL = ("similarity", "reader")
-AGAIN = "calibrate again: xinye knowledge calibrate"
+AGAIN = "calibrate again: xinye knowledge calibrate {folder} QUESTIONS"
 FORMAT = Format(KIND, VERSION, "this is not a calibration of Xinye", AGAIN)
 PRECISIONS = [number / 200 for number in range(100, 200)]  # that thresholds are sought for
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
@@ -66,16 +66,20 @@ class Example:
     group: int
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Precision = Annotated[float, Field(gt=0, le=1)]
+
+
 class Threshold(Strict):
     """From this confidence on, answers have this precision, and this share of the questions is
     answered. `score` is the BM25 score that has the same precision, None if none has, and
     `by_score` the share that it would answer."""
 
-    precision: float
-    confidence: float
-    answered: float
+    precision: Precision
+    confidence: Share
+    answered: Share
     score: float | None
-    by_score: float
+    by_score: Share
 
 
 class Calibration(Strict):
@@ -83,14 +87,23 @@ class Calibration(Strict):
 
     kind: str
     version: int
-    questions: int
+    questions: int = Field(ge=0)
     made: bool
-    precision: float  # the one wanted
+    precision: Precision  # the one wanted
     weights: dict[str, float]
     bias: float
     thresholds: list[Threshold]
-    passages: int = 0  # of the base, when it was calibrated
+    passages: int = Field(default=0, ge=0)  # of the base, when it was calibrated
     asked: list[str] = Field(default_factory=list)  # hashes of the questions
+
+    @field_validator("weights")
+    @classmethod
+    def _of_features(cls, weights: dict[str, float]) -> dict[str, float]:
+        """Every feature that is always known has a weight, and nothing else but the others."""
+        names = {each.name for each in fields(Features)}
+        if not names.difference(OPTIONAL) <= weights.keys() <= names:
+            raise ValueError(f"there must be weights of {', '.join(sorted(names))}")
+        return weights
 
     @classmethod
     def fit(cls, examples: Sequence[Example], precision: float, made: bool = False) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from xinye.errors import XinyeError
-from xinye.retrieval.format import Format, Strict
+from xinye.retrieval.format import Format, Strict, damaged
 
 KIND, VERSION = "xinye knowledge base", 1
 MANIFEST, PASSAGES, LOCK = "knowledge.json", "passages.jsonl", ".lock"
@@ -18,7 +18,7 @@ OURS = re.compile(
     r"(?:knowledge|calibration)\.json|passages\.jsonl|\.lock|"
     r"(?:index|vectors)-[0-9a-f]{12}\.safetensors"
 )
-AGAIN = "build the knowledge base again"
+AGAIN = "build the knowledge base again: xinye knowledge build FILES -o {folder} --overwrite"
 
 
 class Entry(Strict):
@@ -94,7 +94,7 @@ def _check_places(manifest: Manifest, path: Path) -> None:
     passages, starts = path.parent / PASSAGES, manifest.starts
     ends = [-1, *starts, manifest.bytes]
     if not passages.is_file() or not 0 <= manifest.bytes <= passages.stat().st_size:
-        raise XinyeError(f"{passages}: damaged file; {AGAIN}")
+        raise damaged(passages, "cut short", AGAIN)
     fits = (
         _follow(manifest.documents, len(starts))
         and _follow(manifest.segments, len(starts))
@@ -103,7 +103,7 @@ def _check_places(manifest: Manifest, path: Path) -> None:
         and all(Path(segment.file).name == segment.file for segment in manifest.segments)
     )
     if not fits:
-        raise XinyeError(f"{path}: damaged file; {AGAIN}")
+        raise damaged(path, "inconsistent", AGAIN)
 
 
 def _follow(parts: Sequence[Entry | Segment], total: int) -> bool:

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save
 
 from xinye.errors import XinyeError
 from xinye.retrieval.embedders import TOGETHER, Embedder, Vectors
-from xinye.retrieval.format import damaged
+from xinye.retrieval.format import damaged, within
 from xinye.retrieval.index import DAMAGED, Scores
 from xinye.retrieval.manifest import AGAIN
 
@@ -48,7 +48,8 @@ def load_vectors(path: Path, size: int, embedder: Embedder) -> Vectors:
         raise damaged(path, error, AGAIN) from None
     if not same > 0.99:
         raise XinyeError(
-            f"{path}: {embedder.name} has changed since these vectors were computed; {AGAIN}"
+            f"{path}: {embedder.name} has changed since these vectors were computed; "
+            f"{within(path, AGAIN)}"
         )
     return vectors
 
