@@ -27,6 +27,7 @@ SIGNS |= dict.fromkeys(
 )
 SIGNS |= dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
 
+LINE_ENDS = {code: chr(0x2400 + code) for code in b"\t\n\r"}  # `readable` keeps these
 
 LONG_WORD = 400  # characters; a longer one in a message is cut
 

@@ -66,6 +66,7 @@ def test_several_requests_and_the_entity_of_an_earlier_turn(judged, graph):
         ("谢谢", "", "asks for no relation"),
         ("电话多少", "", "names an entity"),
         ("价格多少", "天鹅酒店很好。", "no triple of the graph has the relation '价格'"),
+        ("食堂的电话多少", "天鹅酒店很好。", "the graph has no entity '食堂'"),
         ("它的地址", "去竹里馆。", "the graph does not say it: 竹里馆: 地址"),
     ],
 )

@@ -133,3 +133,43 @@ def test_a_large_graph_is_asked_in_little_time():
     talk = Conversation(Graph([Fact(name, "电话", "1", "a.tsv", 1) for name in names.names]))
     assert len(asked(talk, "、".join(names.names[:200]), "电话")) == 200
     assert asked(talk, "北京" * 1000, "电话")[0][1:] == ("电话", "", "1")
+
+
+@pytest.mark.parametrize(
+    ("question", "unknown"),
+    [
+        ("食堂的地址在哪里？", "食堂"),
+        ("请问那食堂在哪？", "食堂"),
+        ("好的，希尔顿酒店的电话是多少？", "希尔顿酒店"),
+        ("食堂有停车场吗？", "食堂"),
+        ("Where is the Canteen?", "Canteen"),
+        ("What is the 地址 of Fox Hall, please?", ""),  # mixed, so read as Chinese
+        ("What is the canteen's address?", "canteen"),
+        ("And the phone number of Fox Hall?", "Fox Hall"),
+        ("它的地址在哪里？", ""),
+        ("这家酒店的地址呢？", ""),
+        ("酒店的具体位置在哪里？", ""),
+        ("好的，没关系的，地址是哪里？", ""),
+        ("我喜欢免费的，有停车场吗？", ""),
+        ("天鹅的地址呢？", ""),
+        ("What is its address?", ""),
+        ("What's the address, and where is it?", ""),
+        ("the address of the hotel", ""),
+        ("And the address?", ""),
+    ],
+)
+def test_an_earlier_entity_does_not_answer_for_an_unknown_one(tmp_path, question, unknown):
+    rows = [
+        ["天鹅酒店", {"类型": "酒店", "地址": "湖滨路2号", "电话": "1", "设施": "停车场"}],
+        ["Swan Inn", {"kind": "hotel", "address": "2 Lake Road", "phone number": "2"}],
+    ]
+    (tmp_path / "a.json").write_text(json.dumps(rows), "utf-8")
+    talk = Conversation(Graph.read([tmp_path / "a.json"]))
+    english = question.isascii()
+    relation = "address" if english else "地址"
+    talk.ask("Swan Inn?" if english else "天鹅酒店？", [relation])
+    found = talk.ask(question, [relation])
+    assert (talk.unknown, bool(found)) == (unknown, not unknown)
+    if unknown:  # the conversation is about it until another is named
+        assert not talk.ask("它的地址呢？", [relation]) and talk.unknown == unknown
+        assert talk.ask("天鹅酒店呢？", [relation]) and not talk.unknown

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.answer_graph import from_graph
-from xinye.cli.arguments import JSON, Parser, flag, switch
+from xinye.cli.arguments import BAD_BYTES, JSON, Parser, flag, switch
 from xinye.cli.consult import compose_answers
 from xinye.cli.evaluate import read_texts
 from xinye.cli.knowledge import place_of, show_refused, source_of
-from xinye.cli.output import answer, console, print_json, verbatim
+from xinye.cli.output import answer, bad_bytes_told, console, print_json, verbatim
 from xinye.errors import XinyeError, plural, refuse_first
 
 if TYPE_CHECKING:  # numpy and torch are imported where they are used
@@ -47,16 +47,19 @@ def parser() -> Parser:
             type=float,
         ),
         switch("--compose", "let a chat model write the answer and cite the passages"),
+        BAD_BYTES,
         JSON,
     )
 
 
 def main(arguments: list[str]) -> int:
     given = parser().read(arguments)
+    missing = [given.passage, given.knowledge, given.graph].count(None)
     refuse_first(
         (given.count is not None and given.count < 1, "--count: use at least 1"),
+        (missing < 2, "use only one of --passage, --knowledge and --graph"),
         (
-            [given.passage, given.knowledge, given.graph].count(None) != 2,
+            missing == 3,
             "say what to answer from: --passage FILE, --knowledge KB or --graph FILE",
         ),
         (bool(given.compose and given.graph), "--compose needs --passage or --knowledge"),
@@ -66,14 +69,15 @@ def main(arguments: list[str]) -> int:
             "--precision needs --knowledge",
         ),
     )
-    questions = read_texts(given.question)
-    if given.graph:
-        return from_graph(given.model, given.graph, questions, given.json)
+    with bad_bytes_told(given.bad_bytes):
+        questions = read_texts(given.question)
+        if given.graph:
+            return from_graph(given.model, given.graph, questions, given.json)
+        knowledge = knowledge_of(given.passage, given.knowledge)
 
     from xinye.api import load
     from xinye.jobs.answering import look_up
 
-    knowledge = knowledge_of(given.passage, given.knowledge)
     if given.compose:
         looked_up = (look_up(each, knowledge, given.count, given.precision) for each in questions)
         return compose_answers(given.model, questions, looked_up, given.json)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.output import answer, console, print_json, verbatim
+from xinye.errors import LINE_ENDS
 
 if TYPE_CHECKING:  # torch is imported where it is used
     from xinye.jobs.graph_answers import GraphAnswer
@@ -46,7 +47,11 @@ def show(found: "GraphAnswer") -> None:
         return
     answer.print(verbatim(found.text), soft_wrap=True)
     facts = [fact for request in found.requests for fact in request.facts]
-    places = list(dict.fromkeys(f"{os.path.relpath(fact.file)}:{fact.line}" for fact in facts))
+    places = list(
+        dict.fromkeys(
+            f"{os.path.relpath(fact.file).translate(LINE_ENDS)}:{fact.line}" for fact in facts
+        )
+    )
     more = " …" if len(places) > SOURCES else ""
     if places:
         answer.print(verbatim(f"  {'  '.join(places[:SOURCES])}{more}", "dim"), soft_wrap=True)

@@ -23,7 +23,7 @@ from xinye.cli.refusal import (
     show_refusal,
     show_verdict,
 )
-from xinye.errors import XinyeError, plural, quoted
+from xinye.errors import LINE_ENDS, XinyeError, plural, quoted
 from xinye.language import listed, shown_word
 
 if TYPE_CHECKING:  # numpy and bm25s are imported where they are used
@@ -196,7 +196,7 @@ def source_of(found: "Found") -> str:
 
 def place_of(found: "Found") -> str:
     """The file of a passage, and its line where the file has lines."""
-    file = os.path.relpath(found.file)
+    file = os.path.relpath(found.file).translate(LINE_ENDS)
     return file if found.line is None else f"{file}:{found.line}"
 
 

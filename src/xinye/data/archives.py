@@ -16,13 +16,12 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from xinye.errors import XinyeError, one_line
+from xinye.errors import LINE_ENDS, XinyeError, one_line
 
 ZIP = ".zip"
 LARGEST = 64 << 30  # bytes of all members, unpacked
 RATIO = 200  # unpacked to packed; real text reaches 50
 LARGEST_REPETITION = 10 << 20  # bytes that may be unpacked at any ratio
-_LINE_ENDS = {code: chr(0x2400 + code) for code in b"\t\n\r"}  # `errors.readable` keeps these
 _UTF_8 = 0x800  # the flag of a member whose name is UTF-8
 _ENCRYPTED = 0x1
 _DAMAGED = (BadZipFile, zlib.error, LZMAError, EOFError, ValueError, RuntimeError)
@@ -168,7 +167,7 @@ def _directory(archive: Path, changed: int, size: int) -> tuple[ZipFile, dict[st
             )
         if is_hidden(PurePosixPath(name)) or name.endswith("/"):
             continue
-        name = one_line(PurePosixPath(name).as_posix().translate(_LINE_ENDS))
+        name = one_line(PurePosixPath(name).as_posix().translate(LINE_ENDS))
         if name in found:
             raise XinyeError(f"{archive}: two files in it are called {name!r}; {_UNPACK}")
         found[name] = member

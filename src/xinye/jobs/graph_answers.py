@@ -167,6 +167,9 @@ def _refused(
     if not requests and conversation.unsure:
         names = ", ".join(conversation.unsure[:NAMED])
         return f"the question may mean several entities, such as {names}; name one"
+    if not requests and conversation.unknown:
+        near = did_you_mean(conversation.unknown, graph.entities)
+        return f"the graph has no entity {conversation.unknown!r}{near}"
     if not requests:
         return "neither the question nor an earlier one names an entity of the graph"
     if not any(graph.facts(request.entity, request.relation) for request in requests):

@@ -1,6 +1,8 @@
 """How the folder of a knowledge base is changed: by one process at a time, and as a whole."""
 
+import errno
 import glob
+import os
 import re
 import shutil
 import time
@@ -8,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
+
+from safetensors import SafetensorError
 
 from xinye.data.files import lock
 from xinye.errors import XinyeError
@@ -22,6 +26,21 @@ def alone(folder: Path) -> Iterator[None]:
     with (folder / LOCK).open("a") as file:
         lock(file, XinyeError(problem))
         yield
+
+
+@contextmanager
+def full_disk_told(folder: Path) -> Iterator[None]:
+    """Inside, a full disk raises `XinyeError`. What is written inside replaces nothing before it is
+    whole."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if os.strerror(errno.ENOSPC) not in str(error):
+            raise
+        raise XinyeError(
+            f"{folder}: the disk is full; the knowledge base is unchanged. Free some space, then "
+            "run the command again"
+        ) from None
 
 
 def next_to(folder: Path) -> Path:

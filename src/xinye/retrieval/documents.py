@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from xinye.data.archives import ZIP
+from xinye.data.archives import is_archive, members
 from xinye.data.columns import as_text, find_column
 from xinye.data.encodings import open_text, with_newlines
 from xinye.data.extract import FORMATS, find_format, named_format, read_documents
@@ -41,13 +41,16 @@ class Document:
 
 
 def find_files(names: Sequence[str | Path]) -> list[Path]:
-    """The files that names, folders and globs stand for, without repeated ones. Raises `XinyeError`
-    for a name that stands for nothing, and for a named file of an unknown kind."""
+    """The files that names, folders and globs stand for, without repeated ones; also archives that
+    cannot be read, so that `documents` says why. Raises `XinyeError` for a name that stands for
+    nothing, and for a named file of an unknown kind."""
     found: list[Path] = []
     for path in (Path(name).expanduser() for name in names):
         files = [file for file in expand(path) if not _is_of_a_base(file)]
         readable = [file for file in files if _is_readable(file)]
-        if files == [path] and not readable and suffix_of(path) != ZIP:
+        if is_archive(path) and not readable:
+            readable = [path]
+        if files == [path] and not readable:
             kinds = " ".join((*FORMATS, *RECORD_SUFFIXES))
             raise XinyeError(f"{path}: a knowledge base reads no files of this kind, but {kinds}")
         found += readable
@@ -62,7 +65,8 @@ def _is_of_a_base(path: Path) -> bool:
 
 
 def _is_readable(path: Path) -> bool:
-    return bool(named_format(path)) or suffix_of(path) in RECORD_SUFFIXES
+    """Whether documents may be read from a file. An archive stands for itself if it is damaged."""
+    return bool(named_format(path)) or suffix_of(path) in RECORD_SUFFIXES or is_archive(path)
 
 
 def documents(path: Path) -> Iterator[Document]:
@@ -77,6 +81,9 @@ def documents(path: Path) -> Iterator[Document]:
 
 
 def _read(path: Path) -> Iterator[Document]:
+    if is_archive(path):
+        members(path)  # says why it cannot be read
+        raise XinyeError(f"{path}: no file in this archive can be read")
     if suffix_of(path) in RECORD_SUFFIXES:
         yield from _of_records(path)
         return

@@ -99,6 +99,13 @@ class Graph:
         """What the triples are about: their heads."""
         return [*self._facts]
 
+    @property
+    def values(self) -> Iterator[str]:
+        """The tails of all triples."""
+        for there in self._facts.values():
+            for tails in there.values():
+                yield from tails
+
     def facts(self, entity: str, relation: str) -> list[Fact]:
         """The facts of an entity with this relation, in the order of the files."""
         return [*self._facts.get(entity, {}).get(relation, {}).values()]

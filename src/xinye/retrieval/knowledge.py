@@ -20,7 +20,7 @@ import numpy as np
 
 from xinye.data.files import write_json
 from xinye.errors import XinyeError, did_you_mean, plural
-from xinye.retrieval.changing import alone, clear_leftovers, next_to, replace
+from xinye.retrieval.changing import alone, clear_leftovers, full_disk_told, next_to, replace
 from xinye.retrieval.documents import Document, documents, find_files
 from xinye.retrieval.embedders import check_embedder
 from xinye.retrieval.index import Index
@@ -81,22 +81,23 @@ class KnowledgeBase:
         clear_leftovers(folder)
         beside = next_to(folder)
         try:
-            beside.mkdir(parents=True)
-            empty = Manifest(kind=KIND, version=VERSION, vectors=source)
-            write_json(beside / MANIFEST, empty.as_json())
-            (beside / PASSAGES).touch()
-            base = cls(beside)
-            with base._alone():
-                changes = base._add(found, progress)
-            if not changes.added:
-                first = f" ({changes.skipped[0]})" if changes.skipped else ""
-                raise XinyeError(
-                    f"{', '.join(map(str, files))}: there is no text to answer from{first}"
-                )
-            progress("calibrating")
-            keep_calibrated(base)
-            check_free(folder, overwrite)  # it may have come into being meanwhile
-            replace(folder, beside)
+            with full_disk_told(folder):
+                beside.mkdir(parents=True)
+                empty = Manifest(kind=KIND, version=VERSION, vectors=source)
+                write_json(beside / MANIFEST, empty.as_json())
+                (beside / PASSAGES).touch()
+                base = cls(beside)
+                with base._alone():
+                    changes = base._add(found, progress)
+                if not changes.added:
+                    first = f" ({changes.skipped[0]})" if changes.skipped else ""
+                    raise XinyeError(
+                        f"{', '.join(map(str, files))}: there is no text to answer from{first}"
+                    )
+                progress("calibrating")
+                keep_calibrated(base)
+                check_free(folder, overwrite)  # it may have come into being meanwhile
+                replace(folder, beside)
         finally:
             if beside.exists():
                 shutil.rmtree(beside)
@@ -112,7 +113,8 @@ class KnowledgeBase:
 
         found = find_files(files)
         with self._alone():
-            changes = self._add(found, progress)
+            with full_disk_told(self.folder):
+                changes = self._add(found, progress)
             keep_calibrated(self)
         return changes
 
@@ -155,7 +157,10 @@ class KnowledgeBase:
                     entries[numbers[place]] = entry.model_copy(update=update)
                     changes.added += entry.removed
                     changes.unchanged += not entry.removed
-        self._append(entries, new, changes, progress)
+        try:
+            self._append(entries, new, changes, progress)
+        finally:
+            self._clear_unfinished()
         return changes
 
     def _append(
@@ -193,12 +198,19 @@ class KnowledgeBase:
             together = len(segments) == most  # all in one index again
             segments = [*([] if together else segments), self._indexed(texts, together, progress)]
         self._write(entries, segments, starts, end)
+
+    def _clear_unfinished(self) -> None:
+        """Delete what is not of the list of documents: of an addition that failed, or of before."""
+        manifest = read_manifest(self.folder)
+        os.truncate(self.folder / PASSAGES, manifest.bytes)
         current = {
-            name for segment in segments for name in (segment.file, vectors_of(segment.file))
+            name
+            for segment in manifest.segments
+            for name in (segment.file, vectors_of(segment.file))
         }
         for path in self.folder.glob("*-*.safetensors"):
             if OURS.fullmatch(path.name) and path.name not in current:
-                path.unlink()  # of before, or of an addition that did not end
+                path.unlink()
 
     def _indexed(self, new: Sequence[str], together: bool, progress: Progress) -> Segment:
         """The files for new passages, or for these and all others together."""

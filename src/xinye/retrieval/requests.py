@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from xinye.retrieval.entities import folded, replaced
 from xinye.retrieval.graph import Fact, Graph
+from xinye.retrieval.unknown_names import unknown_name
 
 PART_OF_NAME = 3  # characters of a name that stand for an entity that was named before
 _CLAUSES = re.compile("[，。？！；,?!;]")
@@ -39,14 +40,20 @@ class Conversation:
         self.entities: list[str] = []  # the one that it is about last
         # the names that the last question is equally like, so that none is meant
         self.unsure: list[str] = []
+        # the name that it is about, if the graph has no entity of that name
+        self.unknown = ""
         self._answers: set[str] = set()  # the values for the last question
 
     def ask(self, question: str, relations: Sequence[str]) -> list[Request]:
         """Read a question that asks for these relations; returns its requests: of several entities
-        if it names several, none if it names none and nothing before does."""
+        if it names several, none if it names an unknown one, or none and nothing before does."""
         self.unsure = []
+        named = self.graph.names.within(question)
+        if not named:
+            new = unknown_name(question, self.graph, self.entities)
+            self.unknown = new or self.unknown
         found = self._requests(question, relations)
-        for entity in self.graph.names.within(question):
+        for entity in named:
             self._now_about(entity)
         entities = {request.entity for request in found}
         if len(entities) == 1:
@@ -70,6 +77,7 @@ class Conversation:
         if entity in self.entities:
             self.entities.remove(entity)
         self.entities.append(entity)
+        self.unknown = ""
 
     def _requests(self, question: str, relations: Sequence[str]) -> list[Request]:
         mentions = self.graph.names.mentions(question)
@@ -89,7 +97,7 @@ class Conversation:
                 for value in values or [""]:
                     answering = tuple(fact for fact in facts if value in ("", fact.tail))
                     found.append(Request(entity, relation, value, answering))
-        if found or self.unsure:
+        if found or self.unsure or self.unknown:
             return found
         # Nothing fits: the last entity does not have what is asked for.
         return [
@@ -102,14 +110,15 @@ class Conversation:
         have all relations, or else the last one. If there is none, the one whose name is like a
         part of the question. `rest` is the question without names.
         """
-        # A relation such as "nearby hotels" has the name of a kind in it.
+        # The name of an unknown hotel has the kind in it, and so has the relation "nearby hotels".
+        others = rest.replace(folded(self.unknown), " ") if self.unknown else rest
         kinds = {
             kind
             for kind in self.graph.all_kinds
-            if rest.count(folded(kind)) > any(kind in asked for asked in relations)
+            if others.count(folded(kind)) > any(kind in asked for asked in relations)
         }
 
-        parts = _parts(rest)
+        parts = _parts(others)
 
         def fit(entity: str) -> tuple[bool, ...]:
             return (
@@ -119,6 +128,8 @@ class Conversation:
             )
 
         known = [entity for entity in self.entities if self.graph.may_have(entity, relation)]
+        if self.unknown:
+            known = [entity for entity in known if any(fit(entity)[:2])]
         if known:
             return [max(reversed(known), key=fit)]
         similar = self.graph.names.similar(rest)
