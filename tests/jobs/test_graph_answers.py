@@ -113,7 +113,7 @@ def test_the_lines_of_a_file_are_one_conversation(judged, tmp_path, monkeypatch,
     )
     outcome = xinye("answer", judged.folder, "asked.txt", "--graph", "city.tsv")
     assert outcome.code == 0 and "竹里馆的电话是555-0199。\n  city.tsv:3" in outcome.out
-    assert "no answer: the graph does not say it: 竹里馆: 地址" in outcome.err
+    assert "no answer: the graph does not say it: 竹里馆: 地址" in outcome.out
     assert "天鹅酒店的地址是湖滨路2号，电话是555-0134。\n  city.tsv:1  city.tsv:2" in outcome.out
     outcome = xinye("answer", judged.folder, "电话多少", "--graph", "city.tsv", "--json")
     assert "names an entity" in json.loads(outcome.out)["results"][0]["refused"]

@@ -8,7 +8,7 @@ from xinye.cli.answer_graph import from_graph
 from xinye.cli.arguments import BAD_BYTES, JSON, Parser, flag, switch
 from xinye.cli.consult import compose_answers
 from xinye.cli.evaluate import read_texts
-from xinye.cli.knowledge import place_of, show_refused, source_of
+from xinye.cli.knowledge import place_of, show_unanswered, source_of
 from xinye.cli.output import answer, bad_bytes_told, console, print_json, verbatim
 from xinye.errors import XinyeError, plural, refuse_first
 
@@ -113,7 +113,7 @@ def knowledge_of(passage: Path | None, folder: Path | None) -> "Knowledge":
 def show(answered: "Answered") -> None:
     """Print an answer with its source, or why there is none and what was found instead."""
     if answered.refused:
-        show_refused(answered.refused, answered.found)
+        show_unanswered(answered.refused, answered.found)
     else:
         show_quotation(answered)
     if answered.left_out:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.output import answer, console, print_json, verbatim
+from xinye.cli.refusal import show_refused
 from xinye.errors import LINE_ENDS
 
 if TYPE_CHECKING:  # torch is imported where it is used
@@ -43,7 +44,7 @@ def from_graph(folder: str, graph_file: Path, questions: Sequence[str], as_json:
 def show(found: "GraphAnswer") -> None:
     """Print an answer with the places of its triples, or why there is none."""
     if found.refused:
-        console.print(f"no answer: {found.refused}", soft_wrap=True)
+        show_refused(found.refused)
         return
     answer.print(verbatim(found.text), soft_wrap=True)
     facts = [fact for request in found.requests for fact in request.facts]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from xinye.cli.knowledge import place_of, show_refused, source_of
+from xinye.cli.knowledge import place_of, show_unanswered, source_of
 from xinye.cli.output import answer, console, prepare_writing, print_json, verbatim
 from xinye.errors import plural
 
@@ -58,7 +58,7 @@ def show_sources(conversation: "Conversation") -> None:
 def show_composed(composed: "Composed") -> None:
     """Print the passages that an answer cites, and why it is a quotation if it is one."""
     if composed.refused:
-        show_refused(composed.refused, composed.passages)
+        show_unanswered(composed.refused, composed.passages)
     for each in composed.citations:
         source = source_of(each.source)
         told = [f"[{each.number}]", source, place_of(each.source) if each.source.file else ""]

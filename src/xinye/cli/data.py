@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -257,8 +257,9 @@ def show_records(report: Figures) -> None:
         part = [file["part"]] if len(parts) > 1 else []
         said = listed((plural(file["records"], "record"), *part, file["format"]))
         answer.print(verbatim(with_colon(file["file"], said)), soft_wrap=True)
-    counts = [f"{name} {count:,}" for name, count in report["counts"].items()]
     task = find_task(report["task"])
+    named = shown_word if task.own_labels else str
+    counts = [f"{named(name)} {count:,}" for name, count in report["counts"].items()]
     if counts:
         more = " …" if len(counts) > COUNTED else ""
         some = ", ".join(counts[:COUNTED]) + more
@@ -266,7 +267,7 @@ def show_records(report: Figures) -> None:
     title = "as the model reads them"
     if task.writes:
         title = "as the model reads them (it trains on the text in ⟦ ⟧)"
-    section(title, *map(seen, report["shown"]))
+    section(title, *(seen(record, named) for record in report["shown"]))
     notes = [file["without_header"] for file in report["files"] if file["without_header"]]
     notes += report["findings"]
     if total := report["bad_total"]:
@@ -286,8 +287,9 @@ def show_records(report: Figures) -> None:
         answer.print(f"\nnext: {report['command']}", soft_wrap=True)
 
 
-def seen(record: Figures) -> Text:
-    """A record as a model reads it, with trained text in brackets, and spans with their types."""
+def seen(record: Figures, named: Callable[[str], str]) -> Text:
+    """A record as a model reads it, with trained text in brackets, and spans with their types, as
+    they are `named` on the screen."""
     label = f" → {record['label']}" if record["label"] else ""
     line = Text(f"{shown(record['place'])}{label}\n", "dim")
     for text, mark in record["seen"][:STRETCHES]:
@@ -295,7 +297,7 @@ def seen(record: Figures) -> Text:
         if mark is True:
             line.append(f"⟦{words}⟧", "not dim bold green")
         elif mark:
-            line.append(f"[{words} {mark}]", "not dim bold green")
+            line.append(f"[{words} {named(mark)}]", "not dim bold green")
         else:
             line.append(words, "not dim")
     if len(record["seen"]) > STRETCHES:

@@ -12,6 +12,7 @@ from xinye.api import Model, load
 from xinye.cli.answer import show
 from xinye.cli.evaluate import show_measured
 from xinye.cli.output import Display, answer, console, print_result, print_table, verbatim, write
+from xinye.cli.refusal import show_refused
 from xinye.data.records import Row
 from xinye.demo import demo_tasks as recipe
 from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
@@ -155,7 +156,7 @@ def look_up(model: Model, lesson: Lesson) -> list[Figures]:
         found = model.answer(row["question"], knowledge=knowledge, count=READ)
         answer.print(verbatim(f">>> {found.question}"), soft_wrap=True)
         if found.refused:
-            answer.print(f"no answer: {found.refused}", soft_wrap=True)
+            show_refused(found.refused)
         else:
             show(found)
         answers.append(asdict(found))

@@ -20,8 +20,9 @@ from xinye.cli.refusal import (
     PRECISION,
     checked_precision,
     show_calibrated,
+    show_never,
     show_refusal,
-    show_verdict,
+    show_refused,
 )
 from xinye.errors import LINE_ENDS, XinyeError, plural, quoted
 from xinye.language import listed, shown_word
@@ -38,6 +39,7 @@ QUESTIONS = flag("questions", "QUESTIONS", "file of records with questions", typ
 RERANKER = flag(
     "--reranker", "RUN", "a model that orders the passages, trained on the records of pairs"
 )
+NEAREST = 2  # passages that are printed beneath a refusal
 MISSED = 5  # questions without their passage that are printed
 SKIPPED = 5
 
@@ -148,10 +150,13 @@ def search(arguments: list[str]) -> int:
         passages = [asdict(each) for each in found]
         told = asdict(verdict) if verdict else {}
         print_json({"question": given.question, **told, "passages": passages})
-    elif found:
-        show_verdict(verdict)
-    else:
-        console.print(NOTHING_FOUND.refused)
+    elif not found:
+        show_refused(NOTHING_FOUND.refused)
+    elif verdict is None:
+        show_never(base)
+    elif verdict.refused:
+        show_refused(verdict.refused)
+        answer.print("the nearest passages:")
     for number, each in enumerate(found if not given.json else (), 1):
         show_passage(number, each)
     return 0
@@ -179,10 +184,10 @@ def show_passage(number: int, found: "Found") -> None:
             answer.print(verbatim(f"   {line}"), soft_wrap=True)
 
 
-def show_refused(reason: str, found: Sequence["Found"]) -> None:
-    """Print why a question has no answer, and what was found instead."""
-    console.print(f"no answer: {reason}", soft_wrap=True)
-    for number, each in enumerate(found, 1):
+def show_unanswered(reason: str, found: Sequence["Found"]) -> None:
+    """Print why a question has no answer, and the best of the passages found instead."""
+    show_refused(reason)
+    for number, each in enumerate(found[:NEAREST], 1):
         if each.file:
             show_passage(number, each)
 

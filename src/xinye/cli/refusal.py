@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 from xinye.cli.arguments import JSON, Parser, flag
 from xinye.cli.output import Display, answer, console, print_json, print_table
 from xinye.errors import XinyeError, plural, quoted
+from xinye.language import shown_word
 
 if TYPE_CHECKING:  # numpy and scikit-learn are imported where they are used
     from xinye.retrieval.confidence import Calibration
     from xinye.retrieval.knowledge import KnowledgeBase
-    from xinye.retrieval.refusal import Answering, Refusal, Verdict
+    from xinye.retrieval.refusal import Answering, Refusal
 
 PRECISION = flag(
     "--precision", "P", "share of answers that must be right, such as 0.95", type=float
@@ -79,29 +80,35 @@ def show_calibration(calibration: "Calibration", folder: Path) -> None:
 
 
 def show_calibrated(base: "KnowledgeBase") -> None:
-    """Print whether a base that was built refuses questions, unless it is very small."""
+    """Print whether a base that was built refuses questions."""
     from xinye.retrieval.confidence import Calibration
-    from xinye.retrieval.refusal import SMALLEST
 
     calibration = Calibration.load(base.folder)
     if calibration:
         console.print(
-            "calibrated on questions made of the passages: refuses what they do not answer, for a "
-            f"precision of {calibration.precision:.0%}",
+            "calibrated on questions made of the passages: refuses what they do not answer, so "
+            f"that {calibration.precision:.0%} of the answers are right",
             soft_wrap=True,
         )
-    elif len(base.manifest.starts) >= SMALLEST:
+    else:
+        show_never(base)
+
+
+def show_never(base: "KnowledgeBase") -> None:
+    """Print why a base refuses no question, and what to do, unless it is calibrated."""
+    from xinye.retrieval.refusal import why_never
+
+    if reason := why_never(base):
         console.print(
-            "not calibrated, since the passages are too much alike to make questions of: it "
-            f"refuses nothing; use xinye knowledge calibrate {quoted(base.folder)} QUESTIONS",
+            f"{base.folder}: {reason}; use xinye knowledge calibrate {quoted(base.folder)} "
+            "QUESTIONS",
             soft_wrap=True,
         )
 
 
-def show_verdict(verdict: "Verdict | None") -> None:
-    """Print why the knowledge base has no answer, if it has none."""
-    if verdict and verdict.refused:
-        console.print(f"no answer: {verdict.refused}. The nearest passages:", soft_wrap=True)
+def show_refused(reason: str) -> None:
+    """Print why a question has no answer. That is a result, like an answer."""
+    answer.print(f"no answer: {reason}", soft_wrap=True)
 
 
 def show_refusal(refusal: "Refusal | None") -> None:
@@ -114,7 +121,7 @@ def show_refusal(refusal: "Refusal | None") -> None:
         return (name, f"{answering.answered:.1%}", precision)
 
     answer.print()
-    rows = [row("confidence", refusal.found), row("BM25 score alone", refusal.baseline)]
+    rows = [row(shown_word("confidence"), refusal.found), row("BM25 score alone", refusal.baseline)]
     print_table(("", "answered", "of them right"), rows)
     answer.print(
         f"\n{plural(refusal.questions, 'question')}, {refusal.without_answer:,} of them without an "

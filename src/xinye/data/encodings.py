@@ -345,10 +345,10 @@ def _older_encoding(sample: bytes, misfit: int, replaces: bool = False) -> str |
     fitting = [each for each in USUAL if _fits(sample, each)] if high > 2 * FEW_BYTES else []
     if replaces and not fitting:
         fitting = ["gb18030", "big5hkscs"]
-    ranked = sorted((_share_of_usual(sample, encoding), encoding) for encoding in fitting)
-    *others, (share, encoding) = [(0.0, ""), *ranked]
+    usual = sorted((_share_of_usual(sample, encoding), encoding) for encoding in fitting)
+    *others, (share, likely) = [(0.0, ""), *usual]
     if share > MOST and all(share - other > LEAD for other, _ in others):
-        return encoding
+        return likely
     if few:
         return None
     from charset_normalizer import from_bytes

@@ -19,6 +19,7 @@ from xinye.tasks.answer_windows import windows_of
 from xinye.tasks.task import Judged
 
 NOT_IN_HERE = "the model finds no answer in the text that is likely enough"
+NOT_IN_THESE = "the model finds no answer in the passages found that is likely enough"
 RANKED = 20.0  # nats that the best passage is ahead of one that matches nothing
 
 Knowledge = str | Sequence[str] | KnowledgeBase
@@ -69,7 +70,8 @@ def answer(
         numbers = [at for at in numbers if is_in_passage(judged.model, extracts[at])]
     if not numbers:
         confidence = max(each.expected_f1 for each in extracts)
-        return Answered(question, "", "", confidence, NOT_IN_HERE, None, found, left_out)
+        reason = NOT_IN_THESE if isinstance(knowledge, KnowledgeBase) else NOT_IN_HERE
+        return Answered(question, "", "", confidence, reason, None, found, left_out)
     best = max(
         numbers, key=lambda number: extracts[number].score + RANKED * found[number].score / top
     )

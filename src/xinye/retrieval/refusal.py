@@ -35,6 +35,13 @@ SMALLEST = 20  # passages of a base that is calibrated by itself
 GROWN = 1.2  # times as many passages: such a base is calibrated by itself again
 MOST_PIECES, FEWEST_PIECES = 20, 6  # of a sentence that a question is made of
 KEPT, REPLACED = 0.5, 0.2  # shares of the pieces
+# Lower precisions that a refusal names if the base would answer with them, the highest first.
+LOWER = (0.95, 0.9, 0.8, 0.7)
+# Characters around an unmatched stretch that are hardly ever a part of its first or last word.
+_AROUND = re.compile(
+    "^(?:[的了吗呢吧啊着是地得]|里(?!程)|能(?![源量力耗])|[和与](?![平解谐])|在(?![职线校建])|有(?!限))+|"
+    "(?:(?<!目)的|(?<!除)了|[吗呢吧啊和与在是里]|(?<![功性可智职技才电节产效])能|(?<![占具所拥])有)+$"
+)
 _RUN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+")
 _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]{1,2}|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+ ?")
 
@@ -60,7 +67,8 @@ def judge(
     calibration = Calibration.load(base.folder)
     if calibration is None:
         return None
-    least = calibration.threshold(precision).confidence
+    wanted = calibration.precision if precision is None else precision
+    least = calibration.threshold(wanted).confidence
     if not found:
         return NOTHING_FOUND
     if len(found) < DEPTH:  # the first is compared with others
@@ -69,18 +77,33 @@ def judge(
     confidence = calibration.confidence(features(question, found, rarity_in(base)))
     if confidence >= least:
         return Verdict(confidence, "")
-    reason = f"the confidence is {confidence:.0%}, and an answer needs {least:.0%}"
+    reasons = [
+        f"the confidence is {confidence:.0%}, and for {wanted:.0%} of the answers to be right it "
+        f"must be {least:.0%}"
+    ]
     if lacking := lacking_words(question, found[0]):
-        reason = (
-            f"the confidence is {confidence:.0%}, and an answer needs {least:.0%}; the best "
-            f"passage does not mention {', '.join(lacking)}"
-        )
-    return Verdict(confidence, reason)
+        words = "".join(f"“{word}”" for word in lacking)
+        reasons.append(f"the best passage does not mention {words}")
+    for lower in LOWER:
+        at = calibration.reached(lower) if lower < wanted else None
+        if at and at.confidence <= confidence:
+            reasons.append(f"it answers with --precision {lower:g}")
+            break
+    return Verdict(confidence, "; ".join(reasons))
+
+
+def why_never(base: KnowledgeBase) -> str:
+    """Why a base refuses no question; "" if it is calibrated."""
+    if Calibration.load(base.folder):
+        return ""
+    if base.passages < SMALLEST:
+        return f"never refuses, because fewer than {SMALLEST} passages are too few to calibrate on"
+    return "never refuses, because it is not calibrated: its passages are too much alike"
 
 
 def lacking_words(question: str, found: Found) -> list[str]:
     """The words of a question that a passage does not have, in their order: of Chinese, stretches
-    of which the passage has no two neighbouring characters."""
+    of which the passage has no two neighbouring characters, without particles around them."""
     there = frozenset(terms(indexed_text(found.title, found.section, found.text)))
     lacking = list[str]()
     for run in _RUN.findall(content(question)):
@@ -92,7 +115,8 @@ def lacking_words(question: str, found: Found) -> list[str]:
             if one + two in there:
                 known[at] = known[at + 1] = True
         marked = "".join(" " if had else sign for sign, had in zip(run, known, strict=True))
-        lacking += [part for part in marked.split() if len(part) > 1]
+        parts = [_AROUND.sub("", part) for part in marked.split()]
+        lacking += [part for part in parts if len(part) > 1]
     return lacking
 
 

@@ -52,6 +52,7 @@ class Answer(HeadTask):
     better = "f1"
     baseline_name = "sentence that shares most with the question"
     counted = ("kind of question", "kinds of questions")
+    own_labels = True
     counts_name = "questions"
     kept_of = "the passages"
     columns = ("question_field", "passage_field", "answer_field", "absent_answers", "knowledge")

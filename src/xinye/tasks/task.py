@@ -96,6 +96,7 @@ class Task(ABC):
     suffixes: ClassVar[tuple[str, ...]] = RECORD_SUFFIXES  # suffixes of files with records
     # The singular and plural of what `counts` counts, for `data check`.
     counted: ClassVar[tuple[str, str]] = ("label", "labels")
+    own_labels: ClassVar[bool] = False  # what `counts` and the marks of spans name, Xinye has named
     counts_name: ClassVar[str] = "labels"  # the plural in the plan
     kept_of: ClassVar[str] = "the records of each label"  # of these, a share is kept for validation
     cut: ClassVar[str] = "the rest is cut off"  # what happens to records that are too long
