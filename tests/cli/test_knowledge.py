@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import time
 from pathlib import Path
 
@@ -10,8 +11,12 @@ import pytest
 
 from xinye.data.files import write_json_lines
 from xinye.errors import XinyeError
+from xinye.jobs.answering import NOT_IN_HERE, NOT_IN_THESE
+from xinye.language import shown
 from xinye.retrieval import knowledge
 from xinye.retrieval.knowledge import KnowledgeBase
+from xinye.retrieval.refusal import NOTHING_FOUND, lacking_words
+from xinye.retrieval.results import Found
 
 HANDBOOK = (
     "# 员工手册\n\n## 请假\n\n病假需要医院证明。\n\n## 报销\n\n差旅费在十天内报销，要附发票。\n"
@@ -349,6 +354,40 @@ def test_a_question_about_something_else_is_refused(xinye, trees):
     assert "天气" in refused["refused"]
     screen = xinye("knowledge", "search", "kb", "股票今天涨了吗？冬天呢")
     assert screen.out.startswith("no answer: the confidence is") and "\n1  " in screen.out
+
+
+def test_a_refusal_is_chinese_to_its_last_word(xinye, trees, monkeypatch):
+    monkeypatch.setenv("XINYE_LANGUAGE", "zh")
+    for question in ("明天北京天气怎么样？", "合同里糖和醋的比例是多少？", "梧桐公司能涨价吗？"):
+        first, nearest, *_ = xinye("knowledge", "search", "kb", question).out.split("\n")
+        assert nearest == "最接近的段落：" and first.startswith("没有答案：置信度为 ")
+        assert not re.search("[A-Za-z]", first.replace("--precision", "")), first
+    for reason in (
+        NOTHING_FOUND.refused,
+        NOT_IN_HERE,
+        NOT_IN_THESE,
+        "the question asks for no relation that the model knows",
+        "no triple of the graph has the relation '价格'; did you mean '价钱'?",
+        "the question may mean several entities, such as 甲, 乙; name one",
+        "neither the question nor an earlier one names an entity of the graph",
+        "the graph does not say it: 甲: 地址; 乙: 电话",
+    ):
+        assert not re.search("[A-Za-z]", shown(f"no answer: {reason}")), reason
+
+
+def test_the_words_that_a_passage_lacks():
+    found = Found("公司可以解除合同。", 1.0, "", "", "", None, 0)
+    assert lacking_words("糖和醋的比例是多少？", found) == ["糖和醋的比例"]
+    assert lacking_words("解除了婚约能吗", found) == ["婚约"]
+    assert lacking_words("合同的功能", found) == ["功能"]
+    assert lacking_words("合同是的吗", found) == []
+
+
+def test_a_base_that_never_refuses_says_so(xinye, workplace):
+    Path("a.txt").write_text("面馆早上六点开门。", "utf-8")
+    for command in (("build", "a.txt", "-o", "kb"), ("search", "kb", "几点开门？")):
+        told = xinye("knowledge", *command)
+        assert told.code == 0 and "kb: never refuses, because fewer than 20 passages" in told.err
 
 
 def test_a_base_is_calibrated_on_questions_and_evaluated_on_others(xinye, trees):

@@ -29,8 +29,8 @@ STYLES = (
 )
 
 
-def main(arguments: list[str]) -> int:
-    given = Parser(
+def parser() -> Parser:
+    return Parser(
         "explain",
         "Show which words of a text decided: for a label, for each entity that was found, or for "
         "an answer. The score of a word is its part in the log-odds of the decision, by input × "
@@ -51,7 +51,11 @@ def main(arguments: list[str]) -> int:
         ),
         flag("--label", "NAME", "explain this label, entities of this type or text, this answer"),
         JSON,
-    ).read(arguments)
+    )
+
+
+def main(arguments: list[str]) -> int:
+    given = parser().read(arguments)
     seconds = [given.pair, given.passage, given.knowledge]
     if sum(second is not None for second in seconds) > 1:
         raise XinyeError("give only one of --pair, --passage and --knowledge")

@@ -82,7 +82,8 @@ def judge(
         f"must be {least:.0%}"
     ]
     if lacking := lacking_words(question, found[0]):
-        words = "".join(f"“{word}”" for word in lacking)
+        between = "" if re.search(r"[\u3400-\u9fff]", question) else ", "
+        words = between.join(f"“{word}”" for word in lacking)
         reasons.append(f"the best passage does not mention {words}")
     for lower in LOWER:
         at = calibration.reached(lower) if lower < wanted else None
