@@ -219,6 +219,7 @@ def test_the_end_of_a_long_question_that_is_not_read_is_counted(xinye, reader, p
     [
         (["几点？"], "say what to answer from: --passage FILE, --knowledge KB or --graph FILE"),
         (["几点？", "--passage", "rules.md", "--knowledge", "kb"], "use only one of --passage"),
+        (["几点？", "--passage", "bin.tsv"], "use --bad-bytes replace"),
         ([" ", "--knowledge", "kb"], "the text is empty"),
         (["几" * 2001, "--knowledge", "kb"], "the question has 2,001 characters; at most 2,000"),
         (["几点？", "--passage", "empty.txt"], "there is no text to answer from"),
@@ -232,6 +233,7 @@ def test_the_end_of_a_long_question_that_is_not_read_is_counted(xinye, reader, p
 )
 def test_bad_input(xinye, reader, place, arguments, says):
     Path("empty.txt").touch()
+    Path("bin.tsv").write_bytes("问\t答\n".encode() * 9 + b"\x81\xff\x80\n")
     Path("bad.pdf").write_text("no PDF", "utf-8")
     outcome = xinye("answer", reader, *arguments)
     assert outcome.code == 2 and says in outcome.complaint
