@@ -26,10 +26,6 @@ from xinye.runs.folder import Figures
 from xinye.runs.words import in_language
 from xinye.tasks.registry import find_task
 
-# Passages of the documents to read: the confidence is about the first one, and so small a reader
-# does not choose better than the search.
-READ = 1
-
 
 def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     begin, ours = time.monotonic(), output is None
@@ -125,7 +121,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
             f"xinye knowledge build {documents} -o {knowledge}",
             f"xinye knowledge calibrate {knowledge} {training} --precision {recipe.PRECISION}",
         ]
-        command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge} -n {READ}'
+        command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge}'
     show_step(5, words["use"], *build, command.replace("…", exercise.text(lesson.new[0])))
     if lesson.documents:
         return command, {"results": look_up(model, lesson)}
@@ -153,7 +149,7 @@ def look_up(model: Model, lesson: Lesson) -> list[Figures]:
     show_looked_up(model, knowledge, lesson.held_out)
     answers = []
     for row in lesson.new:
-        found = model.answer(row["question"], knowledge=knowledge, count=READ)
+        found = model.answer(row["question"], knowledge=knowledge)
         answer.print(verbatim(f">>> {found.question}"), soft_wrap=True)
         if found.refused:
             show_refused(found.refused)
@@ -167,7 +163,7 @@ def show_looked_up(model: Model, knowledge: KnowledgeBase, rows: Sequence[Row]) 
     """Print how well the test questions are answered from the documents, next to the sentence of
     the first passage that shares most with the question.
     """
-    found = [model.answer(row["question"], knowledge=knowledge, count=READ) for row in rows]
+    found = [model.answer(row["question"], knowledge=knowledge) for row in rows]
     first = [[each.found[0].text] if each.found else [] for each in found]
     best = [best_sentence(each.question, own) for each, own in zip(found, first, strict=True)]
     right = [[row["answer"]] if row["answer"] else [] for row in rows]

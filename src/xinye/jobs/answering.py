@@ -56,16 +56,18 @@ def answer(
     and for a `count` or `precision` without effect.
 
     A knowledge base that is calibrated says from which confidence on its answers have the wanted
-    `precision`; below that there is none. Otherwise the model decides by the threshold that it
-    learned. Of other texts only those are read that share a word with the question."""
+    `precision`; below that there is none. That is about its best passage, which alone is read then.
+    Otherwise the model reads all of them, and decides by the threshold that it learned. Of other
+    texts only those are read that share a word with the question."""
     found, verdict = look_up(question, knowledge, count, precision)
     if verdict and verdict.refused:
         return Answered(question, "", "", verdict.confidence, verdict.refused, None, found)
-    texts, context = [each.text for each in found], context_of(judged.model)
+    read = found if verdict is None else found[:1]
+    texts, context = [each.text for each in read], context_of(judged.model)
     left_out = windows_of(judged.tokenizer, question, "", context)[0].cut
     extracts = Answer().answer(judged.model, judged.tokenizer, question, texts, context)
-    top = max(each.score for each in found) or 1.0
-    numbers = [*range(len(found))]
+    top = max(each.score for each in read) or 1.0
+    numbers = [*range(len(read))]
     if verdict is None:
         numbers = [at for at in numbers if is_in_passage(judged.model, extracts[at])]
     if not numbers:
@@ -73,9 +75,9 @@ def answer(
         reason = NOT_IN_THESE if isinstance(knowledge, KnowledgeBase) else NOT_IN_HERE
         return Answered(question, "", "", confidence, reason, None, found, left_out)
     best = max(
-        numbers, key=lambda number: extracts[number].score + RANKED * found[number].score / top
+        numbers, key=lambda number: extracts[number].score + RANKED * read[number].score / top
     )
-    source, extract = found[best], extracts[best]
+    source, extract = read[best], extracts[best]
     sentence = sentence_around(source.text, extract.start, extract.end)
     confidence = verdict.confidence if verdict else extract.expected_f1
     return Answered(question, extract.text, sentence, confidence, "", source, found, left_out)
