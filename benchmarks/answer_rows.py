@@ -51,6 +51,7 @@ ROWS = {
     "cmrc": Row(
         ("answers.py", "cmrc", "--model", MODEL, *READING, "--settings", RATE, "-o", OUTPUT),
         {
+            "F1 without refusals": "figures/from_passage/answerable_f1",
             "F1": "figures/from_passage/f1",
             "F1, best sentence": "figures/best_sentence/f1",
             "knowledge base: recall@5": "figures/from_knowledge/recall_at_5",
