@@ -78,7 +78,7 @@ def test_a_full_disk_keeps_the_checkpoints_before(workplace):
         "--resume",
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1, err
     assert "cannot save" in err.splitlines()[-1] and "Traceback" not in err
     assert [path.name for path in checkpoints(workplace / "run")] == before

@@ -467,7 +467,7 @@ def test_interrupted_by_a_key_and_resumed(workplace):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     done = json.loads(out.splitlines()[-1])["steps"]
     assert (

@@ -74,7 +74,7 @@ def test_two_share_one_clock(xinye, workplace):
         "0",
         *EXACT,
     )
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     plan = json.loads((workplace / "two" / "training" / "plan.json").read_text("utf-8"))["values"]
     pairs = ",".join(f"{step}:{total}" for step, total in plan["total_steps"])
@@ -98,7 +98,7 @@ def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye,
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     if process.returncode:  # it may have been too fast for the signal
         assert process.returncode == 143, err
         done = int(checkpoints(workplace / "two")[-1].name.removeprefix("step-"))
@@ -116,11 +116,11 @@ def test_two_go_on_longer_together(xinye, workplace):
     for run, steps in (("one", "8"), ("two", "4")):
         assert xinye("pretrain", "zh.txt", "-o", run, "--steps", steps, *constant).code == 0
     process = start(workplace, "-o", "two", "--resume", "--steps", "8", "--processes", "2")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 0 and err.count("training continues from step 4 to 8") == 1, err
     assert_same(workplace / "one", workplace / "two")
     process = start(workplace, "-o", "two", "--resume", "--processes", "2", "--json")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (
         process.returncode == 0 and err.count("the run has finished already, with 8 steps") == 1
     ), err
@@ -142,7 +142,7 @@ def test_muon_on_two_processes_that_torchrun_started_learns_what_it_learns_on_on
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(
         [sys.executable, *torchrun, "localhost:0", "-m", "xinye", *arguments, "-o", "two"],
-        cwd=workplace, env=environment, check=True, capture_output=True, timeout=120,
+        cwd=workplace, env=environment, check=True, capture_output=True, timeout=300,
     )  # fmt: skip
     assert_same(workplace / "one", workplace / "two")
 
@@ -186,14 +186,14 @@ def test_no_thread_of_the_group_outlives_it(workplace):
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert (done.returncode, done.stdout) == (2, "[]\n"), done.stderr
 
 
 def test_what_is_wrong_is_said_once(workplace):
     process = start(workplace, "missing.txt", "-o", "run", "--processes", "2")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert (
         process.returncode == 2 and err == "xinye pretrain: missing.txt: no such file or folder\n"
     )
@@ -203,7 +203,7 @@ def test_two_are_as_quiet_as_one(workplace):
     process = start(
         workplace, "zh.txt", "-o", "run", "--steps", "2", "--processes", "2", "-q", *EXACT
     )
-    assert (*process.communicate(timeout=120), process.returncode) == ("", "", 0)
+    assert (*process.communicate(timeout=300), process.returncode) == ("", "", 0)
     assert (workplace / "run" / "model.safetensors").exists()
 
 
@@ -221,7 +221,7 @@ def test_only_a_launcher_takes_the_place_of_processes(xinye, workplace, monkeypa
 def test_a_rank_alone_does_not_silence(workplace, monkeypatch):
     monkeypatch.setenv("RANK", "3")
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    _, err = start(workplace, "-o", "run").communicate(timeout=60)
+    _, err = start(workplace, "-o", "run").communicate(timeout=300)
     assert err.startswith("xinye pretrain: give the text to train on")
 
 
@@ -248,7 +248,7 @@ def test_a_batch_too_small_to_share(workplace):
         "--batch-size",
         "1",
     )
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 2
     assert (
         "a batch of 1 cannot be shared by 2 processes" in err.splitlines()[-1]
