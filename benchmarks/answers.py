@@ -114,7 +114,7 @@ def from_knowledge(
         own = [passage.text in each["context"] for passage in answered.found]
         first += own[:1] == [True]
         five += any(own[:5])
-        best = best_sentence(each["question"], [answered.found[0].text])
+        best = best_sentence(each["question"], [passage.text for passage in answered.found[:1]])
         sentences.append(best.text if best else "")
     seconds = time.perf_counter() - begin
     right = [[each["text"] for each in question["answers"]] for question in questions]

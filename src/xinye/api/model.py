@@ -1,6 +1,7 @@
 """A loaded model and its verbs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
@@ -187,8 +188,12 @@ class Model:
                 f"{quoted(self.folder)} --data FILE; or a text: xinye evaluate "
                 f"{quoted(self.folder)} FILE"
             )
-        judged = Judged(self.gpt, self.tokenizer, self.folder, observer or Observer())
+        judged = replace(self.judged(observer), model=self.gpt)
         return evaluate.evaluate(judged, paths, texts, checked_settings)
+
+    def judged(self, observer: Observer | None = None) -> Judged:
+        """The model as jobs take it, which report what they do to the observer."""
+        return Judged(self.network, self.tokenizer, self.folder, observer or Observer())
 
     def use(
         self, verb: str, texts: Any, *, observer: Observer | None = None, **settings: Any
@@ -212,7 +217,7 @@ class Model:
         kind = find_task(verb)
         one = isinstance(texts, str) or (isinstance(texts, tuple) and TASKS[verb].takes_pairs)
         inputs = [texts] if one else list(texts)
-        judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer())
+        judged = self.judged(observer)
         if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
             results = TASKS[verb].untaught.use(judged, inputs, **settings)
         else:
@@ -229,8 +234,7 @@ class Model:
         >>> model.explain("送得快，汤还是热的")[0].strongest[0]  # doctest: +SKIP
         """
         one = isinstance(texts, str | tuple)
-        judged = Judged(self.network, self.tokenizer, self.folder, Observer())
-        found = explain.explain(judged, [texts] if one else list(texts), label)
+        found = explain.explain(self.judged(), [texts] if one else list(texts), label)
         return found[0] if one else found
 
     @overload
@@ -258,7 +262,7 @@ class Model:
         earlier: Sequence[Message] = (),
     ) -> Answered | GraphAnswer:
         """Answer a question from `knowledge`: a passage, a list of texts, or a `KnowledgeBase`, of
-        which the `count` best passages are read (5); or a `Graph`.
+        which the `count` best passages are found (5); or a `Graph`.
 
         The answer is quoted: `text`, the `sentence` that it stands in and its `source`; if it is in
         none of the passages, `text` is empty and `refused` says why. A knowledge base answers only
@@ -275,13 +279,11 @@ class Model:
         """
         if isinstance(knowledge, Graph):
             answering.check_reading(knowledge, count, precision)
-            judged = Judged(self.network, self.tokenizer, self.folder, Observer())
-            return answer_from_graph(judged, knowledge, question, check_messages(earlier))
+            return answer_from_graph(self.judged(), knowledge, question, check_messages(earlier))
         if earlier:
             raise XinyeError("earlier messages have an effect on a graph only; leave them out")
         self._learned(find_task("answer"), {})
-        judged = Judged(self.network, self.tokenizer, self.folder, Observer())
-        return answering.answer(judged, question, knowledge, count, precision)
+        return answering.answer(self.judged(), question, knowledge, count, precision)
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         """Each task's verb as a method: `model.tag(texts)` is `model.use("tag", texts)`."""
@@ -315,7 +317,7 @@ class Model:
                 f"{self.folder}: give records to evaluate it on: xinye evaluate "
                 f"{quoted(self.folder)} --data FILE"
             )
-        judged = Judged(self.network, self.tokenizer, self.folder, observer or Observer(), baseline)
+        judged = replace(self.judged(observer), with_baseline=baseline)
         return task_evaluation.evaluate(judged, files, task, **settings)
 
     def _learned(self, kind: type[Task], settings: dict[str, Any]) -> Task:

@@ -20,13 +20,10 @@ def from_graph(folder: str, graph_file: Path, questions: Sequence[str], as_json:
     """Answer questions, which are turns of one conversation, and print the answers."""
     from xinye.api import load
     from xinye.jobs.graph_answers import answer_in_turn, unknown_relations
-    from xinye.observer import Observer
     from xinye.retrieval.graph import Graph
-    from xinye.tasks.task import Judged
 
     graph = Graph.read([graph_file])
-    model = load(folder)
-    judged = Judged(model.network, model.tokenizer, model.folder, Observer())
+    judged = load(folder).judged()
     notes = unknown_relations(judged, graph)
     for note in notes:
         console.print(f"note: {note}", soft_wrap=True)

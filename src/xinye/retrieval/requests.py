@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xinye.retrieval.entities import folded, replaced
+from xinye.retrieval.entities import Mention, folded, replaced
 from xinye.retrieval.graph import Fact, Graph
 from xinye.retrieval.unknown_names import unknown_name
 
@@ -48,11 +48,12 @@ class Conversation:
         """Read a question that asks for these relations; returns its requests: of several entities
         if it names several, none if it names an unknown one, or none and nothing before does."""
         self.unsure = []
-        named = self.graph.names.within(question)
+        mentions = self.graph.names.mentions(question)
+        named = list(dict.fromkeys(mention.name for mention in mentions))
         if not named:
             new = unknown_name(question, self.graph, self.entities)
             self.unknown = new or self.unknown
-        found = self._requests(question, relations)
+        found = self._requests(question, mentions, relations)
         for entity in named:
             self._now_about(entity)
         entities = {request.entity for request in found}
@@ -79,8 +80,9 @@ class Conversation:
         self.entities.append(entity)
         self.unknown = ""
 
-    def _requests(self, question: str, relations: Sequence[str]) -> list[Request]:
-        mentions = self.graph.names.mentions(question)
+    def _requests(
+        self, question: str, mentions: Sequence[Mention], relations: Sequence[str]
+    ) -> list[Request]:
         named = list(dict.fromkeys(mention.name for mention in mentions))
         without_names = folded(replaced(question, mentions, " "))
         found = []

@@ -16,7 +16,7 @@ from xinye.retrieval.results import Found
 from xinye.retrieval.search import FEW
 from xinye.server.bodies import JSONRoute, json_response, log_texts
 from xinye.server.errors import APIError, check_count
-from xinye.server.graph import ServedGraph, judged_by
+from xinye.server.graph import ServedGraph
 from xinye.server.knowledge import Opened, ServedBase, as_passage, find_base
 from xinye.server.knowledge_schemas import (
     MOST_EARLIER,
@@ -107,7 +107,7 @@ def from_graph(
     model: ServedModel, served: ServedGraph, earlier: list[Message], questions: Sequence[str]
 ) -> list[GraphQuestionAnswer]:
     """The answers from a graph, each as if its question followed the earlier messages."""
-    judged = judged_by(model)
+    judged = model.model.judged()
     answers = [answer_from_graph(judged, served.graph, each, earlier) for each in questions]
     return [GraphQuestionAnswer(**asdict(served.without_folders(each))) for each in answers]
 
@@ -133,7 +133,7 @@ def from_base(
 def answer_of(
     model: ServedModel, question: str, knowledge: Knowledge, count: int | None = None
 ) -> Answered:
-    return answering.answer(judged_by(model), question, knowledge, count)
+    return answering.answer(model.model.judged(), question, knowledge, count)
 
 
 def as_json(answered: Answered, passage: Callable[[Found], Passage]) -> QuestionAnswer:

@@ -7,11 +7,10 @@ from pathlib import Path
 
 from xinye.errors import XinyeError
 from xinye.jobs.graph_answers import GraphAnswer, unknown_relations
-from xinye.observer import Observer
 from xinye.retrieval.graph import Fact, Graph
+from xinye.server.knowledge import name_below
 from xinye.server.models import ServedModel
 from xinye.tasks.classify import Classify
-from xinye.tasks.task import Judged
 
 ANSWER = "answer"
 
@@ -23,6 +22,7 @@ class ServedGraph:
 
     graph: Graph
     path: Path
+    folder: str  # the path if it is a folder; "" if it is a file
     models: Mapping[str, ServedModel]
     notes: tuple[str, ...]
 
@@ -37,7 +37,7 @@ class ServedGraph:
             if not isinstance(model.model.task, Classify):
                 continue
             try:
-                notes += unknown_relations(judged_by(model), graph)
+                notes += unknown_relations(model.model.judged(), graph)
             except XinyeError as error:  # a classifier of something else
                 reasons.append(str(error))
                 continue
@@ -51,7 +51,8 @@ class ServedGraph:
                 "questions; serve one that was fine-tuned with --task classify, with names of "
                 "relations as labels"
             )
-        return cls(graph, Path(path), found, tuple(notes))
+        folder = path if os.path.isdir(path) else ""
+        return cls(graph, Path(path), folder, found, tuple(notes))
 
     def without_folders(self, answered: GraphAnswer) -> GraphAnswer:
         """The answer with the paths of files below the graph's folder."""
@@ -62,12 +63,4 @@ class ServedGraph:
         return replace(answered, requests=tuple(requests))
 
     def _named(self, fact: Fact) -> Fact:
-        within = self.path.is_dir()
-        file = os.path.relpath(fact.file, self.path) if within else os.path.basename(fact.file)
-        return replace(fact, file=file)
-
-
-def judged_by(model: ServedModel) -> Judged:
-    """The model as the jobs take it."""
-    loaded = model.model
-    return Judged(loaded.network, loaded.tokenizer, loaded.folder, Observer())
+        return replace(fact, file=name_below(self.folder, fact.file))
