@@ -38,7 +38,7 @@ def parser() -> Parser:
             "questions are turns of one conversation",
             type=Path,
         ),
-        flag("-n --count", "N", "passages of the knowledge base to read (5)", type=int),
+        flag("-n --count", "N", "passages of the knowledge base to find (5)", type=int),
         flag(
             "--precision",
             "P",

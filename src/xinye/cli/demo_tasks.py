@@ -13,15 +13,12 @@ from xinye.cli.answer import show
 from xinye.cli.evaluate import show_measured
 from xinye.cli.output import Display, answer, console, print_result, print_table, verbatim, write
 from xinye.cli.refusal import show_refused
-from xinye.data.records import Row
 from xinye.demo import demo_tasks as recipe
 from xinye.demo.demo_tasks import Lesson, exercise_of, with_exercises
 from xinye.demo.words import TASKS
 from xinye.errors import quoted
-from xinye.evaluation.answers import measure
 from xinye.planning.command_line import command_line
 from xinye.retrieval.knowledge import KnowledgeBase
-from xinye.retrieval.sentences import best_sentence
 from xinye.runs.folder import Figures
 from xinye.runs.words import in_language
 from xinye.tasks.registry import find_task
@@ -146,7 +143,7 @@ def look_up(model: Model, lesson: Lesson) -> list[Figures]:
     sentence and source, or why there is none. Returns them for JSON.
     """
     knowledge = recipe.build_knowledge(lesson)
-    show_looked_up(model, knowledge, lesson.held_out)
+    show_looked_up(model, knowledge, lesson)
     answers = []
     for row in lesson.new:
         found = model.answer(row["question"], knowledge=knowledge)
@@ -159,19 +156,14 @@ def look_up(model: Model, lesson: Lesson) -> list[Figures]:
     return answers
 
 
-def show_looked_up(model: Model, knowledge: KnowledgeBase, rows: Sequence[Row]) -> None:
+def show_looked_up(model: Model, knowledge: KnowledgeBase, lesson: Lesson) -> None:
     """Print how well the test questions are answered from the documents, next to the sentence of
     the first passage that shares most with the question.
     """
-    found = [model.answer(row["question"], knowledge=knowledge) for row in rows]
-    first = [[each.found[0].text] if each.found else [] for each in found]
-    best = [best_sentence(each.question, own) for each, own in zip(found, first, strict=True)]
-    right = [[row["answer"]] if row["answer"] else [] for row in rows]
+    figures = model.evaluate_task(str(lesson.files["test"]), knowledge=knowledge)
     answers = {
-        "this model": measure([each.text for each in found], right),
-        "best sentence of the first passage": measure(
-            [sentence.text if sentence else "" for sentence in best], right
-        ),
+        "this model": figures["measured"],
+        "best sentence of the first passage": figures["baseline"],
     }
     heads = {"f1": "F1", "answered": "answered", "refused_rightly": "rightly refused"}
     shares = [each for each in heads if all(each in row for row in answers.values())]

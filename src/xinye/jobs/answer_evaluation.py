@@ -41,7 +41,7 @@ class _Asked:
 
     @property
     def is_found(self) -> bool:
-        """Whether one of the passages that were read has a right answer."""
+        """Whether one of the passages that were found has a right answer."""
         return any(
             whole_places(passage.text, right)
             for passage in self.answered.found
@@ -56,7 +56,7 @@ def evaluate_from_knowledge(
     their passages, beside the best sentence of the best passage.
 
     `measured` has, besides the figures of the task, `found`: the share of the answerable questions
-    for which one of the passages that were read has a right answer. `settings` are about the
+    for which one of the passages that were found has a right answer. `settings` are about the
     records. Raises `XinyeError` for files without questions.
     """
     base = knowledge if isinstance(knowledge, KnowledgeBase) else KnowledgeBase(knowledge)

@@ -58,7 +58,7 @@ class AnswerRequest(Request):
         None,
         ge=1,
         le=MOST_READ,
-        description="passages of the knowledge base that are read for each question (5)",
+        description="passages of the knowledge base to find for each question (5)",
     )
     earlier: Annotated[list[Message], Field(max_length=50, fail_fast=True)] | None = Field(
         None,
@@ -107,7 +107,7 @@ class QuestionAnswer(BaseModel):
     confidence: float = Field(description="from 0 to 1")
     refused: str = Field(description="why there is no answer; empty if there is one")
     source: Passage | None = Field(description="the passage that answers")
-    found: list[Passage] = Field(description="the passages that were read, the best first")
+    found: list[Passage] = Field(description="the passages that were found, the best first")
     left_out: int = Field(
         description="tokens at the end of a long question that the model did not read"
     )
