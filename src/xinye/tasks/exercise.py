@@ -37,3 +37,5 @@ class Exercise:
     words: Mapping[str, Both] = field(default_factory=dict)
     # by language, if not the default tokenizer
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    # other exercises of the same task, by name, for `--set`
+    sets: "Mapping[str, Exercise]" = field(default_factory=dict)
