@@ -131,8 +131,8 @@ def _sequences(
     task = mixed.task
     examples = task.mixed(task.tokenizer(tokenizer), mixed.records, context)
     if cut := sum(example.cut > 0 for example in examples):
-        cuts, most = plural(cut, "training record"), plural(context, "token")
-        observer.warn(f"note: of {mixed.asked.file}, {cuts} with more than {most}: {task.cut}")
+        long = f"{plural(cut, 'training record')} with more than {plural(context, 'token')}"
+        observer.warn(f"note: {task.verb}: {long}: {task.cut}")
     return [
         example.tokens[1:] if example.tokens[0] == tokenizer.bos_id else example.tokens
         for example in examples
