@@ -10,12 +10,11 @@ HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _HAN = re.compile(f"[{HAN}]")
 _LETTER = re.compile(f"[^\\W\\d_{HAN}]")
 _LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏ]+(?:['’-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
-_ADDRESS = re.compile(r"(?:https?://|www\.)[!-~]+|[!-?A-~]+@[!-?A-~]+")
+_ADDRESS = re.compile(r"(?:https?://|www\.)[!-~]+|[!-?A-~]{1,64}@[!-?A-~]+")
 # A Han character, a run of other letters or digits with what an apostrophe joins to it, or a mark.
 _WORD = re.compile(f"[{HAN}]|\\d+(?:[.,:]\\d+)*|[^\\W_{HAN}]+|['’][^\\W\\d_{HAN}]+|\\S")
 _BEFORE_NO_SPACE = re.compile(r"[.,!?;:%)\]}”…。，！？；：、）】》]|['’].*")
 _OPENING = frozenset("([{“$#@（【《")
-_END_OF_SENTENCE = frozenset(".!?")
 
 
 def words(text: str, language: str) -> list[str]:
