@@ -3,7 +3,8 @@ word at a time."""
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 BEGIN, END = "<s>", "</s>"
 DISCOUNT = 0.75
@@ -41,10 +42,10 @@ class Trigrams:
 class _Level:
     """The n-grams of one order."""
 
-    def __init__(self, grams: Counter[tuple[str, ...]]) -> None:
+    def __init__(self, grams: Mapping[Any, int]) -> None:
         self.grams = grams
-        self.total: Counter[tuple[str, ...]] = Counter()
-        self.kinds: Counter[tuple[str, ...]] = Counter()
+        self.total: Counter[Any] = Counter()
+        self.kinds: Counter[Any] = Counter()
         for gram, count in grams.items():
             self.total[gram[:-1]] += count
             self.kinds[gram[:-1]] += 1

@@ -70,9 +70,14 @@ class Shares(NamedTuple):
     @property
     def language(self) -> str | None:
         """The language of most of the text; None if that is neither, or if it has no words."""
-        if not (self.en or self.zh) or self.other > self.en + self.zh:
+        if self.foreign or not (self.en or self.zh):
             return None
         return "zh" if self.zh >= self.en else "en"
+
+    @property
+    def foreign(self) -> bool:
+        """True if most of the text is in other scripts, such as kana or Cyrillic letters."""
+        return self.other > self.en + self.zh
 
     @property
     def unclear(self) -> bool:

@@ -5,7 +5,7 @@ A row with a column for each language gives a record in each direction; one with
 target gives one. The texts themselves decide which language is which.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -42,11 +42,12 @@ class Texts(NamedTuple):
 def direction(source: str, target: str) -> str | None:
     """The language of the target, en or zh, by both texts. None if they are in the same language,
     or if neither can be told."""
-    known = shares(source).language
-    language = shares(target).language
-    if known is None:
-        return language
-    return OTHER[known] if language in (None, OTHER[known]) else None
+    one, other = shares(source), shares(target)
+    if one.language == other.language == "en" and bool(one.zh) != bool(other.zh):
+        return "zh" if other.zh else "en"  # a Chinese text about English words
+    if one.language is None or one.foreign:
+        return other.language if not one.foreign else None
+    return OTHER[one.language] if other.language != one.language and not other.foreign else None
 
 
 def read_pairs(row: Any, place: str, named: Named, notes: Notes) -> list[Texts]:
