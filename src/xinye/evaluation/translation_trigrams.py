@@ -8,8 +8,6 @@ from typing import Any
 
 BEGIN, END = "<s>", "</s>"
 DISCOUNT = 0.75
-State = tuple[str, str]  # the last two words
-START: State = (BEGIN, BEGIN)
 
 
 class Trigrams:

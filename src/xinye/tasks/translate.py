@@ -237,7 +237,8 @@ class Translate(TextToText):
             return
         already = sum(each.language is not None for each in copied)
         if already:
-            yield f"{plural(already, 'sentence')} in {NAMES[settings.to or target_of(work.source)]} already: copied"
+            language = NAMES[settings.to or target_of(work.source)]
+            yield f"{plural(already, 'sentence')} in {language} already: copied"
         foreign = sum(each.foreign for each in copied)
         if foreign:
             yield f"{plural(foreign, 'sentence')} in neither English nor Chinese: copied"
