@@ -55,14 +55,15 @@ def given(row: Row) -> str:
 
 
 def answered(row: Row, result: Row) -> tuple[Row, str]:
-    """The pair with the model's translation."""
-    written = "zh" if given(row) == row["en"] else "en"
-    return {**row, written: result["text"]}, ""
+    """The pair with the model's translation, and with what it was given."""
+    source = given(row)
+    return {**row, "zh" if source == row["en"] else "en": result["text"], "given": source}, ""
 
 
 def shown(row: Row) -> str:
-    """A pair as one line: the given sentence and its translation."""
-    return " → ".join(sorted((row["en"], row["zh"]), key=lambda text: text != given(row)))
+    """A pair as one line: the sentence that the model is given, and the translation."""
+    source = row.get("given") or given(row)
+    return f"{source} → {row['zh' if source == row['en'] else 'en']}"
 
 
 EXERCISE = Exercise(
@@ -72,7 +73,7 @@ EXERCISE = Exercise(
         "训练一个 GPT，让它互译茶铺里的中英文句子。",
     ),
     baseline=Both("a phrase table with a trigram model", "短语表加三元语言模型"),
-    line=lambda row: f"{row['en']}  {row['zh']}",
+    line=shown,
     # Sentences and their translations, so that the base model has seen both languages side by side.
     text=lambda row: f"{row['en']}\n{row['zh']}",
     given=given,
@@ -83,5 +84,6 @@ EXERCISE = Exercise(
     ),
     new=6,
     training=3000,
+    context=96,
     epochs=4,
 )
