@@ -42,7 +42,7 @@ class _Hypothesis(NamedTuple):
     end: int  # behind the phrase that was translated last
     first: str
     second: str  # the last two words
-    before: "_Hypothesis | None"
+    before: Any  # the hypothesis that this one continues; None for the first
     phrase: Phrase
 
 

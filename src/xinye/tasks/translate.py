@@ -31,11 +31,10 @@ from xinye.tasks.records import OnBad, each_record, leaks, refuse_line, repeated
 from xinye.tasks.task import Figures
 from xinye.tasks.text_to_text import TextRecord, TextToText, Work, windows
 from xinye.tasks.translate_exercise import EXERCISE
-from xinye.tasks.translate_records import NAMES, components, direction, read_pairs
+from xinye.tasks.translate_records import NAMES, asked_for, components, direction, read_pairs
 from xinye.tasks.writing import WRITTEN
 from xinye.tasks.writing_records import Named
 
-PROMPTS = {"zh": "Translate into Chinese: ", "en": "译成英文："}
 FIGURES = (
     Figure("bleu", "BLEU", Both("BLEU, mean of both directions", "BLEU（两个方向的平均）"), 1),
     Figure("bleu_en_zh", "en→zh", Both("BLEU, English into Chinese", "BLEU，英译中"), 1),
@@ -99,7 +98,7 @@ class Translate(TextToText):
         python='print(model.translate("…"))',
         transformers=(
             'print(pipeline("text-generation", "{folder}")([{"role": "user", '
-            f'"content": "{PROMPTS["zh"]}…"}}])[0]["generated_text"][-1])'
+            '"content": "Translate into Chinese: …"}])[0]["generated_text"][-1])'
         ),
     )
     exercise = EXERCISE
@@ -172,7 +171,7 @@ class Translate(TextToText):
     # -- writing -----------------------------------------------------------------------------------
 
     def prompt(self, source: str, settings: TranslateSettings) -> str:
-        return PROMPTS[settings.to or target_of(source)] + source
+        return asked_for(source, settings.to or target_of(source))
 
     def asked_for(self, source: str, settings: TranslateSettings) -> list[Message]:
         """The messages that ask for a translation, after the examples of its direction."""

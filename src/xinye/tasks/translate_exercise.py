@@ -15,6 +15,7 @@ from typing import Any
 from xinye.data.records import Row
 from xinye.runs.words import Both
 from xinye.tasks.exercise import Exercise
+from xinye.tasks.translate_records import asked_for
 
 _SLOT = re.compile(r"\{(\w+?)(2?)\}")
 
@@ -31,7 +32,7 @@ def sentence_pairs(count: int, language: str = "", seed: int = 0) -> list[Row]:
     >>> sentence_pairs(1)[0].keys()
     dict_keys(['en', 'zh'])
     """
-    words, chance = _words(), random.Random(f"translations {seed}")
+    words, chance = _words(), random.Random(seed)
     rows: list[Row] = []
     for _ in range(count):
         english, chinese = chance.choice(words["sentences"])
@@ -46,6 +47,13 @@ def sentence_pairs(count: int, language: str = "", seed: int = 0) -> list[Row]:
         of_chinese = {name: pair[1] for name, pair in filled.items()}
         rows.append({"en": english.format(**of_english), "zh": chinese.format(**of_chinese)})
     return rows
+
+
+def both_ways(row: Row) -> str:
+    """The text of a pair for the base model: each sentence with its prompt and its translation. A
+    base model that has seen the form of a task learns it in fewer steps."""
+    english, chinese = row["en"], row["zh"]
+    return f"{asked_for(english, 'zh')}\n{chinese}\n\n{asked_for(chinese, 'en')}\n{english}"
 
 
 def given(row: Row) -> str:
@@ -74,8 +82,7 @@ EXERCISE = Exercise(
     ),
     baseline=Both("a phrase table with a trigram model", "短语表加三元语言模型"),
     line=shown,
-    # Sentences and their translations, so that the base model has seen both languages side by side.
-    text=lambda row: f"{row['en']}\n{row['zh']}",
+    text=both_ways,
     given=given,
     answered=answered,
     asked=Both(
@@ -84,6 +91,6 @@ EXERCISE = Exercise(
     ),
     new=6,
     training=3000,
-    context=96,
+    context=128,
     epochs=4,
 )

@@ -15,6 +15,7 @@ from xinye.data.records import Row
 from xinye.errors import XinyeError
 from xinye.evaluation.translation import OTHER
 from xinye.evaluation.translation_words import shares
+from xinye.runs.words import Both
 from xinye.tasks.records import expected, note_unread, text_in
 from xinye.tasks.writing_records import Named
 
@@ -27,6 +28,8 @@ CHINESE = (
 )  # fmt: skip
 SOURCES = ("source", "src", "text", "input", "原文", "源文", "源语言")
 TARGETS = ("target", "tgt", "translation", "output", "译文", "翻译", "目标语言")
+# The prompts, in the language of the text.
+PROMPT = Both("Translate into Chinese: ", "译成英文：")
 NAMES = {"en": "English", "zh": "Chinese"}
 
 
@@ -36,6 +39,11 @@ class Texts(NamedTuple):
     source: str
     target: str
     read_as: str
+
+
+def asked_for(source: str, to: str) -> str:
+    """The prompt for a translation of a text into a language."""
+    return f"{PROMPT.en if to == 'zh' else PROMPT.zh}{source}"
 
 
 @lru_cache(1 << 16)
