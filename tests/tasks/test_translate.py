@@ -56,10 +56,10 @@ def test_rows_are_read_in_each_direction_that_they_show(tmp_path, name, text, pa
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"en": "我喝茶。", "zh": "他喝茶。"}, "both texts are Chinese"),
-        ({"source": "Tea.", "target": "Cup."}, "both texts are English"),
+        ({"en": "我喝茶。", "zh": "他喝茶。"}, "both texts are in the same language"),
+        ({"source": "Tea.", "target": "Cup."}, "both texts are in the same language"),
         ({"source": "お茶が好きです", "target": "我喝茶。"}, "neither English nor Chinese"),
-        ({"en": "1", "zh": "2"}, "neither text has words"),
+        ({"en": "1", "zh": "2"}, "no English or Chinese words"),
         ({"en": " ", "zh": "茶"}, "field 'en': expected a text"),
         ({"en": 3, "zh": "茶"}, "field 'en': expected a text"),
         ({"question": "茶", "reply": "tea"}, "expected the fields 'en' and 'zh'"),
@@ -99,7 +99,7 @@ def test_findings_tell_of_leaks_duplicates_and_a_missing_direction():
     pairs = [("茶", 1), ("茶", 2), ("茶叶", 3)]
     records = [Translate.pair("tea", zh, f"a.csv, line {line}", "") for zh, line in pairs]
     found = list(Translate.findings(records[:2], records[2:]))
-    assert "all records translate into Chinese" in found[0]
+    assert "all records translate in one direction" in found[0]
     assert "1 duplicate record" in found[1]
     assert "the training data contain 1 of 1 validation record" in found[2]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes, place_of
@@ -31,7 +31,7 @@ from xinye.tasks.records import OnBad, each_record, leaks, refuse_line, repeated
 from xinye.tasks.task import Figures
 from xinye.tasks.text_to_text import TextRecord, TextToText, Work, windows
 from xinye.tasks.translate_exercise import EXERCISE
-from xinye.tasks.translate_records import NAMES, asked_for, components, direction, read_pairs
+from xinye.tasks.translate_records import asked_for, components, direction, read_pairs
 from xinye.tasks.writing import WRITTEN
 from xinye.tasks.writing_records import Named
 
@@ -42,6 +42,16 @@ FIGURES = (
     Figure("chrf_en_zh", "chrF en→zh", Both("chrF, English into Chinese", "chrF，英译中"), 1),
     Figure("chrf_zh_en", "chrF zh→en", Both("chrF, Chinese into English", "chrF，中译英"), 1),
 )
+
+# by the language that was asked for
+ALREADY = {
+    "zh": "the text looks like Chinese already; use --to en",
+    "en": "the text looks like English already; use --to zh",
+}
+MIXED = {
+    "zh": "the text is English and Chinese, more English; translated into Chinese. To choose: --to",
+    "en": "the text is English and Chinese, more Chinese; translated into English. To choose: --to",
+}
 
 
 @dataclass(frozen=True)
@@ -157,8 +167,7 @@ class Translate(TextToText):
     @classmethod
     def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
         if len(cls.counts(training)) == 1:
-            into = NAMES[training[0].to]
-            yield f"all records translate into {into}; the model learns only this direction"
+            yield "all records translate in one direction; the model does not learn the other one"
         yield from repeated(training)
         yield from leaks(training, validation)
 
@@ -186,9 +195,7 @@ class Translate(TextToText):
     def check_source(self, source: str, settings: TranslateSettings) -> None:
         super().check_source(source, settings)
         if settings.to and shares(source).language == settings.to:
-            raise XinyeError(
-                f"the text looks like {NAMES[settings.to]} already; use --to {OTHER[settings.to]}"
-            )
+            raise XinyeError(ALREADY[settings.to])
 
     def begin(
         self,
@@ -205,10 +212,7 @@ class Translate(TextToText):
         to = settings.to or target_of(source)
         work = super().begin(tokenizer, source, context, settings.model_copy(update={"to": to}))
         if found.unclear and not settings.to:
-            work.notes.append(
-                f"the text mixes English and Chinese; it is translated into {NAMES[to]}, because "
-                f"most of it is {NAMES[OTHER[to]]}. Choose the language with --to"
-            )
+            work.notes.append(MIXED[to])
         return work
 
     def parts(self, source: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
@@ -229,15 +233,13 @@ class Translate(TextToText):
         return found.language is not None and (found.language != settings.to or found.unclear)
 
     def notes_of_work(self, work: Work) -> Iterator[str]:
-        settings = cast(TranslateSettings, work.settings)
         copied = [shares(each.text) for each in work.windows if not each.candidates]
         if len(copied) == len(work.windows):
             yield "there is nothing to translate in the text; it is copied"
             return
         already = sum(each.language is not None for each in copied)
         if already:
-            language = NAMES[settings.to or target_of(work.source)]
-            yield f"{plural(already, 'sentence')} in {language} already: copied"
+            yield f"{plural(already, 'sentence')} in the language to translate into: copied"
         foreign = sum(each.foreign for each in copied)
         if foreign:
             yield f"{plural(foreign, 'sentence')} in neither English nor Chinese: copied"

@@ -30,7 +30,6 @@ SOURCES = ("source", "src", "text", "input", "原文", "源文", "源语言")
 TARGETS = ("target", "tgt", "translation", "output", "译文", "翻译", "目标语言")
 # The prompts, in the language of the text.
 PROMPT = Both("Translate into Chinese: ", "译成英文：")
-NAMES = {"en": "English", "zh": "Chinese"}
 
 
 class Texts(NamedTuple):
@@ -112,10 +111,11 @@ def _check_languages(source: str, target: str, place: str) -> None:
     if direction(source, target):
         return
     languages = {shares(source).language, shares(target).language}
-    language = next(iter(languages))
-    what = f"both texts are {NAMES[language]}" if language else "neither text has words"
-    if len(languages) > 1:
-        what = "one of the texts is neither English nor Chinese"
+    what = "one of the texts is neither English nor Chinese"
+    if languages == {None}:
+        what = "no English or Chinese words in both texts"
+    elif len(languages) == 1:
+        what = "both texts are in the same language"
     raise XinyeError(f"{place}: {what}; a pair needs an English and a Chinese text")
 
 
