@@ -31,7 +31,15 @@ from xinye.tasks.records import OnBad, each_record, leaks, refuse_line, repeated
 from xinye.tasks.task import Figures
 from xinye.tasks.text_to_text import TextRecord, TextToText, Work, windows
 from xinye.tasks.translate_exercise import EXERCISE
-from xinye.tasks.translate_records import asked_for, components, direction, read_pairs
+from xinye.tasks.translate_records import (
+    CHINESE,
+    ENGLISH,
+    SOURCES,
+    asked_for,
+    components,
+    direction,
+    read_pairs,
+)
 from xinye.tasks.writing import WRITTEN
 from xinye.tasks.writing_records import Named
 
@@ -85,6 +93,7 @@ class Translate(TextToText):
     verb = "translate"
     use_settings = TranslateSettings
     suffixes = SUFFIXES  # .txt with tabs
+    sources = (*SOURCES, *ENGLISH, *CHINESE)
     baseline_name = "phrase table with a trigram model"
     baseline_library = "sacrebleu"
     baseline_is_base = False
