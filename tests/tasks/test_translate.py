@@ -138,6 +138,11 @@ def test_sentences_are_joined_as_their_language_does():
     assert copied("我喝茶。 他喝水。", INTO_CHINESE) == "我喝茶。他喝水。"
 
 
+def test_an_address_is_not_cut():
+    found = [*Translate().parts("See https://a.org/b?c=1 now. Go!", lambda some: True)]
+    assert found == [("", "See https://a.org/b?c=1 now."), (" ", "Go!")]
+
+
 @pytest.mark.parametrize(
     ("part", "written"),
     [("我喝茶。", True), ("I drink tea.", False), ("https://a.org/tea", False), ("😀 12.5", False),

@@ -10,7 +10,8 @@ HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 _HAN = re.compile(f"[{HAN}]")
 _LETTER = re.compile(f"[^\\W\\d_{HAN}]")
 _LATIN = re.compile("[A-Za-zÀ-ÖØ-öø-ɏ]+(?:['’-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
-_ADDRESS = re.compile(r"(?:https?://|www\.)[!-~]+|[!-?A-~]{1,64}@[!-?A-~]+")
+# of a page or a mail
+ADDRESS = re.compile(r"(?:https?://|www\.)[!-~]+|[!-?A-~]{1,64}@[!-?A-~]+")
 # A Han character, a run of other letters or digits with what an apostrophe joins to it, or a mark.
 _WORD = re.compile(f"[{HAN}]|\\d+(?:[.,:]\\d+)*|[^\\W_{HAN}]+|['’][^\\W\\d_{HAN}]+|\\S")
 _BEFORE_NO_SPACE = re.compile(r"[.,!?;:%)\]}”…。，！？；：、）】》]|['’].*")
@@ -91,6 +92,6 @@ def shares(text: str) -> Shares:
     >>> shares("我在 GitHub 上。"), shares("https://a.org 😀").language
     (Shares(en=1.0, zh=2.0, other=0), None)
     """
-    bare = _ADDRESS.sub(" ", text)
+    bare = ADDRESS.sub(" ", text)
     foreign = len(_LETTER.findall(_LATIN.sub("", _HAN.sub("", bare))))
     return Shares(float(len(_LATIN.findall(bare))), len(_HAN.findall(bare)) / 1.5, foreign)

@@ -23,7 +23,7 @@ from xinye.evaluation import translation
 from xinye.evaluation.translation import OTHER, Pair
 from xinye.evaluation.translation_by_phrases import phrases
 from xinye.evaluation.translation_memory import memory
-from xinye.evaluation.translation_words import shares
+from xinye.evaluation.translation_words import ADDRESS, shares
 from xinye.generation.chat import Message
 from xinye.planning.writing_settings import TranslateSettings
 from xinye.runs.words import Both, Figure, TaskWords
@@ -228,7 +228,7 @@ class Translate(TextToText):
         """The sentences of a text, each with the space before it. One that is longer than the
         context is cut."""
         last = 0
-        for begin, end in sentences(source):
+        for begin, end in whole_sentences(source):
             space = source[last:begin]
             for before, part in windows(source[begin:end], fits):
                 yield space + before, part
@@ -252,7 +252,7 @@ class Translate(TextToText):
         foreign = sum(each.foreign for each in copied)
         if foreign:
             yield f"{plural(foreign, 'sentence')} in neither English nor Chinese: copied"
-        if len(work.windows) > len([*sentences(work.source)]):
+        if len(work.windows) > len([*whole_sentences(work.source)]):
             yield "a sentence is longer than the model's context, and was translated in parts"
 
     def join(self, parts: Sequence[tuple[str, str]], settings: TranslateSettings) -> str:
@@ -301,3 +301,17 @@ class Translate(TextToText):
 def target_of(source: str) -> str:
     """The language into which a text is translated: the other one than its own."""
     return OTHER[shares(source).language or "en"]
+
+
+def whole_sentences(text: str) -> Iterator[tuple[int, int]]:
+    """Where each sentence of a text begins and ends. No sentence ends within the address of a page,
+    which may have question marks."""
+    inside = {
+        at for found in ADDRESS.finditer(text) for at in range(found.start() + 1, found.end())
+    }
+    first: int | None = None
+    for begin, end in sentences(text):
+        first = begin if first is None else first
+        if end not in inside:
+            yield first, end
+            first = None
