@@ -1,11 +1,11 @@
 """Summaries without a language model: the first sentence, the first N characters, and a learned
 choice among the clauses of a text. They are the baselines of the task `summarize`.
 
-Lengths are in characters for Chinese texts and in words for others, as `size` counts them.
+Lengths are in characters for Chinese texts, and in words for others, as `size` counts them.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from statistics import fmean
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from xinye.data.sentences import sentences
 from xinye.errors import XinyeError
 from xinye.evaluation.rouge import rouge_l, tokens
-from xinye.evaluation.tokenizers import language
+from xinye.evaluation.tokenizers import count_words
 from xinye.libraries import need
 
 # A mark of ASCII ends a clause only where no letter or digit follows at once: not in 3.5 or a.txt.
@@ -33,14 +33,29 @@ WEIGHT = 3.0  # of the features beside words and phrases, to which the penalty i
 Place = tuple[int, int]  # where a clause begins and ends in its text
 
 
+def is_chinese(text: str) -> bool:
+    """Whether a text is Chinese: it has more Han characters than words in Latin letters.
+
+    >>> is_chinese("Celecoxib的合成"), is_chinese("The town 云城 in spring")
+    (True, False)
+    """
+    characters, words = count_words([text])
+    return characters > words
+
+
 def size(text: str) -> int:
-    """The length of a text: in characters if it is mostly Chinese, else in words."""
-    return len(text) if language(text) == "chinese" else sum(1 for _ in _WORD.finditer(text))
+    """The length of a text: in characters if it is Chinese, else in words."""
+    return len(text) if is_chinese(text) else sum(1 for _ in _WORD.finditer(text))
+
+
+def mean_size(texts: Iterable[str]) -> int:
+    """The mean length of texts, rounded, and at least 1."""
+    return max(1, round(fmean(map(size, texts))))
 
 
 def cut(text: str, most: int) -> str:
     """The beginning of a text, `most` characters or words long at most."""
-    if language(text) == "chinese":
+    if is_chinese(text):
         return text[:most].rstrip()
     words = [*islice(_WORD.finditer(text), most + 1)]
     return text if len(words) <= most else text[: words[most - 1].end()]
@@ -102,7 +117,7 @@ class ClausePicker:
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import Ridge
 
-        self.most = 2 * round(fmean(map(size, summaries)))
+        self.most = 2 * mean_size(summaries)
         self.mean_tokens = max(1.0, fmean(len(tokens(each)) for each in summaries))
         learned: list[tuple[str, list[Place]]] = []
         scores: list[float] = []
