@@ -81,7 +81,7 @@ ROWS: dict[str, Callable[[Path], Row]] = {"csl": csl, "finna": finna, "lcsts": l
 
 
 def read(path: Path) -> Pairs:
-    return [(record.contents[0], record.contents[-1]) for record in Summarize.read([str(path)])]
+    return [(record.source, record.target) for record in Summarize.read([str(path)])]
 
 
 def write(folder: Path, row: Row) -> dict[str, Path]:

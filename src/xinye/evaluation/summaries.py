@@ -103,6 +103,17 @@ def joined_clauses(text: str, most: int | None = None) -> list[Place]:
     return found
 
 
+def shortened(text: str, most: int) -> str:
+    """The text up to the last of its clauses that fits into `most` characters or words; "" if none
+    does."""
+    found = ""
+    for _, end in clauses(text):
+        if size(text[:end]) > most:
+            break
+        found = text[:end]
+    return found
+
+
 class ClausePicker:
     """Chooses the clause of a text, or neighbouring clauses, expected to be most like its summary.
 
