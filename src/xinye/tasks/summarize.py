@@ -32,6 +32,7 @@ from xinye.runs.folder import RunFolder
 from xinye.runs.saved import Result
 from xinye.runs.words import Both, Figure, TaskWords
 from xinye.tasks.exercise import Exercise
+from xinye.tasks.news import news
 from xinye.tasks.records import OnBad, each_record, refuse_line
 from xinye.tasks.summarize_choice import Choice, faithful_share, fitted
 from xinye.tasks.summarize_records import SOURCES, TARGETS, left_out, named_rows, oddities
@@ -98,11 +99,30 @@ class Summarize(TextToText):
             "--faithful they are those of the text."
         ),
         use=Both("To summarize a text or a file:", "为一段文字或一个文件生成摘要："),
-        command="xinye summarize {folder} FILE",
+        command='xinye summarize {folder} "…"',
         python='print(model.summarize("…")["text"])',
     )
 
     parts_of_context = 4
+    exercise = Exercise(
+        make=news,
+        begin=Both(
+            "A GPT will learn to write the headlines of a tea shop's news.",
+            "训练一个 GPT，让它为茶铺的消息写标题。",
+        ),
+        baseline=Both(
+            "a baseline that picks the most suitable clause", "一个基线（挑出最合适的分句）"
+        ),
+        line=lambda row: f"{row['text']} → {row['title']}",
+        answered=lambda row, result: ({**row, "title": result["text"]}, ""),
+        asked=Both(
+            " None of the {held_out:,} is among the training records.",
+            "测试集的 {held_out:,} 条都不在训练集里。",
+        ),
+        training=600,
+        context=192,
+        epochs=10,
+    )
 
     quotes = False  # whether clauses are quoted unless the settings say otherwise
 
