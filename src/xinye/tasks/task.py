@@ -128,6 +128,12 @@ class Task(ABC):
         return cls()
 
     @classmethod
+    def of_run(cls, model: Any, folder: Path) -> Self:
+        """The task for which the network of a model's folder was trained. A task that chose
+        something by the figures of its run reads them there."""
+        return cls.of_network(model)
+
+    @classmethod
     def read(
         cls,
         files: Sequence[str],
