@@ -120,6 +120,10 @@ def test_a_text_in_the_language_of_the_translation_is_refused(text, settings, be
         Translate().check_source(text, settings)
 
 
+def test_a_text_with_one_sentence_to_translate_is_not_refused():
+    Translate().check_source("我喝茶。他喝水。 I drink tea.", INTO_CHINESE)
+
+
 def copied(text, settings):
     """What comes back if each sentence is translated by itself."""
     return Translate().join([*Translate().parts(text, lambda some: len(some) < 30)], settings)
