@@ -39,6 +39,8 @@ class Exercise:
     words: Mapping[str, Both] = field(default_factory=dict)
     # by language, if not the default tokenizer
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    # other exercises of the same task, by name, for `--set`
+    sets: "Mapping[str, Exercise]" = field(default_factory=dict)
 
     def input(self, row: Row) -> str:
         """What the model is given of a row."""

@@ -81,6 +81,7 @@ class TextToText(Writing):
     use_settings: ClassVar[type[WritingSettings]] = WritingSettings
     candidates: ClassVar[int] = 8  # that are written unless the settings say otherwise
     temperature: ClassVar[float] = 0.7  # of all candidates but the first
+    parts_of_context: ClassVar[int] = 2  # one of these is kept for the answer
     between: ClassVar[str] = "\n"  # the results of two windows of one paragraph
 
     # Few-shot: records that are shown before each text, and whether as a chat or as plain text.
@@ -162,6 +163,16 @@ class TextToText(Writing):
         ]
         return [*tokenizer.prefix, *tokenizer.encode("".join(pairs) + blocks[-1] + "\n")]
 
+    def end_of_answer(self, tokenizer: Tokenizer) -> list[int]:
+        """The tokens that end an answer."""
+        if self.plain:
+            return tokenizer.encode("\n")
+        chat: list[Message] = [
+            {"role": "user", "content": "."},
+            {"role": "assistant", "content": "."},
+        ]
+        return [token for token in tokenizer.encode_chat(chat) if token in tokenizer.stop_ids][-1:]
+
     # -- writing -----------------------------------------------------------------------------------
 
     def begin(self, tokenizer: Tokenizer, source: str, context: int, settings: Any = None) -> Work:
@@ -170,7 +181,7 @@ class TextToText(Writing):
         settings = settings or self.use_settings()
         self.check_source(source, settings)
         most = settings.max_tokens or LONGEST_ANSWER
-        room = min(most, context // 2)
+        room = min(most, context // self.parts_of_context)
         fits = context - room
         if len(self.encode(tokenizer, "", settings)) >= fits:
             raise XinyeError(
