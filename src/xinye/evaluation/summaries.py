@@ -68,8 +68,8 @@ def first_sentence(text: str) -> str:
 
 
 def clauses(text: str) -> list[Place]:
-    """Where the clauses of a text begin and end, without the marks and spaces around them: the first
-    `MOST_CLAUSES`.
+    """Where the first `MOST_CLAUSES` clauses of a text begin and end, without the marks and spaces
+    around them.
 
     >>> text = "春茶到了，每斤1.5元；Come in, please."
     >>> [text[begin:end] for begin, end in clauses(text)]
@@ -118,8 +118,8 @@ class ClausePicker:
     """Chooses the clause of a text, or neighbouring clauses, expected to be most like its summary.
 
     Ridge regression predicts the ROUGE-L of each clause from its place, its length, how much it is
-    like the whole text (the cosine of TF-IDF), and its words and phrases of up to three tokens: cues
-    such as 提出 stand in the clauses that say what a text is about."""
+    like the whole text (the cosine of TF-IDF), and its words and phrases of up to three tokens:
+    cues such as 提出 stand in the clauses that say what a text is about."""
 
     def __init__(self, texts: Sequence[str], summaries: Sequence[str]) -> None:
         """Learns from texts and their summaries. Raises `XinyeError` if no text has a clause, and

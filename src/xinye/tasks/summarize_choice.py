@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.evaluation import rouge
-from xinye.evaluation.summaries import clauses, cut, joined_clauses, shortened, size
+from xinye.evaluation.summaries import cut, joined_clauses, shortened, size
 from xinye.generation.continuations import log_probabilities
 from xinye.model.gpt import GPT
 from xinye.planning.writing_settings import SummarizeSettings
