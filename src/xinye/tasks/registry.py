@@ -84,6 +84,16 @@ TASKS = {
         documents=True,
         settings="xinye.planning.writing_settings:SummarizeSettings",
     ),
+    "translate": Entry(
+        "xinye.tasks.translate:Translate",
+        "translate between English and Chinese with a model that was fine-tuned for it",
+        "Print a translation: of an English text into Chinese, of a Chinese text into English. The "
+        "text is translated sentence by sentence, and keeps its lines. The model was fine-tuned to "
+        "translate; with --examples, any language model can do it.",
+        'xinye translate runs/model "I like green tea."',
+        documents=True,
+        settings="xinye.planning.writing_settings:TranslateSettings",
+    ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is written by hand
     "text": Entry("xinye.tasks.text:MoreText"),
 }

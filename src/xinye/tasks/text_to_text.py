@@ -7,7 +7,7 @@ risk: Kumar and Byrne 2004; for neural models Eikema and Aziz 2020, arXiv:2005.1
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -39,7 +39,8 @@ class TextRecord(Record):
 
 @dataclass
 class Window:
-    """A part of a source that fits into the context, and what is written for it."""
+    """A part of a source that fits into the context, and what is written for it. A part without
+    candidates is copied."""
 
     text: str
     candidates: list[sequence.Sequence]
@@ -68,7 +69,8 @@ class Work:
     @property
     def ended(self) -> bool:
         """Whether the greedy text of each window ended by itself."""
-        return all(window.candidates[0].finish_reason == "stop" for window in self.windows)
+        greedy = [each for window in self.windows for each in window.candidates[:1]]
+        return all(each.finish_reason == "stop" for each in greedy)
 
 
 class TextToText(Writing):
@@ -111,6 +113,8 @@ class TextToText(Writing):
 
     def choose(self, window: Window, settings: Any) -> str:
         """The text of a window: the candidate that is most like the others."""
+        if not window.candidates:
+            return window.text
         texts = [text for text in window.texts if text] or [""]
         return texts[most_alike(texts, self.similarity)]
 
@@ -185,17 +189,32 @@ class TextToText(Writing):
                 "tokens; show fewer examples"
             )
         work = Work(source, settings, [])
-        for before, text in windows(
+        for before, text in self.parts(
             source, lambda some: len(self.encode(tokenizer, some, settings)) <= fits
         ):
-            tokens = self.encode(tokenizer, text, settings)
-            work.windows.append(Window(text, self._candidates(tokens, room, settings), before))
+            candidates = []
+            if self.is_written(text, settings):
+                tokens = self.encode(tokenizer, text, settings)
+                candidates = self._candidates(tokens, room, settings)
+            work.windows.append(Window(text, candidates, before))
+        work.notes += self.notes_of_work(work)
+        return work
+
+    def parts(self, source: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+        """The parts of a source for which a text is written, each with the space before it."""
+        return windows(source, fits)
+
+    def is_written(self, part: str, settings: Any) -> bool:
+        """Whether the model writes a text for a part of a source; otherwise the part is copied."""
+        return True
+
+    def notes_of_work(self, work: Work) -> Iterator[str]:
+        """What the reader of a result should know before anything is written."""
         if len(work.windows) > 1:
-            work.notes.append(
+            yield (
                 f"the text is longer than the model's context and was read in {len(work.windows)} "
                 "parts"
             )
-        return work
 
     def _candidates(self, tokens: list[int], room: int, settings: Any) -> list[sequence.Sequence]:
         """The greedy text and others after a prompt, not yet written."""
@@ -255,7 +274,10 @@ class TextToText(Writing):
             )
             results += [self.end(model, tokenizer, work) for work in works]
             tokens += sum(
-                window.candidates[0].completion_tokens for work in works for window in work.windows
+                each.completion_tokens
+                for work in works
+                for window in work.windows
+                for each in window.candidates[:1]
             )
         written = [result["text"] for result in results]
         exact = sum(text == each.target for text, each in zip(written, records, strict=True))
