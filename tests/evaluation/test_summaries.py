@@ -87,8 +87,8 @@ def test_clauses_do_not_end_within_numbers():
 
 
 def test_shortened_keeps_whole_clauses():
-    assert shortened(TEXT, 12) == "茶铺八点开门，六点关门"
-    assert shortened(TEXT, 3) == ""
+    assert shortened(TEXT, 12, TEXT) == "茶铺八点开门，六点关门"
+    assert shortened(TEXT, 3, TEXT) == ""
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,15 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import xinye as package
 from xinye import machine
 from xinye.data.files import write_json_lines
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
+from xinye.evaluation.summaries import size
 from xinye.planning.writing_settings import SummarizeSettings
 from xinye.tasks.news import news
 from xinye.tasks.summarize import Summarize
@@ -106,9 +109,14 @@ def test_faithful_and_short(texts, settings, chosen, note):
 
 def test_what_has_no_short_clause_is_cut_and_told():
     notes: list[str] = []
-    assert fitted("龙井贵了，六点关门", 6, notes) == "龙井贵了" and not notes
-    assert fitted("龙井贵了", 2, notes) == "龙井" and notes == [CUT]
-    assert fitted("Tea costs more", 2, notes) == "Tea costs"
+    assert fitted("龙井贵了，六点关门", 6, TEXT, notes) == "龙井贵了" and not notes
+    assert fitted("龙井贵了", 2, TEXT, notes) == "龙井" and notes == [CUT]
+    assert fitted("Tea costs more", 2, "Tea costs", notes) == "Tea costs"
+
+
+@given(st.text("茶水，。ab 1", max_size=30), st.integers(1, 9), st.sampled_from([TEXT, "Tea"]))
+def test_what_is_fitted_is_never_longer(text, most, source):
+    assert size(fitted(text, most, source, []), source) <= most
 
 
 def test_faithful_share_counts_numbers_and_names():

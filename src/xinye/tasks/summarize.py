@@ -205,14 +205,14 @@ class Summarize(TextToText):
             notes += choice.notes
             quoted = quoted or choice.quotes
         text, most = "\n".join(filter(None, parts)), settings.characters or sys.maxsize
-        too_long = size(text) > most
+        too_long = size(text, work.source) > most
         if too_long and len(work.windows) > 1 and len(text) < len(work.source):
             again = self.begin(tokenizer, text, model.config.max_position_embeddings, settings)
             again.notes = notes
             self.write(model, tokenizer, [again])
             return self.end(model, tokenizer, again)
         if too_long:
-            text = fitted(text, most, notes)
+            text = fitted(text, most, work.source, notes)
         ended = quotes or work.ended
         return {"text": text, "ended": ended, "extract": quoted, "notes": [*dict.fromkeys(notes)]}
 

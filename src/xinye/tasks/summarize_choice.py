@@ -47,14 +47,14 @@ class Choice:
         the settings; a quotation if there is none."""
         allowed = list(dict.fromkeys(self.written))
         if self.settings.faithful:
-            allowed = [text for text in allowed if not unsupported(text, [self.work.source])]
+            allowed = [text for text in allowed if not unsupported(text, [self.window.text])]
         if not allowed:
             self.notes.append(INVENTED if self.written else NOTHING)
             return self.quoted()
-        most = self.settings.characters
+        most, source = self.settings.characters, self.window.text
         if most:
-            short = [text for text in allowed if size(text) <= most]
-            allowed = short or [*filter(None, (shortened(text, most) for text in allowed))]
+            short = [text for text in allowed if size(text, source) <= most]
+            allowed = short or [*filter(None, (shortened(text, most, source) for text in allowed))]
         if not allowed:
             self.notes.append(LONG)
             return self.quoted()
@@ -85,11 +85,11 @@ class Choice:
     def _pieces(self) -> list[str]:
         """The clauses of the window that could be its summary, each once."""
         text, most = self.window.text, self.settings.characters
-        usual = size(self.written[0]) if self.written else 0
+        usual = size(self.written[0], text) if self.written else 0
         places = joined_clauses(text, most or round(LONGER * usual))
         pieces = list(dict.fromkeys(text[begin:end] for begin, end in places))
         if most:
-            pieces = [piece for piece in pieces if size(piece) <= most] or pieces
+            pieces = [piece for piece in pieces if size(piece, text) <= most] or pieces
         return pieces
 
     def _most_alike(self, texts: Iterable[str]) -> str:
@@ -101,13 +101,13 @@ class Choice:
         return [self.task.similarity(text, other) for other in self.written]
 
 
-def fitted(text: str, most: int, notes: list[str]) -> str:
-    """The clauses of a text that fit into `most` characters or words; if none does, its beginning,
-    with a note."""
-    short = shortened(text, most)
+def fitted(text: str, most: int, source: str, notes: list[str]) -> str:
+    """The clauses of a text that fit into `most` characters or words of its source; if none does,
+    its beginning, with a note."""
+    short = shortened(text, most, source)
     if not short and text:
         notes.append(CUT)
-    return short or cut(text, most)
+    return short or cut(text, most, source)
 
 
 def faithful_share(pairs: Iterable[tuple[str, str]]) -> float:
