@@ -75,9 +75,9 @@ def test_odd_pairs_are_counted(tmp_path):
 
 
 class Scored(Choice):
-    """A choice that prefers later pieces, without a model."""
+    """A choice to which later pieces are likelier, without a model."""
 
-    def scores(self, pieces):
+    def likelihoods(self, pieces):
         return [*range(len(pieces))]
 
 
@@ -85,6 +85,19 @@ def choice(*texts: str, **settings) -> Choice:
     work = SimpleNamespace(settings=SummarizeSettings(**settings), source=TEXT)
     window = SimpleNamespace(text=TEXT, texts=texts)
     return Scored(Summarize(), None, None, work, window)
+
+
+@pytest.mark.parametrize(
+    ("texts", "chosen"),
+    [
+        (["六点打烊关门", "六点关门了", "龙井"], "六点关门"),
+        (["茶铺八点开门到六点", "茶铺八点开到六点关门"], "茶铺八点开门，六点关门"),
+        (["雪"], "比去年贵"),  # as likely as nothing that was written
+        ([], "比去年贵"),
+    ],
+)
+def test_the_clause_most_like_what_was_written_is_quoted(texts, chosen):
+    assert choice(*texts).quoted() == chosen
 
 
 def test_free_takes_what_the_candidates_agree_on():
@@ -95,7 +108,7 @@ def test_free_takes_what_the_candidates_agree_on():
     ("texts", "settings", "chosen", "note"),
     [
         (["龙井130元", "龙井130元", "龙井120元"], {}, "龙井120元", []),
-        (["龙井130元"], {}, "比去年贵", [INVENTED]),
+        (["龙井130元"], {}, "今年的龙井每斤120元", [INVENTED]),
         (["iPhone涨价"], {}, "比去年贵", [INVENTED]),
         (["龙井贵了，六点关门"], {"characters": 5}, "龙井贵了", []),
         (["龙井比去年贵了"], {"characters": 5}, "比去年贵", [LONG]),

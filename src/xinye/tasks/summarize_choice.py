@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from xinye.data.tokenizer import Tokenizer
+from xinye.evaluation import rouge
 from xinye.evaluation.summaries import cut, joined_clauses, shortened, size
 from xinye.generation.continuations import log_probabilities
 from xinye.model.gpt import GPT
@@ -39,6 +40,7 @@ class Choice:
         assert isinstance(work.settings, SummarizeSettings)
         self.settings = work.settings
         self.written = [text for text in window.texts if text]
+        self.tokens = [rouge.tokens(text) for text in self.written]
         self.notes: list[str] = []
         self.quotes = False  # whether the summary is a quotation
 
@@ -58,21 +60,24 @@ class Choice:
         if not allowed:
             self.notes.append(LONG)
             return self.quoted()
-        return self._most_alike(allowed)
+        return max(allowed, key=self.alike)
 
     def quoted(self) -> str:
-        """The clause of the window, or neighbouring clauses, that the model finds the best
-        summary."""
+        """The clause of the window, or neighbouring clauses, that the model finds the best summary:
+        the one that is most like what it wrote itself, which estimates the expected ROUGE-L under
+        the model. If none is like it, the one that is most probable as its answer."""
         self.quotes = True
         pieces = self._pieces()
         if not pieces:
             return self.window.text
-        scores = self.scores(pieces)
+        scores = [self.alike(piece) for piece in pieces]
+        if not any(scores):
+            scores = self.likelihoods(pieces)
         return pieces[max(range(len(pieces)), key=scores.__getitem__)]
 
-    def scores(self, pieces: Sequence[str]) -> list[float]:
-        """How good a summary each piece of the window is: its log-probability per token as the
-        answer to the prompt, the end included."""
+    def likelihoods(self, pieces: Sequence[str]) -> list[float]:
+        """The log-probability per token of each piece of the window as the answer to the prompt,
+        the end included."""
         prompt = self.task.encode(self.tokenizer, self.window.text, self.settings)
         end = self.task.end_of_answer(self.tokenizer)
         room = self.model.config.max_position_embeddings - len(prompt)
@@ -92,13 +97,10 @@ class Choice:
             pieces = [piece for piece in pieces if size(piece, text) <= most] or pieces
         return pieces
 
-    def _most_alike(self, texts: Iterable[str]) -> str:
-        """The text that is most like all that were written, the first of several."""
-        return max(texts, key=lambda text: sum(self.alike(text)))
-
-    def alike(self, text: str) -> list[float]:
-        """How much a text is like each of those that were written."""
-        return [self.task.similarity(text, other) for other in self.written]
+    def alike(self, text: str) -> float:
+        """The mean ROUGE-L of a text with the texts that the model wrote."""
+        found = rouge.tokens(text)
+        return sum(rouge.rouge_l(found, other) for other in self.tokens) / max(1, len(self.tokens))
 
 
 def fitted(text: str, most: int, source: str, notes: list[str]) -> str:
