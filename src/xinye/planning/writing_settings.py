@@ -1,9 +1,9 @@
 """How the tasks that read and write texts are used: the settings of `xinye summarize`, `translate`
 and the like, with the same names in Python and over HTTP."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class UseSettings(BaseModel):
@@ -54,6 +54,12 @@ class SummarizeSettings(WritingSettings):
     faithful: bool = Field(
         False, description="write only numbers and names that the text itself has"
     )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.extract and self.free:
+            raise ValueError("extract and free exclude each other; give one of them")
+        return self
 
 
 class TranslateSettings(WritingSettings):
