@@ -218,7 +218,7 @@ class Model:
         >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
         kind, entry = find_task(verb), TASKS[verb]
-        one = isinstance(texts, str) or (isinstance(texts, tuple) and entry.takes_pairs)
+        one = isinstance(texts, str | dict) or (isinstance(texts, tuple) and entry.takes_pairs)
         inputs = [texts] if one else list(texts)
         judged = self.judged(observer)
         if entry.settings:

@@ -24,7 +24,8 @@ def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
     name = taught(folder)
     kind = model.config.kind if isinstance(model, Head) else None
     if name in TASKS and find_task(name).head == kind:
-        return find_task(name).of_network(model)
+        data = About.read(RunFolder(folder).settings_file, []).data
+        return find_task(name).of_run(model, data.counts)
     if kind is None:
         return None
     return next(task for task in tasks() if task.head == kind).of_network(model)
@@ -50,7 +51,7 @@ def use(task: Task, judged: Judged, inputs: Sequence[Any], settings: Any = None)
 def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
     """Raises `XinyeError` for a pair of texts if the run's model was trained on single texts. The
     message does not name the folder, because the server passes it on to clients."""
-    pair = any(not isinstance(text, str) and text[1] for text in inputs)
+    pair = any(isinstance(text, tuple) and text[1] for text in inputs)
     if pair and About.read(RunFolder(folder).settings_file, []).data.pairs is False:
         raise XinyeError(
             "this model was trained on single texts and cannot classify a pair; give one text, or "

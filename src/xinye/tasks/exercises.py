@@ -46,9 +46,9 @@ def reviews(count: int, language: str, seed: int = 0) -> list[dict[str, str]]:
             "other": words[other][third],
             "item": chance.choice(words["item"]),
         }
-        slots = {name: _chosen(text, chance) for name, text in slots.items()}
+        slots = {name: chosen(text, chance) for name, text in slots.items()}
         slots |= {name.capitalize(): text[:1].upper() + text[1:] for name, text in slots.items()}
-        wording = _chosen(chance.choice(words[chance.choice(["one", "turn"])]), chance)
+        wording = chosen(chance.choice(words[chance.choice(["one", "turn"])]), chance)
         text = wording.format(**slots)
         records.append({"text": text[:1].upper() + text[1:], "label": words["label"][number % 2]})
     chance.shuffle(records)
@@ -74,7 +74,7 @@ def notes(count: int, language: str, seed: int = 0) -> list[Row]:
             "company": chance.choice(words["house"]) + space + chance.choice(words["sort"]),
         }
         text, spans = "", []
-        for piece in re.split(r"(\{\w+\})", _chosen(chance.choice(words["note"]), chance)):
+        for piece in re.split(r"(\{\w+\})", chosen(chance.choice(words["note"]), chance)):
             name = piece.strip("{}")
             if name in names and piece.startswith("{"):
                 spans.append(
@@ -98,7 +98,7 @@ def chats(count: int, language: str, seed: int = 0) -> list[dict[str, list[dict[
             questions, answer = chance.choice(list(words["about"].values()))
             for number, tea in enumerate(chance.sample(list(words["teas"]), chance.choice([1, 2]))):
                 price, brew = words["teas"][tea]
-                asked = _chosen(chance.choice(words["again"] if number else questions), chance)
+                asked = chosen(chance.choice(words["again"] if number else questions), chance)
                 slots = {"tea": tea, "price": price, "brew": brew}
                 turns.append(([asked.format(**slots)], answer.format(**slots)))
         if chance.random() < 0.4 or not turns:
@@ -107,13 +107,13 @@ def chats(count: int, language: str, seed: int = 0) -> list[dict[str, list[dict[
             turns.append(words["bye"])
         messages = [{"role": "system", "content": words["system"]}]
         for questions, answer in turns:
-            question = _chosen(chance.choice(questions), chance)
+            question = chosen(chance.choice(questions), chance)
             messages.append({"role": "user", "content": question[:1].upper() + question[1:]})
             messages.append({"role": "assistant", "content": answer[:1].upper() + answer[1:]})
         records.append({"messages": messages})
     return records
 
 
-def _chosen(wording: str, chance: random.Random) -> str:
+def chosen(wording: str, chance: random.Random) -> str:
     """The wording with a random choice for each `[a|b]`."""
     return re.sub(r"\[([^\[\]]*)\]", lambda found: chance.choice(found[1].split("|")), wording)

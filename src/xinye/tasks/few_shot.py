@@ -28,6 +28,7 @@ def shown_task(
         raise XinyeError(f"{judged.folder}: this model does not write texts; use a language model")
     plain = not can_chat(judged.folder, tokenizer.chat_template)
     records = kind.read(settings.examples) if settings.examples else []
+    records = kind.examples_for(records, settings)
     if plain and not records:
         raise XinyeError(
             f"{judged.folder}: this model was not trained to {kind.verb}; fine-tune it with "

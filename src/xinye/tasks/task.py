@@ -128,6 +128,11 @@ class Task(ABC):
         return cls()
 
     @classmethod
+    def of_run(cls, model: Any, counts: Mapping[str, int]) -> Self:
+        """The task for which a run trained a network, on records with these `counts`."""
+        return cls.of_network(model)
+
+    @classmethod
     def read(
         cls,
         files: Sequence[str],
