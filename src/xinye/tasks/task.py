@@ -265,6 +265,11 @@ class Task(ABC):
         """The label of the whole example or None, and each token id with its mark, for `data check`
         and `data show`."""
 
+    def mixed(self, tokenizer: Tokenizer, records: Sequence[Any], context: int) -> list[Example]:
+        """The records as a base model reads them in pretraining (`--task-mix`), which trains all
+        their tokens and ignores the targets: usually the tokens of fine-tuning."""
+        return self.examples(tokenizer, records, context)
+
     # -- training and evaluation -------------------------------------------------------------------
 
     @abstractmethod
