@@ -2,7 +2,6 @@
 that has read the form of a task is better at it."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +11,13 @@ from hypothesis import strategies as st
 
 import xinye as package
 from xinye.data.batches import IGNORED
-from xinye.errors import XinyeError
 from xinye.observer import Observer
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify
 from xinye.tasks.exercises import chats, reviews
-from xinye.tasks.task_mix import mix_in, read_mixes, repeated, repetitions
+from xinye.tasks.task_mix import mix_in, repeated, repetitions
 from xinye.tasks.text import prepare_text
 from xinye.training.train import pretrain
 

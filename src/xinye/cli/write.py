@@ -37,14 +37,15 @@ def parser() -> Parser:
 def main(arguments: list[str]) -> int:
     given = parser().read(arguments)
     values: dict[str, Any] = given.settings
-    if given.reply_to is not None:
-        values["reply_to"] = mail_in(given.reply_to)
+    mail = values.pop("reply_to", None)
+    if mail is not None:
+        values["reply_to"] = mail_in(mail)
     settings = checked(WriteSettings, values, "write")
     odd = next((fact for fact in given.facts if not all(parts(fact))), "")
     refuse_first(
         (not given.facts, "give the facts: --facts KEY=VALUE, once for each"),
         (odd, f"--facts {odd!r}: expected KEY=VALUE, such as --facts 时间=8点"),
-        (given.reply_to and settings.kind not in (None, "mail"), "--reply-to is for --kind mail"),
+        (mail and settings.kind not in (None, "mail"), "--reply-to is for --kind mail"),
     )
 
     from xinye.api import load

@@ -22,6 +22,10 @@ class Exercise:
     # The row with the model's answer in place of the right one, and its confidence. A task that
     # chats has `questions` instead.
     answered: Callable[[Row, Any], tuple[Row, str]] | None = None
+    # What the model is given for a row, with the settings of its command, and the same as it is
+    # typed, if that is not the row's text.
+    asks: Callable[[Row], tuple[Any, dict[str, Any]]] | None = None
+    typed: Callable[[Row], str] | None = None
     questions: Sequence[Both] = ()
     # selects rows for the test set (default: those not trained on)
     kept: Callable[[Row], bool] | None = None

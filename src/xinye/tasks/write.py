@@ -1,6 +1,7 @@
 """The task `write`: news, mails, adverts and stories from facts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from xinye.data.notes import Notes
@@ -14,9 +15,11 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.kinds import KINDS
 from xinye.planning.writing_settings import WriteSettings
 from xinye.runs.words import Both, Figure, TaskWords
+from xinye.tasks.exercise import Exercise
 from xinye.tasks.task import Figures
 from xinye.tasks.text_to_text import TextToText, Window, Work
 from xinye.tasks.write_brief import Brief
+from xinye.tasks.write_exercise import as_text, asks, line, orders, typed
 from xinye.tasks.write_facts import lines_of, missing, read_facts, share_used
 from xinye.tasks.write_records import WriteRecord, read_record
 from xinye.tasks.writing import LONGEST_ANSWER, WRITTEN
@@ -68,6 +71,28 @@ class Write(TextToText):
         use=Both("To let it write:", "让模型写作："),
         command='xinye write {folder} --facts "…"',
         python='print(model.write("…")["text"])',
+    )
+
+    exercise = Exercise(
+        make=orders,
+        begin=Both(
+            "A GPT will learn to write the mails, adverts and news of a tea shop from facts.",
+            "训练一个 GPT，让它按要点为茶铺写邮件、广告和新闻。",
+        ),
+        baseline=Both("a filled template", "填空模板"),
+        line=line,
+        text=as_text,
+        answered=lambda row, result: ({**row, "text": result["text"]}, ""),
+        asks=asks,
+        typed=typed,
+        training=1000,
+        context=256,
+        base_epochs=2,
+        epochs=3,
+        words={
+            "use": Both("It writes three new texts:", "让它写三段新文本："),
+            "wrong": Both("", ""),
+        },
     )
 
     # The kinds that the model learned; empty if that is not known.
@@ -181,20 +206,38 @@ class Write(TextToText):
     # -- writing -----------------------------------------------------------------------------------
 
     def begin(self, tokenizer: Tokenizer, source: str, context: int, settings: Any = None) -> Work:
-        settings = settings or self.use_settings()
-        if settings.max_tokens is None and settings.characters:
-            most = max(LONGEST_ANSWER, TOKENS * settings.characters)
-            settings = settings.model_copy(update={"max_tokens": most})
+        settings = with_room(settings or self.use_settings())
         self.check_source(source, settings)
-        room = min(settings.max_tokens or LONGEST_ANSWER, context // 2)
-        tokens = len(self.encode(tokenizer, source, settings))
-        if tokens + room > context:
-            what = "the mail and the facts have" if settings.reply_to else "the facts have"
+        if over := self.tokens_over(tokenizer, source, context, settings):
+            what = "the mail and the facts are" if settings.reply_to else "the facts are"
             raise XinyeError(
-                f"{what} {tokens:,} tokens; this model reads at most {context - room:,} of them. "
-                "Shorten them"
+                f"{what} {plural(over, 'token')} too long for this model, which reads "
+                f"{context:,} with its answer; shorten them"
             )
         return super().begin(tokenizer, source, context, settings)
+
+    def tokens_over(
+        self, tokenizer: Tokenizer, source: str, context: int, settings: WriteSettings
+    ) -> int:
+        """By how many tokens the prompt is too long to leave room for the text; 0 if it is not."""
+        room = min(with_room(settings).max_tokens or 0, context // 2)
+        return max(0, len(self.encode(tokenizer, source, settings)) + room - context)
+
+    def begin_record(self, tokenizer: Tokenizer, record: WriteRecord, context: int) -> Work:
+        """The texts to write for a record. If it is too long, half of its mail, or its last fact,
+        is left out until it fits."""
+        facts, mail = list(record.facts), record.reply_to
+        settings = self.settings_for(record, self.use_settings())
+        while self.tokens_over(tokenizer, lines_of(facts), context, settings):
+            if mail:
+                mail = mail[: len(mail) // 2]
+                settings = settings.model_copy(update={"reply_to": mail})
+            elif len(facts) > 1:
+                facts.pop()
+            else:
+                break
+        shorter = replace(record, source=lines_of(facts), reply_to=mail)
+        return super().begin_record(tokenizer, shorter, context)
 
     def best(self, window: Window) -> sequence.Sequence:
         """The candidate that ends and has the most facts, with the least repetition."""
@@ -275,3 +318,9 @@ class Write(TextToText):
     ) -> Figures:
         """The figures of a template, filled with the facts of each record."""
         return self.compare([each.brief.template for each in records], records) | {"ended": 1.0}
+
+
+def with_room(settings: WriteSettings) -> WriteSettings:
+    """The settings with a limit of tokens, which leaves room for the wanted length."""
+    most = max(LONGEST_ANSWER, TOKENS * (settings.characters or 0))
+    return settings.model_copy(update={"max_tokens": settings.max_tokens or most})

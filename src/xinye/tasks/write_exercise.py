@@ -16,7 +16,7 @@ from typing import Any
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.tasks.exercises import chosen
-from xinye.tasks.write_records import WriteRecord, read_record
+from xinye.tasks.write_records import read_record
 
 
 @cache
@@ -44,9 +44,27 @@ def orders(count: int, language: str, seed: int = 0) -> list[Row]:
     return records
 
 
-def as_record(row: Row) -> WriteRecord:
-    """A text of the shop as the task reads it."""
-    return read_record(row, "demo", Notes())
+def as_text(row: Row) -> str:
+    """A text of the shop behind the prompt that asks for it, for the base model."""
+    return "\n".join(read_record(row, "demo", Notes()).contents)
+
+
+def line(row: Row) -> str:
+    """The facts of a text of the shop, and the text."""
+    facts = "; ".join(f"{key}={value}" for key, value in row["facts"].items())
+    return f"{row['kind']}: {facts} → {row['text']}"
+
+
+def asks(row: Row) -> tuple[Any, dict[str, Any]]:
+    """The facts of a text of the shop, and the settings that ask for it."""
+    return row["facts"], {name: row[name] for name in ("kind", "reply_to") if name in row}
+
+
+def typed(row: Row) -> str:
+    """The flags that ask for a text of the shop, as they stand in place of … in the command."""
+    facts = '" --facts "'.join(f"{key}={value}" for key, value in row["facts"].items())
+    mail = '" --reply-to "mail.txt' if "reply_to" in row else ""
+    return f'{facts}" --kind "{row["kind"]}{mail}'
 
 
 def _value(pattern: str, chance: random.Random) -> str:

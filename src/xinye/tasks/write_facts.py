@@ -21,6 +21,7 @@ _KEY = re.compile(rf"([^=:：\n]{{0,{LONGEST_KEY}}}?)\s*(?:[=：]|(?<!\d):(?!//)
 LISTED = 15  # characters of the longest value in a list with 、
 # The middle of four characters is within a word of Latin letters, or within a number.
 _WITHIN = re.compile(r".[0-9a-z][0-9a-z]|[0-9][.,][0-9]|.[0-9][.,][0-9]")
+_NUMERAL = re.compile("[零一二三四五六七八九〇两十百千万亿]+")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
@@ -164,6 +165,7 @@ def _values_of(text: str) -> set[Decimal]:
 
 def _words(text: str) -> set[str]:
     """The words of a text that are no numbers; of Chinese the pairs of characters."""
+    text = _NUMERAL.sub(" ", text)
     found = {each for each in terms(text) if len(each) > 1 and not re.search(r"\d", each)}
     return found - OPENING or found
 
