@@ -12,6 +12,7 @@
 The instructions of alpaca's English part are taken that ask for a mail or letter, for an advert or
 slogan, or for a story, by a pattern: a verb, up to five words, and the kind. What follows is the
 fact, and so is the input, line by line; an instruction that only points to its input adds nothing.
+Where it asks for a reply, the input is the mail to answer.
 A model that was fine-tuned to write is asked as it is, any other with examples. Beside it stands a
 template filled with the facts.
 
@@ -59,6 +60,11 @@ OTHER = (
 AFTER = "address|programs?|starter|ideas?|title|campaign|marketing|plot|prompt|scenarios?|arc|line"
 POINTING = re.compile(r"\b(given|following|below|this|input|hints|provided|'X')\b", re.IGNORECASE)
 LEADING = re.compile(r"(about|for|to|of|with)\s+(.*)", re.IGNORECASE | re.DOTALL)
+REPLY = re.compile(
+    rf"(?:(?:{VERBS})\b.{{0,40}}\b(?:response|reply)|reply)\b (?:to|for) "
+    r"(.*(?:mail|complaint|customer).*)",
+    re.IGNORECASE | re.DOTALL,
+)
 NO_INPUT = re.compile(r"\W*(no ?input.*|none|n/a)?\W*", re.IGNORECASE)
 
 
@@ -120,7 +126,13 @@ def instructions(kind: str, data: Path) -> list[Row]:
     found = []
     for path in sorted((data / "alpaca_zh_en").glob("en_*.json")):
         for row in json.loads(path.read_text("utf-8")):
-            match = pattern.match(row["instruction"].strip())
+            asked = row["instruction"].strip()
+            if kind == "mail" and row["input"] and (reply := REPLY.match(asked)):
+                facts = (f"about: {reply[1].strip(' .:')}",)
+                mail = {"reply_to": row["input"].strip()}
+                found.append({"kind": kind, "facts": facts, "text": row["output"].strip()} | mail)
+                continue
+            match = pattern.match(asked)
             if not match or not row["output"].strip():
                 continue
             try:
