@@ -29,6 +29,7 @@ ENGLISH = (
 )
 ENGLISH += ("runs/beside.py", "runs/card.py", "tasks/exercises.py", "tasks/answer_cloze.py")
 ENGLISH += ("jobs/composing_prompts.py", "retrieval/numbers.py", "retrieval/support.py")
+ENGLISH += ("tasks/write_brief.py", "tasks/write_exercise.py", "tasks/write_news.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/answering", "server/knowledge", "server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.

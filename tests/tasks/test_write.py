@@ -137,6 +137,8 @@ def test_a_model_is_trained_and_used(writer, xinye, monkeypatch):
         assert answer.json()["data"] == [result], answer.text
         body["settings"] = {"kind": "story"}
         assert "learned to write" in server.http.post("/v1/tasks/write", json=body).text
+    found = Write.notes_on({"notes": [], "ended": True, "missing": [], "invented": ["9元"]})
+    assert found == ["in the text, but in no fact: 9元"]
     shown = xinye("write", "run", "--kind", "mail", "--facts", "茶=@@", "--max-tokens", "4")
     assert "not in the text: 茶：@@" in shown.err
 

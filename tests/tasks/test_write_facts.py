@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xinye.errors import XinyeError
-from xinye.tasks.write_facts import Fact, lines_of, missing, read_facts, share_used
+from xinye.tasks.write_facts import Fact, invented, lines_of, missing, read_facts, share_used
 from xinye.tasks.write_news import facts_of_news
 
 WORDS = st.text("茶ab 1.é", min_size=1).map(lambda text: " ".join(text.split())).filter(bool)
@@ -72,6 +72,13 @@ def test_whether_a_text_has_a_fact(value, text, there):
 def test_each_value_of_a_list_counts():
     facts = [Fact("茶", "龙井、白茶、普洱"), Fact("价格", "5元")]
     assert share_used(facts, "龙井和普洱都是5元。") == 0.75
+
+
+def test_numbers_that_no_fact_has():
+    assert invented("八元一斤，12月3日前买满三百元减5元。", "价格：8元\n日期：12月3日") == [
+        "三百元",
+        "5元",
+    ]
 
 
 def test_facts_of_news():

@@ -8,7 +8,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "news": ("report", "article", "新闻", "快讯", "通讯", "消息"),
     "mail": ("email", "e-mail", "letter", "邮件", "电子邮件", "信", "信件", "回信"),
     "advert": ("ad", "advertisement", "slogan", "广告", "广告词", "广告语", "文案"),
-    "story": ("tale", "fairy tale", "故事", "小说", "童话"),
+    "story": ("tale", "故事", "小说", "童话"),
 }
 _BY_NAME = {name: kind for kind, names in KINDS.items() for name in (kind, *names)}
 

@@ -73,6 +73,12 @@ class WriteSettings(WritingSettings):
     kind: str | None = Field(
         None, description="kind of the text: news, mail, advert or story (the one that it learned)"
     )
+    candidates: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="texts to write; the one with the most facts and the least repetition is kept",
+    )
     characters: int | None = Field(
         None, ge=10, le=10_000, description="wanted length, in characters; for English in words"
     )

@@ -20,7 +20,7 @@ from xinye.tasks.task import Figures
 from xinye.tasks.text_to_text import TextToText, Window, Work
 from xinye.tasks.write_brief import Brief
 from xinye.tasks.write_exercise import as_text, asks, line, orders, typed
-from xinye.tasks.write_facts import lines_of, missing, read_facts, share_used
+from xinye.tasks.write_facts import invented, lines_of, missing, read_facts, share_used
 from xinye.tasks.write_records import WriteRecord, read_record
 from xinye.tasks.writing import LONGEST_ANSWER, WRITTEN
 
@@ -30,8 +30,16 @@ FEW = 0.5  # a record whose text has a smaller share of its facts teaches to lea
 _FIGURES = (
     Figure("facts_used", "facts used", Both("facts that the text has", "文中出现的要点"), 1, True),
     Figure(
+        "invented",
+        "invented numbers",
+        Both("texts with a number that no fact has", "含有要点之外数字的文本"),
+        percent=True,
+        digits=0,
+        lower_is_better=True,
+    ),
+    Figure(
         "repetition",
-        "repetition",
+        "repeated runs",
         Both("repeated runs of four words", "重复的四字（词）片段"),
         1,
         percent=True,
@@ -56,7 +64,6 @@ class Write(TextToText):
     counted = ("kind", "kinds")
     counts_name = "kinds"
     kept_of = "the records of each kind"
-    own_labels = True
     baseline_name = "a filled template"
     baseline_is_base = False
     words = TaskWords(
@@ -252,8 +259,10 @@ class Write(TextToText):
 
     def end(self, model: GPT, tokenizer: Tokenizer, work: Work) -> Row:
         """The result for a source: `text`, whether it `ended` by itself, the share of the facts
-        that it has (`facts_used`), the facts that it lacks (`missing`), and `notes`."""
-        [window] = work.windows
+        that it has (`facts_used`), the facts that it lacks (`missing`), the numbers that no fact
+        has (`invented`), and `notes`."""
+        [window], settings = work.windows, work.settings
+        assert isinstance(settings, WriteSettings)
         chosen = self.best(window)
         text, facts = chosen.text.strip(), read_facts(work.source, FACTS)
         return {
@@ -261,6 +270,7 @@ class Write(TextToText):
             "ended": chosen.finish_reason == "stop",
             "facts_used": share_used(facts, text),
             "missing": [str(fact) for fact in missing(facts, text)],
+            "invented": invented(text, f"{work.source}\n{settings.reply_to}"),
             "notes": work.notes,
         }
 
@@ -292,16 +302,19 @@ class Write(TextToText):
     @classmethod
     def notes_on(cls, result: Row) -> Sequence[str]:
         lacks = [f"not in the text: {fact}" for fact in result["missing"]]
-        return [*super().notes_on(result), *lacks]
+        more = [f"in the text, but in no fact: {number}" for number in result["invented"]]
+        return [*super().notes_on(result), *lacks, *more]
 
     # -- evaluation --------------------------------------------------------------------------------
 
     def compare(self, written: Sequence[str], records: Sequence[WriteRecord]) -> Figures:
         """The mean share of the facts that texts have (`facts_used`) and of what they say twice
-        (`repetition`), and the share that is about as long as the records' own (`length_kept`)."""
+        (`repetition`), and the shares of texts with a number that no fact has (`invented`) and of
+        those that are about as long as the records' own (`length_kept`)."""
         pairs = [*zip(written, records, strict=True)]
         return {
             "facts_used": sum(share_used(each.facts, text) for text, each in pairs) / len(pairs),
+            "invented": sum(bool(invented(text, each.told)) for text, each in pairs) / len(pairs),
             "repetition": sum(map(repetition, written)) / len(pairs),
             "length_kept": sum(keeps_length(text, size(each.target)) for text, each in pairs)
             / len(pairs),

@@ -114,6 +114,13 @@ def share_used(facts: Sequence[Fact], text: str) -> float:
     return sum(found) / max(1, len(found))
 
 
+def invented(text: str, told: str) -> list[str]:
+    """The numbers of a text that what was told, facts and mail, does not have in any form."""
+    there = {each.value for each in numbers(told)}
+    found = (each.text for each in numbers(text) if each.sure and each.value not in there)
+    return list(dict.fromkeys(found))
+
+
 class Said:
     """What a text says, to look up values in it."""
 

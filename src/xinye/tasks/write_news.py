@@ -8,7 +8,7 @@ from xinye.evaluation.tokenizers import language
 from xinye.retrieval.numbers import MONTHS
 from xinye.tasks.write_facts import Fact
 
-MOST = 3  # values of one key
+MOST = 8  # values of one key
 _NUMBER = r"\d+(?:[.,]\d+)*"
 _CHINESE = {
     "时间": r"(?:\d{2,4}年)?(?:\d{1,2}月)?\d{1,2}日(?:[上下]午|晚间?)?|\d{4}年(?:\d{1,2}月(?!\d))?"
@@ -31,7 +31,7 @@ _ENGLISH = {
 
 
 def facts_of_news(title: str, text: str) -> list[Fact]:
-    """The facts of a piece of news: its title, and what its text has of each kind, at most three
+    """The facts of a piece of news: its title, and what its text has of each kind, at most eight
     values of one kind.
 
     >>> [str(each) for each in facts_of_news("茶价上涨", "今日茶价上涨5%，达到每斤200元。")]

@@ -36,6 +36,11 @@ class WriteRecord(TextRecord):
         """What the text is written from, with the length of the text itself."""
         return Brief(self.kind, self.facts, size(self.target), self.reply_to)
 
+    @property
+    def told(self) -> str:
+        """The facts and the mail, in which the numbers of the text should stand."""
+        return f"{self.source}\n{self.reply_to}"
+
     @classmethod
     def of(cls, brief: Brief, target: str, place: str, read_as: str) -> "WriteRecord":
         """The record of a text that was written from a brief."""
