@@ -19,12 +19,14 @@ class Exercise:
     line: Callable[[Row], str]  # a row as one line
     # the text that the base model trains on, without label
     text: Callable[[Row], str] = lambda row: row["text"]
+    # what the model is given of a row at the end, if that is not the same
+    given: Callable[[Row], str] | None = None
     # The row with the model's answer in place of the right one, and its confidence. A task that
     # chats has `questions` instead.
     answered: Callable[[Row, Any], tuple[Row, str]] | None = None
-    # What the model is given for a row, with the settings of its command, and the same as it is
-    # typed, if that is not the row's text.
-    asks: Callable[[Row], tuple[Any, dict[str, Any]]] | None = None
+    # the settings with which the model is used for a row; and, if the command is given more than
+    # the text, what stands in place of its …
+    settings: Callable[[Row], dict[str, Any]] = lambda row: {}
     typed: Callable[[Row], str] | None = None
     questions: Sequence[Both] = ()
     # selects rows for the test set (default: those not trained on)
@@ -41,3 +43,9 @@ class Exercise:
     words: Mapping[str, Both] = field(default_factory=dict)
     # by language, if not the default tokenizer
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    # other exercises of the same task, by name, for `--set`
+    sets: "Mapping[str, Exercise]" = field(default_factory=dict)
+
+    def input(self, row: Row) -> str:
+        """What the model is given of a row."""
+        return (self.given or self.text)(row)

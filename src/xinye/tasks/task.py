@@ -128,8 +128,9 @@ class Task(ABC):
         return cls()
 
     @classmethod
-    def of_run(cls, model: Any, counts: Mapping[str, int]) -> Self:
-        """The task for which a run trained a network, on records with these `counts`."""
+    def of_run(cls, model: Any, folder: Path) -> Self:
+        """The task for which the network of a model's folder was trained. A task that chose
+        something by the figures of its run reads them there."""
         return cls.of_network(model)
 
     @classmethod

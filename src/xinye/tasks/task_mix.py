@@ -131,8 +131,8 @@ def _sequences(
     task = mixed.task
     examples = task.mixed(task.tokenizer(tokenizer), mixed.records, context)
     if cut := sum(example.cut > 0 for example in examples):
-        long = f"{plural(cut, 'training record')} with more than {plural(context, 'token')}"
-        observer.warn(f"note: {mixed.asked.file}: {long}: {task.cut}")
+        cuts, most = plural(cut, "training record"), plural(context, "token")
+        observer.warn(f"note: of {mixed.asked.file}, {cuts} with more than {most}: {task.cut}")
     return [
         example.tokens[1:] if example.tokens[0] == tokenizer.bos_id else example.tokens
         for example in examples
@@ -141,8 +141,9 @@ def _sequences(
 
 def _reason(fact: dict[str, Any]) -> str:
     """The reason for the tokens of one `--task-mix`, for the plan."""
+    share, task, times = fact["share"], fact["task"], fact["times"]
     records = plural(fact["records"], "record")
-    return f"{fact['share']:.1%} for {fact['task']}: {records} × {fact['times']:.3g} in each epoch"
+    return f"{share:.1%} for {task}: {records} × {times:.3g} in each epoch"
 
 
 def repetitions(text: int, sizes: Sequence[int], shares: Sequence[float | None]) -> list[float]:

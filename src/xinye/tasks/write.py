@@ -1,25 +1,29 @@
 """The task `write`: news, mails, adverts and stories from facts."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self
 
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, plural
-from xinye.evaluation.written import keeps_length, repetition, size
+from xinye.evaluation.summaries import size
+from xinye.evaluation.written import keeps_length, repetition
 from xinye.generation import sequence
 from xinye.model.gpt import GPT
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.kinds import KINDS
 from xinye.planning.writing_settings import WriteSettings
+from xinye.runs.folder import RunFolder
+from xinye.runs.saved import About
 from xinye.runs.words import Both, Figure, TaskWords
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.task import Figures
 from xinye.tasks.text_to_text import TextToText, Window, Work
 from xinye.tasks.write_brief import Brief
-from xinye.tasks.write_exercise import as_text, asks, line, orders, typed
+from xinye.tasks.write_exercise import as_text, given, line, orders, settings, typed
 from xinye.tasks.write_facts import invented, lines_of, missing, read_facts, share_used
 from xinye.tasks.write_records import WriteRecord, read_record
 from xinye.tasks.writing import LONGEST_ANSWER, WRITTEN
@@ -90,7 +94,8 @@ class Write(TextToText):
         line=line,
         text=as_text,
         answered=lambda row, result: ({**row, "text": result["text"]}, ""),
-        asks=asks,
+        given=given,
+        settings=settings,
         typed=typed,
         training=1000,
         context=256,
@@ -111,8 +116,8 @@ class Write(TextToText):
         return cls.of_kinds(cls.counts(records))
 
     @classmethod
-    def of_run(cls, model: GPT, counts: Mapping[str, int]) -> Self:
-        return cls.of_kinds(counts)
+    def of_run(cls, model: GPT, folder: Path) -> Self:
+        return cls.of_kinds(About.read(RunFolder(folder).settings_file, []).data.counts)
 
     @classmethod
     def of_kinds(cls, kinds: Iterable[str]) -> Self:
@@ -222,6 +227,10 @@ class Write(TextToText):
                 f"{context:,} with its answer; shorten them"
             )
         return super().begin(tokenizer, source, context, settings)
+
+    def parts(self, source: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+        """All facts as one part: they belong to one text."""
+        yield "", source
 
     def tokens_over(
         self, tokenizer: Tokenizer, source: str, context: int, settings: WriteSettings

@@ -40,7 +40,7 @@ _ENDS = "。！？!?.…”’\"'"
 
 @dataclass(frozen=True)
 class Brief:
-    """An order for a text of a kind. `size` is the wanted length as `evaluation.written.size`
+    """An order for a text of a kind. `size` is the wanted length as `size`
     counts it, or None; `reply_to` is the mail to answer, or ""."""
 
     kind: str

@@ -16,6 +16,7 @@ from typing import Any
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.tasks.exercises import chosen
+from xinye.tasks.write_facts import lines_of, read_facts
 from xinye.tasks.write_records import read_record
 
 
@@ -55,9 +56,14 @@ def line(row: Row) -> str:
     return f"{row['kind']}: {facts} → {row['text']}"
 
 
-def asks(row: Row) -> tuple[Any, dict[str, Any]]:
-    """The facts of a text of the shop, and the settings that ask for it."""
-    return row["facts"], {name: row[name] for name in ("kind", "reply_to") if name in row}
+def given(row: Row) -> str:
+    """The facts of a text of the shop, one a line."""
+    return lines_of(read_facts(row["facts"], "demo"))
+
+
+def settings(row: Row) -> dict[str, Any]:
+    """The settings that ask for a text of the shop."""
+    return {name: row[name] for name in ("kind", "reply_to") if name in row}
 
 
 def typed(row: Row) -> str:

@@ -7,7 +7,7 @@ from xinye.data.columns import find_column
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.errors import XinyeError
-from xinye.evaluation.written import size
+from xinye.evaluation.summaries import size
 from xinye.planning.kinds import find_kind
 from xinye.tasks.records import expected, note_unread, text_in
 from xinye.tasks.text_to_text import TextRecord
