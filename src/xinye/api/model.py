@@ -209,6 +209,9 @@ class Model:
         text, the list `labels`. `tag` returns spans: `start` and `end` (exclusive, in characters),
         `type`, `text` and `probability`.
 
+        `write` takes facts, as an object or as a text with one a line; `kind` says what to write.
+        Its result has `text`, `facts_used`, `missing` and `invented`.
+
         A model without a task can classify, too: give `labels` (a list) or `examples` (a file of
         records, or a list of texts with their labels), and further settings of `xinye classify
         --help`: `prompt`, `seed` … Raises `XinyeError` if the model cannot do the task.

@@ -10,7 +10,7 @@ from xinye.planning.writing_settings import WriteSettings
 from xinye.retrieval.documents import documents
 from xinye.tasks.registry import find_task
 
-MODEL = "folder of a model fine-tuned with xinye finetune --task write; with --examples, any model"
+MODEL = "folder of a model fine-tuned with xinye finetune --task write"
 
 
 def parser() -> Parser:
@@ -19,7 +19,7 @@ def parser() -> Parser:
         "Write news, a mail, an advert or a story from facts. The model was fine-tuned to write; "
         "with --examples, any model can do it.",
         "xinye write runs/writer --kind mail --facts 收件人=王女士 --facts 时间=5月3日\n"
-        "  xinye write runs/writer --kind mail --facts price=$12 --reply-to mail.txt",
+        "  xinye write runs/writer --kind mail --facts 茶=白茶 --reply-to mail.txt",
         flag("model", "MODEL", MODEL),
         flag(
             "--facts",
