@@ -8,7 +8,7 @@ from xinye.errors import XinyeError
 from xinye.tasks.write_facts import Fact, invented, lines_of, missing, read_facts, share_used
 from xinye.tasks.write_news import facts_of_news
 
-WORDS = st.text("茶ab 1.é", min_size=1).map(lambda text: " ".join(text.split())).filter(bool)
+WORDS = st.text("茶ab; 1.é", min_size=1).map(lambda text: " ".join(text.split())).filter(bool)
 KEYS = st.text("价格ab", min_size=1, max_size=9)
 
 
@@ -25,6 +25,7 @@ def test_what_a_model_reads_gives_the_same_facts(pairs):
         (["time=10:30", "see https://a.b/c", "Open at 10:30"],
          "time: 10:30\nsee https://a.b/c\nOpen at 10:30"),
         ("标题：甲：乙；时间: 9", "标题：甲：乙\n时间：9"),
+        ("time: 8; 9", "time: 8; 9"),
         ("time: 8; 9\nplace: here", "time: 8; 9\nplace: here"),
         (["价格=12元", "价 格：十二元", "价格=12元"], "价格：12元"),
         ({"tea": ["green", "black"]}, "tea: green; black"),

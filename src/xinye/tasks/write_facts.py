@@ -47,8 +47,9 @@ class Fact:
 
 
 def read_facts(given: object, where: str) -> tuple[Fact, ...]:
-    """Facts from an object, a list of `key=value` or sentences, or a text with one a line (or, if
-    it has only one line, between ；). A key that occurs twice with the same value counts once.
+    """Facts from an object, a list of `key=value` or sentences, or a text with one a line (or, in
+    only one line, `key: value` between ；). A key that occurs twice with the same value counts
+    once.
 
     Raises `XinyeError`, which begins with `where`, for anything else, for a fact without a value
     and for facts that contradict each other.
@@ -61,9 +62,11 @@ def read_facts(given: object, where: str) -> tuple[Fact, ...]:
     elif isinstance(given, list | tuple):
         found = [read_fact(_value(each, where)) for each in given]
     elif isinstance(given, str):
-        lines = given.strip().splitlines()
-        parts = lines if len(lines) > 1 else re.split("[；;]", given)
-        found = [read_fact(part) for part in parts if part.strip()]
+        lines = [read_fact(line) for line in given.splitlines() if line.strip()]
+        parts = [read_fact(part) for part in re.split("[；;]", given) if part.strip()]
+        # date: May 4; May 5 is one fact, and date: May 4; place: here are two.
+        several = len(lines) == 1 < len(parts) and all(part.key for part in parts)
+        found = parts if several else lines
     else:
         raise XinyeError(f"{where}: expected facts as an object, a list or a text")
     return checked_facts(found, where)
