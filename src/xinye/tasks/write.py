@@ -97,10 +97,10 @@ class Write(TextToText):
         given=given,
         settings=settings,
         typed=typed,
-        training=1000,
+        training=2000,
         context=256,
-        base_epochs=2,
-        epochs=3,
+        base_epochs=4,
+        epochs=4,
         words={
             "use": Both("It writes three new texts:", "让它写三段新文本："),
             "wrong": Both("", ""),
