@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median_low
 from typing import Any, Self
 
 from xinye.data.notes import Notes
@@ -183,7 +184,10 @@ class Write(TextToText):
         """What to write from: the facts in a source, one a line, and the settings."""
         kind = settings.kind or next(iter(self.known), "mail")
         facts = read_facts(source, FACTS) if source.strip() else ()
-        return Brief(kind, facts, settings.characters, settings.reply_to)
+        wanted = settings.characters
+        if wanted is None and self.shown:
+            wanted = median_low(size(record.target) for record in self.shown)
+        return Brief(kind, facts, wanted, settings.reply_to)
 
     @property
     def known(self) -> tuple[str, ...]:

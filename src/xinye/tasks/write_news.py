@@ -2,14 +2,13 @@
 names in its text. So news with titles teaches to write news from facts."""
 
 import re
-from collections.abc import Iterator
 
 from xinye.evaluation.tokenizers import language
 from xinye.retrieval.numbers import MONTHS
 from xinye.tasks.write_facts import Fact
 
 MOST = 8  # values of one key
-_NUMBER = r"\d+(?:[.,]\d+)*"
+_NUMBER = r"(?<![\d.,])\d{1,15}(?:[.,]\d{1,9}){0,4}"
 _CHINESE = {
     "时间": r"(?:\d{2,4}年)?(?:\d{1,2}月)?\d{1,2}日(?:[上下]午|晚间?)?|\d{4}年(?:\d{1,2}月(?!\d))?"
     r"|(?<!\d)\d{1,2}月份?(?!\d)|[今昨明]日|[一二三四]季度|[上下]半年",
@@ -40,17 +39,10 @@ def facts_of_news(title: str, text: str) -> list[Fact]:
     chinese = language(text) == "chinese"
     key, between = ("标题", "、") if chinese else ("title", "; ")
     facts = [Fact(key, " ".join(title.split()))]
-    seen: list[tuple[int, int]] = []
     for name, pattern in (_CHINESE if chinese else _ENGLISH).items():
-        values = list(dict.fromkeys(_found(pattern, text, seen)))[:MOST]
+        found = (match[0].strip("《》“”") for match in re.finditer(pattern, text))
+        values = list(dict.fromkeys(found))[:MOST]
         if values:
             facts.append(Fact(name, between.join(values)))
+        text = re.sub(pattern, "\n", text)  # so that no part of it is found again
     return facts
-
-
-def _found(pattern: str, text: str, seen: list[tuple[int, int]]) -> Iterator[str]:
-    """What matches in a text and does not overlap with what was found before; adds its places."""
-    for match in re.finditer(pattern, text):
-        if not any(begin < match.end() and match.start() < end for begin, end in seen):
-            seen.append(match.span())
-            yield match[0].strip("《》“”")
