@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from xinye.errors import XinyeError
 from xinye.tasks.write import Write
 from xinye.tasks.write_brief import Brief
 from xinye.tasks.write_exercise import orders
-from xinye.tasks.write_facts import read_facts, share_used
+from xinye.tasks.write_facts import lines_of, read_facts, share_used
 from xinye.tasks.write_records import read_record
 
 MAIL = {"kind": "mail", "facts": {"时间": "8点"}, "text": "您好！八点见。"}
@@ -80,6 +81,17 @@ def test_the_texts_of_the_demo_have_all_facts_and_so_has_a_template(language):
 def test_templates(kind, facts):
     text = Brief(kind, read_facts(facts, "")).template
     assert "{" not in text and ".." not in text and "。。" not in text and "！。" not in text
+
+
+def test_the_candidate_with_the_most_facts_and_without_other_numbers_is_chosen():
+    facts = read_facts("价格：5元\n时间：8点", "")
+    texts = ["8点开门。", "5元一斤，8点开门，9折。", "5元一斤，8点开门。", "5元，8点"]
+    candidates = [
+        SimpleNamespace(text=text, finish_reason="stop" if text.endswith("。") else "length")
+        for text in texts
+    ]
+    window = SimpleNamespace(candidates=candidates)
+    assert Write().best(facts, lines_of(facts), window).text == texts[2]
 
 
 def test_half_of_the_training_prompts_name_no_length():

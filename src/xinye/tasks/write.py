@@ -1,5 +1,6 @@
 """The task `write`: news, mails, adverts and stories from facts."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,7 @@ from xinye.tasks.task import Figures
 from xinye.tasks.text_to_text import TextToText, Window, Work
 from xinye.tasks.write_brief import Brief
 from xinye.tasks.write_exercise import as_text, given, line, orders, settings, typed
-from xinye.tasks.write_facts import invented, lines_of, missing, read_facts, share_used
+from xinye.tasks.write_facts import Fact, invented, lines_of, missing, read_facts, share_used
 from xinye.tasks.write_records import WriteRecord, read_record
 from xinye.tasks.writing import LONGEST_ANSWER, WRITTEN
 
@@ -144,8 +145,7 @@ class Write(TextToText):
     @classmethod
     def counts(cls, records: Sequence[WriteRecord]) -> dict[str, int]:
         """The number of records of each kind, the most frequent first."""
-        kinds = [record.kind for record in records]
-        return {kind: kinds.count(kind) for kind in sorted(set(kinds), key=kinds.count)[::-1]}
+        return dict(Counter(record.kind for record in records).most_common())
 
     @classmethod
     def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
@@ -244,29 +244,31 @@ class Write(TextToText):
         return max(0, len(self.encode(tokenizer, source, settings)) + room - context)
 
     def begin_record(self, tokenizer: Tokenizer, record: WriteRecord, context: int) -> Work:
-        """The texts to write for a record. If it is too long, half of its mail, or its last fact,
-        is left out until it fits."""
-        facts, mail = list(record.facts), record.reply_to
+        """The texts to write for a record. If it is too long, half of its mail, or of its facts, is
+        left out until it fits."""
+        facts, mail = record.facts, record.reply_to
         settings = self.settings_for(record, self.use_settings())
         while self.tokens_over(tokenizer, lines_of(facts), context, settings):
             if mail:
                 mail = mail[: len(mail) // 2]
                 settings = settings.model_copy(update={"reply_to": mail})
             elif len(facts) > 1:
-                facts.pop()
+                facts = facts[: len(facts) // 2]
             else:
                 break
         shorter = replace(record, source=lines_of(facts), reply_to=mail)
         return super().begin_record(tokenizer, shorter, context)
 
-    def best(self, window: Window) -> sequence.Sequence:
-        """The candidate that ends and has the most facts, with the least repetition."""
-        facts = read_facts(window.text, FACTS)
+    def best(self, facts: Sequence[Fact], told: str, window: Window) -> sequence.Sequence:
+        """The candidate that ends and has the most facts, with the least repetition. A number that
+        was not told weighs as much as a missing fact."""
+        values = sum(len(fact.values) for fact in facts)
 
         def worth(written: sequence.Sequence) -> tuple[bool, float]:
             text = written.text
             ends = bool(text.strip()) and written.finish_reason == "stop"
-            return ends, share_used(facts, text) - repetition(text)
+            wrong = len(invented(text, told)) / values
+            return ends, share_used(facts, text) - wrong - repetition(text)
 
         return max(window.candidates, key=worth)
 
@@ -276,14 +278,15 @@ class Write(TextToText):
         has (`invented`), and `notes`."""
         [window], settings = work.windows, work.settings
         assert isinstance(settings, WriteSettings)
-        chosen = self.best(window)
-        text, facts = chosen.text.strip(), read_facts(work.source, FACTS)
+        facts, told = read_facts(work.source, FACTS), f"{work.source}\n{settings.reply_to}"
+        chosen = self.best(facts, told, window)
+        text = chosen.text.strip()
         return {
             "text": text,
             "ended": chosen.finish_reason == "stop",
             "facts_used": share_used(facts, text),
             "missing": [str(fact) for fact in missing(facts, text)],
-            "invented": invented(text, f"{work.source}\n{settings.reply_to}"),
+            "invented": invented(text, told),
             "notes": work.notes,
         }
 
