@@ -50,7 +50,7 @@ def use(task: Task, judged: Judged, inputs: Sequence[Any], settings: Any = None)
 def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
     """Raises `XinyeError` for a pair of texts if the run's model was trained on single texts. The
     message does not name the folder, because the server passes it on to clients."""
-    pair = any(not isinstance(text, str) and text[1] for text in inputs)
+    pair = any(isinstance(text, tuple) and text[1] for text in inputs)
     if pair and About.read(RunFolder(folder).settings_file, []).data.pairs is False:
         raise XinyeError(
             "this model was trained on single texts and cannot classify a pair; give one text, or "

@@ -94,6 +94,12 @@ TASKS = {
         documents=True,
         settings="xinye.planning.writing_settings:TranslateSettings",
     ),
+    "write": Entry(
+        "xinye.tasks.write:Write",
+        "write news, mails, adverts and stories from facts",
+        command="xinye.cli.write:main",
+        settings="xinye.planning.writing_settings:WriteSettings",
+    ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is written by hand
     "text": Entry("xinye.tasks.text:MoreText"),
 }
