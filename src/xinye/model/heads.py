@@ -20,6 +20,7 @@ Kind = Literal["sequence", "token", "span"]
 IGNORED = -100
 POINTERS = ("begin", "end")  # what the labels of a head for spans are called
 EVERY_ANSWER = float("-inf")  # the threshold of a reader that never says "not in this passage"
+NO_EDIT = float("inf")  # the threshold of a proofreader that changes nothing
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class HeadConfig(Shape):
 
     `threshold` was learned by a head for spans: how much evidence an answer needs in its passage,
     in nats (`tasks/answer_spans.py`); `EVERY_ANSWER` if none is refused, None if nothing was
-    learned."""
+    learned. For a head that proofreads, it is the evidence that an edit needs
+    (`tasks/proofread_search.py`)."""
 
     backbone: GPTConfig
     kind: Kind
