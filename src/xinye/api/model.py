@@ -24,9 +24,12 @@ from xinye.model.build import LanguageModel
 from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
+from xinye.planning.writing_settings import UseSettings, WritingSettings
 from xinye.retrieval.graph import Graph
-from xinye.tasks.registry import TASKS, find_task, verbs_of_tasks
+from xinye.tasks.few_shot import shown_task
+from xinye.tasks.registry import TASKS, find_task, found, verbs_of_tasks
 from xinye.tasks.task import Judged, Task
+from xinye.tasks.text_to_text import TextToText
 
 Files = str | Path | Sequence[str | Path]  # one path, or several
 
@@ -214,15 +217,29 @@ class Model:
         >>> model.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
         >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
-        kind = find_task(verb)
-        one = isinstance(texts, str) or (isinstance(texts, tuple) and TASKS[verb].takes_pairs)
+        kind, entry = find_task(verb), TASKS[verb]
+        one = isinstance(texts, str) or (isinstance(texts, tuple) and entry.takes_pairs)
         inputs = [texts] if one else list(texts)
         judged = self.judged(observer)
-        if settings and TASKS[verb].asked_with and not isinstance(self.network, Head):
-            results = TASKS[verb].untaught.use(judged, inputs, **settings)
+        if entry.settings:
+            given: UseSettings = checked(found(entry.settings), settings, verb)
+            results = judge.use(self.task_for(kind, given), judged, inputs, given)
+        elif settings and entry.asked_with and not isinstance(self.network, Head):
+            results = entry.untaught.use(judged, inputs, **settings)
         else:
             results = judge.use(self._learned(kind, settings), judged, inputs)
         return results[0] if one else results
+
+    def task_for(self, kind: type[Task], settings: UseSettings) -> Task:
+        """The task of this kind as the model does it: as it was trained for it, or, if the task
+        writes, with the examples of the settings. Raises `XinyeError` if the model cannot do it.
+        """
+        if issubclass(kind, TextToText) and isinstance(settings, WritingSettings):
+            if not self.task or self.task.verb == "chat":
+                return shown_task(self.judged(), kind, settings)[0]
+            if settings.examples:
+                judge.refuse_settings(self.task, self.folder, {"examples": settings.examples})
+        return self._learned(kind, {})
 
     def explain(self, texts: Any, *, label: str | None = None) -> list[Any]:
         """Why the model labels a text as it does: an `Explanation` for its label, or for each of

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from xinye.cli.answer_graph import from_graph
 from xinye.cli.arguments import BAD_BYTES, JSON, Parser, flag, switch
 from xinye.cli.consult import compose_answers
-from xinye.cli.evaluate import read_texts
 from xinye.cli.knowledge import place_of, show_unanswered, source_of
 from xinye.cli.output import answer, bad_bytes_told, console, print_json, verbatim
+from xinye.cli.use import read_texts
 from xinye.errors import XinyeError, plural, refuse_first
 
 if TYPE_CHECKING:  # numpy and torch are imported where they are used

@@ -67,7 +67,8 @@ def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
     )
     with Display() as display:
         judged = model.evaluate_task(test, observer=display)
-    show_measured(said.figures, judged["measured"], judged["baseline"])
+    others = judged.get("other_baselines", ())
+    show_measured(said.figures, judged["measured"], judged["baseline"], others)
     command, tried = try_new(model, lesson, words)
     seconds = time.monotonic() - begin
     console.print(f"\n{words['lies'].format(seconds=seconds, run=run.run)}\n")

@@ -1,4 +1,4 @@
-"""`xinye evaluate` and the commands of tasks, such as `xinye classify`; prints metrics."""
+"""`xinye evaluate`; prints metrics."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -13,14 +13,12 @@ from xinye.cli.arguments import (
     Fields,
     Parser,
     flag,
-    read_stdin,
 )
-from xinye.cli.output import Display, answer, print_json, print_result, print_table, verbatim
+from xinye.cli.output import Display, answer, print_result, print_table, verbatim
 from xinye.data.encodings import bad_bytes
-from xinye.data.files import PLAIN_SUFFIXES, SUFFIXES, suffix_of
+from xinye.data.files import PLAIN_SUFFIXES, suffix_of
 from xinye.data.notes import Notes
-from xinye.data.sources import read_lines
-from xinye.errors import XinyeError, checked, plural, quoted
+from xinye.errors import XinyeError, checked, plural
 from xinye.evaluation.plots import line_chart, save_chart
 from xinye.language import shown_word
 from xinye.libraries import need
@@ -29,7 +27,7 @@ from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
 from xinye.runs.folder import Figures
 from xinye.runs.report import rank_table
 from xinye.runs.words import Figure
-from xinye.tasks.registry import TASKS, find_task
+from xinye.tasks.registry import find_task
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.api import Model
@@ -42,7 +40,6 @@ BASELINES = {
     "xz": "xz -9e",
     "gzip": "gzip -9",
 }
-PAIR = flag("--pair", "TEXT", "the second text, for a model of text pairs")
 AVERAGES = ("micro avg", "macro avg", "weighted avg")
 CONFUSED = 12  # the most labels for which the confusion matrix is shown
 
@@ -158,7 +155,8 @@ def show_task(judged: Figures) -> None:
         soft_wrap=True,
     )
     figures = find_task(judged["task"]).words.figures
-    show_measured(figures, judged["measured"], judged["baseline"], judged.get("majority"))
+    others = [*judged.get("other_baselines", ()), judged.get("majority")]
+    show_measured(figures, judged["measured"], judged["baseline"], others)
     for note in judged["notes"]:
         answer.print(f"note: {note}", soft_wrap=True)
 
@@ -226,69 +224,6 @@ def meaning(evaluation: "Evaluation") -> str:
     return "\n".join(said)
 
 
-# -- commands of tasks -----------------------------------------------------------------------------
-
-
-def use(verb: str, arguments: list[str]) -> int:
-    """`xinye VERB`: print a model's results for texts, for the task that it was trained for."""
-    entry = TASKS[verb]
-    example = entry.example or f'xinye {verb} runs/model "…"'
-    given = Parser(
-        verb,
-        entry.more or entry.summary,
-        f"{example}\n  cat texts.txt | xinye {verb} {example.split()[2]} -",
-        flag("model", "MODEL", f"folder of a model fine-tuned with xinye finetune --task {verb}"),
-        flag(
-            "text",
-            "TEXT",
-            ("a text, a file with one text per line, or - to read lines from a pipe"),
-        ),
-        JSON,
-        *([PAIR] if entry.takes_pairs else []),
-        *([Fields(entry.question)] if entry.question else []),
-    ).read(arguments)
-    if entry.question:
-        checked(entry.question, given.settings, verb)
-    texts = read_texts(given.text)
-    inputs: list[Any] = texts
-    if entry.takes_pairs and given.pair is not None:
-        inputs = [(text, given.pair) for text in texts]
-
-    from xinye.api import load
-
-    loaded, task = load(given.model), find_task(verb)
-    with Display() as display:
-        results = loaded.use(verb, inputs, observer=display, **given.settings)
-    answers = list(zip(texts, results, strict=True))
-    if given.json:
-        print_json({"results": [{"text": text, **task.told(result)} for text, result in answers]})
-        return 0
-    for text, result in answers:
-        for line in task.lines(text, result, len(texts) == 1):
-            answer.print(verbatim(line), soft_wrap=True)
-    return 0
-
-
-def read_texts(given: str) -> list[str]:
-    """The text itself, or the lines of a file or of standard input. Raises `XinyeError` if there is
-    none.
-    """
-    if given == "-":
-        texts = [line for line in read_stdin().split("\n") if line.strip()]
-    elif len(given) < 1000 and "\n" not in given and Path(given).is_file():
-        texts = [line for _, line in read_lines(Path(given)) if line.strip()]
-    else:
-        if suffix_of(Path(given)) in SUFFIXES and len(given.split()) == 1:
-            raise XinyeError(
-                f"{given}: there is no such file; if this is the text itself, pipe "
-                f"it: echo {quoted(given)} | xinye …"
-            )
-        texts = [given]
-    if not texts or not texts[0].strip():
-        raise XinyeError("the text is empty")
-    return texts
-
-
 # -- metrics of a task -----------------------------------------------------------------------------
 
 
@@ -296,12 +231,12 @@ def show_measured(
     figures: Sequence[Figure],
     measured: Figures,
     baseline: Figures | None,
-    beside: Figures | None = None,
+    beside: Sequence[Figures | None] = (),
 ) -> None:
     """Print the model next to its baseline and others, the table by class, and the confusion
     matrix.
     """
-    others = {other["name"]: other for other in (baseline, beside) if other}
+    others = {other["name"]: other for other in (baseline, *beside) if other}
     models = {"this model": measured} | others
     known = [figure for figure in figures if all(figure.name in row for row in models.values())]
     rows = [

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from xinye.cli.answer import knowledge_of
 from xinye.cli.arguments import JSON, MODEL, Parser, flag
-from xinye.cli.evaluate import PAIR, read_texts
 from xinye.cli.output import answer, console, print_json, print_table, verbatim
+from xinye.cli.use import PAIR, read_texts
 from xinye.errors import XinyeError, plural, readable
 from xinye.language import shown
 

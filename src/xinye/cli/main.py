@@ -151,7 +151,7 @@ def run(verb: str, arguments: list[str]) -> int:
     if verb not in VERBS:
         if TASKS[verb].command:
             return int(found(TASKS[verb].command)(arguments))
-        from xinye.cli.evaluate import use
+        from xinye.cli.use import use
 
         return use(verb, arguments)
     if verb not in GROUPS:

@@ -235,7 +235,8 @@ def show_task(run: "Run", as_json: bool) -> Figures:
     saved = read_run(Path(run.run))
     result, words = saved.result.as_read(), find_task(saved.task).words
     if not as_json:
-        show_measured(words.figures, result["measured"], result["baseline"], result.get("control"))
+        others = [*result.get("other_baselines", ()), result.get("control")]
+        show_measured(words.figures, result["measured"], result["baseline"], others)
         missing = [each for each in result["findings"] if each.startswith("no baseline: ")]
         for finding in missing[:1]:
             console.print(finding, soft_wrap=True)
@@ -252,7 +253,10 @@ def show_task(run: "Run", as_json: bool) -> Figures:
         f"{words.command.replace('{folder}', quoted(run.run))}",
         soft_wrap=True,
     )
-    names = ("task", "measured", "baseline", "control", "findings", "trainable", "ranks")
+    names = (
+        *("task", "measured", "baseline", "other_baselines"),
+        *("control", "findings", "trainable", "ranks"),
+    )
     return {name: result[name] for name in names if name in result}
 
 

@@ -39,10 +39,12 @@ def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:
         )
 
 
-def use(task: Task, judged: Judged, inputs: Sequence[Any]) -> list[Any]:
-    """The model's result for each text or pair of texts."""
+def use(task: Task, judged: Judged, inputs: Sequence[Any], settings: Any = None) -> list[Any]:
+    """The model's result for each text or pair of texts, with the settings of the task's
+    command."""
     check_inputs(judged.folder, inputs)
-    return task.use(judged.model, judged.tokenizer, inputs, context_of(judged.model))
+    context = context_of(judged.model)
+    return task.use(judged.model, judged.tokenizer, inputs, context, settings)
 
 
 def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:

@@ -9,7 +9,7 @@ from xinye.checkpoints.load import load_model
 from xinye.data.notes import Notes
 from xinye.data.spreadsheets import sheet_named
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, checked
 from xinye.jobs.answer_evaluation import evaluate_from_knowledge
 from xinye.jobs.judge import (
     context_of,
@@ -21,10 +21,12 @@ from xinye.jobs.judge import (
 from xinye.planning.column_settings import BESIDE_COLUMNS, COLUMNS
 from xinye.tasks.answer import Answer
 from xinye.tasks.bad_records import bad_records
+from xinye.tasks.few_shot import shown_task
 from xinye.tasks.records import Examples, leaks
 from xinye.tasks.registry import TASKS, find_task, tasks
 from xinye.tasks.task import Figures, Judged, Task, task_settings
 from xinye.tasks.task_data import read_records
+from xinye.tasks.text_to_text import TextToText
 
 
 def evaluate(
@@ -57,6 +59,8 @@ def evaluate(
             return TASKS[kind.verb].untaught.evaluate(judged, files, **settings)
     named = (*kind.columns, *BESIDE_COLUMNS)
     columns = {name: settings.pop(name) for name in named if name in settings}
+    if not learned and issubclass(kind, TextToText):
+        return evaluate_shown(kind, judged, files, columns, settings)
     if learned:
         refuse_settings(learned, folder, settings)
         return evaluate_learned(learned, judged, files, columns)
@@ -66,6 +70,27 @@ def evaluate(
         )
     untaught = kind.of_network(judged.model)
     return evaluate_learned(untaught, replace(judged, with_baseline=False), files, columns)
+
+
+def evaluate_shown(
+    kind: type[TextToText],
+    judged: Judged,
+    files: Sequence[str],
+    columns: dict[str, Any],
+    settings: dict[str, Any],
+) -> Figures:
+    """The metrics of a model that was not trained for a task that writes, next to the baselines,
+    which learn from the examples that it may be shown."""
+    asked = checked(kind.use_settings, settings, "evaluate")
+    task, notes = shown_task(judged, kind, asked)
+    found = evaluate_learned(task, replace(judged, with_baseline=False), files, columns)
+    found["notes"] += notes
+    if judged.with_baseline and asked.examples:
+        records = read_records(task_settings({"task": kind.verb} | columns, "evaluate"), files)
+        training = kind.read(asked.examples)
+        found["notes"] += leaks(training, records)
+        found |= task.baselines(training, records, None)
+    return found
 
 
 def evaluate_learned(
@@ -108,8 +133,7 @@ def evaluate_learned(
         else:
             observer.stage("training the baseline")
         found["notes"] += leaks(training, records)
-        baseline = task.baseline(training, records, before)
-        found["baseline"] = {"name": task.baseline_name, **baseline}
+        found |= task.baselines(training, records, before)
     except XinyeError as error:
         found["notes"].append(f"no baseline: {error}")
     return found

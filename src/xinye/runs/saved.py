@@ -134,6 +134,7 @@ class Result(Part):
     before: Judged | None = None  # the figures before the first step
     measured: Figures | None = None
     baseline: Figures | None = None
+    other_baselines: list[Figures] = field(default_factory=list)
     control: Figures | None = None
     time_seconds: dict[str, Finite] | None = None
     ranks: dict[str, Count] | None = None

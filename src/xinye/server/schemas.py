@@ -225,6 +225,10 @@ class TaskRequest(Request):
     input: NonEmpty | Annotated[list[NonEmpty | Pair], Several] = Field(
         description="a text, or several; pairs of texts where the task takes them"
     )
+    settings: dict[str, Any] = Field(
+        {},
+        description="how to use the model, as the flags of the task's command: to, characters …",
+    )
 
 
 # -- answers -----------------------------------------------------------------------------------

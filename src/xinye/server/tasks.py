@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, checked
 from xinye.generation.sampling import ChatSampling
 from xinye.generation.sequence import Sequence as TextSequence
 from xinye.jobs.judge import check_inputs
@@ -14,8 +14,10 @@ from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.models import ServedModel, check_choices, find_model, token_limit
 from xinye.server.schemas import TaskAnswer, TaskRequest
 from xinye.server.worker import Job
-from xinye.tasks.registry import TASKS, find_task
+from xinye.tasks.registry import TASKS, find_task, found
 from xinye.tasks.task import Task
+from xinye.tasks.text_to_text import TextToText, Work
+from xinye.tasks.writing import LONGEST_ANSWER
 
 router = APIRouter(route_class=JSONRoute)
 BATCH = 8  # texts in one batch
@@ -38,12 +40,37 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     if not TASKS[task].takes_pairs and not all(isinstance(text, str) for text in texts):
         raise APIError(400, f"input: {task} takes single texts, not pairs", "input")
     learned = find_task(task).of_network(model.model.network)
-    results = await (write if learned.writes else judge)(request, model, learned, texts)
+    settings = settings_of(task, body.settings)
+    if isinstance(learned, TextToText):
+        results = await write_texts(request, model, learned, texts, settings)
+    elif learned.writes:
+        results = await write(request, model, learned, texts)
+    else:
+        results = await judge(request, model, learned, texts, settings)
     log_texts(request, body, map(str, results))
     return json_response(TaskAnswer(object="list", model=model.id, task=task, data=results))
 
 
-async def judge(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:
+def settings_of(task: str, given: dict[str, Any]) -> Any:
+    """The settings of a request for a task, None if the task has none. Raises `APIError` for
+    settings that the task does not know, or that name files of the server."""
+    entry = TASKS[task]
+    if not entry.settings:
+        if given:
+            raise APIError(400, f"settings: {task} has none; leave them out", "settings")
+        return None
+    kind = found(entry.settings)
+    if local := [name for name in kind.of_this_machine if name in given]:
+        raise APIError(400, f"settings: {local[0]} names a file; the server reads none", "settings")
+    try:
+        return checked(kind, given, task)
+    except XinyeError as error:
+        raise as_api_error(error, "settings") from None
+
+
+async def judge(
+    request: Request, model: ServedModel, task: Task, texts: list[Any], settings: Any
+) -> list[Any]:
     """The results of the network for each text or pair of texts."""
     state = request.app.state
     check_count(len(texts), state.settings.max_inputs, "input")
@@ -53,8 +80,33 @@ async def judge(request: Request, model: ServedModel, task: Task, texts: list[An
         raise as_api_error(error, "input") from None
     for text in texts:
         model.check_length([text] if isinstance(text, str) else text, "input", CONTEXTS)
-    use = partial(task.use, model.model.network, model.tokenizer, context=model.context)
+    use = partial(
+        task.use, model.model.network, model.tokenizer, context=model.context, settings=settings
+    )
     return await state.worker.work(request, texts, use, BATCH)
+
+
+async def write_texts(
+    request: Request, model: ServedModel, task: TextToText, texts: list[Any], settings: Any
+) -> list[Any]:
+    """What the model writes for each text."""
+    most = request.app.state.settings.max_tokens
+    limit = min(most, settings.max_tokens or LONGEST_ANSWER)
+    settings = settings.model_copy(update={"max_tokens": limit})
+    for text in texts:
+        model.check_length([text], "input", CONTEXTS)
+    try:
+        works = [task.begin(model.tokenizer, text, model.context, settings) for text in texts]
+    except XinyeError as error:
+        raise as_api_error(error, "input") from None
+    sequences = [each for work in works for each in work.sequences]
+    check_choices(request, len(sequences), "input")
+    await Job(request, model, sequences).finish()
+
+    def end(some: list[Work]) -> list[Any]:
+        return [task.end(model.model.gpt, model.tokenizer, work) for work in some]
+
+    return await request.app.state.worker.work(request, works, end, BATCH)
 
 
 async def write(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:

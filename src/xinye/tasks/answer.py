@@ -373,7 +373,12 @@ class Answer(HeadTask):
     # -- use ---------------------------------------------------------------------------------------
 
     def use(
-        self, model: Head, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
+        self,
+        model: Head,
+        tokenizer: Tokenizer,
+        inputs: Sequence[Any],
+        context: int,
+        settings: Any = None,
     ) -> list[Row]:
         """For each pair of question and passage a dictionary with the fields of `Extract`; its text
         is "" if the passage has no answer."""

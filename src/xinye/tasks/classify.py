@@ -273,7 +273,12 @@ class Classify(HeadTask):
     # -- use ---------------------------------------------------------------------------------------
 
     def use(
-        self, model: Head, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
+        self,
+        model: Head,
+        tokenizer: Tokenizer,
+        inputs: Sequence[Any],
+        context: int,
+        settings: Any = None,
     ) -> list[Row]:
         """For each text or pair a dictionary with `label`, `probability` and `probabilities`; with
         several labels `labels` and `probabilities`.

@@ -28,10 +28,12 @@ class Entry:
     example: str = ""
     command: str = ""  # the function of the command; "" for the one that reads texts
     takes_pairs: bool = False  # True if an input may be a pair of texts
+    documents: bool = False  # True if its command reads a file as one text, not one per line
     # For a task that also works without training: the class of its settings, and the module with
     # the functions `use` and `evaluate`.
     asked_with: str = ""
     asked_by: str = ""
+    settings: str = ""  # the class of the settings of its command, if it has some
 
     @property
     def untaught(self) -> "ModuleType":
@@ -42,6 +44,11 @@ class Entry:
     def question(self) -> "type[BaseModel] | None":
         """The class of the settings for the task without training, or None."""
         return found(self.asked_with) if self.asked_with else None
+
+    @property
+    def use_settings(self) -> "type[BaseModel] | None":
+        """The class of the settings with which its command uses a model, or None."""
+        return found(self.settings or self.asked_with) if self.settings or self.asked_with else None
 
 
 TASKS = {

@@ -276,7 +276,12 @@ class Tag(HeadTask):
     # -- use ---------------------------------------------------------------------------------------
 
     def use(
-        self, model: Head, tokenizer: Tokenizer, inputs: Sequence[str], context: int
+        self,
+        model: Head,
+        tokenizer: Tokenizer,
+        inputs: Sequence[str],
+        context: int,
+        settings: Any = None,
     ) -> list[list[Row]]:
         """For each text, a list of its spans as dictionaries with `start` and `end` (in
         characters), `type`, `text` and `probability`.

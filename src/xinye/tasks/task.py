@@ -8,7 +8,7 @@ card. Nothing outside this folder knows a task by name. Most tasks extend a more
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,6 +94,8 @@ class Task(ABC):
     frozen_attention: ClassVar[str] = "both"
     exercise: ClassVar[Exercise | None] = None  # for `xinye demo --task`
 
+    # The usual names of the column with a text, for a command that reads documents.
+    sources: ClassVar[tuple[str, ...]] = ("text", "content", "正文", "文本")
     # The column settings (text_field, label_field …) that the task uses.
     columns: ClassVar[tuple[str, ...]] = ()
     # settings that are only for this task
@@ -321,6 +323,24 @@ class Task(ABC):
         """The same metrics for a simple method that trains on `training`. `before` holds the base
         model's metrics, if that is the baseline. Raises `XinyeError` if there is no baseline."""
 
+    def other_baselines(
+        self, training: Sequence[Any], records: Sequence[Any]
+    ) -> Mapping[str, Figures]:
+        """The same metrics for further simple methods, by their names."""
+        return {}
+
+    def baselines(
+        self, training: Sequence[Any], records: Sequence[Any], before: Figures | None
+    ) -> dict[str, Any]:
+        """The metrics of the `baseline` and of the `other_baselines`, each with its `name`, as
+        results hold them."""
+        main = self.baseline(training, records, before)
+        others = self.other_baselines(training, records)
+        return {
+            "baseline": {"name": self.baseline_name, **main},
+            "other_baselines": [{"name": name, **figures} for name, figures in others.items()],
+        }
+
     @abstractmethod
     def sample(self, model: Any, tokenizer: Tokenizer, record: Any, context: int) -> str:
         """The model's answer to a record, as one line."""
@@ -329,9 +349,15 @@ class Task(ABC):
 
     @abstractmethod
     def use(
-        self, model: Any, tokenizer: Tokenizer, inputs: Sequence[Any], context: int
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        inputs: Sequence[Any],
+        context: int,
+        settings: Any = None,
     ) -> list[Any]:
-        """The model's result for each input."""
+        """The model's result for each input. `settings` are those of the task's command; None
+        stands for the defaults."""
 
     @classmethod
     def asked(cls, text: str) -> list[Message]:
@@ -352,6 +378,11 @@ class Task(ABC):
     @abstractmethod
     def lines(cls, text: str, result: Any, alone: bool) -> list[str]:
         """The result as lines for the terminal; `alone` is True if it is the only one."""
+
+    @classmethod
+    def notes_on(cls, result: Any) -> Sequence[str]:
+        """What a person should know about a result, besides its lines."""
+        return ()
 
     # -- without training --------------------------------------------------------------------------
 

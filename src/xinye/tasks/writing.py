@@ -86,7 +86,7 @@ class Writing(Task):
     answer, or overrides `record`.
     """
 
-    sources: tuple[str, ...] = ("source", "text", "document", "input")
+    sources: ClassVar[tuple[str, ...]] = ("source", "text", "document", "input")
     targets: tuple[str, ...] = ("target", "output", "answer")
 
     writes = True
@@ -267,7 +267,12 @@ class Writing(Task):
     # -- use ---------------------------------------------------------------------------------------
 
     def use(
-        self, model: GPT, tokenizer: Tokenizer, inputs: Sequence[str], context: int
+        self,
+        model: GPT,
+        tokenizer: Tokenizer,
+        inputs: Sequence[str],
+        context: int,
+        settings: Any = None,
     ) -> list[Row]:
         """The greedy answer to each text as `text`, and whether it `ended` by itself."""
         replies = _answers(model, tokenizer, [self.asked(text) for text in inputs], context)

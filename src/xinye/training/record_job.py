@@ -173,17 +173,17 @@ class RecordJob(Job):
         return [self.tokenizer.decode(examples.examples[number].tokens) for _, number in numbers]
 
     def results(self, model: Any, before: Figures | None) -> Mapping[str, object]:
-        findings, baseline = list(self.data.facts["findings"]), None
+        findings = list(self.data.facts["findings"])
+        baselines: dict[str, Any] = {"baseline": None}
         try:
-            figures = self.task.baseline(self.data.training, self.data.validation, before)
-            baseline = {"name": self.task.baseline_name, **figures}
+            baselines = self.task.baselines(self.data.training, self.data.validation, before)
         except XinyeError as error:  # the model is trained, even without a baseline
             findings.append(f"no baseline: {error}")
         trainable = [row._asdict() for row in trainable_table(model)]
         found = {
             "task": self.task.verb,
             "measured": dict(self.measured),
-            "baseline": baseline,
+            **baselines,
             "findings": findings,
             "trainable": trainable,
         }

@@ -1,0 +1,115 @@
+"""The commands of tasks, such as `xinye classify` and `xinye summarize`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xinye.cli.arguments import JSON, Fields, Parser, flag, read_stdin
+from xinye.cli.output import Display, answer, console, print_json, verbatim
+from xinye.data.columns import find_column
+from xinye.data.files import RECORD_SUFFIXES, SUFFIXES, suffix_of
+from xinye.data.notes import place_of
+from xinye.data.sources import read_lines, read_records
+from xinye.errors import XinyeError, checked, quoted
+from xinye.retrieval.documents import documents
+from xinye.tasks.registry import TASKS, find_task
+
+PAIR = flag("--pair", "TEXT", "the second text, for a model of text pairs")
+LINES = "a text, a file with one text per line, or - to read lines from a pipe"
+DOCUMENT = (
+    "a text, a file with one text (txt, md, docx, pdf …), a table with a text in each row, or - to "
+    "read a text from a pipe"
+)
+
+
+def use(verb: str, arguments: list[str]) -> int:
+    """`xinye VERB`: print a model's results for texts, for the task that it was trained for."""
+    entry = TASKS[verb]
+    example = entry.example or f'xinye {verb} runs/model "…"'
+    file = "text.txt" if entry.documents else "texts.txt"
+    model = f"folder of a model fine-tuned with xinye finetune --task {verb}"
+    given = Parser(
+        verb,
+        entry.more or entry.summary,
+        f"{example}\n  cat {file} | xinye {verb} {example.split()[2]} -",
+        flag("model", "MODEL", model),
+        flag("text", "TEXT", DOCUMENT if entry.documents else LINES),
+        JSON,
+        *([PAIR] if entry.takes_pairs else []),
+        *([Fields(entry.use_settings)] if entry.use_settings else []),
+    ).read(arguments)
+    if entry.use_settings:
+        checked(entry.use_settings, given.settings, verb)
+    texts = read_documents(given.text, verb) if entry.documents else read_texts(given.text)
+    inputs: list[Any] = texts
+    if entry.takes_pairs and given.pair is not None:
+        inputs = [(text, given.pair) for text in texts]
+
+    from xinye.api import load
+
+    loaded, task = load(given.model), find_task(verb)
+    with Display() as display:
+        results = loaded.use(verb, inputs, observer=display, **given.settings)
+    answers = list(zip(texts, results, strict=True))
+    if given.json:
+        print_json({"results": [{"text": text, **task.told(result)} for text, result in answers]})
+        return 0
+    for text, result in answers:
+        for line in task.lines(text, result, len(texts) == 1):
+            answer.print(verbatim(line), soft_wrap=True)
+        for note in task.notes_on(result):
+            console.print(f"note: {note}", soft_wrap=True)
+    return 0
+
+
+def read_documents(given: str, verb: str) -> list[str]:
+    """The text itself; all of a file or of standard input; or the text of each record of a table.
+    Raises `XinyeError` if there is none."""
+    path = Path(given)
+    if given == "-":
+        texts = [read_stdin()]
+    elif len(given) < 1000 and "\n" not in given and path.is_file():
+        texts = list(texts_of_file(path, verb))
+    else:
+        return read_texts(given)
+    if not any(text.strip() for text in texts):
+        raise XinyeError("the text is empty" if given == "-" else f"{given}: the file has no text")
+    return texts
+
+
+def texts_of_file(path: Path, verb: str) -> Iterator[str]:
+    """The texts of a file: each record of a table, or the whole file, of any format that Xinye
+    extracts text from."""
+    if suffix_of(path) not in RECORD_SUFFIXES:
+        yield from (document.text for document in documents(path))
+        return
+    for line, row in read_records(path):
+        columns = [*row] if isinstance(row, dict) else []
+        column = find_column(columns, find_task(verb).sources)
+        text = row if isinstance(row, str) else row[column] if column else None
+        if not isinstance(text, str) or not text.strip():
+            usual = ", ".join(find_task(verb).sources[:3])
+            raise XinyeError(
+                f"{place_of(path, line)}: no text in it; name the column one of {usual}"
+            )
+        yield text
+
+
+def read_texts(given: str) -> list[str]:
+    """The text itself, or the lines of a file or of standard input. Raises `XinyeError` if there is
+    none.
+    """
+    if given == "-":
+        texts = [line for line in read_stdin().split("\n") if line.strip()]
+    elif len(given) < 1000 and "\n" not in given and Path(given).is_file():
+        texts = [line for _, line in read_lines(Path(given)) if line.strip()]
+    else:
+        if suffix_of(Path(given)) in SUFFIXES and len(given.split()) == 1:
+            raise XinyeError(
+                f"{given}: there is no such file; if this is the text itself, pipe "
+                f"it: echo {quoted(given)} | xinye …"
+            )
+        texts = [given]
+    if not texts or not texts[0].strip():
+        raise XinyeError("the text is empty")
+    return texts

@@ -1,0 +1,69 @@
+"""Tasks that write, done by a language model that was not fine-tuned for them: by instruction if it
+can chat, and with examples before each text (in-context learning, Brown et al. 2020,
+arXiv:2005.14165)."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, plural
+from xinye.model.gpt import GPT
+from xinye.planning.writing_settings import WritingSettings
+from xinye.runs.taught import can_chat
+from xinye.tasks.task import Judged
+from xinye.tasks.text_to_text import TextToText
+
+MOST_EXAMPLES = 16
+
+
+def shown_task(
+    judged: Judged, kind: type[TextToText], settings: WritingSettings
+) -> tuple[TextToText, list[str]]:
+    """The task with the examples of the settings, as many as fit into half of the context, and
+    notes on how the model is asked. Raises `XinyeError` for a model that can neither chat nor is
+    given examples."""
+    model, tokenizer = judged.model, judged.tokenizer
+    if not isinstance(model, GPT):
+        raise XinyeError(f"{judged.folder}: this model does not write texts; use a language model")
+    plain = not can_chat(judged.folder, tokenizer.chat_template)
+    records = kind.read(settings.examples) if settings.examples else []
+    if plain and not records:
+        raise XinyeError(
+            f"{judged.folder}: this model was not trained to {kind.verb}; fine-tune it with "
+            f"xinye finetune --task {kind.verb}, or show it examples with --examples FILE"
+        )
+    room = model.config.max_position_embeddings // 2
+    shown = fitting(kind, tokenizer, records, plain, room, settings.seed)
+    if records and not shown:
+        raise XinyeError(
+            f"{', '.join(settings.examples)}: no example fits into half of the model's context, "
+            f"{room:,} tokens; give shorter ones"
+        )
+    notes = ["the model was not fine-tuned for this task"]
+    if records:
+        notes.append(
+            f"examples before each text: {len(shown):,} of {plural(len(records), 'example')}"
+        )
+    return kind().showing(shown, plain), notes
+
+
+def fitting(
+    kind: type[TextToText],
+    tokenizer: Tokenizer,
+    records: Sequence[Any],
+    plain: bool,
+    room: int,
+    seed: int,
+) -> list[Any]:
+    """Records in random order, as many as fit into `room` tokens."""
+    shuffled = random.Random(seed).sample(list(records), len(records))
+    shown: list[Any] = []
+    for record in shuffled[: 4 * MOST_EXAMPLES]:
+        more = [*shown, record]
+        task = kind().showing(more, plain)
+        if len(task.encode(tokenizer, "", task.use_settings())) <= room:
+            shown = more
+        if len(shown) == MOST_EXAMPLES:
+            break
+    return shown

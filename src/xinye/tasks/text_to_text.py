@@ -1,0 +1,359 @@
+"""The base class of tasks that turn a text into another: summaries, translations, letters.
+
+A record has a `source` and a `target`; the model sees them as a conversation with one turn. Texts
+that are longer than the context are read in windows. A model writes several candidates, and the one
+that is most like all others is kept, because errors differ and what is right recurs (minimum Bayes
+risk: Kumar and Byrne 2004; for neural models Eikema and Aziz 2020, arXiv:2005.10283).
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from xinye.data.notes import Notes
+from xinye.data.records import Row
+from xinye.data.sentences import sentence_ends
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.generation import sequence
+from xinye.generation.chat import Message
+from xinye.generation.engine import finish
+from xinye.generation.sampling import ChatSampling
+from xinye.model.gpt import GPT
+from xinye.planning.writing_settings import WritingSettings
+from xinye.tasks.task import Figures
+from xinye.tasks.writing import LONGEST_ANSWER, Writing
+from xinye.tasks.writing_records import Record
+
+AT_ONCE = 64  # texts that are written in one batch
+
+
+@dataclass(frozen=True)
+class TextRecord(Record):
+    """A text and what should be written for it."""
+
+    source: str = ""
+    target: str = ""
+
+
+@dataclass
+class Window:
+    """A part of a source that fits into the context, and what is written for it."""
+
+    text: str
+    candidates: list[sequence.Sequence]
+    before: str = ""  # the space between this window and the one before
+
+    @property
+    def texts(self) -> list[str]:
+        """The candidates, the greedy one first."""
+        return [each.text.strip() for each in self.candidates]
+
+
+@dataclass
+class Work:
+    """What is being written for one source."""
+
+    source: str
+    settings: WritingSettings
+    windows: list[Window]
+    notes: list[str] = field(default_factory=list)  # what the reader of the result should know
+
+    @property
+    def sequences(self) -> list[sequence.Sequence]:
+        """All texts that the engine must write."""
+        return [each for window in self.windows for each in window.candidates]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the greedy text of each window ended by itself."""
+        return all(window.candidates[0].finish_reason == "stop" for window in self.windows)
+
+
+class TextToText(Writing):
+    """A task that answers a text with a text. A subclass says how it asks (`prompt`), how it judges
+    (`compare`) and what makes two texts alike (`similarity`)."""
+
+    judges_untaught = True
+    use_settings: ClassVar[type[WritingSettings]] = WritingSettings
+    candidates: ClassVar[int] = 8  # that are written unless the settings say otherwise
+    temperature: ClassVar[float] = 0.7  # of all candidates but the first
+    between: ClassVar[str] = "\n"  # the results of two windows of one paragraph
+
+    # Few-shot: records that are shown before each text, and whether as a chat or as plain text.
+    shown: tuple[TextRecord, ...] = ()
+    plain: bool = False
+
+    # -- what a task says of itself ----------------------------------------------------------------
+
+    @abstractmethod
+    def prompt(self, source: str, settings: Any) -> str:
+        """What the user says to get a text for this source, in training and in use."""
+
+    @abstractmethod
+    def compare(self, written: Sequence[str], records: Sequence[Any]) -> Figures:
+        """The metrics of texts that were written for records."""
+
+    @abstractmethod
+    def similarity(self, one: str, other: str) -> float:
+        """How much two texts say the same, from 0 to 1."""
+
+    def check_source(self, source: str, settings: Any) -> None:
+        """Raises `XinyeError` for a source that the task cannot work on with these settings."""
+        if not source.strip():
+            raise XinyeError("the text is empty")
+
+    def settings_for(self, record: Any, settings: Any) -> Any:
+        """The settings with which a record is judged, such as its direction."""
+        return settings
+
+    def choose(self, window: Window, settings: Any) -> str:
+        """The text of a window: the candidate that is most like the others."""
+        texts = [text for text in window.texts if text] or [""]
+        return texts[most_alike(texts, self.similarity)]
+
+    def join(self, parts: Sequence[tuple[str, str]], settings: Any) -> str:
+        """The results of all windows as one text. Each comes with the space before its window."""
+        return "".join(f"{before}{text}" for before, text in parts).strip()
+
+    # -- records -----------------------------------------------------------------------------------
+
+    @classmethod
+    def pair(cls, source: str, target: str, place: str, read_as: str) -> TextRecord:
+        """The record of a source and its target."""
+        task = cls()
+        asked = task.asked_for(source, task.settings_of_pair(source, target))
+        answer: Message = {"role": "assistant", "content": target.strip()}
+        return TextRecord((*asked, answer), place, read_as, source, target.strip())
+
+    def settings_of_pair(self, source: str, target: str) -> Any:
+        """The settings that make `target` the right answer to `source`."""
+        return self.use_settings()
+
+    @classmethod
+    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> TextRecord:
+        found = super().record(row, place, notes, **columns)
+        source, target = found.messages[0]["content"], found.messages[-1]["content"]
+        return cls.pair(source, target, found.place, found.format)
+
+    # -- prompts -----------------------------------------------------------------------------------
+
+    def asked_for(self, source: str, settings: Any) -> list[Message]:
+        """The messages that ask for a text, after the examples that are shown."""
+        shown: list[Message] = []
+        for record in self.shown:
+            shown += record.messages
+        return [*shown, {"role": "user", "content": self.prompt(source, settings)}]
+
+    def encode(self, tokenizer: Tokenizer, source: str, settings: Any) -> list[int]:
+        """The tokens after which the model writes: a chat, or for a base model plain text in which
+        each prompt is followed by its answer and an empty line."""
+        messages = self.asked_for(source, settings)
+        if not self.plain:
+            return tokenizer.encode_chat(messages)
+        blocks = [message["content"].strip() for message in messages]
+        pairs = [
+            f"{user}\n{answer}\n\n" for user, answer in zip(blocks[::2], blocks[1::2], strict=False)
+        ]
+        return [*tokenizer.prefix, *tokenizer.encode("".join(pairs) + blocks[-1] + "\n")]
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def begin(self, tokenizer: Tokenizer, source: str, context: int, settings: Any = None) -> Work:
+        """The texts to write for a source, before they are written. Raises `XinyeError` for a
+        source that the task cannot work on."""
+        settings = settings or self.use_settings()
+        self.check_source(source, settings)
+        most = settings.max_tokens or LONGEST_ANSWER
+        room = min(most, context // 2)
+        fits = context - room
+        if len(self.encode(tokenizer, "", settings)) >= fits:
+            raise XinyeError(
+                f"the prompt without a text already fills this model's context of {context:,} "
+                "tokens; show fewer examples"
+            )
+        work = Work(source, settings, [])
+        for before, text in windows(
+            source, lambda some: len(self.encode(tokenizer, some, settings)) <= fits
+        ):
+            tokens = self.encode(tokenizer, text, settings)
+            work.windows.append(Window(text, self._candidates(tokens, room, settings), before))
+        if len(work.windows) > 1:
+            work.notes.append(
+                f"the text is longer than the model's context and was read in {len(work.windows)} "
+                "parts"
+            )
+        return work
+
+    def _candidates(self, tokens: list[int], room: int, settings: Any) -> list[sequence.Sequence]:
+        """The greedy text and others after a prompt, not yet written."""
+        temperature = self.temperature if settings.temperature is None else settings.temperature
+        count = settings.candidates or self.candidates
+        stop = ("\n",) if self.plain and not any("\n" in each.target for each in self.shown) else ()
+        stop = stop or (("\n\n",) if self.plain else ())
+        greedy = ChatSampling(temperature=0, max_tokens=room, stop=stop, seed=settings.seed)
+        drawn = greedy.model_copy(update={"temperature": temperature})
+        return [
+            sequence.Sequence([*tokens], len(tokens), drawn if number else greedy, number)
+            for number in range(count if temperature else 1)
+        ]
+
+    def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
+        """The result for a source, once its texts are written: `text`, whether it `ended` by
+        itself, and `notes`."""
+        parts = [(window.before, self.choose(window, work.settings)) for window in work.windows]
+        text = self.join(parts, work.settings)
+        return {"text": text, "ended": work.ended, "notes": work.notes}
+
+    def use(
+        self,
+        model: GPT,
+        tokenizer: Tokenizer,
+        inputs: Sequence[str],
+        context: int,
+        settings: Any = None,
+    ) -> list[Row]:
+        """The text for each input, as `text`; whether it `ended` by itself; and `notes`."""
+        return [
+            self.end(model, tokenizer, work)
+            for batch in batches(inputs)
+            for work in self.write(
+                model, tokenizer, [self.begin(tokenizer, text, context, settings) for text in batch]
+            )
+        ]
+
+    @staticmethod
+    def write(model: GPT, tokenizer: Tokenizer, works: list[Work]) -> list[Work]:
+        """Write the texts of all works together."""
+        finish(model, tokenizer, [each for work in works for each in work.sequences])
+        return works
+
+    # -- evaluation --------------------------------------------------------------------------------
+
+    def measure(
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[Any], context: int
+    ) -> Figures:
+        """The metrics of what the model writes for all records: those of `compare`, the share that
+        ends by itself (`ended`) and equals the target (`exact`), and the mean number of tokens
+        (`answer_tokens`)."""
+        results, tokens = [], 0
+        for batch in batches(records):
+            works = self.write(
+                model, tokenizer, [self.begin_record(tokenizer, each, context) for each in batch]
+            )
+            results += [self.end(model, tokenizer, work) for work in works]
+            tokens += sum(
+                window.candidates[0].completion_tokens for work in works for window in work.windows
+            )
+        written = [result["text"] for result in results]
+        exact = sum(text == each.target for text, each in zip(written, records, strict=True))
+        return {
+            "ended": sum(result["ended"] for result in results) / len(records),
+            "exact": exact / len(records),
+            "answer_tokens": tokens / len(records),
+            "answers": len(records),
+        } | self.compare(written, records)
+
+    def begin_record(self, tokenizer: Tokenizer, record: Any, context: int) -> Work:
+        """The texts to write for a record. Raises `XinyeError` that names its place."""
+        settings = self.settings_for(record, self.use_settings())
+        try:
+            return self.begin(tokenizer, record.source, context, settings)
+        except XinyeError as error:
+            raise XinyeError(f"{record.place}: {error}") from None
+
+    def sample(self, model: GPT, tokenizer: Tokenizer, record: Any, context: int) -> str:
+        settings = self.settings_for(record, self.use_settings(candidates=1))
+        work = self.begin(tokenizer, record.source, context, settings)
+        [result] = [
+            self.end(model, tokenizer, each) for each in self.write(model, tokenizer, [work])
+        ]
+        ending = "" if result["ended"] else " (goes on)"
+        return f"{record.source} → {result['text']}{ending}"
+
+    # -- few-shot ----------------------------------------------------------------------------------
+
+    def showing(self, records: Sequence[Any], plain: bool) -> "TextToText":
+        """The task with records to show before each text."""
+        told = type(self)()
+        told.shown, told.plain = tuple(records), plain
+        return told
+
+    # -- results -----------------------------------------------------------------------------------
+
+    @classmethod
+    def told(cls, result: Row) -> Row:
+        return {cls.verb: result["text"]} | {
+            name: value for name, value in result.items() if name != "text"
+        }
+
+    @classmethod
+    def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
+        return [result["text"]]
+
+    @classmethod
+    def notes_on(cls, result: Row) -> Sequence[str]:
+        going_on = [] if result["ended"] else ["the model did not end the text by itself"]
+        return [*result["notes"], *going_on]
+
+
+def most_alike(texts: Sequence[str], similarity: Any) -> int:
+    """The index of the text with the highest mean similarity to all texts; the first of several."""
+    counts = {text: texts.count(text) for text in texts}
+    if len(counts) == 1:
+        return 0
+    scores = {
+        one: sum(count * similarity(one, other) for other, count in counts.items() if other != one)
+        + counts[one]
+        for one in counts
+    }
+    return texts.index(max(counts, key=lambda text: scores[text]))
+
+
+def batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """The items, `AT_ONCE` at a time."""
+    for begin in range(0, len(items), AT_ONCE):
+        yield items[begin : begin + AT_ONCE]
+
+
+def windows(text: str, fits: Any) -> Iterator[tuple[str, str]]:
+    """The text in parts that fit, each as long as possible and with the space before it. A part
+    ends behind a sentence; only a sentence that does not fit itself is cut inside."""
+    stripped = text.strip()
+    if fits(stripped):
+        yield "", stripped
+        return
+    ends = [*sentence_ends(text), len(text)]
+    begin, space = 0, ""
+    while begin < len(text):
+        last = _last_fitting(ends, begin, text, fits)
+        part = text[begin:last]
+        if part.strip():
+            left = part.lstrip()
+            yield space + part[: len(part) - len(left)], left.rstrip()
+            space = left[len(left.rstrip()) :]
+        begin = last
+
+
+def _last_fitting(ends: Sequence[int], begin: int, text: str, fits: Any) -> int:
+    """Where the longest part that fits ends: behind a sentence, or inside the first one."""
+    possible = [end for end in ends if end > begin]
+    count = _largest(len(possible), lambda number: fits(text[begin : possible[number - 1]].strip()))
+    if count:
+        return possible[count - 1]
+    length = _largest(possible[0] - begin, lambda size: fits(text[begin : begin + size].strip()))
+    return begin + max(1, length)
+
+
+def _largest(most: int, holds: Any) -> int:
+    """The largest number up to `most` for which `holds` is true, as it is for all smaller ones; 0
+    if there is none. Grows before it halves, so that it never tries a number far too large."""
+    low, high = 0, 1
+    while high <= most and holds(high):
+        low, high = high, high * 2
+    high = min(high, most + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low
