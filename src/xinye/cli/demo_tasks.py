@@ -120,7 +120,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
             f"xinye knowledge calibrate {knowledge} {training} --precision {recipe.PRECISION}",
         ]
         command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge}'
-    show_step(5, words["use"], *build, command.replace("…", exercise.text(lesson.new[0])))
+    show_step(5, words["use"], *build, command.replace("…", exercise.asked_of(lesson.new[0])))
     if lesson.documents:
         return command, {"results": look_up(model, lesson)}
     return command, {"results": try_out(model, lesson, words["wrong"])}
@@ -177,7 +177,7 @@ def try_out(model: Model, lesson: Lesson, wrong: str) -> list[Figures]:
     """Print a model's results for new texts, next to the right ones. Returns them for JSON."""
     exercise = exercise_of(lesson.task)
     assert exercise.answered is not None
-    texts = [exercise.text(row) for row in lesson.new]
+    texts = [exercise.asked_of(row) for row in lesson.new]
     results = model.use(lesson.task, texts)
     for row, found in zip(lesson.new, results, strict=True):
         answered, sure = exercise.answered(row, found)

@@ -55,29 +55,35 @@ def steps_between(wrong: Sequence[str], right: Sequence[str]) -> list[tuple[int,
 
     None if the sequences differ too much to compare them (`CELLS`).
     """
-    before = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(wrong, right)))
+    before = _same(wrong, right)
     shorter = min(len(wrong), len(right)) - before
-    backwards = zip(reversed(wrong), reversed(right))
-    behind = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], backwards))
-    behind = min(behind, shorter)
+    behind = min(_same(reversed(wrong), reversed(right)), shorter)
     ours, theirs = wrong[before : len(wrong) - behind], right[before : len(right) - behind]
     if len(ours) * len(theirs) > CELLS:
         return None
     return [(before + first, before + end, new) for first, end, new in _shortest(ours, theirs)]
 
 
+def _same(one: Iterable[str], other: Iterable[str]) -> int:
+    """How many units two sequences share at their beginning."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
 def _shortest(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[int, int, str]]:
     """The changes of `steps_between` by the table of Wagner and Fischer (1974)."""
     rows = [[*range(len(theirs) + 1)]]
-    for number, unit in enumerate(ours, 1):
+    for number, ours_here in enumerate(ours, 1):
         above, row = rows[-1], [number]
-        for at, other in enumerate(theirs, 1):
-            row.append(min(above[at - 1] + (unit != other), above[at] + 1, row[-1] + 1))
+        for at, theirs_here in enumerate(theirs, 1):
+            different = ours_here != theirs_here
+            row.append(min(above[at - 1] + different, above[at] + 1, row[-1] + 1))
         rows.append(row)
-    steps, one, other = [], len(ours), len(theirs)
+    steps: list[tuple[int, int, str]] = []
+    one, other = len(ours), len(theirs)
     while one or other:
         cost = rows[one][other]
-        same = one and other and ours[one - 1] == theirs[other - 1]
+        same = one > 0 and other > 0 and ours[one - 1] == theirs[other - 1]
         if one and other and rows[one - 1][other - 1] + (not same) == cost:
             one, other = one - 1, other - 1
             if not same:

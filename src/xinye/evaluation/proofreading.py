@@ -103,7 +103,8 @@ def best_threshold(
         needed = edits_between(pair.wrong, pair.right)
         wrong += bool(needed)
         clean += not needed
-        good, bad = [], [-math.inf]
+        good: list[float] = []
+        bad = [-math.inf]
         for edit, evidence in found:
             (good if _is_needed(pair.wrong, edit, needed) else bad).append(evidence)
         if found:

@@ -75,7 +75,7 @@ class Trigrams:
         found = []
         for number in range(len(units) + 1):
             own = framed[number : number + 5]  # two before, the unit, two behind
-            options = []
+            options: list[tuple[float, str, str]] = []
             if number < len(units):
                 options += self._replaced(own, alike)
                 if own[2] == own[1] and (is_han(own[2]) or own[2].isalpha()):

@@ -62,3 +62,9 @@ class TranslateSettings(WritingSettings):
     to: Literal["zh", "en"] | None = Field(
         None, description="the language to translate into (the other one than the text's)"
     )
+
+
+class ProofreadSettings(UseSettings):
+    """The settings of proofreading."""
+
+    diff: bool = Field(False, description="mark each change: [-deleted-] and {+inserted+}")

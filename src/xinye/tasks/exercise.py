@@ -19,6 +19,8 @@ class Exercise:
     line: Callable[[Row], str]  # a row as one line
     # the text that the base model trains on, without label
     text: Callable[[Row], str] = lambda row: row["text"]
+    # the text of a row that the model is tried on, if not the same
+    asks: Callable[[Row], str] | None = None
     # The row with the model's answer in place of the right one, and its confidence. A task that
     # chats has `questions` instead.
     answered: Callable[[Row, Any], tuple[Row, str]] | None = None
@@ -37,3 +39,7 @@ class Exercise:
     words: Mapping[str, Both] = field(default_factory=dict)
     # by language, if not the default tokenizer
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+
+    def asked_of(self, row: Row) -> str:
+        """The text of a row that the model is tried on."""
+        return (self.asks or self.text)(row)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from xinye.data.columns import FIELD_NAMES
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
@@ -25,10 +26,12 @@ from xinye.evaluation.trigram import Trigrams
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.writing_settings import ProofreadSettings
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.heads import USE, HeadTask, with_borders
 from xinye.tasks.proofread_confusions import Alike
-from xinye.tasks.proofread_records import Named, ProofText, read_texts
+from xinye.tasks.proofread_exercise import EXERCISE
+from xinye.tasks.proofread_records import WRONG, Named, ProofText, read_texts
 from xinye.tasks.proofread_results import marked, result_of
 from xinye.tasks.proofread_search import Search
 from xinye.tasks.proofread_tokens import SPECIAL, Drawing, FreshErrors, unit_label
@@ -39,6 +42,10 @@ UNITS = 8000  # characters and words that can be written, the most frequent of t
 PAIRS_SHARE = 0.25  # of the training records that have errors of people, if they are repeated
 MOST_TIMES = 5  # that such a record is repeated
 TUNED = 1000  # training records on which the baseline's threshold is chosen
+
+
+def _share(name: str, en: str, zh: str) -> Figure:
+    return Figure(name, en, Both(en, zh), 1, percent=True)
 
 
 class Proofread(HeadTask):
@@ -58,14 +65,10 @@ class Proofread(HeadTask):
     augmentations = ()
     words = TaskWords(
         figures=(
-            Figure("correction_f1", "correction F1", Both("correction F1", "纠正 F1"), 1, percent=True),
-            Figure("detection_f1", "detection F1", Both("detection F1", "发现 F1"), 1, percent=True),
-            Figure(
-                "clean_changed",
-                "clean sentences changed",
-                Both("right sentences that were changed", "误改的正确句子"),
-                1,
-                percent=True,
+            _share("correction_f1", "correction F1", "纠正 F1"),
+            _share("detection_f1", "detection F1", "发现 F1"),
+            replace(
+                _share("clean_changed", "clean sentences changed", "被误改的正确句子"),
                 lower_is_better=True,
             ),
             LOSS,
@@ -84,12 +87,16 @@ class Proofread(HeadTask):
         python='print(model.proofread("…")["corrected"])',
         transformers='AutoModelForTokenClassification.from_pretrained("{folder}")',
     )
+    exercise = EXERCISE
     suffixes = SUFFIXES
+    sources = (*FIELD_NAMES, *WRONG)
+    exact = True
+    highlights = {r"\[-.*?-\]": "red", r"\{\+.*?\+\}": "green"}  # noqa: RUF012
 
     @classmethod
     def of(cls, records: Sequence[ProofText]) -> Self:
         """The task with the units of these records. Raises `XinyeError` if no text has an error."""
-        if not any(record.errors or record.wrong != record.right for record in records):
+        if not any(record.made or record.wrong != record.right for record in records):
             raise XinyeError(
                 "the wrong and the right text are equal in all records, so there is nothing to "
                 "learn from; give texts with errors, or only right texts, in which errors are made"
@@ -121,7 +128,7 @@ class Proofread(HeadTask):
     def findings(
         cls, training: Sequence[ProofText], validation: Sequence[ProofText]
     ) -> Iterator[str]:
-        pairs = [record for record in (*training, *validation) if not record.errors]
+        pairs = [record for record in (*training, *validation) if not record.made]
         equal = sum(record.wrong == record.right for record in pairs)
         if equal:
             yield (
@@ -139,7 +146,7 @@ class Proofread(HeadTask):
     @classmethod
     def enlarged(cls, records: Sequence[ProofText], settings: FinetuneSettings) -> list[ProofText]:
         """The records; pairs with errors of people are repeated among many texts with made ones."""
-        pairs = [record for record in records if not record.errors]
+        pairs = [record for record in records if not record.made]
         others = len(records) - len(pairs)
         times = 1
         if pairs and others:
@@ -256,7 +263,7 @@ class Proofread(HeadTask):
         rest = shuffled[len(held_out) :] or held_out
         model = Trigrams([record.right for record in rest])
         alike = Alike(model.units)
-        tables = list({id(each.errors): each.errors.confusions for each in training if each.errors}.values())
+        tables = {each.maker.confusions for each in training}
 
         def like(unit: str) -> list[str]:
             others = (each for table in tables for each in table.of(unit))
@@ -275,19 +282,33 @@ class Proofread(HeadTask):
     # -- use ---------------------------------------------------------------------------------------
 
     def use(
-        self, model: Head, tokenizer: Tokenizer, inputs: Sequence[str], context: int
+        self,
+        model: Head,
+        tokenizer: Tokenizer,
+        inputs: Sequence[str],
+        context: int,
+        settings: ProofreadSettings | None = None,
     ) -> list[Row]:
         """For each text a dictionary: `text`, `corrected`, and `edits` with `start`, `end` (in
-        characters of the text), `replacement` and `probability`."""
+        characters of the text), `replacement` and `probability`. With the setting `diff` also
+        `marked`, the text with its edits marked."""
         found = self._candidates(model, tokenizer, inputs, context)
-        return [
+        results = [
             result_of(text, chosen(each, _threshold(model)))
             for text, each in zip(inputs, found, strict=True)
         ]
+        if settings and settings.diff:
+            return [each | {"marked": marked(each["text"], each["edits"])} for each in results]
+        return results
 
     @classmethod
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
-        return [result["corrected"]]
+        shown: str = result["marked"] if "marked" in result else result["corrected"]
+        return [shown.removesuffix("\n")]
+
+    @classmethod
+    def notes_on(cls, result: Row) -> list[str]:
+        return [plural(len(result["edits"]), "change")] if "marked" in result else []
 
 
 def _threshold(model: Head) -> float:

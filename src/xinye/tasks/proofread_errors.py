@@ -11,7 +11,7 @@ from xinye.tasks.proofread_confusions import Confusions, homophones, same_sound,
 HAN_ERRORS = {"sound": 0.5, "shape": 0.2, "missing": 0.15, "doubled": 0.15}
 WORD_ERRORS = {"homophone": 0.25, "typing": 0.5, "missing": 0.1, "doubled": 0.15}
 # Small words, which writers forget.
-SMALL = frozenset(["a", "an", "the", "to", "of", "in", "on", "at", "is", "are", "was", "be", "for", "and", "with", "it", "that"])
+SMALL = ("a", "an", "the", "to", "of", "in", "on", "at", "is", "are", "was", "for", "and", "with")
 ERRORS = (0.75, 0.2, 0.05)  # share of sentences with one, two and three errors
 
 

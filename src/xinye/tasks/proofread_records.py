@@ -31,6 +31,9 @@ TOGETHER = 60  # characters: shorter sentences of a text are learned together
 MOST_EDITED = 0.5  # share of the units of a text that may be wrong
 
 
+NO_FILES = ErrorMaker()
+
+
 class Named(NamedTuple):
     """What a person said about the file: the columns of the wrong and of the right text, and files
     of characters that are taken for each other."""
@@ -47,12 +50,13 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class ProofText(Pair):
-    """A text with errors and the right one. `errors` makes other errors in the right text; None if
-    the errors are those of a person. `place` and `format` are as in other records."""
+    """A text with errors and the right one. `maker` makes other errors in the right text; `made` is
+    True if those of `wrong` were made by it, too. `place` and `format` are as in other records."""
 
     place: str
     format: str = field(default="", compare=False)
-    errors: ErrorMaker | None = field(default=None, compare=False, repr=False)
+    made: bool = False
+    maker: ErrorMaker = field(default=NO_FILES, compare=False, repr=False)
 
     @property
     def whole(self) -> str:
@@ -83,8 +87,9 @@ def read_texts(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterato
     if suffix_of(path) in PLAIN_SUFFIXES:
         if named.columns:
             raise XinyeError(f"{path}: plain text has no columns; leave {named.columns[0]!r} out")
-        for number, line in read_lines(path):
-            yield from _made(line, place_of(path, number), "right texts, one per line", maker, notes)
+        for number, text in read_lines(path):
+            place = place_of(path, number)
+            yield from _made(text, place, "right texts, one per line", maker, notes)
         return
     for line, row in read_records(path, refuse_line(on_bad), named.columns, notes=notes):
         place = place_of(path, line)
@@ -100,12 +105,17 @@ def _of_row(
     row: Row, place: str, named: Named, maker: ErrorMaker, notes: Notes
 ) -> Iterator[ProofText]:
     wrong, right = _columns(row, place, named)
-    note_unread(row, {wrong, right, "wrong_ids"}, place, notes)
+    note_unread(row, {wrong or right, right, "wrong_ids"}, place, notes)
     if wrong is None:
-        yield from _made(text_in(row, right, place), place, f"right texts in {right!r}", maker, notes)
+        text = text_in(row, right, place)
+        yield from _made(text, place, f"right texts in {right!r}", maker, notes)
         return
     pair = ProofText(
-        text_in(row, wrong, place), text_in(row, right, place), place, f"{wrong!r} → {right!r}"
+        text_in(row, wrong, place),
+        text_in(row, right, place),
+        place,
+        f"{wrong!r} → {right!r}",
+        maker=maker,
     )
     for name, text in ((wrong, pair.wrong), (right, pair.right)):
         if not text.strip():
@@ -133,8 +143,8 @@ def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
     if right and not find_column(row, FIELD_NAMES):
         there = ", ".join(map(str, row))
         raise XinyeError(
-            f"{place}: there is a right text in {right!r}, but no wrong one among {there}; name its "
-            "column with --text-field"
+            f"{place}: there is a right text in {right!r}, but no wrong one among {there}; name "
+            "its column with --text-field"
         )
     texts = [name for name, value in row.items() if isinstance(value, str)]
     text = named.text_field or find_column(row, FIELD_NAMES) or wrong
@@ -148,15 +158,13 @@ def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
     return None, text
 
 
-def _made(
-    text: str, place: str, form: str, maker: ErrorMaker, notes: Notes
-) -> Iterator[ProofText]:
+def _made(text: str, place: str, form: str, maker: ErrorMaker, notes: Notes) -> Iterator[ProofText]:
     """The sentences of a right text, a few together, with errors made by rule."""
     for right in in_parts(text):
         if sum(unit.text[0].isalpha() for unit in units_of(right)) < 2:
             notes.add(place, "a sentence without words is left out")
         else:
-            yield ProofText(maker.judged(right), right, place, form, maker)
+            yield ProofText(maker.judged(right), right, place, form, True, maker)
 
 
 def in_parts(text: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from xinye.data.records import Row
 from xinye.evaluation.edits import applied
-from xinye.evaluation.proofreading import Candidate
+from xinye.evaluation.proofreading import Candidate, edits_between
 
 
 def result_of(text: str, changes: Sequence[Candidate]) -> Row:
@@ -31,3 +31,8 @@ def marked(text: str, edits: Iterable[Row]) -> str:
         pieces.append(f"{{+{edit['replacement']}+}}" if edit["replacement"] else "")
         at = edit["end"]
     return "".join([*pieces, text[at:]])
+
+
+def corrections(wrong: str, right: str) -> str:
+    """The wrong text with what makes it right, marked as in `marked`."""
+    return marked(wrong, [edit._asdict() for edit in edits_between(wrong, right)])

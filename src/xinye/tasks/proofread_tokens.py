@@ -27,6 +27,7 @@ SPECIAL = (KEEP, DELETE, INSERT)
 WINDOW = 128  # tokens that are read at once
 HIDDEN = 0.15  # share of the units that are hidden in training
 CLEAN = 0.2  # share of the right texts that are learned without errors
+OWN_ERRORS = 0.5  # of the times that a pair is learned, it has the errors of its own
 ERROR_RATE = 0.08  # errors per unit in the others
 
 
@@ -97,14 +98,14 @@ class Drawing:
         return list(self._examples(record.wrong, record.right, None))
 
     def drawn(self, record: ProofText, chance: Random) -> list[Example]:
-        """The examples of a record as it is learned: with other errors if they are made by rule,
-        and with hidden units."""
+        """The examples of a record as it is learned: with new errors made by rule, or with those
+        of a person, and with hidden units."""
         wrong = record.wrong
-        if record.errors:
+        if record.made or chance.random() >= OWN_ERRORS:
             wrong = record.right
             most = max(1, round(2 * ERROR_RATE * len(units_of(wrong))))
             if chance.random() >= CLEAN:
-                wrong = record.errors.spoiled(wrong, chance.randint(1, most), chance)
+                wrong = record.maker.spoiled(wrong, chance.randint(1, most), chance)
         return list(self._examples(wrong, record.right, chance))
 
     def _examples(self, wrong: str, right: str, chance: Random | None) -> Iterator[Example]:
@@ -114,9 +115,7 @@ class Drawing:
             hidden = set()
             if chance:
                 hidden = {
-                    unit
-                    for unit in part.own
-                    if chance.random() < HIDDEN and labels[unit] == KEEP
+                    unit for unit in part.own if chance.random() < HIDDEN and labels[unit] == KEEP
                 }
             yield self._example(part, units, labels, hidden)
 

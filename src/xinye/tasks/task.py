@@ -379,6 +379,11 @@ class Task(ABC):
     def lines(cls, text: str, result: Any, alone: bool) -> list[str]:
         """The result as lines for the terminal; `alone` is True if it is the only one."""
 
+    # True if its command writes lines to a pipe or file exactly as they are: a text of the user
+    exact: ClassVar[bool] = False
+    # what its command prints in colour: a style for each regular expression
+    highlights: ClassVar[Mapping[str, str]] = {}
+
     @classmethod
     def notes_on(cls, result: Any) -> Sequence[str]:
         """What a person should know about a result, besides its lines."""
