@@ -1,6 +1,7 @@
 """Proofreading: records in every format, errors by rule, tokens and labels, and use."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -10,17 +11,16 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinye.api import load
-from xinye.cli.main import main
+import xinye as package
+from xinye import machine
+from xinye.data.files import write_json_lines
 from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.evaluation.edits import units_of
+from xinye.evaluation.edits import Edit, applied, units_of
 from xinye.evaluation.proofreading import edits_between
-from xinye.model.config import GPTConfig
-from xinye.model.gpt import GPT
-from xinye.model.heads import IGNORED
-from xinye.runs.saved import SavedRun
+from xinye.model.heads import IGNORED, NO_EDIT
+from xinye.tasks import proofread_tokens
 from xinye.tasks.proofread import Proofread
 from xinye.tasks.proofread_confusions import Alike, Confusions, same_sound
 from xinye.tasks.proofread_errors import ErrorMaker
@@ -32,7 +32,7 @@ pytest.importorskip("pypinyin")
 
 ZH = ("对不气，最近我很忙。", "对不起，最近我很忙。")
 EN = ("I want two go too the park.", "I want to go to the park.")
-DATA = Path(__file__).parents[3] / "shared/data/sighan15_zh"
+DATA = Path(__file__).parents[3] / "shared" / "data" / "sighan15_zh"
 
 
 def read(path: Path, content: str, notes: Notes | None = None, **columns) -> list[ProofText]:
@@ -111,9 +111,7 @@ def test_errors_are_at_most_as_many_as_asked(text, count):
     assert len(edits_between(wrong, text)) <= 2 * count or len(units_of(text)) > 200
 
 
-TOKENIZER = Proofread.tokenizer(
-    Tokenizer.train(["".join(ZH + EN) * 9], kind="char", exact=False)
-)
+TOKENIZER = Proofread.tokenizer(Tokenizer.train(["".join(ZH + EN) * 9], kind="char", exact=False))
 
 
 def labelled(wrong: str, right: str) -> list[str]:
@@ -128,7 +126,9 @@ def test_labels_stand_one_token_before():
     assert labelled("我我们", "我们") == ["keep", "delete", "keep", "keep"]
     assert labelled("我去", "我们去") == ["keep", "insert", "keep"]
     assert labelled("我们", "我们去") == ["keep", "keep", "insert"]
-    assert labelled(*EN) == [*"keep keep =to keep =to keep keep keep keep".split()]
+    assert labelled(*EN) == [
+        *["keep", "keep", "=to", "keep", "=to", "keep", "keep", "keep", "keep"]
+    ]
 
 
 def test_each_epoch_draws_other_errors():
@@ -141,30 +141,92 @@ def test_each_epoch_draws_other_errors():
 
 
 @pytest.fixture(scope="module")
-def proofreader(tmp_path_factory) -> Path:
-    """A model whose last layer was set by hand to correct 气 to 起 and to delete a second 我."""
-    torch.manual_seed(0)
-    shape = GPTConfig(
-        vocab_size=TOKENIZER.vocab_size, hidden_size=32, intermediate_size=32,
-        num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
-        max_position_embeddings=64, is_causal=False,
-    )  # fmt: skip
-    base = GPT(shape)
-    base.initialize(0)
-    records = [ProofText(*ZH, "a.csv, line 2"), ProofText("我我们去", "我们去", "a.csv, line 3")]
-    task = Proofread.of(records)
-    model = task.network(shape, base)
-    task.begin_head(model, base, TOKENIZER)
-    examples = FreshErrors(task.drawing(TOKENIZER, 64), records, seed=0)
-    optimizer = torch.optim.AdamW(model.parameters(), 1e-2)
-    model.train()
-    for step in range(60):
-        [batch] = examples.micro_batches(step * 8, 8, 8)
-        optimizer.zero_grad()
-        (model.loss(batch) / batch.counted).backward()
-        optimizer.step()
-    clean = [ProofText(right, right, "a.csv, line 4") for _, right in (ZH, EN)]
-    task.validate(model, TOKENIZER, [*records, *clean], 64, None)
+def proofreader(trained, tmp_path_factory) -> Path:
+    """The folder of a model that knows a few corrections by heart."""
     folder = tmp_path_factory.mktemp("proofreader")
-    saved(model, folder)
-    return folder
+    rows = [
+        {"wrong": wrong, "right": right} for wrong, right in (ZH, ("我我们去玩。", "我们去玩。"))
+    ]
+    rows += [{"wrong": right, "right": right} for _, right in (ZH, EN)]
+    write_json_lines(folder / "pairs.jsonl", rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
+        patch.setattr(proofread_tokens, "OWN_ERRORS", 1.0)
+        patch.setattr(proofread_tokens, "HIDDEN", 0.0)
+        package.finetune(
+            trained, folder / "run", task="proofread", data=folder / "pairs.jsonl",
+            validation=folder / "pairs.jsonl", epochs=40, evaluations=1, dropout=0.0,
+            dtype="float32", learning_rate=0.01, progress=False,
+        )  # fmt: skip
+    return folder / "run"
+
+
+def test_a_model_corrects_what_it_has_learned(proofreader):
+    model = package.load(proofreader)
+    found = model.proofread([ZH[0], "我我们去玩。", EN[1]])
+    assert [each["corrected"] for each in found] == [ZH[1], "我们去玩。", EN[1]]
+    [edit] = found[0]["edits"]
+    assert (edit["start"], edit["end"], edit["replacement"]) == (2, 3, "起")
+    assert 0.5 < edit["probability"] <= 1
+
+
+TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200)
+
+
+@given(TEXTS)
+@settings(max_examples=25, deadline=None)
+def test_a_text_without_changes_comes_back_as_it_was(proofreader, text):
+    model = package.load(proofreader)
+    model.network.config = replace(model.network.config, threshold=NO_EDIT)
+    assert model.proofread(text) == {"text": text, "corrected": text, "edits": []}
+
+
+@given(TEXTS)
+@settings(max_examples=25, deadline=None)
+def test_edits_make_the_corrected_text(proofreader, text):
+    model = package.load(proofreader)
+    model.network.config = replace(model.network.config, threshold=-3.0)
+    found = model.proofread(text)
+    edits = [Edit(each["start"], each["end"], each["replacement"]) for each in found["edits"]]
+    assert applied(text, edits) == found["corrected"]
+
+
+def test_every_sentence_of_a_long_text_is_read(proofreader):
+    found = package.load(proofreader).proofread("\n\n".join([ZH[0]] * 30))
+    assert found["corrected"] == "\n\n".join([ZH[1]] * 30)
+
+
+def test_the_command_prints_the_text_or_its_changes(proofreader, xinye, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(f"{ZH[0]}\n\t\n我我们去玩。\n", "utf-8")
+    assert xinye("proofread", proofreader, path).out == f"{ZH[1]}\n\t\n我们去玩。\n"
+    said = xinye("proofread", proofreader, path, "--diff")
+    assert said.out == "对不[-气-]{+起+}，最近我很忙。\n\t\n我[-我-]们去玩。\n"
+    assert "2 changes" in said.err
+    [row] = json.loads(xinye("proofread", proofreader, path, "--json").out)["results"]
+    assert len(row["edits"]) == 2 and row["text"] == path.read_text("utf-8")
+
+
+def test_the_folder_is_one_that_transformers_loads(proofreader):
+    theirs = transformers.AutoModelForTokenClassification.from_pretrained(proofreader)
+    ours = package.load(proofreader)
+    assert ours.network.config.threshold is not None
+    tokens = torch.tensor([[1, *ours.tokenizer.encode(ZH[0])]])
+    logits = theirs(tokens).logits
+    assert theirs.config.id2label[0] == "keep" and logits.shape[-1] == len(theirs.config.id2label)
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_demo_has_texts_with_and_without_errors(language):
+    rows = proofs(200, language)
+    assert rows == proofs(200, language)
+    assert 60 < sum(row["wrong"] == row["right"] for row in rows) < 140
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the data of SIGHAN 2015 are not here")
+def test_the_files_of_sighan():
+    pairs = Proofread.read([str(DATA / "sighan15_test.tsv")])
+    assert len(pairs) == 1100 and sum(each.wrong == each.right for each in pairs) == 557
+    assert len(Proofread.read([str(DATA / "sighan15_train.json")])) > 2300
+    tables = Confusions([DATA / "same_pinyin.txt", DATA / "same_stroke.txt"])
+    assert "已" in tables.of("乙") and "默" in tables.of("黑")

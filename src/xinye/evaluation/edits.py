@@ -120,7 +120,7 @@ def change(text: str, units: Sequence[Unit], first: int, end: int, new: str) -> 
 def applied(text: str, edits: Iterable[Edit]) -> str:
     """The text with these edits, which do not overlap."""
     pieces, at = [], 0
-    for edit in sorted(edits):
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
         pieces += [text[at : edit.start], edit.replacement]
         at = edit.end
     return "".join([*pieces, text[at:]])
