@@ -16,11 +16,11 @@ READINGS = 2  # of a character, the most usual ones
 _NEAR = re.compile(r"(?<=^[zcs])h|(?<=[aei]n)g$")
 _KEYS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 HOMOPHONES = (
-    "their there they're", "your you're", "its it's", "to too two", "then than", "here hear",
-    "know no", "knew new", "write right", "where wear", "whether weather", "accept except",
-    "affect effect", "lose loose", "quiet quite", "piece peace", "by buy bye", "week weak",
-    "for four", "our hour", "one won", "sea see", "son sun", "through threw", "whose who's",
-    "passed past", "principal principle", "brake break", "meet meat", "which witch",
+    "their/there/they're", "your/you're", "its/it's", "to/too/two", "then/than", "here/hear",
+    "know/no", "knew/new", "write/right", "where/wear", "whether/weather", "accept/except",
+    "affect/effect", "lose/loose", "quiet/quite", "piece/peace", "by/buy/bye", "week/weak",
+    "for/four", "our/hour", "one/won", "sea/see", "son/sun", "through/threw", "whose/who's",
+    "passed/past", "principal/principle", "brake/break", "meet/meat", "which/witch",
 )  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def same_sound(character: str) -> tuple[str, ...]:
 @cache
 def homophones(word: str) -> tuple[str, ...]:
     """The English words that sound like this one, with its capitals."""
-    rows = (row.split() for row in HOMOPHONES)
+    rows = (row.split("/") for row in HOMOPHONES)
     same = next((row for row in rows if word.lower() in row), [])
     return tuple(_like(word, each) for each in same if each != word.lower())
 

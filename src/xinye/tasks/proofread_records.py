@@ -70,15 +70,17 @@ class ProofText(Pair):
 
     @property
     def labels(self) -> list[str]:
-        """The kind of each edit, or `clean` if there is none."""
-        return [kind_of(edit) for edit in edits_between(self.wrong, self.right)] or ["clean"]
+        """The kind of each edit, or one for a text without errors."""
+        return [kind_of(edit) for edit in edits_between(self.wrong, self.right)] or [
+            "without errors"
+        ]
 
 
 def kind_of(edit: Edit) -> str:
-    """What an edit does, in a word."""
-    if not edit.replacement:
-        return "delete"
-    return "replace" if edit.start < edit.end else "insert"
+    """What an edit does, as it is printed."""
+    if not edit.replacement.strip():
+        return "to be deleted"
+    return "to be replaced" if edit.start < edit.end else "to be inserted"
 
 
 def read_texts(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[ProofText]:
