@@ -50,8 +50,8 @@ class ColumnSettings(TextColumns):
             "answers all questions from it"
         ),
     )
-    confusions: tuple[str, ...] | None = Field(
-        None,
+    confusions: tuple[str, ...] = Field(
+        (),
         description=(
             "task proofread: file of characters that are taken for each other, from which errors "
             "are made; can be given several times"

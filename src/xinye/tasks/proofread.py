@@ -24,19 +24,19 @@ from xinye.evaluation.proofreading import (
 )
 from xinye.evaluation.trigram import Trigrams
 from xinye.model.gpt import GPT
-from xinye.model.heads import Head
+from xinye.model.heads import IGNORED, Head
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.writing_settings import ProofreadSettings
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.heads import USE, HeadTask, with_borders
 from xinye.tasks.proofread_confusions import Alike
 from xinye.tasks.proofread_exercise import EXERCISE
-from xinye.tasks.proofread_records import WRONG, Named, ProofText, read_texts
+from xinye.tasks.proofread_records import WRONG, Named, ProofText, confused, read_texts
 from xinye.tasks.proofread_results import marked, result_of
 from xinye.tasks.proofread_search import Search
-from xinye.tasks.proofread_tokens import SPECIAL, Drawing, FreshErrors, unit_label
+from xinye.tasks.proofread_tokens import KEEP, SPECIAL, Drawing, FreshErrors, unit_label
 from xinye.tasks.records import Example, Examples, OnBad, leaks, repeated
-from xinye.tasks.task import Figures
+from xinye.tasks.task import Figures, Mark
 
 UNITS = 8000  # characters and words that can be written, the most frequent of the right texts
 PAIRS_SHARE = 0.25  # of the training records that have errors of people, if they are repeated
@@ -135,7 +135,7 @@ class Proofread(HeadTask):
                 f"{plural(equal, 'pair')} of equal texts among {len(pairs):,}: learned as texts "
                 "without errors"
             )
-        if not any(record.wrong == record.right for record in validation):
+        if validation and all(record.wrong != record.right for record in validation):
             yield (
                 "no validation text is without errors, so it cannot be measured how many right "
                 "sentences are changed; add pairs of equal texts, or right texts alone"
@@ -145,7 +145,12 @@ class Proofread(HeadTask):
 
     @classmethod
     def enlarged(cls, records: Sequence[ProofText], settings: FinetuneSettings) -> list[ProofText]:
-        """The records; pairs with errors of people are repeated among many texts with made ones."""
+        """The records; pairs with errors of people are repeated among many texts with made ones,
+        and what people have confused is confused in the other texts, too."""
+        learned = confused(records)
+        records = [
+            replace(record, maker=replace(record.maker, learned=learned)) for record in records
+        ]
         pairs = [record for record in records if not record.made]
         others = len(records) - len(pairs)
         times = 1
@@ -206,6 +211,19 @@ class Proofread(HeadTask):
     ) -> Examples:
         return FreshErrors(self.drawing(tokenizer, context), records, settings.seed)
 
+    def marks(
+        self, tokenizer: Tokenizer, example: Example
+    ) -> tuple[str | None, list[tuple[int, Mark]]]:
+        """Each change stands at the token that it changes, not at the one before, which decides."""
+        assert isinstance(example.targets, list)
+        names = [
+            "" if target == IGNORED else self.labels[int(target)] for target in example.targets
+        ]
+        marks = [f"B-{name}" if name not in ("", KEEP) else None for name in names]
+        at_end = marks.pop()
+        behind = [None, *marks[:-1], marks[-1] or at_end] if marks else [at_end]
+        return None, list(zip(example.tokens, behind, strict=True))
+
     def begin_head(self, model: Head, base: GPT, tokenizer: Tokenizer) -> None:
         """The score of the label "=x" begins with what the base model knows of x: the row of its
         output matrix for the first token of x."""
@@ -264,10 +282,11 @@ class Proofread(HeadTask):
         model = Trigrams([record.right for record in rest])
         alike = Alike(model.units)
         tables = {each.maker.confusions for each in training}
+        learned = confused(training, corrections=True)
 
         def like(unit: str) -> list[str]:
-            others = (each for table in tables for each in table.of(unit))
-            return list(dict.fromkeys((*alike.of(unit), *others)))
+            others = [each for table in tables for each in table.of(unit)]
+            return list(dict.fromkeys((*alike.of(unit), *others, *learned.get(unit, ()))))
 
         tuned = [model.candidates(record.wrong, like) for record in held_out]
         threshold = best_threshold(held_out, tuned, MOST_CHANGED)

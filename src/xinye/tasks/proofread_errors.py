@@ -1,6 +1,7 @@
 """Errors made by rule in right texts: same sound, same shape, missing, doubled; in words of other
 scripts also letters that are swapped, missing, doubled or neighbours on the keyboard."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -8,6 +9,7 @@ from xinye.evaluation.edits import Edit, Unit, applied, change, is_han, units_of
 from xinye.tasks.proofread_confusions import Confusions, homophones, same_sound, typing_errors
 
 # How often each kind is tried. A kind that is impossible for a unit is replaced by another.
+LEARNED = 0.5  # how often an error of people is tried first, where they have made one
 HAN_ERRORS = {"sound": 0.5, "shape": 0.2, "missing": 0.15, "doubled": 0.15}
 WORD_ERRORS = {"homophone": 0.25, "typing": 0.5, "missing": 0.1, "doubled": 0.15}
 # Small words, which writers forget.
@@ -17,9 +19,11 @@ ERRORS = (0.75, 0.2, 0.05)  # share of sentences with one, two and three errors
 
 @dataclass(frozen=True)
 class ErrorMaker:
-    """Makes errors in right texts."""
+    """Makes errors in right texts. `learned` has, for units of right texts, what people wrote
+    instead, each as often as they did."""
 
     confusions: Confusions = field(default_factory=Confusions)
+    learned: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def judged(self, right: str) -> str:
         """The text to evaluate a model on: half of all texts stay as they are, the others get one
@@ -49,7 +53,10 @@ class ErrorMaker:
 
     def _error(self, text: str, units: list[Unit], at: int, chance: Random) -> Edit | None:
         """An error in a unit; None if no kind of error is possible there."""
-        shares = dict(HAN_ERRORS if is_han(units[at].text) else WORD_ERRORS)
+        unit = units[at]
+        if unit.text in self.learned and chance.random() < LEARNED:
+            return Edit(unit.start, unit.end, chance.choice(self.learned[unit.text]))
+        shares = dict(HAN_ERRORS if is_han(unit.text) else WORD_ERRORS)
         while shares:
             [kind] = chance.choices([*shares], [*shares.values()])
             if edit := self._of_kind(kind, text, units, at, chance):

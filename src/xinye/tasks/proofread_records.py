@@ -1,7 +1,8 @@
 """Records for proofreading: pairs of a wrong and the right text, or right texts alone, in which
 errors are made by rule."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -40,7 +41,7 @@ class Named(NamedTuple):
 
     text_field: str | None = None
     answer_field: str | None = None
-    confusions: tuple[str, ...] | None = None
+    confusions: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -85,7 +86,7 @@ def kind_of(edit: Edit) -> str:
 
 def read_texts(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[ProofText]:
     """The records of a file; a plain-text file has a right text on each line."""
-    maker = ErrorMaker(Confusions(named.confusions or ()))
+    maker = ErrorMaker(Confusions(named.confusions))
     if suffix_of(path) in PLAIN_SUFFIXES:
         if named.columns:
             raise XinyeError(f"{path}: plain text has no columns; leave {named.columns[0]!r} out")
@@ -180,3 +181,17 @@ def in_parts(text: str) -> Iterator[str]:
         end = border
     if text[start:].strip():
         yield text[start:].strip()
+
+
+def confused(records: Iterable[ProofText], corrections: bool = False) -> dict[str, list[str]]:
+    """What people wrote instead of each unit of right texts, each as often as they did. With
+    `corrections` the other way round: what is right for each wrong unit."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for record in records:
+        if not record.made:
+            for start, end, right in edits_between(record.wrong, record.right):
+                wrong = record.wrong[start:end]
+                if wrong and right and len(units_of(wrong)) == 1:
+                    key, other = (wrong, right) if corrections else (right, wrong)
+                    found[key].append(other)
+    return dict(found)

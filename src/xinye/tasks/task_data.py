@@ -103,8 +103,10 @@ def prepare_data(
 
 
 def knowledge_files(settings: FinetuneSettings) -> list[Path]:
-    """The file by which a change of the knowledge base is known, if passages are found in one."""
-    return [settings.knowledge / MANIFEST] if settings.knowledge else []
+    """The file by which a change of the knowledge base is known, if passages are found in one, and
+    the files of confusions."""
+    manifest = [settings.knowledge / MANIFEST] if settings.knowledge else []
+    return [*manifest, *map(Path, settings.confusions)]
 
 
 def _note_augmentation(plan: Draft, settings: FinetuneSettings, sentences: Sequence[int]) -> None:
