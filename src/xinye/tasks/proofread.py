@@ -31,6 +31,7 @@ from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.heads import USE, HeadTask, with_borders
 from xinye.tasks.proofread_confusions import Alike
 from xinye.tasks.proofread_exercise import EXERCISE
+from xinye.tasks.proofread_head import begin_head
 from xinye.tasks.proofread_records import WRONG, Named, ProofText, confused, read_texts
 from xinye.tasks.proofread_results import marked, result_of
 from xinye.tasks.proofread_search import Search
@@ -224,20 +225,8 @@ class Proofread(HeadTask):
         behind = [None, *marks[:-1], marks[-1] or at_end] if marks else [at_end]
         return None, list(zip(example.tokens, behind, strict=True))
 
-    def begin_head(self, model: Head, base: GPT, tokenizer: Tokenizer) -> None:
-        """The score of the label "=x" begins with what the base model knows of x: the row of its
-        output matrix for the first token of x."""
-        rows, places = [], []
-        for at, label in enumerate(self.labels):
-            if label not in SPECIAL:
-                unit = label[1:]
-                tokens = tokenizer.encode(unit if is_han(unit) else f" {unit}")
-                named = [each for each in tokens if tokenizer.token_bytes[each].strip()]
-                if named:
-                    rows.append(named[0])
-                    places.append(at)
-        known = base.lm_head.weight
-        model.score.weight.data[places] = known.data[rows].to(model.score.weight)
+    def begin_head(self, model: Head, base: GPT, tokenizer: Tokenizer, examples: Examples) -> None:
+        begin_head(model, base, tokenizer, examples)
 
     # -- evaluation --------------------------------------------------------------------------------
 

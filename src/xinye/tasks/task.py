@@ -287,8 +287,11 @@ class Task(ABC):
     def network(self, backbone: GPTConfig, base: GPT) -> Any:
         """The network to train: the layers of `base`, configured as in `backbone`."""
 
-    def begin_head(self, model: Any, base: GPT, tokenizer: Tokenizer) -> None:  # noqa: B027
-        """Set the first weights of the new head, if it does not begin at zero."""
+    def begin_head(  # noqa: B027
+        self, model: Any, base: GPT, tokenizer: Tokenizer, examples: Examples
+    ) -> None:
+        """Set the first weights of the new head, if it does not begin at zero. `examples` are those
+        of training."""
 
     @abstractmethod
     def loss(self, model: Any, batch: Labelled) -> Tensor:
