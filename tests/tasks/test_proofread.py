@@ -114,21 +114,19 @@ def test_errors_are_at_most_as_many_as_asked(text, count):
 TOKENIZER = Proofread.tokenizer(Tokenizer.train(["".join(ZH + EN) * 9], kind="char", exact=False))
 
 
-def labelled(wrong: str, right: str) -> list[str]:
+def labelled(wrong: str, right: str) -> str:
     record = ProofText(wrong, right, "a.csv, line 2")
     task = Proofread.of([record])
     [example] = task.examples(TOKENIZER, [record], 64)
-    return [task.labels[target] for target in example.targets if target != IGNORED]
+    return " ".join(task.labels[target] for target in example.targets if target != IGNORED)
 
 
 def test_labels_stand_one_token_before():
-    assert labelled("我门去", "我们去") == ["keep", "=们", "keep", "keep"]
-    assert labelled("我我们", "我们") == ["keep", "delete", "keep", "keep"]
-    assert labelled("我去", "我们去") == ["keep", "insert", "keep"]
-    assert labelled("我们", "我们去") == ["keep", "keep", "insert"]
-    assert labelled(*EN) == [
-        *["keep", "keep", "=to", "keep", "=to", "keep", "keep", "keep", "keep"]
-    ]
+    assert labelled("我门去", "我们去") == "=我 =们 =去 keep"
+    assert labelled("我我们", "我们") == "=我 delete =们 keep"
+    assert labelled("我去", "我们去") == "=我 insert keep"
+    assert labelled("我们", "我们去") == "=我 =们 insert"
+    assert labelled(*EN) == "=I =want =to =go =to =the =park =. keep"
 
 
 def test_each_epoch_draws_other_errors():

@@ -29,7 +29,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.writing_settings import ProofreadSettings
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.heads import USE, HeadTask, with_borders
-from xinye.tasks.proofread_confusions import Alike
+from xinye.tasks.proofread_confusions import LONGEST, Alike
 from xinye.tasks.proofread_exercise import EXERCISE
 from xinye.tasks.proofread_head import begin_head
 from xinye.tasks.proofread_records import WRONG, Named, ProofText, confused, read_texts
@@ -217,10 +217,13 @@ class Proofread(HeadTask):
     ) -> tuple[str | None, list[tuple[int, Mark]]]:
         """Each change stands at the token that it changes, not at the one before, which decides."""
         assert isinstance(example.targets, list)
-        names = [
-            "" if target == IGNORED else self.labels[int(target)] for target in example.targets
-        ]
-        marks = [f"B-{name}" if name not in ("", KEEP) else None for name in names]
+        marks: list[Mark] = []
+        for at, target in enumerate(example.targets, 1):
+            label = KEEP if target == IGNORED else self.labels[int(target)]
+            text = tokenizer.decode(example.tokens[at : at + LONGEST])
+            own = units_of(text)[:1] if label not in SPECIAL else []
+            is_kept = label == KEEP or [unit_label(unit.text) for unit in own] == [label]
+            marks.append(None if is_kept else f"B-{label}")
         at_end = marks.pop()
         behind = [None, *marks[:-1], marks[-1] or at_end] if marks else [at_end]
         return None, list(zip(example.tokens, behind, strict=True))

@@ -86,28 +86,32 @@ class Search:
         self, part: Part, units: Sequence[Unit], scores: Tensor
     ) -> Iterator[tuple[int, str, float]]:
         """The units that may be changed, each with the label of its best edit and the evidence."""
-        kept = scores[:, self.number[KEEP]]
+        labels = self.model.config.labels
+        own = [self.number.get(unit_label(unit.text), self.number[KEEP]) for unit in units]
+        own.append(self.number[KEEP])
+        at = list(part.place.values())
+        rows = scores[at]  # (units of this part, L)
+        own_label = torch.tensor([own[number] for number in part.place], device=scores.device)
+        itself = rows.gather(1, own_label[:, None])[:, 0]
+        kept = rows[:, self.number[KEEP]]
+        kept = torch.where(own_label == self.number[KEEP], kept, torch.logaddexp(kept, itself))
         # With nothing but `LIKENESS` to gain, an edit cannot reach `LEAST` where this is False.
         possible = ((1 - kept.exp()).clamp_min(1e-9).log() - kept + LIKENESS > LEAST).tolist()
-        labels = self.model.config.labels
-        for number, at in part.place.items():
-            if not possible[at]:
+        for row, number, keep, label, maybe in zip(
+            rows, part.place, kept.tolist(), own_label.tolist(), possible, strict=True
+        ):
+            if not maybe:
                 continue
-            row = scores[at].clone()
-            row[self.number[KEEP]] = -torch.inf
+            row = row.clone()
+            row[[label, self.number[KEEP]]] = -torch.inf
             if number == len(units):  # at the end nothing stands that could be changed
-                at_end = float(row[self.number[INSERT]])
-                best, score = self.number[INSERT], at_end
+                best = self.number[INSERT]
             else:
-                own = self.number.get(unit_label(units[number].text))
-                if own is not None:
-                    row[own] = -torch.inf
                 like = [self.number[unit_label(each)] for each in self.alike.of(units[number].text)
                         if unit_label(each) in self.number]  # fmt: skip
                 if like:
                     row[like] += LIKENESS
                 best = int(row.argmax())
-                score = float(row[best])
-            evidence = score - float(kept[at])
+            evidence = float(row[best]) - keep
             if evidence > LEAST:
                 yield number, labels[best], evidence

@@ -25,6 +25,8 @@ from xinye.tasks.tag_spans import segments_of
 KEEP, DELETE, INSERT = "keep", "delete", "insert"
 SPECIAL = (KEEP, DELETE, INSERT)
 WINDOW = 128  # tokens that are read at once
+# Whether a unit that is right is labelled as itself, "=x", if that is a label; otherwise "keep".
+AS_ITSELF = True
 HIDDEN = 0.15  # share of the units that are hidden in training
 CLEAN = 0.2  # share of the right texts that are learned without errors
 OWN_ERRORS = 0.5  # of the times that a pair is learned, it has the errors of its own
@@ -125,7 +127,10 @@ class Drawing:
         """A part with its targets. The tokens of a hidden unit become a single padding."""
         targets = [IGNORED] * len(part.tokens)
         for unit, at in part.place.items():
-            label = unit_label(units[unit].text) if unit in hidden else labels[unit]
+            label = labels[unit]
+            own = unit_label(units[unit].text) if unit < len(units) else KEEP
+            if unit in hidden or (AS_ITSELF and label == KEEP and own in self.number):
+                label = own
             targets[at] = self.number.get(label, IGNORED)
         tokens = list(part.tokens)
         for unit in sorted(hidden, reverse=True):
