@@ -4,11 +4,13 @@ from collections import Counter
 
 import pytest
 
-from xinye.tasks.exercises import chats, notes, reviews
+from xinye.tasks.classify import Classify
+from xinye.tasks.classify_records import LabelledText
+from xinye.tasks.exercises import chats, emotions, notes, reviews
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])
-@pytest.mark.parametrize("make", [reviews, notes, chats])
+@pytest.mark.parametrize("make", [reviews, emotions, notes, chats])
 def test_the_same_seed_gives_the_same_records(make, language):
     assert make(50, language, seed=1) == make(50, language, seed=1) != make(50, language, seed=2)
     assert not any(
@@ -24,6 +26,23 @@ def test_reviews_are_balanced_and_mostly_different(language, labels):
     counts = Counter(record["label"] for record in records)
     assert set(counts) == labels and len(set(counts.values())) == 1
     assert len({record["text"] for record in records}) > 300
+
+
+@pytest.mark.parametrize(
+    "language, labels",
+    [
+        ("zh", {"高兴", "悲伤", "愤怒", "恐惧", "惊讶", "厌恶"}),
+        ("en", {"joy", "sadness", "anger", "fear", "surprise", "disgust"}),
+    ],
+)
+def test_emotions_are_balanced_and_not_told_by_their_words(language, labels):
+    records = emotions(1200, language)
+    counts = Counter(record["label"] for record in records)
+    assert set(counts) == labels and set(counts.values()) == {200}
+    assert len({record["text"] for record in records}) > 1000
+    task = Classify(sorted(labels))
+    records = [LabelledText(r["text"], "", (r["label"],), "") for r in records]
+    assert task.baseline(records[200:800], records[:200], None)["accuracy"] < 0.85
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

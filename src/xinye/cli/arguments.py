@@ -85,6 +85,7 @@ METAVARS = {
     "size": "SIZE",
     "tag_names": "NAMES",
     "target_modules": "NAME",
+    "task_mix": "TASK=FILE",
     "teacher": "MODEL",
     "text_field": "NAME",
     "time": "DURATION",

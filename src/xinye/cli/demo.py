@@ -37,6 +37,7 @@ def main(arguments: list[str]) -> int:
             ("language of the stories and messages (default: from the locale)"),
         ),
         flag("--task", "TASK", "train for a task: classify, tag, answer or chat"),
+        flag("--set", "NAME", "other records for the task classify: emotions instead of reviews"),
         flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
         flag("files", "FILES", "your own text instead of the stories", nargs="*"),
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> int:
         raise XinyeError(f"--language {language!r}: choose zh or en")
     if given.task:
         return demo_of_task(given, language)
+    if given.set:
+        raise XinyeError("--set has an effect only with --task classify")
     words, files = in_language(DEMO, language), given.files
     folder = given.output or Path("runs") / f"demo-{Path(files[0]).stem if files else language}"
 
@@ -144,9 +147,9 @@ def demo_of_task(given: Given, language: str) -> int:
     from xinye.cli.demo_tasks import main
     from xinye.demo.demo_tasks import exercise_of
 
-    exercise_of(given.task)
+    exercise_of(given.task, given.set)
     if given.files:
         raise XinyeError("FILE has no effect with --task; for your own records: xinye finetune")
     if given.time:
         raise XinyeError("--time has no effect with --task: its steps have fixed lengths")
-    return main(given.task, language, given.output, given.json)
+    return main(given.task, given.set, language, given.output, given.json)

@@ -24,14 +24,14 @@ from xinye.runs.words import in_language
 from xinye.tasks.registry import find_task
 
 
-def main(task: str, language: str, output: Path | None, as_json: bool) -> int:
+def main(task: str, records: str | None, language: str, output: Path | None, as_json: bool) -> int:
     begin, ours = time.monotonic(), output is None
-    exercise, said = exercise_of(task), find_task(task).words
+    exercise, said = exercise_of(task, records), find_task(task).words
     words = in_language({**TASKS, **exercise.words}, language)
-    folder = output or Path("runs") / f"demo-{task}-{language}"
+    folder = output or Path("runs") / "-".join(filter(None, ("demo", task, records, language)))
 
     console.print(getattr(exercise.begin, language), style="bold")
-    lesson = recipe.prepare(task, language, folder, ours)
+    lesson = recipe.prepare(task, language, folder, ours, records)
     counts = {
         "training": len(lesson.training),
         "held_out": len(lesson.held_out),
@@ -86,10 +86,11 @@ def further(lesson: Lesson) -> list[str]:
     )
     later = next(name for name in reversed(with_exercises()) if name != lesson.task)
     other = {"zh": "en", "en": "zh"}[lesson.language]
+    same = f" --set {lesson.records}" if lesson.records else ""
     return [
         f"xinye finetune {base} --task {lesson.task} --data {training} --method lora -o {lora}",
         f"xinye demo --task {later} --language {lesson.language}",
-        f"xinye demo --task {lesson.task} --language {other}",
+        f"xinye demo --task {lesson.task}{same} --language {other}",
     ]
 
 
@@ -105,7 +106,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
     """Print what a model makes of new records. Returns the command for that, and the results for
     JSON.
     """
-    exercise, folder = exercise_of(lesson.task), quoted(model.folder)
+    exercise, folder = lesson.exercise, quoted(model.folder)
     command = find_task(lesson.task).words.command.replace("{folder}", folder)
     if exercise.questions:
         show_step(5, words["talk"], command)
@@ -120,7 +121,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
             f"xinye knowledge calibrate {knowledge} {training} --precision {recipe.PRECISION}",
         ]
         command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge}'
-    show_step(5, words["use"], *build, command.replace("…", exercise.asked_of(lesson.new[0])))
+    show_step(5, words["use"], *build, command.replace("…", exercise.input(lesson.new[0])))
     if lesson.documents:
         return command, {"results": look_up(model, lesson)}
     return command, {"results": try_out(model, lesson, words["wrong"])}
@@ -175,9 +176,9 @@ def show_looked_up(model: Model, knowledge: KnowledgeBase, lesson: Lesson) -> No
 
 def try_out(model: Model, lesson: Lesson, wrong: str) -> list[Figures]:
     """Print a model's results for new texts, next to the right ones. Returns them for JSON."""
-    exercise = exercise_of(lesson.task)
+    exercise = lesson.exercise
     assert exercise.answered is not None
-    texts = [exercise.asked_of(row) for row in lesson.new]
+    texts = [exercise.input(row) for row in lesson.new]
     results = model.use(lesson.task, texts)
     for row, found in zip(lesson.new, results, strict=True):
         answered, sure = exercise.answered(row, found)

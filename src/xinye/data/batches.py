@@ -75,8 +75,16 @@ class Windows:
         if not self.tokens_per_epoch:
             raise XinyeError("no text to train on: every document is empty")
         self.seed, self.shuffle = seed, shuffle
+        self._more = np.empty(0, tokens.dtype)  # spans beyond `tokens` lie in it
         self._ends: list[int] = []  # for each epoch: how many samples it and all before it have
         self.epoch_windows = lru_cache(maxsize=2)(self._epoch_windows)
+
+    def joined(self, tokens: np.ndarray, spans: np.ndarray) -> "Windows":
+        """Windows of these spans and of the `spans` of other tokens (M,)."""
+        both = np.concatenate((self.spans, spans + len(self.tokens)))
+        windows = Windows(self.tokens, both, self.context, self.bos_id, self.seed, self.shuffle)
+        windows._more = tokens.astype(self.tokens.dtype)
+        return windows
 
     def __len__(self) -> int:
         """The number of windows in the first epoch."""
@@ -151,7 +159,7 @@ class Windows:
             several |= len(window) > 1
             for document, (start, end) in enumerate(window):
                 part = slice(at, at + end - start)
-                targets[row, part] = self.tokens[start:end]
+                targets[row, part] = self._slice(start, end)
                 tokens[row, at + 1 : part.stop] = targets[row, at : part.stop - 1]
                 positions[row, part] = np.arange(end - start)
                 documents[row, part] = document
@@ -160,6 +168,10 @@ class Windows:
             (torch.from_numpy(positions), torch.from_numpy(documents)) if several else (None, None)
         )
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), *extra)
+
+    def _slice(self, start: int, end: int) -> np.ndarray:
+        size = len(self.tokens)
+        return self.tokens[start:end] if start < size else self._more[start - size : end - size]
 
     def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
         """The windows of the first epoch in batches of `size`, or only the first `most` windows.

@@ -46,6 +46,8 @@ class Lesson:
     new: list[Row]
     texts: int
     documents: Mapping[str, str]
+    exercise: Exercise
+    records: str | None = None  # the name of the set, if not the usual one
 
     @property
     def files(self) -> dict[str, Path]:
@@ -58,7 +60,9 @@ class Lesson:
         return self.folder / "documents", self.folder / "knowledge"
 
 
-def prepare(task: str, language: str, folder: Path, ours: bool) -> Lesson:
+def prepare(
+    task: str, language: str, folder: Path, ours: bool, records: str | None = None
+) -> Lesson:
     """Write the records of a demo. Raises `XinyeError` if the folder holds something else; a demo's
     own files are replaced if `ours` is True.
     """
@@ -66,9 +70,12 @@ def prepare(task: str, language: str, folder: Path, ours: bool) -> Lesson:
         folder.is_dir() and (not any(folder.iterdir()) or (ours and is_run(folder / "base")))
     ):
         raise XinyeError(f"{folder}: exists; choose another folder with -o")
-    training, held_out, new, texts = parts(task, language)
-    documents = _documents(task, language)
-    lesson = Lesson(task, language, folder, training, held_out, new, len(texts), documents)
+    exercise = exercise_of(task, records)
+    training, held_out, new, texts = parts(exercise, language)
+    documents = documents_of(exercise, language)
+    lesson = Lesson(
+        task, language, folder, training, held_out, new, len(texts), documents, exercise, records
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for path, rows in zip(lesson.files.values(), (training, held_out, texts), strict=True):
         write_json_lines(path, rows)
@@ -84,21 +91,30 @@ def with_exercises() -> dict[str, Exercise]:
     return {kind.verb: kind.exercise for kind in tasks() if kind.exercise}
 
 
-def exercise_of(task: str) -> Exercise:
-    """The exercise of a task. Raises `XinyeError` if it has none."""
+def exercise_of(task: str, records: str | None = None) -> Exercise:
+    """The exercise of a task; with `records`, another set of it. Raises `XinyeError` if there is
+    none."""
     known = with_exercises()
     if task not in known:
         near = did_you_mean(task, known)
         raise XinyeError(f"--task {task!r}: choose one of {', '.join(known)}{near}")
-    return known[task]
+    exercise = known[task]
+    if records is None:
+        return exercise
+    if not exercise.sets:
+        some = next(name for name in known if known[name].sets)
+        raise XinyeError(f"--set has no effect with --task {task}, only with --task {some}")
+    if records not in exercise.sets:
+        near = did_you_mean(records, exercise.sets)
+        raise XinyeError(f"--set {records!r}: choose {', '.join(exercise.sets)}{near}")
+    return exercise.sets[records]
 
 
-def parts(task: str, language: str) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
+def parts(exercise: Exercise, language: str) -> tuple[list[Row], list[Row], list[Row], list[Row]]:
     """Records for training, for the test, and to try, and texts for the base model. No record
     occurs twice or in two of these lists. The texts are those of the training records, or the
     passages of the documents.
     """
-    exercise = exercise_of(task)
     rows = list({json.dumps(row): row for row in exercise.make(TEXTS, language)}.values())
     if exercise.kept:
         unseen = [row for row in rows if exercise.kept(row)]
@@ -108,14 +124,16 @@ def parts(task: str, language: str) -> tuple[list[Row], list[Row], list[Row], li
         count = HELD_OUT + exercise.new
         unseen, known = by_text[:count], by_text[count:]
     held_out, new = unseen[: -exercise.new][:HELD_OUT], unseen[-exercise.new :]
-    passages = [each.text for text in _documents(task, language).values() for each in cut(text)]
+    passages = [
+        each.text for text in documents_of(exercise, language).values() for each in cut(text)
+    ]
     texts = [{"text": text} for text in passages or map(exercise.text, known)]
     return known[: exercise.training], held_out, new, texts
 
 
-def _documents(task: str, language: str) -> Mapping[str, str]:
-    make = exercise_of(task).documents
-    return make(language) if make else {}
+def documents_of(exercise: Exercise, language: str) -> Mapping[str, str]:
+    """The documents to answer from, by title; none for most tasks."""
+    return exercise.documents(language) if exercise.documents else {}
 
 
 def build_knowledge(lesson: Lesson) -> KnowledgeBase:
@@ -137,7 +155,7 @@ def pretrain_base(lesson: Lesson, observer: Observer, overwrite: bool) -> Run:
 
 def base_settings(lesson: Lesson) -> dict[str, object]:
     """The settings of the base model, for `xinye pretrain`."""
-    exercise = exercise_of(lesson.task)
+    exercise = lesson.exercise
     tokenizer = exercise.tokenizers.get(lesson.language)
     return {
         "files": (str(lesson.files["texts"]),),
@@ -158,7 +176,7 @@ def teach(lesson: Lesson, observer: Observer, overwrite: bool) -> Run:
 
 def task_settings_of(lesson: Lesson) -> dict[str, object]:
     """The settings of the fine-tuning, for `xinye finetune`."""
-    exercise = exercise_of(lesson.task)
+    exercise = lesson.exercise
     return {
         "model": str(lesson.folder / "base"),
         "task": lesson.task,

@@ -24,7 +24,7 @@ def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
     name = taught(folder)
     kind = model.config.kind if isinstance(model, Head) else None
     if name in TASKS and find_task(name).head == kind:
-        return find_task(name).of_network(model)
+        return find_task(name).of_run(model, folder)
     if kind is None:
         return None
     return next(task for task in tasks() if task.head == kind).of_network(model)

@@ -68,6 +68,7 @@ class Plan:
     vocabulary: int | None = None  # tokens in the vocabulary
     training_tokens: int | None = None
     validation_tokens: int | None = None
+    task_mix_tokens: int | None = None  # of the training tokens: those of the tasks' records
 
     # or the records of a task
     training_records: int | None = None

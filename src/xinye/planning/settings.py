@@ -22,6 +22,7 @@ from pydantic import (
 from xinye.data.cleaning import Cleaning
 from xinye.data.files import read_text
 from xinye.errors import XinyeError, checked, did_you_mean, refuse_first
+from xinye.planning.task_mix import TaskMixes
 from xinye.planning.units import parse_count, parse_fold, parse_time
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
@@ -69,7 +70,7 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
     groups: ClassVar[Mapping[str, str]] = {  # the titles under which help lists the settings
-        "data": "data validation validation_share fold field text_field label_field "
+        "data": "data task_mix validation validation_share fold field text_field label_field "
         "label_separator prompt_field answer_field assistant_name tag_names offsets "
         "document_separator sheet bad_records bad_bytes data_license tokenizer vocab_size",
         "model": "from_ size architecture context layers width heads key_value_heads method "
@@ -218,6 +219,13 @@ class PretrainSettings(TrainingSettings):
         None, description=r"separator of the documents in a text file: '\n\n'"
     )
     cleaning: Cleaning = Cleaning()
+    task_mix: TaskMixes = Field(
+        (),
+        description=(
+            "mix the records of a task into the text, as summarize=FILE; with a share of the "
+            "tokens, summarize=FILE:0.2; can be given several times"
+        ),
+    )
     validation: float = Field(
         0.1, gt=0, lt=0.5, description="share of the text held out for validation"
     )

@@ -17,7 +17,12 @@ from xinye.runs.folder import DAMAGED, Extension, RunFolder, Values
 
 FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
 NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
-PLACES = ("files", "data", "validation")  # for these, the content is compared, not the path
+PLACES = (
+    "files",
+    "data",
+    "validation",
+    "task_mix",
+)  # for these, the content is compared, not the path
 
 
 class Data(Protocol):
@@ -67,7 +72,11 @@ def saved_settings(
         if not (tokenizer / "tokenizer.json").is_file():  # it never saved
             raise no_checkpoint(run)
         check_same(output, asked, given, plan, tokenizer)
-        values |= {name: getattr(asked, name) for name in ("files", *FREE) if getattr(asked, name)}
+        values |= {
+            name: getattr(asked, name)
+            for name in ("files", "task_mix", *FREE)
+            if getattr(asked, name)
+        }
     return checked(PretrainSettings, values, f"{run.plan_file}: {DAMAGED}")
 
 
@@ -215,9 +224,14 @@ def check_same(
 def check_text(output: Path, text: Data) -> None:
     """Raise `XinyeError` if the text differs from that of the run."""
     saved = RunFolder(output).about()
+    before = saved.get("data", {})
+    if _contents(before) != _contents(text.facts):
+        raise XinyeError(
+            f"{output}: the records or shares of --task-mix have changed since the run was "
+            "started; restore the old ones, or start another run with -o"
+        )
     if text.fingerprint == saved.get("text", text.fingerprint):
         return
-    before = saved.get("data", {})
     changes = [
         f"{plural(before[name], name[:-1])} at the start, {plural(text.facts[name], name[:-1])} now"
         for name in ("files", "bytes", "characters", "documents")
@@ -228,6 +242,14 @@ def check_text(output: Path, text: Data) -> None:
         f"({'; '.join(changes) or 'the size is the same'}); restore the old text, or start another "
         "run with -o"
     )
+
+
+def _contents(facts: Values) -> list[Values]:
+    """What a run mixed into its text, without the names of the files, which may be moved."""
+    return [
+        {name: value for name, value in mixed.items() if name != "file"}
+        for mixed in facts.get("task_mix", [])
+    ]
 
 
 def check_teacher(output: Path, models: Models) -> None:

@@ -73,6 +73,15 @@ class Settings(Part):
     method: str = "full"
 
 
+class TaskMix(Part):
+    """The records of a task that were mixed into the text."""
+
+    task: str = ""
+    file: str = ""
+    records: Count | None = None
+    share: Finite | None = None  # of all training tokens
+
+
 class DataFacts(Part):
     """Facts about the data that were known before training."""
 
@@ -80,6 +89,7 @@ class DataFacts(Part):
     counts: dict[str, int] = {}  # the number of records of each label
     pairs: bool | None = None  # whether a classifier learned pairs of texts; None if unknown
     yardstick: Yardstick | None = None
+    task_mix: list[TaskMix] = []
 
 
 class About(Part):

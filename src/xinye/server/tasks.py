@@ -39,7 +39,7 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     texts = [text if isinstance(text, str) else tuple(text) for text in given]
     if not TASKS[task].takes_pairs and not all(isinstance(text, str) for text in texts):
         raise APIError(400, f"input: {task} takes single texts, not pairs", "input")
-    learned = find_task(task).of_network(model.model.network)
+    learned = find_task(task).of_run(model.model.network, model.model.folder)
     settings = settings_of(task, body.settings)
     if isinstance(learned, TextToText):
         results = await write_texts(request, model, learned, texts, settings)

@@ -20,12 +20,11 @@ from xinye.errors import XinyeError
 from xinye.evaluation import classification
 from xinye.language import shown
 from xinye.model.heads import Head
-from xinye.runs.words import LOSS, Both, TaskWords
+from xinye.runs.words import LOSS, TaskWords
 from xinye.tasks.classify_columns import Named
+from xinye.tasks.classify_exercises import REVIEWS
 from xinye.tasks.classify_records import LabelledText, joined_labels, read_labelled
 from xinye.tasks.decisions import Decision, log_odds, place_in
-from xinye.tasks.exercise import Exercise
-from xinye.tasks.exercises import reviews
 from xinye.tasks.heads import ACCURACY, LIMIT, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import (
     Example,
@@ -63,22 +62,7 @@ class Classify(HeadTask):
         python='print(model.classify("…"))',
         transformers='print(pipeline("text-classification", "{folder}")("…"))',
     )
-    exercise = Exercise(
-        make=reviews,
-        begin=Both(
-            "A GPT will learn to tell good reviews of a tea shop from bad ones.",
-            "训练一个 GPT，让它分辨茶铺的好评和差评。",
-        ),
-        baseline=Both(
-            "a baseline of word counts (TF-IDF + logistic regression on the same records)",
-            "词频统计基线（同样的样本，TF-IDF 加逻辑回归）",
-        ),
-        line=lambda row: f"{row['text']} → {row['label']}",
-        answered=lambda row, result: (
-            {**row, "label": result["label"]},
-            f"{result['probability']:.1%}",
-        ),
-    )
+    exercise = REVIEWS
 
     @classmethod
     def of(cls, records: Sequence[LabelledText]) -> "Classify":

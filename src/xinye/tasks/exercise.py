@@ -19,8 +19,8 @@ class Exercise:
     line: Callable[[Row], str]  # a row as one line
     # the text that the base model trains on, without label
     text: Callable[[Row], str] = lambda row: row["text"]
-    # the text of a row that the model is tried on, if not the same
-    asks: Callable[[Row], str] | None = None
+    # what the model is given of a row at the end, if that is not the same
+    given: Callable[[Row], str] | None = None
     # The row with the model's answer in place of the right one, and its confidence. A task that
     # chats has `questions` instead.
     answered: Callable[[Row, Any], tuple[Row, str]] | None = None
@@ -39,7 +39,9 @@ class Exercise:
     words: Mapping[str, Both] = field(default_factory=dict)
     # by language, if not the default tokenizer
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    # other exercises of the same task, by name, for `--set`
+    sets: "Mapping[str, Exercise]" = field(default_factory=dict)
 
-    def asked_of(self, row: Row) -> str:
-        """The text of a row that the model is tried on."""
-        return (self.asks or self.text)(row)
+    def input(self, row: Row) -> str:
+        """What the model is given of a row."""
+        return (self.given or self.text)(row)

@@ -134,10 +134,9 @@ class Drawing:
             targets[at] = self.number.get(label, IGNORED)
         tokens = list(part.tokens)
         for unit in sorted(hidden, reverse=True):
-            own = part.own[unit]
-            tokens[own.start : own.stop] = [self.tokenizer.pad_id]
-            # the last of its tokens decides the unit behind it
-            targets[own.start : own.stop] = [targets[own.stop - 1]]
+            at, end = part.own[unit].start, part.own[unit].stop
+            tokens[at:end] = [self.tokenizer.pad_id]
+            targets[at:end] = [targets[end - 1]]  # the last token decides the unit behind it
         return Example(tokens, targets)
 
 

@@ -74,6 +74,26 @@ TASKS = {
         command="xinye.cli.answer:main",
         takes_pairs=True,
     ),
+    "summarize": Entry(
+        "xinye.tasks.summarize:Summarize",
+        "write the summary or the title of a text, or quote its best clauses",
+        "Print a summary of each text. Whether the model writes it in its own words or quotes clauses "
+        "of the text is decided by what was better on the validation records of its training; "
+        "--free and --extract choose.",
+        "xinye summarize runs/model article.txt --characters 40",
+        documents=True,
+        settings="xinye.planning.writing_settings:SummarizeSettings",
+    ),
+    "translate": Entry(
+        "xinye.tasks.translate:Translate",
+        "translate between English and Chinese with a model that was fine-tuned for it",
+        "Print a translation: of an English text into Chinese, of a Chinese text into English. The "
+        "text is translated sentence by sentence, and keeps its lines. The model was fine-tuned to "
+        "translate; with --examples, any language model can do it.",
+        'xinye translate runs/model "I like green tea."',
+        documents=True,
+        settings="xinye.planning.writing_settings:TranslateSettings",
+    ),
     "proofread": Entry(
         "xinye.tasks.proofread:Proofread",
         "correct the errors of texts with a model that was fine-tuned for it",

@@ -137,6 +137,12 @@ class Task(ABC):
         return cls()
 
     @classmethod
+    def of_run(cls, model: Any, folder: Path) -> Self:
+        """The task for which the network of a model's folder was trained. A task that chose
+        something by the figures of its run reads them there."""
+        return cls.of_network(model)
+
+    @classmethod
     def read(
         cls,
         files: Sequence[str],
@@ -280,6 +286,11 @@ class Task(ABC):
     ) -> tuple[str | None, list[tuple[int, Mark]]]:
         """The label of the whole example or None, and each token id with its mark, for `data check`
         and `data show`."""
+
+    def mixed(self, tokenizer: Tokenizer, records: Sequence[Any], context: int) -> list[Example]:
+        """The records as a base model reads them in pretraining (`--task-mix`), which trains all
+        their tokens and ignores the targets: usually the tokens of fine-tuning."""
+        return self.examples(tokenizer, records, context)
 
     # -- training and evaluation -------------------------------------------------------------------
 

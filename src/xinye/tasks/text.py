@@ -5,6 +5,7 @@ samples during training.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,6 +33,7 @@ from xinye.planning.tokenizer import learn_tokenizer
 from xinye.planning.units import parse_count, parse_fold
 from xinye.runs.words import TaskWords
 from xinye.tasks.task import Task
+from xinye.tasks.task_mix import read_mixes
 
 VALIDATION_TOKENS = 500_000  # at most; more tokens do not change the result
 LONGER = 2  # how many samples take as long as the texts at the end, which are written together
@@ -218,8 +220,9 @@ def get_tokenizer(
     elif tokenizer is None:
         observer.stage("learning the tokenizer")
         texts = (piece.text for piece in pieces(files, settings))
+        records = (mixed.texts() for mixed in read_mixes(settings))
         given, size = settings.vocab_size, size_of(settings, models)
-        tokenizer, reason = learn_tokenizer(texts, settings.tokenizer, given, size)
+        tokenizer, reason = learn_tokenizer(chain(texts, *records), settings.tokenizer, given, size)
     plan.choose("vocabulary", given, tokenizer.vocab_size, reason)
     return tokenizer
 

@@ -7,7 +7,7 @@ risk: Kumar and Byrne 2004; for neural models Eikema and Aziz 2020, arXiv:2005.1
 """
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -39,7 +39,8 @@ class TextRecord(Record):
 
 @dataclass
 class Window:
-    """A part of a source that fits into the context, and what is written for it."""
+    """A part of a source that fits into the context, and what is written for it. A part without
+    candidates is copied."""
 
     text: str
     candidates: list[sequence.Sequence]
@@ -68,7 +69,8 @@ class Work:
     @property
     def ended(self) -> bool:
         """Whether the greedy text of each window ended by itself."""
-        return all(window.candidates[0].finish_reason == "stop" for window in self.windows)
+        greedy = [each for window in self.windows for each in window.candidates[:1]]
+        return all(each.finish_reason == "stop" for each in greedy)
 
 
 class TextToText(Writing):
@@ -79,6 +81,7 @@ class TextToText(Writing):
     use_settings: ClassVar[type[WritingSettings]] = WritingSettings
     candidates: ClassVar[int] = 8  # that are written unless the settings say otherwise
     temperature: ClassVar[float] = 0.7  # of all candidates but the first
+    parts_of_context: ClassVar[int] = 2  # one of these is kept for the answer
     between: ClassVar[str] = "\n"  # the results of two windows of one paragraph
 
     # Few-shot: records that are shown before each text, and whether as a chat or as plain text.
@@ -110,6 +113,8 @@ class TextToText(Writing):
 
     def choose(self, window: Window, settings: Any) -> str:
         """The text of a window: the candidate that is most like the others."""
+        if not window.candidates:
+            return window.text
         texts = [text for text in window.texts if text] or [""]
         return texts[most_alike(texts, self.similarity)]
 
@@ -158,6 +163,16 @@ class TextToText(Writing):
         ]
         return [*tokenizer.prefix, *tokenizer.encode("".join(pairs) + blocks[-1] + "\n")]
 
+    def end_of_answer(self, tokenizer: Tokenizer) -> list[int]:
+        """The tokens that end an answer."""
+        if self.plain:
+            return tokenizer.encode("\n")
+        chat: list[Message] = [
+            {"role": "user", "content": "."},
+            {"role": "assistant", "content": "."},
+        ]
+        return [token for token in tokenizer.encode_chat(chat) if token in tokenizer.stop_ids][-1:]
+
     # -- writing -----------------------------------------------------------------------------------
 
     def begin(self, tokenizer: Tokenizer, source: str, context: int, settings: Any = None) -> Work:
@@ -166,7 +181,7 @@ class TextToText(Writing):
         settings = settings or self.use_settings()
         self.check_source(source, settings)
         most = settings.max_tokens or LONGEST_ANSWER
-        room = min(most, context // 2)
+        room = min(most, context // self.parts_of_context)
         fits = context - room
         if len(self.encode(tokenizer, "", settings)) >= fits:
             raise XinyeError(
@@ -174,17 +189,32 @@ class TextToText(Writing):
                 "tokens; show fewer examples"
             )
         work = Work(source, settings, [])
-        for before, text in windows(
+        for before, text in self.parts(
             source, lambda some: len(self.encode(tokenizer, some, settings)) <= fits
         ):
-            tokens = self.encode(tokenizer, text, settings)
-            work.windows.append(Window(text, self._candidates(tokens, room, settings), before))
+            candidates = []
+            if self.is_written(text, settings):
+                tokens = self.encode(tokenizer, text, settings)
+                candidates = self._candidates(tokens, room, settings)
+            work.windows.append(Window(text, candidates, before))
+        work.notes += self.notes_of_work(work)
+        return work
+
+    def parts(self, source: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+        """The parts of a source for which a text is written, each with the space before it."""
+        return windows(source, fits)
+
+    def is_written(self, part: str, settings: Any) -> bool:
+        """Whether the model writes a text for a part of a source; otherwise the part is copied."""
+        return True
+
+    def notes_of_work(self, work: Work) -> Iterator[str]:
+        """What the reader of a result should know before anything is written."""
         if len(work.windows) > 1:
-            work.notes.append(
+            yield (
                 f"the text is longer than the model's context and was read in {len(work.windows)} "
                 "parts"
             )
-        return work
 
     def _candidates(self, tokens: list[int], room: int, settings: Any) -> list[sequence.Sequence]:
         """The greedy text and others after a prompt, not yet written."""
@@ -244,7 +274,10 @@ class TextToText(Writing):
             )
             results += [self.end(model, tokenizer, work) for work in works]
             tokens += sum(
-                window.candidates[0].completion_tokens for work in works for window in work.windows
+                each.completion_tokens
+                for work in works
+                for window in work.windows
+                for each in window.candidates[:1]
             )
         written = [result["text"] for result in results]
         exact = sum(text == each.target for text, each in zip(written, records, strict=True))

@@ -7,6 +7,7 @@ turn: the text, and what the model should write.
 
 from collections.abc import Iterator, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from math import log
 from typing import Any, ClassVar
@@ -197,15 +198,18 @@ class Writing(Task):
         """
         return [example for record in records for example in _examples(tokenizer, record, context)]
 
+    def mixed(self, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Example]:
+        examples = self.examples(tokenizer, records, context)
+        return [replace(example, tokens=whole(example)) for example in examples]
+
     def marks(
         self, tokenizer: Tokenizer, example: Example
     ) -> tuple[str | None, list[tuple[int, Mark]]]:
         """Each token, and whether it is trained. A target is stored one place before its token."""
         targets = example.targets
         assert isinstance(targets, list)
-        last = next(int(target) for target in reversed(targets) if target != IGNORED)
         trained = [False, *(target != IGNORED for target in targets)]
-        return None, list(zip([*example.tokens, last], trained, strict=True))
+        return None, list(zip(whole(example), trained, strict=True))
 
     # -- training and evaluation -------------------------------------------------------------------
 
@@ -288,6 +292,12 @@ class Writing(Task):
 
 
 # -- tokens ----------------------------------------------------------------------------------------
+
+
+def whole(example: Example) -> list[int]:
+    """All tokens of an example. Its last target is the token that ends the last answer."""
+    assert isinstance(example.targets, list)
+    return [*example.tokens, int(example.targets[-1])]
 
 
 def _examples(tokenizer: Tokenizer, record: Record, context: int) -> Iterator[Example]:

@@ -10,7 +10,7 @@ is also measured on their own texts and taken out."""
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.evaluation.tokenizers import language
+from xinye.generation.continuations import Question, packs, score
 from xinye.model.gpt import GPT, KeyValueCache
 from xinye.planning.job_settings import ZeroShotSettings
 from xinye.tasks.classify import Classify, as_pairs, pairs_of
@@ -38,10 +39,8 @@ PROMPTS = {  # keyed by language, and by whether texts are pairs
     ("english", True): "First: {text}\nSecond: {pair}\nLabel: {label}",
 }
 BETWEEN = "\n\n"  # examples
-AT_ONCE = 512  # tokens read at once
 EXAMPLE_TOKENS = 2048  # at most, because every text attends to all of them
 CALIBRATING = 32  # examples at most
-LOGITS = 2**23  # computed at a time: 32 MiB in fp32
 
 Pairs = Sequence[tuple[str, str]]  # pairs of texts; the second is "" for a single text
 
@@ -194,24 +193,6 @@ def prompt_for(texts: Pairs) -> str:
 # -- the likelihood of labels ---------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Question:
-    """A text as tokens: the part that all labels share, and the rest for each label."""
-
-    trunk: list[int]
-    branches: list[list[int]]
-
-    @property
-    def longest(self) -> int:
-        """The number of tokens with the longest label."""
-        return len(self.trunk) + max(map(len, self.branches))
-
-    @property
-    def size(self) -> int:
-        """The number of tokens with all labels."""
-        return len(self.trunk) + sum(map(len, self.branches))
-
-
 class Likelihood:
     """Judges texts with a language model. `labels` maps each label to the words that stand for
     it."""
@@ -276,60 +257,20 @@ class Likelihood:
         neutral = [("", ""), *((record.text, record.pair) for record in examples[:CALIBRATING])]
         questions = [self._question(text, pair, room) for text, pair in [*neutral, *texts]]
         questions = [Question([last, *question.trunk], question.branches) for question in questions]
-        packs = list(_packs(questions))
-        most = len(before) + max(sum(question.size for question in pack) for pack in packs)
+        packed = list(packs(questions))
+        most = len(before) + max(sum(question.size for question in pack) for pack in packed)
         cache = KeyValueCache(
             self.model.config, 1, most, self.model.compute_dtype, self.model.device
         )
         if before:
             self.model.hidden(torch.tensor([before], device=self.model.device), cache=cache)
         scores: list[Tensor] = []
-        for pack in packs:
+        for pack in packed:
             cache.length = len(before)
-            scores += self._read(pack, cache)
+            scores += score(self.model, pack, cache)
             on_progress(max(0, len(scores) - len(neutral)))
         logs = torch.stack(scores).log_softmax(-1)
         return (logs[len(neutral) :] - logs[: len(neutral)].mean(0)).softmax(-1).tolist()
-
-    def _read(self, pack: Sequence[Question], cache: KeyValueCache) -> list[Tensor]:
-        """The log-probability of each label's words, (labels,), for each question. All are read as
-        one row of tokens, in which a label's words attend only to the cache, their own text and
-        themselves. So each text is read only once."""
-        device, start = self.model.device, cache.length
-        tokens: list[int] = []
-        positions: list[int] = []
-        parts: list[tuple[int, int]] = []  # the question of each token, and its label or -1
-        sources: list[int] = []  # the token before each token of a label
-        targets: list[int] = []
-        for number, question in enumerate(pack):
-            begin = len(tokens)
-            stem = begin + len(question.trunk) - 1
-            for label, words in [(-1, question.trunk), *enumerate(question.branches)]:
-                at = 0 if label < 0 else len(question.trunk)
-                if label >= 0:
-                    sources += [stem, *range(len(tokens), len(tokens) + len(words) - 1)]
-                    targets += words
-                tokens += words
-                positions += range(start + at, start + at + len(words))
-                parts += [(number, label)] * len(words)
-        of, label_of = torch.tensor(parts, device=device).T
-        seen = (of[:, None] == of) & ((label_of == -1) | (label_of[:, None] == label_of))
-        mask = torch.nn.functional.pad(seen.tril(), (start, 0), value=True)
-        row, places = (torch.tensor([numbers], device=device) for numbers in (tokens, positions))
-        states = self.model.hidden(row, places, mask, cache)[
-            0, torch.tensor(sources, device=device)
-        ]
-        found = []
-        rows = max(1, LOGITS // self.model.config.vocab_size)
-        for some, right in zip(
-            states.split(rows), torch.tensor(targets, device=device).split(rows), strict=True
-        ):
-            logits = self.model.lm_head(some).float()
-            found.append(logits.gather(1, right[:, None])[:, 0] - logits.logsumexp(-1))
-        words_of = iter(
-            torch.cat(found).cpu().split([len(b) for question in pack for b in question.branches])
-        )
-        return [torch.stack([next(words_of).sum() for _ in question.branches]) for question in pack]
 
     def _question(self, text: str, pair: str, room: int | None = None) -> Question:
         """A text followed by each label, in at most `room` tokens. A longer text loses its
@@ -369,17 +310,6 @@ class Likelihood:
         is."""
         values = {"{text}": text, "{pair}": pair, "{label}": words}
         return re.sub(r"\{(text|pair|label)\}", lambda match: values[match[0]], self.prompt)
-
-
-def _packs(questions: Sequence[Question]) -> Iterator[list[Question]]:
-    """Groups of questions that are read together."""
-    pack: list[Question] = []
-    for question in questions:
-        if pack and sum(other.size for other in pack) + question.size > AT_ONCE:
-            yield pack
-            pack = []
-        pack.append(question)
-    yield pack
 
 
 def _cut(tokenizer: Tokenizer, text: str, size: int) -> str:

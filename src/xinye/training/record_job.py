@@ -127,7 +127,7 @@ class RecordJob(Job):
         if self.settings.method == "head" and isinstance(model, Head):
             model.gpt.requires_grad_(False)
         if not self.begun.resume:  # the weights of a resumed run come from its checkpoint
-            self.task.begin_head(model, self.gpt, self.tokenizer, self.samples)
+            self.task.begin_head(model, self.gpt, self.tokenizer, self.data.examples)
         if adapter and adapter.method == "adalora":
             adapter = adapter.scheduled(self.first_steps)
         if adapter:

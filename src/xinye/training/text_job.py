@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from xinye import machine
-from xinye.data.batches import Batch
+from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
 from xinye.evaluation.perplexity import evaluate
 from xinye.evaluation.yardstick import Part, yardstick
@@ -21,6 +21,7 @@ from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import Values
 from xinye.runs.resume import check_teacher, check_text
+from xinye.tasks.task_mix import check_mixes, mix_in
 from xinye.tasks.text import (
     TextData,
     prepare_text,
@@ -45,6 +46,7 @@ class TextJob(Job):
 
     settings: PretrainSettings
     data: TextData
+    samples: Windows  # the training windows, with those of the tasks' records
     speed: Speed  # measured before the run
     figures = ("loss", "bits_per_byte")
     better = "bits_per_byte"
@@ -61,6 +63,7 @@ class TextJob(Job):
                 )
             rules.check_size(settings, self.device)
         settings.cleaning.check_libraries()
+        check_mixes(settings)
 
     def read(self) -> None:
         """Read the text and train its tokenizer, or take the tokenizer of the models to start
@@ -68,13 +71,18 @@ class TextJob(Job):
         begun, settings = self.begun, self.settings
         self.models = load_models(settings)
         with begun.group.main_process_first():  # the others find the prepared text in the cache
-            self.data = prepare_text(settings, self.draft, begun.observer, self.models)
+            self.data = data = prepare_text(settings, self.draft, begun.observer, self.models)
+        self.tokenizer, self.samples = data.tokenizer, data.training
+        if settings.task_mix:
+            self.samples, facts = mix_in(
+                data.training, data.tokenizer, settings, self.draft, begun.observer
+            )
+            self.data = replace(data, facts=data.facts | {"task_mix": facts})
         if begun.resume:
             check_text(begun.folder, self.data)
             check_teacher(begun.folder, self.models)
-        self.tokenizer, self.samples = self.data.tokenizer, self.data.training
         # This raises an error now if the prompt for samples is too long.
-        start(self.tokenizer, settings.prompt, self.data.training.context, Sampling())
+        start(self.tokenizer, settings.prompt, self.samples.context, Sampling())
 
     # -- the plan ----------------------------------------------------------------------------------
 
@@ -87,7 +95,7 @@ class TextJob(Job):
             self.config = self.models.base.config
             rules.shape_of(draft, settings.from_ or "", self.config)
         else:
-            context = data.training.context
+            context = self.samples.context
             self.config = rules.shape(draft, settings, self.tokenizer.vocab_size, context)
         rules.batches(draft, settings, self.config, self.device)
         rules.rates(draft, settings, self.config)
@@ -100,7 +108,7 @@ class TextJob(Job):
         if settings.micro_batch_size == "auto":
             say("trying how many windows fit in memory")
             share = math.ceil(draft.values["batch_size"] / group.count)
-            fits = largest_micro_batch(self._network(), data.training, share, self.device)
+            fits = largest_micro_batch(self._network(), self.samples, share, self.device)
             [agreed] = group.agreed([fits])
             draft.note(
                 "micro_batch_size", int(agreed), ("the most that fits in memory, found by trying")
@@ -131,7 +139,7 @@ class TextJob(Job):
     def _plan_steps(self) -> None:
         """Fill in the number of steps that the budget allows, and the numbers that follow from
         it."""
-        settings, draft, windows, least = self.settings, self.draft, len(self.data.training), 1
+        settings, draft, windows, least = self.settings, self.draft, len(self.samples), 1
         budget = rules.budgeted_steps(draft, settings, windows)
         longer = self.begun.longer
         if budget is None:
@@ -214,7 +222,7 @@ class TextJob(Job):
 
     def texts(self, step: int) -> list[str]:
         size = self.plan.batch_size
-        rows = self.data.training.batch((step - 1) * size, size).tokens.tolist()
+        rows = self.samples.batch((step - 1) * size, size).tokens.tolist()
         return [self.tokenizer.decode(row) for row in rows]
 
     def results(self, model: LanguageModel, before: Figures | None) -> Mapping[str, object]:

@@ -1,0 +1,295 @@
+"""The task `summarize`: the model writes a summary in its own words, or quotes the clauses of the
+text that it likes best.
+
+Which of the two is the default is measured: whichever has the higher ROUGE-L on the validation
+records of the run. `summarize_records.py` reads the records, `summarize_choice.py` chooses.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Row
+from xinye.data.sources import read_records
+from xinye.data.tokenizer import Tokenizer
+from xinye.evaluation import rouge
+from xinye.evaluation.summaries import (
+    ClausePicker,
+    cut,
+    first_sentence,
+    is_chinese,
+    mean_size,
+    size,
+)
+from xinye.generation.engine import finish
+from xinye.model.gpt import GPT
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.writing_settings import SummarizeSettings
+from xinye.runs.folder import RunFolder
+from xinye.runs.saved import Result
+from xinye.runs.words import Both, Figure, TaskWords
+from xinye.tasks.exercise import Exercise
+from xinye.tasks.news import news
+from xinye.tasks.records import OnBad, each_record, refuse_line
+from xinye.tasks.summarize_choice import Choice, faithful_share, fitted
+from xinye.tasks.summarize_records import SOURCES, TARGETS, left_out, named_rows, oddities
+from xinye.tasks.task import Figures
+from xinye.tasks.text_to_text import TextRecord, TextToText, Window, Work, batches
+from xinye.tasks.writing import WRITTEN
+
+FREE, EXTRACT = "free", "extract"
+PROMPTS = Both("Summarize this text:\n{}", "写出下文的摘要：\n{}")
+
+
+def _share(name: str, short: str, en: str, zh: str) -> Figure:
+    return Figure(name, short, Both(en, zh), 1, percent=True)
+
+
+ROUGE = (
+    _share("rouge1", "ROUGE-1", "ROUGE-1, the F1 of single tokens", "ROUGE-1（单个 token 的 F1）"),
+    _share("rouge2", "ROUGE-2", "ROUGE-2, the F1 of pairs", "ROUGE-2（相邻两个 token 的 F1）"),
+    _share(
+        "rougeL",
+        "ROUGE-L",
+        "ROUGE-L, the F1 of the longest common subsequence",
+        "ROUGE-L（最长公共子序列的 F1）",
+    ),
+    _share(
+        "free_rougeL",
+        "ROUGE-L, own words",
+        "ROUGE-L of summaries in the model's own words",
+        "模型自行撰写的摘要的 ROUGE-L",
+    ),
+    _share(
+        "extract_rougeL",
+        "ROUGE-L, quoted",
+        "ROUGE-L of quoted clauses",
+        "从原文摘录的摘要的 ROUGE-L",
+    ),
+    _share("copied", "copied", "pairs of tokens copied from the text", "照抄原文的相邻 token 对"),
+    _share(
+        "faithful",
+        "numbers and names",
+        "numbers and names that the text has",
+        "数字和名称与原文一致的比例",
+    ),
+)
+
+
+class Summarize(TextToText):
+    """Trains a model to write the summary or the title of a text."""
+
+    verb = "summarize"
+    sources: ClassVar[tuple[str, ...]] = SOURCES
+    targets = TARGETS
+    use_settings = SummarizeSettings
+    baseline_is_base = False
+    baseline_name = "clause picker"
+    baseline_library = "sklearn"
+    words = TaskWords(
+        figures=(*WRITTEN, *ROUGE),
+        unit="tokens",
+        has_labels=False,
+        does="Writes the summary or the title of a text.",
+        limit=(
+            "A summary can leave out or change what matters. Numbers and names may be wrong; with "
+            "--faithful they are those of the text."
+        ),
+        use=Both("To summarize a text or a file:", "为一段文字或一个文件生成摘要："),
+        command='xinye summarize {folder} "…"',
+        python='print(model.summarize("…")["text"])',
+    )
+
+    parts_of_context = 4
+    exercise = Exercise(
+        make=news,
+        begin=Both(
+            "A GPT will learn to write the headlines of a tea shop's news.",
+            "训练一个 GPT，让它为茶铺的消息写标题。",
+        ),
+        baseline=Both(
+            "a baseline that picks the most suitable clause", "一个基线（挑出最合适的分句）"
+        ),
+        line=lambda row: f"{row['text']} → {row['title']}",
+        answered=lambda row, result: ({**row, "title": result["text"]}, ""),
+        asked=Both(
+            " None of the {held_out:,} is among the training records.",
+            "测试集的 {held_out:,} 条都不在训练集里。",
+        ),
+        training=600,
+        context=192,
+        epochs=10,
+    )
+
+    quotes = False  # whether clauses are quoted unless the settings say otherwise
+
+    @classmethod
+    def of_run(cls, model: Any, folder: Path) -> Self:
+        task = cls.of_network(model)
+        measured = Result.read(RunFolder(folder).result_file, []).measured or {}
+        task.quotes = _extract_is_better(measured)
+        return task
+
+    # -- records -----------------------------------------------------------------------------------
+
+    @classmethod
+    def read_file(
+        cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
+    ) -> Iterator[TextRecord]:
+        named = [name for name in columns.values() if name]
+        rows = read_records(path, refuse_line(on_bad), named, notes=notes)
+        placed = [(place_of(path, line), row) for line, row in rows]
+        placed, columns = named_rows(path, placed, columns, notes)
+        return each_record(placed, partial(cls.record, notes=notes, **columns), on_bad)
+
+    @classmethod
+    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> TextRecord | None:
+        record = super().record(row, place, notes, **columns)
+        if why := left_out(record.source, record.target):
+            notes.add(place, why)
+            return None
+        for odd in oddities(record.source, record.target):
+            notes.add(place, odd)
+        return record
+
+    # -- prompts and figures -----------------------------------------------------------------------
+
+    def prompt(self, source: str, settings: Any) -> str:
+        return (PROMPTS.zh if is_chinese(source) else PROMPTS.en).format(source)
+
+    def similarity(self, one: str, other: str) -> float:
+        return rouge.rouge_l(rouge.tokens(one), rouge.tokens(other))
+
+    def compare(self, written: Sequence[str], records: Sequence[TextRecord]) -> Figures:
+        pairs = [(one, record.source) for one, record in zip(written, records, strict=True)]
+        return rouge.measure(written, [record.target for record in records]) | {
+            "copied": sum(rouge.copied(*pair) for pair in pairs) / max(1, len(pairs)),
+            "faithful": faithful_share(pairs),
+        }
+
+    # -- use ---------------------------------------------------------------------------------------
+
+    def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
+        """The result for a source: `text`, whether it `ended` by itself, whether it is a quotation
+        (`extract`), and `notes`."""
+        settings, notes = work.settings, list(work.notes)
+        assert isinstance(settings, SummarizeSettings)
+        quotes = settings.extract or (self.quotes and not settings.free)
+        parts: list[str] = []
+        quoted = False
+        for window in work.windows:
+            choice = Choice(self, model, tokenizer, work, window)
+            parts.append(choice.quoted() if quotes else choice.free())
+            notes += choice.notes
+            quoted = quoted or choice.quotes
+        text = "\n".join(filter(None, parts))
+        ended = quotes or work.ended
+        result = {
+            "text": text,
+            "ended": ended,
+            "extract": quoted,
+            "notes": list(dict.fromkeys(notes)),
+        }
+        most = settings.characters
+        if not most or size(text) <= most:
+            return result
+        if len(work.windows) > 1 and len(text) < len(work.source):
+            again = self.begin(tokenizer, text, model.config.max_position_embeddings, settings)
+            finish(model, tokenizer, again.sequences)
+            again.notes = notes
+            return self.end(model, tokenizer, again)
+        result["text"] = fitted(text, most, result["notes"])
+        return result
+
+    # -- evaluation --------------------------------------------------------------------------------
+
+    def validate(
+        self,
+        model: Any,
+        tokenizer: Tokenizer,
+        records: Sequence[Any],
+        context: int,
+        settings: FinetuneSettings,
+    ) -> Figures:
+        """Measures both kinds of summaries, and makes the better one the default."""
+        found = self._both(model, tokenizer, records, context)
+        self.quotes = _extract_is_better(found[FREE] | found[EXTRACT])
+        return self._of_default(found)
+
+    def measure(
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[Any], context: int
+    ) -> Figures:
+        """The metrics of the default summaries, and the ROUGE-L of both kinds."""
+        return self._of_default(self._both(model, tokenizer, records, context))
+
+    def _of_default(self, found: Mapping[str, Figures]) -> Figures:
+        other, own = (FREE, EXTRACT) if self.quotes else (EXTRACT, FREE)
+        return found[other] | found[own]
+
+    def _both(
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[Any], context: int
+    ) -> dict[str, Figures]:
+        """The metrics of summaries in the model's own words, and of those that it quotes. The texts
+        are written only once."""
+        results: dict[str, list[Row]] = {FREE: [], EXTRACT: []}
+        tokens = 0
+        for batch in batches(records):
+            works = self.write(
+                model, tokenizer, [self.begin_record(tokenizer, each, context) for each in batch]
+            )
+            tokens += sum(
+                window.candidates[0].completion_tokens for work in works for window in work.windows
+            )
+            for kind, rows in results.items():
+                asked = {"settings": self.use_settings(**{kind: True})}
+                rows += [self.end(model, tokenizer, replace(work, **asked)) for work in works]
+        figures = {}
+        for kind, rows in results.items():
+            written = [row["text"] for row in rows]
+            exact = sum(text == each.target for text, each in zip(written, records, strict=True))
+            figures[kind] = self.compare(written, records) | {
+                "ended": sum(row["ended"] for row in results[FREE]) / len(records),
+                "exact": exact / len(records),
+                "answer_tokens": tokens / len(records),
+                "answers": len(records),
+            }
+            figures[kind][f"{kind}_rougeL"] = figures[kind]["rougeL"]
+        return figures
+
+    # -- baselines ---------------------------------------------------------------------------------
+
+    def baseline(
+        self, training: Sequence[Any], records: Sequence[Any], before: Figures | None
+    ) -> Figures:
+        """The metrics of clauses that ridge regression chooses."""
+        picker = ClausePicker(
+            [record.source for record in training], [record.target for record in training]
+        )
+        return self._of_baseline([picker.pick(record.source) for record in records], records)
+
+    def other_baselines(
+        self, training: Sequence[Any], records: Sequence[Any]
+    ) -> Mapping[str, Figures]:
+        texts = [record.source for record in records]
+        lead = mean_size(record.target for record in training)
+        return {
+            "first sentence": self._of_baseline([*map(first_sentence, texts)], records),
+            f"the first {lead:,} characters or words": self._of_baseline(
+                [cut(text, lead) for text in texts], records
+            ),
+        }
+
+    def _of_baseline(self, written: Sequence[str], records: Sequence[Any]) -> Figures:
+        found = self.compare(written, records)
+        exact = sum(text == each.target for text, each in zip(written, records, strict=True))
+        # A baseline has only one kind of summary; it stands beside both kinds of the model.
+        both = dict.fromkeys(("free_rougeL", "extract_rougeL"), found["rougeL"])
+        return found | both | {"exact": exact / len(records)}
+
+
+def _extract_is_better(measured: Mapping[str, Any]) -> bool:
+    """Whether quoted clauses were better than free summaries in measured figures."""
+    return bool(measured.get("extract_rougeL", 0.0) > measured.get("free_rougeL", 0.0))

@@ -1,0 +1,106 @@
+"""Summaries without a model, and how summaries are judged."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xinye.evaluation.rouge import common, copied, measure, rouge, tokens
+from xinye.evaluation.summaries import (
+    ClausePicker,
+    clauses,
+    cut,
+    first_sentence,
+    is_chinese,
+    joined_clauses,
+    shortened,
+    size,
+)
+
+TEXT = "茶铺八点开门，六点关门。今年的龙井每斤120元，比去年贵！"
+
+
+def test_tokens_are_han_characters_words_and_numbers():
+    assert tokens("新品Ａ3：1,200 Cups, don't") == [*"新品", "a3", "1", "200", "cups", "don", "t"]
+
+
+def test_rouge_of_known_pairs():
+    found = rouge("the cat sat on the mat", "the cat was on the red mat")
+    # 5 shared words of 6 and 7; 2 shared pairs of 5 and 6; the cat on the mat
+    assert found == pytest.approx({"rouge1": 10 / 13, "rouge2": 4 / 11, "rougeL": 10 / 13})
+    assert rouge("龙井120元", "龙井卖120元")["rougeL"] == pytest.approx(8 / 9)
+    assert measure(["茶", ""], ["茶", "茶"]) == {"rouge1": 0.5, "rouge2": 0.0, "rougeL": 0.5}
+
+
+@given(st.text("茶水a b", max_size=12), st.text("茶水a b", max_size=12))
+def test_the_common_subsequence_is_that_of_the_table(one, other):
+    one, other = list(one), list(other)
+    table = [[0] * (len(other) + 1) for _ in range(len(one) + 1)]
+    for i, left in enumerate(one):
+        for j, right in enumerate(other):
+            same = table[i][j] + 1 if left == right else 0
+            table[i + 1][j + 1] = max(same, table[i][j + 1], table[i + 1][j])
+    assert common(one, other) == table[-1][-1]
+
+
+def test_copied_counts_pairs():
+    assert copied("龙井很贵", TEXT) == pytest.approx(1 / 3)
+    assert copied("", TEXT) == 0.0
+    assert copied("茶", TEXT) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("text", "chinese", "length"),
+    [("Celecoxib的合成", True, 12), ("The town 云城 in spring", False, 5), ("iPhone 6", False, 2)],
+)
+def test_lengths_are_characters_of_chinese_and_words_of_english(text, chinese, length):
+    assert (is_chinese(text), size(text)) == (chinese, length)
+
+
+def test_lead_and_first_sentence():
+    assert first_sentence(TEXT) == "茶铺八点开门，六点关门"
+    assert first_sentence(" Dr. Li came. He left.") == "Dr. Li came"
+    assert first_sentence("") == ""
+    assert cut(TEXT, 4) == "茶铺八点"
+    assert cut("One two  three", 2) == "One two"
+
+
+@given(st.text("茶水。，,. 1a\n", max_size=40))
+def test_clauses_hold_all_letters_in_order(text):
+    places = clauses(text)
+    assert "".join(tokens("".join(text[begin:end] for begin, end in places))) == "".join(
+        tokens(text)
+    )
+    assert all(begin < end for begin, end in places)
+    assert all(one[1] <= two[0] for one, two in pairwise(places))
+    assert {*places} <= {*joined_clauses(text)}
+
+
+def test_clauses_do_not_end_within_numbers():
+    text = "涨了3.5%,共1,200元.模型v1.0来了"
+    assert [text[begin:end] for begin, end in clauses(text)] == ["涨了3.5%", "共1,200元", "模型v1.0来了"]
+
+
+def test_shortened_keeps_whole_clauses():
+    assert shortened(TEXT, 12) == "茶铺八点开门，六点关门"
+    assert shortened(TEXT, 3) == ""
+
+
+@pytest.mark.parametrize(
+    ("news", "titles"),
+    [
+        (
+            [f"天气好，客人多。从周一起{tea}涨价。门口种了花。" for tea in "甲乙丙丁戊己"],
+            [f"{tea}涨价" for tea in "甲乙丙丁戊己"],
+        ),
+        (
+            [f"It rains, as ever. From now {t} costs more. We like it." for t in ("oolong", "assam")],
+            ["oolong costs more", "assam costs more"],
+        ),
+    ],
+)
+def test_the_picker_learns_which_clause_is_the_news(news, titles):
+    picker = ClausePicker(news[:-1], titles[:-1])
+    assert titles[-1].split()[-1][-2:] in picker.pick(news[-1])
+    assert picker.pick("。") == "。"
