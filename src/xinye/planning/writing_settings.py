@@ -98,3 +98,9 @@ class WriteSettings(WritingSettings):
             return value if value is None else find_kind(value)
         except XinyeError as error:
             raise ValueError(str(error)) from None
+
+
+class ProofreadSettings(UseSettings):
+    """The settings of proofreading."""
+
+    diff: bool = Field(False, description="mark each change: [-deleted-] and {+inserted+}")

@@ -36,7 +36,16 @@ from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, Figure, TaskWords
 from xinye.tasks.bad_records import Refused
 from xinye.tasks.exercise import Exercise
-from xinye.tasks.records import Example, Examples, OnBad, each_record, refuse, refuse_line, split
+from xinye.tasks.records import (
+    Augmentation,
+    Example,
+    Examples,
+    OnBad,
+    each_record,
+    refuse,
+    refuse_line,
+    split,
+)
 from xinye.tasks.registry import TASKS, find_task
 
 # What a token shows: whether it is trained, or its label. None if the label belongs to the whole
@@ -259,6 +268,18 @@ class Task(ABC):
         """The training examples, each of at most `context` tokens. Raises `XinyeError` for a record
         that a model cannot learn from."""
 
+    def training_examples(
+        self,
+        tokenizer: Tokenizer,
+        records: Sequence[Any],
+        context: int,
+        settings: FinetuneSettings,
+    ) -> Examples:
+        """The examples in the order in which they are learned, with their augmentation."""
+        examples = self.examples(tokenizer, records, context)
+        augmentation = Augmentation(**settings.shares)
+        return Examples(examples, tokenizer.pad_id, settings.seed, augmentation)
+
     @abstractmethod
     def marks(
         self, tokenizer: Tokenizer, example: Example
@@ -276,6 +297,12 @@ class Task(ABC):
     @abstractmethod
     def network(self, backbone: GPTConfig, base: GPT) -> Any:
         """The network to train: the layers of `base`, configured as in `backbone`."""
+
+    def begin_head(  # noqa: B027
+        self, model: Any, base: GPT, tokenizer: Tokenizer, examples: Examples
+    ) -> None:
+        """Set the first weights of the new head, if it does not begin at zero. `examples` are those
+        of training."""
 
     @abstractmethod
     def loss(self, model: Any, batch: Labelled) -> Tensor:
@@ -365,6 +392,11 @@ class Task(ABC):
     @abstractmethod
     def lines(cls, text: str, result: Any, alone: bool) -> list[str]:
         """The result as lines for the terminal; `alone` is True if it is the only one."""
+
+    # True if its command writes lines to a pipe or file exactly as they are: a text of the user
+    exact: ClassVar[bool] = False
+    # what its command prints in colour: a style for each regular expression
+    highlights: ClassVar[Mapping[str, str]] = {}
 
     @classmethod
     def notes_on(cls, result: Any) -> Sequence[str]:
