@@ -25,7 +25,8 @@ from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.task_mix import TaskMix, parse_mix
 from xinye.tasks.registry import find_task
-from xinye.tasks.task import Task, task_settings
+from xinye.tasks.settings import task_settings
+from xinye.tasks.task import Task
 from xinye.tasks.task_data import data_files, read_records, split_records
 
 
