@@ -35,6 +35,7 @@ ENGLISH += (
     "tasks/news.py",
 )
 ENGLISH += ("jobs/composing_prompts.py", "retrieval/numbers.py", "retrieval/support.py")
+ENGLISH += ("tasks/write_brief.py", "tasks/write_exercise.py", "tasks/write_news.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/answering", "server/knowledge", "server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.

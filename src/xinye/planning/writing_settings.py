@@ -3,7 +3,10 @@ and the like, with the same names in Python and over HTTP."""
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from xinye.errors import XinyeError
+from xinye.planning.kinds import find_kind
 
 
 class UseSettings(BaseModel):
@@ -68,3 +71,36 @@ class TranslateSettings(WritingSettings):
     to: Literal["zh", "en"] | None = Field(
         None, description="the language to translate into (the other one than the text's)"
     )
+
+
+class WriteSettings(WritingSettings):
+    """The settings of texts that are written from facts."""
+
+    kind: str | None = Field(
+        None, description="kind of the text: news, mail, advert or story (the one that it learned)"
+    )
+    candidates: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="texts to write; the one with the most facts and the least repetition is kept",
+    )
+    characters: int | None = Field(
+        None, ge=10, le=10_000, description="wanted length, in characters; for English in words"
+    )
+    reply_to: str = Field("", max_length=50_000, description="the mail to answer")
+
+    @field_validator("kind")
+    @classmethod
+    def _kind(cls, value: str | None) -> str | None:
+        """The kind by its usual name."""
+        try:
+            return value if value is None else find_kind(value)
+        except XinyeError as error:
+            raise ValueError(str(error)) from None
+
+
+class ProofreadSettings(UseSettings):
+    """The settings of proofreading."""
+
+    diff: bool = Field(False, description="mark each change: [-deleted-] and {+inserted+}")

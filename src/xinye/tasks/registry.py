@@ -94,6 +94,21 @@ TASKS = {
         documents=True,
         settings="xinye.planning.writing_settings:TranslateSettings",
     ),
+    "write": Entry(
+        "xinye.tasks.write:Write",
+        "write news, mails, adverts and stories from facts",
+        command="xinye.cli.write:main",
+        settings="xinye.planning.writing_settings:WriteSettings",
+    ),
+    "proofread": Entry(
+        "xinye.tasks.proofread:Proofread",
+        "correct the errors of texts with a model that was fine-tuned for it",
+        "Print the corrected text. The model was fine-tuned to proofread; it changes a text only "
+        "where it is surer than the threshold that it learned.",
+        'xinye proofread runs/model "希望你们好好的跳无。" --diff',
+        documents=True,
+        settings="xinye.planning.writing_settings:ProofreadSettings",
+    ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is written by hand
     "text": Entry("xinye.tasks.text:MoreText"),
 }

@@ -307,6 +307,11 @@ class TextToText(Writing):
 
     # -- few-shot ----------------------------------------------------------------------------------
 
+    @classmethod
+    def examples_for(cls, records: Sequence[Any], settings: Any) -> Sequence[Any]:
+        """Those of the records that show what the settings ask for."""
+        return records
+
     def showing(self, records: Sequence[Any], plain: bool) -> "TextToText":
         """The task with records to show before each text."""
         told = type(self)()
