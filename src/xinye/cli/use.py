@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import JSON, Fields, Parser, flag, read_stdin
 from xinye.cli.output import Display, answer, console, print_json, verbatim
@@ -13,6 +13,9 @@ from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, checked, quoted
 from xinye.retrieval.documents import documents
 from xinye.tasks.registry import TASKS, find_task
+
+if TYPE_CHECKING:
+    from xinye.tasks.task import Task
 
 PAIR = flag("--pair", "TEXT", "the second text, for a model of text pairs")
 LINES = "a text, a file with one text per line, or - to read lines from a pipe"
@@ -56,10 +59,21 @@ def use(verb: str, arguments: list[str]) -> int:
         return 0
     for text, result in answers:
         for line in task.lines(text, result, len(texts) == 1):
-            answer.print(verbatim(line), soft_wrap=True)
+            show(line, task)
         for note in task.notes_on(result):
             console.print(f"note: {note}", soft_wrap=True)
     return 0
+
+
+def show(line: str, task: "type[Task]") -> None:
+    """Print a line of a result, in colour where the task says so."""
+    if task.exact and not answer.is_terminal:
+        print(line, file=answer.file)
+        return
+    text = verbatim(line)
+    for pattern, style in task.highlights.items():
+        text.highlight_regex(pattern, style)
+    answer.print(text, soft_wrap=True)
 
 
 def read_documents(given: str, verb: str) -> list[str]:

@@ -13,7 +13,8 @@ from xinye.runs.folder import RunFolder
 from xinye.runs.saved import About
 from xinye.runs.taught import taught
 from xinye.tasks.registry import TASKS, find_task, tasks
-from xinye.tasks.task import Figures, Judged, Task, task_settings
+from xinye.tasks.settings import task_settings
+from xinye.tasks.task import Figures, Judged, Task
 from xinye.tasks.task_data import read_records, split_records
 
 

@@ -50,6 +50,13 @@ class ColumnSettings(TextColumns):
             "answers all questions from it"
         ),
     )
+    confusions: tuple[str, ...] = Field(
+        (),
+        description=(
+            "task proofread: file of characters that are taken for each other, from which errors "
+            "are made; can be given several times"
+        ),
+    )
     assistant_name: str | None = Field(
         None,
         description="names of the speakers who are the assistant: 小李,小王; all others are users",

@@ -1,9 +1,9 @@
 """How the tasks that read and write texts are used: the settings of `xinye summarize`, `translate`
 and the like, with the same names in Python and over HTTP."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from xinye.errors import XinyeError
 from xinye.planning.kinds import find_kind
@@ -58,6 +58,12 @@ class SummarizeSettings(WritingSettings):
         False, description="write only numbers and names that the text itself has"
     )
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.extract and self.free:
+            raise ValueError("extract and free exclude each other; give one of them")
+        return self
+
 
 class TranslateSettings(WritingSettings):
     """The settings of translations."""
@@ -92,3 +98,9 @@ class WriteSettings(WritingSettings):
             return value if value is None else find_kind(value)
         except XinyeError as error:
             raise ValueError(str(error)) from None
+
+
+class ProofreadSettings(UseSettings):
+    """The settings of proofreading."""
+
+    diff: bool = Field(False, description="mark each change: [-deleted-] and {+inserted+}")

@@ -77,9 +77,9 @@ TASKS = {
     "summarize": Entry(
         "xinye.tasks.summarize:Summarize",
         "write the summary or the title of a text, or quote its best clauses",
-        "Print a summary of each text. Whether the model writes it in its own words or quotes clauses "
-        "of the text is decided by what was better on the validation records of its training; "
-        "--free and --extract choose.",
+        "Print a summary of each text. The model writes it in its own words or quotes clauses of "
+        "the text, whichever was better on the validation records of its training; --free and "
+        "--extract choose.",
         "xinye summarize runs/model article.txt --characters 40",
         documents=True,
         settings="xinye.planning.writing_settings:SummarizeSettings",
@@ -99,6 +99,15 @@ TASKS = {
         "write news, mails, adverts and stories from facts",
         command="xinye.cli.write:main",
         settings="xinye.planning.writing_settings:WriteSettings",
+    ),
+    "proofread": Entry(
+        "xinye.tasks.proofread:Proofread",
+        "correct the errors of texts with a model that was fine-tuned for it",
+        "Print the corrected text. The model was fine-tuned to proofread; it changes a text only "
+        "where it is surer than the threshold that it learned.",
+        'xinye proofread runs/model "希望你们好好的跳无。" --diff',
+        documents=True,
+        settings="xinye.planning.writing_settings:ProofreadSettings",
     ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is written by hand
     "text": Entry("xinye.tasks.text:MoreText"),

@@ -21,7 +21,7 @@ from xinye.planning.plan import Draft
 from xinye.planning.units import parse_fold
 from xinye.retrieval.manifest import MANIFEST
 from xinye.tasks.bad_records import bad_records
-from xinye.tasks.records import Augmentation, Examples, OnBad, refuse
+from xinye.tasks.records import Examples, OnBad, refuse
 from xinye.tasks.registry import find_task
 from xinye.tasks.task import Task
 
@@ -65,7 +65,9 @@ def prepare_data(
     findings += [*notes.sentences(), *task.findings(training, validation)]
     observer.stage("tokenizing")
     theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
-    learned = task.examples(tokenizer, task.enlarged(training, settings), context)
+    enlarged = task.enlarged(training, settings)
+    examples = task.training_examples(tokenizer, enlarged, context, settings)
+    learned = examples.examples
     judged = task.examples(tokenizer, validation, context)
     findings += task.token_findings(tokenizer, theirs, training, validation)
     cut = sum(example.cut > 0 for example in learned)
@@ -74,7 +76,6 @@ def prepare_data(
         findings.append(f"{long}: {task.cut}")
     sentences = [len(example.sentences) - 1 for example in learned]
     check_augmentation(settings, sentences)
-    examples = Examples(learned, tokenizer.pad_id, settings.seed, Augmentation(**settings.shares))
     counts = task.counts(training)
     note_records(plan, settings, task, (training, validation), counts)
     if task.writes:
@@ -102,8 +103,10 @@ def prepare_data(
 
 
 def knowledge_files(settings: FinetuneSettings) -> list[Path]:
-    """The file by which a change of the knowledge base is known, if passages are found in one."""
-    return [settings.knowledge / MANIFEST] if settings.knowledge else []
+    """The file by which a change of the knowledge base is known, if passages are found in one, and
+    the files of confusions."""
+    manifest = [settings.knowledge / MANIFEST] if settings.knowledge else []
+    return [*manifest, *map(Path, settings.confusions)]
 
 
 def _note_augmentation(plan: Draft, settings: FinetuneSettings, sentences: Sequence[int]) -> None:

@@ -137,7 +137,7 @@ class TextToText(Writing):
         return self.use_settings()
 
     @classmethod
-    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> TextRecord:
+    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> Any:
         found = super().record(row, place, notes, **columns)
         source, target = found.messages[0]["content"], found.messages[-1]["content"]
         return cls.pair(source, target, found.place, found.format)

@@ -36,7 +36,7 @@ from xinye.planning.plan import Plan
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.resume import saved_finetune_values, saved_values
 from xinye.tasks.registry import find_task
-from xinye.tasks.task import task_settings
+from xinye.tasks.settings import task_settings
 from xinye.tasks.task_data import TaskData, data_files, prepare_data
 from xinye.training.distributed import ALONE
 from xinye.training.job import Figures, Job, LossSum, Start
@@ -126,6 +126,8 @@ class RecordJob(Job):
         model = self.task.network(shape, self.gpt)
         if self.settings.method == "head" and isinstance(model, Head):
             model.gpt.requires_grad_(False)
+        if not self.begun.resume:  # the weights of a resumed run come from its checkpoint
+            self.task.begin_head(model, self.gpt, self.tokenizer, self.data.examples)
         if adapter and adapter.method == "adalora":
             adapter = adapter.scheduled(self.first_steps)
         if adapter:

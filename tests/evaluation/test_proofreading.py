@@ -1,0 +1,109 @@
+"""Proofreading: differences of texts, the metrics of SIGHAN 2015, and the threshold."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xinye.evaluation.edits import Edit, applied, units_of
+from xinye.evaluation.proofreading import (
+    Candidate,
+    Pair,
+    best_threshold,
+    chosen,
+    edits_between,
+    measure,
+)
+from xinye.evaluation.trigram import Trigrams
+
+TEXTS = st.text(alphabet="我们去玩的 ,。🙂\x07\t\n", max_size=20)
+
+
+@given(TEXTS, TEXTS)
+def test_the_edits_between_two_texts_turn_one_into_the_other(wrong, right):
+    corrected = applied(wrong, edits_between(wrong, right))
+    assert [unit.text for unit in units_of(corrected)] == [unit.text for unit in units_of(right)]
+
+
+@given(st.text())
+def test_equal_texts_have_no_edits(text):
+    assert edits_between(text, text) == [] and applied(text, []) == text
+
+
+@pytest.mark.parametrize(
+    "wrong, right, edits",
+    [
+        ("对不气，最近很忙", "对不起，最近很忙", [Edit(2, 3, "起")]),
+        ("我我们去", "我们去", [Edit(1, 2, "")]),
+        ("今天气不错", "今天天气不错", [Edit(2, 2, "天")]),
+        ("天气不", "天气不错", [Edit(3, 3, "错")]),
+        ("I saw the the cat.", "I saw the cat.", [Edit(9, 13, "")]),
+        ("I went to shop.", "I went to the shop.", [Edit(10, 10, "the ")]),
+        ("I went home the.", "I went home.", [Edit(11, 15, "")]),
+        ("Where is?", "Where is it?", [Edit(8, 8, " it")]),
+        ("a" * 3000 + " b", "c d", [Edit(0, 3000, "c"), Edit(3001, 3002, "d")]),
+    ],
+)
+def test_edits_between(wrong, right, edits):
+    assert edits_between(wrong, right) == edits
+    assert applied(wrong, edits) == right
+
+
+def test_texts_that_differ_everywhere_are_one_edit():
+    wrong, right = "一" * 300, "二" * 300
+    assert edits_between(wrong, right) == [Edit(0, 300, right)]
+
+
+def test_a_sentence_counts_only_if_all_of_it_is_right():
+    pairs = [
+        Pair("他门走乐", "他们走了"),  # corrected
+        Pair("他门走乐", "他们走了"),  # half of it
+        Pair("他门走了", "他们走了"),  # found, but not corrected
+        Pair("他们走了", "他们走了"),  # clean, changed
+        Pair("他们走了", "他们走了"),  # clean
+    ]
+    corrected = ["他们走了", "他们走乐", "他闷走了", "她们走了", "他们走了"]
+    figures = measure(pairs, corrected)
+    assert figures["correction_precision"] == 1 / 4 and figures["correction_recall"] == 1 / 3
+    assert figures["correction_f1"] == 2 / 7
+    assert figures["detection_f1"] == 4 / 7
+    assert figures["clean_changed"] == 1 / 2
+
+
+def test_the_threshold_is_the_best_that_leaves_clean_sentences_alone():
+    wrong, right = Pair("他门走了", "他们走了"), Pair("他们走了", "他们走了")
+    good, bad = Edit(1, 2, "们"), Edit(0, 1, "她")
+    pairs = [wrong, wrong, right, right]
+    found = [
+        [Candidate(good, 3.0)],
+        [Candidate(bad, 0.5), Candidate(good, 1.0)],
+        [Candidate(bad, 2.0)],
+        [],
+    ]
+    loose = best_threshold(pairs, found, most_changed=0.5)
+    assert 0.5 < loose < 1.0
+    strict = best_threshold(pairs, found, most_changed=0.0)
+    assert 2.0 < strict < 3.0
+    assert math.isinf(best_threshold(pairs[2:], found[2:], most_changed=0.0))
+    texts = [applied(pair.wrong, (each.edit for each in chosen(candidates, loose)))
+             for pair, candidates in zip(pairs, found, strict=True)]  # fmt: skip
+    assert texts == ["他们走了", "他们走了", "她们走了", "他们走了"]
+
+
+def test_deleting_either_of_two_equal_characters_is_right():
+    pair = Pair("我我们去", "我们去")
+    assert best_threshold([pair], [[Candidate(Edit(0, 1, ""), 2.0)]], 0.03) == 1.0
+
+
+def test_trigrams_prefer_what_they_have_read():
+    model = Trigrams(["我们去公园玩。", "他们去学校。", "今天天气不错。"] * 5)
+    like = {"圆": ["园", "员"], "门": ["们"]}
+
+    def best(text):
+        found = model.candidates(text, lambda unit: like.get(unit, []))
+        return applied(text, [max(found, key=lambda each: each.evidence).edit])
+
+    assert best("我们去公圆玩。") == "我们去公园玩。"
+    assert best("他们去学学校。") == "他们去学校。"
+    assert best("今天气不错。") == "今天天气不错。"

@@ -1,0 +1,230 @@
+"""Proofreading: records in every format, errors by rule, tokens and labels, and use."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import xinye as package
+from xinye import machine
+from xinye.data.files import write_json_lines
+from xinye.data.notes import Notes
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.evaluation.edits import Edit, applied, units_of
+from xinye.evaluation.proofreading import edits_between
+from xinye.model.heads import IGNORED, NO_EDIT
+from xinye.tasks import proofread_tokens
+from xinye.tasks.proofread import Proofread
+from xinye.tasks.proofread_confusions import Alike, Confusions, same_sound
+from xinye.tasks.proofread_errors import ErrorMaker
+from xinye.tasks.proofread_exercise import proofs
+from xinye.tasks.proofread_records import ProofText
+from xinye.tasks.proofread_tokens import FreshErrors
+
+pytest.importorskip("pypinyin")
+
+ZH = ("对不气，最近我很忙。", "对不起，最近我很忙。")
+EN = ("I want two go too the park.", "I want to go to the park.")
+DATA = Path(__file__).parents[3] / "shared" / "data" / "sighan15_zh"
+
+
+def read(path: Path, content: str, notes: Notes | None = None, **columns) -> list[ProofText]:
+    path.write_text(content, "utf-8")
+    return Proofread.read([str(path)], notes=notes, **columns)
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.tsv", "\t".join(ZH) + "\n" + "\t".join(EN) + "\n"),
+        ("a.csv", f'wrong,right\n"{ZH[0]}","{ZH[1]}"\n"{EN[0]}","{EN[1]}"\n'),
+        ("a.jsonl", "".join(json.dumps({"原文": w, "正确": r}) + "\n" for w, r in (ZH, EN))),
+        (
+            "a.json",
+            json.dumps(
+                [
+                    {"id": "1", "original_text": w, "wrong_ids": [2], "correct_text": r}
+                    for w, r in (ZH, EN)
+                ]
+            ),
+        ),
+    ],
+)
+def test_pairs(tmp_path, name, content):
+    notes = Notes()
+    found = read(tmp_path / name, content, notes)
+    assert [(each.wrong, each.right, each.made) for each in found] == [(*ZH, False), (*EN, False)]
+    assert notes.sentences() == []
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
+def test_right_texts_get_errors_that_depend_on_the_text_alone(tmp_path, name):
+    texts = [f"今天是{number}号，我们去公园玩，天气很好。" for number in range(40)]
+    lines = [json.dumps({"正文": text}) if name.endswith("jsonl") else text for text in texts]
+    found = read(tmp_path / name, "\n".join(lines))
+    assert [each.right for each in found] == texts and all(each.made for each in found)
+    assert found == read(tmp_path / name, "\n".join(lines))
+    assert 8 < sum(each.wrong == each.right for each in found) < 32
+
+
+def test_bad_pairs_are_named(tmp_path):
+    path = tmp_path / "a.csv"
+    with pytest.raises(XinyeError, match=r"a.csv, line 3, field 'wrong': the text is empty"):
+        read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n,{ZH[1]}\n")
+    with pytest.raises(XinyeError, match="there is a right text in 'right', but no wrong one"):
+        read(path, "right,other\n我们,他们\n")
+    with pytest.raises(XinyeError, match="equal in all records"):
+        Proofread.of(read(path, f"wrong,right\n{ZH[1]},{ZH[1]}\n"))
+    notes = Notes()
+    kept = read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n一二三四五,甲乙丙丁戊己\n", notes)
+    assert len(kept) == 1 and "more than half of the text is different" in notes.sentences()[0]
+    confusions = tmp_path / "same.txt"
+    confusions.write_text("太阳\t大阳\n", "utf-8")
+    with pytest.raises(XinyeError, match=r"same.txt, line 1: expected a character"):
+        read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n", confusions=(str(confusions),))
+
+
+def test_confusions_are_read_in_both_directions(tmp_path):
+    path = tmp_path / "same.txt"
+    path.write_text("#汉字\t同音\n太\t大犬\n末\t未\n", "utf-8")
+    table = Confusions([path])
+    assert table.of("太") == ("大", "犬") and table.of("未") == ("末",) and table.of("x") == ()
+
+
+def test_the_same_sound():
+    assert "在" in same_sound("再") and "四" in same_sound("是") and "再" not in same_sound("再")
+    assert Alike(["在", "你", "their", "there", "cat"]).of("再") == ("在",)
+    assert Alike(["receive", "there", "cat"]).of("recieve") == ("receive",)
+
+
+@given(st.text(), st.integers(1, 4))
+@settings(max_examples=50)
+def test_errors_are_at_most_as_many_as_asked(text, count):
+    wrong = ErrorMaker().spoiled(text, count, Random(0))
+    assert len(edits_between(wrong, text)) <= 2 * count or len(units_of(text)) > 200
+
+
+TOKENIZER = Proofread.tokenizer(Tokenizer.train(["".join(ZH + EN) * 9], kind="char", exact=False))
+
+
+def labelled(wrong: str, right: str) -> str:
+    record = ProofText(wrong, right, "a.csv, line 2")
+    task = Proofread.of([record])
+    [example] = task.examples(TOKENIZER, [record], 64)
+    return " ".join(task.labels[target] for target in example.targets if target != IGNORED)
+
+
+def test_labels_stand_one_token_before():
+    assert labelled("我门去", "我们去") == "=我 =们 =去 keep"
+    assert labelled("我我们", "我们") == "=我 delete =们 keep"
+    assert labelled("我去", "我们去") == "=我 insert keep"
+    assert labelled("我们", "我们去") == "=我 =们 insert"
+    assert labelled(*EN) == "=I =want =to =go =to =the =park =. keep"
+
+
+def test_each_epoch_draws_other_errors():
+    records = [ProofText(text, text, "a.txt", made=True) for text in (ZH[1] * 3, "我们去公园玩。")]
+    task = Proofread.of(records)
+    fresh = FreshErrors(task.drawing(TOKENIZER, 64), records, seed=0)
+    drawn = [fresh.augmented(sample, 0).tokens for sample in range(4)]
+    assert drawn == [fresh.augmented(sample, 0).tokens for sample in range(4)]
+    assert len({tuple(tokens) for tokens in drawn}) > 1
+
+
+@pytest.fixture(scope="module")
+def proofreader(trained, tmp_path_factory) -> Path:
+    """The folder of a model that knows a few corrections by heart."""
+    folder = tmp_path_factory.mktemp("proofreader")
+    rows = [
+        {"wrong": wrong, "right": right} for wrong, right in (ZH, ("我我们去玩。", "我们去玩。"))
+    ]
+    rows += [{"wrong": right, "right": right} for _, right in (ZH, EN)]
+    write_json_lines(folder / "pairs.jsonl", rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
+        patch.setattr(proofread_tokens, "OWN_ERRORS", 1.0)
+        patch.setattr(proofread_tokens, "HIDDEN", 0.0)
+        package.finetune(
+            trained, folder / "run", task="proofread", data=folder / "pairs.jsonl",
+            validation=folder / "pairs.jsonl", epochs=40, evaluations=1, dropout=0.0,
+            dtype="float32", learning_rate=0.01, progress=False,
+        )  # fmt: skip
+    return folder / "run"
+
+
+def test_a_model_corrects_what_it_has_learned(proofreader):
+    model = package.load(proofreader)
+    found = model.proofread([ZH[0], "我我们去玩。", EN[1]])
+    assert [each["corrected"] for each in found] == [ZH[1], "我们去玩。", EN[1]]
+    [edit] = found[0]["edits"]
+    assert (edit["start"], edit["end"], edit["replacement"]) == (2, 3, "起")
+    assert 0.5 < edit["probability"] <= 1
+
+
+TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200)
+
+
+@given(TEXTS)
+@settings(max_examples=25, deadline=None)
+def test_a_text_without_changes_comes_back_as_it_was(proofreader, text):
+    model = package.load(proofreader)
+    model.network.config = replace(model.network.config, threshold=NO_EDIT)
+    assert model.proofread(text) == {"text": text, "corrected": text, "edits": []}
+
+
+@given(TEXTS)
+@settings(max_examples=25, deadline=None)
+def test_edits_make_the_corrected_text(proofreader, text):
+    model = package.load(proofreader)
+    model.network.config = replace(model.network.config, threshold=-3.0)
+    found = model.proofread(text)
+    edits = [Edit(each["start"], each["end"], each["replacement"]) for each in found["edits"]]
+    assert applied(text, edits) == found["corrected"]
+
+
+def test_every_sentence_of_a_long_text_is_read(proofreader):
+    found = package.load(proofreader).proofread("\n\n".join([ZH[0]] * 30))
+    assert found["corrected"] == "\n\n".join([ZH[1]] * 30)
+
+
+def test_the_command_prints_the_text_or_its_changes(proofreader, xinye, tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text(f"{ZH[0]}\n\n\t{EN[1]}\n", "utf-8")
+    assert xinye("proofread", proofreader, path).out == f"{ZH[1]}\n\n\t{EN[1]}\n"
+    said = xinye("proofread", proofreader, path, "--diff")
+    assert said.out == f"对不[-气-]{{+起+}}，最近我很忙。\n\n\t{EN[1]}\n"
+    assert "1 change" in said.err
+    [row] = json.loads(xinye("proofread", proofreader, path, "--json").out)["results"]
+    assert len(row["edits"]) == 1 and row["text"] == path.read_text("utf-8")
+
+
+def test_the_folder_is_one_that_transformers_loads(proofreader):
+    theirs = transformers.AutoModelForTokenClassification.from_pretrained(proofreader)
+    ours = package.load(proofreader)
+    assert ours.network.config.threshold is not None
+    tokens = torch.tensor([[1, *ours.tokenizer.encode(ZH[0])]])
+    logits = theirs(tokens).logits
+    assert theirs.config.id2label[0] == "keep" and logits.shape[-1] == len(theirs.config.id2label)
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_demo_has_texts_with_and_without_errors(language):
+    rows = proofs(200, language)
+    assert rows == proofs(200, language)
+    assert 60 < sum(row["wrong"] == row["right"] for row in rows) < 140
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the data of SIGHAN 2015 are not here")
+def test_the_files_of_sighan():
+    pairs = Proofread.read([str(DATA / "sighan15_test.tsv")])
+    assert len(pairs) == 1100 and sum(each.wrong == each.right for each in pairs) == 557
+    assert len(Proofread.read([str(DATA / "sighan15_train.json")])) > 2300
+    tables = Confusions([DATA / "same_pinyin.txt", DATA / "same_stroke.txt"])
+    assert "已" in tables.of("乙") and "默" in tables.of("黑")
