@@ -27,8 +27,15 @@ ENGLISH = (
     "runs/chinese.py",
     "runs/diagnosis.py",
 )
-ENGLISH += ("runs/beside.py", "runs/card.py", "tasks/exercises.py", "tasks/answer_cloze.py")
+ENGLISH += (
+    "runs/beside.py",
+    "runs/card.py",
+    "tasks/exercises.py",
+    "tasks/answer_cloze.py",
+    "tasks/news.py",
+)
 ENGLISH += ("jobs/composing_prompts.py", "retrieval/numbers.py", "retrieval/support.py")
+ENGLISH += ("tasks/write_brief.py", "tasks/write_exercise.py", "tasks/write_news.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/answering", "server/knowledge", "server/schemas", "server/tasks")
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.

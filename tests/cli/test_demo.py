@@ -18,6 +18,9 @@ from xinye.tasks.registry import find_task
 @pytest.mark.parametrize(
     "arguments, says",
     [
+        (["--set", "emotions"], "--set has an effect only with --task classify"),
+        (["--task", "tag", "--set", "emotions"], "no effect with --task tag, only with --task"),
+        (["--task", "classify", "--set", "emotion"], "choose emotions; did you mean 'emotions'?"),
         (["--language", "fr"], "'fr': choose zh or en"),
         (["missing.txt"], "missing.txt: no such file"),
         (["zh.txt", "--time", "soon"], "'soon' is not a duration"),

@@ -79,12 +79,16 @@ def test_clauses_hold_all_letters_in_order(text):
 
 def test_clauses_do_not_end_within_numbers():
     text = "涨了3.5%,共1,200元.模型v1.0来了"
-    assert [text[begin:end] for begin, end in clauses(text)] == ["涨了3.5%", "共1,200元", "模型v1.0来了"]
+    assert [text[begin:end] for begin, end in clauses(text)] == [
+        "涨了3.5%",
+        "共1,200元",
+        "模型v1.0来了",
+    ]
 
 
 def test_shortened_keeps_whole_clauses():
-    assert shortened(TEXT, 12) == "茶铺八点开门，六点关门"
-    assert shortened(TEXT, 3) == ""
+    assert shortened(TEXT, 12, TEXT) == "茶铺八点开门，六点关门"
+    assert shortened(TEXT, 3, TEXT) == ""
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,10 @@ def test_shortened_keeps_whole_clauses():
             [f"{tea}涨价" for tea in "甲乙丙丁戊己"],
         ),
         (
-            [f"It rains, as ever. From now {t} costs more. We like it." for t in ("oolong", "assam")],
+            [
+                f"It rains, as ever. From now {t} costs more. We like it."
+                for t in ("oolong", "assam")
+            ],
             ["oolong costs more", "assam costs more"],
         ),
     ],

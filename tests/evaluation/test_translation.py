@@ -15,9 +15,9 @@ from xinye.evaluation.translation_trigrams import BEGIN, END, Trigrams
 from xinye.evaluation.translation_words import joined, shares, words
 from xinye.tasks.translate_exercise import sentence_pairs
 
-ROWS = [(row["en"], row["zh"]) for row in sentence_pairs(500)]
+ROWS = [(row["en"], row["zh"]) for row in sentence_pairs(330)]
 PAIRS = [Pair(en, zh, "zh") for en, zh in ROWS] + [Pair(zh, en, "en") for en, zh in ROWS]
-LEARNED, NEW = ROWS[:450], [row for row in ROWS[450:] if row not in ROWS[:450]]
+LEARNED, NEW = ROWS[:300], [row for row in ROWS[300:] if row not in ROWS[:300]]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_without_pairs_of_a_direction_nothing_is_written():
     assert translated(phrases, PAIRS[:20], [PAIRS[-1]]) == [""]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(st.text(max_size=60))
 def test_any_text_is_translated(by_phrases, text):
     assert all(isinstance(made([text])[0], str) for made in by_phrases.values())
@@ -115,8 +115,8 @@ def test_the_time_is_linear_in_the_length(by_phrases):
         by_phrases["zh"](["I like green tea. " * copies])
         return time.process_time() - begin
 
-    seconds(20)
-    assert seconds(400) < 40 * seconds(40)
+    seconds(10)
+    assert seconds(200) < 40 * seconds(20)
 
 
 @given(st.text("茶水ab ", max_size=8), st.text("茶水ab ", max_size=8))

@@ -17,7 +17,7 @@ from xinye.planning.settings import BUDGETS, PretrainSettings
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.resume import NO_BUDGET
 from xinye.runs.saved import read_run
-from xinye.tasks.task import check_settings
+from xinye.tasks.settings import check_settings
 
 NEEDED: dict[type[Settings], dict[str, Any]] = {
     PretrainSettings: {"files": ("a b.txt", "./-a.txt")},

@@ -37,9 +37,7 @@ def here(tmp_path, monkeypatch):
 
 def test_all_else_follows(xinye, trained, here, monkeypatch):
     assert (
-        "  shout " in xinye("--help").out
-        and "--task classify|tag|answer|summarize|translate|proofread|chat|text|shout"
-        in xinye("finetune", "--help").out
+        "  shout " in xinye("--help").out and "|chat|text|shout" in xinye("finetune", "--help").out
     )
     checked = xinye("data", "check", "loud.jsonl", "--task", "shout")
     assert (

@@ -13,6 +13,8 @@ from xinye.planning.writing_settings import TranslateSettings
 from xinye.tasks.translate import Translate
 from xinye.tasks.translate_exercise import answered, sentence_pairs, shown
 from xinye.tasks.translate_exercise import given as asked
+from xinye.tasks.translate_records import read_pairs
+from xinye.tasks.writing_records import Named
 
 BOTH = [("I drink tea.", "我喝茶。"), ("我喝茶。", "I drink tea.")]
 INTO_CHINESE, INTO_ENGLISH = TranslateSettings(to="zh"), TranslateSettings(to="en")
@@ -77,6 +79,23 @@ def test_a_pair_of_equal_texts_is_left_out_and_counted(tmp_path):
     assert "the source equals the target; the pair is left out (2 times" in notes[0]
 
 
+NAMES = st.sampled_from(["en", "zh", "source", "译文", "1", "translation"])
+VALUES = st.recursive(
+    st.none() | st.integers() | st.text("茶ab \n1", max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3),
+)
+
+
+@given(VALUES)
+def test_any_row_is_read_or_refused_with_its_place(row):
+    try:
+        found = read_pairs(row, "a.jsonl, line 1", Named(), Notes())
+    except XinyeError as error:
+        assert str(error).startswith("a.jsonl, line 1")
+    else:
+        assert all(each.source and each.target for each in found)
+
+
 def test_named_columns_give_one_direction(tmp_path):
     text = rows({"en": "tea", "zh": "茶", "alt": "茶叶"})
     records, _ = read(tmp_path, "a.jsonl", text, prompt_field="en", answer_field="alt")
@@ -118,6 +137,10 @@ def test_the_prompt_names_the_direction_in_the_language_of_the_text():
 def test_a_text_in_the_language_of_the_translation_is_refused(text, settings, better):
     with pytest.raises(XinyeError, match=better):
         Translate().check_source(text, settings)
+
+
+def test_a_text_with_one_sentence_to_translate_is_not_refused():
+    Translate().check_source("我喝茶。他喝水。 I drink tea.", INTO_CHINESE)
 
 
 def copied(text, settings):

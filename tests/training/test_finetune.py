@@ -15,7 +15,7 @@ from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.tasks.records import Augmentation
-from xinye.tasks.task import task_settings
+from xinye.tasks.settings import task_settings
 from xinye.tasks.task_data import TaskData, prepare_data
 from xinye.training.job import Run
 from xinye.training.loop import Step

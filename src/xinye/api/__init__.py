@@ -17,7 +17,7 @@ from xinye.jobs.evaluate import Evaluation
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.registry import find_task
-from xinye.tasks.task import task_settings
+from xinye.tasks.settings import task_settings
 from xinye.training import train
 from xinye.training.display import Display
 from xinye.training.job import Run

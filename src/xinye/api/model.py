@@ -209,6 +209,9 @@ class Model:
         text, the list `labels`. `tag` returns spans: `start` and `end` (exclusive, in characters),
         `type`, `text` and `probability`.
 
+        `write` takes facts, as an object or as a text with one a line; `kind` says what to write.
+        Its result has `text`, `facts_used`, `missing` and `invented`.
+
         A model without a task can classify, too: give `labels` (a list) or `examples` (a file of
         records, or a list of texts with their labels), and further settings of `xinye classify
         --help`: `prompt`, `seed` … Raises `XinyeError` if the model cannot do the task.
@@ -218,7 +221,7 @@ class Model:
         >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
         kind, entry = find_task(verb), TASKS[verb]
-        one = isinstance(texts, str) or (isinstance(texts, tuple) and entry.takes_pairs)
+        one = isinstance(texts, str | dict) or (isinstance(texts, tuple) and entry.takes_pairs)
         inputs = [texts] if one else list(texts)
         judged = self.judged(observer)
         if entry.settings:

@@ -72,6 +72,7 @@ METAVARS = {
     "fold": "I/K",
     "from_": "MODEL",
     "host": "ADDRESS",
+    "kind": "KIND",
     "keep_checkpoints": "N|all",
     "knowledge": "KB",
     "label_field": "NAME",

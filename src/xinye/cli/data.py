@@ -171,7 +171,7 @@ def show_tokens(report: Figures) -> None:
 
 
 def settings_of(given: Given, validation: Sequence[str] = ()) -> FinetuneSettings:
-    from xinye.tasks.task import task_settings
+    from xinye.tasks.settings import task_settings
 
     values = {
         "task": given.task,

@@ -121,7 +121,8 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
             f"xinye knowledge calibrate {knowledge} {training} --precision {recipe.PRECISION}",
         ]
         command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge}'
-    show_step(5, words["use"], *build, command.replace("…", exercise.input(lesson.new[0])))
+    typed = (exercise.typed or exercise.input)(lesson.new[0])
+    show_step(5, words["use"], *build, command.replace("…", typed))
     if lesson.documents:
         return command, {"results": look_up(model, lesson)}
     return command, {"results": try_out(model, lesson, words["wrong"])}
@@ -179,7 +180,10 @@ def try_out(model: Model, lesson: Lesson, wrong: str) -> list[Figures]:
     exercise = lesson.exercise
     assert exercise.answered is not None
     texts = [exercise.input(row) for row in lesson.new]
-    results = model.use(lesson.task, texts)
+    results = [
+        model.use(lesson.task, text, **exercise.settings(row))
+        for row, text in zip(lesson.new, texts, strict=True)
+    ]
     for row, found in zip(lesson.new, results, strict=True):
         answered, sure = exercise.answered(row, found)
         said, right = exercise.line(answered), exercise.line(row)

@@ -88,7 +88,7 @@ def show(arguments: list[str]) -> int:
         JSON,
     ).read(arguments)
 
-    from xinye.tasks.task import with_words
+    from xinye.tasks.settings import with_words
 
     run = with_words(read_run(given.run))
     report = run.folder / "report.html"

@@ -112,7 +112,7 @@ def pretrain_settings(given: Given) -> PretrainSettings:
 
 def finetune_settings(given: Given) -> FinetuneSettings:
     """The settings that were typed. Raises `XinyeError` for missing ones."""
-    from xinye.tasks.task import task_settings
+    from xinye.tasks.settings import task_settings
 
     for name, what in NEEDED.items():
         if not given.resume and not given.settings.get(name):

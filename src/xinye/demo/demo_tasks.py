@@ -23,7 +23,7 @@ from xinye.retrieval.refusal import calibrate
 from xinye.runs.saved import is_run
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.registry import tasks
-from xinye.tasks.task import task_settings
+from xinye.tasks.settings import task_settings
 from xinye.training.job import Run
 from xinye.training.train import finetune, pretrain
 

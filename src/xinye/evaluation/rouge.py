@@ -29,8 +29,8 @@ def tokens(text: str) -> list[str]:
 
 
 def rouge(written: str, right: str) -> dict[str, float]:
-    """`rouge1`, `rouge2` and `rougeL`: the F1 of the tokens, of the pairs of neighbouring tokens and
-    of the longest common subsequence of tokens, from 0 to 1."""
+    """`rouge1`, `rouge2` and `rougeL`: the F1 of the tokens, of the pairs of neighbouring tokens,
+    and of the longest common subsequence of tokens, from 0 to 1."""
     one, other = tokens(written), tokens(right)
     return {
         "rouge1": _f1(_shared(one, other), len(one), len(other)),
@@ -49,8 +49,9 @@ def rouge_l(one: Sequence[str], other: Sequence[str]) -> float:
 def common(one: Sequence[str], other: Sequence[str]) -> int:
     """The length of the longest common subsequence.
 
-    A row of the usual table is one number, with a bit for each place where the row grows; a few
-    operations on it give the next row (Hyyrö 2004, "Bit-parallel LCS-length computation revisited").
+    A row of the usual table is one number, with a bit for each place where the row does not grow; a
+    few operations on it give the next row (Hyyrö 2004, "Bit-parallel LCS-length computation
+    revisited").
     """
     places: dict[str, int] = {}
     for at, token in enumerate(one):
@@ -71,8 +72,8 @@ def measure(written: Sequence[str], right: Sequence[str]) -> Figures:
 
 
 def copied(summary: str, source: str) -> float:
-    """The share of the pairs of neighbouring tokens in a summary that stand in its source, too; of a
-    single token, the share of tokens. 0 for a summary without tokens."""
+    """The share of the pairs of neighbouring tokens in a summary that stand in its source, too; for
+    a single token, 1 if it does. 0 for a summary without tokens."""
     one, other = tokens(summary), tokens(source)
     if len(one) < 2:
         return float(bool(one) and one[0] in other)

@@ -43,9 +43,12 @@ def is_chinese(text: str) -> bool:
     return characters > words
 
 
-def size(text: str) -> int:
-    """The length of a text: in characters if it is Chinese, else in words."""
-    return len(text) if is_chinese(text) else sum(1 for _ in _WORD.finditer(text))
+def size(text: str, source: str | None = None) -> int:
+    """The length of a text: in characters if it is Chinese, else in words. The length of a summary
+    is counted in the unit of its `source`."""
+    if is_chinese(text if source is None else source):
+        return len(text)
+    return sum(1 for _ in _WORD.finditer(text))
 
 
 def mean_size(texts: Iterable[str]) -> int:
@@ -53,9 +56,9 @@ def mean_size(texts: Iterable[str]) -> int:
     return max(1, round(fmean(map(size, texts))))
 
 
-def cut(text: str, most: int) -> str:
-    """The beginning of a text, `most` characters or words long at most."""
-    if is_chinese(text):
+def cut(text: str, most: int, source: str | None = None) -> str:
+    """The beginning of a text, `most` characters or words of its `source` long at most."""
+    if is_chinese(text if source is None else source):
         return text[:most].rstrip()
     words = [*islice(_WORD.finditer(text), most + 1)]
     return text if len(words) <= most else text[: words[most - 1].end()]
@@ -68,8 +71,8 @@ def first_sentence(text: str) -> str:
 
 
 def clauses(text: str) -> list[Place]:
-    """Where the clauses of a text begin and end, without the marks and spaces around them: the first
-    `MOST_CLAUSES`.
+    """Where the first `MOST_CLAUSES` clauses of a text begin and end, without the marks and spaces
+    around them.
 
     >>> text = "春茶到了，每斤1.5元；Come in, please."
     >>> [text[begin:end] for begin, end in clauses(text)]
@@ -97,18 +100,18 @@ def joined_clauses(text: str, most: int | None = None) -> list[Place]:
     for at, (begin, _) in enumerate(borders):
         for last in range(at, min(at + JOINED, len(borders))):
             end = borders[last][1]
-            if last > at and most is not None and size(text[begin:end]) > most:
+            if last > at and most is not None and size(text[begin:end], text) > most:
                 break
             found.append((begin, end))
     return found
 
 
-def shortened(text: str, most: int) -> str:
-    """The text up to the last of its clauses that fits into `most` characters or words; "" if none
-    does."""
+def shortened(text: str, most: int, source: str) -> str:
+    """The text up to the last of its clauses that fits into `most` characters or words of its
+    `source`; "" if none does."""
     found = ""
     for _, end in clauses(text):
-        if size(text[:end]) > most:
+        if size(text[:end], source) > most:
             break
         found = text[:end]
     return found
@@ -118,8 +121,8 @@ class ClausePicker:
     """Chooses the clause of a text, or neighbouring clauses, expected to be most like its summary.
 
     Ridge regression predicts the ROUGE-L of each clause from its place, its length, how much it is
-    like the whole text (the cosine of TF-IDF), and its words and phrases of up to three tokens: cues
-    such as 提出 stand in the clauses that say what a text is about."""
+    like the whole text (the cosine of TF-IDF), and its words and phrases of up to three tokens:
+    cues such as 提出 stand in the clauses that say what a text is about."""
 
     def __init__(self, texts: Sequence[str], summaries: Sequence[str]) -> None:
         """Learns from texts and their summaries. Raises `XinyeError` if no text has a clause, and

@@ -20,7 +20,8 @@ from xinye.tasks.answer import Answer
 from xinye.tasks.answer_passages import whole_places
 from xinye.tasks.answer_records import Question
 from xinye.tasks.records import leaks, refuse
-from xinye.tasks.task import Figures, Judged, task_settings
+from xinye.tasks.settings import task_settings
+from xinye.tasks.task import Figures, Judged
 from xinye.tasks.task_data import columns_of, reading
 
 

@@ -31,7 +31,8 @@ from xinye.planning.job_settings import EvaluateSettings
 from xinye.runs.card import write_card
 from xinye.runs.saved import is_run, read_run
 from xinye.runs.taught import can_chat
-from xinye.tasks.task import Figures, with_words
+from xinye.tasks.settings import with_words
+from xinye.tasks.task import Figures
 
 Format = Literal["gguf", "onnx"]
 MAGIC = {"gguf": b"GGUF", "onnx": b"\x08"}  # the first bytes of such files

@@ -13,7 +13,8 @@ from xinye.runs.folder import RunFolder
 from xinye.runs.saved import About
 from xinye.runs.taught import taught
 from xinye.tasks.registry import TASKS, find_task, tasks
-from xinye.tasks.task import Figures, Judged, Task, task_settings
+from xinye.tasks.settings import task_settings
+from xinye.tasks.task import Figures, Judged, Task
 from xinye.tasks.task_data import read_records, split_records
 
 
@@ -50,7 +51,7 @@ def use(task: Task, judged: Judged, inputs: Sequence[Any], settings: Any = None)
 def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
     """Raises `XinyeError` for a pair of texts if the run's model was trained on single texts. The
     message does not name the folder, because the server passes it on to clients."""
-    pair = any(not isinstance(text, str) and text[1] for text in inputs)
+    pair = any(isinstance(text, tuple) and text[1] for text in inputs)
     if pair and About.read(RunFolder(folder).settings_file, []).data.pairs is False:
         raise XinyeError(
             "this model was trained on single texts and cannot classify a pair; give one text, or "

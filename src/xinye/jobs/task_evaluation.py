@@ -24,7 +24,8 @@ from xinye.tasks.bad_records import bad_records
 from xinye.tasks.few_shot import shown_task
 from xinye.tasks.records import Examples, leaks
 from xinye.tasks.registry import TASKS, find_task, tasks
-from xinye.tasks.task import Figures, Judged, Task, task_settings
+from xinye.tasks.settings import task_settings
+from xinye.tasks.task import Figures, Judged, Task
 from xinye.tasks.task_data import read_records
 from xinye.tasks.text_to_text import TextToText
 

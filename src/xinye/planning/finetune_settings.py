@@ -1,7 +1,7 @@
 """The settings of fine-tuning, with the same names on the command line and in Python.
 
 Whatever stays `None` or `auto` is derived from the data, the model and the machine by
-`finetuning.py`. `tasks.task.task_settings` checks that the settings fit the task.
+`finetuning.py`. `tasks.settings.task_settings` checks that the settings fit the task.
 """
 
 from pathlib import Path

@@ -1,9 +1,12 @@
 """How the tasks that read and write texts are used: the settings of `xinye summarize`, `translate`
 and the like, with the same names in Python and over HTTP."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from xinye.errors import XinyeError
+from xinye.planning.kinds import find_kind
 
 
 class UseSettings(BaseModel):
@@ -55,6 +58,12 @@ class SummarizeSettings(WritingSettings):
         False, description="write only numbers and names that the text itself has"
     )
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.extract and self.free:
+            raise ValueError("extract and free exclude each other; give one of them")
+        return self
+
 
 class TranslateSettings(WritingSettings):
     """The settings of translations."""
@@ -62,6 +71,33 @@ class TranslateSettings(WritingSettings):
     to: Literal["zh", "en"] | None = Field(
         None, description="the language to translate into (the other one than the text's)"
     )
+
+
+class WriteSettings(WritingSettings):
+    """The settings of texts that are written from facts."""
+
+    kind: str | None = Field(
+        None, description="kind of the text: news, mail, advert or story (the one that it learned)"
+    )
+    candidates: int | None = Field(
+        None,
+        ge=1,
+        le=64,
+        description="texts to write; the one with the most facts and the least repetition is kept",
+    )
+    characters: int | None = Field(
+        None, ge=10, le=10_000, description="wanted length, in characters; for English in words"
+    )
+    reply_to: str = Field("", max_length=50_000, description="the mail to answer")
+
+    @field_validator("kind")
+    @classmethod
+    def _kind(cls, value: str | None) -> str | None:
+        """The kind by its usual name."""
+        try:
+            return value if value is None else find_kind(value)
+        except XinyeError as error:
+            raise ValueError(str(error)) from None
 
 
 class ProofreadSettings(UseSettings):

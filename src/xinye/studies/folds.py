@@ -31,7 +31,7 @@ from xinye.studies.shared import (
     plan_once,
     saved_tokenizer,
 )
-from xinye.tasks.task import task_settings
+from xinye.tasks.settings import task_settings
 
 OF_FOLDS = ("fold-*", "tokenizer", "folds.json")  # the files of a cross-validation
 

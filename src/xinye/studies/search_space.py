@@ -37,7 +37,7 @@ from xinye.studies.shared import (
     write_config,
 )
 from xinye.tasks.registry import find_task
-from xinye.tasks.task import task_settings
+from xinye.tasks.settings import task_settings
 from xinye.tasks.task_data import data_files
 from xinye.training.record_job import base_of
 

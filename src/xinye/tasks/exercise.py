@@ -24,6 +24,10 @@ class Exercise:
     # The row with the model's answer in place of the right one, and its confidence. A task that
     # chats has `questions` instead.
     answered: Callable[[Row, Any], tuple[Row, str]] | None = None
+    # the settings with which the model is used for a row; and, if the command is given more than
+    # the text, what stands in place of its …
+    settings: Callable[[Row], dict[str, Any]] = lambda row: {}
+    typed: Callable[[Row], str] | None = None
     questions: Sequence[Both] = ()
     # selects rows for the test set (default: those not trained on)
     kept: Callable[[Row], bool] | None = None

@@ -74,10 +74,10 @@ def emotions(count: int, language: str, seed: int = 0) -> list[Row]:
         # A word in between, so that not even "I" and the word after it give the emotion away.
         slots = {name: chance.choice(words["how"]) + text for name, text in slots.items()}
         slots |= {name: chance.choice(words[name]) for name in ("when", "who")}
-        slots = {name: _chosen(text, chance) for name, text in slots.items()}
+        slots = {name: chosen(text, chance) for name, text in slots.items()}
         slots |= {name.capitalize(): text[:1].upper() + text[1:] for name, text in slots.items()}
         wording = chance.choice(words["one" if chance.random() < 0.25 else "turn"])
-        text = _chosen(wording, chance).format(**slots)
+        text = chosen(wording, chance).format(**slots)
         records.append({"text": text, "label": labels[own]})
     chance.shuffle(records)
     return records

@@ -27,7 +27,8 @@ def shown_task(
     if not isinstance(model, GPT):
         raise XinyeError(f"{judged.folder}: this model does not write texts; use a language model")
     plain = not can_chat(judged.folder, tokenizer.chat_template)
-    records = kind.read(settings.examples) if settings.examples else []
+    found = kind.read(settings.examples) if settings.examples else []
+    records = kind.examples_for(found, settings)
     if plain and not records:
         raise XinyeError(
             f"{judged.folder}: this model was not trained to {kind.verb}; fine-tune it with "

@@ -1,10 +1,10 @@
 """Short news of a tea shop with headlines, in Chinese and English, for `xinye demo --task
 summarize`.
 
-A headline names the one fact of its text that is news. Other sentences stand around it in any order
-and look alike: the prices of last year, the guests of another shop. So the first sentence is seldom
-the right one, and a headline has other words than its text. The wordings are our own writing, in the
-form of `exercises.json`.
+A headline names the one fact of its text that is news. Other sentences stand around it in any
+order and look alike: the prices of last year, the guests of another shop. So the first sentence is
+seldom the right one, and a headline has other words than its text. The wordings are our own
+writing, in the form of `exercises.json`.
 """
 
 import json

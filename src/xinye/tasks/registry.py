@@ -77,9 +77,9 @@ TASKS = {
     "summarize": Entry(
         "xinye.tasks.summarize:Summarize",
         "write the summary or the title of a text, or quote its best clauses",
-        "Print a summary of each text. Whether the model writes it in its own words or quotes clauses "
-        "of the text is decided by what was better on the validation records of its training; "
-        "--free and --extract choose.",
+        "Print a summary of each text. The model writes it in its own words or quotes clauses of "
+        "the text, whichever was better on the validation records of its training; --free and "
+        "--extract choose.",
         "xinye summarize runs/model article.txt --characters 40",
         documents=True,
         settings="xinye.planning.writing_settings:SummarizeSettings",
@@ -93,6 +93,12 @@ TASKS = {
         'xinye translate runs/model "I like green tea."',
         documents=True,
         settings="xinye.planning.writing_settings:TranslateSettings",
+    ),
+    "write": Entry(
+        "xinye.tasks.write:Write",
+        "write news, mails, adverts and stories from facts",
+        command="xinye.cli.write:main",
+        settings="xinye.planning.writing_settings:WriteSettings",
     ),
     "proofread": Entry(
         "xinye.tasks.proofread:Proofread",

@@ -5,7 +5,8 @@ Which of the two is the default is measured: whichever has the higher ROUGE-L on
 records of the run. `summarize_records.py` reads the records, `summarize_choice.py` chooses.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,6 @@ from xinye.evaluation.summaries import (
     mean_size,
     size,
 )
-from xinye.generation.engine import finish
 from xinye.model.gpt import GPT
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.writing_settings import SummarizeSettings
@@ -37,44 +37,62 @@ from xinye.tasks.records import OnBad, each_record, refuse_line
 from xinye.tasks.summarize_choice import Choice, faithful_share, fitted
 from xinye.tasks.summarize_records import SOURCES, TARGETS, left_out, named_rows, oddities
 from xinye.tasks.task import Figures
-from xinye.tasks.text_to_text import TextRecord, TextToText, Window, Work, batches
+from xinye.tasks.text_to_text import TextRecord, TextToText, Work, batches
 from xinye.tasks.writing import WRITTEN
 
 FREE, EXTRACT = "free", "extract"
 PROMPTS = Both("Summarize this text:\n{}", "写出下文的摘要：\n{}")
 
 
-def _share(name: str, short: str, en: str, zh: str) -> Figure:
-    return Figure(name, short, Both(en, zh), 1, percent=True)
-
-
 ROUGE = (
-    _share("rouge1", "ROUGE-1", "ROUGE-1, the F1 of single tokens", "ROUGE-1（单个 token 的 F1）"),
-    _share("rouge2", "ROUGE-2", "ROUGE-2, the F1 of pairs", "ROUGE-2（相邻两个 token 的 F1）"),
-    _share(
+    Figure(
+        "rouge1",
+        "ROUGE-1",
+        Both("ROUGE-1 (F1 of single tokens)", "ROUGE-1（单个 token 的 F1）"),
+        1,
+        percent=True,
+    ),
+    Figure(
+        "rouge2",
+        "ROUGE-2",
+        Both("ROUGE-2 (F1 of pairs of tokens)", "ROUGE-2（相邻两个 token 的 F1）"),
+        1,
+        percent=True,
+    ),
+    Figure(
         "rougeL",
         "ROUGE-L",
-        "ROUGE-L, the F1 of the longest common subsequence",
-        "ROUGE-L（最长公共子序列的 F1）",
+        Both("ROUGE-L (F1 of the longest common subsequence)", "ROUGE-L（最长公共子序列的 F1）"),
+        1,
+        percent=True,
     ),
-    _share(
+    Figure(
         "free_rougeL",
         "ROUGE-L, own words",
-        "ROUGE-L of summaries in the model's own words",
-        "模型自行撰写的摘要的 ROUGE-L",
+        Both("ROUGE-L of summaries in its own words", "自行撰写的摘要的 ROUGE-L"),
+        1,
+        percent=True,
     ),
-    _share(
+    Figure(
         "extract_rougeL",
         "ROUGE-L, quoted",
-        "ROUGE-L of quoted clauses",
-        "从原文摘录的摘要的 ROUGE-L",
+        Both("ROUGE-L of quoted clauses", "摘录原文的摘要的 ROUGE-L"),
+        1,
+        percent=True,
     ),
-    _share("copied", "copied", "pairs of tokens copied from the text", "照抄原文的相邻 token 对"),
-    _share(
+    Figure(
+        "copied",
+        "copied",
+        Both("pairs of tokens that the text has, too", "与原文相同的相邻 token 对"),
+        1,
+        percent=True,
+    ),
+    Figure(
         "faithful",
-        "numbers and names",
-        "numbers and names that the text has",
-        "数字和名称与原文一致的比例",
+        "faithful",
+        Both("numbers and names that the text has, too", "原文中也有的数字和名称"),
+        1,
+        percent=True,
     ),
 )
 
@@ -119,9 +137,9 @@ class Summarize(TextToText):
             " None of the {held_out:,} is among the training records.",
             "测试集的 {held_out:,} 条都不在训练集里。",
         ),
-        training=600,
+        training=1500,
         context=192,
-        epochs=10,
+        epochs=12,
     )
 
     quotes = False  # whether clauses are quoted unless the settings say otherwise
@@ -142,11 +160,12 @@ class Summarize(TextToText):
         named = [name for name in columns.values() if name]
         rows = read_records(path, refuse_line(on_bad), named, notes=notes)
         placed = [(place_of(path, line), row) for line, row in rows]
-        placed, columns = named_rows(path, placed, columns, notes)
-        return each_record(placed, partial(cls.record, notes=notes, **columns), on_bad)
+        placed, chosen = named_rows(path, placed, columns, notes)
+        read: Callable[..., Any] = partial(cls.record, notes=notes)
+        return each_record(placed, partial(read, **chosen), on_bad)
 
     @classmethod
-    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> TextRecord | None:
+    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> Any:
         record = super().record(row, place, notes, **columns)
         if why := left_out(record.source, record.target):
             notes.add(place, why)
@@ -185,24 +204,17 @@ class Summarize(TextToText):
             parts.append(choice.quoted() if quotes else choice.free())
             notes += choice.notes
             quoted = quoted or choice.quotes
-        text = "\n".join(filter(None, parts))
-        ended = quotes or work.ended
-        result = {
-            "text": text,
-            "ended": ended,
-            "extract": quoted,
-            "notes": list(dict.fromkeys(notes)),
-        }
-        most = settings.characters
-        if not most or size(text) <= most:
-            return result
-        if len(work.windows) > 1 and len(text) < len(work.source):
+        text, most = "\n".join(filter(None, parts)), settings.characters or sys.maxsize
+        too_long = size(text, work.source) > most
+        if too_long and len(work.windows) > 1 and len(text) < len(work.source):
             again = self.begin(tokenizer, text, model.config.max_position_embeddings, settings)
-            finish(model, tokenizer, again.sequences)
             again.notes = notes
+            self.write(model, tokenizer, [again])
             return self.end(model, tokenizer, again)
-        result["text"] = fitted(text, most, result["notes"])
-        return result
+        if too_long:
+            text = fitted(text, most, work.source, notes)
+        ended = quotes or work.ended
+        return {"text": text, "ended": ended, "extract": quoted, "notes": [*dict.fromkeys(notes)]}
 
     # -- evaluation --------------------------------------------------------------------------------
 
@@ -244,8 +256,10 @@ class Summarize(TextToText):
                 window.candidates[0].completion_tokens for work in works for window in work.windows
             )
             for kind, rows in results.items():
-                asked = {"settings": self.use_settings(**{kind: True})}
-                rows += [self.end(model, tokenizer, replace(work, **asked)) for work in works]
+                asked = self.use_settings(**{kind: True})
+                rows += [
+                    self.end(model, tokenizer, replace(work, settings=asked)) for work in works
+                ]
         figures = {}
         for kind, rows in results.items():
             written = [row["text"] for row in rows]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation import rouge
-from xinye.evaluation.summaries import clauses, cut, joined_clauses, shortened, size
+from xinye.evaluation.summaries import cut, joined_clauses, shortened, size
 from xinye.generation.continuations import log_probabilities
 from xinye.model.gpt import GPT
 from xinye.planning.writing_settings import SummarizeSettings
@@ -40,6 +40,7 @@ class Choice:
         assert isinstance(work.settings, SummarizeSettings)
         self.settings = work.settings
         self.written = [text for text in window.texts if text]
+        self.tokens = [rouge.tokens(text) for text in self.written]
         self.notes: list[str] = []
         self.quotes = False  # whether the summary is a quotation
 
@@ -48,32 +49,35 @@ class Choice:
         the settings; a quotation if there is none."""
         allowed = list(dict.fromkeys(self.written))
         if self.settings.faithful:
-            allowed = [text for text in allowed if not unsupported(text, [self.work.source])]
+            allowed = [text for text in allowed if not unsupported(text, [self.window.text])]
         if not allowed:
             self.notes.append(INVENTED if self.written else NOTHING)
             return self.quoted()
-        most = self.settings.characters
+        most, source = self.settings.characters, self.window.text
         if most:
-            short = [text for text in allowed if size(text) <= most]
-            allowed = short or [*filter(None, (shortened(text, most) for text in allowed))]
+            short = [text for text in allowed if size(text, source) <= most]
+            allowed = short or [*filter(None, (shortened(text, most, source) for text in allowed))]
         if not allowed:
             self.notes.append(LONG)
             return self.quoted()
-        return self._most_alike(allowed)
+        return max(allowed, key=self.alike)
 
     def quoted(self) -> str:
-        """The clause of the window, or neighbouring clauses, that the model finds the best
-        summary."""
+        """The clause of the window, or neighbouring clauses, that the model finds the best summary:
+        the one that is most like what it wrote itself, which estimates the expected ROUGE-L under
+        the model. If none is like it, the one that is most probable as its answer."""
         self.quotes = True
         pieces = self._pieces()
         if not pieces:
             return self.window.text
-        scores = self.scores(pieces)
+        scores = [self.alike(piece) for piece in pieces]
+        if not any(scores):
+            scores = self.likelihoods(pieces)
         return pieces[max(range(len(pieces)), key=scores.__getitem__)]
 
-    def scores(self, pieces: Sequence[str]) -> list[float]:
-        """How good a summary each piece of the window is: its log-probability per token as the
-        answer to the prompt, the end included."""
+    def likelihoods(self, pieces: Sequence[str]) -> list[float]:
+        """The log-probability per token of each piece of the window as the answer to the prompt,
+        the end included."""
         prompt = self.task.encode(self.tokenizer, self.window.text, self.settings)
         end = self.task.end_of_answer(self.tokenizer)
         room = self.model.config.max_position_embeddings - len(prompt)
@@ -86,29 +90,26 @@ class Choice:
     def _pieces(self) -> list[str]:
         """The clauses of the window that could be its summary, each once."""
         text, most = self.window.text, self.settings.characters
-        usual = size(self.written[0]) if self.written else 0
+        usual = size(self.written[0], text) if self.written else 0
         places = joined_clauses(text, most or round(LONGER * usual))
         pieces = list(dict.fromkeys(text[begin:end] for begin, end in places))
         if most:
-            pieces = [piece for piece in pieces if size(piece) <= most] or pieces
+            pieces = [piece for piece in pieces if size(piece, text) <= most] or pieces
         return pieces
 
-    def _most_alike(self, texts: Iterable[str]) -> str:
-        """The text that is most like all that were written, the first of several."""
-        return max(texts, key=lambda text: sum(self.alike(text)))
-
-    def alike(self, text: str) -> list[float]:
-        """How much a text is like each of those that were written."""
-        return [self.task.similarity(text, other) for other in self.written]
+    def alike(self, text: str) -> float:
+        """The mean ROUGE-L of a text with the texts that the model wrote."""
+        found = rouge.tokens(text)
+        return sum(rouge.rouge_l(found, other) for other in self.tokens) / max(1, len(self.tokens))
 
 
-def fitted(text: str, most: int, notes: list[str]) -> str:
-    """The clauses of a text that fit into `most` characters or words; if none does, its beginning,
-    with a note."""
-    short = shortened(text, most)
+def fitted(text: str, most: int, source: str, notes: list[str]) -> str:
+    """The clauses of a text that fit into `most` characters or words of its source; if none does,
+    its beginning, with a note."""
+    short = shortened(text, most, source)
     if not short and text:
         notes.append(CUT)
-    return short or cut(text, most)
+    return short or cut(text, most, source)
 
 
 def faithful_share(pairs: Iterable[tuple[str, str]]) -> float:

@@ -7,22 +7,17 @@ card. Nothing outside this folder knows a task by name. Most tasks extend a more
 `heads.HeadTask` for tasks with labels, `writing.Writing` for tasks that answer a text with a text.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
-from xinye.data.files import RECORD_SUFFIXES, find_records
-from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
-from xinye.data.sources import headerless, read_records
-from xinye.data.spreadsheets import note_no_workbook
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError
 from xinye.evaluation.classification import Figures
 from xinye.generation import sequence
 from xinye.generation.chat import Message
@@ -32,21 +27,15 @@ from xinye.model.heads import Kind, Labelled
 from xinye.observer import Observer
 from xinye.planning.column_settings import COLUMNS
 from xinye.planning.finetune_settings import AUGMENTATIONS, SPECIAL, FinetuneSettings
-from xinye.runs.saved import SavedRun
 from xinye.runs.words import LOSS, Figure, TaskWords
-from xinye.tasks.bad_records import Refused
 from xinye.tasks.exercise import Exercise
+from xinye.tasks.reading import ReadsRecords
 from xinye.tasks.records import (
     Augmentation,
     Example,
     Examples,
-    OnBad,
-    each_record,
-    refuse,
-    refuse_line,
     split,
 )
-from xinye.tasks.registry import TASKS, find_task
 
 # What a token shows: whether it is trained, or its label. None if the label belongs to the whole
 # text.
@@ -65,7 +54,7 @@ class Judged:
     with_baseline: bool = True
 
 
-class Task(ABC):
+class Task(ReadsRecords):
     """What a model can be trained for. A subclass defines the abstract methods and the class
     variables without a value; everything else is optional.
 
@@ -106,7 +95,6 @@ class Task(ABC):
     # augmentations that keep records correct
     augmentations: ClassVar[tuple[str, ...]] = tuple(AUGMENTATIONS)
 
-    suffixes: ClassVar[tuple[str, ...]] = RECORD_SUFFIXES  # suffixes of files with records
     # The singular and plural of what `counts` counts, for `data check`.
     counted: ClassVar[tuple[str, str]] = ("label", "labels")
     own_labels: ClassVar[bool] = False  # what `counts` and the marks of spans name, Xinye has named
@@ -144,74 +132,7 @@ class Task(ABC):
         something by the figures of its run reads them there."""
         return cls.of_network(model)
 
-    @classmethod
-    def read(
-        cls,
-        files: Sequence[str],
-        on_bad: OnBad = refuse,
-        notes: Notes | None = None,
-        **columns: str | None,
-    ) -> list[Any]:
-        """The records of files.
-
-        What cannot be read is passed to `on_bad` as an error with file, line and field. `notes`
-        report what was left out or read differently. `columns` are the column settings that the
-        task uses. Raises `XinyeError` for a file without records."""
-        notes = notes or Notes()
-        records: list[Any] = []
-        for path in cls.find_files(files, notes):
-            note_no_workbook(path, notes)
-            refused = Refused(path, on_bad)
-            try:
-                found = list(cls.read_file(path, refused.add, notes, **columns))
-            # the notes may explain the error, such as another sheet or header
-            except XinyeError as error:
-                raise XinyeError(f"{error}{notes.of_file(path)}") from None
-            if not found:
-                nothing = XinyeError(f"{path}: no records in it{notes.of_file(path)}")
-                raise next(iter(refused.errors), nothing)
-            refused.check(len(found), notes)
-            records += found
-        return records
-
-    @classmethod
-    def find_files(cls, names: Iterable[str], notes: Notes | None = None) -> list[Path]:
-        """The record files that names, folders, archives and globs stand for."""
-        notes = notes or Notes()
-        found = (find_records(name, cls.suffixes, notes, cls.is_record) for name in names)
-        return [path for files in found for path in files]
-
-    @classmethod
-    def is_record(cls, text: Path) -> bool:
-        """True if a text file next to tables and JSON holds records and is not a README."""
-        return False
-
-    @classmethod
-    def read_file(
-        cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
-    ) -> Iterator[Any]:
-        """The records of one file of any kind."""
-        named = [name for name in columns.values() if name]
-        rows = read_records(path, refuse_line(on_bad), named, notes=notes)
-        placed = ((place_of(path, line), row) for line, row in rows)
-        read: Callable[..., Any] = partial(cls.record, notes=notes)
-        return each_record(placed, partial(read, **columns), on_bad)
-
-    @classmethod
-    def record(cls, row: Any, place: str, notes: Notes) -> Any:
-        """The record in a row, which is an object for tables and JSON.
-
-        A task with `columns` also gets their values. Raises `XinyeError` if the row is not a
-        record; returns None, with a note, if it is left out. A task that overrides `read_file` does
-        not need this."""
-        raise XinyeError(f"{place}: {cls.verb} does not read rows")
-
-    @classmethod
-    def without_header(cls, path: Path, **columns: str | None) -> str:
-        """Why the first line of a table was read as a record, or "" if it was not."""
-        return headerless(path, [name for name in columns.values() if name])
-
-    def check(self, records: Sequence[Any]) -> None:  # noqa: B027, most judge any record
+    def check(self, records: Sequence[Any]) -> None:
         """Raises `XinyeError` for a record on which a model of this task cannot be evaluated."""
 
     @classmethod
@@ -300,9 +221,7 @@ class Task(ABC):
     def network(self, backbone: GPTConfig, base: GPT) -> Any:
         """The network to train: the layers of `base`, configured as in `backbone`."""
 
-    def begin_head(  # noqa: B027
-        self, model: Any, base: GPT, tokenizer: Tokenizer, examples: Examples
-    ) -> None:
+    def begin_head(self, model: Any, base: GPT, tokenizer: Tokenizer, examples: Examples) -> None:
         """Set the first weights of the new head, if it does not begin at zero. `examples` are those
         of training."""
 
@@ -435,29 +354,3 @@ class Task(ABC):
                 f"the task {cls.verb} has no new head that could be trained alone; choose another "
                 f"method"
             )
-
-
-# -- settings of fine-tuning -----------------------------------------------------------------------
-
-
-def task_settings(values: dict[str, Any], where: str) -> FinetuneSettings:
-    """The checked settings of a fine-tuning from plain values. `where` begins the errors. Raises
-    `XinyeError` for settings that do not suit the task."""
-    settings = checked(FinetuneSettings, values, where)
-    try:
-        check_settings(settings)
-    except XinyeError as error:
-        raise XinyeError(f"{where}: {error}") from None
-    return settings
-
-
-def check_settings(settings: FinetuneSettings) -> None:
-    """Raises `XinyeError` for an unknown task, and for settings that have no effect on it."""
-    find_task(settings.task).check_settings(settings)
-
-
-def with_words(run: SavedRun) -> SavedRun:
-    """The run with its task's words added, which runs of earlier versions did not save."""
-    if run.task in TASKS and not run.about.words:
-        run.words = find_task(run.task).words
-    return run

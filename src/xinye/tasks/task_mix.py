@@ -25,7 +25,8 @@ from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.task_mix import TaskMix, parse_mix
 from xinye.tasks.registry import find_task
-from xinye.tasks.task import Task, task_settings
+from xinye.tasks.settings import task_settings
+from xinye.tasks.task import Task
 from xinye.tasks.task_data import data_files, read_records, split_records
 
 
@@ -131,8 +132,8 @@ def _sequences(
     task = mixed.task
     examples = task.mixed(task.tokenizer(tokenizer), mixed.records, context)
     if cut := sum(example.cut > 0 for example in examples):
-        cuts, most = plural(cut, "training record"), plural(context, "token")
-        observer.warn(f"note: of {mixed.asked.file}, {cuts} with more than {most}: {task.cut}")
+        long = f"{plural(cut, 'training record')} with more than {plural(context, 'token')}"
+        observer.warn(f"note: {task.verb}: {long}: {task.cut}")
     return [
         example.tokens[1:] if example.tokens[0] == tokenizer.bos_id else example.tokens
         for example in examples

@@ -137,7 +137,7 @@ class TextToText(Writing):
         return self.use_settings()
 
     @classmethod
-    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> TextRecord:
+    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> Any:
         found = super().record(row, place, notes, **columns)
         source, target = found.messages[0]["content"], found.messages[-1]["content"]
         return cls.pair(source, target, found.place, found.format)
@@ -306,6 +306,11 @@ class TextToText(Writing):
         return f"{record.source} → {result['text']}{ending}"
 
     # -- few-shot ----------------------------------------------------------------------------------
+
+    @classmethod
+    def examples_for(cls, records: Sequence[Any], settings: Any) -> Sequence[Any]:
+        """Those of the records that show what the settings ask for."""
+        return records
 
     def showing(self, records: Sequence[Any], plain: bool) -> "TextToText":
         """The task with records to show before each text."""

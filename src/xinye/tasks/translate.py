@@ -203,7 +203,12 @@ class Translate(TextToText):
 
     def check_source(self, source: str, settings: TranslateSettings) -> None:
         super().check_source(source, settings)
-        if settings.to and shares(source).language == settings.to:
+        parts = (source[begin:end] for begin, end in whole_sentences(source))
+        if (
+            settings.to
+            and shares(source).language == settings.to
+            and not any(self.is_written(part, settings) for part in parts)
+        ):
             raise XinyeError(ALREADY[settings.to])
 
     def begin(
@@ -243,15 +248,14 @@ class Translate(TextToText):
 
     def notes_of_work(self, work: Work) -> Iterator[str]:
         copied = [shares(each.text) for each in work.windows if not each.candidates]
-        if len(copied) == len(work.windows):
-            yield "there is nothing to translate in the text; it is copied"
-            return
         already = sum(each.language is not None for each in copied)
         if already:
             yield f"{plural(already, 'sentence')} in the language to translate into: copied"
         foreign = sum(each.foreign for each in copied)
         if foreign:
             yield f"{plural(foreign, 'sentence')} in neither English nor Chinese: copied"
+        if len(copied) == len(work.windows) and not already and not foreign:
+            yield "there is nothing to translate in the text; it is copied"
         if len(work.windows) > len([*whole_sentences(work.source)]):
             yield "a sentence is longer than the model's context, and was translated in parts"
 

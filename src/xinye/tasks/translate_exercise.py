@@ -89,7 +89,6 @@ EXERCISE = Exercise(
         " No sentence of the {held_out:,} occurs in training.",
         "测试集的 {held_out:,} 句都没有在训练中出现过。",
     ),
-    new=6,
     training=3000,
     context=128,
     epochs=4,

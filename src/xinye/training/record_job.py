@@ -36,7 +36,7 @@ from xinye.planning.plan import Plan
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.resume import saved_finetune_values, saved_values
 from xinye.tasks.registry import find_task
-from xinye.tasks.task import task_settings
+from xinye.tasks.settings import task_settings
 from xinye.tasks.task_data import TaskData, data_files, prepare_data
 from xinye.training.distributed import ALONE
 from xinye.training.job import Figures, Job, LossSum, Start

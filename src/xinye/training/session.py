@@ -20,7 +20,7 @@ from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.report import write_report
 from xinye.runs.saved import read_run
 from xinye.runs.store import Store
-from xinye.tasks.task import with_words
+from xinye.tasks.settings import with_words
 from xinye.training.guards import explain_memory, interruptible
 from xinye.training.job import Figures, Job, Run, Start
 from xinye.training.loop import Loop, Step

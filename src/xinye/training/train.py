@@ -18,7 +18,7 @@ from xinye.runs.folder import RunFolder
 from xinye.runs.resume import extension, saved_settings
 from xinye.runs.start import Beginning, check_output, default_output, start_run
 from xinye.tasks.registry import find_task
-from xinye.tasks.task import check_settings
+from xinye.tasks.settings import check_settings
 from xinye.training import clock
 from xinye.training.distributed import processes
 from xinye.training.guards import repeatable

@@ -1,0 +1,355 @@
+"""The task `write`: news, mails, adverts and stories from facts."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median_low
+from typing import Any, Self
+
+from xinye.data.notes import Notes
+from xinye.data.records import Row
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError, plural
+from xinye.evaluation.summaries import size
+from xinye.evaluation.written import keeps_length, repetition
+from xinye.generation import sequence
+from xinye.model.gpt import GPT
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.kinds import KINDS
+from xinye.planning.writing_settings import WriteSettings
+from xinye.runs.folder import RunFolder
+from xinye.runs.saved import About
+from xinye.runs.words import Both, Figure, TaskWords
+from xinye.tasks.exercise import Exercise
+from xinye.tasks.task import Figures
+from xinye.tasks.text_to_text import TextToText, Window, Work
+from xinye.tasks.write_brief import Brief
+from xinye.tasks.write_exercise import as_text, given, line, orders, settings, typed
+from xinye.tasks.write_facts import Fact, invented, lines_of, missing, read_facts, share_used
+from xinye.tasks.write_records import WriteRecord, read_record
+from xinye.tasks.writing import LONGEST_ANSWER, WRITTEN
+
+FACTS = "facts"  # begins the errors about facts
+TOKENS = 3  # of a text for each wanted character or word, at most
+FEW = 0.5  # a record whose text has a smaller share of its facts teaches to leave facts out
+_FIGURES = (
+    Figure("facts_used", "facts used", Both("facts that the text has", "文中出现的要点"), 1, True),
+    Figure(
+        "invented",
+        "invented numbers",
+        Both("texts with a number that no fact has", "含有要点之外数字的文本"),
+        percent=True,
+        digits=0,
+        lower_is_better=True,
+    ),
+    Figure(
+        "repetition",
+        "repeated runs",
+        Both("repeated runs of four words", "重复的四字（词）片段"),
+        1,
+        percent=True,
+        lower_is_better=True,
+    ),
+    Figure(
+        "length_kept",
+        "length kept",
+        Both("texts within a fifth of the wanted length", "长度与要求相差不超过五分之一的文本"),
+        0,
+        percent=True,
+    ),
+)
+
+
+class Write(TextToText):
+    """Trains a model to write a text of a kind from facts."""
+
+    verb = "write"
+    use_settings = WriteSettings
+    candidates = 4
+    counted = ("kind", "kinds")
+    counts_name = "kinds"
+    kept_of = "the records of each kind"
+    baseline_name = "a filled template"
+    baseline_is_base = False
+    words = TaskWords(
+        figures=(*(each for each in WRITTEN if each.name != "exact"), *_FIGURES),
+        unit="tokens",
+        has_labels=False,
+        does="Writes texts from facts.",
+        limit=(
+            "It can leave facts out and invent others. Check numbers and names before you use a "
+            "text."
+        ),
+        use=Both("To let it write:", "让模型写作："),
+        command='xinye write {folder} --facts "…"',
+        python='print(model.write("…")["text"])',
+    )
+
+    exercise = Exercise(
+        make=orders,
+        begin=Both(
+            "A GPT will learn to write the mails, adverts and news of a tea shop from facts.",
+            "训练一个 GPT，让它按要点为茶铺写邮件、广告和新闻。",
+        ),
+        baseline=Both("a filled template", "填空模板"),
+        line=line,
+        text=as_text,
+        answered=lambda row, result: ({**row, "text": result["text"]}, ""),
+        given=given,
+        settings=settings,
+        typed=typed,
+        training=2000,
+        context=256,
+        base_epochs=4,
+        epochs=4,
+        words={
+            "use": Both("It writes three new texts:", "让它写三段新文本："),
+            "wrong": Both("", ""),
+        },
+    )
+
+    # The kinds that the model learned; empty if that is not known.
+    kinds: tuple[str, ...] = ()
+    shown: tuple[WriteRecord, ...] = ()
+
+    @classmethod
+    def of(cls, records: Sequence[WriteRecord]) -> Self:
+        return cls.of_kinds(cls.counts(records))
+
+    @classmethod
+    def of_run(cls, model: GPT, folder: Path) -> Self:
+        return cls.of_kinds(About.read(RunFolder(folder).settings_file, []).data.counts)
+
+    @classmethod
+    def of_kinds(cls, kinds: Iterable[str]) -> Self:
+        """The task of a model that learned these kinds."""
+        task = cls()
+        task.kinds = tuple(kinds)
+        return task
+
+    # -- records -----------------------------------------------------------------------------------
+
+    @classmethod
+    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> WriteRecord:
+        return read_record(row, place, notes, **columns)
+
+    def check(self, records: Sequence[WriteRecord]) -> None:
+        for record in records:
+            self.check_kind(record.kind, f"{record.place}: ")
+
+    @classmethod
+    def stratum(cls, record: WriteRecord, folds: bool) -> str:
+        return record.kind
+
+    @classmethod
+    def counts(cls, records: Sequence[WriteRecord]) -> dict[str, int]:
+        """The number of records of each kind, the most frequent first."""
+        return dict(Counter(record.kind for record in records).most_common())
+
+    @classmethod
+    def findings(cls, training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
+        yield from super().findings(training, validation)
+        poor = [each for each in training if share_used(each.facts, each.target) < FEW]
+        if poor:
+            yield (
+                f"{plural(len(poor), 'text')} with less than half of the facts, so the model "
+                f"learns to leave facts out: first {poor[0].place}"
+            )
+
+    @classmethod
+    def enlarged(
+        cls, records: Sequence[WriteRecord], settings: FinetuneSettings
+    ) -> list[WriteRecord]:
+        """The records; every second one does not say the wanted length, as in use without
+        `characters`."""
+        return [
+            WriteRecord.of(
+                Brief(each.kind, each.facts, None, each.reply_to),
+                each.target,
+                each.place,
+                each.format,
+            )
+            if number % 2
+            else each
+            for number, each in enumerate(records)
+        ]
+
+    # -- prompts -----------------------------------------------------------------------------------
+
+    def prompt(self, source: str, settings: WriteSettings) -> str:
+        return self.brief(source, settings).prompt
+
+    def brief(self, source: str, settings: WriteSettings) -> Brief:
+        """What to write from: the facts in a source, one a line, and the settings."""
+        kind = settings.kind or next(iter(self.known), "mail")
+        facts = read_facts(source, FACTS) if source.strip() else ()
+        wanted = settings.characters
+        if wanted is None and self.shown:
+            wanted = median_low(size(record.target) for record in self.shown)
+        return Brief(kind, facts, wanted, settings.reply_to)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The kinds that the model learned or sees examples of."""
+        shown = [record.kind for record in self.shown]
+        return tuple(dict.fromkeys((*shown, *self.kinds)))
+
+    def settings_for(self, record: WriteRecord, settings: WriteSettings) -> WriteSettings:
+        brief = record.brief
+        update = {"kind": brief.kind, "characters": brief.size, "reply_to": brief.reply_to}
+        return settings.model_copy(update=update)
+
+    def check_source(self, source: str, settings: WriteSettings) -> None:
+        read_facts(source, FACTS)
+        if settings.kind is None and len(self.known) != 1:
+            kinds = " or ".join(self.known or KINDS)
+            raise XinyeError(f"say what to write with --kind: {kinds}")
+        kind = settings.kind or self.known[0]
+        self.check_kind(kind)
+        if settings.reply_to and kind != "mail":
+            raise XinyeError("only a mail answers another mail; choose the kind 'mail'")
+
+    def check_kind(self, kind: str, where: str = "") -> None:
+        """Raises `XinyeError`, which begins with `where`, for a kind that the model did not
+        learn."""
+        if self.known and kind not in self.known:
+            raise XinyeError(
+                f"{where}this model learned to write {', '.join(self.known)}, and not {kind}. Use "
+                "a base or chat model with --examples FILE, or fine-tune it on records of this kind"
+            )
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def begin(self, tokenizer: Tokenizer, source: str, context: int, settings: Any = None) -> Work:
+        settings = with_room(settings or self.use_settings())
+        self.check_source(source, settings)
+        if over := self.tokens_over(tokenizer, source, context, settings):
+            what = "the mail and the facts are" if settings.reply_to else "the facts are"
+            raise XinyeError(
+                f"{what} {plural(over, 'token')} too long for this model, which reads "
+                f"{context:,} with its answer; shorten them"
+            )
+        return super().begin(tokenizer, source, context, settings)
+
+    def parts(self, source: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+        """All facts as one part: they belong to one text."""
+        yield "", source
+
+    def tokens_over(
+        self, tokenizer: Tokenizer, source: str, context: int, settings: WriteSettings
+    ) -> int:
+        """By how many tokens the prompt is too long to leave room for the text; 0 if it is not."""
+        room = min(with_room(settings).max_tokens or 0, context // 2)
+        return max(0, len(self.encode(tokenizer, source, settings)) + room - context)
+
+    def begin_record(self, tokenizer: Tokenizer, record: WriteRecord, context: int) -> Work:
+        """The texts to write for a record. If it is too long, half of its mail, or of its facts, is
+        left out until it fits."""
+        facts, mail = record.facts, record.reply_to
+        settings = self.settings_for(record, self.use_settings())
+        while self.tokens_over(tokenizer, lines_of(facts), context, settings):
+            if mail:
+                mail = mail[: len(mail) // 2]
+                settings = settings.model_copy(update={"reply_to": mail})
+            elif len(facts) > 1:
+                facts = facts[: len(facts) // 2]
+            else:
+                break
+        shorter = replace(record, source=lines_of(facts), reply_to=mail)
+        return super().begin_record(tokenizer, shorter, context)
+
+    def best(self, facts: Sequence[Fact], told: str, window: Window) -> sequence.Sequence:
+        """The candidate that ends and has the most facts, with the least repetition. A number that
+        was not told weighs as much as a missing fact."""
+        values = sum(len(fact.values) for fact in facts)
+
+        def worth(written: sequence.Sequence) -> tuple[bool, float]:
+            text = written.text
+            ends = bool(text.strip()) and written.finish_reason == "stop"
+            wrong = len(invented(text, told)) / values
+            return ends, share_used(facts, text) - wrong - repetition(text)
+
+        return max(window.candidates, key=worth)
+
+    def end(self, model: GPT, tokenizer: Tokenizer, work: Work) -> Row:
+        """The result for a source: `text`, whether it `ended` by itself, the share of the facts
+        that it has (`facts_used`), the facts that it lacks (`missing`), the numbers that no fact
+        has (`invented`), and `notes`."""
+        [window], settings = work.windows, work.settings
+        assert isinstance(settings, WriteSettings)
+        facts, told = read_facts(work.source, FACTS), f"{work.source}\n{settings.reply_to}"
+        chosen = self.best(facts, told, window)
+        text = chosen.text.strip()
+        return {
+            "text": text,
+            "ended": chosen.finish_reason == "stop",
+            "facts_used": share_used(facts, text),
+            "missing": [str(fact) for fact in missing(facts, text)],
+            "invented": invented(text, told),
+            "notes": work.notes,
+        }
+
+    def use(
+        self,
+        model: GPT,
+        tokenizer: Tokenizer,
+        inputs: Sequence[Any],
+        context: int,
+        settings: Any = None,
+    ) -> list[Row]:
+        """The text for each input: its facts as an object, a list, or a text with one a line."""
+        sources = [lines_of(read_facts(each, FACTS)) for each in inputs]
+        return super().use(model, tokenizer, sources, context, settings)
+
+    @classmethod
+    def examples_for(
+        cls, records: Sequence[WriteRecord], settings: WriteSettings
+    ) -> Sequence[WriteRecord]:
+        """The examples of the wanted kind. Raises `XinyeError` if there are none."""
+        found = [each for each in records if settings.kind in (None, each.kind)]
+        if records and not found:
+            raise XinyeError(
+                f"{', '.join(settings.examples)}: there is no example of the kind "
+                f"{settings.kind!r}, only of {', '.join(cls.counts(records))}"
+            )
+        return found
+
+    @classmethod
+    def notes_on(cls, result: Row) -> Sequence[str]:
+        lacks = [f"not in the text: {fact}" for fact in result["missing"]]
+        more = [f"in the text, but in no fact: {number}" for number in result["invented"]]
+        return [*super().notes_on(result), *lacks, *more]
+
+    # -- evaluation --------------------------------------------------------------------------------
+
+    def compare(self, written: Sequence[str], records: Sequence[WriteRecord]) -> Figures:
+        """The mean share of the facts that texts have (`facts_used`) and of what they say twice
+        (`repetition`), and the shares of texts with a number that no fact has (`invented`) and of
+        those that are about as long as the records' own (`length_kept`)."""
+        pairs = [*zip(written, records, strict=True)]
+        return {
+            "facts_used": sum(share_used(each.facts, text) for text, each in pairs) / len(pairs),
+            "invented": sum(bool(invented(text, each.told)) for text, each in pairs) / len(pairs),
+            "repetition": sum(map(repetition, written)) / len(pairs),
+            "length_kept": sum(keeps_length(text, size(each.target)) for text, each in pairs)
+            / len(pairs),
+        }
+
+    def similarity(self, one: str, other: str) -> float:
+        return float(one == other)
+
+    def baseline(
+        self,
+        training: Sequence[Any],
+        records: Sequence[Any],
+        before: Figures | None,
+    ) -> Figures:
+        """The figures of a template, filled with the facts of each record."""
+        return self.compare([each.brief.template for each in records], records) | {"ended": 1.0}
+
+
+def with_room(settings: WriteSettings) -> WriteSettings:
+    """The settings with a limit of tokens, which leaves room for the wanted length."""
+    most = max(LONGEST_ANSWER, TOKENS * (settings.characters or 0))
+    return settings.model_copy(update={"max_tokens": settings.max_tokens or most})

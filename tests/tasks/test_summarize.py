@@ -1,0 +1,189 @@
+"""Summaries: records of every form, the choice of a summary, and the verb from training to use."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import xinye as package
+from xinye import machine
+from xinye.data.files import write_json_lines
+from xinye.data.notes import Notes
+from xinye.errors import XinyeError
+from xinye.evaluation.summaries import size
+from xinye.planning.writing_settings import SummarizeSettings
+from xinye.tasks.news import news
+from xinye.tasks.summarize import Summarize
+from xinye.tasks.summarize_choice import CUT, INVENTED, LONG, Choice, faithful_share, fitted
+
+TEXT = "茶铺八点开门，六点关门。今年的龙井每斤120元，比去年贵。"
+OTHER = "天气渐渐凉了，路上慢些走。茶铺明天盘点，关门一天。"
+ROWS = {
+    "named.jsonl": json.dumps({"正文": TEXT, "标题": "龙井涨价"}),
+    "abstract.csv": f"标题,摘要\n龙井涨价,{TEXT}\n",
+    "csl.tsv": f"to title\t{TEXT}\t龙井涨价\nto title\t{OTHER}\t茶铺关门\n",
+    "finna.json": json.dumps([["龙井涨价", TEXT], ["茶铺关门", OTHER]]),
+    "lcsts.json": json.dumps(
+        [{"content": TEXT, "title": "龙井涨价", "summary": "茶贵"}, {"seed": 1, "rouge-1": 0.4}]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_formats(tmp_path, name):
+    (tmp_path / name).write_text(ROWS[name], "utf-8")
+    notes = Notes()
+    first = Summarize.read([str(tmp_path / name)], notes=notes)[0]
+    assert (first.source, first.target) == (TEXT, "龙井涨价")
+    said = " ".join(notes.sentences())
+    assert ("'title' is read as the summary" in said) == (name == "lcsts.json")
+    assert ("there is no text in it" in said) == (name == "lcsts.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('{"text": "", "summary": "茶"}', "a.jsonl, line 1, field 'text': expected a text"),
+        ('{"text": "茶", "summary": " "}', "line 1, field 'summary': expected a text"),
+        ('{"text": "茶"}', "expected the fields 'text' and 'summary'"),
+        ('["茶水", "茶"]\n["茶", "茶水"]', "cannot tell which column holds the texts"),
+    ],
+)
+def test_bad_records_are_named(tmp_path, content, says):
+    (tmp_path / "a.jsonl").write_text(content, "utf-8")
+    with pytest.raises(XinyeError, match=says):
+        Summarize.read([str(tmp_path / "a.jsonl")])
+
+
+def test_odd_pairs_are_counted(tmp_path):
+    pairs = [("茶水", "茶水 "), ("茶", "一壶好茶"), (TEXT, "Dear tea"), (TEXT, "龙井涨价")]
+    rows = [{"text": text, "summary": summary} for text, summary in pairs]
+    write_json_lines(tmp_path / "a.jsonl", rows)
+    notes = Notes()
+    assert len(Summarize.read([str(tmp_path / "a.jsonl")], notes=notes)) == 3
+    said = [note.split(" (")[0] for note in notes.sentences()]
+    assert said == [
+        "the summary is the whole text, so the record is left out",
+        "the summary is longer than its text",
+        "the summary is in another language than its text",
+    ]
+
+
+# -- the choice ------------------------------------------------------------------------------------
+
+
+class Scored(Choice):
+    """A choice to which later pieces are likelier, without a model."""
+
+    def likelihoods(self, pieces):
+        return [*range(len(pieces))]
+
+
+def choice(*texts: str, **settings) -> Choice:
+    work = SimpleNamespace(settings=SummarizeSettings(**settings), source=TEXT)
+    window = SimpleNamespace(text=TEXT, texts=texts)
+    return Scored(Summarize(), None, None, work, window)
+
+
+@pytest.mark.parametrize(
+    ("texts", "chosen"),
+    [
+        (["六点打烊关门", "六点关门了", "龙井"], "六点关门"),
+        (["茶铺八点开门到六点", "茶铺八点开到六点关门"], "茶铺八点开门，六点关门"),
+        (["雪"], "比去年贵"),  # as likely as nothing that was written
+        ([], "比去年贵"),
+    ],
+)
+def test_the_clause_most_like_what_was_written_is_quoted(texts, chosen):
+    assert choice(*texts).quoted() == chosen
+
+
+def test_free_takes_what_the_candidates_agree_on():
+    assert choice("关门", "龙井每斤贵了", "龙井今年贵了", "龙井贵了").free() == "龙井贵了"
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings", "chosen", "note"),
+    [
+        (["龙井130元", "龙井130元", "龙井120元"], {}, "龙井120元", []),
+        (["龙井130元"], {}, "今年的龙井每斤120元", [INVENTED]),
+        (["iPhone涨价"], {}, "比去年贵", [INVENTED]),
+        (["龙井贵了，六点关门"], {"characters": 5}, "龙井贵了", []),
+        (["龙井比去年贵了"], {"characters": 5}, "比去年贵", [LONG]),
+        (["龙井比去年贵了", "茶贵了"], {"characters": 5}, "茶贵了", []),
+    ],
+)
+def test_faithful_and_short(texts, settings, chosen, note):
+    found = choice(*texts, faithful=True, **settings)
+    assert (found.free(), found.notes, found.quotes) == (chosen, note, bool(note))
+
+
+def test_what_has_no_short_clause_is_cut_and_told():
+    notes: list[str] = []
+    assert fitted("龙井贵了，六点关门", 6, TEXT, notes) == "龙井贵了" and not notes
+    assert fitted("龙井贵了", 2, TEXT, notes) == "龙井" and notes == [CUT]
+    assert fitted("Tea costs more", 2, "Tea costs", notes) == "Tea costs"
+
+
+@given(st.text("茶水，。ab 1", max_size=30), st.integers(1, 9), st.sampled_from([TEXT, "Tea"]))
+def test_what_is_fitted_is_never_longer(text, most, source):
+    assert size(fitted(text, most, source, []), source) <= most
+
+
+def test_faithful_share_counts_numbers_and_names():
+    assert faithful_share([("龙井130元，Bob说", TEXT), ("龙井120元", TEXT)]) == pytest.approx(3 / 5)
+    assert faithful_share([("茶贵", TEXT)]) == 1.0
+
+
+# -- from training to use --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, cache):
+    """A run on news, and a file of other news."""
+    folder = tmp_path_factory.mktemp("summaries")
+    rows = news(16, "zh")
+    write_json_lines(folder / "news.jsonl", rows[:12])
+    write_json_lines(folder / "test.jsonl", rows[12:])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
+        shape = {"layers": 1, "width": 64, "context": 96, "tokenizer": "char"}
+        tiny = {"dtype": "float32", "compile": "no", "evaluations": 1}
+        data = str(folder / "news.jsonl")
+        package.pretrain(data, folder / "base", field="text", steps=2, **shape, **tiny)
+        settings = {"task": "summarize", "data": data, "epochs": 1, "dtype": "float32"}
+        package.finetune(str(folder / "base"), folder / "run", **settings)
+    return folder
+
+
+def test_the_better_kind_is_the_default(run, xinye):
+    result = json.loads((run / "run" / "training" / "result.json").read_text("utf-8"))
+    assert result["baseline"]["name"] == "clause picker"
+    assert result["other_baselines"][0]["name"] == "first sentence"
+    measured = result["measured"]
+    quotes = measured["extract_rougeL"] > measured["free_rougeL"]
+    model = package.load(run / "run")
+    text = news(16, "zh")[-1]["text"]
+    assert model.task.quotes == quotes
+    assert model.summarize(text)["extract"] == quotes
+    quoted = model.summarize(text, extract=True)["text"].split("\n")
+    assert all(clause in text for clause in quoted)
+    for most in (4, 9):
+        assert len(model.summarize(text, characters=most)["text"]) <= most
+    judged = xinye("evaluate", run / "run", "--data", run / "test.jsonl", "--json")
+    assert {"rougeL", "copied", "faithful", "ended"} <= json.loads(judged.out)["measured"].keys()
+
+
+def test_the_command_reads_a_file_as_one_text(run, xinye, tmp_path):
+    lines = [row["text"] for row in news(6, "zh", seed=1)]
+    (tmp_path / "a.txt").write_text("\n".join(lines), "utf-8")
+    found = xinye("summarize", run / "run", tmp_path / "a.txt", "--extract", "--json")
+    [result] = json.loads(found.out)["results"]
+    assert "parts" in result["notes"][0]
+    assert all(line in "".join(lines) for line in result["summarize"].split("\n"))
+    assert xinye("summarize", run / "run", " ").code == 2
+    both = xinye("summarize", run / "run", "茶", "--extract", "--free")
+    assert "exclude each other" in both.complaint
+    assert "characters" in xinye("summarize", run / "run", "茶", "--characters", "0").complaint
