@@ -109,7 +109,7 @@ def test_a_table_without_a_header_is_told_of(xinye, workplace):
     [
         (
             ["zh.txt", "--task", "sort"],
-            "task: 'sort' is unknown; choose 'classify', 'tag', 'answer', 'chat' or 'text'",
+            "task: 'sort' is unknown; choose 'classify', 'tag', 'answer', 'summarize', ",
         ),
         (["missing.csv", "--task", "classify"], "missing.csv: no such file"),
         (["zh.txt", "--task", "classify"], "expected a column of texts and one of labels"),

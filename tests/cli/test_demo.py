@@ -24,7 +24,7 @@ from xinye.tasks.registry import find_task
         (["--language", "fr"], "'fr': choose zh or en"),
         (["missing.txt"], "missing.txt: no such file"),
         (["zh.txt", "--time", "soon"], "'soon' is not a duration"),
-        (["--task", "sort"], "'sort': choose one of classify, tag, answer, chat"),
+        (["--task", "sort"], "'sort': choose one of classify, tag, answer, "),
         (["--task", "tag", "--time", "9s"], "--time has no effect with --task"),
         (
             ["zh.txt", "--task", "tag"],

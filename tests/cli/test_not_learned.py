@@ -103,7 +103,7 @@ def models(tmp_path_factory, trained) -> Path:
         ),
         (
             "evaluate base --data chat.jsonl --task tag",
-            "be evaluated on the task 'tag', only on classify or chat",
+            "be evaluated on the task 'tag', only on classify or",
         ),
         (
             "evaluate base --data chat.jsonl --task chat --labels a,b",

@@ -116,7 +116,7 @@ def test_what_is_given_is_not_searched():
     [
         (["--trials", "1"], "--trials 1: give at least 2"),
         (["--data", "none.csv"], "none.csv: no such file"),
-        (["--task", "clasify"], "'classify', 'tag', 'answer', 'chat' or 'text'"),
+        (["--task", "clasify"], "did you mean 'classify'?"),
         (["--methd", "lora"], "did you mean '--method'?"),
         (["--method", "head", "--learning-rate", "1", "--dropout", "0", "--augment", "mask", "--attention", "both"],
          "nothing is left to search"),

@@ -133,7 +133,8 @@ def _sequences(
     examples = task.mixed(task.tokenizer(tokenizer), mixed.records, context)
     if cut := sum(example.cut > 0 for example in examples):
         long = f"{plural(cut, 'training record')} with more than {plural(context, 'token')}"
-        observer.warn(f"note: {task.verb}: {long}: {task.cut}")
+        said = f"records of the task {task.verb}, {long}: {task.cut}"
+        observer.warn(f"note: {said}")
     return [
         example.tokens[1:] if example.tokens[0] == tokenizer.bos_id else example.tokens
         for example in examples
