@@ -17,9 +17,10 @@ A model that was fine-tuned to write is asked as it is, any other with examples.
 template filled with the facts.
 
 `facts_used` is the share of the facts' values that a text has: as they are written, or all of their
-numbers and at least half of their other words. `repetition` is the share of the runs of four words
-(Chinese: characters) that a text has said before, `length_kept` the share of texts that are at most
-a fifth longer or shorter than the right one, and `bits_per_byte` is measured on the right texts.
+numbers and at least half of their other words (of fewer than four all). `invented` is the share of
+texts with a number that no fact has, `repetition` the share of the runs of four words (Chinese:
+characters) that a text has said before, `length_kept` the share of texts that are at most a fifth
+longer or shorter than the right one, and `bits_per_byte` is measured on the right texts.
 
 Data is read in place from `--data`. Prints one JSON object last.
 """

@@ -13,7 +13,8 @@ from xinye.retrieval.numbers import numbers
 from xinye.retrieval.support import OPENING
 from xinye.retrieval.terms import terms
 
-HALF = 0.5  # of the words of a value that a text must have
+HALF = 0.5  # of the words of a value that a text must have …
+FEW = 4  # … unless there are fewer than these: then it must have all of them
 LONGEST_KEY = 30  # characters
 LONGEST_NUMBER = 100  # characters of two values whose numbers are compared
 # A colon within 10:30 or https:// ends no key.
@@ -142,7 +143,8 @@ class Said:
 
     def has(self, value: str) -> bool:
         """Whether the text has a value: as it is written, or all of its numbers and at least half
-        of its other words. Words of Chinese are pairs of neighbouring characters."""
+        of its other words; of fewer than four all. Words of Chinese are pairs of neighbouring
+        characters."""
         if _stands_in(_folded(value), self.text):
             return True
         wanted, words = _values_of(value), _words(value)
@@ -150,7 +152,7 @@ class Said:
             return False
         if not words:
             return bool(wanted)
-        return len(words & self.words) >= HALF * len(words)
+        return len(words & self.words) >= (HALF if len(words) >= FEW else 1) * len(words)
 
 
 def _stands_in(value: str, text: str) -> bool:
