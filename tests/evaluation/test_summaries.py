@@ -77,7 +77,8 @@ def test_clauses_hold_all_letters_in_order(text):
     assert {*places} <= {*joined_clauses(text)}
 
 
-def test_clauses_do_not_end_within_numbers():
+def test_clauses_do_not_end_within_numbers_and_names():
+    assert clauses("Mrs. Hart left. ") == [(0, 14)]
     text = "涨了3.5%,共1,200元.模型v1.0来了"
     assert [text[begin:end] for begin, end in clauses(text)] == [
         "涨了3.5%",

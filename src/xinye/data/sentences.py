@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 # A dot ends a sentence before a space, but not behind an initial or one of these.
 _ABBREVIATIONS = ("Mr", "Mrs", "Ms", "Dr", "St", "No", "vs", "Jr", "Sr", "Inc", "Ltd", "Prof")
-_NO_END = "".join(rf"(?<!\b{short})" for short in ("[A-Z]", r"[a-z]\.[a-z]", *_ABBREVIATIONS))
+NO_END = "".join(rf"(?<!\b{short})" for short in ("[A-Z]", r"[a-z]\.[a-z]", *_ABBREVIATIONS))
 _CLOSING = "[”’」』）)\"']*"
 CLAUSE = re.compile(r"[^，,；;：:。！？!?\n]+")
-SENTENCE_END = re.compile(rf"(?:[。！？!?…\n]|{_NO_END}\.(?={_CLOSING}(?:\s|$)))+{_CLOSING}")
+SENTENCE_END = re.compile(rf"(?:[。！？!?…\n]|{NO_END}\.(?={_CLOSING}(?:\s|$)))+{_CLOSING}")
 
 
 def sentence_ends(text: str) -> list[int]:

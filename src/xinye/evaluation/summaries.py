@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from xinye.data.sentences import sentences
+from xinye.data.sentences import NO_END, sentences
 from xinye.errors import XinyeError
 from xinye.evaluation.rouge import rouge_l, tokens
 from xinye.evaluation.tokenizers import count_words
 from xinye.libraries import need
 
 # A mark of ASCII ends a clause only where no letter or digit follows at once: not in 3.5 or a.txt.
-_CLAUSE_END = re.compile(r"[，。；！？：\n]|[,;.!?](?![A-Za-z0-9])")
+_CLAUSE_END = re.compile(rf"[，。；！？：\n]|(?:[,;!?]|{NO_END}\.)(?![A-Za-z0-9])")
 _MARKS = " \t\r\n，。；！？：、,;.!?:"
 _WORD = re.compile(r"\S+")
 MOST_CLAUSES = 400  # of a text, the first ones; of joined clauses as many again

@@ -137,9 +137,9 @@ class Summarize(TextToText):
             " None of the {held_out:,} is among the training records.",
             "测试集的 {held_out:,} 条都不在训练集里。",
         ),
-        training=1500,
+        training=600,
         context=192,
-        epochs=12,
+        epochs=10,
     )
 
     quotes = False  # whether clauses are quoted unless the settings say otherwise
