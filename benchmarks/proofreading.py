@@ -1,0 +1,78 @@
+"""Files for the rows of proofreading: right sentences, in which errors are made by rule, and pairs of
+SIGHAN 2015.
+
+The sentences are those of a base's text, each once and in random order, with 8 to 100 characters of
+which most are Chinese. No sentence of a test is learned from.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from xinye.data.files import write_json_lines
+from xinye.evaluation.edits import is_han
+from xinye.tasks.proofread_records import in_parts
+
+SENTENCES, JUDGED = 40_000, 1000  # to learn from; for validation and for the test, each
+LENGTHS = range(8, 101)  # characters
+VALIDATION_PAIRS = 400
+
+
+def row(text: Path, data: Path, at: Path, pairs: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The files of a row, and the settings with which it is trained."""
+    folder = data / "sighan15_zh"
+    test = folder / "sighan15_test.tsv"
+    judged = {
+        part.strip() for line in test.read_text("utf-8").splitlines() for part in line.split("\t")
+    }
+    found = sentences(text, judged, SENTENCES + 2 * JUDGED)
+    parts = {
+        "test": found[:JUDGED],
+        "validation": found[JUDGED : 2 * JUDGED],
+        "training": found[2 * JUDGED :],
+    }
+    files: dict[str, Any] = {name: [at / f"{name}.txt"] for name in parts}
+    for name, some in parts.items():
+        files[name][0].write_text("".join(f"{each}\n" for each in some), "utf-8")
+    if pairs:
+        files["test"] = [test]
+        known = [each for each in people(folder) if not judged & {*each.values()}]
+        random.Random(0).shuffle(known)
+        kept = {"validation": known[:VALIDATION_PAIRS], "training": known[VALIDATION_PAIRS:]}
+        for name, some in kept.items():
+            files[name].append(at / f"{name}_pairs.jsonl")
+            write_json_lines(files[name][-1], some)
+    files = {name: tuple(map(str, each)) for name, each in files.items()}
+    return files, {"epochs": 2, "confusions": (str(folder / "same_stroke.txt"),)}
+
+
+def people(folder: Path) -> list[dict[str, str]]:
+    """What people wrote, and what they should have written."""
+    rows = json.loads((folder / "sighan15_train.json").read_text("utf-8"))
+    return [{"wrong": each["original_text"], "right": each["correct_text"]} for each in rows]
+
+
+def sentences(text: Path, judged: set[str], count: int) -> list[str]:
+    """So many different sentences of the texts, in random order."""
+    lines = text.read_text("utf-8").splitlines()
+    chance = random.Random(0)
+    chance.shuffle(lines)
+    found: dict[str, None] = {}
+    for line in lines:
+        found |= dict.fromkeys(
+            part for part in usable(json.loads(line)["text"]) if part not in judged
+        )
+        if len(found) >= count:
+            break
+    chosen = list(found)
+    chance.shuffle(chosen)
+    return chosen[:count]
+
+
+def usable(text: str) -> Iterator[str]:
+    """The sentences of a text that are of the right length and in Chinese."""
+    for part in in_parts(text):
+        if len(part) in LENGTHS and "\n" not in part and sum(map(is_han, part)) > 0.7 * len(part):
+            yield part
