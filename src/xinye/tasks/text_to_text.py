@@ -82,7 +82,6 @@ class TextToText(Writing):
     candidates: ClassVar[int] = 8  # that are written unless the settings say otherwise
     temperature: ClassVar[float] = 0.7  # of all candidates but the first
     parts_of_context: ClassVar[int] = 2  # one of these is kept for the answer
-    between: ClassVar[str] = "\n"  # the results of two windows of one paragraph
 
     # Few-shot: records that are shown before each text, and whether as a chat or as plain text.
     shown: tuple[TextRecord, ...] = ()
