@@ -88,9 +88,13 @@ def write(folder: Path, **parts: Pairs) -> None:
     """The parts as tables of two columns."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, pairs in parts.items():
-        rows = [("en", "zh"), *pairs]
-        text = "".join("\t".join(row) + "\n" for row in rows)
-        (folder / f"{name}.tsv").write_text(text, "utf-8")
+        write_pairs(folder / f"{name}.tsv", pairs)
+
+
+def write_pairs(path: Path, pairs: Pairs) -> None:
+    """Pairs as a table of two columns."""
+    rows = [("en", "zh"), *pairs]
+    path.write_text("".join("\t".join(row) + "\n" for row in rows), "utf-8")
 
 
 if __name__ == "__main__":

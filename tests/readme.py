@@ -71,6 +71,9 @@ def make_world(folder: Path) -> None:
         {"question": f"{story[:6]}？", "context": story, "answer": story[6:10]}
         for story in stories(60, "zh", seed=6)
     ]
+    summarized = [{"text": story, "summary": story[:8]} for story in stories(60, "zh", seed=7)]
+    (folder / "article.txt").write_text(stories(1, "zh", seed=8)[0], "utf-8")
+    write_json_lines(folder / "articles.jsonl", summarized)
     write_json_lines(folder / "laws.jsonl", laws)
     write_json_lines(folder / "questions.jsonl", asked)
     write_json_lines(folder / "chats.jsonl", questions)

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xinye.evaluation.edits import Edit, applied, units_of
@@ -21,12 +21,14 @@ TEXTS = st.text(alphabet="我们去玩的 ,。🙂\x07\t\n", max_size=20)
 
 
 @given(TEXTS, TEXTS)
+@settings(deadline=None)
 def test_the_edits_between_two_texts_turn_one_into_the_other(wrong, right):
     corrected = applied(wrong, edits_between(wrong, right))
     assert [unit.text for unit in units_of(corrected)] == [unit.text for unit in units_of(right)]
 
 
 @given(st.text())
+@settings(deadline=None)
 def test_equal_texts_have_no_edits(text):
     assert edits_between(text, text) == [] and applied(text, []) == text
 

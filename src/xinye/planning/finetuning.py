@@ -24,6 +24,7 @@ class Records:
     longest: int  # the tokens in the longest record
     writes: bool  # whether the model generates text
     frozen_attention: str  # the attention that suits frozen layers: causal or both
+    relearns: bool = False  # whether all layers learn much, from examples that change
 
 
 def context_length(settings: FinetuneSettings, shape: GPTConfig) -> int:
@@ -52,6 +53,8 @@ def make_plan(
     share, reason = 0.1, "usual for fine-tuning"
     if settings.method != "full":
         share, reason = 0.0, "frozen layers cannot adapt to dropout"
+    elif records.relearns:
+        share, reason = 0.0, "no example is learned twice"
     elif shape.num_hidden_layers > DEEP:
         layers = plural(shape.num_hidden_layers, "layer")
         share, reason = 0.0, f"with {layers}, dropout would do more harm than good"
@@ -104,7 +107,8 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
     plan.choose_each(settings, optimizer=suits)
     optimizer = plan.values["optimizer"]
     usual, reason = {"muon": 0.001, "adamw": 5e-5, "sgd": 0.01}[optimizer], f"usual for {optimizer}"
-    if records.writes and not adapter:  # it continues to predict text, as in pretraining
+    # it continues to predict text, as in pretraining, or units from both directions
+    if (records.writes or records.relearns) and not adapter:
         pretraining.rates(plan, settings, shape)
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":

@@ -55,6 +55,7 @@ class Proofread(HeadTask):
     verb = "proofread"
     head = "token"
     learns_threshold = True
+    relearns = True  # the layers read both directions, and the errors are new in every epoch
     figures = ("loss", "correction_f1", "clean_changed")
     better = "correction_f1"
     baseline_name = "trigram model with confusion sets"

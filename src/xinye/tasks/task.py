@@ -79,6 +79,8 @@ class Task(ReadsRecords):
     continues_text: ClassVar[bool] = False
     outside: ClassVar[str] = ""  # the label of a token outside all spans
     head: ClassVar[Kind | None] = None  # the kind of the new head, or None
+    # True if all layers learn much that is new, with the rates of pretraining and without dropout
+    relearns: ClassVar[bool] = False
     # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"
     exercise: ClassVar[Exercise | None] = None  # for `xinye demo --task`

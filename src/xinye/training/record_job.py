@@ -92,7 +92,9 @@ class RecordJob(Job):
         data, task = self.data, self.task
         examples = data.examples.examples
         longest = max(len(example.tokens) for example in examples)
-        facts = rules.Records(len(examples), longest, task.writes, task.frozen_attention)
+        facts = rules.Records(
+            len(examples), longest, task.writes, task.frozen_attention, task.relearns
+        )
         rules.make_plan(self.draft, self.settings, facts, self.shape, self.device)
 
     def make_plan(self) -> Plan:
