@@ -234,13 +234,13 @@ def show_measured(
     beside: Sequence[Figures | None] = (),
 ) -> None:
     """Print the model next to its baseline and others, the table by class, and the confusion
-    matrix.
+    matrix. What a baseline has no figure for stays empty.
     """
     others = {other["name"]: other for other in (baseline, *beside) if other}
     models = {"this model": measured} | others
-    known = [figure for figure in figures if all(figure.name in row for row in models.values())]
+    known = [figure for figure in figures if figure.name in measured]
     rows = [
-        [name, *(figure.written(row[figure.name]) for figure in known)]
+        [name, *("" if each.name not in row else each.written(row[each.name]) for each in known)]
         for name, row in models.items()
     ]
     answer.print()

@@ -119,9 +119,11 @@ def share_used(facts: Sequence[Fact], text: str) -> float:
 
 
 def invented(text: str, told: str) -> list[str]:
-    """The numbers of a text that what was told, facts and mail, does not have in any form."""
+    """The numbers of a text that what was told, facts and mail, does not have in any form.
+    A one in words, as in 一斤, tells nothing new."""
     there = {each.value for each in numbers(told)}
-    found = (each.text for each in numbers(text) if each.sure and each.value not in there)
+    new = (each for each in numbers(text) if each.sure and each.value not in there)
+    found = (each.text for each in new if each.value != 1 or each.text[0].isdecimal())
     return list(dict.fromkeys(found))
 
 
