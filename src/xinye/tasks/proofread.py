@@ -40,6 +40,8 @@ from xinye.tasks.records import Example, Examples, OnBad, leaks, repeated
 from xinye.tasks.task import Figures, Mark
 
 UNITS = 8000  # characters and words that can be written, the most frequent of the right texts
+SEEN = 3  # times that such a unit occurs at least, in at least `MANY` records
+MANY = 1000
 PAIRS_SHARE = 0.25  # of the training records that have errors of people, if they are repeated
 MOST_TIMES = 5  # that such a record is repeated
 TUNED = 1000  # training records on which the baseline's threshold is chosen
@@ -104,7 +106,14 @@ class Proofread(HeadTask):
                 "learn from; give texts with errors, or only right texts, in which errors are made"
             )
         counts = Counter(unit.text for record in records for unit in units_of(record.right))
-        return cls((*SPECIAL, *(unit_label(unit) for unit, _ in counts.most_common(UNITS))))
+        # Rare units and numbers are no labels, so the model learns to keep what it does not know.
+        least = SEEN if len(records) >= MANY else 1
+        units = [
+            unit
+            for unit, count in counts.most_common(UNITS)
+            if count >= least and not unit[0].isdigit()
+        ]
+        return cls((*SPECIAL, *map(unit_label, units)))
 
     # -- records -----------------------------------------------------------------------------------
 
