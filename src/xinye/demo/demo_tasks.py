@@ -182,5 +182,6 @@ def task_settings_of(lesson: Lesson) -> dict[str, object]:
         "task": lesson.task,
         "data": (str(lesson.files["training"]),),
         "epochs": exercise.epochs,
+        **exercise.tuning,
         "output": lesson.folder / lesson.task,
     }

@@ -25,6 +25,7 @@ class Records:
     writes: bool  # whether the model generates text
     frozen_attention: str  # the attention that suits frozen layers: causal or both
     relearns: bool = False  # whether all layers learn much, from examples that change
+    short_answers: bool = False  # whether the answers to long texts are short, and soon known
 
 
 def context_length(settings: FinetuneSettings, shape: GPTConfig) -> int:
@@ -72,8 +73,12 @@ def make_plan(
 def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: torch.device) -> None:
     """Fill in the batch size, the epochs and the steps."""
     count = records.count
-    batch_size = settings.batch_size or min(32, count)
-    epochs = settings.epochs or round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
+    batch_size, usual = min(32, count), "usual for fine-tuning"
+    epochs = round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
+    if records.short_answers:
+        batch_size, usual = min(count, 8 if count < 2000 else 16), "answers are short"
+        epochs = 4
+    batch_size, epochs = settings.batch_size or batch_size, settings.epochs or epochs
     total = max(1, round(epochs * count / batch_size))
     often = f"for {plural(count, 'record')}"
     ends = settings.steps or total
@@ -88,7 +93,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         reason = "texts of similar length need little padding"
     plan.choose_each(
         settings,
-        batch_size=(batch_size, "usual for fine-tuning"),
+        batch_size=(batch_size, usual),
         micro_batch_size=(min(batch_size, at_once), reason),
         epochs=(epochs, often),
         steps=(ends, f"passes over the records: {epochs:g}"),
@@ -109,7 +114,7 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
     usual, reason = {"muon": 0.001, "adamw": 5e-5, "sgd": 0.01}[optimizer], f"usual for {optimizer}"
     # it continues to predict text, as in pretraining, or units from both directions
     if (records.writes or records.relearns) and not adapter:
-        pretraining.rates(plan, settings, shape)
+        pretraining.rates(plan, settings, shape, records.short_answers)
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":
         rate = (

@@ -39,6 +39,8 @@ class Exercise:
     context: int = 64  # tokens
     base_epochs: float = 4
     epochs: float = 12
+    # other settings of the fine-tuning
+    tuning: Mapping[str, object] = field(default_factory=dict)
     # by name, the sentences of the demo that are different for this task
     words: Mapping[str, Both] = field(default_factory=dict)
     # by language, if not the default tokenizer

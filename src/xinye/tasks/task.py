@@ -81,6 +81,8 @@ class Task(ReadsRecords):
     head: ClassVar[Kind | None] = None  # the kind of the new head, or None
     # True if all layers learn much that is new, with the rates of pretraining and without dropout
     relearns: ClassVar[bool] = False
+    # True if the answers to long texts are short, so that they are soon known by heart
+    short_answers: ClassVar[bool] = False
     # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"
     exercise: ClassVar[Exercise | None] = None  # for `xinye demo --task`

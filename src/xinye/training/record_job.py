@@ -93,7 +93,12 @@ class RecordJob(Job):
         examples = data.examples.examples
         longest = max(len(example.tokens) for example in examples)
         facts = rules.Records(
-            len(examples), longest, task.writes, task.frozen_attention, task.relearns
+            count=len(examples),
+            longest=longest,
+            writes=task.writes,
+            frozen_attention=task.frozen_attention,
+            relearns=task.relearns,
+            short_answers=task.short_answers,
         )
         rules.make_plan(self.draft, self.settings, facts, self.shape, self.device)
 
