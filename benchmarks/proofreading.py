@@ -1,15 +1,18 @@
-"""Files for the rows of proofreading: right sentences, in which errors are made by rule, and pairs of
-SIGHAN 2015.
+"""Files for the rows of proofreading: correct sentences, in which errors are made by rule, and pairs
+of SIGHAN 2015.
 
-The sentences are those of a base's text, each once and in random order, with 8 to 100 characters of
-which most are Chinese. No sentence of a test is learned from.
+What is learned from are sentences of a base's text, each once and in random order, with 8 to 100
+characters of which most are Chinese. What is judged are sentences that the base of `chinese_base.py`
+has not read: news of FinNA, passages of CMRC dev, and doctors' records.
 """
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from chinese_base import FAQ, doctors_records, squad
 
 from xinye.data.files import write_json_lines
 from xinye.evaluation.edits import is_han
@@ -24,14 +27,14 @@ def row(text: Path, data: Path, at: Path, pairs: bool) -> tuple[dict[str, Any], 
     """The files of a row, and the settings with which it is trained."""
     folder = data / "sighan15_zh"
     test = folder / "sighan15_test.tsv"
-    judged = {
-        part.strip() for line in test.read_text("utf-8").splitlines() for part in line.split("\t")
-    }
-    found = sentences(text, judged, SENTENCES + 2 * JUDGED)
+    lines = test.read_text("utf-8").splitlines()
+    judged = {part.strip() for line in lines for part in line.split("\t")}
+    unread = sentences(unread_texts(data), judged, 2 * JUDGED)
+    learned = (json.loads(line)["text"] for line in text.read_text("utf-8").splitlines())
     parts = {
-        "test": found[:JUDGED],
-        "validation": found[JUDGED : 2 * JUDGED],
-        "training": found[2 * JUDGED :],
+        "test": unread[:JUDGED],
+        "validation": unread[JUDGED:],
+        "training": sentences(learned, judged | {*unread}, SENTENCES),
     }
     files: dict[str, Any] = {name: [at / f"{name}.txt"] for name in parts}
     for name, some in parts.items():
@@ -48,22 +51,29 @@ def row(text: Path, data: Path, at: Path, pairs: bool) -> tuple[dict[str, Any], 
     return files, {"epochs": 2, "confusions": (str(folder / "same_stroke.txt"),)}
 
 
+def unread_texts(data: Path) -> Iterator[str]:
+    """Texts that the Chinese base leaves out."""
+    news = json.loads((data / "finance_opinion_zh/finna_eval.json").read_text("utf-8"))
+    yield from (text for _, text in news[-1000:])
+    passages = json.loads((data / "cmrc2018_zh/cmrc2018_dev.json").read_text("utf-8"))
+    yield from (passage["context"] for passage in squad(passages))
+    yield from (record["ask"] for record in doctors_records(data)[:FAQ])
+
+
 def people(folder: Path) -> list[dict[str, str]]:
     """What people wrote, and what they should have written."""
     rows = json.loads((folder / "sighan15_train.json").read_text("utf-8"))
     return [{"wrong": each["original_text"], "right": each["correct_text"]} for each in rows]
 
 
-def sentences(text: Path, judged: set[str], count: int) -> list[str]:
+def sentences(texts: Iterable[str], judged: set[str], count: int) -> list[str]:
     """So many different sentences of the texts, in random order."""
-    lines = text.read_text("utf-8").splitlines()
     chance = random.Random(0)
-    chance.shuffle(lines)
+    known = list(texts)
+    chance.shuffle(known)
     found: dict[str, None] = {}
-    for line in lines:
-        found |= dict.fromkeys(
-            part for part in usable(json.loads(line)["text"]) if part not in judged
-        )
+    for text in known:
+        found |= dict.fromkeys(part for part in usable(text) if part not in judged)
         if len(found) >= count:
             break
     chosen = list(found)
