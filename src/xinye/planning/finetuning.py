@@ -77,7 +77,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
     epochs = round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
     if records.short_answers:
         batch_size, usual = min(count, 8 if count < 2000 else 16), "answers are short"
-        epochs = 4
+        epochs = 3
     batch_size, epochs = settings.batch_size or batch_size, settings.epochs or epochs
     total = max(1, round(epochs * count / batch_size))
     often = f"for {plural(count, 'record')}"
