@@ -213,6 +213,13 @@ class Proofread(HeadTask):
         drawing = self.drawing(tokenizer, context)
         return [example for record in records for example in drawing.as_it_is(record)]
 
+    def mixed(
+        self, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
+    ) -> list[Example]:
+        """The correct texts alone: a language model must not learn the errors."""
+        correct = [replace(record, wrong=record.right) for record in records]
+        return self.examples(tokenizer, correct, context)
+
     def training_examples(
         self,
         tokenizer: Tokenizer,
