@@ -22,7 +22,7 @@ from xinye.evaluation.proofreading import edits_between
 from xinye.model.heads import IGNORED, NO_EDIT
 from xinye.tasks import proofread_tokens
 from xinye.tasks.proofread import Proofread
-from xinye.tasks.proofread_confusions import Alike, Confusions, same_sound
+from xinye.tasks.proofread_confusions import Alike, Confusions, homophones, same_sound
 from xinye.tasks.proofread_errors import ErrorMaker
 from xinye.tasks.proofread_exercise import proofs
 from xinye.tasks.proofread_records import ProofText
@@ -100,6 +100,7 @@ def test_confusions_are_read_in_both_directions(tmp_path):
 
 def test_the_same_sound():
     assert "在" in same_sound("再") and "四" in same_sound("是") and "再" not in same_sound("再")
+    assert homophones("There") == ("Their", "They're") and homophones("Xinye") == ()
     assert Alike(["在", "你", "their", "there", "cat"]).of("再") == ("在",)
     assert Alike(["receive", "there", "cat"]).of("recieve") == ("receive",)
 
