@@ -20,7 +20,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.edits import Edit, applied, units_of
 from xinye.evaluation.proofreading import edits_between
 from xinye.model.heads import IGNORED, NO_EDIT
-from xinye.tasks import proofread_tokens
+from xinye.tasks import proofread, proofread_tokens
 from xinye.tasks.proofread import Proofread
 from xinye.tasks.proofread_confusions import Alike, Confusions, homophones, same_sound
 from xinye.tasks.proofread_errors import ErrorMaker
@@ -137,6 +137,26 @@ def test_each_epoch_draws_other_errors():
     drawn = [fresh.augmented(sample, 0).tokens for sample in range(4)]
     assert drawn == [fresh.augmented(sample, 0).tokens for sample in range(4)]
     assert len({tuple(tokens) for tokens in drawn}) > 1
+
+
+def test_the_baseline_learns_nothing_from_the_records_that_choose_its_threshold(monkeypatch):
+    seen: dict[str, set[str]] = {}
+
+    def watched(name):
+        function = getattr(proofread, name)
+
+        def call(records, *others, **named):
+            seen[name] = {record.right for record in records}
+            return function(records, *others, **named)
+
+        monkeypatch.setattr(proofread, name, call)
+
+    watched("confused")
+    watched("best_threshold")
+    texts = [f"今天是{number}号，最近我很忙。" for number in range(20)]
+    pairs = [ProofText(text.replace("忙", "盲"), text, "a.csv, line 2") for text in texts * 2]
+    Proofread.of(pairs).baseline(pairs, pairs[:1])
+    assert len(seen["best_threshold"]) > 2 and seen["best_threshold"].isdisjoint(seen["confused"])
 
 
 @pytest.fixture(scope="module")

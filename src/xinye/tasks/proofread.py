@@ -283,15 +283,17 @@ class Proofread(HeadTask):
         records: Sequence[ProofText],
         before: Figures | None = None,
     ) -> Figures:
-        """The trigram model learns from the right texts of training. Its threshold is chosen on a
-        tenth of them, which it did not read, by the same rule as the model's."""
+        """The trigram model and what people confuse are learned from training records. The
+        threshold is chosen by the same rule as the model's, on a tenth of the records, of which
+        nothing was learned."""
         shuffled = random.Random(0).sample(list(training), len(training))
         held_out = shuffled[: min(TUNED, max(1, len(shuffled) // 10))]
-        rest = shuffled[len(held_out) :] or held_out
+        unseen = {record.right for record in held_out}
+        rest = [record for record in shuffled if record.right not in unseen] or held_out
         model = Trigrams([record.right for record in rest])
         alike = Alike(model.units)
         tables = {each.maker.confusions for each in training}
-        learned = confused(training, corrections=True)
+        learned = confused(rest, corrections=True)
 
         def like(unit: str) -> list[str]:
             others = [each for table in tables for each in table.of(unit)]
