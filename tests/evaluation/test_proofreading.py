@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xinye.evaluation import proofreading
 from xinye.evaluation.edits import Edit, applied, units_of
 from xinye.evaluation.proofreading import (
     Candidate,
@@ -96,6 +97,23 @@ def test_the_threshold_is_the_best_that_leaves_clean_sentences_alone():
 def test_deleting_either_of_two_equal_characters_is_right():
     pair = Pair("我我们去", "我们去")
     assert best_threshold([pair], [[Candidate(Edit(0, 1, ""), 2.0)]], 0.03) == 1.0
+
+
+@pytest.mark.parametrize("place", [2, 3, 4])
+def test_a_unit_may_be_inserted_at_either_side_of_an_equal_one(place):
+    pair = Pair("我们天天去", "我们天天天去")
+    assert best_threshold([pair], [[Candidate(Edit(place, place, "天"), 2.0)]], 0.03) == 1.0
+
+
+def test_the_texts_of_a_pair_are_compared_once_however_many_candidates_there_are(monkeypatch):
+    compared = []
+    monkeypatch.setattr(
+        proofreading, "edits_between", lambda *pair: compared.append(pair) or edits_between(*pair)
+    )
+    pair = Pair("他门走乐" * 50, "他们走了" * 50)
+    found = [Candidate(Edit(at, at + 1, "们"), 1.0) for at in range(200)]
+    best_threshold([pair], [found], 0.03)
+    assert len(compared) == 1
 
 
 def test_trigrams_prefer_what_they_have_read():
