@@ -53,6 +53,16 @@ def test_edits_between(wrong, right, edits):
     assert applied(wrong, edits) == right
 
 
+def test_the_errors_of_a_long_text_are_found_one_by_one():
+    right = "今天我们去公园玩，天气很好。" * 100
+    wrong = f"明{right[1:700]}的{right[700:-1]}！"
+    assert edits_between(wrong, right) == [
+        Edit(0, 1, "今"),
+        Edit(700, 701, ""),
+        Edit(1400, 1401, "。"),
+    ]
+
+
 def test_texts_that_differ_everywhere_are_one_edit():
     wrong, right = "一" * 300, "二" * 300
     assert edits_between(wrong, right) == [Edit(0, 300, right)]
