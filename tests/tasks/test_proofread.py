@@ -25,7 +25,7 @@ from xinye.tasks.proofread import Proofread
 from xinye.tasks.proofread_confusions import Alike, Confusions, homophones, same_sound
 from xinye.tasks.proofread_errors import ErrorMaker
 from xinye.tasks.proofread_exercise import proofs
-from xinye.tasks.proofread_records import ProofText
+from xinye.tasks.proofread_records import ProofText, pieces
 from xinye.tasks.proofread_tokens import FreshErrors
 
 pytest.importorskip("pypinyin")
@@ -85,6 +85,10 @@ def test_bad_pairs_are_named(tmp_path):
     notes = Notes()
     kept = read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n一二三四五,甲乙丙丁戊己\n", notes)
     assert len(kept) == 1 and "more than half of the text is different" in notes.sentences()[0]
+    notes = Notes()
+    lines = f"wrong,right\n{'一' * 300},{'二' * 300}\n{'一' * 60}甲,{'一' * 60}\n"
+    assert len(read(path, lines, notes)) == 1
+    assert "differs in too many places" in notes.sentences()[0]
     confusions = tmp_path / "same.txt"
     confusions.write_text("太阳\t大阳\n", "utf-8")
     with pytest.raises(XinyeError, match=r"same.txt, line 1: expected a character"):
@@ -128,6 +132,25 @@ def test_labels_stand_one_token_before():
     assert labelled("我去", "我们去") == "=我 insert keep"
     assert labelled("我们", "我们去") == "=我 =们 insert"
     assert labelled(*EN) == "=I =want =to =go =to =the =park =. keep"
+
+
+@given(st.text("今天去玩,。 \nthe", max_size=300), st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_the_pieces_of_a_long_pair_have_all_of_it(right, count):
+    record = ProofText(ErrorMaker().spoiled(right, count, Random(0)), right, "a.csv, line 2")
+    found = list(pieces(record))
+    assert "".join(each.wrong for each in found) == record.wrong
+    assert "".join(each.right for each in found) == right
+    needed = [edits_between(each.wrong, each.right) for each in found]
+    assert sum(map(len, needed)) <= len(edits_between(record.wrong, right))
+
+
+def test_a_part_of_a_long_pair_is_drawn_without_the_rest():
+    right = "今天我们去公园玩，天气很好。" * 40
+    record = ProofText(right.replace("园", "圆", 1), right, "a.csv, line 2")
+    fresh = FreshErrors(Proofread.of([record]).drawing(TOKENIZER, 64), [record], seed=0)
+    assert len({id(each) for each, _ in fresh.parts}) > 5
+    assert max(len(each.wrong) for each, _ in fresh.parts) < 128
 
 
 def test_each_epoch_draws_other_errors():

@@ -1,9 +1,9 @@
 """Records for proofreading: pairs of a wrong and the right text, or right texts alone, in which
 errors are made by rule."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from xinye.data.records import Row
 from xinye.data.sentences import sentence_ends
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, did_you_mean
-from xinye.evaluation.edits import Edit, units_of
+from xinye.evaluation.edits import Edit, steps_between, units_of
 from xinye.evaluation.proofreading import Pair, edits_between
 from xinye.tasks.proofread_confusions import Confusions
 from xinye.tasks.proofread_errors import ErrorMaker
@@ -29,6 +29,7 @@ RIGHT = (
     "正确", "正句", "正确文本", "正确句子", "改正", "修改", "纠正", "改后",
 )  # fmt: skip
 TOGETHER = 60  # characters: shorter sentences of a text are learned together
+LONGEST = 100  # units of a piece of a pair that is learned in pieces
 MOST_EDITED = 0.5  # share of the units of a text that may be wrong
 
 
@@ -123,8 +124,11 @@ def _of_row(
     for name, text in ((wrong, pair.wrong), (right, pair.right)):
         if not text.strip():
             raise nothing_to_learn(f"{place}, field {name!r}", "the text is empty")
-    edits, units = edits_between(pair.wrong, pair.right), len(units_of(pair.wrong))
-    if len(edits) > max(1, MOST_EDITED * units) or (edits and edits[0].end - edits[0].start > 50):
+    ours, theirs = ([unit.text for unit in units_of(text)] for text in (pair.wrong, pair.right))
+    steps = steps_between(ours, theirs)
+    if steps is None:
+        notes.add(place, "a long pair differs in too many places to compare it: left out")
+    elif len(steps) > max(1, MOST_EDITED * len(ours)):
         notes.add(place, "more than half of the text is different: left out")
     else:
         yield pair
@@ -181,6 +185,35 @@ def in_parts(text: str) -> Iterator[str]:
         end = border
     if text[start:].strip():
         yield text[start:].strip()
+
+
+def pieces(record: ProofText) -> Iterator[ProofText]:
+    """A long pair in pieces of `TOGETHER` to `LONGEST` units, cut behind units that are the same in
+    both texts: if possible where a sentence ends."""
+    ours, theirs = units_of(record.wrong), units_of(record.right)
+    steps = steps_between([unit.text for unit in ours], [unit.text for unit in theirs])
+    if steps is None:
+        yield record
+        return
+    ends = set(sentence_ends(record.wrong))
+    changed = {number: new for number, end, new in steps if end > number}
+    inserted = Counter(number for number, end, _ in steps if end == number)
+    first = wrong_start = right_start = 0
+    behind = 0  # the units of the right text up to this one
+    for number, unit in enumerate(ours[:-1]):
+        behind += inserted[number] + (changed.get(number, unit.text) != "")
+        size = number + 1 - first
+        if number in changed or inserted[number + 1] or size < TOGETHER:
+            continue
+        if unit.end in ends or size >= LONGEST:
+            wrong_end, right_end = unit.end, theirs[behind - 1].end
+            yield _piece(record, slice(wrong_start, wrong_end), slice(right_start, right_end))
+            first, wrong_start, right_start = number + 1, wrong_end, right_end
+    yield _piece(record, slice(wrong_start, None), slice(right_start, None))
+
+
+def _piece(record: ProofText, wrong: slice, right: slice) -> ProofText:
+    return replace(record, wrong=record.wrong[wrong], right=record.right[right])
 
 
 def confused(records: Iterable[ProofText], corrections: bool = False) -> dict[str, list[str]]:

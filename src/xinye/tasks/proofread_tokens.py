@@ -18,7 +18,7 @@ from random import Random
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.edits import Unit, steps_between, units_of
 from xinye.model.heads import IGNORED
-from xinye.tasks.proofread_records import ProofText
+from xinye.tasks.proofread_records import ProofText, pieces
 from xinye.tasks.records import Example, Examples
 from xinye.tasks.tag_spans import segments_of
 
@@ -145,9 +145,15 @@ class FreshErrors(Examples):
     depends on its number and the seed alone."""
 
     def __init__(self, drawing: Drawing, records: Sequence[ProofText], seed: int) -> None:
+        # A sample draws all of its record, so a record that takes many is cut before.
+        short = [
+            piece
+            for record in records
+            for piece in (pieces(record) if len(drawing.as_it_is(record)) > 1 else [record])
+        ]
         parts = [
             (record, at, example)
-            for record in records
+            for record in short
             for at, example in enumerate(drawing.drawn(record, Random(f"{seed} {record.right}")))
         ]
         super().__init__([example for *_, example in parts], drawing.tokenizer.pad_id, seed)
