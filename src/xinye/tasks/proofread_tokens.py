@@ -6,7 +6,8 @@ arXiv:2404.05961, "masked next token prediction"). A text begins with one more t
 unit; the label at its last token says whether something is missing at the end.
 
 The labels are "keep", "delete", "insert" (a unit is missing before this one), and "=x" for the unit
-x that should be here. In training some units are hidden: their token is the padding, and the label
+x that should be here. A unit that is correct is labelled as itself; only one that has no label, or
+stands for the end of the text, is labelled "keep". In training some units are hidden: their token is the padding, and the label
 says what was there (Wu et al. 2023, arXiv:2305.17721: it makes a corrector learn the language and
 not only the errors). So the network can fill the gap of an "insert", too.
 """
@@ -25,8 +26,6 @@ from xinye.tasks.tag_spans import segments_of
 KEEP, DELETE, INSERT = "keep", "delete", "insert"
 SPECIAL = (KEEP, DELETE, INSERT)
 WINDOW = 128  # tokens that are read at once
-# Whether a unit that is right is labelled as itself, "=x", if that is a label; otherwise "keep".
-AS_ITSELF = True
 HIDDEN = 0.15  # share of the units that are hidden in training
 CLEAN = 0.2  # share of the right texts that are learned without errors
 OWN_ERRORS = 0.5  # of the times that a pair is learned, it has the errors of its own
@@ -129,7 +128,7 @@ class Drawing:
         for unit, at in part.place.items():
             label = labels[unit]
             own = unit_label(units[unit].text) if unit < len(units) else KEEP
-            if unit in hidden or (AS_ITSELF and label == KEEP and own in self.number):
+            if unit in hidden or (label == KEEP and own in self.number):
                 label = own
             targets[at] = self.number.get(label, IGNORED)
         tokens = list(part.tokens)
