@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-_HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_UNIT = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:['’][^\W_{_HAN}]+)*|\S")
-_IS_HAN = re.compile(rf"[{_HAN}]")
+from xinye.data.scripts import HAN, is_han
+
+_UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+(?:['’][^\W_{HAN}]+)*|\S")
 # Two texts are compared with bands of these widths in turn: as many changes as a band is wide are
 # found in any case, in a time that is linear in the texts. Short texts, of which the whole table
 # has no more cells than this, may differ everywhere.
@@ -35,11 +35,6 @@ class Edit(NamedTuple):
     start: int
     end: int
     replacement: str
-
-
-def is_han(text: str) -> bool:
-    """True if a text begins with a Han character."""
-    return bool(_IS_HAN.match(text))
 
 
 def units_of(text: str) -> list[Unit]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
+from xinye.data.scripts import is_han
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError
-from xinye.evaluation.edits import is_han
 from xinye.libraries import need
 
 READINGS = 2  # of a character, the most usual ones

@@ -4,8 +4,8 @@ import math
 
 import torch
 
+from xinye.data.scripts import is_han
 from xinye.data.tokenizer import Tokenizer
-from xinye.evaluation.edits import is_han
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head
 from xinye.tasks.proofread_tokens import DELETE, INSERT, KEEP, SPECIAL
