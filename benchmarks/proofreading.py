@@ -1,4 +1,4 @@
-"""Files for the rows of proofreading: right sentences, in which errors are made by rule, and pairs of
+"""Files for the rows of proofreading: correct sentences, in which errors are made by rule, and pairs of
 SIGHAN 2015.
 
 The sentences are those of a base's text, each once and in random order, with 8 to 100 characters of
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.files import write_json_lines
-from xinye.evaluation.edits import is_han
+from xinye.data.scripts import is_han
 from xinye.tasks.proofread_records import in_parts
 
 SENTENCES, JUDGED = 40_000, 1000  # to learn from; for validation and for the test, each

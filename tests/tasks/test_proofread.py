@@ -78,7 +78,7 @@ def test_bad_pairs_are_named(tmp_path):
     path = tmp_path / "a.csv"
     with pytest.raises(XinyeError, match=r"a.csv, line 3, field 'wrong': the text is empty"):
         read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n,{ZH[1]}\n")
-    with pytest.raises(XinyeError, match="there is a right text in 'right', but no wrong one"):
+    with pytest.raises(XinyeError, match="there is a correct text in 'right', but no wrong one"):
         read(path, "right,other\n我们,他们\n")
     with pytest.raises(XinyeError, match="equal in all records"):
         Proofread.of(read(path, f"wrong,right\n{ZH[1]},{ZH[1]}\n"))

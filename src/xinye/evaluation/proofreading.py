@@ -21,7 +21,7 @@ MOST_CHANGED = 0.03  # of the sentences without errors, as a model chooses its t
 
 @dataclass(frozen=True)
 class Pair:
-    """A text with errors, or without, and the right text."""
+    """A text with errors, or without, and the correct text."""
 
     wrong: str
     right: str

@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
-from xinye.evaluation.edits import Unit, change, is_han, units_of
+from xinye.data.scripts import is_han
+from xinye.evaluation.edits import Unit, change, units_of
 from xinye.evaluation.proofreading import Candidate
 
 BEGIN, END = "<begin>", "<end>"
@@ -18,7 +19,7 @@ SAMPLED = 500  # texts, for the mean log-probability
 
 class Trigrams:
     """An interpolated trigram model of units with absolute discounting (Ney et al. 1994), learned
-    from right texts."""
+    from correct texts."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.counts: Counter[tuple[str, ...]] = Counter()  # n-grams of one to three units

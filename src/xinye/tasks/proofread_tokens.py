@@ -7,9 +7,10 @@ unit; the label at its last token says whether something is missing at the end.
 
 The labels are "keep", "delete", "insert" (a unit is missing before this one), and "=x" for the unit
 x that should be here. A unit that is correct is labelled as itself; only one that has no label, or
-stands for the end of the text, is labelled "keep". In training some units are hidden: their token is the padding, and the label
-says what was there (Wu et al. 2023, arXiv:2305.17721: it makes a corrector learn the language and
-not only the errors). So the network can fill the gap of an "insert", too.
+stands for the end of the text, is labelled "keep". In training some units are hidden: their token
+is the padding, and the label says what was there (Wu et al. 2023, arXiv:2305.17721: it makes a
+corrector learn the language and not only the errors). So the network can fill the gap of an
+"insert", too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ KEEP, DELETE, INSERT = "keep", "delete", "insert"
 SPECIAL = (KEEP, DELETE, INSERT)
 WINDOW = 128  # tokens that are read at once
 HIDDEN = 0.15  # share of the units that are hidden in training
-CLEAN = 0.2  # share of the right texts that are learned without errors
+CLEAN = 0.2  # share of the correct texts that are learned without errors
 OWN_ERRORS = 0.5  # of the times that a pair is learned, it has the errors of its own
 ERROR_RATE = 0.08  # errors per unit in the others
 
