@@ -27,6 +27,7 @@ from xinye.tasks.proofread_errors import ErrorMaker
 from xinye.tasks.proofread_exercise import proofs
 from xinye.tasks.proofread_records import ProofText, pieces
 from xinye.tasks.proofread_tokens import FreshErrors
+from xinye.tasks.records import unseen
 
 pytest.importorskip("pypinyin")
 
@@ -151,6 +152,11 @@ def test_a_part_of_a_long_pair_is_drawn_without_the_rest():
     fresh = FreshErrors(Proofread.of([record]).drawing(TOKENIZER, 64), [record], seed=0)
     assert len({id(each) for each, _ in fresh.parts}) > 5
     assert max(len(each.wrong) for each, _ in fresh.parts) < 128
+
+
+def test_a_record_with_a_correct_text_of_training_is_not_unseen():
+    seen, new = (ProofText("", right, "a.csv, line 2") for right in (ZH[1], EN[1]))
+    assert unseen([ProofText(*ZH, "b.csv, line 2")], [seen, new]) == [new]
 
 
 def test_each_epoch_draws_other_errors():
