@@ -16,7 +16,7 @@ from xinye.evaluation.proofreading import (
     edits_between,
     measure,
 )
-from xinye.evaluation.trigram import Trigrams
+from xinye.evaluation.proofreading_trigrams import TrigramProofreader
 
 TEXTS = st.text(alphabet="我们去玩的 ,。🙂\x07\t\n", max_size=20)
 
@@ -127,7 +127,7 @@ def test_the_texts_of_a_pair_are_compared_once_however_many_candidates_there_are
 
 
 def test_trigrams_prefer_what_they_have_read():
-    model = Trigrams(["我们去公园玩。", "他们去学校。", "今天天气不错。"] * 5)
+    model = TrigramProofreader(["我们去公园玩。", "他们去学校。", "今天天气不错。"] * 5)
     like = {"圆": ["园", "员"], "门": ["们"]}
 
     def best(text):

@@ -23,7 +23,7 @@ from xinye.evaluation.proofreading import (
     chosen,
     measure,
 )
-from xinye.evaluation.trigram import Trigrams
+from xinye.evaluation.proofreading_trigrams import TrigramProofreader
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -301,7 +301,7 @@ class Proofread(HeadTask):
         held_out = shuffled[: min(TUNED, max(1, len(shuffled) // 10))]
         unseen = {record.right for record in held_out}
         rest = [record for record in shuffled if record.right not in unseen] or held_out
-        model = Trigrams([record.right for record in rest])
+        model = TrigramProofreader([record.right for record in rest])
         alike = Alike(model.units)
         tables = {each.maker.confusions for each in training}
         learned = confused(rest, corrections=True)
