@@ -15,7 +15,7 @@ from typing import Any
 from chinese_base import FAQ, doctors_records, squad
 
 from xinye.data.files import write_json_lines
-from xinye.evaluation.edits import is_han
+from xinye.data.scripts import is_han
 from xinye.tasks.proofread_records import in_parts
 
 SENTENCES, JUDGED = 40_000, 1000  # to learn from; for validation and for the test, each

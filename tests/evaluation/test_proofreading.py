@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xinye.evaluation import proofreading
 from xinye.evaluation.edits import Edit, applied, units_of
 from xinye.evaluation.proofreading import (
     Candidate,
@@ -15,7 +16,7 @@ from xinye.evaluation.proofreading import (
     edits_between,
     measure,
 )
-from xinye.evaluation.trigram import Trigrams
+from xinye.evaluation.proofreading_trigrams import TrigramProofreader
 
 TEXTS = st.text(alphabet="我们去玩的 ,。🙂\x07\t\n", max_size=20)
 
@@ -50,6 +51,16 @@ def test_equal_texts_have_no_edits(text):
 def test_edits_between(wrong, right, edits):
     assert edits_between(wrong, right) == edits
     assert applied(wrong, edits) == right
+
+
+def test_the_errors_of_a_long_text_are_found_one_by_one():
+    right = "今天我们去公园玩，天气很好。" * 100
+    wrong = f"明{right[1:700]}的{right[700:-1]}！"
+    assert edits_between(wrong, right) == [
+        Edit(0, 1, "今"),
+        Edit(700, 701, ""),
+        Edit(1400, 1401, "。"),
+    ]
 
 
 def test_texts_that_differ_everywhere_are_one_edit():
@@ -98,8 +109,25 @@ def test_deleting_either_of_two_equal_characters_is_right():
     assert best_threshold([pair], [[Candidate(Edit(0, 1, ""), 2.0)]], 0.03) == 1.0
 
 
+@pytest.mark.parametrize("place", [2, 3, 4])
+def test_a_unit_may_be_inserted_at_either_side_of_an_equal_one(place):
+    pair = Pair("我们天天去", "我们天天天去")
+    assert best_threshold([pair], [[Candidate(Edit(place, place, "天"), 2.0)]], 0.03) == 1.0
+
+
+def test_the_texts_of_a_pair_are_compared_once_however_many_candidates_there_are(monkeypatch):
+    compared = []
+    monkeypatch.setattr(
+        proofreading, "edits_between", lambda *pair: compared.append(pair) or edits_between(*pair)
+    )
+    pair = Pair("他门走乐" * 50, "他们走了" * 50)
+    found = [Candidate(Edit(at, at + 1, "们"), 1.0) for at in range(200)]
+    best_threshold([pair], [found], 0.03)
+    assert len(compared) == 1
+
+
 def test_trigrams_prefer_what_they_have_read():
-    model = Trigrams(["我们去公园玩。", "他们去学校。", "今天天气不错。"] * 5)
+    model = TrigramProofreader(["我们去公园玩。", "他们去学校。", "今天天气不错。"] * 5)
     like = {"圆": ["园", "员"], "门": ["们"]}
 
     def best(text):

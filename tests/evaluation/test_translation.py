@@ -11,8 +11,8 @@ from xinye.evaluation.translation import Pair, measure, signatures, similarity, 
 from xinye.evaluation.translation_alignment import align
 from xinye.evaluation.translation_by_phrases import phrases
 from xinye.evaluation.translation_memory import memory
-from xinye.evaluation.translation_trigrams import BEGIN, END, Trigrams
 from xinye.evaluation.translation_words import joined, shares, words
+from xinye.evaluation.trigrams import BEGIN, END, Trigrams
 from xinye.tasks.translate_exercise import sentence_pairs
 
 ROWS = [(row["en"], row["zh"]) for row in sentence_pairs(330)]
@@ -76,14 +76,25 @@ def test_words_that_always_occur_together_are_aligned():
     assert found[:3] == [[(0, 0), (1, 1)]] * 3 and (1, 0) in found[3]
 
 
-def test_trigram_probabilities_sum_to_one():
-    model = Trigrams(text.split() for text in ("a b c", "a b d", "b c"))
+@pytest.mark.parametrize("kneser_ney", [True, False])
+def test_trigram_probabilities_sum_to_one(kneser_ney):
+    model = Trigrams([text.split() for text in ("a b c", "a b d", "b c")], kneser_ney)
     for before in ((BEGIN, BEGIN), ("a", "b"), ("x", "b"), ("x", "y")):
         total = sum(
             np.exp(model.log_probability(*before, word)) for word in ("a", "b", "c", "d", END)
         )
         unknown = np.exp(model.log_probability(*before, "unknown"))
         assert total <= 1.0 and total + unknown == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    "kneser_ney, logs", [(True, (-0.7249, -1.9253, -2.0794)), (False, (-0.7180, -2.1665, -3.1091))]
+)
+def test_both_smoothings_of_trigrams(kneser_ney, logs):
+    ends = [] if kneser_ney else [END]  # the baseline of proofreading has two signs for the end
+    model = Trigrams([[*text.split(), *ends] for text in ("a b c", "a b d", "b c")], kneser_ney)
+    found = [model.log_probability(*gram) for gram in ("abc", "xbd", "xyz")]
+    assert found == pytest.approx(logs, abs=1e-4)
 
 
 @pytest.mark.parametrize("to", ["zh", "en"])

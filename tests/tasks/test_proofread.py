@@ -20,13 +20,14 @@ from xinye.errors import XinyeError
 from xinye.evaluation.edits import Edit, applied, units_of
 from xinye.evaluation.proofreading import edits_between
 from xinye.model.heads import IGNORED, NO_EDIT
-from xinye.tasks import proofread_tokens
+from xinye.tasks import proofread, proofread_tokens
 from xinye.tasks.proofread import Proofread
-from xinye.tasks.proofread_confusions import Alike, Confusions, same_sound
+from xinye.tasks.proofread_confusions import Alike, Confusions, homophones, same_sound
 from xinye.tasks.proofread_errors import ErrorMaker
 from xinye.tasks.proofread_exercise import proofs
-from xinye.tasks.proofread_records import ProofText
+from xinye.tasks.proofread_records import ProofText, pieces
 from xinye.tasks.proofread_tokens import FreshErrors
+from xinye.tasks.records import unseen
 
 pytest.importorskip("pypinyin")
 
@@ -78,13 +79,17 @@ def test_bad_pairs_are_named(tmp_path):
     path = tmp_path / "a.csv"
     with pytest.raises(XinyeError, match=r"a.csv, line 3, field 'wrong': the text is empty"):
         read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n,{ZH[1]}\n")
-    with pytest.raises(XinyeError, match="there is a right text in 'right', but no wrong one"):
+    with pytest.raises(XinyeError, match="there is a correct text in 'right', but no wrong one"):
         read(path, "right,other\n我们,他们\n")
     with pytest.raises(XinyeError, match="equal in all records"):
         Proofread.of(read(path, f"wrong,right\n{ZH[1]},{ZH[1]}\n"))
     notes = Notes()
     kept = read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n一二三四五,甲乙丙丁戊己\n", notes)
     assert len(kept) == 1 and "more than half of the text is different" in notes.sentences()[0]
+    notes = Notes()
+    lines = f"wrong,right\n{'一' * 300},{'二' * 300}\n{'一' * 60}甲,{'一' * 60}\n"
+    assert len(read(path, lines, notes)) == 1
+    assert "differs in too many places" in notes.sentences()[0]
     confusions = tmp_path / "same.txt"
     confusions.write_text("太阳\t大阳\n", "utf-8")
     with pytest.raises(XinyeError, match=r"same.txt, line 1: expected a character"):
@@ -100,6 +105,7 @@ def test_confusions_are_read_in_both_directions(tmp_path):
 
 def test_the_same_sound():
     assert "在" in same_sound("再") and "四" in same_sound("是") and "再" not in same_sound("再")
+    assert homophones("There") == ("Their", "They're") and homophones("Xinye") == ()
     assert Alike(["在", "你", "their", "there", "cat"]).of("再") == ("在",)
     assert Alike(["receive", "there", "cat"]).of("recieve") == ("receive",)
 
@@ -129,6 +135,30 @@ def test_labels_stand_one_token_before():
     assert labelled(*EN) == "=I =want =to =go =to =the =park =. keep"
 
 
+@given(st.text("今天去玩,。 \nthe", max_size=300), st.integers(0, 9))
+@settings(max_examples=40, deadline=None)
+def test_the_pieces_of_a_long_pair_have_all_of_it(right, count):
+    record = ProofText(ErrorMaker().spoiled(right, count, Random(0)), right, "a.csv, line 2")
+    found = list(pieces(record))
+    assert "".join(each.wrong for each in found) == record.wrong
+    assert "".join(each.right for each in found) == right
+    needed = [edits_between(each.wrong, each.right) for each in found]
+    assert sum(map(len, needed)) <= len(edits_between(record.wrong, right))
+
+
+def test_a_part_of_a_long_pair_is_drawn_without_the_rest():
+    right = "今天我们去公园玩，天气很好。" * 40
+    record = ProofText(right.replace("园", "圆", 1), right, "a.csv, line 2")
+    fresh = FreshErrors(Proofread.of([record]).drawing(TOKENIZER, 64), [record], seed=0)
+    assert len({id(each) for each, _ in fresh.parts}) > 5
+    assert max(len(each.wrong) for each, _ in fresh.parts) < 128
+
+
+def test_a_record_with_a_correct_text_of_training_is_not_unseen():
+    seen, new = (ProofText("", right, "a.csv, line 2") for right in (ZH[1], EN[1]))
+    assert unseen([ProofText(*ZH, "b.csv, line 2")], [seen, new]) == [new]
+
+
 def test_each_epoch_draws_other_errors():
     records = [ProofText(text, text, "a.txt", made=True) for text in (ZH[1] * 3, "我们去公园玩。")]
     task = Proofread.of(records)
@@ -136,6 +166,26 @@ def test_each_epoch_draws_other_errors():
     drawn = [fresh.augmented(sample, 0).tokens for sample in range(4)]
     assert drawn == [fresh.augmented(sample, 0).tokens for sample in range(4)]
     assert len({tuple(tokens) for tokens in drawn}) > 1
+
+
+def test_the_baseline_learns_nothing_from_the_records_that_choose_its_threshold(monkeypatch):
+    seen: dict[str, set[str]] = {}
+
+    def watched(name):
+        function = getattr(proofread, name)
+
+        def call(records, *others, **named):
+            seen[name] = {record.right for record in records}
+            return function(records, *others, **named)
+
+        monkeypatch.setattr(proofread, name, call)
+
+    watched("confused")
+    watched("best_threshold")
+    texts = [f"今天是{number}号，最近我很忙。" for number in range(20)]
+    pairs = [ProofText(text.replace("忙", "盲"), text, "a.csv, line 2") for text in texts * 2]
+    Proofread.of(pairs).baseline(pairs, pairs[:1])
+    assert len(seen["best_threshold"]) > 2 and seen["best_threshold"].isdisjoint(seen["confused"])
 
 
 @pytest.fixture(scope="module")

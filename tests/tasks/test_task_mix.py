@@ -100,6 +100,16 @@ def test_a_labelled_text_is_read_without_its_label(here):
     assert any(predicted[: len(ids)] == tuple(ids) for _, predicted in rows_of(windows))
 
 
+def test_a_base_never_reads_the_errors_of_a_proofreader(here):
+    pairs = (("我们去公圆玩", "我们去公园玩"), ("I sea it", "I see it"))
+    lines = [f"{wrong}\t{right}" for wrong, right in pairs * 9]
+    Path("pairs.tsv").write_text("\n".join(["wrong\tright", *lines]), "utf-8")
+    text, windows, _ = mixed_text(settings(task_mix=("proofread=pairs.tsv:.5",)))
+    read = [text.tokenizer.decode(list(predicted)) for _, predicted in rows_of(windows)]
+    assert any("公园" in each for each in read) and any("see it" in each for each in read)
+    assert not any("公圆" in each or "sea it" in each for each in read)
+
+
 def test_the_validation_text_is_not_mixed(here):
     plain = prepare_text(settings(tokenizer="bytes"), Draft(), Observer())
     text, windows, _ = mixed_text(settings(tokenizer="bytes", task_mix=("chat=chats_zh.jsonl:.5",)))

@@ -5,11 +5,13 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-_HAN = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_UNIT = re.compile(rf"[{_HAN}]|[^\W_{_HAN}]+(?:['’][^\W_{_HAN}]+)*|\S")
-_IS_HAN = re.compile(rf"[{_HAN}]")
-# Two texts are compared unit by unit only if the product of the units in which they differ is at
-# most this: the table of the comparison has as many cells.
+from xinye.data.scripts import HAN, is_han
+
+_UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+(?:['’][^\W_{HAN}]+)*|\S")
+# Two texts are compared with bands of these widths in turn: as many changes as a band is wide are
+# found in any case, in a time that is linear in the texts. Short texts, of which the whole table
+# has no more cells than this, may differ everywhere.
+BANDS = (8, 64)
 CELLS = 40_000
 
 
@@ -35,11 +37,6 @@ class Edit(NamedTuple):
     replacement: str
 
 
-def is_han(text: str) -> bool:
-    """True if a text begins with a Han character."""
-    return bool(_IS_HAN.match(text))
-
-
 def units_of(text: str) -> list[Unit]:
     """The units of a text. Spaces belong to none.
 
@@ -53,15 +50,20 @@ def steps_between(wrong: Sequence[str], right: Sequence[str]) -> list[tuple[int,
     """The fewest changes that turn one sequence of units into another, from left to right: each
     replaces the units `first` to `end - 1` of `wrong`, one or none, by one unit or by "".
 
-    None if the sequences differ too much to compare them (`CELLS`).
+    None if long sequences differ too much to compare them (`BANDS`, `CELLS`).
     """
     before = _same(wrong, right)
     shorter = min(len(wrong), len(right)) - before
     behind = min(_same(reversed(wrong), reversed(right)), shorter)
     ours, theirs = wrong[before : len(wrong) - behind], right[before : len(right) - behind]
-    if len(ours) * len(theirs) > CELLS:
-        return None
-    return [(before + first, before + end, new) for first, end, new in _shortest(ours, theirs)]
+    bands = [*BANDS]
+    if len(ours) * len(theirs) <= CELLS:
+        bands.append(max(len(ours), len(theirs)))
+    for band in bands:
+        steps = _shortest(ours, theirs, band)
+        if steps is not None:
+            return [(before + first, before + end, new) for first, end, new in steps]
+    return None
 
 
 def _same(one: Iterable[str], other: Iterable[str]) -> int:
@@ -70,25 +72,40 @@ def _same(one: Iterable[str], other: Iterable[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _shortest(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[int, int, str]]:
-    """The changes of `steps_between` by the table of Wagner and Fischer (1974)."""
-    rows = [[*range(len(theirs) + 1)]]
+def _shortest(
+    ours: Sequence[str], theirs: Sequence[str], band: int
+) -> list[tuple[int, int, str]] | None:
+    """The changes of `steps_between` by the table of Wagner and Fischer (1974), of which only the
+    cells up to `band` beside the diagonal are computed (Ukkonen 1985); None if it takes more
+    changes than that."""
+    if abs(len(ours) - len(theirs)) > band:
+        return None
+    far = len(ours) + len(theirs) + 1
+    middle = band + 1  # column `at` of row `number` is stored at `at - number + middle`
+    rows = [[far] * middle + [*range(len(theirs) + 1), *[far] * (band + 2)]]
     for number, ours_here in enumerate(ours, 1):
-        above, row = rows[-1], [number]
-        for at, theirs_here in enumerate(theirs, 1):
-            different = ours_here != theirs_here
-            row.append(min(above[at - 1] + different, above[at] + 1, row[-1] + 1))
+        above, row = rows[-1], [far] * (2 * band + 3)
+        shift = middle - number
+        if number <= band:
+            row[shift] = number
+        for at in range(max(1, number - band), min(len(theirs), number + band) + 1):
+            different = ours_here != theirs[at - 1]
+            left, here = at + shift - 1, at + shift
+            row[here] = min(above[here] + different, above[here + 1] + 1, row[left] + 1)
         rows.append(row)
+    if rows[-1][len(theirs) - len(ours) + middle] > band:
+        return None
     steps: list[tuple[int, int, str]] = []
     one, other = len(ours), len(theirs)
     while one or other:
-        cost = rows[one][other]
+        here = other - one + middle
+        cost = rows[one][here]
         same = one > 0 and other > 0 and ours[one - 1] == theirs[other - 1]
-        if one and other and rows[one - 1][other - 1] + (not same) == cost:
+        if one and other and rows[one - 1][here] + (not same) == cost:
             one, other = one - 1, other - 1
             if not same:
                 steps.append((one, one + 1, theirs[other]))
-        elif one and rows[one - 1][other] + 1 == cost:
+        elif one and rows[one - 1][here + 1] + 1 == cost:
             one -= 1
             steps.append((one, one + 1, ""))
         else:

@@ -8,19 +8,20 @@ the share of the sentences without errors that were changed: the task's false po
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from xinye.evaluation.classification import Figures
-from xinye.evaluation.edits import Edit, applied, change, steps_between, units_of
+from xinye.evaluation.edits import Edit, change, steps_between, units_of
 
 MOST_CHANGED = 0.03  # of the sentences without errors, as a model chooses its threshold
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A text with errors, or without, and the right text."""
+    """A text with errors, or without, and the correct text."""
 
     wrong: str
     right: str
@@ -105,8 +106,10 @@ def best_threshold(
         clean += not needed
         good: list[float] = []
         bad = [-math.inf]
+        effects = _Effects(pair.wrong)
+        right_effects = {effects.of(edit) for edit in needed}
         for edit, evidence in found:
-            (good if _is_needed(pair.wrong, edit, needed) else bad).append(evidence)
+            (good if effects.of(edit) in right_effects else bad).append(evidence)
         if found:
             top = max(each.evidence for each in found)
             events.append((top, 0, 1, int(not needed)))
@@ -129,9 +132,25 @@ def best_threshold(
     return threshold
 
 
-def _is_needed(wrong: str, edit: Edit, needed: Sequence[Edit]) -> bool:
-    """True if an edit is one of those needed, or has the same effect: of two equal characters
-    either one may be deleted."""
-    return edit in needed or edits_between(wrong, applied(wrong, [edit]))[0:2] in (
-        [each] for each in needed
-    )
+class _Effects:
+    """Says which edits of a text have the same effect: of two equal units either may be deleted,
+    and a unit may be inserted before or behind an equal one."""
+
+    def __init__(self, text: str) -> None:
+        self.units = units_of(text)
+        self.last = [*range(len(self.units))]  # for each unit, the last of the equal ones in a row
+        for at in reversed(range(len(self.units) - 1)):
+            if self.units[at].text == self.units[at + 1].text:
+                self.last[at] = self.last[at + 1]
+
+    def of(self, edit: Edit) -> tuple[str, int, str]:
+        """What an edit does, the last unit at which it could be done, and the new unit."""
+        new = edit.replacement.strip()
+        at = bisect_left(self.units, edit.start, key=lambda unit: unit.start)
+        if edit.start == edit.end:
+            if at < len(self.units) and self.units[at].text == new:
+                at = self.last[at] + 1
+            return "insert", at, new
+        if not new:
+            return "delete", self.last[at], new
+        return "replace", at, new

@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from xinye.data.scripts import HAN
 from xinye.evaluation.classification import Figures
 
-_HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_TOKEN = re.compile(f"[{_HAN}]|[^\\W_{_HAN}]+")
+_TOKEN = re.compile(f"[{HAN}]|[^\\W_{HAN}]+")
 LONGEST = 10_000  # tokens of a text that ROUGE-L compares; the rest is not looked at
 
 

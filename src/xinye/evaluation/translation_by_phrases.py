@@ -6,8 +6,8 @@ from math import ceil
 from xinye.evaluation.translation import OTHER
 from xinye.evaluation.translation_decoder import Search, Weights
 from xinye.evaluation.translation_phrases import LONGEST, phrase_table
-from xinye.evaluation.translation_trigrams import Trigrams
 from xinye.evaluation.translation_words import joined, usual_forms, words
+from xinye.evaluation.trigrams import Trigrams
 
 WINDOW = 40  # words that are learned from a text, and that are translated at a time
 CELLS = 5_000_000  # pairs of words to align; of more, evenly chosen texts are used
@@ -22,7 +22,7 @@ def phrases(pairs: Sequence[tuple[str, str]], to: str) -> Callable[[Sequence[str
     cells = sum(len(one) * len(other) for one, other in learned)
     learned = [pair for pair in learned if all(pair)][:: ceil(max(1, cells) / CELLS)]
     table = phrase_table(learned, (LONGEST[source], LONGEST[to]), weights.table)
-    model = Trigrams(other for _, other in learned)
+    model = Trigrams((other for _, other in learned), kneser_ney=True)
     forms = usual_forms(other for _, other in pairs) if to == "en" else {}
 
     def translate(text: str) -> str:

@@ -6,7 +6,7 @@ from heapq import nlargest
 from typing import Any, NamedTuple
 
 from xinye.evaluation.translation_phrases import Option, Phrase, Table
-from xinye.evaluation.translation_trigrams import BEGIN, END, Trigrams
+from xinye.evaluation.trigrams import BEGIN, END, Trigrams
 
 BEAM = 10  # hypotheses that are continued, for each number of translated words
 FARTHEST = 4  # words that may be skipped and translated later

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-HAN = r"\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+from xinye.data.scripts import HAN
 
 _HAN = re.compile(f"[{HAN}]")
 _LETTER = re.compile(f"[^\\W\\d_{HAN}]")

@@ -3,10 +3,10 @@
 import re
 import unicodedata
 
-_HAN_CHARACTERS = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
-_HAN = re.compile(f"[{_HAN_CHARACTERS}]")
+from xinye.data.scripts import HAN, has_han, is_han
+
 # A run of Han characters, or a word of another script.
-_RUN = re.compile(rf"[{_HAN_CHARACTERS}]+|[^\W_{_HAN_CHARACTERS}]+")
+_RUN = re.compile(rf"[{HAN}]+|[^\W_{HAN}]+")
 _MIXED = re.compile(r"[^\W_]+")
 # Words that ask. They seldom stand in a passage, whether it answers or not.
 _ASKING = re.compile(
@@ -28,7 +28,7 @@ def terms(text: str) -> list[str]:
     """
     found: list[str] = []
     for run in _RUN.findall(unicodedata.normalize("NFKC", text)):
-        if _HAN.match(run):
+        if is_han(run):
             found += run
             found += [run[at : at + 2] for at in range(len(run) - 1)]
         else:
@@ -45,8 +45,8 @@ def index_terms(text: str) -> list[str]:
     """
     found: list[str] = []
     for run in _MIXED.findall(unicodedata.normalize("NFKC", text).casefold()):
-        words = [word for word in _RUN.findall(run) if not _HAN.match(word)]
-        if _HAN.search(run):
+        words = [word for word in _RUN.findall(run) if not is_han(word)]
+        if has_han(run):
             found += run
             found += [run[at : at + 2] for at in range(len(run) - 1)]
         found += map(_folded, words)

@@ -11,10 +11,11 @@ from xinye.data.columns import FIELD_NAMES
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
+from xinye.data.scripts import is_han
 from xinye.data.sources import headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, plural
-from xinye.evaluation.edits import applied, is_han, units_of
+from xinye.evaluation.edits import applied, units_of
 from xinye.evaluation.proofreading import (
     MOST_CHANGED,
     Candidate,
@@ -22,7 +23,7 @@ from xinye.evaluation.proofreading import (
     chosen,
     measure,
 )
-from xinye.evaluation.trigram import Trigrams
+from xinye.evaluation.proofreading_trigrams import TrigramProofreader
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -33,13 +34,13 @@ from xinye.tasks.proofread_confusions import LONGEST, Alike
 from xinye.tasks.proofread_exercise import EXERCISE
 from xinye.tasks.proofread_head import begin_head
 from xinye.tasks.proofread_records import WRONG, Named, ProofText, confused, read_texts
-from xinye.tasks.proofread_results import marked, result_of
+from xinye.tasks.proofread_results import Corrected, marked
 from xinye.tasks.proofread_search import Search
 from xinye.tasks.proofread_tokens import KEEP, SPECIAL, Drawing, FreshErrors, unit_label
 from xinye.tasks.records import Example, Examples, OnBad, leaks, repeated
 from xinye.tasks.task import Figures, Mark
 
-UNITS = 8000  # characters and words that can be written, the most frequent of the right texts
+UNITS = 8000  # characters and words that can be written, the most frequent of the correct texts
 SEEN = 3  # times that such a unit occurs at least, in at least `MANY` records
 MANY = 1000
 PAIRS_SHARE = 0.25  # of the training records that have errors of people, if they are repeated
@@ -70,7 +71,7 @@ class Proofread(HeadTask):
     words = TaskWords(
         figures=(
             _share("correction_f1", "correction F1", "纠正 F1"),
-            _share("detection_f1", "detection F1", "发现 F1"),
+            _share("detection_f1", "detection F1", "检测 F1（检错）"),
             replace(
                 _share("clean_changed", "clean sentences changed", "被误改的正确句子"),
                 lower_is_better=True,
@@ -102,8 +103,9 @@ class Proofread(HeadTask):
         """The task with the units of these records. Raises `XinyeError` if no text has an error."""
         if not any(record.made or record.wrong != record.right for record in records):
             raise XinyeError(
-                "the wrong and the right text are equal in all records, so there is nothing to "
-                "learn from; give texts with errors, or only right texts, in which errors are made"
+                "the wrong and the correct text are equal in all records, so there is nothing to "
+                "learn from; give texts with errors, or only correct texts, in which errors are "
+                "made"
             )
         counts = Counter(unit.text for record in records for unit in units_of(record.right))
         # Rare units and numbers are no labels, so the model learns to keep what it does not know.
@@ -148,8 +150,8 @@ class Proofread(HeadTask):
             )
         if validation and all(record.wrong != record.right for record in validation):
             yield (
-                "no validation text is without errors, so it cannot be measured how many right "
-                "sentences are changed; add pairs of equal texts, or right texts alone"
+                "no validation text is without errors, so it cannot be measured how many correct "
+                "sentences are changed; add pairs of equal texts, or correct texts alone"
             )
         yield from repeated(training)
         yield from leaks(training, validation)
@@ -213,6 +215,13 @@ class Proofread(HeadTask):
         drawing = self.drawing(tokenizer, context)
         return [example for record in records for example in drawing.as_it_is(record)]
 
+    def mixed(
+        self, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
+    ) -> list[Example]:
+        """The correct texts alone: a language model must not learn the errors."""
+        correct = [replace(record, wrong=record.right) for record in records]
+        return self.examples(tokenizer, correct, context)
+
     def training_examples(
         self,
         tokenizer: Tokenizer,
@@ -248,6 +257,15 @@ class Proofread(HeadTask):
     ) -> list[list[Candidate]]:
         return Search(model, tokenizer, context).candidates(texts)
 
+    def _corrected(
+        self, model: Head, tokenizer: Tokenizer, texts: Sequence[str], context: int
+    ) -> list[Corrected]:
+        found = self._candidates(model, tokenizer, texts, context)
+        return [
+            Corrected(text, chosen(each, _threshold(model)))
+            for text, each in zip(texts, found, strict=True)
+        ]
+
     def measure(
         self, model: Head, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
     ) -> Figures:
@@ -276,15 +294,17 @@ class Proofread(HeadTask):
         records: Sequence[ProofText],
         before: Figures | None = None,
     ) -> Figures:
-        """The trigram model learns from the right texts of training. Its threshold is chosen on a
-        tenth of them, which it did not read, by the same rule as the model's."""
+        """The trigram model and what people confuse are learned from training records. The
+        threshold is chosen by the same rule as the model's, on a tenth of the records, of which
+        nothing was learned."""
         shuffled = random.Random(0).sample(list(training), len(training))
         held_out = shuffled[: min(TUNED, max(1, len(shuffled) // 10))]
-        rest = shuffled[len(held_out) :] or held_out
-        model = Trigrams([record.right for record in rest])
+        unseen = {record.right for record in held_out}
+        rest = [record for record in shuffled if record.right not in unseen] or held_out
+        model = TrigramProofreader([record.right for record in rest])
         alike = Alike(model.units)
         tables = {each.maker.confusions for each in training}
-        learned = confused(training, corrections=True)
+        learned = confused(rest, corrections=True)
 
         def like(unit: str) -> list[str]:
             others = [each for table in tables for each in table.of(unit)]
@@ -297,8 +317,8 @@ class Proofread(HeadTask):
         )
 
     def sample(self, model: Head, tokenizer: Tokenizer, record: ProofText, context: int) -> str:
-        [result] = self.use(model, tokenizer, [record.wrong], context)
-        return marked(record.wrong, result["edits"])
+        [result] = self._corrected(model, tokenizer, [record.wrong], context)
+        return marked(result.text, result.edits)
 
     # -- use ---------------------------------------------------------------------------------------
 
@@ -313,14 +333,9 @@ class Proofread(HeadTask):
         """For each text a dictionary: `text`, `corrected`, and `edits` with `start`, `end` (in
         characters of the text), `replacement` and `probability`. With the setting `diff` also
         `marked`, the text with its edits marked."""
-        found = self._candidates(model, tokenizer, inputs, context)
-        results = [
-            result_of(text, chosen(each, _threshold(model)))
-            for text, each in zip(inputs, found, strict=True)
-        ]
-        if settings and settings.diff:
-            return [each | {"marked": marked(each["text"], each["edits"])} for each in results]
-        return results
+        diff = settings is not None and settings.diff
+        found = self._corrected(model, tokenizer, inputs, context)
+        return [each.row(diff) for each in found]
 
     @classmethod
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:

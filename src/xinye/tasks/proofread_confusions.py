@@ -3,12 +3,12 @@
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
+from xinye.data.scripts import is_han
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError
-from xinye.evaluation.edits import is_han
 from xinye.libraries import need
 
 READINGS = 2  # of a character, the most usual ones
@@ -22,6 +22,12 @@ HOMOPHONES = (
     "for/four", "our/hour", "one/won", "sea/see", "son/sun", "through/threw", "whose/who's",
     "passed/past", "principal/principle", "brake/break", "meet/meat", "which/witch",
 )  # fmt: skip
+_SAME = {
+    word: tuple(other for other in row.split("/") if other != word)
+    for row in HOMOPHONES
+    for word in row.split("/")
+}
+REMEMBERED = 1 << 14  # characters whose sounds are kept in memory: all that are common
 
 
 @cache
@@ -35,7 +41,7 @@ def common_characters(traditional: bool) -> tuple[str, ...]:
     return tuple(character for character in decoded if len(character) == 1 and is_han(character))
 
 
-@cache
+@lru_cache(REMEMBERED)
 def sounds_of(character: str) -> tuple[str, ...]:
     """The readings of a Han character without tones, of which those that are easily confused are
     written alike: 是 and 四 are both "si". Empty for a character that is not in the dictionary."""
@@ -60,7 +66,7 @@ def _simplified() -> frozenset[str]:
     return frozenset(common_characters(traditional=False))
 
 
-@cache
+@lru_cache(REMEMBERED)
 def same_sound(character: str) -> tuple[str, ...]:
     """The common characters that sound like this one, written in the same script."""
     if not is_han(character):
@@ -70,12 +76,9 @@ def same_sound(character: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for each in found if each != character))
 
 
-@cache
 def homophones(word: str) -> tuple[str, ...]:
     """The English words that sound like this one, with its capitals."""
-    rows = (row.split("/") for row in HOMOPHONES)
-    same = next((row for row in rows if word.lower() in row), [])
-    return tuple(_like(word, each) for each in same if each != word.lower())
+    return tuple(_like(word, each) for each in _SAME.get(word.lower(), ()))
 
 
 def _like(word: str, other: str) -> str:

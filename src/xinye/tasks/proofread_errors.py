@@ -1,11 +1,12 @@
-"""Errors made by rule in right texts: same sound, same shape, missing, doubled; in words of other
+"""Errors made by rule in correct texts: same sound, same shape, missing, doubled; in words of other
 scripts also letters that are swapped, missing, doubled or neighbours on the keyboard."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from xinye.evaluation.edits import Edit, Unit, applied, change, is_han, units_of
+from xinye.data.scripts import is_han
+from xinye.evaluation.edits import Edit, Unit, applied, change, units_of
 from xinye.tasks.proofread_confusions import Confusions, homophones, same_sound, typing_errors
 
 # How often each kind is tried. A kind that is impossible for a unit is replaced by another.
@@ -19,7 +20,7 @@ ERRORS = (0.75, 0.2, 0.05)  # share of sentences with one, two and three errors
 
 @dataclass(frozen=True)
 class ErrorMaker:
-    """Makes errors in right texts. `learned` has, for units of right texts, what people wrote
+    """Makes errors in correct texts. `learned` has, for units of correct texts, what people wrote
     instead, each as often as they did."""
 
     confusions: Confusions = field(default_factory=Confusions)

@@ -4,15 +4,15 @@ import math
 
 import torch
 
+from xinye.data.scripts import is_han
 from xinye.data.tokenizer import Tokenizer
-from xinye.evaluation.edits import is_han
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head
-from xinye.tasks.proofread_tokens import AS_ITSELF, DELETE, INSERT, KEEP, SPECIAL
+from xinye.tasks.proofread_tokens import DELETE, INSERT, KEEP, SPECIAL
 from xinye.tasks.records import Examples
 
 # How probable the labels are before training; all units that could be written share the rest.
-FIRST = {KEEP: 0.02 if AS_ITSELF else 0.9, DELETE: 0.01, INSERT: 0.01}
+FIRST = {KEEP: 0.02, DELETE: 0.01, INSERT: 0.01}
 SAMPLED = 64  # examples from which the weights of these labels are computed
 RIDGE = 1e-3
 

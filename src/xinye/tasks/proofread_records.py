@@ -1,9 +1,9 @@
-"""Records for proofreading: pairs of a wrong and the right text, or right texts alone, in which
+"""Records for proofreading: pairs of a wrong and the correct text, or correct texts alone, in which
 errors are made by rule."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from xinye.data.records import Row
 from xinye.data.sentences import sentence_ends
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, did_you_mean
-from xinye.evaluation.edits import Edit, units_of
+from xinye.evaluation.edits import Edit, steps_between, units_of
 from xinye.evaluation.proofreading import Pair, edits_between
 from xinye.tasks.proofread_confusions import Confusions
 from xinye.tasks.proofread_errors import ErrorMaker
@@ -29,6 +29,7 @@ RIGHT = (
     "正确", "正句", "正确文本", "正确句子", "改正", "修改", "纠正", "改后",
 )  # fmt: skip
 TOGETHER = 60  # characters: shorter sentences of a text are learned together
+LONGEST = 100  # units of a piece of a pair that is learned in pieces
 MOST_EDITED = 0.5  # share of the units of a text that may be wrong
 
 
@@ -36,8 +37,8 @@ NO_FILES = ErrorMaker()
 
 
 class Named(NamedTuple):
-    """What a person said about the file: the columns of the wrong and of the right text, and files
-    of characters that are taken for each other."""
+    """What a person said about the file: the columns of the wrong and of the correct text, and
+    files of characters that are taken for each other."""
 
     text_field: str | None = None
     answer_field: str | None = None
@@ -51,8 +52,9 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True)
 class ProofText(Pair):
-    """A text with errors and the right one. `maker` makes other errors in the right text; `made` is
-    True if those of `wrong` were made by it, too. `place` and `format` are as in other records."""
+    """A text with errors and the correct one. `maker` makes other errors in the correct text;
+    `made` is True if those of `wrong` were made by it, too. `place` and `format` are as in other
+    records."""
 
     place: str
     format: str = field(default="", compare=False)
@@ -61,7 +63,7 @@ class ProofText(Pair):
 
     @property
     def whole(self) -> str:
-        """The right text: of it there may be several wrong ones."""
+        """The correct text: of it there may be several wrong ones."""
         return self.right
 
     @property
@@ -85,20 +87,20 @@ def kind_of(edit: Edit) -> str:
 
 
 def read_texts(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[ProofText]:
-    """The records of a file; a plain-text file has a right text on each line."""
+    """The records of a file; a plain-text file has a correct text on each line."""
     maker = ErrorMaker(Confusions(named.confusions))
     if suffix_of(path) in PLAIN_SUFFIXES:
         if named.columns:
             raise XinyeError(f"{path}: plain text has no columns; leave {named.columns[0]!r} out")
         for number, text in read_lines(path):
             place = place_of(path, number)
-            yield from _made(text, place, "right texts, one per line", maker, notes)
+            yield from _made(text, place, "correct texts, one per line", maker, notes)
         return
     for line, row in read_records(path, refuse_line(on_bad), named.columns, notes=notes):
         place = place_of(path, line)
         try:
             if not isinstance(row, dict):
-                raise expected(place, "an object with a wrong and a right text", row)
+                raise expected(place, "an object with a wrong and a correct text", row)
             yield from _of_row(row, place, named, maker, notes)
         except XinyeError as error:
             on_bad(error)
@@ -111,7 +113,7 @@ def _of_row(
     note_unread(row, {wrong or right, right, "wrong_ids"}, place, notes)
     if wrong is None:
         text = text_in(row, right, place)
-        yield from _made(text, place, f"right texts in {right!r}", maker, notes)
+        yield from _made(text, place, f"correct texts in {right!r}", maker, notes)
         return
     pair = ProofText(
         text_in(row, wrong, place),
@@ -123,15 +125,18 @@ def _of_row(
     for name, text in ((wrong, pair.wrong), (right, pair.right)):
         if not text.strip():
             raise nothing_to_learn(f"{place}, field {name!r}", "the text is empty")
-    edits, units = edits_between(pair.wrong, pair.right), len(units_of(pair.wrong))
-    if len(edits) > max(1, MOST_EDITED * units) or (edits and edits[0].end - edits[0].start > 50):
+    ours, theirs = ([unit.text for unit in units_of(text)] for text in (pair.wrong, pair.right))
+    steps = steps_between(ours, theirs)
+    if steps is None:
+        notes.add(place, "a long pair differs in too many places to compare it: left out")
+    elif len(steps) > max(1, MOST_EDITED * len(ours)):
         notes.add(place, "more than half of the text is different: left out")
     else:
         yield pair
 
 
 def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
-    """The columns of the wrong text, None if the row has a right text alone, and of the right
+    """The columns of the wrong text, None if the row has a correct text alone, and of the correct
     one."""
     for name, flag in ((named.text_field, "--text-field"), (named.answer_field, "--answer-field")):
         if name and name not in row:
@@ -146,7 +151,7 @@ def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
     if right and not find_column(row, FIELD_NAMES):
         there = ", ".join(map(str, row))
         raise XinyeError(
-            f"{place}: there is a right text in {right!r}, but no wrong one among {there}; name "
+            f"{place}: there is a correct text in {right!r}, but no wrong one among {there}; name "
             "its column with --text-field"
         )
     texts = [name for name, value in row.items() if isinstance(value, str)]
@@ -155,14 +160,14 @@ def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
         [text] = texts
     if text is None:
         raise XinyeError(
-            f"{place}: expected fields 'wrong' and 'right', or a field 'text' with right texts, "
+            f"{place}: expected fields 'wrong' and 'right', or a field 'text' with correct texts, "
             f"found {', '.join(map(str, row))}; name them with --text-field and --answer-field"
         )
     return None, text
 
 
 def _made(text: str, place: str, form: str, maker: ErrorMaker, notes: Notes) -> Iterator[ProofText]:
-    """The sentences of a right text, a few together, with errors made by rule."""
+    """The sentences of a correct text, a few together, with errors made by rule."""
     for right in in_parts(text):
         if sum(unit.text[0].isalpha() for unit in units_of(right)) < 2:
             notes.add(place, "a sentence without words is left out")
@@ -183,8 +188,37 @@ def in_parts(text: str) -> Iterator[str]:
         yield text[start:].strip()
 
 
+def pieces(record: ProofText) -> Iterator[ProofText]:
+    """A long pair in pieces of `TOGETHER` to `LONGEST` units, cut behind units that are the same in
+    both texts: if possible where a sentence ends."""
+    ours, theirs = units_of(record.wrong), units_of(record.right)
+    steps = steps_between([unit.text for unit in ours], [unit.text for unit in theirs])
+    if steps is None:
+        yield record
+        return
+    ends = set(sentence_ends(record.wrong))
+    changed = {number: new for number, end, new in steps if end > number}
+    inserted = Counter(number for number, end, _ in steps if end == number)
+    first = wrong_start = right_start = 0
+    behind = 0  # the units of the correct text up to this one
+    for number, unit in enumerate(ours[:-1]):
+        behind += inserted[number] + (changed.get(number, unit.text) != "")
+        size = number + 1 - first
+        if number in changed or inserted[number + 1] or size < TOGETHER:
+            continue
+        if unit.end in ends or size >= LONGEST:
+            wrong_end, right_end = unit.end, theirs[behind - 1].end
+            yield _piece(record, slice(wrong_start, wrong_end), slice(right_start, right_end))
+            first, wrong_start, right_start = number + 1, wrong_end, right_end
+    yield _piece(record, slice(wrong_start, None), slice(right_start, None))
+
+
+def _piece(record: ProofText, wrong: slice, right: slice) -> ProofText:
+    return replace(record, wrong=record.wrong[wrong], right=record.right[right])
+
+
 def confused(records: Iterable[ProofText], corrections: bool = False) -> dict[str, list[str]]:
-    """What people wrote instead of each unit of right texts, each as often as they did. With
+    """What people wrote instead of each unit of correct texts, each as often as they did. With
     `corrections` the other way round: what is right for each wrong unit."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for record in records:

@@ -6,9 +6,11 @@ arXiv:2404.05961, "masked next token prediction"). A text begins with one more t
 unit; the label at its last token says whether something is missing at the end.
 
 The labels are "keep", "delete", "insert" (a unit is missing before this one), and "=x" for the unit
-x that should be here. In training some units are hidden: their token is the padding, and the label
-says what was there (Wu et al. 2023, arXiv:2305.17721: it makes a corrector learn the language and
-not only the errors). So the network can fill the gap of an "insert", too.
+x that should be here. A unit that is correct is labelled as itself; only one that has no label, or
+stands for the end of the text, is labelled "keep". In training some units are hidden: their token
+is the padding, and the label says what was there (Wu et al. 2023, arXiv:2305.17721: it makes a
+corrector learn the language and not only the errors). So the network can fill the gap of an
+"insert", too.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,17 +20,15 @@ from random import Random
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.edits import Unit, steps_between, units_of
 from xinye.model.heads import IGNORED
-from xinye.tasks.proofread_records import ProofText
+from xinye.tasks.proofread_records import ProofText, pieces
 from xinye.tasks.records import Example, Examples
 from xinye.tasks.tag_spans import segments_of
 
 KEEP, DELETE, INSERT = "keep", "delete", "insert"
 SPECIAL = (KEEP, DELETE, INSERT)
 WINDOW = 128  # tokens that are read at once
-# Whether a unit that is right is labelled as itself, "=x", if that is a label; otherwise "keep".
-AS_ITSELF = True
 HIDDEN = 0.15  # share of the units that are hidden in training
-CLEAN = 0.2  # share of the right texts that are learned without errors
+CLEAN = 0.2  # share of the correct texts that are learned without errors
 OWN_ERRORS = 0.5  # of the times that a pair is learned, it has the errors of its own
 ERROR_RATE = 0.08  # errors per unit in the others
 
@@ -129,7 +129,7 @@ class Drawing:
         for unit, at in part.place.items():
             label = labels[unit]
             own = unit_label(units[unit].text) if unit < len(units) else KEEP
-            if unit in hidden or (AS_ITSELF and label == KEEP and own in self.number):
+            if unit in hidden or (label == KEEP and own in self.number):
                 label = own
             targets[at] = self.number.get(label, IGNORED)
         tokens = list(part.tokens)
@@ -145,9 +145,15 @@ class FreshErrors(Examples):
     depends on its number and the seed alone."""
 
     def __init__(self, drawing: Drawing, records: Sequence[ProofText], seed: int) -> None:
+        # A sample draws all of its record, so a record that takes many is cut before.
+        short = [
+            piece
+            for record in records
+            for piece in (pieces(record) if len(drawing.as_it_is(record)) > 1 else [record])
+        ]
         parts = [
             (record, at, example)
-            for record in records
+            for record in short
             for at, example in enumerate(drawing.drawn(record, Random(f"{seed} {record.right}")))
         ]
         super().__init__([example for *_, example in parts], drawing.tokenizer.pad_id, seed)

@@ -160,6 +160,12 @@ def leaks(training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
         )
 
 
+def unseen(training: Sequence[Any], records: Sequence[Any]) -> list[Any]:
+    """The records whose text is not in the training data: on these, figures are honest."""
+    seen = {record.whole for record in training}
+    return [record for record in records if record.whole not in seen]
+
+
 def split(
     records: Sequence[Any],
     share: float,

@@ -2,10 +2,10 @@
 prompt of a model, and as a filled template, which is the baseline.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xinye.data.scripts import has_han
 from xinye.evaluation.tokenizers import language
 from xinye.runs.words import Both
 from xinye.tasks.write_facts import Fact, lines_of
@@ -55,7 +55,7 @@ class Brief:
         words = named or "".join(fact.value for fact in self.facts)
         if language(words) == "english":
             return False
-        return bool(re.search(r"[\u3400-\u9fff]", words))
+        return has_han(words)
 
     @property
     def prompt(self) -> str:

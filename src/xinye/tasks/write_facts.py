@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 
+from xinye.data.scripts import has_han
 from xinye.errors import XinyeError
 from xinye.evaluation.tokenizers import language
 from xinye.retrieval.numbers import numbers
@@ -23,7 +24,6 @@ LISTED = 15  # characters of the longest value in a list with 、
 # The middle of four characters is within a word of Latin letters, or within a number.
 _WITHIN = re.compile(r".[0-9a-z][0-9a-z]|[0-9][.,][0-9]|.[0-9][.,][0-9]")
 _NUMERAL = re.compile("[零一二三四五六七八九〇两十百千万亿]+")
-_HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Fact:
     def __str__(self) -> str:
         if not self.key:
             return self.value
-        return f"{self.key}：{self.value}" if _HAN.search(self.key) else f"{self.key}: {self.value}"
+        return f"{self.key}：{self.value}" if has_han(self.key) else f"{self.key}: {self.value}"
 
     @property
     def values(self) -> list[str]:
