@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinye.tasks.text_to_text import most_alike, windows
+from xinye.tasks.text_to_text import most_alike
+from xinye.tasks.text_windows import windows
 
 
 @given(st.text("一二。！ab.\n "), st.integers(1, 9))

@@ -29,7 +29,8 @@ from xinye.planning.writing_settings import TranslateSettings
 from xinye.runs.words import Both, Figure, TaskWords
 from xinye.tasks.records import OnBad, each_record, leaks, refuse_line, repeated, split
 from xinye.tasks.task import Figures
-from xinye.tasks.text_to_text import TextRecord, TextToText, Work, windows
+from xinye.tasks.text_to_text import TextRecord, TextToText, Work
+from xinye.tasks.text_windows import windows
 from xinye.tasks.translate_exercise import EXERCISE
 from xinye.tasks.translate_records import (
     CHINESE,
@@ -85,6 +86,11 @@ class Translation(TextRecord):
     def judged(self) -> Pair:
         """The same for the metrics and the baselines."""
         return Pair(self.source, self.target, self.to)
+
+
+class RecordSettings(TranslateSettings):
+    """The settings of a record. Its direction is known, whatever its source looks like, so it is
+    never refused, and none of its sentences is copied for its language."""
 
 
 class Translate(TextToText):
@@ -159,7 +165,7 @@ class Translate(TextToText):
         return TranslateSettings(to=direction(source, target))
 
     def settings_for(self, record: Translation, settings: TranslateSettings) -> TranslateSettings:
-        return settings.model_copy(update={"to": record.to})
+        return RecordSettings(**settings.model_dump() | {"to": record.to})
 
     @classmethod
     def split(
@@ -203,6 +209,8 @@ class Translate(TextToText):
 
     def check_source(self, source: str, settings: TranslateSettings) -> None:
         super().check_source(source, settings)
+        if isinstance(settings, RecordSettings):
+            return
         parts = (source[begin:end] for begin, end in whole_sentences(source))
         if (
             settings.to
@@ -244,6 +252,8 @@ class Translate(TextToText):
         """Whether a sentence is translated: not if it is in the language of the translation, or in
         neither of both, or without words."""
         found = shares(part)
+        if isinstance(settings, RecordSettings):
+            return any(found)
         return found.language is not None and (found.language != settings.to or found.unclear)
 
     def notes_of_work(self, work: Work) -> Iterator[str]:
