@@ -82,6 +82,7 @@ class TextToText(Writing):
     candidates: ClassVar[int] = 8  # that are written unless the settings say otherwise
     temperature: ClassVar[float] = 0.7  # of all candidates but the first
     parts_of_context: ClassVar[int] = 2  # one of these is kept for the answer
+    most_parts: int | None = None  # of a text; None if it may have any number
 
     # Few-shot: records that are shown before each text, and whether as a chat or as plain text.
     shown: tuple[TextRecord, ...] = ()
@@ -179,8 +180,7 @@ class TextToText(Writing):
         source that the task cannot work on."""
         settings = settings or self.use_settings()
         self.check_source(source, settings)
-        most = settings.max_tokens or LONGEST_ANSWER
-        room = min(most, context // self.parts_of_context)
+        room = self.room_for_answer(context, settings)
         fits = context - room
         if len(self.encode(tokenizer, "", settings)) >= fits:
             raise XinyeError(
@@ -191,6 +191,11 @@ class TextToText(Writing):
         for before, text in self.parts(
             source, lambda some: len(self.encode(tokenizer, some, settings)) <= fits
         ):
+            if len(work.windows) == self.most_parts:
+                raise XinyeError(
+                    "too many sentences to write for at once; split the text, or ask for fewer "
+                    "candidates"
+                )
             candidates = []
             if self.is_written(text, settings):
                 tokens = self.encode(tokenizer, text, settings)
@@ -198,6 +203,14 @@ class TextToText(Writing):
             work.windows.append(Window(text, candidates, before))
         work.notes += self.notes_of_work(work)
         return work
+
+    def most_tokens(self, settings: Any) -> int:
+        """The most tokens that an answer may have."""
+        return settings.max_tokens or LONGEST_ANSWER
+
+    def room_for_answer(self, context: int, settings: Any) -> int:
+        """How many tokens of a context are kept for the answer."""
+        return min(self.most_tokens(settings), context // self.parts_of_context)
 
     def parts(self, source: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
         """The parts of a source for which a text is written, each with the space before it."""
