@@ -20,8 +20,8 @@ MOST_EXAMPLES = 16
 def shown_task(
     judged: Judged, kind: type[TextToText], settings: WritingSettings
 ) -> tuple[TextToText, list[str]]:
-    """The task with the examples of the settings, as many as fit into half of the context, and
-    notes on how the model is asked. Raises `XinyeError` for a model that can neither chat nor is
+    """The task with the examples of the settings, as many as fit into half of what the answer
+    leaves of the context, and notes on how the model is asked. Raises `XinyeError` for a model that can neither chat nor is
     given examples."""
     model, tokenizer = judged.model, judged.tokenizer
     if not isinstance(model, GPT):
@@ -34,12 +34,13 @@ def shown_task(
             f"{judged.folder}: this model was not trained to {kind.verb}; fine-tune it with "
             f"xinye finetune --task {kind.verb}, or show it examples with --examples FILE"
         )
-    room = model.config.max_position_embeddings // 2
+    context = model.config.max_position_embeddings
+    room = (context - kind().room_for_answer(context, settings)) // 2
     shown = fitting(kind, tokenizer, records, plain, room, settings.seed)
     if records and not shown:
         raise XinyeError(
-            f"{', '.join(settings.examples)}: no example fits into half of the model's context, "
-            f"{room:,} tokens; give shorter ones"
+            f"{', '.join(settings.examples)}: no example fits into {room:,} tokens, which the text "
+            f"and its answer leave of the model's context of {context:,}; give shorter ones"
         )
     notes = ["the model was not fine-tuned for this task"]
     if records:

@@ -182,9 +182,6 @@ class Summarize(TextToText):
     def prompt(self, source: str, settings: Any) -> str:
         return (PROMPTS.zh if is_chinese(source) else PROMPTS.en).format(source)
 
-    def similarity(self, one: str, other: str) -> float:
-        return rouge.rouge_l(rouge.tokens(one), rouge.tokens(other))
-
     def compare(self, written: Sequence[str], records: Sequence[TextRecord]) -> Figures:
         pairs = [(one, record.source) for one, record in zip(written, records, strict=True)]
         return rouge.measure(written, [record.target for record in records]) | {

@@ -15,6 +15,7 @@ from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.evaluation import translation
 from xinye.generation import sequence
 from xinye.generation.chat import Message
 from xinye.generation.engine import finish
@@ -45,6 +46,13 @@ class Window:
     text: str
     candidates: list[sequence.Sequence]
     before: str = ""  # the space between this window and the one before
+    chosen: sequence.Sequence | None = None  # the candidate that is kept
+
+    @property
+    def kept(self) -> list[sequence.Sequence]:
+        """The candidate that is kept, the greedy one until one is chosen; none if the window is
+        copied."""
+        return [self.chosen] if self.chosen else self.candidates[:1]
 
     @property
     def texts(self) -> list[str]:
@@ -68,14 +76,14 @@ class Work:
 
     @property
     def ended(self) -> bool:
-        """Whether the greedy text of each window ended by itself."""
-        greedy = [each for window in self.windows for each in window.candidates[:1]]
-        return all(each.finish_reason == "stop" for each in greedy)
+        """Whether the text that is kept of each window ended by itself."""
+        kept = [each for window in self.windows for each in window.kept]
+        return all(each.finish_reason == "stop" for each in kept)
 
 
 class TextToText(Writing):
-    """A task that answers a text with a text. A subclass says how it asks (`prompt`), how it judges
-    (`compare`) and what makes two texts alike (`similarity`)."""
+    """A task that answers a text with a text. A subclass says how it asks (`prompt`) and how it judges
+    (`compare`)."""
 
     judges_untaught = True
     use_settings: ClassVar[type[WritingSettings]] = WritingSettings
@@ -98,9 +106,9 @@ class TextToText(Writing):
     def compare(self, written: Sequence[str], records: Sequence[Any]) -> Figures:
         """The metrics of texts that were written for records."""
 
-    @abstractmethod
     def similarity(self, one: str, other: str) -> float:
-        """How much two texts say the same, from 0 to 1."""
+        """How much two candidates say the same, from 0 to 1; by default by their characters."""
+        return translation.similarity(one, other)
 
     def check_source(self, source: str, settings: Any) -> None:
         """Raises `XinyeError` for a source that the task cannot work on with these settings."""
@@ -111,12 +119,16 @@ class TextToText(Writing):
         """The settings with which a record is judged, such as its direction."""
         return settings
 
-    def choose(self, window: Window, settings: Any) -> str:
-        """The text of a window: the candidate that is most like the others."""
+    def choose(self, window: Window) -> str:
+        """The text of a window: that of the candidate that is most like the others, which it
+        keeps; or the window itself if it has none."""
         if not window.candidates:
             return window.text
-        texts = [text for text in window.texts if text] or [""]
-        return texts[most_alike(texts, self.similarity)]
+        written = [each for each in window.candidates if each.text.strip()] or window.candidates
+        texts = [each.text.strip() for each in written]
+        place = most_alike(texts, self.similarity)
+        window.chosen = written[place]
+        return texts[place]
 
     def join(self, parts: Sequence[tuple[str, str]], settings: Any) -> str:
         """The results of all windows as one text. Each comes with the space before its window."""
@@ -153,20 +165,33 @@ class TextToText(Writing):
 
     def encode(self, tokenizer: Tokenizer, source: str, settings: Any) -> list[int]:
         """The tokens after which the model writes: a chat, or for a base model plain text in which
-        each prompt is followed by its answer and an empty line."""
+        each prompt is followed by its answer and by what ends it."""
         messages = self.asked_for(source, settings)
         if not self.plain:
             return tokenizer.encode_chat(messages)
         blocks = [message["content"].strip() for message in messages]
         pairs = [
-            f"{user}\n{answer}\n\n" for user, answer in zip(blocks[::2], blocks[1::2], strict=False)
+            f"{user}\n{answer}{self.stop}\n"
+            for user, answer in zip(blocks[::2], blocks[1::2], strict=False)
         ]
         return [*tokenizer.prefix, *tokenizer.encode("".join(pairs) + blocks[-1] + "\n")]
+
+    @property
+    def stop(self) -> str:
+        """What ends an answer in plain text: a line break, or if answers have several lines, a line
+        of marks that is in no example."""
+        if not any("\n" in each.target for each in self.shown):
+            return "\n"
+        shown = [message["content"] for each in self.shown for message in each.messages]
+        marks = "###"
+        while any(marks in text for text in shown):
+            marks += "#"
+        return f"\n{marks}"
 
     def end_of_answer(self, tokenizer: Tokenizer) -> list[int]:
         """The tokens that end an answer."""
         if self.plain:
-            return tokenizer.encode("\n")
+            return tokenizer.encode(self.stop)
         chat: list[Message] = [
             {"role": "user", "content": "."},
             {"role": "assistant", "content": "."},
@@ -232,8 +257,7 @@ class TextToText(Writing):
         """The greedy text and others after a prompt, not yet written."""
         temperature = self.temperature if settings.temperature is None else settings.temperature
         count = settings.candidates or self.candidates
-        stop = ("\n",) if self.plain and not any("\n" in each.target for each in self.shown) else ()
-        stop = stop or (("\n\n",) if self.plain else ())
+        stop = (self.stop,) if self.plain else ()
         greedy = ChatSampling(temperature=0, max_tokens=room, stop=stop, seed=settings.seed)
         drawn = greedy.model_copy(update={"temperature": temperature})
         return [
@@ -244,7 +268,7 @@ class TextToText(Writing):
     def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
         """The result for a source, once its texts are written: `text`, whether it `ended` by
         itself, and `notes`."""
-        parts = [(window.before, self.choose(window, work.settings)) for window in work.windows]
+        parts = [(window.before, self.choose(window)) for window in work.windows]
         text = self.join(parts, work.settings)
         return {"text": text, "ended": work.ended, "notes": work.notes}
 
@@ -289,7 +313,7 @@ class TextToText(Writing):
                 each.completion_tokens
                 for work in works
                 for window in work.windows
-                for each in window.candidates[:1]
+                for each in window.kept
             )
         written = [result["text"] for result in results]
         exact = sum(text == each.target for text, each in zip(written, records, strict=True))

@@ -280,9 +280,6 @@ class Translate(TextToText):
             text += before + part
         return text.strip()
 
-    def similarity(self, one: str, other: str) -> float:
-        return translation.similarity(one, other)
-
     # -- evaluation --------------------------------------------------------------------------------
 
     def compare(self, written: Sequence[str], records: Sequence[Translation]) -> Figures:

@@ -342,9 +342,6 @@ class Write(TextToText):
             / len(pairs),
         }
 
-    def similarity(self, one: str, other: str) -> float:
-        return float(one == other)
-
     def baseline(
         self,
         training: Sequence[Any],
