@@ -124,7 +124,7 @@ async def write_texts(
     size = min(most, state.settings.max_running)
     for first in range(0, len(sequences), size):
         await Job(request, model, sequences[first : first + size]).finish()
-    return await state.worker.work(request, works, end, BATCH)
+    return await state.worker.work(request, works, end, 1)  # it may take as long as a text
 
 
 async def write(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:

@@ -286,12 +286,12 @@ class Summarize(TextToText):
 
     def other_baselines(
         self, training: Sequence[Any], records: Sequence[Any]
-    ) -> Mapping[str, Figures]:
+    ) -> Mapping[str, Callable[[], Figures]]:
         texts = [record.source for record in records]
         lead = mean_size(record.target for record in training)
         return {
-            "first sentence": self._of_baseline([*map(first_sentence, texts)], records),
-            f"the first {lead:,} characters or words": self._of_baseline(
+            "first sentence": lambda: self._of_baseline([*map(first_sentence, texts)], records),
+            f"the first {lead:,} characters or words": lambda: self._of_baseline(
                 [cut(text, lead) for text in texts], records
             ),
         }

@@ -82,8 +82,8 @@ class Work:
 
 
 class TextToText(Writing):
-    """A task that answers a text with a text. A subclass says how it asks (`prompt`) and how it judges
-    (`compare`)."""
+    """A task that answers a text with a text. A subclass says how it asks (`prompt`) and how it
+    judges (`compare`)."""
 
     judges_untaught = True
     use_settings: ClassVar[type[WritingSettings]] = WritingSettings

@@ -227,7 +227,7 @@ class Translate(TextToText):
         settings: TranslateSettings | None = None,
     ) -> Work:
         """The translations to write, before they are written. Without a language in the settings,
-        that is the other one than the text's."""
+        that is the other language."""
         settings = settings or TranslateSettings()
         self.check_source(source, settings)
         found = shares(source)
@@ -289,6 +289,16 @@ class Translate(TextToText):
             "signatures": translation.signatures(pairs),
         }
 
+    @classmethod
+    def notes_on_figures(cls, measured: Figures) -> Sequence[str]:
+        """How sacrebleu computed each BLEU."""
+        found = measured.get("signatures", {})
+        return [
+            f"{figure.short}: sacrebleu {found[figure.name]}"
+            for figure in FIGURES
+            if figure.name in found
+        ]
+
     def baseline(
         self, training: Sequence[Any], records: Sequence[Any], before: Figures | None
     ) -> Figures:
@@ -296,8 +306,8 @@ class Translate(TextToText):
 
     def other_baselines(
         self, training: Sequence[Translation], records: Sequence[Translation]
-    ) -> Mapping[str, Figures]:
-        return {"translation memory": self._by(memory, training, records)}
+    ) -> Mapping[str, Callable[[], Figures]]:
+        return {"translation memory": partial(self._by, memory, training, records)}
 
     @staticmethod
     def _by(
@@ -310,7 +320,7 @@ class Translate(TextToText):
 
 
 def target_of(source: str) -> str:
-    """The language into which a text is translated: the other one than its own."""
+    """The language into which a text is translated: the one that it is not written in."""
     return OTHER[shares(source).language or "en"]
 
 

@@ -353,7 +353,7 @@ class Write(TextToText):
 
     def other_baselines(
         self, training: Sequence[Any], records: Sequence[Any]
-    ) -> Mapping[str, Figures]:
+    ) -> Mapping[str, Callable[[], Figures]]:
         """The figures of the records' own texts, which leave facts out, too."""
-        own = self.compare([each.target for each in records], records) | {"ended": 1.0}
-        return {"the texts of the records": own}
+        texts = [each.target for each in records]
+        return {"the texts of the records": lambda: self.compare(texts, records) | {"ended": 1.0}}
