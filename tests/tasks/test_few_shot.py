@@ -45,7 +45,7 @@ def test_examples_are_read_with_the_columns_of_the_records(base, monkeypatch):
     # one baseline that fails does not take the other one with it
     assert "no baseline: it fails" in found["notes"] and found["baseline"] is None
     assert found["other_baselines"][0]["name"] == "translation memory"
-    assert any(note.startswith("zh→en: sacrebleu nrefs:1") for note in found["notes"])
+    assert any(note.startswith("BLEU zh→en: sacrebleu nrefs:1") for note in found["notes"])
 
 
 def test_settings_without_effect_are_refused(base):

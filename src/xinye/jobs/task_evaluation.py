@@ -106,8 +106,8 @@ def evaluate_learned(
     examples: Sequence[Any] = (),
 ) -> Figures:
     """The metrics of a model on records of its task, next to the baseline, which is trained on
-    `examples` or the run's own records, or is the base model. The records are read with the run's columns, unless
-    `columns` changes them.
+    `examples` or the run's own records, or is the base model. The records are read with the run's
+    columns, unless `columns` changes them.
 
     If the training records are no longer available, the baseline is None, and a note says why.
     """

@@ -294,9 +294,9 @@ class Translate(TextToText):
         """How sacrebleu computed each BLEU."""
         found = measured.get("signatures", {})
         return [
-            f"{figure.short}: sacrebleu {found[figure.name]}"
+            f"BLEU {figure.short}: sacrebleu {found[figure.name]}"
             for figure in FIGURES
-            if figure.name in found
+            if figure.name.startswith("bleu") and figure.name in found
         ]
 
     def baseline(
