@@ -135,3 +135,10 @@ def test_similarity_is_a_symmetric_share(one, other):
     assert 0 <= similarity(one, other) <= 1
     assert similarity(one, other) == similarity(other, one)
     assert similarity(one, one) == 1
+
+
+def test_a_large_translation_memory_is_searched_in_small_steps(monkeypatch):
+    texts = [one for one, _ in NEW]
+    usual = memory(LEARNED, "zh")(texts)
+    monkeypatch.setattr("xinye.evaluation.translation_memory.CELLS", 2 * len(LEARNED))
+    assert memory(LEARNED, "zh")(texts) == usual

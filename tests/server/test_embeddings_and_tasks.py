@@ -9,6 +9,8 @@ import pytest
 
 import xinye
 from server.tiny_server import TOKENIZER, serving
+from xinye.tasks.text_to_text import Work
+from xinye.tasks.write import Write
 
 
 def test_embeddings_are_the_mean_of_the_last_layer(server, folders):
@@ -103,6 +105,48 @@ def test_a_task_that_writes_is_answered_by_the_engine(server):
         {"text": chat.message.content.strip(), "ended": chat.finish_reason == "stop"}
         for chat in chats
     ]
+
+
+@pytest.fixture(scope="module")
+def writers(folders, tmp_path_factory):
+    """A server of one model that counts as trained to translate, and again as trained to write."""
+    root, names = tmp_path_factory.mktemp("writers"), []
+    for verb in ("translate", "write"):
+        folder = shutil.copytree(folders[0], root / verb)
+        (folder / "training").mkdir()
+        about = {"recipe": "finetune", "settings": {"task": verb}}
+        (folder / "training" / "settings.json").write_text(json.dumps(about))
+        names.append(str(folder))
+    with serving(names, max_tokens=600) as server:
+        yield server
+
+
+FIVE = "从前有一片新叶。住在树上。新叶有新叶。树上有叶。从前有树。"
+
+
+def test_a_text_of_five_sentences_is_translated_with_the_usual_candidates(writers):
+    def ask(text, **settings):
+        asked = {"model": "translate", "input": text, "settings": settings}
+        return writers.http.post("/v1/tasks/translate", json=asked)
+
+    answer = ask(FIVE, max_tokens=4)
+    assert answer.status_code == 200 and answer.json()["data"][0]["text"], answer.text
+    refused = ask(FIVE, candidates=33).json()["error"]
+    assert refused["param"] == "settings" and "at most 32 candidates" in refused["message"]
+    assert ask(["新叶。"] * 33).json()["error"]["message"] == "input: at most 32 texts are allowed"
+    assert "too many sentences" in ask(FIVE * 20, candidates=32).text
+
+
+def test_a_text_may_be_as_long_as_is_asked_for(writers, monkeypatch):
+    limits = []
+    monkeypatch.setattr(
+        Write, "begin", lambda *given: limits.append(given[-1].max_tokens) or Work("", None, [])
+    )
+    monkeypatch.setattr(Write, "end", lambda *given: {})
+    for characters in (100, 190, 10_000):
+        asked = {"model": "write", "input": "树：新叶", "settings": {"characters": characters}}
+        assert writers.http.post("/v1/tasks/write", json=asked).status_code == 200
+    assert limits == [300, 570, 600]
 
 
 def test_state(server):

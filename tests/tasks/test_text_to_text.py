@@ -1,11 +1,19 @@
 """The base class of tasks that turn a text into another: windows, candidates and few-shot
 examples."""
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinye.tasks.text_to_text import most_alike, windows
+from xinye.data.tokenizer import Tokenizer
+from xinye.planning.writing_settings import TranslateSettings
+from xinye.tasks.few_shot import fitting
+from xinye.tasks.summarize import Summarize
+from xinye.tasks.text_to_text import Window, Work, most_alike
+from xinye.tasks.text_windows import windows
+from xinye.tasks.translate import Translate
 
 
 @given(st.text("一二。！ab.\n "), st.integers(1, 9))
@@ -32,3 +40,31 @@ def test_the_text_most_like_the_others_is_chosen(texts, chosen):
         return len({*one} & {*other}) / len({*one} | {*other})
 
     assert most_alike(texts, similarity) == chosen
+
+
+def test_the_note_is_about_the_text_that_is_chosen():
+    written = [("茶茶茶", "length"), ("我喝茶。", "stop"), ("我喝茶。", "stop")]
+    candidates = [SimpleNamespace(text=text, finish_reason=why) for text, why in written]
+    work = Work("I drink tea.", TranslateSettings(to="zh"), [Window("I drink tea.", candidates)])
+    result = Translate().end(None, None, work)
+    assert result == {"text": "我喝茶。", "ended": True, "notes": []}
+
+
+def test_what_ends_an_answer_in_plain_text_is_in_no_example():
+    def stop(*targets):
+        shown = [Summarize.pair("茶铺###", target, "", "") for target in targets]
+        return Summarize().showing(shown, plain=True).stop
+
+    assert stop("茶。", "Tea.") == "\n"
+    assert stop("茶。", "Dear Tom,\n\nI drink tea.") == "\n####"
+
+
+def test_examples_leave_room_for_a_text_and_its_answer():
+    text = "从前有一片新叶。"
+    tokenizer = Tokenizer.train([text, "Translate into Chinese译成英文：abc"], kind="char")
+    records = [Translate.pair(f"{text}{name}", "Abc.", "", "") for name in "abcab" * 9]
+    settings = TranslateSettings(to="en")
+    room = (256 - Translate().room_for_answer(256, settings)) // 2
+    task = Translate().showing(fitting(Translate, tokenizer, records, True, room, 0), True)
+    assert task.shown and len(task.encode(tokenizer, "", settings)) <= 64
+    assert len(task.begin(tokenizer, text * 4, 256, settings).windows) == 4

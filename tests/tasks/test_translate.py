@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xinye.data.notes import Notes
+from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.planning.writing_settings import TranslateSettings
 from xinye.tasks.translate import Translate
@@ -141,6 +142,18 @@ def test_a_text_in_the_language_of_the_translation_is_refused(text, settings, be
 
 def test_a_text_with_one_sentence_to_translate_is_not_refused():
     Translate().check_source("我喝茶。他喝水。 I drink tea.", INTO_CHINESE)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("Tom和Mary。", "Tom and Mary."), ("“Tea”的中文是什么？", "What is Chinese for “tea”?"),
+     ("What is 红茶 in English? 红茶！", "红茶用英语怎么说？红茶！")],
+)  # fmt: skip
+def test_a_record_is_translated_whatever_its_source_looks_like(source, target):
+    task, tokenizer = Translate(), Tokenizer.train([source, target], kind="char")
+    tokenizer = Translate.tokenizer(tokenizer)
+    work = task.begin_record(tokenizer, Translate.pair(source, target, "", ""), 512)
+    assert work.windows and all(window.candidates for window in work.windows)
 
 
 def copied(text, settings):

@@ -226,20 +226,24 @@ class Model:
         judged = self.judged(observer)
         if entry.settings:
             given: UseSettings = checked(found(entry.settings), settings, verb)
-            results = judge.use(self.task_for(kind, given), judged, inputs, given)
+            results = judge.use(self.task_for(kind, given, judged), judged, inputs, given)
         elif settings and entry.asked_with and not isinstance(self.network, Head):
             results = entry.untaught.use(judged, inputs, **settings)
         else:
             results = judge.use(self._learned(kind, settings), judged, inputs)
         return results[0] if one else results
 
-    def task_for(self, kind: type[Task], settings: UseSettings) -> Task:
+    def task_for(self, kind: type[Task], settings: UseSettings, judged: Judged) -> Task:
         """The task of this kind as the model does it: as it was trained for it, or, if the task
-        writes, with the examples of the settings. Raises `XinyeError` if the model cannot do it.
+        writes, with the examples of the settings, of which the observer is told. Raises
+        `XinyeError` if the model cannot do it.
         """
         if issubclass(kind, TextToText) and isinstance(settings, WritingSettings):
             if not self.task or self.task.verb == "chat":
-                return shown_task(self.judged(), kind, settings)[0]
+                shown = shown_task(judged, kind, settings)
+                for note in shown.notes:
+                    judged.observer.warn(note)
+                return shown.task
             if settings.examples:
                 judge.refuse_settings(self.task, self.folder, {"examples": settings.examples})
         return self._learned(kind, {})

@@ -238,7 +238,7 @@ def show_task(run: "Run", as_json: bool) -> Figures:
         others = [*result.get("other_baselines", ()), result.get("control")]
         show_measured(words.figures, result["measured"], result["baseline"], others)
         missing = [each for each in result["findings"] if each.startswith("no baseline: ")]
-        for finding in missing[:1]:
+        for finding in (*missing, *find_task(saved.task).notes_on_figures(result["measured"])):
             console.print(finding, soft_wrap=True)
         if "ranks" in result:
             show_ranks(result["ranks"])

@@ -7,7 +7,7 @@ from xinye.evaluation.translation import OTHER
 from xinye.evaluation.translation_words import words
 from xinye.libraries import need
 
-BATCH = 256  # texts that are looked up at a time; each is compared with all that share a word
+CELLS = 5_000_000  # pairs of a text and a known one that are compared at a time
 
 
 def memory(pairs: Sequence[tuple[str, str]], to: str) -> Callable[[Sequence[str]], list[str]]:
@@ -26,8 +26,9 @@ def memory(pairs: Sequence[tuple[str, str]], to: str) -> Callable[[Sequence[str]
 
     def translate(texts: Sequence[str]) -> list[str]:
         written: list[str] = []
-        for begin in range(0, len(texts), BATCH):
-            similar = (vectors.transform(texts[begin : begin + BATCH]) @ known).toarray()
+        size = max(1, CELLS // len(pairs))
+        for begin in range(0, len(texts), size):
+            similar = (vectors.transform(texts[begin : begin + size]) @ known).toarray()
             written += [pairs[place][1] for place in similar.argmax(axis=1).tolist()]
         return written
 

@@ -65,10 +65,7 @@ def evaluate(
     if learned:
         refuse_settings(learned, folder, settings)
         return evaluate_learned(learned, judged, files, columns)
-    if settings:
-        raise XinyeError(
-            f"{', '.join(settings)}: this has no effect on the task {kind.verb}; leave it out"
-        )
+    refuse_useless([*settings], kind)
     untaught = kind.of_network(judged.model)
     return evaluate_learned(untaught, replace(judged, with_baseline=False), files, columns)
 
@@ -83,23 +80,34 @@ def evaluate_shown(
     """The metrics of a model that was not trained for a task that writes, next to the baselines,
     which learn from the examples that it may be shown."""
     asked = checked(kind.use_settings, settings, "evaluate")
-    task, notes = shown_task(judged, kind, asked)
-    found = evaluate_learned(task, replace(judged, with_baseline=False), files, columns)
-    found["notes"] += notes
-    if judged.with_baseline and asked.examples:
-        records = read_records(task_settings({"task": kind.verb} | columns, "evaluate"), files)
-        training = kind.read(asked.examples)
-        found["notes"] += leaks(training, records)
-        found |= task.baselines(training, records, None)
+    refuse_useless([name for name in settings if name not in ("examples", "seed")], kind)
+    named = {name: columns[name] for name in kind.columns if name in columns}
+    shown = shown_task(judged, kind, asked, **named)
+    judged = replace(judged, with_baseline=judged.with_baseline and bool(asked.examples))
+    found = evaluate_learned(shown.task, judged, files, columns, shown.records)
+    found["notes"] += shown.notes
     return found
 
 
+def refuse_useless(names: Sequence[str], kind: type[Task]) -> None:
+    """Raises `XinyeError` if there are names of settings that have no effect on the evaluation of
+    a task."""
+    if names:
+        raise XinyeError(
+            f"{', '.join(names)}: this has no effect on the task {kind.verb}; leave it out"
+        )
+
+
 def evaluate_learned(
-    task: Task, judged: Judged, files: Sequence[str], columns: dict[str, Any]
+    task: Task,
+    judged: Judged,
+    files: Sequence[str],
+    columns: dict[str, Any],
+    examples: Sequence[Any] = (),
 ) -> Figures:
-    """The metrics of a model on records of its task, next to the baseline, which is trained on the
-    run's own records or is the base model. The records are read with the run's columns, unless
-    `columns` changes them.
+    """The metrics of a model on records of its task, next to the baseline, which is trained on
+    `examples` or the run's own records, or is the base model. The records are read with the run's
+    columns, unless `columns` changes them.
 
     If the training records are no longer available, the baseline is None, and a note says why.
     """
@@ -122,10 +130,11 @@ def evaluate_learned(
         "baseline": None,
         "notes": notes.sentences(),
     }
+    found["notes"] += task.notes_on_figures(found["measured"])
     if not judged.with_baseline:
         return found
     try:
-        training = training_records(settings, task)
+        training = examples or training_records(settings, task)
         before = None
         if task.baseline_is_base:
             observer.stage("evaluating the base model")
@@ -134,7 +143,7 @@ def evaluate_learned(
         else:
             observer.stage("training the baseline")
         found["notes"] += leaks(training, records)
-        found |= task.baselines(training, records, before)
+        found |= task.baselines(training, records, before, found["notes"])
     except XinyeError as error:
         found["notes"].append(f"no baseline: {error}")
     return found

@@ -1,5 +1,7 @@
 """The route `/v1/tasks/{task}`, for the task that a model was trained for."""
 
+import asyncio
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -17,11 +19,11 @@ from xinye.server.worker import Job
 from xinye.tasks.registry import TASKS, find_task, found
 from xinye.tasks.task import Task
 from xinye.tasks.text_to_text import TextToText, Work
-from xinye.tasks.writing import LONGEST_ANSWER
 
 router = APIRouter(route_class=JSONRoute)
 BATCH = 8  # texts in one batch
 CONTEXTS = 4  # how many contexts long a text may be; the task cuts it
+ROUNDS = 64  # how many rounds of texts a request may need
 
 
 @router.post("/v1/tasks/{task}", response_model=TaskAnswer)
@@ -39,7 +41,9 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     texts = [text if isinstance(text, str) else tuple(text) for text in given]
     if not TASKS[task].takes_pairs and not all(isinstance(text, str) for text in texts):
         raise APIError(400, f"input: {task} takes single texts, not pairs", "input")
-    learned = find_task(task).of_run(model.model.network, model.model.folder)
+    learned = model.model.task
+    if learned is None or learned.verb != task:  # any model with a chat template can chat
+        learned = find_task(task).of_network(model.model.network)
     settings = settings_of(task, body.settings)
     if isinstance(learned, TextToText):
         results = await write_texts(request, model, learned, texts, settings)
@@ -89,24 +93,38 @@ async def judge(
 async def write_texts(
     request: Request, model: ServedModel, task: TextToText, texts: list[Any], settings: Any
 ) -> list[Any]:
-    """What the model writes for each text."""
-    most = request.app.state.settings.max_tokens
-    limit = min(most, settings.max_tokens or LONGEST_ANSWER)
-    settings = settings.model_copy(update={"max_tokens": limit})
+    """What the model writes for each text. The number of texts and of candidates is limited; what
+    they need beyond that is written in rounds, between which other requests have their turn."""
+    state = request.app.state
+    most = state.settings.max_choices
+    check_count(len(texts), most, "input")
+    check_count(settings.candidates or 1, most, "settings", "candidates")
+    candidates = settings.candidates or min(task.candidates, most)
+    limit = min(state.settings.max_tokens, task.most_tokens(settings))
+    settings = settings.model_copy(update={"candidates": candidates, "max_tokens": limit})
     for text in texts:
         model.check_length([text], "input", CONTEXTS)
-    try:
-        works = [task.begin(model.tokenizer, text, model.context, settings) for text in texts]
-    except XinyeError as error:
-        raise as_api_error(error, "input") from None
-    sequences = [each for work in works for each in work.sequences]
-    check_choices(request, len(sequences), "input")
-    await Job(request, model, sequences).finish()
+
+    def begin() -> list[Work]:
+        limited, works = copy(task), []
+        limited.most_parts = ROUNDS * most // candidates
+        for text in texts:
+            works.append(limited.begin(model.tokenizer, text, model.context, settings))
+            limited.most_parts -= len(works[-1].windows)
+        return works
 
     def end(some: list[Work]) -> list[Any]:
         return [task.end(model.model.gpt, model.tokenizer, work) for work in some]
 
-    return await request.app.state.worker.work(request, works, end, BATCH)
+    try:
+        works = await asyncio.to_thread(begin)
+    except XinyeError as error:
+        raise as_api_error(error, "input") from None
+    sequences = [each for work in works for each in work.sequences]
+    size = min(most, state.settings.max_running)
+    for first in range(0, len(sequences), size):
+        await Job(request, model, sequences[first : first + size]).finish()
+    return await state.worker.work(request, works, end, 1)  # it may take as long as a text
 
 
 async def write(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:

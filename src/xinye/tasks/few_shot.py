@@ -4,8 +4,9 @@ arXiv:2005.14165)."""
 
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, plural
 from xinye.model.gpt import GPT
@@ -17,36 +18,47 @@ from xinye.tasks.text_to_text import TextToText
 MOST_EXAMPLES = 16
 
 
+class Shown(NamedTuple):
+    """A task that shows examples to a model, all records from which they were chosen, and notes on
+    how the model is asked."""
+
+    task: TextToText
+    records: Sequence[Any]
+    notes: list[str]
+
+
 def shown_task(
-    judged: Judged, kind: type[TextToText], settings: WritingSettings
-) -> tuple[TextToText, list[str]]:
-    """The task with the examples of the settings, as many as fit into half of the context, and
-    notes on how the model is asked. Raises `XinyeError` for a model that can neither chat nor is
-    given examples."""
+    judged: Judged, kind: type[TextToText], settings: WritingSettings, **columns: Any
+) -> Shown:
+    """The task with the examples of the settings, as many as fit into half of what the answer
+    leaves of the context. `columns` are those of the files with examples. Raises `XinyeError` for a
+    model that can neither chat nor is given examples."""
     model, tokenizer = judged.model, judged.tokenizer
     if not isinstance(model, GPT):
         raise XinyeError(f"{judged.folder}: this model does not write texts; use a language model")
     plain = not can_chat(judged.folder, tokenizer.chat_template)
-    found = kind.read(settings.examples) if settings.examples else []
+    read = Notes()
+    found = kind.read(settings.examples, notes=read, **columns) if settings.examples else []
     records = kind.examples_for(found, settings)
     if plain and not records:
         raise XinyeError(
             f"{judged.folder}: this model was not trained to {kind.verb}; fine-tune it with "
             f"xinye finetune --task {kind.verb}, or show it examples with --examples FILE"
         )
-    room = model.config.max_position_embeddings // 2
+    context = model.config.max_position_embeddings
+    room = (context - kind().room_for_answer(context, settings)) // 2
     shown = fitting(kind, tokenizer, records, plain, room, settings.seed)
     if records and not shown:
         raise XinyeError(
-            f"{', '.join(settings.examples)}: no example fits into half of the model's context, "
-            f"{room:,} tokens; give shorter ones"
+            f"{', '.join(settings.examples)}: no example fits into {room:,} tokens, which the text "
+            f"and its answer leave of the model's context of {context:,}; give shorter ones"
         )
-    notes = ["the model was not fine-tuned for this task"]
+    notes = ["the model was not fine-tuned for this task", *read.sentences()]
     if records:
         notes.append(
             f"examples before each text: {len(shown):,} of {plural(len(records), 'example')}"
         )
-    return kind().showing(shown, plain), notes
+    return Shown(kind().showing(shown, plain), records, notes)
 
 
 def fitting(

@@ -182,9 +182,6 @@ class Summarize(TextToText):
     def prompt(self, source: str, settings: Any) -> str:
         return (PROMPTS.zh if is_chinese(source) else PROMPTS.en).format(source)
 
-    def similarity(self, one: str, other: str) -> float:
-        return rouge.rouge_l(rouge.tokens(one), rouge.tokens(other))
-
     def compare(self, written: Sequence[str], records: Sequence[TextRecord]) -> Figures:
         pairs = [(one, record.source) for one, record in zip(written, records, strict=True)]
         return rouge.measure(written, [record.target for record in records]) | {
@@ -289,12 +286,12 @@ class Summarize(TextToText):
 
     def other_baselines(
         self, training: Sequence[Any], records: Sequence[Any]
-    ) -> Mapping[str, Figures]:
+    ) -> Mapping[str, Callable[[], Figures]]:
         texts = [record.source for record in records]
         lead = mean_size(record.target for record in training)
         return {
-            "first sentence": self._of_baseline([*map(first_sentence, texts)], records),
-            f"the first {lead:,} characters or words": self._of_baseline(
+            "first sentence": lambda: self._of_baseline([*map(first_sentence, texts)], records),
+            f"the first {lead:,} characters or words": lambda: self._of_baseline(
                 [cut(text, lead) for text in texts], records
             ),
         }

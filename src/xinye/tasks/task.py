@@ -8,7 +8,7 @@ card. Nothing outside this folder knows a task by name. Most tasks extend a more
 """
 
 from abc import abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -262,21 +262,36 @@ class Task(ReadsRecords):
 
     def other_baselines(
         self, training: Sequence[Any], records: Sequence[Any]
-    ) -> Mapping[str, Figures]:
-        """The same metrics for further simple methods, by their names."""
+    ) -> Mapping[str, Callable[[], Figures]]:
+        """Functions that compute the same metrics for further simple methods, by their names."""
         return {}
 
     def baselines(
-        self, training: Sequence[Any], records: Sequence[Any], before: Figures | None
+        self,
+        training: Sequence[Any],
+        records: Sequence[Any],
+        before: Figures | None,
+        notes: list[str],
     ) -> dict[str, Any]:
         """The metrics of the `baseline` and of the `other_baselines`, each with its `name`, as
-        results hold them."""
-        main = self.baseline(training, records, before)
-        others = self.other_baselines(training, records)
-        return {
-            "baseline": {"name": self.baseline_name, **main},
-            "other_baselines": [{"name": name, **figures} for name, figures in others.items()],
-        }
+        results hold them. For each that fails a sentence is added to `notes`."""
+        main: Figures | None = None
+        try:
+            main = {"name": self.baseline_name, **self.baseline(training, records, before)}
+        except XinyeError as error:
+            notes.append(f"no baseline: {error}")
+        others = []
+        for name, measured in self.other_baselines(training, records).items():
+            try:
+                others.append({"name": name, **measured()})
+            except XinyeError as error:
+                notes.append(f"no baseline: {name}: {error}")
+        return {"baseline": main, "other_baselines": others}
+
+    @classmethod
+    def notes_on_figures(cls, measured: Figures) -> Sequence[str]:
+        """What a person should know about measured figures, besides the table of them."""
+        return ()
 
     @abstractmethod
     def sample(self, model: Any, tokenizer: Tokenizer, record: Any, context: int) -> str:

@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 from xinye.data.notes import Notes
 from xinye.data.records import Row
-from xinye.data.sentences import sentence_ends
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.evaluation import translation
 from xinye.generation import sequence
 from xinye.generation.chat import Message
 from xinye.generation.engine import finish
@@ -23,6 +23,7 @@ from xinye.generation.sampling import ChatSampling
 from xinye.model.gpt import GPT
 from xinye.planning.writing_settings import WritingSettings
 from xinye.tasks.task import Figures
+from xinye.tasks.text_windows import windows
 from xinye.tasks.writing import LONGEST_ANSWER, Writing
 from xinye.tasks.writing_records import Record
 
@@ -45,6 +46,13 @@ class Window:
     text: str
     candidates: list[sequence.Sequence]
     before: str = ""  # the space between this window and the one before
+    chosen: sequence.Sequence | None = None  # the candidate that is kept
+
+    @property
+    def kept(self) -> list[sequence.Sequence]:
+        """The candidate that is kept, the greedy one until one is chosen; none if the window is
+        copied."""
+        return [self.chosen] if self.chosen else self.candidates[:1]
 
     @property
     def texts(self) -> list[str]:
@@ -68,20 +76,21 @@ class Work:
 
     @property
     def ended(self) -> bool:
-        """Whether the greedy text of each window ended by itself."""
-        greedy = [each for window in self.windows for each in window.candidates[:1]]
-        return all(each.finish_reason == "stop" for each in greedy)
+        """Whether the text that is kept of each window ended by itself."""
+        kept = [each for window in self.windows for each in window.kept]
+        return all(each.finish_reason == "stop" for each in kept)
 
 
 class TextToText(Writing):
-    """A task that answers a text with a text. A subclass says how it asks (`prompt`), how it judges
-    (`compare`) and what makes two texts alike (`similarity`)."""
+    """A task that answers a text with a text. A subclass says how it asks (`prompt`) and how it
+    judges (`compare`)."""
 
     judges_untaught = True
     use_settings: ClassVar[type[WritingSettings]] = WritingSettings
     candidates: ClassVar[int] = 8  # that are written unless the settings say otherwise
     temperature: ClassVar[float] = 0.7  # of all candidates but the first
     parts_of_context: ClassVar[int] = 2  # one of these is kept for the answer
+    most_parts: int | None = None  # of a text; None if it may have any number
 
     # Few-shot: records that are shown before each text, and whether as a chat or as plain text.
     shown: tuple[TextRecord, ...] = ()
@@ -97,9 +106,9 @@ class TextToText(Writing):
     def compare(self, written: Sequence[str], records: Sequence[Any]) -> Figures:
         """The metrics of texts that were written for records."""
 
-    @abstractmethod
     def similarity(self, one: str, other: str) -> float:
-        """How much two texts say the same, from 0 to 1."""
+        """How much two candidates say the same, from 0 to 1; by default by their characters."""
+        return translation.similarity(one, other)
 
     def check_source(self, source: str, settings: Any) -> None:
         """Raises `XinyeError` for a source that the task cannot work on with these settings."""
@@ -110,12 +119,16 @@ class TextToText(Writing):
         """The settings with which a record is judged, such as its direction."""
         return settings
 
-    def choose(self, window: Window, settings: Any) -> str:
-        """The text of a window: the candidate that is most like the others."""
+    def choose(self, window: Window) -> str:
+        """The text of a window: that of the candidate that is most like the others, which it
+        keeps; or the window itself if it has none."""
         if not window.candidates:
             return window.text
-        texts = [text for text in window.texts if text] or [""]
-        return texts[most_alike(texts, self.similarity)]
+        written = [each for each in window.candidates if each.text.strip()] or window.candidates
+        texts = [each.text.strip() for each in written]
+        place = most_alike(texts, self.similarity)
+        window.chosen = written[place]
+        return texts[place]
 
     def join(self, parts: Sequence[tuple[str, str]], settings: Any) -> str:
         """The results of all windows as one text. Each comes with the space before its window."""
@@ -152,20 +165,33 @@ class TextToText(Writing):
 
     def encode(self, tokenizer: Tokenizer, source: str, settings: Any) -> list[int]:
         """The tokens after which the model writes: a chat, or for a base model plain text in which
-        each prompt is followed by its answer and an empty line."""
+        each prompt is followed by its answer and by what ends it."""
         messages = self.asked_for(source, settings)
         if not self.plain:
             return tokenizer.encode_chat(messages)
         blocks = [message["content"].strip() for message in messages]
         pairs = [
-            f"{user}\n{answer}\n\n" for user, answer in zip(blocks[::2], blocks[1::2], strict=False)
+            f"{user}\n{answer}{self.stop}\n"
+            for user, answer in zip(blocks[::2], blocks[1::2], strict=False)
         ]
         return [*tokenizer.prefix, *tokenizer.encode("".join(pairs) + blocks[-1] + "\n")]
+
+    @property
+    def stop(self) -> str:
+        """What ends an answer in plain text: a line break, or if answers have several lines, a line
+        of marks that is in no example."""
+        if not any("\n" in each.target for each in self.shown):
+            return "\n"
+        shown = [message["content"] for each in self.shown for message in each.messages]
+        marks = "###"
+        while any(marks in text for text in shown):
+            marks += "#"
+        return f"\n{marks}"
 
     def end_of_answer(self, tokenizer: Tokenizer) -> list[int]:
         """The tokens that end an answer."""
         if self.plain:
-            return tokenizer.encode("\n")
+            return tokenizer.encode(self.stop)
         chat: list[Message] = [
             {"role": "user", "content": "."},
             {"role": "assistant", "content": "."},
@@ -179,8 +205,7 @@ class TextToText(Writing):
         source that the task cannot work on."""
         settings = settings or self.use_settings()
         self.check_source(source, settings)
-        most = settings.max_tokens or LONGEST_ANSWER
-        room = min(most, context // self.parts_of_context)
+        room = self.room_for_answer(context, settings)
         fits = context - room
         if len(self.encode(tokenizer, "", settings)) >= fits:
             raise XinyeError(
@@ -191,6 +216,11 @@ class TextToText(Writing):
         for before, text in self.parts(
             source, lambda some: len(self.encode(tokenizer, some, settings)) <= fits
         ):
+            if len(work.windows) == self.most_parts:
+                raise XinyeError(
+                    "too many sentences to write for at once; split the text, or ask for fewer "
+                    "candidates"
+                )
             candidates = []
             if self.is_written(text, settings):
                 tokens = self.encode(tokenizer, text, settings)
@@ -198,6 +228,14 @@ class TextToText(Writing):
             work.windows.append(Window(text, candidates, before))
         work.notes += self.notes_of_work(work)
         return work
+
+    def most_tokens(self, settings: Any) -> int:
+        """The most tokens that an answer may have."""
+        return settings.max_tokens or LONGEST_ANSWER
+
+    def room_for_answer(self, context: int, settings: Any) -> int:
+        """How many tokens of a context are kept for the answer."""
+        return min(self.most_tokens(settings), context // self.parts_of_context)
 
     def parts(self, source: str, fits: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
         """The parts of a source for which a text is written, each with the space before it."""
@@ -219,8 +257,7 @@ class TextToText(Writing):
         """The greedy text and others after a prompt, not yet written."""
         temperature = self.temperature if settings.temperature is None else settings.temperature
         count = settings.candidates or self.candidates
-        stop = ("\n",) if self.plain and not any("\n" in each.target for each in self.shown) else ()
-        stop = stop or (("\n\n",) if self.plain else ())
+        stop = (self.stop,) if self.plain else ()
         greedy = ChatSampling(temperature=0, max_tokens=room, stop=stop, seed=settings.seed)
         drawn = greedy.model_copy(update={"temperature": temperature})
         return [
@@ -231,7 +268,7 @@ class TextToText(Writing):
     def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
         """The result for a source, once its texts are written: `text`, whether it `ended` by
         itself, and `notes`."""
-        parts = [(window.before, self.choose(window, work.settings)) for window in work.windows]
+        parts = [(window.before, self.choose(window)) for window in work.windows]
         text = self.join(parts, work.settings)
         return {"text": text, "ended": work.ended, "notes": work.notes}
 
@@ -276,7 +313,7 @@ class TextToText(Writing):
                 each.completion_tokens
                 for work in works
                 for window in work.windows
-                for each in window.candidates[:1]
+                for each in window.kept
             )
         written = [result["text"] for result in results]
         exact = sum(text == each.target for text, each in zip(written, records, strict=True))
@@ -352,45 +389,3 @@ def batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """The items, `AT_ONCE` at a time."""
     for begin in range(0, len(items), AT_ONCE):
         yield items[begin : begin + AT_ONCE]
-
-
-def windows(text: str, fits: Any) -> Iterator[tuple[str, str]]:
-    """The text in parts that fit, each as long as possible and with the space before it. A part
-    ends behind a sentence; only a sentence that does not fit itself is cut inside."""
-    stripped = text.strip()
-    if fits(stripped):
-        yield "", stripped
-        return
-    ends = [*sentence_ends(text), len(text)]
-    begin, space = 0, ""
-    while begin < len(text):
-        last = _last_fitting(ends, begin, text, fits)
-        part = text[begin:last]
-        if part.strip():
-            left = part.lstrip()
-            yield space + part[: len(part) - len(left)], left.rstrip()
-            space = left[len(left.rstrip()) :]
-        begin = last
-
-
-def _last_fitting(ends: Sequence[int], begin: int, text: str, fits: Any) -> int:
-    """Where the longest part that fits ends: behind a sentence, or inside the first one."""
-    possible = [end for end in ends if end > begin]
-    count = _largest(len(possible), lambda number: fits(text[begin : possible[number - 1]].strip()))
-    if count:
-        return possible[count - 1]
-    length = _largest(possible[0] - begin, lambda size: fits(text[begin : begin + size].strip()))
-    return begin + max(1, length)
-
-
-def _largest(most: int, holds: Any) -> int:
-    """The largest number up to `most` for which `holds` is true, as it is for all smaller ones; 0
-    if there is none. Grows before it halves, so that it never tries a number far too large."""
-    low, high = 0, 1
-    while high <= most and holds(high):
-        low, high = high, high * 2
-    high = min(high, most + 1)
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle)
-    return low

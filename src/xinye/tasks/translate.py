@@ -29,7 +29,8 @@ from xinye.planning.writing_settings import TranslateSettings
 from xinye.runs.words import Both, Figure, TaskWords
 from xinye.tasks.records import OnBad, each_record, leaks, refuse_line, repeated, split
 from xinye.tasks.task import Figures
-from xinye.tasks.text_to_text import TextRecord, TextToText, Work, windows
+from xinye.tasks.text_to_text import TextRecord, TextToText, Work
+from xinye.tasks.text_windows import windows
 from xinye.tasks.translate_exercise import EXERCISE
 from xinye.tasks.translate_records import (
     CHINESE,
@@ -85,6 +86,11 @@ class Translation(TextRecord):
     def judged(self) -> Pair:
         """The same for the metrics and the baselines."""
         return Pair(self.source, self.target, self.to)
+
+
+class RecordSettings(TranslateSettings):
+    """The settings of a record. Its direction is known, whatever its source looks like, so it is
+    never refused, and none of its sentences is copied for its language."""
 
 
 class Translate(TextToText):
@@ -159,7 +165,7 @@ class Translate(TextToText):
         return TranslateSettings(to=direction(source, target))
 
     def settings_for(self, record: Translation, settings: TranslateSettings) -> TranslateSettings:
-        return settings.model_copy(update={"to": record.to})
+        return RecordSettings(**settings.model_dump() | {"to": record.to})
 
     @classmethod
     def split(
@@ -203,6 +209,8 @@ class Translate(TextToText):
 
     def check_source(self, source: str, settings: TranslateSettings) -> None:
         super().check_source(source, settings)
+        if isinstance(settings, RecordSettings):
+            return
         parts = (source[begin:end] for begin, end in whole_sentences(source))
         if (
             settings.to
@@ -219,7 +227,7 @@ class Translate(TextToText):
         settings: TranslateSettings | None = None,
     ) -> Work:
         """The translations to write, before they are written. Without a language in the settings,
-        that is the other one than the text's."""
+        that is the other language."""
         settings = settings or TranslateSettings()
         self.check_source(source, settings)
         found = shares(source)
@@ -244,6 +252,8 @@ class Translate(TextToText):
         """Whether a sentence is translated: not if it is in the language of the translation, or in
         neither of both, or without words."""
         found = shares(part)
+        if isinstance(settings, RecordSettings):
+            return any(found)
         return found.language is not None and (found.language != settings.to or found.unclear)
 
     def notes_of_work(self, work: Work) -> Iterator[str]:
@@ -270,9 +280,6 @@ class Translate(TextToText):
             text += before + part
         return text.strip()
 
-    def similarity(self, one: str, other: str) -> float:
-        return translation.similarity(one, other)
-
     # -- evaluation --------------------------------------------------------------------------------
 
     def compare(self, written: Sequence[str], records: Sequence[Translation]) -> Figures:
@@ -282,6 +289,16 @@ class Translate(TextToText):
             "signatures": translation.signatures(pairs),
         }
 
+    @classmethod
+    def notes_on_figures(cls, measured: Figures) -> Sequence[str]:
+        """How sacrebleu computed each BLEU."""
+        found = measured.get("signatures", {})
+        return [
+            f"BLEU {figure.short}: sacrebleu {found[figure.name]}"
+            for figure in FIGURES
+            if figure.name.startswith("bleu") and figure.name in found
+        ]
+
     def baseline(
         self, training: Sequence[Any], records: Sequence[Any], before: Figures | None
     ) -> Figures:
@@ -289,8 +306,8 @@ class Translate(TextToText):
 
     def other_baselines(
         self, training: Sequence[Translation], records: Sequence[Translation]
-    ) -> Mapping[str, Figures]:
-        return {"translation memory": self._by(memory, training, records)}
+    ) -> Mapping[str, Callable[[], Figures]]:
+        return {"translation memory": partial(self._by, memory, training, records)}
 
     @staticmethod
     def _by(
@@ -303,7 +320,7 @@ class Translate(TextToText):
 
 
 def target_of(source: str) -> str:
-    """The language into which a text is translated: the other one than its own."""
+    """The language into which a text is translated: the one that it is not written in."""
     return OTHER[shares(source).language or "en"]
 
 

@@ -223,7 +223,7 @@ class Write(TextToText):
     # -- writing -----------------------------------------------------------------------------------
 
     def begin(self, tokenizer: Tokenizer, source: str, context: int, settings: Any = None) -> Work:
-        settings = with_room(settings or self.use_settings())
+        settings = settings or self.use_settings()
         self.check_source(source, settings)
         if over := self.tokens_over(tokenizer, source, context, settings):
             what = "the mail and the facts are" if settings.reply_to else "the facts are"
@@ -241,8 +241,13 @@ class Write(TextToText):
         self, tokenizer: Tokenizer, source: str, context: int, settings: WriteSettings
     ) -> int:
         """By how many tokens the prompt is too long to leave room for the text; 0 if it is not."""
-        room = min(with_room(settings).max_tokens or 0, context // 2)
+        room = self.room_for_answer(context, settings)
         return max(0, len(self.encode(tokenizer, source, settings)) + room - context)
+
+    def most_tokens(self, settings: WriteSettings) -> int:
+        """The most tokens of a text, with room for its wanted length."""
+        most = max(LONGEST_ANSWER, TOKENS * (settings.characters or 0))
+        return settings.max_tokens or most
 
     def begin_record(self, tokenizer: Tokenizer, record: WriteRecord, context: int) -> Work:
         """The texts to write for a record. If it is too long, half of its mail, or of its facts, is
@@ -337,9 +342,6 @@ class Write(TextToText):
             / len(pairs),
         }
 
-    def similarity(self, one: str, other: str) -> float:
-        return float(one == other)
-
     def baseline(
         self,
         training: Sequence[Any],
@@ -351,13 +353,7 @@ class Write(TextToText):
 
     def other_baselines(
         self, training: Sequence[Any], records: Sequence[Any]
-    ) -> Mapping[str, Figures]:
+    ) -> Mapping[str, Callable[[], Figures]]:
         """The figures of the records' own texts, which leave facts out, too."""
-        own = self.compare([each.target for each in records], records) | {"ended": 1.0}
-        return {"the texts of the records": own}
-
-
-def with_room(settings: WriteSettings) -> WriteSettings:
-    """The settings with a limit of tokens, which leaves room for the wanted length."""
-    most = max(LONGEST_ANSWER, TOKENS * (settings.characters or 0))
-    return settings.model_copy(update={"max_tokens": settings.max_tokens or most})
+        texts = [each.target for each in records]
+        return {"the texts of the records": lambda: self.compare(texts, records) | {"ended": 1.0}}

@@ -181,11 +181,7 @@ class RecordJob(Job):
 
     def results(self, model: Any, before: Figures | None) -> Mapping[str, object]:
         findings = list(self.data.facts["findings"])
-        baselines: dict[str, Any] = {"baseline": None}
-        try:
-            baselines = self.task.baselines(self.data.training, self.data.validation, before)
-        except XinyeError as error:  # the model is trained, even without a baseline
-            findings.append(f"no baseline: {error}")
+        baselines = self.task.baselines(self.data.training, self.data.validation, before, findings)
         trainable = [row._asdict() for row in trainable_table(model)]
         found = {
             "task": self.task.verb,
