@@ -155,7 +155,7 @@ def show_task(judged: Figures) -> None:
         soft_wrap=True,
     )
     figures = find_task(judged["task"]).words.figures
-    others = [*judged.get("other_baselines", ()), judged.get("majority")]
+    others = [judged.get("unseen"), *judged.get("other_baselines", ()), judged.get("majority")]
     show_measured(figures, judged["measured"], judged["baseline"], others)
     for note in judged["notes"]:
         answer.print(f"note: {note}", soft_wrap=True)

@@ -9,7 +9,7 @@ from xinye.checkpoints.load import load_model
 from xinye.data.notes import Notes
 from xinye.data.spreadsheets import sheet_named
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, plural
 from xinye.jobs.answer_evaluation import evaluate_from_knowledge
 from xinye.jobs.judge import (
     context_of,
@@ -22,7 +22,7 @@ from xinye.planning.column_settings import BESIDE_COLUMNS, COLUMNS
 from xinye.tasks.answer import Answer
 from xinye.tasks.bad_records import bad_records
 from xinye.tasks.few_shot import shown_task
-from xinye.tasks.records import Examples, leaks
+from xinye.tasks.records import Examples, leaks, unseen
 from xinye.tasks.registry import TASKS, find_task, tasks
 from xinye.tasks.settings import task_settings
 from xinye.tasks.task import Figures, Judged, Task
@@ -143,6 +143,12 @@ def evaluate_learned(
         else:
             observer.stage("training the baseline")
         found["notes"] += leaks(training, records)
+        rest = unseen(training, records)
+        if 0 < len(rest) < len(records):
+            observer.stage("evaluating the model on the records that it has not seen")
+            figures = figures_of(task, judged.model, tokenizer, rest)
+            name = f"this model, {plural(len(rest), 'unseen record')}"
+            found["unseen"] = {"name": name, "records": len(rest), **figures}
         found |= task.baselines(training, records, before, found["notes"])
     except XinyeError as error:
         found["notes"].append(f"no baseline: {error}")
