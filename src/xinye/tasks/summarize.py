@@ -19,12 +19,13 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation import rouge
 from xinye.evaluation.summaries import (
     ClausePicker,
+    Unit,
     cut,
     first_sentence,
     is_chinese,
     mean_size,
-    size,
 )
+from xinye.generation.continuations import log_probabilities
 from xinye.model.gpt import GPT
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.writing_settings import SummarizeSettings
@@ -197,27 +198,43 @@ class Summarize(TextToText):
     def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
         """The result for a source: `text`, whether it `ended` by itself, whether it is a quotation
         (`extract`), and `notes`."""
-        settings, notes = work.settings, list(work.notes)
+        settings = work.settings
         assert isinstance(settings, SummarizeSettings)
+        notes = list(work.notes)
+        unit = Unit(work.source)
         quotes = settings.extract or (self.quotes and not settings.free)
         parts: list[str] = []
         quoted = False
         for window in work.windows:
-            choice = Choice(self, model, tokenizer, work, window)
+            likelihoods = partial(self.likelihoods, model, tokenizer, window.text, settings)
+            choice = Choice(window.text, window.texts, settings, unit, likelihoods)
             parts.append(choice.quoted() if quotes else choice.free())
             notes += choice.notes
             quoted = quoted or choice.quotes
-        text, most = "\n".join(filter(None, parts)), settings.characters or sys.maxsize
-        too_long = size(text, work.source) > most
+        text = "\n".join(filter(None, parts))
+        most = settings.characters or sys.maxsize
+        too_long = unit.size(text) > most
         if too_long and len(work.windows) > 1 and len(text) < len(work.source):
             again = self.begin(tokenizer, text, model.config.max_position_embeddings, settings)
             again.notes = notes
             self.write(model, tokenizer, [again])
             return self.end(model, tokenizer, again)
         if too_long:
-            text = fitted(text, most, work.source, notes)
+            text = fitted(text, most, unit, notes)
         ended = quotes or work.ended
         return {"text": text, "ended": ended, "extract": quoted, "notes": [*dict.fromkeys(notes)]}
+
+    def likelihoods(
+        self, model: GPT, tokenizer: Tokenizer, text: str, settings: Any, pieces: Sequence[str]
+    ) -> list[float]:
+        """The log-probability per token of each piece of a text as its summary, the end
+        included."""
+        prompt = self.encode(tokenizer, text, settings)
+        end = self.end_of_answer(tokenizer)
+        room = model.config.max_position_embeddings - len(prompt) - len(end)
+        branches = [[*ids[:room], *end] for ids in tokenizer.encode_batch(list(pieces))]
+        logs = log_probabilities(model, prompt, branches)
+        return [log / len(branch) for log, branch in zip(logs, branches, strict=True)]
 
     # -- evaluation --------------------------------------------------------------------------------
 
