@@ -135,18 +135,20 @@ def test_a_model_is_trained_and_used(writer, xinye, monkeypatch):
         *("write", "run", "--kind", "邮件", "--facts", "时间=8点", "--facts", "茶=白茶"),
         *("--reply-to", "mail.txt", "--max-tokens", "8", "--json"),
     )
-    result = json.loads(told.out)
-    assert told.code == 0 and {"text", "facts_used", "ended", "missing"} <= result.keys()
+    printed = json.loads(told.out)
+    assert told.code == 0 and printed.pop("facts") == ["时间=8点", "茶=白茶"]
     model = package.load("run")
     same = model.write(
         {"时间": "8点", "茶": "白茶"}, kind="mail", reply_to="几点开门？", max_tokens=8
     )
-    assert same == result
+    assert Write.told(same) == printed
     with serving(["run"]) as server:
         asked = {"kind": "mail", "reply_to": "几点开门？", "max_tokens": 8}
         body = {"model": "run", "input": "时间：8点\n茶：白茶", "settings": asked}
         answer = server.http.post("/v1/tasks/write", json=body)
-        assert answer.json()["data"] == [result], answer.text
+        [answered] = answer.json()["data"]
+        assert answered["facts_used"] == same["facts_used"], answer.text
+        assert same["text"] in answered.values()
         body["settings"] = {"kind": "story"}
         assert "learned to write" in server.http.post("/v1/tasks/write", json=body).text
     found = Write.notes_on({"notes": [], "ended": True, "missing": [], "invented": ["9元"]})
@@ -204,7 +206,7 @@ def test_examples_show_a_base_model_how(writer, xinye, monkeypatch):
     Path("stories.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
     command = ("write", "base", "--facts", "人=小兔", "--max-tokens", "8")
     told = xinye(*command, "--kind", "story", "--examples", "stories.jsonl", "--json")
-    assert told.code == 0 and "text" in json.loads(told.out), told.err
+    assert told.code == 0 and "write" in json.loads(told.out), told.err
     wrong = xinye(*command, "--kind", "news", "--examples", "stories.jsonl")
     assert "there is no example of the kind 'news', only of story" in wrong.complaint
     assert "show it examples with --examples FILE" in xinye(*command, "--kind", "story").complaint
