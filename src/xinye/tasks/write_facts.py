@@ -84,11 +84,13 @@ def read_fact(text: str) -> Fact:
 def checked_facts(facts: Iterable[Fact], where: str) -> tuple[Fact, ...]:
     """The facts, each once. Raises `XinyeError` if there are none, if one has no value, or if a key
     has two values."""
-    values: dict[str, Fact] = {}
+    values: dict[tuple[str, str], Fact] = {}
     for fact in facts:
         if not fact.value:
             raise XinyeError(f"{where}: the fact {fact.key!r} has no value")
-        name = re.sub(r"[\s_]+", "", _folded(fact.key)) or _folded(fact.value)
+        key = re.sub(r"[\s_]+", "", _folded(fact.key))
+        # A fact without a key is only the same as another one without a key.
+        name = key, "" if key else _folded(fact.value)
         before = values.setdefault(name, fact)
         if not _same(before.value, fact.value):
             raise XinyeError(
@@ -118,10 +120,10 @@ def share_used(facts: Sequence[Fact], text: str) -> float:
     return sum(found) / max(1, len(found))
 
 
-def invented(text: str, told: str) -> list[str]:
-    """The numbers of a text that what was told, facts and mail, does not have in any form.
-    A one in words, as in 一斤, tells nothing new."""
-    there = {each.value for each in numbers(told)}
+def invented(text: str, given: str) -> list[str]:
+    """The numbers of a text that what was given, facts and mail, does not have in any form.
+    A one in words, as in 一斤, says nothing new."""
+    there = {each.value for each in numbers(given)}
     new = (each for each in numbers(text) if each.sure and each.value not in there)
     found = (each.text for each in new if each.value != 1 or each.text[0].isdecimal())
     return list(dict.fromkeys(found))
