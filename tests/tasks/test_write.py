@@ -159,13 +159,15 @@ def test_a_model_is_trained_and_used(writer, xinye, monkeypatch):
 
 def test_it_is_evaluated_beside_a_template(writer, xinye, monkeypatch):
     monkeypatch.chdir(writer)
-    rows = Path("train.jsonl").read_text("utf-8").split("\n")[:2]
-    Path("two.jsonl").write_text("\n".join(rows), "utf-8")
+    row = Path("train.jsonl").read_text("utf-8").split("\n")[0]
+    long = json.dumps({**MAIL, "facts": {f"茶{at}": f"{at}元" for at in range(99)}})
+    Path("two.jsonl").write_text(f"{row}\n{long}", "utf-8")
     judged = xinye("evaluate", "run", "--data", "two.jsonl", "--json")
     found = json.loads(judged.out)
     assert found["baseline"]["name"] == "a filled template"
     assert found["baseline"]["facts_used"] == 1.0 and found["measured"]["bits_per_byte"] > 0
     assert {"repetition", "length_kept", "ended"} <= found["measured"].keys()
+    assert found["measured"]["cut"] == 0.5
 
 
 @pytest.mark.parametrize(

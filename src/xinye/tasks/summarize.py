@@ -25,6 +25,7 @@ from xinye.evaluation.summaries import (
     is_chinese,
     mean_size,
 )
+from xinye.evaluation.written import exact_share
 from xinye.generation.continuations import log_probabilities
 from xinye.model.gpt import GPT
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -84,7 +85,7 @@ ROUGE = (
     Figure(
         "copied",
         "copied",
-        Both("pairs of tokens that the text has, too", "与原文相同的相邻 token 对"),
+        Both("pairs of tokens that are also in the text", "与原文相同的相邻 token 对"),
         1,
         percent=True,
     ),
@@ -188,7 +189,9 @@ class Summarize(TextToText):
 
     def compare(self, written: Sequence[str], records: Sequence[TextRecord]) -> Figures:
         pairs = [(one, record.source) for one, record in zip(written, records, strict=True)]
-        return rouge.measure(written, [record.target for record in records]) | {
+        targets = [record.target for record in records]
+        return rouge.measure(written, targets) | {
+            "exact": exact_share(written, targets),
             "copied": sum(rouge.copied(*pair) for pair in pairs) / max(1, len(pairs)),
             "faithful": faithful_share(pairs),
         }
@@ -283,10 +286,8 @@ class Summarize(TextToText):
         figures = {}
         for kind, rows in results.items():
             written = [row["text"] for row in rows]
-            exact = sum(text == each.target for text, each in zip(written, records, strict=True))
             figures[kind] = self.compare(written, records) | {
                 "ended": sum(row["ended"] for row in results[FREE]) / len(records),
-                "exact": exact / len(records),
                 "answer_tokens": tokens / len(records),
                 "answers": len(records),
             }
@@ -318,10 +319,9 @@ class Summarize(TextToText):
 
     def _of_baseline(self, written: Sequence[str], records: Sequence[Any]) -> Figures:
         found = self.compare(written, records)
-        exact = sum(text == each.target for text, each in zip(written, records, strict=True))
         # A baseline has only one kind of summary; it stands beside both kinds of the model.
         both = dict.fromkeys(("free_rougeL", "extract_rougeL"), found["rougeL"])
-        return found | both | {"exact": exact / len(records), "ended": 1.0}
+        return found | both | {"ended": 1.0}
 
 
 def _extract_is_better(measured: Mapping[str, Any]) -> bool:

@@ -46,8 +46,8 @@ _FIGURES = (
     ),
     Figure(
         "repetition",
-        "repeated runs",
-        Both("repeated runs of four words", "重复的四字（词）片段"),
+        "repeated 4-grams",
+        Both("repeated 4-grams", "重复的四字（词）片段"),
         1,
         percent=True,
         lower_is_better=True,
@@ -58,6 +58,17 @@ _FIGURES = (
         Both("texts within a fifth of the wanted length", "长度与要求相差不超过五分之一的文本"),
         0,
         percent=True,
+    ),
+    Figure(
+        "cut",
+        "cut inputs",
+        Both(
+            "records whose mail or facts were cut to fit the context",
+            "来信或要点因上下文不足而截短的样本",
+        ),
+        0,
+        percent=True,
+        lower_is_better=True,
     ),
 )
 
@@ -326,6 +337,18 @@ class Write(TextToText):
         return [*super().notes_on(result), *lacks, *more]
 
     # -- evaluation --------------------------------------------------------------------------------
+
+    def measure(
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[WriteRecord], context: int
+    ) -> Figures:
+        """The metrics of the texts, of which all facts count, and the share of the records that are
+        too long, so that the model sees only a part of their mail or facts (`cut`)."""
+        found = super().measure(model, tokenizer, records, context)
+        cut = 0
+        for record in records:
+            settings = self.settings_for(record, self.use_settings())
+            cut += self.tokens_over(tokenizer, record.source, context, settings) > 0
+        return found | {"cut": cut / len(records)}
 
     def compare(self, written: Sequence[str], records: Sequence[WriteRecord]) -> Figures:
         """The mean share of the facts that texts have (`facts_used`) and of what they say twice

@@ -40,8 +40,8 @@ _ENDS = "。！？!?.…”’\"'"
 
 @dataclass(frozen=True)
 class Brief:
-    """An order for a text of a kind. `size` is the wanted length in characters of Chinese or in words,
-    or None; `reply_to` is the mail to answer, or ""."""
+    """An order for a text of a kind. `size` is the wanted length in characters of Chinese, or in
+    words, or None; `reply_to` is the mail to answer, or ""."""
 
     kind: str
     facts: Sequence[Fact]
