@@ -115,8 +115,8 @@ class Summarize(TextToText):
         has_labels=False,
         does="Writes the summary or the title of a text.",
         limit=(
-            "A summary can leave out or change what matters. Numbers and names may be wrong; with "
-            "--faithful they are those of the text."
+            "A summary can leave out or change what matters. Numbers and names may be wrong; "
+            "--faithful leaves out candidates with a number or name that the text lacks."
         ),
         use=Both("To summarize a text or a file:", "为一段文字或一个文件生成摘要："),
         command='xinye summarize {folder} "…"',
