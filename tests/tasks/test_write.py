@@ -100,6 +100,14 @@ def test_half_of_the_training_prompts_name_no_length():
     assert asked == ["写一封邮件，约10字。要点：\n时间：8点", "写一封邮件。要点：\n时间：8点"]
 
 
+def test_texts_that_only_repeat_the_facts_are_left_out():
+    notes = Notes()
+    for text in ("时间：8点", "8点。"):
+        assert Write.record({**MAIL, "text": text}, "a.jsonl, line 1", notes) is None
+    assert Write.record(MAIL, "a.jsonl, line 2", notes)
+    assert "(2 times, first a.jsonl, line 1" in notes.sentences()[0]
+
+
 def test_texts_that_leave_facts_out_are_found():
     records = [read(MAIL), read({**MAIL, "text": "您好！"})]
     assert any("with less than half of the facts" in each for each in Write.findings(records, []))

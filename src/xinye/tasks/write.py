@@ -26,7 +26,15 @@ from xinye.tasks.exercise import Exercise
 from xinye.tasks.task import Figures
 from xinye.tasks.text_to_text import TextToText, Window, Work
 from xinye.tasks.write_brief import Brief
-from xinye.tasks.write_facts import Fact, invented, lines_of, missing, read_facts, share_used
+from xinye.tasks.write_facts import (
+    Fact,
+    invented,
+    lines_of,
+    missing,
+    only_facts,
+    read_facts,
+    share_used,
+)
 from xinye.tasks.write_records import WriteRecord, read_record
 from xinye.tasks.writing import LONGEST_ANSWER, WRITTEN
 
@@ -62,10 +70,7 @@ _FIGURES = (
     Figure(
         "cut",
         "cut inputs",
-        Both(
-            "records whose mail or facts were cut to fit the context",
-            "来信或要点因上下文不足而截短的样本",
-        ),
+        Both("records whose mail or facts were cut", "来信或要点被截短的样本"),
         0,
         percent=True,
         lower_is_better=True,
@@ -143,8 +148,12 @@ class Write(TextToText):
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
-    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> WriteRecord:
-        return read_record(row, place, notes, **columns)
+    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> Any:
+        record = read_record(row, place, notes, **columns)
+        if only_facts(record.facts, record.target):
+            notes.add(place, "the text only repeats the facts, so the record is left out")
+            return None
+        return record
 
     def check(self, records: Sequence[WriteRecord]) -> None:
         for record in records:
