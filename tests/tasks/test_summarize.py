@@ -177,6 +177,10 @@ def test_the_command_reads_a_file_as_one_text(run, xinye, tmp_path):
     [result] = json.loads(found.out)["results"]
     assert "parts" in result["notes"][0]
     assert all(line in "".join(lines) for line in result["summarize"].split("\n"))
+    (tmp_path / "a.csv").write_text(f"id,text\n1,{lines[0]}\n2,\n", "utf-8")
+    found = xinye("summarize", run / "run", tmp_path / "a.csv", "--extract", "--json")
+    assert [row["text"] for row in json.loads(found.out)["results"]] == [lines[0]]
+    assert "the text is empty, so it is left out" in found.err
     assert xinye("summarize", run / "run", " ").code == 2
     both = xinye("summarize", run / "run", "茶", "--extract", "--free")
     assert "exclude each other" in both.complaint

@@ -64,7 +64,7 @@ class Choice:
         pieces = self._pieces()
         if not pieces:
             return self.window
-        scores = [self.alike(piece) for piece in pieces]
+        scores: Sequence[float] = [self.alike(piece) for piece in pieces]
         if not any(scores):
             scores = self.likelihoods(pieces)
         return pieces[max(range(len(pieces)), key=scores.__getitem__)]
