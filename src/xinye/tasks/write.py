@@ -348,7 +348,7 @@ class Write(TextToText):
     # -- evaluation --------------------------------------------------------------------------------
 
     def measure(
-        self, model: GPT, tokenizer: Tokenizer, records: Sequence[WriteRecord], context: int
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[Any], context: int
     ) -> Figures:
         """The metrics of the texts, of which all facts count, and the share of the records that are
         too long, so that the model sees only a part of their mail or facts (`cut`)."""
