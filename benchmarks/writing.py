@@ -137,7 +137,7 @@ def instructions(kind: str, data: Path) -> list[Row]:
             if not match or not row["output"].strip():
                 continue
             try:
-                facts = read_facts(told(match[1].strip(" .:"), row["input"]), "facts")
+                facts = read_facts(facts_in(match[1].strip(" .:"), row["input"]), "facts")
             except XinyeError:  # none, or they contradict each other
                 continue
             texts = [str(fact) for fact in facts]
@@ -145,7 +145,7 @@ def instructions(kind: str, data: Path) -> list[Row]:
     return found
 
 
-def told(rest: str, given: str) -> list[str]:
+def facts_in(rest: str, given: str) -> list[str]:
     """What an instruction says behind the kind, and what its input says, as facts."""
     more = [] if NO_INPUT.fullmatch(given) else [line for line in given.split("\n") if line.strip()]
     said = []

@@ -39,6 +39,12 @@ def test_wrong_use_is_one_line(xinye, workplace, arguments, says):
     assert contents(workplace) == before
 
 
+def test_the_help_names_every_task_with_an_exercise(xinye):
+    *known, last = of_task.with_exercises()
+    shown = " ".join(xinye("demo", "--help").out.split())
+    assert f"train for a task: {', '.join(known)} or {last}" in shown
+
+
 def test_a_run_of_ones_own_is_kept(xinye, workplace, trained):
     run = Path(shutil.copytree(trained, workplace / "novel"))
     before = contents(run)

@@ -1,5 +1,6 @@
 """Summaries without a model, and how summaries are judged."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from xinye.evaluation.rouge import common, copied, measure, rouge, tokens
 from xinye.evaluation.summaries import (
     ClausePicker,
+    Unit,
     clauses,
     cut,
     first_sentence,
@@ -17,6 +19,7 @@ from xinye.evaluation.summaries import (
     shortened,
     size,
 )
+from xinye.tasks.summarize_choice import faithful_share
 
 TEXT = "茶铺八点开门，六点关门。今年的龙井每斤120元，比去年贵！"
 
@@ -88,8 +91,21 @@ def test_clauses_do_not_end_within_numbers_and_names():
 
 
 def test_shortened_keeps_whole_clauses():
-    assert shortened(TEXT, 12, TEXT) == "茶铺八点开门，六点关门"
-    assert shortened(TEXT, 3, TEXT) == ""
+    assert shortened(TEXT, 12, Unit(TEXT)) == "茶铺八点开门，六点关门"
+    assert shortened(TEXT, 3, Unit(TEXT)) == ""
+
+
+@pytest.mark.parametrize("part", ["茶", "，", "茶，", "A1 B2, ", "“a”"])
+def test_long_texts_take_time_in_proportion_to_their_size(part):
+    text = part * (100_000 // len(part))
+    begin = time.process_time()
+    picker = ClausePicker([text, TEXT], ["龙井", "龙井涨价"])
+    chosen = picker.pick(text)
+    faithful_share([(chosen, text), (first_sentence(text), text)])
+    unit = Unit(text)
+    shortened(text, 10, unit)
+    cut(text, 10, unit)
+    assert time.process_time() - begin < 10
 
 
 @pytest.mark.parametrize(

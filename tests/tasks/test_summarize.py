@@ -1,7 +1,6 @@
 """Summaries: records of every form, the choice of a summary, and the verb from training to use."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,7 @@ from xinye import machine
 from xinye.data.files import write_json_lines
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
-from xinye.evaluation.summaries import size
+from xinye.evaluation.summaries import Unit
 from xinye.planning.writing_settings import SummarizeSettings
 from xinye.tasks.news import news
 from xinye.tasks.summarize import Summarize
@@ -74,17 +73,11 @@ def test_odd_pairs_are_counted(tmp_path):
 # -- the choice ------------------------------------------------------------------------------------
 
 
-class Scored(Choice):
-    """A choice to which later pieces are likelier, without a model."""
-
-    def likelihoods(self, pieces):
-        return [*range(len(pieces))]
-
-
 def choice(*texts: str, **settings) -> Choice:
-    work = SimpleNamespace(settings=SummarizeSettings(**settings), source=TEXT)
-    window = SimpleNamespace(text=TEXT, texts=texts)
-    return Scored(Summarize(), None, None, work, window)
+    """A choice to which later pieces are likelier, without a model."""
+    return Choice(
+        TEXT, texts, SummarizeSettings(**settings), Unit(TEXT), lambda pieces: range(len(pieces))
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,14 +115,15 @@ def test_faithful_and_short(texts, settings, chosen, note):
 
 def test_what_has_no_short_clause_is_cut_and_told():
     notes: list[str] = []
-    assert fitted("龙井贵了，六点关门", 6, TEXT, notes) == "龙井贵了" and not notes
-    assert fitted("龙井贵了", 2, TEXT, notes) == "龙井" and notes == [CUT]
-    assert fitted("Tea costs more", 2, "Tea costs", notes) == "Tea costs"
+    assert fitted("龙井贵了，六点关门", 6, Unit(TEXT), notes) == "龙井贵了" and not notes
+    assert fitted("龙井贵了", 2, Unit(TEXT), notes) == "龙井" and notes == [CUT]
+    assert fitted("Tea costs more", 2, Unit("Tea costs"), notes) == "Tea costs"
 
 
 @given(st.text("茶水，。ab 1", max_size=30), st.integers(1, 9), st.sampled_from([TEXT, "Tea"]))
 def test_what_is_fitted_is_never_longer(text, most, source):
-    assert size(fitted(text, most, source, []), source) <= most
+    unit = Unit(source)
+    assert unit.size(fitted(text, most, unit, [])) <= most
 
 
 def test_faithful_share_counts_numbers_and_names():
@@ -183,6 +177,10 @@ def test_the_command_reads_a_file_as_one_text(run, xinye, tmp_path):
     [result] = json.loads(found.out)["results"]
     assert "parts" in result["notes"][0]
     assert all(line in "".join(lines) for line in result["summarize"].split("\n"))
+    (tmp_path / "a.csv").write_text(f"id,text\n1,{lines[0]}\n2,\n", "utf-8")
+    found = xinye("summarize", run / "run", tmp_path / "a.csv", "--extract", "--json")
+    assert [row["text"] for row in json.loads(found.out)["results"]] == [lines[0]]
+    assert "the text is empty, so it is left out" in found.err
     assert xinye("summarize", run / "run", " ").code == 2
     both = xinye("summarize", run / "run", "茶", "--extract", "--free")
     assert "exclude each other" in both.complaint

@@ -100,6 +100,14 @@ def test_half_of_the_training_prompts_name_no_length():
     assert asked == ["写一封邮件，约10字。要点：\n时间：8点", "写一封邮件。要点：\n时间：8点"]
 
 
+def test_texts_that_only_repeat_the_facts_are_left_out():
+    notes = Notes()
+    for text in ("时间：8点", "8点。"):
+        assert Write.record({**MAIL, "text": text}, "a.jsonl, line 1", notes) is None
+    assert Write.record(MAIL, "a.jsonl, line 2", notes)
+    assert "(2 times, first a.jsonl, line 1" in notes.sentences()[0]
+
+
 def test_texts_that_leave_facts_out_are_found():
     records = [read(MAIL), read({**MAIL, "text": "您好！"})]
     assert any("with less than half of the facts" in each for each in Write.findings(records, []))
@@ -135,18 +143,20 @@ def test_a_model_is_trained_and_used(writer, xinye, monkeypatch):
         *("write", "run", "--kind", "邮件", "--facts", "时间=8点", "--facts", "茶=白茶"),
         *("--reply-to", "mail.txt", "--max-tokens", "8", "--json"),
     )
-    result = json.loads(told.out)
-    assert told.code == 0 and {"text", "facts_used", "ended", "missing"} <= result.keys()
+    printed = json.loads(told.out)
+    assert told.code == 0 and printed.pop("facts") == ["时间=8点", "茶=白茶"]
     model = package.load("run")
     same = model.write(
         {"时间": "8点", "茶": "白茶"}, kind="mail", reply_to="几点开门？", max_tokens=8
     )
-    assert same == result
+    assert Write.told(same) == printed
     with serving(["run"]) as server:
         asked = {"kind": "mail", "reply_to": "几点开门？", "max_tokens": 8}
         body = {"model": "run", "input": "时间：8点\n茶：白茶", "settings": asked}
         answer = server.http.post("/v1/tasks/write", json=body)
-        assert answer.json()["data"] == [result], answer.text
+        [answered] = answer.json()["data"]
+        assert answered["facts_used"] == same["facts_used"], answer.text
+        assert same["text"] in answered.values()
         body["settings"] = {"kind": "story"}
         assert "learned to write" in server.http.post("/v1/tasks/write", json=body).text
     found = Write.notes_on({"notes": [], "ended": True, "missing": [], "invented": ["9元"]})
@@ -157,13 +167,15 @@ def test_a_model_is_trained_and_used(writer, xinye, monkeypatch):
 
 def test_it_is_evaluated_beside_a_template(writer, xinye, monkeypatch):
     monkeypatch.chdir(writer)
-    rows = Path("train.jsonl").read_text("utf-8").split("\n")[:2]
-    Path("two.jsonl").write_text("\n".join(rows), "utf-8")
+    row = Path("train.jsonl").read_text("utf-8").split("\n")[0]
+    long = json.dumps({**MAIL, "facts": {f"茶{at}": f"{at}元" for at in range(99)}})
+    Path("two.jsonl").write_text(f"{row}\n{long}", "utf-8")
     judged = xinye("evaluate", "run", "--data", "two.jsonl", "--json")
     found = json.loads(judged.out)
     assert found["baseline"]["name"] == "a filled template"
     assert found["baseline"]["facts_used"] == 1.0 and found["measured"]["bits_per_byte"] > 0
     assert {"repetition", "length_kept", "ended"} <= found["measured"].keys()
+    assert found["measured"]["cut"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -204,7 +216,7 @@ def test_examples_show_a_base_model_how(writer, xinye, monkeypatch):
     Path("stories.jsonl").write_text("\n".join(map(json.dumps, lines)), "utf-8")
     command = ("write", "base", "--facts", "人=小兔", "--max-tokens", "8")
     told = xinye(*command, "--kind", "story", "--examples", "stories.jsonl", "--json")
-    assert told.code == 0 and "text" in json.loads(told.out), told.err
+    assert told.code == 0 and "write" in json.loads(told.out), told.err
     wrong = xinye(*command, "--kind", "news", "--examples", "stories.jsonl")
     assert "there is no example of the kind 'news', only of story" in wrong.complaint
     assert "show it examples with --examples FILE" in xinye(*command, "--kind", "story").complaint

@@ -29,6 +29,8 @@ def test_what_a_model_reads_gives_the_same_facts(pairs):
         ("time: 8; 9\nplace: here", "time: 8; 9\nplace: here"),
         (["价格=12元", "价 格：十二元", "价格=12元"], "价格：12元"),
         ({"tea": ["green", "black"]}, "tea: green; black"),
+        (["tea", "tea: green", "Tea"], "tea\ntea: green"),
+        ("茶\n茶：白茶", "茶\n茶：白茶"),
     ],
 )  # fmt: skip
 def test_the_forms_of_facts(value, lines):

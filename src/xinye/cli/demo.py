@@ -14,6 +14,7 @@ from xinye.language import screen_language
 from xinye.runs.folder import Figures
 from xinye.runs.saved import read_run
 from xinye.runs.words import in_language
+from xinye.tasks.registry import TASKS
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
@@ -24,11 +25,12 @@ FEW = 60  # below this many good stories, the demo explains why
 
 def main(arguments: list[str]) -> int:
     began = clock()
+    *known, last = (name for name, entry in TASKS.items() if entry.exercise)
     given = Parser(
         "demo",
         "Train a small GPT from scratch for about a minute and print what it writes. By "
         "default it learns from generated short stories; name a FILE to train on your own "
-        "text. With --task, it is trained to classify, tag, answer or chat.",
+        "text. With --task, it is trained for a task.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
         "我的小说.txt --time 2min",
         flag(
@@ -36,7 +38,7 @@ def main(arguments: list[str]) -> int:
             "zh|en",
             ("language of the stories and messages (default: from the locale)"),
         ),
-        flag("--task", "TASK", "train for a task: classify, tag, answer or chat"),
+        flag("--task", "TASK", f"train for a task: {', '.join(known)} or {last}"),
         flag("--set", "NAME", "other records for the task classify: emotions instead of reviews"),
         flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),

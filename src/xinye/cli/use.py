@@ -1,6 +1,6 @@
 """The commands of tasks, such as `xinye classify` and `xinye summarize`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +8,8 @@ from xinye.cli.arguments import JSON, Fields, Parser, flag, read_stdin
 from xinye.cli.output import Display, answer, console, print_json, verbatim
 from xinye.data.columns import find_column
 from xinye.data.files import RECORD_SUFFIXES, SUFFIXES, suffix_of
-from xinye.data.notes import place_of
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Row
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, checked, quoted
 from xinye.retrieval.documents import documents
@@ -43,7 +44,10 @@ def use(verb: str, arguments: list[str]) -> int:
     ).read(arguments)
     if entry.use_settings:
         checked(entry.use_settings, given.settings, verb)
-    texts = read_documents(given.text, verb) if entry.documents else read_texts(given.text)
+    notes = Notes()
+    texts = read_documents(given.text, verb, notes) if entry.documents else read_texts(given.text)
+    for said in notes.sentences():
+        console.print(f"note: {said}", soft_wrap=True)
     inputs: list[Any] = texts
     if entry.takes_pairs and given.pair is not None:
         inputs = [(text, given.pair) for text in texts]
@@ -76,37 +80,71 @@ def show(line: str, task: "type[Task]") -> None:
     answer.print(text, soft_wrap=True)
 
 
-def read_documents(given: str, verb: str) -> list[str]:
+def read_documents(given: str, verb: str, notes: Notes) -> list[str]:
     """The text itself; all of a file or of standard input; or the text of each record of a table.
-    Raises `XinyeError` if there is none."""
+    `notes` report the empty ones, which are left out. Raises `XinyeError` if all are."""
     path = Path(given)
     if given == "-":
-        texts = [read_stdin()]
+        placed = [("", read_stdin())]
     elif len(given) < 1000 and "\n" not in given and path.is_file():
-        texts = list(texts_of_file(path, verb))
+        placed = list(texts_of_file(path, verb, notes))
     else:
         return read_texts(given)
-    if not any(text.strip() for text in texts):
+    texts = [text for _, text in placed if text.strip()]
+    if not texts:
         raise XinyeError("the text is empty" if given == "-" else f"{given}: the file has no text")
+    for place, text in placed:
+        if not text.strip():
+            notes.add(place, "the text is empty, so it is left out")
     return texts
 
 
-def texts_of_file(path: Path, verb: str) -> Iterator[str]:
-    """The texts of a file: each record of a table, or the whole file, of any format that Xinye
-    extracts text from."""
+def texts_of_file(path: Path, verb: str, notes: Notes) -> Iterator[tuple[str, str]]:
+    """The texts of a file with their places: each record of a table, or the whole file, of any
+    format that Xinye extracts text from. A record without a text gives ""."""
     if suffix_of(path) not in RECORD_SUFFIXES:
-        yield from (document.text for document in documents(path))
+        yield from ((str(path), document.text) for document in documents(path))
         return
-    for line, row in read_records(path):
-        columns = [*row] if isinstance(row, dict) else []
-        column = find_column(columns, find_task(verb).sources)
-        text = row if isinstance(row, str) else row[column] if column else None
-        if not isinstance(text, str) or not text.strip():
-            usual = ", ".join(find_task(verb).sources[:3])
-            raise XinyeError(
-                f"{place_of(path, line)}: no text in it; name the column one of {usual}"
-            )
-        yield text
+    rows = [(place_of(path, line), keyed(row)) for line, row in read_records(path, notes=notes)]
+    column = column_of_texts(path, [row for _, row in rows], find_task(verb).sources, notes)
+    for place, row in rows:
+        name = find_column(row, column)
+        text = row[name] if name else None
+        yield place, text if isinstance(text, str) else ""
+
+
+def keyed(row: Any) -> Row:
+    """A row with its cells by column: those of a list by their numbers, a text as column "1"."""
+    if isinstance(row, dict):
+        return row
+    cells = row if isinstance(row, list) else [row]
+    return {str(number): cell for number, cell in enumerate(cells, 1)}
+
+
+def column_of_texts(
+    path: Path, rows: Sequence[Row], usual: Sequence[str], notes: Notes
+) -> Sequence[str]:
+    """The names that the column of texts can have: the `usual` ones of a task. In a table without a
+    header its first column that is at least half as long as the longest; a column that says the
+    same in every row does not count. Raises `XinyeError` if there is no such column."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not rows or find_column(names, usual):
+        return usual
+    lengths = {}
+    for name in names:
+        cells = [row.get(name) for row in rows]
+        if len(rows) == 1 or any(cell != cells[0] for cell in cells):
+            lengths[name] = sum(len(cell) for cell in cells if isinstance(cell, str))
+    longest = max(lengths.values(), default=0)
+    if not longest or names != [str(number) for number in range(1, len(names) + 1)]:
+        raise XinyeError(
+            f"{path}: no column with a text; name it one of {', '.join(usual[:3])}. The columns "
+            f"are {', '.join(map(str, names))}"
+        )
+    column = next(name for name, length in lengths.items() if 2 * length >= longest)
+    if len(names) > 1:
+        notes.add(str(path), f"column {column} is read as the text")
+    return (column,)
 
 
 def read_texts(given: str) -> list[str]:

@@ -53,11 +53,12 @@ def main(arguments: list[str]) -> int:
     model = load(given.model)
     with Display() as display:
         [result] = model.use("write", [given.facts], observer=display, **values)
+    task = find_task("write")
     if given.json:
-        print_json(result)
+        print_json({"facts": given.facts, **task.told(result)})
         return 0
     answer.print(verbatim(result["text"]), soft_wrap=True)
-    for note in find_task("write").notes_on(result):
+    for note in task.notes_on(result):
         console.print(f"note: {note}", soft_wrap=True)
     return 0
 

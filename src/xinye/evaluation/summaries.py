@@ -1,12 +1,12 @@
 """Summaries without a language model: the first sentence, the first N characters, and a learned
 choice among the clauses of a text. They are the baselines of the task `summarize`.
 
-Lengths are in characters for Chinese texts, and in words for others, as `size` counts them.
+Lengths are in characters for Chinese texts, and in words for others, as `Unit` counts them.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 from statistics import fmean
 from typing import Any
 
@@ -43,12 +43,28 @@ def is_chinese(text: str) -> bool:
     return characters > words
 
 
-def size(text: str, source: str | None = None) -> int:
-    """The length of a text: in characters if it is Chinese, else in words. The length of a summary
-    is counted in the unit of its `source`."""
-    if is_chinese(text if source is None else source):
-        return len(text)
-    return sum(1 for _ in _WORD.finditer(text))
+class Unit:
+    """The unit in which a text and its summaries are measured: characters if the text is Chinese,
+    else words. It reads the text once, so that measuring many parts of it stays linear."""
+
+    def __init__(self, source: str) -> None:
+        self.chinese = is_chinese(source)
+
+    def size(self, text: str) -> int:
+        """The length of a text."""
+        return len(text) if self.chinese else sum(1 for _ in _WORD.finditer(text))
+
+    def end(self, text: str, most: int) -> int:
+        """Where the first `most` units of a text end."""
+        if self.chinese:
+            return min(most, len(text))
+        words = [*islice(_WORD.finditer(text), most + 1)]
+        return len(text) if len(words) <= most else words[most - 1].end()
+
+
+def size(text: str) -> int:
+    """The length of a text: in characters if it is Chinese, else in words."""
+    return Unit(text).size(text)
 
 
 def mean_size(texts: Iterable[str]) -> int:
@@ -56,12 +72,9 @@ def mean_size(texts: Iterable[str]) -> int:
     return max(1, round(fmean(map(size, texts))))
 
 
-def cut(text: str, most: int, source: str | None = None) -> str:
-    """The beginning of a text, `most` characters or words of its `source` long at most."""
-    if is_chinese(text if source is None else source):
-        return text[:most].rstrip()
-    words = [*islice(_WORD.finditer(text), most + 1)]
-    return text if len(words) <= most else text[: words[most - 1].end()]
+def cut(text: str, most: int, unit: Unit | None = None) -> str:
+    """The beginning of a text that is at most `most` units long, by default of the text's own."""
+    return text[: (unit or Unit(text)).end(text, most)].rstrip()
 
 
 def first_sentence(text: str) -> str:
@@ -81,7 +94,7 @@ def clauses(text: str) -> list[Place]:
     found: list[Place] = []
     begin = 0
     ends = (match.end() for match in _CLAUSE_END.finditer(text))
-    for end in (*ends, len(text)):
+    for end in chain(ends, [len(text)]):
         clause = text[begin:end].rstrip(_MARKS)
         own = begin + len(clause) - len(clause.lstrip(_MARKS))
         if own < begin + len(clause):
@@ -92,29 +105,26 @@ def clauses(text: str) -> list[Place]:
     return found
 
 
-def joined_clauses(text: str, most: int | None = None) -> list[Place]:
+def joined_clauses(text: str, most: int | None = None, unit: Unit | None = None) -> list[Place]:
     """The clauses, and up to `JOINED` neighbouring clauses as one, as places in the text. `most` is
-    the length of the longest to join."""
+    the length of the longest to join, in units, by default the text's own."""
+    unit = unit or Unit(text)
     borders = clauses(text)
     found = []
     for at, (begin, _) in enumerate(borders):
         for last in range(at, min(at + JOINED, len(borders))):
             end = borders[last][1]
-            if last > at and most is not None and size(text[begin:end], text) > most:
+            if last > at and most is not None and unit.size(text[begin:end]) > most:
                 break
             found.append((begin, end))
     return found
 
 
-def shortened(text: str, most: int, source: str) -> str:
-    """The text up to the last of its clauses that fits into `most` characters or words of its
-    `source`; "" if none does."""
-    found = ""
-    for _, end in clauses(text):
-        if size(text[:end], source) > most:
-            break
-        found = text[:end]
-    return found
+def shortened(text: str, most: int, unit: Unit) -> str:
+    """The text up to the last of its clauses that fits into `most` units; "" if none does."""
+    limit = unit.end(text, most)
+    ends = [end for _, end in clauses(text) if end <= limit]
+    return text[: ends[-1]] if ends else ""
 
 
 class ClausePicker:

@@ -55,7 +55,7 @@ class SummarizeSettings(WritingSettings):
     extract: bool = Field(False, description="quote the best clauses of the text")
     free: bool = Field(False, description="write the summary in the model's own words")
     faithful: bool = Field(
-        False, description="write only numbers and names that the text itself has"
+        False, description="leave out candidates with a number or name that the text lacks"
     )
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ class Entry:
     example: str = ""
     command: str = ""  # the function of the command; "" for the one that reads texts
     takes_pairs: bool = False  # True if an input may be a pair of texts
+    exercise: bool = True  # False if `xinye demo --task` cannot show it
     documents: bool = False  # True if its command reads a file as one text, not one per line
     # For a task that also works without training: the class of its settings, and the module with
     # the functions `use` and `evaluate`.
@@ -110,7 +111,7 @@ TASKS = {
         settings="xinye.planning.writing_settings:ProofreadSettings",
     ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is written by hand
-    "text": Entry("xinye.tasks.text:MoreText"),
+    "text": Entry("xinye.tasks.text:MoreText", exercise=False),
 }
 
 

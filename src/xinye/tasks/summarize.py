@@ -19,12 +19,14 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation import rouge
 from xinye.evaluation.summaries import (
     ClausePicker,
+    Unit,
     cut,
     first_sentence,
     is_chinese,
     mean_size,
-    size,
 )
+from xinye.evaluation.written import exact_share
+from xinye.generation.continuations import log_probabilities
 from xinye.model.gpt import GPT
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.writing_settings import SummarizeSettings
@@ -83,7 +85,7 @@ ROUGE = (
     Figure(
         "copied",
         "copied",
-        Both("pairs of tokens that the text has, too", "与原文相同的相邻 token 对"),
+        Both("pairs of tokens that are also in the text", "与原文相同的相邻 token 对"),
         1,
         percent=True,
     ),
@@ -113,8 +115,8 @@ class Summarize(TextToText):
         has_labels=False,
         does="Writes the summary or the title of a text.",
         limit=(
-            "A summary can leave out or change what matters. Numbers and names may be wrong; with "
-            "--faithful they are those of the text."
+            "A summary can leave out or change what matters. Numbers and names may be wrong; "
+            "--faithful leaves out candidates with a number or name that the text lacks."
         ),
         use=Both("To summarize a text or a file:", "为一段文字或一个文件生成摘要："),
         command='xinye summarize {folder} "…"',
@@ -184,7 +186,9 @@ class Summarize(TextToText):
 
     def compare(self, written: Sequence[str], records: Sequence[TextRecord]) -> Figures:
         pairs = [(one, record.source) for one, record in zip(written, records, strict=True)]
-        return rouge.measure(written, [record.target for record in records]) | {
+        targets = [record.target for record in records]
+        return rouge.measure(written, targets) | {
+            "exact": exact_share(written, targets),
             "copied": sum(rouge.copied(*pair) for pair in pairs) / max(1, len(pairs)),
             "faithful": faithful_share(pairs),
         }
@@ -194,27 +198,43 @@ class Summarize(TextToText):
     def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
         """The result for a source: `text`, whether it `ended` by itself, whether it is a quotation
         (`extract`), and `notes`."""
-        settings, notes = work.settings, list(work.notes)
+        settings = work.settings
         assert isinstance(settings, SummarizeSettings)
+        notes = list(work.notes)
+        unit = Unit(work.source)
         quotes = settings.extract or (self.quotes and not settings.free)
         parts: list[str] = []
         quoted = False
         for window in work.windows:
-            choice = Choice(self, model, tokenizer, work, window)
+            likelihoods = partial(self.likelihoods, model, tokenizer, window.text, settings)
+            choice = Choice(window.text, window.texts, settings, unit, likelihoods)
             parts.append(choice.quoted() if quotes else choice.free())
             notes += choice.notes
             quoted = quoted or choice.quotes
-        text, most = "\n".join(filter(None, parts)), settings.characters or sys.maxsize
-        too_long = size(text, work.source) > most
+        text = "\n".join(filter(None, parts))
+        most = settings.characters or sys.maxsize
+        too_long = unit.size(text) > most
         if too_long and len(work.windows) > 1 and len(text) < len(work.source):
             again = self.begin(tokenizer, text, model.config.max_position_embeddings, settings)
             again.notes = notes
             self.write(model, tokenizer, [again])
             return self.end(model, tokenizer, again)
         if too_long:
-            text = fitted(text, most, work.source, notes)
+            text = fitted(text, most, unit, notes)
         ended = quotes or work.ended
         return {"text": text, "ended": ended, "extract": quoted, "notes": [*dict.fromkeys(notes)]}
+
+    def likelihoods(
+        self, model: GPT, tokenizer: Tokenizer, text: str, settings: Any, pieces: Sequence[str]
+    ) -> list[float]:
+        """The log-probability per token of each piece of a text as its summary, the end
+        included."""
+        prompt = self.encode(tokenizer, text, settings)
+        end = self.end_of_answer(tokenizer)
+        room = model.config.max_position_embeddings - len(prompt) - len(end)
+        branches = [[*ids[:room], *end] for ids in tokenizer.encode_batch(list(pieces))]
+        logs = log_probabilities(model, prompt, branches)
+        return [log / len(branch) for log, branch in zip(logs, branches, strict=True)]
 
     # -- evaluation --------------------------------------------------------------------------------
 
@@ -263,10 +283,8 @@ class Summarize(TextToText):
         figures = {}
         for kind, rows in results.items():
             written = [row["text"] for row in rows]
-            exact = sum(text == each.target for text, each in zip(written, records, strict=True))
             figures[kind] = self.compare(written, records) | {
                 "ended": sum(row["ended"] for row in results[FREE]) / len(records),
-                "exact": exact / len(records),
                 "answer_tokens": tokens / len(records),
                 "answers": len(records),
             }
@@ -298,10 +316,9 @@ class Summarize(TextToText):
 
     def _of_baseline(self, written: Sequence[str], records: Sequence[Any]) -> Figures:
         found = self.compare(written, records)
-        exact = sum(text == each.target for text, each in zip(written, records, strict=True))
         # A baseline has only one kind of summary; it stands beside both kinds of the model.
         both = dict.fromkeys(("free_rougeL", "extract_rougeL"), found["rougeL"])
-        return found | both | {"exact": exact / len(records), "ended": 1.0}
+        return found | both | {"ended": 1.0}
 
 
 def _extract_is_better(measured: Mapping[str, Any]) -> bool:

@@ -1,18 +1,12 @@
 """Chooses the summary of a text among those that a model wrote, and among the text's clauses."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
-from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation import rouge
-from xinye.evaluation.summaries import cut, joined_clauses, shortened, size
-from xinye.generation.continuations import log_probabilities
-from xinye.model.gpt import GPT
+from xinye.evaluation.summaries import Unit, cut, joined_clauses, shortened
 from xinye.planning.writing_settings import SummarizeSettings
 from xinye.retrieval.support import unsupported
-
-if TYPE_CHECKING:
-    from xinye.tasks.text_to_text import TextToText, Window, Work
 
 INVENTED = (
     "every summary that the model wrote has numbers or names that the text lacks, so clauses of "
@@ -22,41 +16,41 @@ NOTHING = "the model wrote nothing, so clauses of the text are quoted"
 LONG = "no summary that the model wrote is short enough, so a clause of the text is quoted"
 CUT = "no whole clause is short enough, so the summary is cut"
 LONGER = 2.0  # neighbouring clauses are joined up to this many lengths of a written summary
+LOOKED_AT = 5000  # characters of a summary whose names and numbers are looked for in its text
 
 
+@dataclass
 class Choice:
-    """The choice for one window of a text. `notes` say what a reader should know about it."""
+    """The choice of a summary for one window of a text, among what a model wrote for it and its
+    clauses. The log-probability per token of each piece of the window as a summary is computed by
+    `likelihoods`, and only if it is needed."""
 
-    def __init__(
-        self,
-        task: "TextToText",
-        model: GPT,
-        tokenizer: Tokenizer,
-        work: "Work",
-        window: "Window",
-    ) -> None:
-        self.task, self.model, self.tokenizer = task, model, tokenizer
-        self.work, self.window = work, window
-        assert isinstance(work.settings, SummarizeSettings)
-        self.settings = work.settings
-        self.written = [text for text in window.texts if text]
+    window: str
+    written: Sequence[str]
+    settings: SummarizeSettings
+    unit: Unit
+    likelihoods: Callable[[Sequence[str]], Sequence[float]]
+    notes: list[str] = field(default_factory=list)  # what a reader of the summary should know
+    quotes: bool = False  # whether the summary is a quotation
+
+    def __post_init__(self) -> None:
+        self.written = [text for text in self.written if text]
         self.tokens = [rouge.tokens(text) for text in self.written]
-        self.notes: list[str] = []
-        self.quotes = False  # whether the summary is a quotation
 
     def free(self) -> str:
         """The summary that the model wrote and that is most like its others, among those that obey
         the settings; a quotation if there is none."""
         allowed = list(dict.fromkeys(self.written))
         if self.settings.faithful:
-            allowed = [text for text in allowed if not unsupported(text, [self.window.text])]
+            allowed = [text for text in allowed if not unsupported(text, [self.window])]
         if not allowed:
             self.notes.append(INVENTED if self.written else NOTHING)
             return self.quoted()
-        most, source = self.settings.characters, self.window.text
+        most = self.settings.characters
         if most:
-            short = [text for text in allowed if size(text, source) <= most]
-            allowed = short or [*filter(None, (shortened(text, most, source) for text in allowed))]
+            short = [text for text in allowed if self.unit.size(text) <= most]
+            cut_down = (shortened(text, most, self.unit) for text in allowed)
+            allowed = short or [*filter(None, cut_down)]
         if not allowed:
             self.notes.append(LONG)
             return self.quoted()
@@ -69,32 +63,20 @@ class Choice:
         self.quotes = True
         pieces = self._pieces()
         if not pieces:
-            return self.window.text
-        scores = [self.alike(piece) for piece in pieces]
+            return self.window
+        scores: Sequence[float] = [self.alike(piece) for piece in pieces]
         if not any(scores):
             scores = self.likelihoods(pieces)
         return pieces[max(range(len(pieces)), key=scores.__getitem__)]
 
-    def likelihoods(self, pieces: Sequence[str]) -> list[float]:
-        """The log-probability per token of each piece of the window as the answer to the prompt,
-        the end included."""
-        prompt = self.task.encode(self.tokenizer, self.window.text, self.settings)
-        end = self.task.end_of_answer(self.tokenizer)
-        room = self.model.config.max_position_embeddings - len(prompt)
-        branches = [
-            [*ids[: room - len(end)], *end] for ids in self.tokenizer.encode_batch(list(pieces))
-        ]
-        logs = log_probabilities(self.model, prompt, branches)
-        return [log / len(branch) for log, branch in zip(logs, branches, strict=True)]
-
     def _pieces(self) -> list[str]:
         """The clauses of the window that could be its summary, each once."""
-        text, most = self.window.text, self.settings.characters
-        usual = size(self.written[0], text) if self.written else 0
-        places = joined_clauses(text, most or round(LONGER * usual))
-        pieces = list(dict.fromkeys(text[begin:end] for begin, end in places))
+        most = self.settings.characters
+        usual = self.unit.size(self.written[0]) if self.written else 0
+        places = joined_clauses(self.window, most or round(LONGER * usual), self.unit)
+        pieces = list(dict.fromkeys(self.window[begin:end] for begin, end in places))
         if most:
-            pieces = [piece for piece in pieces if size(piece, text) <= most] or pieces
+            pieces = [piece for piece in pieces if self.unit.size(piece) <= most] or pieces
         return pieces
 
     def alike(self, text: str) -> float:
@@ -103,20 +85,22 @@ class Choice:
         return sum(rouge.rouge_l(found, other) for other in self.tokens) / max(1, len(self.tokens))
 
 
-def fitted(text: str, most: int, source: str, notes: list[str]) -> str:
-    """The clauses of a text that fit into `most` characters or words of its source; if none does,
-    its beginning, with a note."""
-    short = shortened(text, most, source)
+def fitted(text: str, most: int, unit: Unit, notes: list[str]) -> str:
+    """The clauses of a text that fit into `most` units; if none does, its beginning, with a
+    note."""
+    short = shortened(text, most, unit)
     if not short and text:
         notes.append(CUT)
-    return short or cut(text, most, source)
+    return short or cut(text, most, unit)
 
 
 def faithful_share(pairs: Iterable[tuple[str, str]]) -> float:
     """The share of the numbers and names in summaries that their texts have, too; 1.0 if there are
-    none. Each pair is a summary and its text."""
+    none. Each pair is a summary, of which it looks at the first `LOOKED_AT` characters, and its
+    text."""
     said = missing = 0
     for summary, text in pairs:
-        said += len(unsupported(summary, [""]))
-        missing += len(unsupported(summary, [text]))
+        looked_at = summary[:LOOKED_AT]
+        said += len(unsupported(looked_at, [""]))
+        missing += len(unsupported(looked_at, [text]))
     return max(0.0, 1 - missing / said) if said else 1.0

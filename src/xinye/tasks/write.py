@@ -21,12 +21,20 @@ from xinye.planning.writing_settings import WriteSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.saved import About
 from xinye.runs.words import Both, Figure, TaskWords
+from xinye.tasks import write_exercise
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.task import Figures
 from xinye.tasks.text_to_text import TextToText, Window, Work
 from xinye.tasks.write_brief import Brief
-from xinye.tasks.write_exercise import as_text, given, line, orders, settings, typed
-from xinye.tasks.write_facts import Fact, invented, lines_of, missing, read_facts, share_used
+from xinye.tasks.write_facts import (
+    Fact,
+    invented,
+    lines_of,
+    missing,
+    only_facts,
+    read_facts,
+    share_used,
+)
 from xinye.tasks.write_records import WriteRecord, read_record
 from xinye.tasks.writing import LONGEST_ANSWER, WRITTEN
 
@@ -46,8 +54,8 @@ _FIGURES = (
     ),
     Figure(
         "repetition",
-        "repeated runs",
-        Both("repeated runs of four words", "重复的四字（词）片段"),
+        "repeated 4-grams",
+        Both("repeated 4-grams", "重复的四字（词）片段"),
         1,
         percent=True,
         lower_is_better=True,
@@ -58,6 +66,14 @@ _FIGURES = (
         Both("texts within a fifth of the wanted length", "长度与要求相差不超过五分之一的文本"),
         0,
         percent=True,
+    ),
+    Figure(
+        "cut",
+        "cut inputs",
+        Both("records whose mail or facts were cut", "来信或要点被截短的样本"),
+        0,
+        percent=True,
+        lower_is_better=True,
     ),
 )
 
@@ -88,18 +104,18 @@ class Write(TextToText):
     )
 
     exercise = Exercise(
-        make=orders,
+        make=write_exercise.orders,
         begin=Both(
             "A GPT will learn to write the mails, adverts and news of a tea shop from facts.",
             "训练一个 GPT，让它按要点为茶铺写邮件、广告和新闻。",
         ),
         baseline=Both("a filled template", "填空模板"),
-        line=line,
-        text=as_text,
+        line=write_exercise.line,
+        text=write_exercise.as_text,
         answered=lambda row, result: ({**row, "text": result["text"]}, ""),
-        given=given,
-        settings=settings,
-        typed=typed,
+        given=write_exercise.given,
+        settings=write_exercise.settings,
+        typed=write_exercise.typed,
         training=2000,
         context=256,
         base_epochs=4,
@@ -132,8 +148,12 @@ class Write(TextToText):
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
-    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> WriteRecord:
-        return read_record(row, place, notes, **columns)
+    def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> Any:
+        record = read_record(row, place, notes, **columns)
+        if only_facts(record.facts, record.target):
+            notes.add(place, "the text only repeats the facts, so the record is left out")
+            return None
+        return record
 
     def check(self, records: Sequence[WriteRecord]) -> None:
         for record in records:
@@ -252,7 +272,8 @@ class Write(TextToText):
     def begin_record(self, tokenizer: Tokenizer, record: WriteRecord, context: int) -> Work:
         """The texts to write for a record. If it is too long, half of its mail, or of its facts, is
         left out until it fits."""
-        facts, mail = record.facts, record.reply_to
+        facts = record.facts
+        mail = record.reply_to
         settings = self.settings_for(record, self.use_settings())
         while self.tokens_over(tokenizer, lines_of(facts), context, settings):
             if mail:
@@ -265,15 +286,15 @@ class Write(TextToText):
         shorter = replace(record, source=lines_of(facts), reply_to=mail)
         return super().begin_record(tokenizer, shorter, context)
 
-    def best(self, facts: Sequence[Fact], told: str, window: Window) -> sequence.Sequence:
+    def best(self, facts: Sequence[Fact], given: str, window: Window) -> sequence.Sequence:
         """The candidate that ends and has the most facts, with the least repetition. A number that
-        was not told weighs as much as a missing fact."""
+        was not given weighs as much as a missing fact."""
         values = sum(len(fact.values) for fact in facts)
 
         def worth(written: sequence.Sequence) -> tuple[bool, float]:
             text = written.text
             ends = bool(text.strip()) and written.finish_reason == "stop"
-            wrong = len(invented(text, told)) / values
+            wrong = len(invented(text, given)) / values
             return ends, share_used(facts, text) - wrong - repetition(text)
 
         return max(window.candidates, key=worth)
@@ -282,17 +303,19 @@ class Write(TextToText):
         """The result for a source: `text`, whether it `ended` by itself, the share of the facts
         that it has (`facts_used`), the facts that it lacks (`missing`), the numbers that no fact
         has (`invented`), and `notes`."""
-        [window], settings = work.windows, work.settings
+        [window] = work.windows
+        settings = work.settings
         assert isinstance(settings, WriteSettings)
-        facts, told = read_facts(work.source, FACTS), f"{work.source}\n{settings.reply_to}"
-        chosen = self.best(facts, told, window)
+        facts = read_facts(work.source, FACTS)
+        given = f"{work.source}\n{settings.reply_to}"
+        chosen = self.best(facts, given, window)
         text = chosen.text.strip()
         return {
             "text": text,
             "ended": chosen.finish_reason == "stop",
             "facts_used": share_used(facts, text),
             "missing": [str(fact) for fact in missing(facts, text)],
-            "invented": invented(text, told),
+            "invented": invented(text, given),
             "notes": work.notes,
         }
 
@@ -329,6 +352,18 @@ class Write(TextToText):
 
     # -- evaluation --------------------------------------------------------------------------------
 
+    def measure(
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[Any], context: int
+    ) -> Figures:
+        """The metrics of the texts, of which all facts count, and the share of the records that are
+        too long, so that the model sees only a part of their mail or facts (`cut`)."""
+        found = super().measure(model, tokenizer, records, context)
+        cut = 0
+        for record in records:
+            settings = self.settings_for(record, self.use_settings())
+            cut += self.tokens_over(tokenizer, record.source, context, settings) > 0
+        return found | {"cut": cut / len(records)}
+
     def compare(self, written: Sequence[str], records: Sequence[WriteRecord]) -> Figures:
         """The mean share of the facts that texts have (`facts_used`) and of what they say twice
         (`repetition`), and the shares of texts with a number that no fact has (`invented`) and of
@@ -336,7 +371,7 @@ class Write(TextToText):
         pairs = [*zip(written, records, strict=True)]
         return {
             "facts_used": sum(share_used(each.facts, text) for text, each in pairs) / len(pairs),
-            "invented": sum(bool(invented(text, each.told)) for text, each in pairs) / len(pairs),
+            "invented": sum(bool(invented(text, each.given)) for text, each in pairs) / len(pairs),
             "repetition": sum(map(repetition, written)) / len(pairs),
             "length_kept": sum(keeps_length(text, size(each.target)) for text, each in pairs)
             / len(pairs),

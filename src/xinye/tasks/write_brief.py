@@ -19,20 +19,20 @@ _ASKS = {
     REPLY: Both("Write a reply to the mail below", "写一封邮件，回复下面的来信"),
 }
 _TEMPLATES = {
-    "news": Both("{told} This was announced today.", "{told}这是今天公布的消息。"),
+    "news": Both("{facts} This was announced today.", "{facts}这是今天公布的消息。"),
     "mail": Both(
-        "Dear all,\n\n{told} Please write to us if you have questions.\n\nKind regards",
-        "您好！\n\n{told}如有疑问，请随时与我们联系。\n\n此致\n敬礼",
+        "Dear all,\n\n{facts} Please write to us if you have questions.\n\nKind regards",
+        "您好！\n\n{facts}如有疑问，请随时与我们联系。\n\n此致\n敬礼",
     ),
-    "advert": Both("Have you heard? {told} Come and see!", "好消息！{told}欢迎选购！"),
+    "advert": Both("Have you heard? {facts} Come and see!", "好消息！{facts}欢迎选购！"),
     "story": Both(
-        "Once upon a time something happened. {told} People still tell of it.",
-        "从前有过这样一件事。{told}人们至今还在讲它。",
+        "Once upon a time something happened. {facts} People still tell of it.",
+        "从前有过这样一件事。{facts}人们至今还在讲它。",
     ),
     REPLY: Both(
-        "Thank you for your mail. {told} Please write again if you have more questions.\n\n"
+        "Thank you for your mail. {facts} Please write again if you have more questions.\n\n"
         "Kind regards",
-        "您好，来信收到。{told}如还有疑问，请再来信。\n\n此致\n敬礼",
+        "您好，来信收到。{facts}如还有疑问，请再来信。\n\n此致\n敬礼",
     ),
 }
 _ENDS = "。！？!?.…”’\"'"
@@ -40,8 +40,8 @@ _ENDS = "。！？!?.…”’\"'"
 
 @dataclass(frozen=True)
 class Brief:
-    """An order for a text of a kind. `size` is the wanted length as `size`
-    counts it, or None; `reply_to` is the mail to answer, or ""."""
+    """An order for a text of a kind. `size` is the wanted length in characters of Chinese, or in
+    words, or None; `reply_to` is the mail to answer, or ""."""
 
     kind: str
     facts: Sequence[Fact]
@@ -73,8 +73,8 @@ class Brief:
     @property
     def template(self) -> str:
         """The text that a template makes of the facts: a sentence for each."""
-        told = ("" if self.chinese else " ").join(map(self._sentence, self.facts))
-        return self._in_language(_TEMPLATES[self._form]).format(told=told)
+        facts = ("" if self.chinese else " ").join(map(self._sentence, self.facts))
+        return self._in_language(_TEMPLATES[self._form]).format(facts=facts)
 
     @property
     def _form(self) -> str:

@@ -84,16 +84,19 @@ def read_fact(text: str) -> Fact:
 def checked_facts(facts: Iterable[Fact], where: str) -> tuple[Fact, ...]:
     """The facts, each once. Raises `XinyeError` if there are none, if one has no value, or if a key
     has two values."""
-    values: dict[str, Fact] = {}
+    values: dict[tuple[str, str], Fact] = {}
     for fact in facts:
         if not fact.value:
             raise XinyeError(f"{where}: the fact {fact.key!r} has no value")
-        name = re.sub(r"[\s_]+", "", _folded(fact.key)) or _folded(fact.value)
+        key = re.sub(r"[\s_]+", "", _folded(fact.key))
+        # A fact without a key is only the same as another one without a key.
+        name = key, "" if key else _folded(fact.value)
         before = values.setdefault(name, fact)
         if not _same(before.value, fact.value):
+            both = _joined_values([before.value, fact.value])
             raise XinyeError(
                 f"{where}: the facts contradict each other: {fact.key!r} is {before.value!r} and "
-                f"{fact.value!r}. Keep one, or list both: {fact.key}={before.value}、{fact.value}"
+                f"{fact.value!r}. Keep one, or list both: {fact.key}={both}"
             )
     if not values:
         raise XinyeError(f"{where}: there are no facts")
@@ -103,6 +106,12 @@ def checked_facts(facts: Iterable[Fact], where: str) -> tuple[Fact, ...]:
 def lines_of(facts: Iterable[Fact]) -> str:
     """The facts as a model reads them, one a line."""
     return "\n".join(map(str, facts))
+
+
+def only_facts(facts: Sequence[Fact], text: str) -> bool:
+    """Whether a text has only the facts, with or without their keys, one after the other."""
+    values = (fact.value for fact in facts)
+    return _squeezed(text) in (_squeezed("".join(map(str, facts))), _squeezed("".join(values)))
 
 
 def missing(facts: Sequence[Fact], text: str) -> list[Fact]:
@@ -118,10 +127,10 @@ def share_used(facts: Sequence[Fact], text: str) -> float:
     return sum(found) / max(1, len(found))
 
 
-def invented(text: str, told: str) -> list[str]:
-    """The numbers of a text that what was told, facts and mail, does not have in any form.
-    A one in words, as in 一斤, tells nothing new."""
-    there = {each.value for each in numbers(told)}
+def invented(text: str, given: str) -> list[str]:
+    """The numbers of a text that what was given, facts and mail, does not have in any form.
+    A one in words, as in 一斤, says nothing new."""
+    there = {each.value for each in numbers(given)}
     new = (each for each in numbers(text) if each.sure and each.value not in there)
     found = (each.text for each in new if each.value != 1 or each.text[0].isdecimal())
     return list(dict.fromkeys(found))
@@ -212,11 +221,20 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
+def _squeezed(text: str) -> str:
+    """The letters, digits and signs of a text, without what only separates facts."""
+    return re.sub(r"[\s；;、，,。.]+", "", _folded(text))
+
+
+def _joined_values(values: Sequence[str]) -> str:
+    """Several values of a fact as one."""
+    return ("、" if language("".join(values)) == "chinese" else "; ").join(values)
+
+
 def _value(given: object, where: str) -> str:
     """A value of a fact as text; a list of values is joined."""
     if isinstance(given, list | tuple):
-        parts = [_value(each, where) for each in given]
-        return ("、" if language("".join(parts)) == "chinese" else "; ").join(parts)
+        return _joined_values([_value(each, where) for each in given])
     if isinstance(given, str):
         return _plain(given)
     if isinstance(given, int | float) and not isinstance(given, bool):

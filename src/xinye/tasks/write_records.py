@@ -37,7 +37,7 @@ class WriteRecord(TextRecord):
         return Brief(self.kind, self.facts, size(self.target), self.reply_to)
 
     @property
-    def told(self) -> str:
+    def given(self) -> str:
         """The facts and the mail, in which the numbers of the text should stand."""
         return f"{self.source}\n{self.reply_to}"
 
