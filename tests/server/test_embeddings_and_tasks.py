@@ -130,7 +130,7 @@ def test_a_text_of_five_sentences_is_translated_with_the_usual_candidates(writer
         return writers.http.post("/v1/tasks/translate", json=asked)
 
     answer = ask(FIVE, max_tokens=4)
-    assert answer.status_code == 200 and answer.json()["data"][0]["text"], answer.text
+    assert answer.status_code == 200 and answer.json()["data"][0]["translate"], answer.text
     refused = ask(FIVE, candidates=33).json()["error"]
     assert refused["param"] == "settings" and "at most 32 candidates" in refused["message"]
     assert ask(["新叶。"] * 33).json()["error"]["message"] == "input: at most 32 texts are allowed"
@@ -140,7 +140,7 @@ def test_a_text_of_five_sentences_is_translated_with_the_usual_candidates(writer
 def test_a_text_may_be_as_long_as_is_asked_for(writers, monkeypatch):
     limits = []
     monkeypatch.setattr(
-        Write, "begin", lambda *given: limits.append(given[-1].max_tokens) or Work("", None, [])
+        Write, "begin", lambda *given: limits.append(given[-1].max_tokens) or Work("", None, [], 64)
     )
     monkeypatch.setattr(Write, "end", lambda *given: {})
     for characters in (100, 190, 10_000):

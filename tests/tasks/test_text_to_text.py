@@ -45,7 +45,9 @@ def test_the_text_most_like_the_others_is_chosen(texts, chosen):
 def test_the_note_is_about_the_text_that_is_chosen():
     written = [("茶茶茶", "length"), ("我喝茶。", "stop"), ("我喝茶。", "stop")]
     candidates = [SimpleNamespace(text=text, finish_reason=why) for text, why in written]
-    work = Work("I drink tea.", TranslateSettings(to="zh"), [Window("I drink tea.", candidates)])
+    work = Work(
+        "I drink tea.", TranslateSettings(to="zh"), [Window("I drink tea.", candidates)], 64
+    )
     result = Translate().end(None, None, work)
     assert result == {"text": "我喝茶。", "ended": True, "notes": []}
 

@@ -227,7 +227,7 @@ def rates(
     short_answers: bool = False,
 ) -> None:
     """Note in the plan learning rates and weight decay, found by search on novels (docs/log.md),
-    and the numbers of distillation. At the full rates, `short_answers` are soon known by heart."""
+    and the numbers of distillation. At the full rates, `short_answers` are soon memorized."""
     wider, recurrent = (config.hidden_size / 128) ** -0.5, isinstance(config, LSTMConfig)
     optimizer = plan.values.get("optimizer", settings.optimizer)
     usual = 0.1 if optimizer == "sgd" else min(3e-3, 0.3 / config.hidden_size)
@@ -248,7 +248,7 @@ def rates(
         already = "× 0.1, because the model is trained already"
         rows = {name: (0.1 * rate, f"{reason}; {already}") for name, (rate, reason) in rows.items()}
     elif short_answers:
-        less = "× 0.2, because short answers are soon known by heart"
+        less = "× 0.2, because short answers are soon memorized"
         rows = {name: (0.2 * rate, f"{reason}; {less}") for name, (rate, reason) in rows.items()}
     plan.choose_each(settings, **rows, weight_decay=(0.1, "usual"))
     if isinstance(settings, PretrainSettings) and settings.teacher:

@@ -114,7 +114,7 @@ async def write_texts(
         return works
 
     def end(some: list[Work]) -> list[Any]:
-        return [task.end(model.model.gpt, model.tokenizer, work) for work in some]
+        return [task.told(task.end(model.model.gpt, model.tokenizer, work)) for work in some]
 
     try:
         works = await asyncio.to_thread(begin)

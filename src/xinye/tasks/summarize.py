@@ -124,6 +124,7 @@ class Summarize(TextToText):
     )
 
     short_answers = True
+    candidates = 16  # CSL: ROUGE-L 36.4 with 8, 38.2 with 16
     parts_of_context = 4
     exercise = Exercise(
         make=news,
@@ -209,13 +210,15 @@ class Summarize(TextToText):
             likelihoods = partial(self.likelihoods, model, tokenizer, window.text, settings)
             choice = Choice(window.text, window.texts, settings, unit, likelihoods)
             parts.append(choice.quoted() if quotes else choice.free())
+            if parts[-1] in window.texts:
+                window.chosen = window.candidates[window.texts.index(parts[-1])]
             notes += choice.notes
             quoted = quoted or choice.quotes
         text = "\n".join(filter(None, parts))
         most = settings.characters or sys.maxsize
         too_long = unit.size(text) > most
         if too_long and len(work.windows) > 1 and len(text) < len(work.source):
-            again = self.begin(tokenizer, text, model.config.max_position_embeddings, settings)
+            again = self.begin(tokenizer, text, work.context, settings)
             again.notes = notes
             self.write(model, tokenizer, [again])
             return self.end(model, tokenizer, again)

@@ -67,6 +67,7 @@ class Work:
     source: str
     settings: WritingSettings
     windows: list[Window]
+    context: int  # tokens that the model reads
     notes: list[str] = field(default_factory=list)  # what the reader of the result should know
 
     @property
@@ -212,7 +213,7 @@ class TextToText(Writing):
                 f"the prompt without a text already fills this model's context of {context:,} "
                 "tokens; show fewer examples"
             )
-        work = Work(source, settings, [])
+        work = Work(source, settings, [], context)
         for before, text in self.parts(
             source, lambda some: len(self.encode(tokenizer, some, settings)) <= fits
         ):
