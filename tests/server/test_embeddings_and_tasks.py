@@ -142,7 +142,7 @@ def test_a_text_may_be_as_long_as_is_asked_for(writers, monkeypatch):
     monkeypatch.setattr(
         Write, "begin", lambda *given: limits.append(given[-1].max_tokens) or Work("", None, [], 64)
     )
-    monkeypatch.setattr(Write, "end", lambda *given: {})
+    monkeypatch.setattr(Write, "end", lambda *given: {"text": ""})
     for characters in (100, 190, 10_000):
         asked = {"model": "write", "input": "树：新叶", "settings": {"characters": characters}}
         assert writers.http.post("/v1/tasks/write", json=asked).status_code == 200

@@ -25,7 +25,7 @@ FEW = 60  # below this many good stories, the demo explains why
 
 def main(arguments: list[str]) -> int:
     began = clock()
-    *known, last = (name for name, entry in TASKS.items() if entry.exercise)
+    known = [name for name, entry in TASKS.items() if entry.exercise]
     given = Parser(
         "demo",
         "Train a small GPT from scratch for about a minute and print what it writes. By "
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
             "zh|en",
             ("language of the stories and messages (default: from the locale)"),
         ),
-        flag("--task", "TASK", f"train for a task: {', '.join(known)} or {last}"),
+        flag("--task", "|".join(known), "train for a task instead"),
         flag("--set", "NAME", "other records for the task classify: emotions instead of reviews"),
         flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
