@@ -19,7 +19,7 @@ SMALL = [
     "--vocab-size",
     "400",
     "--context",
-    "32",
+    "128",
     "--compile",
     "no",
 ]

@@ -209,9 +209,10 @@ class TextToText(Writing):
         room = self.room_for_answer(context, settings)
         fits = context - room
         if len(self.encode(tokenizer, "", settings)) >= fits:
+            less = "show fewer examples" if self.shown else "use a model with a longer context"
             raise XinyeError(
                 f"the prompt without a text already fills this model's context of {context:,} "
-                "tokens; show fewer examples"
+                f"tokens; {less}"
             )
         work = Work(source, settings, [], context)
         for before, text in self.parts(
