@@ -71,9 +71,22 @@ class ReadsRecords(ABC):
         """The records of one file of any kind."""
         named = [name for name in columns.values() if name]
         rows = read_records(path, refuse_line(on_bad), named, notes=notes)
-        placed = ((place_of(path, line), row) for line, row in rows)
+        placed: Iterable[tuple[str, Any]] = ((place_of(path, line), row) for line, row in rows)
+        placed, columns = cls.with_names(path, placed, columns, notes)
         read: Callable[..., Any] = partial(cls.record, notes=notes)
         return each_record(placed, partial(read, **columns), on_bad)
+
+    @classmethod
+    def with_names(
+        cls,
+        path: Path,
+        rows: Iterable[tuple[str, Any]],
+        columns: dict[str, str | None],
+        notes: Notes,
+    ) -> tuple[Iterable[tuple[str, Any]], dict[str, str | None]]:
+        """The rows of a file with their places, and the columns to read. A task that reads files
+        whose columns have no names of its own finds them here."""
+        return rows, columns
 
     @classmethod
     def record(cls, row: Any, place: str, notes: Notes) -> Any:

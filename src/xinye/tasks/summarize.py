@@ -6,15 +6,14 @@ records of the run. `summarize_records.py` reads the records, `summarize_choice.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from xinye.data.notes import Notes, place_of
+from xinye.data.notes import Notes
 from xinye.data.records import Row
-from xinye.data.sources import read_records
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation import rouge
 from xinye.evaluation.summaries import (
@@ -35,7 +34,6 @@ from xinye.runs.saved import Result
 from xinye.runs.words import Both, Figure, TaskWords
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.news import news
-from xinye.tasks.records import OnBad, each_record, refuse_line
 from xinye.tasks.summarize_choice import Choice, faithful_share, fitted
 from xinye.tasks.summarize_records import SOURCES, TARGETS, left_out, named_rows, oddities
 from xinye.tasks.task import Figures
@@ -160,15 +158,14 @@ class Summarize(TextToText):
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
-    def read_file(
-        cls, path: Path, on_bad: OnBad, notes: Notes, **columns: str | None
-    ) -> Iterator[TextRecord]:
-        named = [name for name in columns.values() if name]
-        rows = read_records(path, refuse_line(on_bad), named, notes=notes)
-        placed = [(place_of(path, line), row) for line, row in rows]
-        placed, chosen = named_rows(path, placed, columns, notes)
-        read: Callable[..., Any] = partial(cls.record, notes=notes)
-        return each_record(placed, partial(read, **chosen), on_bad)
+    def with_names(
+        cls,
+        path: Path,
+        rows: Iterable[tuple[str, Any]],
+        columns: dict[str, str | None],
+        notes: Notes,
+    ) -> tuple[Iterable[tuple[str, Any]], dict[str, str | None]]:
+        return named_rows(path, [*rows], columns, notes)
 
     @classmethod
     def record(cls, row: Any, place: str, notes: Notes, **columns: str | None) -> Any:
