@@ -16,6 +16,7 @@ from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import translation
+from xinye.evaluation.written import exact_share
 from xinye.generation import sequence
 from xinye.generation.chat import Message
 from xinye.generation.engine import finish
@@ -318,10 +319,9 @@ class TextToText(Writing):
                 for each in window.kept
             )
         written = [result["text"] for result in results]
-        exact = sum(text == each.target for text, each in zip(written, records, strict=True))
         return {
             "ended": sum(result["ended"] for result in results) / len(records),
-            "exact": exact / len(records),
+            "exact": exact_share(written, [each.target for each in records]),
             "answer_tokens": tokens / len(records),
             "answers": len(records),
         } | self.compare(written, records)

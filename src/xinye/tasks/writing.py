@@ -19,6 +19,7 @@ from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
 from xinye.errors import XinyeError, plural
+from xinye.evaluation.written import exact_share
 from xinye.generation import sequence
 from xinye.generation.chat import Message, shortened, start_answer
 from xinye.generation.engine import finish
@@ -249,10 +250,9 @@ class Writing(Task):
         replies = _replies(model, tokenizer, asked, context)
         right = [record.contents[record.answers[-1]] for record in asked]
         given = [self.answered(reply)["text"] for reply in replies]
-        exact = sum(text == answer for text, answer in zip(given, right, strict=True))
         return {
             "ended": sum(reply.finish_reason == "stop" for reply in replies) / len(replies),
-            "exact": exact / len(replies),
+            "exact": exact_share(given, right),
             "answer_tokens": sum(reply.completion_tokens for reply in replies) / len(replies),
             "answers": len(replies),
         }
