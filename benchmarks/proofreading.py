@@ -2,8 +2,9 @@
 of SIGHAN 2015.
 
 What is learned from are sentences of a base's text, each once and in random order, with 8 to 100
-characters of which most are Chinese. What is judged are sentences that the base of `chinese_base.py`
-has not read: news of FinNA, passages of CMRC dev, and doctors' records.
+characters of which most are Chinese. What is judged are sentences of the documents that the base's
+pretraining held out, or of kinds of texts that the base of `chinese_base.py` has not read: news of
+FinNA, passages of CMRC dev, and doctors' records.
 """
 
 import json
@@ -14,41 +15,64 @@ from typing import Any
 
 from chinese_base import FAQ, doctors_records, squad
 
+from xinye.data.corpus import split
 from xinye.data.files import write_json_lines
 from xinye.data.scripts import is_han
+from xinye.data.sources import find_files
+from xinye.data.tokenizer import Tokenizer
+from xinye.observer import Observer
+from xinye.planning.settings import PretrainSettings
+from xinye.runs.folder import RunFolder
+from xinye.runs.resume import saved_values
 from xinye.tasks.proofread_records import in_parts
+from xinye.tasks.text import VALIDATION_TOKENS, tokenize
 
 SENTENCES, JUDGED = 40_000, 1000  # to learn from; for validation and for the test, each
 LENGTHS = range(8, 101)  # characters
 VALIDATION_PAIRS = 400
 
 
-def row(text: Path, data: Path, at: Path, pairs: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The files of a row, and the settings with which it is trained."""
+def row(
+    model: Path, data: Path, at: Path, *, new: bool = False, pairs: bool = False
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The files of a row, and the settings with which it is trained. With `new`, it is judged on
+    kinds of texts that the base has not read; with `pairs`, on those of SIGHAN 2015."""
     folder = data / "sighan15_zh"
     test = folder / "sighan15_test.tsv"
     lines = test.read_text("utf-8").splitlines()
     judged = {part.strip() for line in lines for part in line.split("\t")}
-    unread = sentences(unread_texts(data), judged, 2 * JUDGED)
-    learned = (json.loads(line)["text"] for line in text.read_text("utf-8").splitlines())
-    parts = {
-        "test": unread[:JUDGED],
-        "validation": unread[JUDGED:],
-        "training": sentences(learned, judged | {*unread}, SENTENCES),
-    }
+    learned, held_out = documents(model)
+    unread = sentences(unread_texts(data) if new else held_out, judged, 2 * JUDGED)
+    learned_from = sentences(learned, judged | {*unread}, SENTENCES)
+    parts = {"test": unread[:JUDGED], "validation": unread[JUDGED:], "training": learned_from}
     files: dict[str, Any] = {name: [at / f"{name}.txt"] for name in parts}
     for name, some in parts.items():
         files[name][0].write_text("".join(f"{each}\n" for each in some), "utf-8")
     if pairs:
-        files["test"] = [test]
         known = [each for each in people(folder) if not judged & {*each.values()}]
         random.Random(0).shuffle(known)
         kept = {"validation": known[:VALIDATION_PAIRS], "training": known[VALIDATION_PAIRS:]}
+        files |= {"test": [test], "validation": []}
         for name, some in kept.items():
             files[name].append(at / f"{name}_pairs.jsonl")
             write_json_lines(files[name][-1], some)
     files = {name: tuple(map(str, each)) for name, each in files.items()}
-    return files, {"epochs": 2, "confusions": (str(folder / "same_stroke.txt"),)}
+    return files, {"epochs": 1, "confusions": (str(folder / "same_stroke.txt"),)}
+
+
+def documents(model: Path) -> tuple[list[str], list[str]]:
+    """The texts that a base has learned, and those that its pretraining held out."""
+    settings = saved_values(RunFolder(model), PretrainSettings)
+    tokenizer = Tokenizer.load(model)
+    read = PretrainSettings(**settings)
+    corpus, fingerprint = tokenize(find_files(read.files), read, tokenizer, Observer())
+    if fingerprint != RunFolder(model).about()["text"]:
+        raise SystemExit(f"{read.files[0]} has changed since {model} read it")
+    training, validation = (
+        [tokenizer.decode(corpus.tokens[begin:end]) for begin, end in spans]
+        for spans in split(corpus, read.validation, VALIDATION_TOKENS)
+    )
+    return training, validation
 
 
 def unread_texts(data: Path) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Rows that read a text and write another: fine-tuned from a base, judged beside their baselines.
 
-    python benchmarks/text_rows.py csl finna lcsts rules sighan --model runs/chinese
+    python benchmarks/text_rows.py csl finna lcsts rules rules-new sighan --model runs/chinese
     python benchmarks/text_rows.py tatoeba --model runs/bilingual
 
 | row | learns from | is judged on |
@@ -9,7 +9,8 @@
 | finna | headlines of FinNA, the first 2,600 | the last 500 |
 | lcsts | nothing: the model of finna | LCSTS test, 725 |
 | tatoeba | 20,538 pairs of sentences | 1,000 other pairs, no sentence of which is in training |
-| rules | sentences of `--text`, in which errors are made | 1,000 other sentences, with such errors |
+| rules | sentences that the base has read, in which errors are made | 1,000 of documents that it has not |
+| rules-new | the same | 1,000 of other kinds of texts |
 | sighan | the same, and pairs of SIGHAN 2015's training part | SIGHAN15 test, 1,100 |
 
 `chinese_base.py` and `bilingual_base.py` pretrain the bases. Data is read in place from `--data`.
@@ -53,11 +54,9 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data", metavar="FOLDER"
     )
-    parser.add_argument("--text", type=Path, help="JSON lines of the base's text (MODEL.jsonl)")
     parser.add_argument("--epochs", type=float, help="of fine-tuning, instead of the row's own")
     parser.add_argument("-o", "--output", type=Path, help="keep files and models in this folder")
     options = parser.parse_args()
-    options.text = options.text or Path(options.model).with_suffix(".jsonl")
     facts = machine("torch", "sacrebleu", "scikit-learn")
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.output or Path(temporary)
@@ -117,9 +116,9 @@ def tatoeba_row(options: argparse.Namespace, at: Path) -> Row:
     return Row("translate", {name: at / f"{name}.tsv" for name in parts}, {"epochs": 3})
 
 
-def proofreading_row(pairs: bool) -> Callable[[argparse.Namespace, Path], Row]:
+def proofreading_row(**judged: bool) -> Callable[[argparse.Namespace, Path], Row]:
     def row(options: argparse.Namespace, at: Path) -> Row:
-        files, settings = proofreading.row(options.text, options.data, at, pairs)
+        files, settings = proofreading.row(Path(options.model), options.data, at, **judged)
         return Row("proofread", files, settings)
 
     return row
@@ -130,7 +129,8 @@ ROWS: dict[str, Callable[[argparse.Namespace, Path], Row]] = {
     "finna": summary_row("finna", epochs=4),
     "lcsts": summary_row("lcsts"),
     "tatoeba": tatoeba_row,
-    "rules": proofreading_row(pairs=False),
+    "rules": proofreading_row(),
+    "rules-new": proofreading_row(new=True),
     "sighan": proofreading_row(pairs=True),
 }
 

@@ -1,4 +1,4 @@
-"""Proofreading: records in every format, errors by rule, tokens and labels, and use."""
+"""Proofreading: records in every format, errors by rule, evidence for edits, and use."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 import torch
-import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,18 +14,18 @@ import xinye as package
 from xinye import machine
 from xinye.data.files import write_json_lines
 from xinye.data.notes import Notes
-from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.edits import Edit, applied, units_of
-from xinye.evaluation.proofreading import edits_between
-from xinye.model.heads import IGNORED, NO_EDIT
-from xinye.tasks import proofread, proofread_tokens
+from xinye.evaluation.proofreading import Pair, edits_between
+from xinye.tasks import proofread, proofread_search
 from xinye.tasks.proofread import Proofread
+from xinye.tasks.proofread_candidates import Option
 from xinye.tasks.proofread_confusions import Alike, Confusions, homophones, same_sound
 from xinye.tasks.proofread_errors import ErrorMaker
+from xinye.tasks.proofread_evidence import NO_EDIT, USUAL, Evidence, learned
 from xinye.tasks.proofread_exercise import proofs
-from xinye.tasks.proofread_records import ProofText, pieces
-from xinye.tasks.proofread_tokens import FreshErrors
+from xinye.tasks.proofread_records import ProofText, confusions_of, words_of
+from xinye.tasks.proofread_search import Weighed, Weighing
 from xinye.tasks.records import unseen
 
 pytest.importorskip("pypinyin")
@@ -117,55 +116,9 @@ def test_errors_are_at_most_as_many_as_asked(text, count):
     assert len(edits_between(wrong, text)) <= 2 * count or len(units_of(text)) > 200
 
 
-TOKENIZER = Proofread.tokenizer(Tokenizer.train(["".join(ZH + EN) * 9], kind="char", exact=False))
-
-
-def labelled(wrong: str, right: str) -> str:
-    record = ProofText(wrong, right, "a.csv, line 2")
-    task = Proofread.of([record])
-    [example] = task.examples(TOKENIZER, [record], 64)
-    return " ".join(task.labels[target] for target in example.targets if target != IGNORED)
-
-
-def test_labels_stand_one_token_before():
-    assert labelled("我门去", "我们去") == "=我 =们 =去 keep"
-    assert labelled("我我们", "我们") == "=我 delete =们 keep"
-    assert labelled("我去", "我们去") == "=我 insert keep"
-    assert labelled("我们", "我们去") == "=我 =们 insert"
-    assert labelled(*EN) == "=I =want =to =go =to =the =park =. keep"
-
-
-@given(st.text("今天去玩,。 \nthe", max_size=300), st.integers(0, 9))
-@settings(max_examples=40, deadline=None)
-def test_the_pieces_of_a_long_pair_have_all_of_it(right, count):
-    record = ProofText(ErrorMaker().spoiled(right, count, Random(0)), right, "a.csv, line 2")
-    found = list(pieces(record))
-    assert "".join(each.wrong for each in found) == record.wrong
-    assert "".join(each.right for each in found) == right
-    needed = [edits_between(each.wrong, each.right) for each in found]
-    assert sum(map(len, needed)) <= len(edits_between(record.wrong, right))
-
-
-def test_a_part_of_a_long_pair_is_drawn_without_the_rest():
-    right = "今天我们去公园玩，天气很好。" * 40
-    record = ProofText(right.replace("园", "圆", 1), right, "a.csv, line 2")
-    fresh = FreshErrors(Proofread.of([record]).drawing(TOKENIZER, 64), [record], seed=0)
-    assert len({id(each) for each, _ in fresh.parts}) > 5
-    assert max(len(each.wrong) for each, _ in fresh.parts) < 128
-
-
 def test_a_record_with_a_correct_text_of_training_is_not_unseen():
     seen, new = (ProofText("", right, "a.csv, line 2") for right in (ZH[1], EN[1]))
     assert unseen([ProofText(*ZH, "b.csv, line 2")], [seen, new]) == [new]
-
-
-def test_each_epoch_draws_other_errors():
-    records = [ProofText(text, text, "a.txt", made=True) for text in (ZH[1] * 3, "我们去公园玩。")]
-    task = Proofread.of(records)
-    fresh = FreshErrors(task.drawing(TOKENIZER, 64), records, seed=0)
-    drawn = [fresh.augmented(sample, 0).tokens for sample in range(4)]
-    assert drawn == [fresh.augmented(sample, 0).tokens for sample in range(4)]
-    assert len({tuple(tokens) for tokens in drawn}) > 1
 
 
 def test_the_baseline_learns_nothing_from_the_records_that_choose_its_threshold(monkeypatch):
@@ -199,8 +152,6 @@ def proofreader(trained, tmp_path_factory) -> Path:
     write_json_lines(folder / "pairs.jsonl", rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
-        patch.setattr(proofread_tokens, "OWN_ERRORS", 1.0)
-        patch.setattr(proofread_tokens, "HIDDEN", 0.0)
         package.finetune(
             trained, folder / "run", task="proofread", data=folder / "pairs.jsonl",
             validation=folder / "pairs.jsonl", epochs=30, evaluations=1, dropout=0.0,
@@ -225,7 +176,7 @@ TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=200)
 @settings(max_examples=25, deadline=None)
 def test_a_text_without_changes_comes_back_as_it_was(proofreader, text):
     model = package.load(proofreader)
-    model.network.config = replace(model.network.config, threshold=NO_EDIT)
+    model.task.evidence = replace(USUAL, threshold=NO_EDIT)
     assert model.proofread(text) == {"text": text, "corrected": text, "edits": []}
 
 
@@ -233,10 +184,72 @@ def test_a_text_without_changes_comes_back_as_it_was(proofreader, text):
 @settings(max_examples=25, deadline=None)
 def test_edits_make_the_corrected_text(proofreader, text):
     model = package.load(proofreader)
-    model.network.config = replace(model.network.config, threshold=-3.0)
+    model.task.evidence = replace(USUAL, threshold=-9.0)
     found = model.proofread(text)
     edits = [Edit(each["start"], each["end"], each["replacement"]) for each in found["edits"]]
     assert applied(text, edits) == found["corrected"]
+
+
+@pytest.mark.parametrize("text", [f"{ZH[0]}\n{ZH[0]}", EN[0], "我我 go two"])
+def test_the_gain_is_that_of_the_whole_text(proofreader, monkeypatch, text):
+    monkeypatch.setattr(proofread_search, "LOOK", 500)
+    model = package.load(proofreader)
+    network, tokenizer = model.gpt.float(), model.tokenizer
+    network.compute_dtype = torch.float32
+
+    def log_probability(text: str) -> float:
+        tokens = torch.tensor([[*tokenizer.prefix, *tokenizer.encode(text), tokenizer.eos_id]])
+        with torch.no_grad():
+            return -float(network.loss(tokens[:, :-1], tokens[:, 1:]))
+
+    [part] = model.task.weighed(network, tokenizer, [text], 512)[0]
+    assert len(part.edits) > 3
+    for each in part.edits:
+        changed = applied(text, [each.option.edit])
+        assert each.gain == pytest.approx(
+            log_probability(changed) - log_probability(text), abs=2e-3
+        )
+
+
+def test_weights_are_learned_from_right_and_wrong_edits():
+    def weighing(at: int, right: str, gain: float) -> Weighing:
+        options = [(Edit(at, at + 1, right), gain), (Edit(at, at + 1, "错"), gain / 3)]
+        return Weighing(
+            [Weighed(Option(edit, "sound", at), value, 0.0, -5.0, -1.0) for edit, value in options],
+            length=9,
+        )
+
+    chance = Random(0)
+    pairs = [Pair("我们去公圆玩", "我们去公园玩"), Pair("我们去公园玩", "我们去公园玩")] * 40
+    found = [[weighing(4 if pair.wrong != pair.right else 3, "园",
+                       chance.gauss(9 if pair.wrong != pair.right else 1, 1))]
+             for pair in pairs]  # fmt: skip
+    evidence, candidates = learned(pairs, found)
+    assert len(candidates) == 80 and all(len(each) == 1 for each in candidates)
+    made = [evidence.chosen(parts) for parts in found]
+    assert [len(each) for each in made] == [1, 0] * 40
+    assert Evidence.from_json(evidence.to_json(), "result.json") == evidence
+
+
+@pytest.mark.parametrize(
+    "damaged", [3, {}, {"weights": {"gain": 1}, "threshold": 0}, {"weights": [], "threshold": "x"}]
+)
+def test_damaged_weights_are_told(damaged):
+    with pytest.raises(XinyeError, match=r"result.json: the weights of its edits are damaged"):
+        Evidence.from_json(damaged, "result.json")
+    whole = USUAL.to_json()
+    with pytest.raises(XinyeError, match="damaged"):
+        Evidence.from_json(whole | {"threshold": "9"}, "result.json")
+    assert Evidence.from_json(whole | {"threshold": None}, "result.json").threshold == NO_EDIT
+
+
+def test_what_people_confuse_is_kept_with_how_often(tmp_path):
+    table = tmp_path / "same.txt"
+    table.write_text("起\t赴超\n", "utf-8")
+    confusions = Confusions([table])
+    records = [ProofText(*ZH, "a.csv", maker=ErrorMaker(confusions))] * 2
+    assert confusions_of(records) == {"赴": {"起": 0}, "超": {"起": 0}, "气": {"起": 2}}
+    assert words_of([ProofText(*EN, "a.csv")] * 2) == ["to", "I", "want", "go", "the", "park"]
 
 
 def test_every_sentence_of_a_long_text_is_read(proofreader):
@@ -253,15 +266,6 @@ def test_the_command_prints_the_text_or_its_changes(proofreader, xinye, tmp_path
     assert "1 change" in said.err
     [row] = json.loads(xinye("proofread", proofreader, path, "--json").out)["results"]
     assert len(row["edits"]) == 1 and row["text"] == path.read_text("utf-8")
-
-
-def test_the_folder_is_one_that_transformers_loads(proofreader):
-    theirs = transformers.AutoModelForTokenClassification.from_pretrained(proofreader)
-    ours = package.load(proofreader)
-    assert ours.network.config.threshold is not None
-    tokens = torch.tensor([[1, *ours.tokenizer.encode(ZH[0])]])
-    logits = theirs(tokens).logits
-    assert theirs.config.id2label[0] == "keep" and logits.shape[-1] == len(theirs.config.id2label)
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

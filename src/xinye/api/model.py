@@ -21,6 +21,7 @@ from xinye.jobs.evaluate import Evaluation
 from xinye.jobs.graph_answers import GraphAnswer, answer_from_graph
 from xinye.jobs.write_prompts import write_prompts
 from xinye.model.build import LanguageModel
+from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
@@ -246,6 +247,11 @@ class Model:
                 return shown.task
             if settings.examples:
                 judge.refuse_settings(self.task, self.folder, {"examples": settings.examples})
+        untaught = not self.task and isinstance(self.network, GPT)
+        if kind.works_untaught and untaught:
+            said = f"this model was not trained to {kind.verb}; one that was does it better"
+            judged.observer.warn(f"note: {said}")
+            return kind.of_network(self.network)
         return self._learned(kind, {})
 
     def explain(self, texts: Any, *, label: str | None = None) -> list[Any]:

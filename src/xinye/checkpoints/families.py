@@ -164,9 +164,8 @@ def to_config_json(config: Config | HeadConfig, tokenizer: Tokenizer | None = No
         data = to_config_json(config.backbone, tokenizer) | {
             "architectures": [FAMILIES[family_of(config.backbone)].stem + _HEADS[config.kind]]
         }
-        data |= threshold_to_json(config.threshold, config.kind)
         if config.kind == "span":
-            return data
+            return data | threshold_to_json(config.threshold)
         data |= {
             "id2label": {str(number): label for number, label in enumerate(config.labels)},
             "label2id": {label: number for number, label in enumerate(config.labels)},
@@ -249,9 +248,8 @@ def read_config(folder: Path) -> Config | HeadConfig:
     if not isinstance(config, GPTConfig):
         raise XinyeError(f"{folder}: an LSTM cannot have a classification head")
     backbone = replace(config, is_causal=data.get("is_causal", True) is not False)
-    threshold = threshold_from_json(data, where, kind)
     if kind == "span":
-        return HeadConfig(backbone, kind, POINTERS, threshold=threshold)
+        return HeadConfig(backbone, kind, POINTERS, threshold=threshold_from_json(data, where))
     # transformers does not save its own default names if there are two labels
     names = data.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
     try:
@@ -260,7 +258,7 @@ def read_config(folder: Path) -> Config | HeadConfig:
         raise XinyeError(f"{where}: id2label must name the labels 0, 1, 2 …") from None
     problem = data.get("problem_type")
     check_judges(folder, kind, len(labels), problem)
-    return HeadConfig(backbone, kind, tuple(labels), problem == _SEVERAL, threshold)
+    return HeadConfig(backbone, kind, tuple(labels), problem == _SEVERAL)
 
 
 def check_judges(folder: Path, kind: Kind, labels: int, problem: str | None = None) -> None:

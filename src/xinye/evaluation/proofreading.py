@@ -106,10 +106,9 @@ def best_threshold(
         clean += not needed
         good: list[float] = []
         bad = [-math.inf]
-        effects = _Effects(pair.wrong)
-        right_effects = {effects.of(edit) for edit in needed}
+        right_ones = right_edits(pair, (edit for edit, _ in found))
         for edit, evidence in found:
-            (good if effects.of(edit) in right_effects else bad).append(evidence)
+            (good if edit in right_ones else bad).append(evidence)
         if found:
             top = max(each.evidence for each in found)
             events.append((top, 0, 1, int(not needed)))
@@ -130,6 +129,13 @@ def best_threshold(
             best = f1
             threshold = evidence - 1.0 if math.isinf(below) else (evidence + below) / 2
     return threshold
+
+
+def right_edits(pair: Pair, edits: Iterable[Edit]) -> set[Edit]:
+    """Those of some edits of the wrong text that it needs."""
+    effects = _Effects(pair.wrong)
+    needed = {effects.of(edit) for edit in edits_between(pair.wrong, pair.right)}
+    return {edit for edit in edits if effects.of(edit) in needed}
 
 
 class _Effects:

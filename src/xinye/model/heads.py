@@ -20,7 +20,6 @@ Kind = Literal["sequence", "token", "span"]
 IGNORED = -100
 POINTERS = ("begin", "end")  # what the labels of a head for spans are called
 EVERY_ANSWER = float("-inf")  # the threshold of a reader that never says "not in this passage"
-NO_EDIT = float("inf")  # the threshold of a proofreader that changes nothing
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,7 @@ class HeadConfig(Shape):
 
     `threshold` was learned by a head for spans: how much evidence an answer needs in its passage,
     in nats (`tasks/answer_spans.py`); `EVERY_ANSWER` if none is refused, None if nothing was
-    learned. For a head that proofreads, it is the evidence that an edit needs
-    (`tasks/proofread_search.py`)."""
+    learned."""
 
     backbone: GPTConfig
     kind: Kind
@@ -130,22 +128,19 @@ class Head(nn.Module):
             nn.init.zeros_(parameter)
         return model
 
-    def states(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """The last hidden states of the tokens, (B, T, C)."""
-        # causal attention does not see the padding anyway
-        mask = None if self.config.backbone.is_causal else _real(tokens, lengths)[:, None, None]
-        return self.gpt.hidden(tokens, mask=mask)  # the mask is (B, 1, 1, T)
-
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The logits in float32, (B, L) for texts or (B, T, L) for their tokens; `tokens` are (B,
         T), `lengths` (B,). For spans those of the padding are -inf."""
-        states = self.states(tokens, lengths)  # (B, T, C)
+        real = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]  # (B, T)
+        # causal attention does not see the padding anyway
+        mask = None if self.config.backbone.is_causal else real[:, None, None]  # (B,1,1,T)
+        states = self.gpt.hidden(tokens, mask=mask)  # (B, T, C)
         if self.config.kind == "sequence":
             states = states[torch.arange(len(tokens), device=tokens.device), lengths - 1]  # (B, C)
         states = F.dropout(states, self.config.backbone.dropout, self.training)
         logits: Tensor = self.score(states).float()
         if self.config.kind == "span":
-            logits = logits.masked_fill(~_real(tokens, lengths)[..., None], float("-inf"))
+            logits = logits.masked_fill(~real[..., None], float("-inf"))
         return logits
 
     def loss(self, batch: Labelled) -> Tensor:
@@ -160,8 +155,3 @@ class Head(nn.Module):
         return F.cross_entropy(
             logits.flatten(0, -2), batch.targets.flatten(), reduction="sum", ignore_index=IGNORED
         )
-
-
-def _real(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """Which tokens are no padding, (B, T)."""
-    return torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]

@@ -24,8 +24,7 @@ class Records:
     longest: int  # the tokens in the longest record
     writes: bool  # whether the model generates text
     frozen_attention: str  # the attention that suits frozen layers: causal or both
-    relearns: bool = False  # whether all layers learn much, from examples that change
-    short_answers: bool = False  # whether the answers to long texts are short, and soon known
+    gently: bool = False  # whether the model should learn slowly, in small batches
 
 
 def context_length(settings: FinetuneSettings, shape: GPTConfig) -> int:
@@ -54,8 +53,6 @@ def make_plan(
     share, reason = 0.1, "usual for fine-tuning"
     if settings.method != "full":
         share, reason = 0.0, "frozen layers cannot adapt to dropout"
-    elif records.relearns:
-        share, reason = 0.0, "no example is learned twice"
     elif shape.num_hidden_layers > DEEP:
         layers = plural(shape.num_hidden_layers, "layer")
         share, reason = 0.0, f"with {layers}, dropout would do more harm than good"
@@ -75,8 +72,8 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
     count = records.count
     batch_size, usual = min(32, count), "usual for fine-tuning"
     epochs = round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
-    if records.short_answers:
-        batch_size, usual = min(count, 8 if count < 2000 else 16), "answers are short"
+    if records.gently:
+        batch_size, usual = min(count, 8 if count < 2000 else 16), "small, to learn slowly"
         epochs = 3
     batch_size, epochs = settings.batch_size or batch_size, settings.epochs or epochs
     total = max(1, round(epochs * count / batch_size))
@@ -112,9 +109,8 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
     plan.choose_each(settings, optimizer=suits)
     optimizer = plan.values["optimizer"]
     usual, reason = {"muon": 0.001, "adamw": 5e-5, "sgd": 0.01}[optimizer], f"usual for {optimizer}"
-    # it continues to predict text, as in pretraining, or units from both directions
-    if (records.writes or records.relearns) and not adapter:
-        pretraining.rates(plan, settings, shape, records.short_answers)
+    if records.writes and not adapter:  # it continues to predict text, as in pretraining
+        pretraining.rates(plan, settings, shape, records.gently)
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":
         rate = (

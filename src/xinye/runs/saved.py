@@ -90,6 +90,8 @@ class DataFacts(Part):
     pairs: bool | None = None  # whether a classifier learned pairs of texts; None if unknown
     yardstick: Yardstick | None = None
     task_mix: list[TaskMix] = []
+    words: list[str] = []  # that a proofreader may write
+    confusions: dict[str, dict[str, Count]] = {}  # for wrong units, the right ones and how often
 
 
 class About(Part):

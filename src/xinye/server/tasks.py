@@ -19,6 +19,7 @@ from xinye.server.worker import Job
 from xinye.tasks.registry import TASKS, find_task, found
 from xinye.tasks.task import Task
 from xinye.tasks.text_to_text import TextToText, Work
+from xinye.tasks.writing import Writing
 
 router = APIRouter(route_class=JSONRoute)
 BATCH = 8  # texts in one batch
@@ -47,7 +48,7 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
     settings = settings_of(task, body.settings)
     if isinstance(learned, TextToText):
         results = await write_texts(request, model, learned, texts, settings)
-    elif learned.writes:
+    elif isinstance(learned, Writing):
         results = await write(request, model, learned, texts)
     else:
         results = await judge(request, model, learned, texts, settings)

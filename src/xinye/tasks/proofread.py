@@ -1,8 +1,11 @@
-"""The task `proofread`: corrects a text where it is wrong, and leaves the rest as it is."""
+"""The task `proofread`: corrects a text where it is wrong, and leaves the rest as it is.
+
+The language model is trained on correct texts. It does not write: it says how much more probable
+each possible edit makes a text, and only edits with enough evidence are made.
+"""
 
 import random
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -16,35 +19,36 @@ from xinye.data.sources import headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, plural
 from xinye.evaluation.edits import applied, units_of
-from xinye.evaluation.proofreading import (
-    MOST_CHANGED,
-    Candidate,
-    best_threshold,
-    chosen,
-    measure,
-)
+from xinye.evaluation.proofreading import MOST_CHANGED, Candidate, best_threshold, chosen, measure
 from xinye.evaluation.proofreading_trigrams import TrigramProofreader
 from xinye.model.gpt import GPT
-from xinye.model.heads import IGNORED, Head
+from xinye.model.heads import IGNORED
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.writing_settings import ProofreadSettings
+from xinye.runs.folder import RunFolder
+from xinye.runs.saved import About, Result
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
-from xinye.tasks.heads import USE, HeadTask, with_borders
-from xinye.tasks.proofread_confusions import LONGEST, Alike
+from xinye.tasks.heads import USE
+from xinye.tasks.language_task import LanguageTask
+from xinye.tasks.proofread_candidates import Confusable
+from xinye.tasks.proofread_confusions import Alike
+from xinye.tasks.proofread_evidence import USUAL, Evidence, learned
 from xinye.tasks.proofread_exercise import EXERCISE
-from xinye.tasks.proofread_head import begin_head
-from xinye.tasks.proofread_records import WRONG, Named, ProofText, confused, read_texts
+from xinye.tasks.proofread_records import (
+    WRONG,
+    Named,
+    ProofText,
+    confused,
+    confusions_of,
+    read_texts,
+    words_of,
+)
 from xinye.tasks.proofread_results import Corrected, marked
-from xinye.tasks.proofread_search import Search
-from xinye.tasks.proofread_tokens import KEEP, SPECIAL, Drawing, FreshErrors, unit_label
-from xinye.tasks.records import Example, Examples, OnBad, leaks, repeated
-from xinye.tasks.task import Figures, Mark
+from xinye.tasks.proofread_search import Search, Weighing
+from xinye.tasks.records import Example, OnBad, leaks, repeated
+from xinye.tasks.task import Figures
+from xinye.tasks.text_windows import windows
 
-UNITS = 8000  # characters and words that can be written, the most frequent of the correct texts
-SEEN = 3  # times that such a unit occurs at least, in at least `MANY` records
-MANY = 1000
-PAIRS_SHARE = 0.25  # of the training records that have errors of people, if they are repeated
-MOST_TIMES = 5  # that such a record is repeated
 TUNED = 1000  # training records on which the baseline's threshold is chosen
 
 
@@ -52,20 +56,19 @@ def _share(name: str, en: str, zh: str) -> Figure:
     return Figure(name, en, Both(en, zh), 1, percent=True)
 
 
-class Proofread(HeadTask):
-    """Trains a proofreader. `labels` say for each unit of a text what becomes of it."""
+class Proofread(LanguageTask):
+    """Trains a proofreader. A record is learned by its correct text."""
 
     verb = "proofread"
-    head = "token"
-    learns_threshold = True
-    relearns = True  # the layers read both directions, and the errors are new in every epoch
-    figures = ("loss", "correction_f1", "clean_changed")
-    better = "correction_f1"
+    figures = ("loss", "bits_per_byte")
+    better = "loss"
+    judges_untaught = True
+    works_untaught = True
+    gently = True  # a base that knows the language should not forget it
     baseline_name = "trigram model with confusion sets"
     counted = ("kind of edit", "kinds of edits")
     own_labels = True
     counts_name = "edits"
-    kept_of = "the records"
     columns = ("text_field", "answer_field", "confusions")
     augmentations = ()
     words = TaskWords(
@@ -79,18 +82,16 @@ class Proofread(HeadTask):
             LOSS,
         ),
         decides="correction_f1",
-        unit="labels",
+        unit="tokens",
         has_labels=False,
         does="Corrects wrong, missing and doubled characters and mistyped words in a text.",
         limit=(
             "It misses errors, and some of its changes are wrong: read each of them. It knows the "
             "kinds of errors that it was trained on."
         ),
-        pipeline="token-classification",
         use=USE,
         command='xinye proofread {folder} "…" --diff',
         python='print(model.proofread("…")["corrected"])',
-        transformers='AutoModelForTokenClassification.from_pretrained("{folder}")',
     )
     exercise = EXERCISE
     suffixes = SUFFIXES
@@ -98,24 +99,37 @@ class Proofread(HeadTask):
     exact = True
     highlights = {r"\[-.*?-\]": "red", r"\{\+.*?\+\}": "green"}  # noqa: RUF012
 
+    # What is learned beside the weights of the network, and saved with the run.
+    evidence: Evidence = USUAL
+    words_known: Sequence[str] = ()
+    confusions: Mapping[str, Mapping[str, int]] = {}
+
     @classmethod
     def of(cls, records: Sequence[ProofText]) -> Self:
-        """The task with the units of these records. Raises `XinyeError` if no text has an error."""
+        """The task with what these records tell. Raises `XinyeError` if no text has an error."""
         if not any(record.made or record.wrong != record.right for record in records):
             raise XinyeError(
                 "the wrong and the correct text are equal in all records, so there is nothing to "
                 "learn from; give texts with errors, or only correct texts, in which errors are "
                 "made"
             )
-        counts = Counter(unit.text for record in records for unit in units_of(record.right))
-        # Rare units and numbers are no labels, so the model learns to keep what it does not know.
-        least = SEEN if len(records) >= MANY else 1
-        units = [
-            unit
-            for unit, count in counts.most_common(UNITS)
-            if count >= least and not unit[0].isdigit()
-        ]
-        return cls((*SPECIAL, *map(unit_label, units)))
+        task = cls()
+        task.words_known, task.confusions = words_of(records), confusions_of(records)
+        return task
+
+    @classmethod
+    def of_run(cls, model: GPT, folder: Path) -> Self:
+        task, run = cls(), RunFolder(folder)
+        facts = About.read(run.settings_file, []).data
+        task.words_known, task.confusions = facts.words, facts.confusions
+        measured = Result.read(run.result_file, []).measured or {}
+        if "evidence" in measured:
+            task.evidence = Evidence.from_json(measured["evidence"], str(run.result_file))
+        return task
+
+    @classmethod
+    def facts(cls, records: Sequence[ProofText]) -> dict[str, Any]:
+        return {"words": words_of(records), "confusions": confusions_of(records)}
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -156,28 +170,7 @@ class Proofread(HeadTask):
         yield from repeated(training)
         yield from leaks(training, validation)
 
-    @classmethod
-    def enlarged(cls, records: Sequence[ProofText], settings: FinetuneSettings) -> list[ProofText]:
-        """The records; pairs with errors of people are repeated among many texts with made ones,
-        and what people have confused is confused in the other texts, too."""
-        learned = confused(records)
-        records = [
-            replace(record, maker=replace(record.maker, learned=learned)) for record in records
-        ]
-        pairs = [record for record in records if not record.made]
-        others = len(records) - len(pairs)
-        times = 1
-        if pairs and others:
-            times = round(PAIRS_SHARE * others / (1 - PAIRS_SHARE) / len(pairs))
-        return [*records, *(pairs * (max(1, min(times, MOST_TIMES)) - 1))]
-
     # -- tokens ------------------------------------------------------------------------------------
-
-    @classmethod
-    def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
-        """A copy of the tokenizer in which every Han character and every sign is a token of its
-        own, because each is decided alone."""
-        return with_borders(tokenizer)
 
     @classmethod
     def token_findings(
@@ -204,89 +197,54 @@ class Proofread(HeadTask):
                 "a base with --tokenizer bpe that was trained on such texts learns much better"
             )
 
-    def drawing(self, tokenizer: Tokenizer, context: int) -> Drawing:
-        """How records become examples of this task."""
-        number = {label: number for number, label in enumerate(self.labels)}
-        return Drawing(tokenizer, number, context)
-
     def examples(
         self, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
     ) -> list[Example]:
-        drawing = self.drawing(tokenizer, context)
-        return [example for record in records for example in drawing.as_it_is(record)]
-
-    def mixed(
-        self, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
-    ) -> list[Example]:
-        """The correct texts alone: a language model must not learn the errors."""
-        correct = [replace(record, wrong=record.right) for record in records]
-        return self.examples(tokenizer, correct, context)
-
-    def training_examples(
-        self,
-        tokenizer: Tokenizer,
-        records: Sequence[ProofText],
-        context: int,
-        settings: FinetuneSettings,
-    ) -> Examples:
-        return FreshErrors(self.drawing(tokenizer, context), records, settings.seed)
-
-    def marks(
-        self, tokenizer: Tokenizer, example: Example
-    ) -> tuple[str | None, list[tuple[int, Mark]]]:
-        """Each change stands at the token that it changes, not at the one before, which decides."""
-        assert isinstance(example.targets, list)
-        marks: list[Mark] = []
-        for at, target in enumerate(example.targets, 1):
-            label = KEEP if target == IGNORED else self.labels[int(target)]
-            text = tokenizer.decode(example.tokens[at : at + LONGEST])
-            own = units_of(text)[:1] if label not in SPECIAL else []
-            is_kept = label == KEEP or [unit_label(unit.text) for unit in own] == [label]
-            marks.append(None if is_kept else f"B-{label}")
-        at_end = marks.pop()
-        behind = [None, *marks[:-1], marks[-1] or at_end] if marks else [at_end]
-        return None, list(zip(example.tokens, behind, strict=True))
-
-    def begin_head(self, model: Head, base: GPT, tokenizer: Tokenizer, examples: Examples) -> None:
-        begin_head(model, base, tokenizer, examples)
+        """The correct texts, each ending with its own token. Those that are longer than the context
+        are learned in parts."""
+        before = [*tokenizer.prefix] or [tokenizer.eos_id]
+        room = context - len(before)
+        found = []
+        for record in records:
+            parts = windows(record.right, lambda some: len(tokenizer.encode(some)) <= room)
+            for _, part in parts:
+                tokens = [*before, *tokenizer.encode(part)]
+                targets = [*[IGNORED] * (len(before) - 1), *tokens[len(before) :], tokenizer.eos_id]
+                found.append(Example(tokens, targets))
+        return found
 
     # -- evaluation --------------------------------------------------------------------------------
 
-    def _candidates(
-        self, model: Head, tokenizer: Tokenizer, texts: Sequence[str], context: int
-    ) -> list[list[Candidate]]:
-        return Search(model, tokenizer, context).candidates(texts)
-
-    def _corrected(
-        self, model: Head, tokenizer: Tokenizer, texts: Sequence[str], context: int
-    ) -> list[Corrected]:
-        found = self._candidates(model, tokenizer, texts, context)
-        return [
-            Corrected(text, chosen(each, _threshold(model)))
-            for text, each in zip(texts, found, strict=True)
-        ]
+    def weighed(
+        self, model: GPT, tokenizer: Tokenizer, texts: Sequence[str], context: int
+    ) -> list[list[Weighing]]:
+        """The possible edits of each text, weighed by the model."""
+        model.eval()
+        confusable = Confusable(tokenizer, self.words_known, self.confusions)
+        search = Search(model, tokenizer, confusable, context)
+        return [search.weighed(text) for text in texts]
 
     def measure(
-        self, model: Head, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
     ) -> Figures:
-        texts = [record.wrong for record in records]
-        found = self._candidates(model, tokenizer, texts, context)
-        return _measured(records, found, _threshold(model))
+        found = self.weighed(model, tokenizer, [record.wrong for record in records], context)
+        return _measured(records, map(self.evidence.chosen, found))
 
     def validate(
         self,
-        model: Head,
+        model: GPT,
         tokenizer: Tokenizer,
         records: Sequence[ProofText],
         context: int,
         settings: FinetuneSettings,
     ) -> Figures:
-        """Sets the threshold with the best correction F1 that changes at most `MOST_CHANGED` of the
-        texts without errors."""
-        found = self._candidates(model, tokenizer, [record.wrong for record in records], context)
-        threshold = best_threshold(records, found, MOST_CHANGED)
-        model.config = replace(model.config, threshold=threshold)
-        return _measured(records, found, threshold)
+        """Learns how the evidence for an edit is weighed. The figures are those of records from
+        which the weights were not learned, with the threshold that is best for them."""
+        found = self.weighed(model, tokenizer, [record.wrong for record in records], context)
+        self.evidence, candidates = learned(records, found)
+        threshold = self.evidence.threshold
+        made = (chosen(each, threshold) for each in candidates)
+        return _measured(records, made) | {"evidence": self.evidence.to_json()}
 
     def baseline(
         self,
@@ -312,19 +270,27 @@ class Proofread(HeadTask):
 
         tuned = [model.candidates(record.wrong, like) for record in held_out]
         threshold = best_threshold(held_out, tuned, MOST_CHANGED)
-        return _measured(
-            records, [model.candidates(record.wrong, like) for record in records], threshold
-        )
+        made = (chosen(model.candidates(record.wrong, like), threshold) for record in records)
+        return _measured(records, made)
 
-    def sample(self, model: Head, tokenizer: Tokenizer, record: ProofText, context: int) -> str:
+    def sample(self, model: GPT, tokenizer: Tokenizer, record: ProofText, context: int) -> str:
         [result] = self._corrected(model, tokenizer, [record.wrong], context)
         return marked(result.text, result.edits)
+
+    def _corrected(
+        self, model: GPT, tokenizer: Tokenizer, texts: Sequence[str], context: int
+    ) -> list[Corrected]:
+        found = self.weighed(model, tokenizer, texts, context)
+        return [
+            Corrected(text, self.evidence.chosen(parts))
+            for text, parts in zip(texts, found, strict=True)
+        ]
 
     # -- use ---------------------------------------------------------------------------------------
 
     def use(
         self,
-        model: Head,
+        model: GPT,
         tokenizer: Tokenizer,
         inputs: Sequence[str],
         context: int,
@@ -347,17 +313,10 @@ class Proofread(HeadTask):
         return [plural(len(result["edits"]), "change")] if "marked" in result else []
 
 
-def _threshold(model: Head) -> float:
-    """The threshold that the model learned; 0 for a model without one."""
-    return 0.0 if model.config.threshold is None else model.config.threshold
-
-
-def _measured(
-    records: Sequence[ProofText], found: Sequence[Sequence[Candidate]], threshold: float
-) -> Figures:
-    """The metrics of the candidates that reach the threshold."""
+def _measured(records: Sequence[ProofText], made: Iterable[Sequence[Candidate]]) -> Figures:
+    """The metrics of the changes that were made in the wrong texts."""
     corrected = [
-        applied(record.wrong, (each.edit for each in chosen(candidates, threshold)))
-        for record, candidates in zip(records, found, strict=True)
+        applied(record.wrong, (each.edit for each in changes))
+        for record, changes in zip(records, made, strict=True)
     ]
     return measure(records, corrected)

@@ -2,8 +2,8 @@
 errors are made by rule."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ RIGHT = (
     "正确", "正句", "正确文本", "正确句子", "改正", "修改", "纠正", "改后",
 )  # fmt: skip
 TOGETHER = 60  # characters: shorter sentences of a text are learned together
-LONGEST = 100  # units of a piece of a pair that is learned in pieces
+WORDS, SEEN = 8000, 2  # words that may be written; times that each occurs at least
 MOST_EDITED = 0.5  # share of the units of a text that may be wrong
 
 
@@ -188,33 +188,27 @@ def in_parts(text: str) -> Iterator[str]:
         yield text[start:].strip()
 
 
-def pieces(record: ProofText) -> Iterator[ProofText]:
-    """A long pair in pieces of `TOGETHER` to `LONGEST` units, cut behind units that are the same in
-    both texts: if possible where a sentence ends."""
-    ours, theirs = units_of(record.wrong), units_of(record.right)
-    steps = steps_between([unit.text for unit in ours], [unit.text for unit in theirs])
-    if steps is None:
-        yield record
-        return
-    ends = set(sentence_ends(record.wrong))
-    changed = {number: new for number, end, new in steps if end > number}
-    inserted = Counter(number for number, end, _ in steps if end == number)
-    first = wrong_start = right_start = 0
-    behind = 0  # the units of the correct text up to this one
-    for number, unit in enumerate(ours[:-1]):
-        behind += inserted[number] + (changed.get(number, unit.text) != "")
-        size = number + 1 - first
-        if number in changed or inserted[number + 1] or size < TOGETHER:
-            continue
-        if unit.end in ends or size >= LONGEST:
-            wrong_end, right_end = unit.end, theirs[behind - 1].end
-            yield _piece(record, slice(wrong_start, wrong_end), slice(right_start, right_end))
-            first, wrong_start, right_start = number + 1, wrong_end, right_end
-    yield _piece(record, slice(wrong_start, None), slice(right_start, None))
+def words_of(records: Iterable[ProofText]) -> list[str]:
+    """The most frequent words of the correct texts that are not Chinese."""
+    counts = Counter(
+        unit.text for record in records for unit in units_of(record.right)
+        if unit.is_word and unit.text.isalpha()
+    )  # fmt: skip
+    return [word for word, count in counts.most_common(WORDS) if count >= SEEN]
 
 
-def _piece(record: ProofText, wrong: slice, right: slice) -> ProofText:
-    return replace(record, wrong=record.wrong[wrong], right=record.right[right])
+def confusions_of(records: Sequence[ProofText]) -> dict[str, dict[str, int]]:
+    """For each wrong unit what is right instead, and how often people confused them: 0 if they are
+    only in a file of confusions."""
+    known = {unit.text for record in records for unit in units_of(record.right)}
+    tables = {id(record.maker.confusions): record.maker.confusions for record in records}
+    found: dict[str, dict[str, int]] = {}
+    for table in tables.values():
+        for wrong, others in table.table.items():
+            found.setdefault(wrong, {}).update((each, 0) for each in others if each in known)
+    for wrong, rights in confused(records, corrections=True).items():
+        found.setdefault(wrong, {}).update(Counter(rights))
+    return {wrong: others for wrong, others in found.items() if others}
 
 
 def confused(records: Iterable[ProofText], corrections: bool = False) -> dict[str, list[str]]:

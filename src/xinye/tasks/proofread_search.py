@@ -1,117 +1,191 @@
-"""Finds the possible edits of texts with a proofreading network."""
+"""Weighs the possible edits of texts with a language model.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+An edit is weighed by how much more probable it makes its text, as in a noisy channel (Kernighan,
+Church and Gale 1990, "A Spelling Correction Program Based on a Noisy Channel Model"). All edits of
+a text are computed together: the text is read once, and then the tokens of each edit and those that
+follow it, which attend to what stands before the edit and to each other.
+"""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
 import torch
-from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.evaluation.edits import Unit, change, units_of
-from xinye.evaluation.proofreading import Candidate
-from xinye.model.heads import IGNORED, Head
-from xinye.tasks.proofread_confusions import Alike
-from xinye.tasks.proofread_tokens import DELETE, INSERT, KEEP, Part, parts_of, unit_label
-from xinye.tasks.records import Example, Examples
+from xinye.evaluation.edits import applied
+from xinye.model.gpt import GPT, KeyValueCache
+from xinye.tasks.proofread_candidates import Confusable, Option, Reading
+from xinye.tasks.tag_spans import trimmed
+from xinye.tasks.text_windows import windows
 
-LEAST = -4.0  # nats: edits with less evidence are never made
-# Nats by which a unit that sounds or is typed like the one in the text is the more probable.
-LIKENESS = 2.0
-BATCH = 32
+WINDOW = 128  # tokens of a text that are read at once
+FIRST_LOOK, LOOK = 1, 16  # tokens behind an edit that are computed: for all edits, and for the best
+BEST = 32  # edits of a text that are computed further
+LOGITS = 2**23  # computed at a time: 32 MiB
 
 
-@dataclass
+@dataclass(frozen=True)
+class Branch:
+    """The tokens of an edited text that differ from `begin` on, and as many of those behind them as
+    are computed; `end` is where the text's own tokens end that they stand for."""
+
+    begin: int
+    tokens: list[int]
+    end: int
+
+
+def branch_of(own: Sequence[int], edited: Sequence[int], look: int) -> Branch:
+    """The branch of an edited text, with `look` tokens behind what differs."""
+    same = _same(own, edited)
+    rest = min(len(own), len(edited)) - same
+    behind = min(_same(own[::-1], edited[::-1]), rest)
+    more = min(look, behind)
+    return Branch(same, [*edited[same : len(edited) - behind + more]], len(own) - behind + more)
+
+
+def _same(one: Sequence[int], other: Sequence[int]) -> int:
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """An edit with what the language model says of it, in nats: the `gain` of the whole text, that
+    of the first token that differs (`left`), and the log-probabilities of the text's `own` token
+    there and of the `next` one."""
+
+    option: Option
+    gain: float
+    left: float
+    own: float
+    next: float
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """The best edits of a part of a text, with places in the whole text, and the part's length."""
+
+    edits: Sequence[Weighed]
+    length: int
+
+
 class Search:
-    """Finds edits with a network. `labels` are those of its head."""
+    """Weighs edits with a model that reads `context` tokens."""
 
-    model: Head
-    tokenizer: Tokenizer
-    context: int
-    number: dict[str, int] = field(init=False)
-    alike: Alike = field(init=False)
+    def __init__(
+        self, model: GPT, tokenizer: Tokenizer, confusable: Confusable, context: int
+    ) -> None:
+        self.model, self.tokenizer, self.confusable = model, tokenizer, confusable
+        # a text begins as in training; without such a token, behind the end of another
+        self.before = [*tokenizer.prefix] or [tokenizer.eos_id]
+        self.window = min(WINDOW, context // 2)
+        self.room = max(LOOK + WINDOW, LOGITS // model.config.vocab_size)  # tokens read at a time
 
-    def __post_init__(self) -> None:
-        labels = self.model.config.labels
-        self.number = {label: number for number, label in enumerate(labels)}
-        self.alike = Alike(label[1:] for label in labels if label.startswith("="))
-        self.special = [self.number[label] for label in (KEEP, DELETE, INSERT)]
+    def weighed(self, text: str) -> list[Weighing]:
+        """The best edits of each part of a text. Parts end behind sentences if possible."""
+        found, start = [], 0
+        parts = windows(text, lambda some: len(self.tokenizer.encode(some)) <= self.window)
+        for before, part in parts:
+            start += len(before)
+            found.append(Weighing(self._weighed(part, start), len(part)))
+            start += len(part)
+        return found
 
     @torch.no_grad()
-    def candidates(self, texts: Sequence[str]) -> list[list[Candidate]]:
-        """The best edit of each unit of each text, if its evidence is more than `LEAST`."""
-        self.model.eval()
-        units = [units_of(text) for text in texts]
-        parts = [
-            (number, part)
-            for number, text in enumerate(texts)
-            for part in parts_of(self.tokenizer, text, units[number], self.context)
-            if part.place
+    def _weighed(self, text: str, start: int) -> list[Weighed]:
+        """The best edits of a part that begins at `start`."""
+        if not text:
+            return []
+        reading, cache = self._read(text)
+        options = self.confusable.options(reading)
+        if not options:
+            return []
+        tokens = self.tokenizer.encode_batch([applied(text, [each.edit]) for each in options])
+        edited = [[*each, self.tokenizer.eos_id] for each in tokens]
+        # a tokenizer may not see a difference, such as that of capitals
+        seen = [at for at, each in enumerate(edited) if each != reading.tokens]
+        options, edited = [options[at] for at in seen], [edited[at] for at in seen]
+        gains = self._gains(reading, cache, edited, FIRST_LOOK)
+        best = sorted(range(len(options)), key=lambda at: -gains[at])[:BEST]
+        edited = [edited[at] for at in best]
+        gains = self._gains(reading, cache, edited, LOOK)
+        return [
+            self._weigh(reading, options[at].moved(start), own, gain)
+            for at, own, gain in zip(best, edited, gains, strict=True)
         ]
-        found: list[list[Candidate]] = [[] for _ in texts]
-        gaps: list[tuple[int, Part, int, float]] = []  # text, part, unit, evidence of the insert
-        for at, scores in self._scores([part.tokens for _, part in parts]):
-            number, part = parts[at]
-            for unit, label, evidence in self._best(part, units[number], scores):
-                if label == INSERT:
-                    gaps.append((number, part, unit, evidence))
-                    continue
-                new = "" if label == DELETE else label[1:]
-                edit = change(texts[number], units[number], unit, unit + 1, new)
-                found[number].append(Candidate(edit, evidence))
-        with_gap = [
-            [*part.tokens[: part.place[unit] + 1], self.tokenizer.pad_id,
-             *part.tokens[part.place[unit] + 1 :]]
-            for _, part, unit, _ in gaps
-        ]  # fmt: skip
-        for at, scores in self._scores(with_gap):
-            number, part, unit, evidence = gaps[at]
-            row = scores[part.place[unit]].clone()
-            row[self.special] = -torch.inf
-            best = int(row.argmax())
-            new = self.model.config.labels[best][1:]
-            edit = change(texts[number], units[number], unit, unit, new)
-            found[number].append(Candidate(edit, evidence + float(row[best])))
-        return [sorted(each) for each in found]
 
-    def _scores(self, texts: Sequence[list[int]]) -> Iterator[tuple[int, Tensor]]:
-        """The log-probabilities (T, L) of the labels at each token, for each text by its index."""
-        device = next(self.model.parameters()).device
-        examples = [Example(tokens, [IGNORED] * len(tokens)) for tokens in texts]
-        for numbers, batch in Examples(examples, self.tokenizer.pad_id).in_order(BATCH):
-            scores = self.model(batch.tokens.to(device), batch.lengths.to(device)).log_softmax(-1)
-            for row, number in enumerate(numbers):
-                yield number, scores[row, : len(texts[number])]
+    def _weigh(self, reading: Reading, option: Option, edited: list[int], gain: float) -> Weighed:
+        own = reading.own
+        at = min(_same(reading.tokens, edited), len(own) - 1)
+        left = float(reading.table[at, edited[at]]) - own[at] if at < len(edited) else 0.0
+        return Weighed(option, gain, left, own[at], own[at + 1] if at + 1 < len(own) else 0.0)
 
-    def _best(
-        self, part: Part, units: Sequence[Unit], scores: Tensor
-    ) -> Iterator[tuple[int, str, float]]:
-        """The units that may be changed, each with the label of its best edit and the evidence."""
-        labels = self.model.config.labels
-        own = [self.number.get(unit_label(unit.text), self.number[KEEP]) for unit in units]
-        own.append(self.number[KEEP])
-        at = list(part.place.values())
-        rows = scores[at]  # (units of this part, L)
-        own_label = torch.tensor([own[number] for number in part.place], device=scores.device)
-        itself = rows.gather(1, own_label[:, None])[:, 0]
-        kept = rows[:, self.number[KEEP]]
-        kept = torch.where(own_label == self.number[KEEP], kept, torch.logaddexp(kept, itself))
-        # With nothing but `LIKENESS` to gain, an edit cannot reach `LEAST` where this is False.
-        possible = ((1 - kept.exp()).clamp_min(1e-9).log() - kept + LIKENESS > LEAST).tolist()
-        for row, number, keep, label, maybe in zip(
-            rows, part.place, kept.tolist(), own_label.tolist(), possible, strict=True
-        ):
-            if not maybe:
-                continue
-            row = row.clone()
-            row[[label, self.number[KEEP]]] = -torch.inf
-            if number == len(units):  # at the end nothing stands that could be changed
-                best = self.number[INSERT]
-            else:
-                like = [self.number[unit_label(each)] for each in self.alike.of(units[number].text)
-                        if unit_label(each) in self.number]  # fmt: skip
-                if like:
-                    row[like] += LIKENESS
-                best = int(row.argmax())
-            evidence = float(row[best]) - keep
-            if evidence > LEAST:
-                yield number, labels[best], evidence
+    def _read(self, text: str) -> tuple[Reading, KeyValueCache]:
+        """The text as the model reads it, and the cache with all of its tokens but the last."""
+        [encoding] = self.tokenizer.encodings([text])
+        tokens = [*encoding.ids, self.tokenizer.eos_id]
+        whole = torch.tensor([[*self.before, *tokens[:-1]]], device=self.model.device)
+        cache = self.model.new_cache(1, whole.shape[1] + self.room)
+        hidden = self.model.hidden(whole, cache=cache)[0, len(self.before) - 1 :]
+        table = self.model.lm_head(hidden).float().log_softmax(-1).cpu()
+        places: dict[int, int] = {}
+        for number, (start, end) in enumerate(trimmed(text, encoding.offsets)):
+            if start < end:
+                places.setdefault(start, number)
+        return Reading(text, tokens, places, table), cache
+
+    def _gains(
+        self, reading: Reading, cache: KeyValueCache, edited: Sequence[list[int]], look: int
+    ) -> list[float]:
+        """By how much each edited text is more probable than the text, up to `look` tokens behind
+        what differs."""
+        own = np.cumsum([0.0, *reading.own])
+        branches = [branch_of(reading.tokens, tokens, look) for tokens in edited]
+        groups: list[list[Branch]] = []
+        room = 0
+        for branch in branches:
+            room -= len(branch.tokens)
+            if room < 0:
+                groups.append([])
+                room = self.room - len(branch.tokens)
+            groups[-1].append(branch)
+        sums = [each for group in groups for each in self._sums(reading, cache, group)]
+        return [
+            total - float(own[branch.end] - own[branch.begin])
+            for branch, total in zip(branches, sums, strict=True)
+        ]
+
+    def _sums(
+        self, reading: Reading, cache: KeyValueCache, branches: Sequence[Branch]
+    ) -> list[float]:
+        """The log-probability of the tokens of each branch. The first is known from the text; the
+        others are read at once."""
+        before, length = len(self.before), cache.length
+        sums = [float(reading.table[each.begin, each.tokens[0]]) for each in branches]
+        tokens = [token for branch in branches for token in branch.tokens[:-1]]
+        if not tokens:
+            return sums
+        positions: list[int] = []
+        mask = torch.zeros(len(tokens), length + len(tokens), dtype=torch.bool)
+        ends = [0]
+        for branch in branches:
+            count, at = len(branch.tokens) - 1, ends[-1]
+            positions += range(before + branch.begin, before + branch.begin + count)
+            mask[at : at + count, : before + branch.begin] = True
+            own = torch.ones(count, count, dtype=torch.bool).tril()
+            mask[at : at + count, length + at : length + at + count] = own
+            ends.append(at + count)
+        device = self.model.device
+        placed = torch.tensor([[tokens], [positions]], device=device)  # (2, 1, N)
+        hidden = self.model.hidden(placed[0], placed[1], mask.to(device), cache)
+        cache.length = length
+        logits = self.model.lm_head(hidden[0]).float().cpu()
+        right = torch.tensor([token for branch in branches for token in branch.tokens[1:]])
+        found = logits.gather(1, right[:, None])[:, 0] - logits.logsumexp(-1)
+        totals = np.cumsum([0.0, *found.tolist()])
+        return [
+            first + float(totals[end] - totals[begin])
+            for first, begin, end in zip(sums, ends, ends[1:], strict=False)
+        ]

@@ -79,10 +79,8 @@ class Task(ReadsRecords):
     continues_text: ClassVar[bool] = False
     outside: ClassVar[str] = ""  # the label of a token outside all spans
     head: ClassVar[Kind | None] = None  # the kind of the new head, or None
-    # True if all layers learn much that is new, with the rates of pretraining and without dropout
-    relearns: ClassVar[bool] = False
-    # True if the answers to long texts are short, so that they are soon known by heart
-    short_answers: ClassVar[bool] = False
+    # True if the model learns slowly, in small batches, because it memorizes or forgets soon
+    gently: ClassVar[bool] = False
     # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"
     exercise: ClassVar[Exercise | None] = None  # for `xinye demo --task`
@@ -223,10 +221,6 @@ class Task(ReadsRecords):
     def network(self, backbone: GPTConfig, base: GPT) -> Any:
         """The network to train: the layers of `base`, configured as in `backbone`."""
 
-    def begin_head(self, model: Any, base: GPT, tokenizer: Tokenizer, examples: Examples) -> None:
-        """Set the first weights of the new head, if it does not begin at zero. `examples` are those
-        of training."""
-
     @abstractmethod
     def loss(self, model: Any, batch: Labelled) -> Tensor:
         """The sum of the losses in nats over all targets of a batch that count."""
@@ -345,6 +339,8 @@ class Task(ReadsRecords):
 
     # True if a model can be evaluated without training for the task
     judges_untaught: ClassVar[bool] = False
+    # True if a language model that was trained for no task can be used for this one, too
+    works_untaught: ClassVar[bool] = False
 
     # -- settings ----------------------------------------------------------------------------------
 

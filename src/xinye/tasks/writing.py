@@ -7,13 +7,8 @@ turn: the text, and what the model should write.
 
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import partial
-from math import log
 from typing import Any, ClassVar
-
-import torch
-from torch import Tensor
 
 from xinye.data.notes import Notes
 from xinye.data.records import Row
@@ -24,20 +19,19 @@ from xinye.generation import sequence
 from xinye.generation.chat import Message, shortened, start_answer
 from xinye.generation.engine import finish
 from xinye.generation.sampling import ChatSampling
-from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.model.heads import IGNORED, Labelled
+from xinye.model.heads import IGNORED
 from xinye.runs.words import Both, Figure
+from xinye.tasks.language_task import LanguageTask
 from xinye.tasks.records import (
     Example,
-    Examples,
     beside,
     expected,
     leaks,
     note_unread,
     text_in,
 )
-from xinye.tasks.task import Figures, Mark, Task
+from xinye.tasks.task import Figures
 from xinye.tasks.writing_records import Named, Record, is_trained
 
 # For a base model without a chat template and without <|im_start|>: only the token that ends its
@@ -81,7 +75,7 @@ WRITTEN = (  # the metrics of all tasks that write
 )
 
 
-class Writing(Task):
+class Writing(LanguageTask):
     """A task in which the language model writes answers, without a new head.
 
     A subclass lists in `sources` and `targets` the usual names of the columns for a text and its
@@ -91,16 +85,13 @@ class Writing(Task):
     sources: ClassVar[tuple[str, ...]] = ("source", "text", "document", "input")
     targets: tuple[str, ...] = ("target", "output", "answer")
 
-    writes = True
     figures = ("loss", "bits_per_byte")
     better = "loss"
     baseline_name = "the base model"
     baseline_is_base = True
     judges_untaught = True
     columns: ClassVar[tuple[str, ...]] = ("prompt_field", "answer_field")
-    unused_settings = ("attention",)
     augmentations = ("mask",)
-    kept_of = "the records"
     cut = "their oldest turns are dropped, and if that is not enough, some words"
 
     # -- records -----------------------------------------------------------------------------------
@@ -199,44 +190,7 @@ class Writing(Task):
         """
         return [example for record in records for example in _examples(tokenizer, record, context)]
 
-    def mixed(self, tokenizer: Tokenizer, records: Sequence[Record], context: int) -> list[Example]:
-        examples = self.examples(tokenizer, records, context)
-        return [replace(example, tokens=whole(example)) for example in examples]
-
-    def marks(
-        self, tokenizer: Tokenizer, example: Example
-    ) -> tuple[str | None, list[tuple[int, Mark]]]:
-        """Each token, and whether it is trained. A target is stored one place before its token."""
-        targets = example.targets
-        assert isinstance(targets, list)
-        trained = [False, *(target != IGNORED for target in targets)]
-        return None, list(zip(whole(example), trained, strict=True))
-
     # -- training and evaluation -------------------------------------------------------------------
-
-    def network(self, backbone: GPTConfig, base: GPT) -> GPT:
-        base.config = backbone
-        for layer in base.model.layers:
-            layer.dropout = backbone.dropout  # type: ignore[assignment]
-        return base
-
-    def loss(self, model: GPT, batch: Labelled) -> Tensor:
-        """The sum of the losses in nats over the assistant's tokens."""
-        return model.loss(batch.tokens, batch.targets)
-
-    @torch.no_grad()
-    def losses(self, model: GPT, tokenizer: Tokenizer, examples: Examples) -> Figures:
-        """The mean `loss` in nats per trained token, and `bits_per_byte` of the answers without the
-        tokens that end them.
-        """
-        model.eval()
-        nats = counted = size = 0.0
-        lengths = torch.from_numpy(tokenizer.token_lengths)
-        for _, batch in examples.in_order(16):
-            targets = batch.targets[batch.targets != IGNORED]
-            nats += float(self.loss(model, batch.to(model.device)))
-            counted, size = counted + len(targets), size + float(lengths[targets].sum())
-        return {"loss": nats / max(1, counted), "bits_per_byte": nats / log(2) / max(1, size)}
 
     def measure(
         self, model: GPT, tokenizer: Tokenizer, records: Sequence[Record], context: int
@@ -292,12 +246,6 @@ class Writing(Task):
 
 
 # -- tokens ----------------------------------------------------------------------------------------
-
-
-def whole(example: Example) -> list[int]:
-    """All tokens of an example. Its last target is the token that ends the last answer."""
-    assert isinstance(example.targets, list)
-    return [*example.tokens, int(example.targets[-1])]
 
 
 def _examples(tokenizer: Tokenizer, record: Record, context: int) -> Iterator[Example]:

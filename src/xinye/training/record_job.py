@@ -97,8 +97,7 @@ class RecordJob(Job):
             longest=longest,
             writes=task.writes,
             frozen_attention=task.frozen_attention,
-            relearns=task.relearns,
-            short_answers=task.short_answers,
+            gently=task.gently,
         )
         rules.make_plan(self.draft, self.settings, facts, self.shape, self.device)
 
@@ -133,8 +132,6 @@ class RecordJob(Job):
         model = self.task.network(shape, self.gpt)
         if self.settings.method == "head" and isinstance(model, Head):
             model.gpt.requires_grad_(False)
-        if not self.begun.resume:  # the weights of a resumed run come from its checkpoint
-            self.task.begin_head(model, self.gpt, self.tokenizer, self.data.examples)
         if adapter and adapter.method == "adalora":
             adapter = adapter.scheduled(self.first_steps)
         if adapter:
