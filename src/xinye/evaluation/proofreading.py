@@ -106,7 +106,7 @@ def best_threshold(
         clean += not needed
         good: list[float] = []
         bad = [-math.inf]
-        right_ones = right_edits(pair, (edit for edit, _ in found))
+        right_ones = same_effect(pair.wrong, needed, (edit for edit, _ in found))
         for edit, evidence in found:
             (good if edit in right_ones else bad).append(evidence)
         if found:
@@ -131,11 +131,11 @@ def best_threshold(
     return threshold
 
 
-def right_edits(pair: Pair, edits: Iterable[Edit]) -> set[Edit]:
-    """Those of some edits of the wrong text that it needs."""
-    effects = _Effects(pair.wrong)
-    needed = {effects.of(edit) for edit in edits_between(pair.wrong, pair.right)}
-    return {edit for edit in edits if effects.of(edit) in needed}
+def same_effect(text: str, needed: Iterable[Edit], edits: Iterable[Edit]) -> set[Edit]:
+    """Those of some edits of a text that do what one of the `needed` ones does."""
+    effects = _Effects(text)
+    right = {effects.of(edit) for edit in needed}
+    return {edit for edit in edits if effects.of(edit) in right}
 
 
 class _Effects:

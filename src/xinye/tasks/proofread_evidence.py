@@ -15,7 +15,8 @@ from xinye.evaluation.proofreading import (
     Candidate,
     Pair,
     best_threshold,
-    right_edits,
+    edits_between,
+    same_effect,
 )
 from xinye.libraries import need
 from xinye.tasks.proofread_candidates import KINDS
@@ -108,13 +109,11 @@ def learned(
     """The evidence learned from pairs with their weighed edits, and the candidates of each pair as
     they are without having learned from it. On these the threshold is chosen: the correction F1
     is best and at most `MOST_CHANGED` of the texts without errors are changed."""
-    right = [
-        each.option.edit in good
-        for pair, parts in zip(pairs, found, strict=True)
-        for good in [right_edits(pair, (each.option.edit for part in parts for each in part.edits))]
-        for part in parts
-        for each in part.edits
-    ]
+    right: list[bool] = []
+    for pair, parts in zip(pairs, found, strict=True):
+        edits = [each.option.edit for part in parts for each in part.edits]
+        good = same_effect(pair.wrong, edits_between(pair.wrong, pair.right), edits)
+        right += [edit in good for edit in edits]
     if sum(right) < FEW:
         candidates = [USUAL.candidates(parts) for parts in found]
         return replace(USUAL, threshold=best_threshold(pairs, candidates, MOST_CHANGED)), candidates
