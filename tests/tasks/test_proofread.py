@@ -268,6 +268,12 @@ def test_the_command_prints_the_text_or_its_changes(proofreader, xinye, tmp_path
     assert len(row["edits"]) == 1 and row["text"] == path.read_text("utf-8")
 
 
+def test_a_base_without_training_proofreads_with_a_note(trained, xinye):
+    said = xinye("proofread", trained, ZH[1], "--json")
+    assert json.loads(said.out)["results"][0]["text"] == ZH[1]
+    assert "was not trained to proofread" in said.err
+
+
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_demo_has_texts_with_and_without_errors(language):
     rows = proofs(200, language)

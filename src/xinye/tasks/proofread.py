@@ -103,6 +103,7 @@ class Proofread(LanguageTask):
     evidence: Evidence = USUAL
     words_known: Sequence[str] = ()
     confusions: Mapping[str, Mapping[str, int]] = {}
+    confusable: Confusable | None = None  # made when it is needed
 
     @classmethod
     def of(cls, records: Sequence[ProofText]) -> Self:
@@ -220,8 +221,9 @@ class Proofread(LanguageTask):
     ) -> list[list[Weighing]]:
         """The possible edits of each text, weighed by the model."""
         model.eval()
-        confusable = Confusable(tokenizer, self.words_known, self.confusions)
-        search = Search(model, tokenizer, confusable, context)
+        if self.confusable is None or self.confusable.tokenizer is not tokenizer:
+            self.confusable = Confusable(tokenizer, self.words_known, self.confusions)
+        search = Search(model, tokenizer, self.confusable, context)
         return [search.weighed(text) for text in texts]
 
     def measure(

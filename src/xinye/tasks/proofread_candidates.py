@@ -93,7 +93,9 @@ class Confusable:
         else:
             found |= dict.fromkeys((*self.alike.of(unit), *homophones(unit)), "letters")
         people = self.confusions.get(unit, {})
-        return found | {each: "people" for each, times in people.items() if times}
+        found |= {each: "people" for each, times in people.items() if times}
+        found.pop("", None)
+        return found
 
     def _replaced(self, reading: Reading) -> list[Option]:
         gains: list[float] = []

@@ -153,6 +153,8 @@ class Alike:
     def of(self, unit: str) -> tuple[str, ...]:
         """The known units that are like this one."""
         if unit not in self.known:
+            if len(self.known) == REMEMBERED:
+                self.known.clear()
             keys: Iterable[str] = ()
             table = self.by_sound
             if is_han(unit):
