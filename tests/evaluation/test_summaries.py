@@ -4,10 +4,11 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from xinye.errors import XinyeError
 from xinye.evaluation import summaries
 from xinye.evaluation.rouge import common, copied, measure, rouge, tokens
 from xinye.evaluation.summaries import (
@@ -132,6 +133,20 @@ def test_the_picker_learns_which_clause_is_the_news(news, titles):
     assert picker == learned
     assert titles[-1].split()[-1][-2:] in picker.pick(news[-1])
     assert picker.pick("。") == "。"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text("茶水。， a1", max_size=20), min_size=1, max_size=4), st.data())
+def test_a_picker_of_any_texts_quotes(texts, data):
+    right = data.draw(
+        st.lists(st.text("茶a ", max_size=5), min_size=len(texts), max_size=len(texts))
+    )
+    try:
+        picker = ClausePicker.learn(texts, right)
+    except XinyeError as error:
+        assert "no text has a clause" in str(error)
+    else:
+        assert all(picker.pick(text) in text for text in [*texts, TEXT])
 
 
 def test_only_the_phrases_that_matter_most_are_kept(monkeypatch):
