@@ -88,6 +88,7 @@ class DataFacts(Part):
     unigram_loss: Finite | None = None  # the loss in nats of predicting by frequency only
     counts: dict[str, int] = {}  # the number of records of each label
     pairs: bool | None = None  # whether a classifier learned pairs of texts; None if unknown
+    picker: Any = None  # of the clauses that a summary quotes
     yardstick: Yardstick | None = None
     task_mix: list[TaskMix] = []
     words: list[str] = []  # that a proofreader may write

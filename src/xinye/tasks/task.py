@@ -163,9 +163,8 @@ class Task(ReadsRecords):
         """The records to train on, and those that the task makes from them."""
         return list(records)
 
-    @classmethod
-    def facts(cls, records: Sequence[Any]) -> dict[str, Any]:
-        """Facts about the records that the run saves for users of its model."""
+    def facts(self, records: Sequence[Any]) -> dict[str, Any]:
+        """Facts about the training records that the run saves for users of its model."""
         return {}
 
     # -- tokens ------------------------------------------------------------------------------------
