@@ -128,9 +128,8 @@ class Proofread(LanguageTask):
             task.evidence = Evidence.from_json(measured["evidence"], str(run.result_file))
         return task
 
-    @classmethod
-    def facts(cls, records: Sequence[ProofText]) -> dict[str, Any]:
-        return {"words": words_of(records), "confusions": confusions_of(records)}
+    def facts(self, records: Sequence[ProofText]) -> dict[str, Any]:
+        return {"words": self.words_known, "confusions": self.confusions}
 
     # -- records -----------------------------------------------------------------------------------
 
