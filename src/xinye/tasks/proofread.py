@@ -32,7 +32,7 @@ from xinye.tasks.heads import USE
 from xinye.tasks.language_task import LanguageTask
 from xinye.tasks.proofread_candidates import Confusable
 from xinye.tasks.proofread_confusions import Alike
-from xinye.tasks.proofread_evidence import USUAL, Evidence, learned
+from xinye.tasks.proofread_evidence import FEW, USUAL, Evidence, learned
 from xinye.tasks.proofread_exercise import EXERCISE
 from xinye.tasks.proofread_records import (
     WRONG,
@@ -86,8 +86,8 @@ class Proofread(LanguageTask):
         has_labels=False,
         does="Corrects wrong, missing and doubled characters and mistyped words in a text.",
         limit=(
-            "It misses errors, and some of its changes are wrong: read each of them. It knows the "
-            "kinds of errors that it was trained on."
+            "It misses errors, and some of its changes are wrong: read each of them. It looks for "
+            "characters and words that are confused, doubled or missing, not for grammar or facts."
         ),
         use=USE,
         command='xinye proofread {folder} "…" --diff',
@@ -166,6 +166,12 @@ class Proofread(LanguageTask):
             yield (
                 "no validation text is without errors, so it cannot be measured how many correct "
                 "sentences are changed; add pairs of equal texts, or correct texts alone"
+            )
+        wrong = sum(record.wrong != record.right for record in validation)
+        if wrong < FEW:
+            yield (
+                f"only {plural(wrong, 'validation text')} with errors: too few to learn how edits "
+                f"are weighed, so the usual weights are taken; give at least {FEW}"
             )
         yield from repeated(training)
         yield from leaks(training, validation)
