@@ -16,13 +16,13 @@ from xinye.data.files import write_json_lines
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
 from xinye.evaluation.edits import Edit, applied, units_of
-from xinye.evaluation.proofreading import Pair, edits_between
+from xinye.evaluation.proofreading import Candidate, Pair, edits_between
 from xinye.tasks import proofread, proofread_search
 from xinye.tasks.proofread import Proofread
 from xinye.tasks.proofread_candidates import Option
 from xinye.tasks.proofread_confusions import Alike, Confusions, homophones, same_sound
 from xinye.tasks.proofread_errors import ErrorMaker
-from xinye.tasks.proofread_evidence import NO_EDIT, USUAL, Evidence, learned
+from xinye.tasks.proofread_evidence import NO_EDIT, USUAL, Evidence, joined, learned
 from xinye.tasks.proofread_exercise import proofs
 from xinye.tasks.proofread_records import ProofText, confusions_of, words_of
 from xinye.tasks.proofread_search import Weighed, Weighing
@@ -202,7 +202,7 @@ def test_the_gain_is_that_of_the_whole_text(proofreader, monkeypatch, text):
         with torch.no_grad():
             return -float(network.loss(tokens[:, :-1], tokens[:, 1:]))
 
-    [part] = model.task.weighed(network, tokenizer, [text], 512)[0]
+    [part] = model.task.search(network, tokenizer, 512).weighed(text)
     assert len(part.edits) > 3
     for each in part.edits:
         changed = applied(text, [each.option.edit])
@@ -214,10 +214,10 @@ def test_the_gain_is_that_of_the_whole_text(proofreader, monkeypatch, text):
 def test_weights_are_learned_from_right_and_wrong_edits():
     def weighing(at: int, right: str, gain: float) -> Weighing:
         options = [(Edit(at, at + 1, right), gain), (Edit(at, at + 1, "错"), gain / 3)]
-        return Weighing(
-            [Weighed(Option(edit, "sound", at), value, 0.0, -5.0, -1.0) for edit, value in options],
-            length=9,
-        )
+        edits = [
+            Weighed(Option(edit, "sound", at), value, 0.0, -5.0, -1.0) for edit, value in options
+        ]
+        return Weighing("我们去公圆玩", 0, edits)
 
     chance = Random(0)
     pairs = [Pair("我们去公圆玩", "我们去公园玩"), Pair("我们去公园玩", "我们去公园玩")] * 40
@@ -229,6 +229,17 @@ def test_weights_are_learned_from_right_and_wrong_edits():
     made = [evidence.chosen(parts) for parts in found]
     assert [len(each) for each in made] == [1, 0] * 40
     assert Evidence.from_json(evidence.to_json(), "result.json") == evidence
+
+
+def test_a_second_look_adds_edits_at_their_places_in_the_first_text():
+    text = "0123456789"
+    first = [Candidate(Edit(2, 3, ""), 1.0), Candidate(Edit(6, 6, "ab"), 1.0)]
+    assert applied(text, [each.edit for each in first]) == "01345ab6789"
+    # before both, beside the deletion, between, at both ends of the insertion, behind both
+    again = [Edit(0, 1, "x"), Edit(2, 3, "x"), Edit(4, 4, "y"), Edit(6, 7, "x"), Edit(7, 8, "x"),
+             Edit(9, 11, "z")]  # fmt: skip
+    found = joined(first, [Candidate(edit, 2.0) for edit in again])
+    assert applied(text, [each.edit for each in found]) == "x134y5ab67z"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,10 @@ class Edit(NamedTuple):
     end: int
     replacement: str
 
+    def moved(self, by: int) -> "Edit":
+        """The same edit in a text with so many more characters before it."""
+        return self._replace(start=self.start + by, end=self.end + by)
+
 
 def units_of(text: str) -> list[Unit]:
     """The units of a text. Spaces belong to none.

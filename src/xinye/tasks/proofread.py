@@ -32,7 +32,7 @@ from xinye.tasks.heads import USE
 from xinye.tasks.language_task import LanguageTask
 from xinye.tasks.proofread_candidates import Confusable
 from xinye.tasks.proofread_confusions import Alike
-from xinye.tasks.proofread_evidence import FEW, USUAL, Evidence, learned
+from xinye.tasks.proofread_evidence import FEW, USUAL, Evidence, joined, learned
 from xinye.tasks.proofread_exercise import EXERCISE
 from xinye.tasks.proofread_records import (
     WRONG,
@@ -128,6 +128,11 @@ class Proofread(LanguageTask):
             task.evidence = Evidence.from_json(measured["evidence"], str(run.result_file))
         return task
 
+    @classmethod
+    def stratum(cls, record: ProofText, folds: bool) -> bool:
+        """Whether the text has errors."""
+        return record.wrong != record.right
+
     def facts(self, records: Sequence[ProofText]) -> dict[str, Any]:
         return {"words": self.words_known, "confusions": self.confusions}
 
@@ -168,7 +173,7 @@ class Proofread(LanguageTask):
                 "sentences are changed; add pairs of equal texts, or correct texts alone"
             )
         wrong = sum(record.wrong != record.right for record in validation)
-        if wrong < FEW:
+        if validation and wrong < FEW:
             yield (
                 f"only {plural(wrong, 'validation text')} with errors: too few to learn how edits "
                 f"are weighed, so the usual weights are taken; give at least {FEW}"
@@ -221,21 +226,30 @@ class Proofread(LanguageTask):
 
     # -- evaluation --------------------------------------------------------------------------------
 
-    def weighed(
-        self, model: GPT, tokenizer: Tokenizer, texts: Sequence[str], context: int
-    ) -> list[list[Weighing]]:
-        """The possible edits of each text, weighed by the model."""
+    def search(self, model: GPT, tokenizer: Tokenizer, context: int) -> Search:
+        """What weighs the possible edits of texts with the model."""
         model.eval()
         if self.confusable is None or self.confusable.tokenizer is not tokenizer:
             self.confusable = Confusable(tokenizer, self.words_known, self.confusions)
-        search = Search(model, tokenizer, self.confusable, context)
-        return [search.weighed(text) for text in texts]
+        return Search(model, tokenizer, self.confusable, context)
+
+    def changes(self, search: Search, text: str) -> list[Candidate]:
+        """The edits to make in a text. Where there are some, it is weighed again with them made,
+        because an error hides others."""
+        return [each for part in search.weighed(text) for each in self._changes(search, part)]
+
+    def _changes(self, search: Search, part: Weighing) -> list[Candidate]:
+        first = self.evidence.chosen([part])
+        if not first:
+            return []
+        edited = applied(part.text, (edit.moved(-part.start) for edit, _ in first))
+        return joined(first, self.evidence.chosen([search.weighed_part(edited, part.start)]))
 
     def measure(
         self, model: GPT, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
     ) -> Figures:
-        found = self.weighed(model, tokenizer, [record.wrong for record in records], context)
-        return _measured(records, map(self.evidence.chosen, found))
+        search = self.search(model, tokenizer, context)
+        return _measured(records, (self.changes(search, record.wrong) for record in records))
 
     def validate(
         self,
@@ -246,8 +260,10 @@ class Proofread(LanguageTask):
         settings: FinetuneSettings,
     ) -> Figures:
         """Learns how the evidence for an edit is weighed. The figures are those of records from
-        which the weights were not learned, with the threshold that is best for them."""
-        found = self.weighed(model, tokenizer, [record.wrong for record in records], context)
+        which the weights were not learned, with the threshold that is best for them, and without a
+        second look."""
+        search = self.search(model, tokenizer, context)
+        found = [search.weighed(record.wrong) for record in records]
         self.evidence, candidates = learned(records, found)
         threshold = self.evidence.threshold
         made = (chosen(each, threshold) for each in candidates)
@@ -287,11 +303,8 @@ class Proofread(LanguageTask):
     def _corrected(
         self, model: GPT, tokenizer: Tokenizer, texts: Sequence[str], context: int
     ) -> list[Corrected]:
-        found = self.weighed(model, tokenizer, texts, context)
-        return [
-            Corrected(text, self.evidence.chosen(parts))
-            for text, parts in zip(texts, found, strict=True)
-        ]
+        search = self.search(model, tokenizer, context)
+        return [Corrected(text, self.changes(search, text)) for text in texts]
 
     # -- use ---------------------------------------------------------------------------------------
 

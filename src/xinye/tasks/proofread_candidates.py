@@ -14,9 +14,9 @@ from xinye.evaluation.edits import Edit, Unit, change, units_of
 from xinye.tasks.proofread_confusions import Alike, homophones, same_sound
 
 KINDS = ("sound", "shape", "people", "letters", "delete", "insert")
-REPLACED = 48  # replacements of a text that are weighed: those that fit best behind what is before
-GAPS = 10  # places where a unit may be missing: before those that fit worst
-INSERTED = 24  # units that are tried in such a gap
+REPLACED = 64  # replacements of a text that are weighed: those that fit best behind what is before
+GAPS = 12  # places where a unit may be missing: before those that fit worst
+INSERTED = 32  # units that are tried in such a gap
 SURPRISING = -2.5  # nats: nothing is missing before a unit that is more probable than this
 
 
@@ -31,8 +31,7 @@ class Option(NamedTuple):
 
     def moved(self, by: int) -> "Option":
         """The same edit in a text with so many more characters before it."""
-        start, end, replacement = self.edit
-        return self._replace(edit=Edit(start + by, end + by, replacement))
+        return self._replace(edit=self.edit.moved(by))
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def features(part: Weighing) -> np.ndarray:
             each.next,
             each.gain - gains.max(),
             each.gain - gains[near].max() if near.any() else ALONE,
-            log(part.length),
+            log(len(part.text)),
             log1p(each.option.times),
         )
     return table
@@ -140,6 +140,25 @@ def learned(
     weights[: len(KINDS)] += regression.intercept_[0] - weights @ scale.mean_
     evidence = Evidence(tuple(weights.tolist()), best_threshold(pairs, candidates, MOST_CHANGED))
     return evidence, candidates
+
+
+def joined(first: Sequence[Candidate], again: Sequence[Candidate]) -> list[Candidate]:
+    """The edits of a text, and those of the text with these edits made, as edits of the first one.
+    Of the second ones those are left out that touch what was edited before."""
+    found, rest, longer = [*first], [*again], 0
+    for edit, _ in first:
+        start = edit.start + longer
+        end = start + len(edit.replacement)
+        while rest and rest[0].edit.end < start:
+            found.append(_moved(rest.pop(0), -longer))
+        while rest and rest[0].edit.start <= end:
+            rest.pop(0)
+        longer += len(edit.replacement) - (edit.end - edit.start)
+    return sorted([*found, *(_moved(each, -longer) for each in rest)])
+
+
+def _moved(candidate: Candidate, by: int) -> Candidate:
+    return candidate._replace(edit=candidate.edit.moved(by))
 
 
 def apart(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -22,7 +22,7 @@ from xinye.tasks.text_windows import windows
 
 WINDOW = 128  # tokens of a text that are read at once
 FIRST_LOOK, LOOK = 1, 16  # tokens behind an edit that are computed: for all edits, and for the best
-BEST = 32  # edits of a text that are computed further
+BEST = 48  # edits of a text that are computed further
 LOGITS = 2**23  # computed at a time: 32 MiB
 
 
@@ -65,10 +65,11 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Weighing:
-    """The best edits of a part of a text, with places in the whole text, and the part's length."""
+    """A part of a text, where it starts, and its best edits with their places in the whole text."""
 
+    text: str
+    start: int
     edits: Sequence[Weighed]
-    length: int
 
 
 class Search:
@@ -89,15 +90,16 @@ class Search:
         parts = windows(text, lambda some: len(self.tokenizer.encode(some)) <= self.window)
         for before, part in parts:
             start += len(before)
-            found.append(Weighing(self._weighed(part, start), len(part)))
+            found.append(self.weighed_part(part, start))
             start += len(part)
         return found
 
+    def weighed_part(self, text: str, start: int) -> Weighing:
+        """The best edits of a part that begins at `start`."""
+        return Weighing(text, start, self._weighed(text, start) if text else [])
+
     @torch.no_grad()
     def _weighed(self, text: str, start: int) -> list[Weighed]:
-        """The best edits of a part that begins at `start`."""
-        if not text:
-            return []
         reading, cache = self._read(text)
         options = self.confusable.options(reading)
         if not options:

@@ -349,5 +349,8 @@ def _learned(records: Sequence[TextRecord]) -> ClausePicker:
 
 
 def _extract_is_better(measured: Mapping[str, Any]) -> bool:
-    """Whether quoted clauses were better than free summaries in measured figures."""
+    """Whether quoted clauses were better than free summaries in measured figures, or nothing was
+    measured, as in a run that did not end."""
+    if not measured:
+        return True
     return bool(measured.get("extract_rougeL", 0.0) > measured.get("free_rougeL", 0.0))

@@ -88,6 +88,7 @@ class TextToText(Writing):
     judges (`compare`)."""
 
     judges_untaught = True
+    cut = "the middle of their texts is left out"
     use_settings: ClassVar[type[WritingSettings]] = WritingSettings
     candidates: ClassVar[int] = 8  # that are written unless the settings say otherwise
     temperature: ClassVar[float] = 0.7  # of all candidates but the first
