@@ -24,6 +24,7 @@ from xinye.evaluation.proofreading_trigrams import TrigramProofreader
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.finetuning import Pace
 from xinye.planning.writing_settings import ProofreadSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.saved import About, Result
@@ -64,7 +65,8 @@ class Proofread(LanguageTask):
     better = "loss"
     judges_untaught = True
     works_untaught = True
-    gently = True  # a base that knows the language should not forget it
+    # a base that knows the language should not forget it
+    pace = Pace(rates=0.1, batch_sizes=(32, 128), epochs=(4, 1), dropout=False)
     baseline_name = "trigram model with confusion sets"
     counted = ("kind of edit", "kinds of edits")
     own_labels = True
