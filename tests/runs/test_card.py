@@ -159,5 +159,7 @@ def test_a_model_that_learned_a_task(make_run, task, method):
 
 
 def test_a_card_names_files_without_their_folders():
-    said = names_only("column 2 (/data/a/csl.tsv), first ../x/y.csv, line 3; 第 2 列（/data/z.csv）")
+    said = names_only(
+        "column 2 (/data/a/csl.tsv), first ../x/y.csv, line 3; 第 2 列（/data/z.csv）"
+    )
     assert said == "column 2 (csl.tsv), first y.csv, line 3; 第 2 列（z.csv）"

@@ -91,8 +91,8 @@ class DataFacts(Part):
     picker: Any = None  # of the clauses that a summary quotes
     yardstick: Yardstick | None = None
     task_mix: list[TaskMix] = []
-    words: list[str] = []  # that a proofreader may write
-    confusions: dict[str, dict[str, Count]] = {}  # for wrong units, the right ones and how often
+    words: Any = None  # that a proofreader may write
+    confusions: Any = None  # what is right for wrong units
 
 
 class About(Part):

@@ -5,7 +5,8 @@ each possible edit makes a text, and only edits with enough evidence are made.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -35,14 +36,13 @@ from xinye.tasks.proofread_candidates import Confusable
 from xinye.tasks.proofread_confusions import Alike
 from xinye.tasks.proofread_evidence import FEW, USUAL, Evidence, joined, learned
 from xinye.tasks.proofread_exercise import EXERCISE
+from xinye.tasks.proofread_known import Known
 from xinye.tasks.proofread_records import (
     WRONG,
     Named,
     ProofText,
     confused,
-    confusions_of,
     read_texts,
-    words_of,
 )
 from xinye.tasks.proofread_results import Corrected, marked
 from xinye.tasks.proofread_search import Search, Weighing
@@ -103,40 +103,26 @@ class Proofread(LanguageTask):
 
     # What is learned beside the weights of the network, and saved with the run.
     evidence: Evidence = USUAL
-    words_known: Sequence[str] = ()
-    confusions: Mapping[str, Mapping[str, int]] = {}
+    known = Known()
     confusable: Confusable | None = None  # made when it is needed
-
-    @classmethod
-    def of(cls, records: Sequence[ProofText]) -> Self:
-        """The task with what these records tell. Raises `XinyeError` if no text has an error."""
-        if not any(record.made or record.wrong != record.right for record in records):
-            raise XinyeError(
-                "the wrong and the correct text are equal in all records, so there is nothing to "
-                "learn from; give texts with errors, or only correct texts, in which errors are "
-                "made"
-            )
-        task = cls()
-        task.words_known, task.confusions = words_of(records), confusions_of(records)
-        return task
 
     @classmethod
     def of_run(cls, model: GPT, folder: Path) -> Self:
         task, run = cls(), RunFolder(folder)
-        facts = About.read(run.settings_file, []).data
-        task.words_known, task.confusions = facts.words, facts.confusions
-        measured = Result.read(run.result_file, []).measured or {}
+        damage: list[str] = []
+        facts = About.read(run.settings_file, damage).data
+        result = Result.read(run.result_file, damage)
+        if damage:
+            raise XinyeError(damage[0])
+        task.known = Known.of_run(facts, str(run.settings_file))
+        measured = result.measured or {}
         if "evidence" in measured:
             task.evidence = Evidence.from_json(measured["evidence"], str(run.result_file))
         return task
 
-    @classmethod
-    def stratum(cls, record: ProofText, folds: bool) -> bool:
-        """Whether the text has errors."""
-        return record.wrong != record.right
-
     def facts(self, records: Sequence[ProofText]) -> dict[str, Any]:
-        return {"words": self.words_known, "confusions": self.confusions}
+        self.known = Known.learned(records)
+        return self.known.model_dump()
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -155,8 +141,10 @@ class Proofread(LanguageTask):
         # a table of two columns is read either way, and its first line is seldom a header
         return "" if not Named(**columns).columns else headerless(path, Named(**columns).columns)
 
-    def check(self, records: Sequence[ProofText]) -> None:
-        """Any pair can be judged."""
+    @classmethod
+    def counts(cls, records: Sequence[ProofText]) -> dict[str, int]:
+        """The number of edits of each kind that the wrong texts need."""
+        return dict(Counter(kind for record in records for kind in record.edits).most_common())
 
     @classmethod
     def findings(
@@ -166,7 +154,7 @@ class Proofread(LanguageTask):
         equal = sum(record.wrong == record.right for record in pairs)
         if equal:
             yield (
-                f"{plural(equal, 'pair')} of equal texts among {len(pairs):,}: learned as texts "
+                f"{plural(equal, 'pair')} of equal texts among {len(pairs):,}: taken as texts "
                 "without errors"
             )
         if validation and all(record.wrong != record.right for record in validation):
@@ -232,7 +220,7 @@ class Proofread(LanguageTask):
         """What weighs the possible edits of texts with the model."""
         model.eval()
         if self.confusable is None or self.confusable.tokenizer is not tokenizer:
-            self.confusable = Confusable(tokenizer, self.words_known, self.confusions)
+            self.confusable = Confusable(tokenizer, self.known)
         return Search(model, tokenizer, self.confusable, context)
 
     def changes(self, search: Search, text: str) -> list[Candidate]:
@@ -287,7 +275,7 @@ class Proofread(LanguageTask):
         model = TrigramProofreader([record.right for record in rest])
         alike = Alike(model.units)
         tables = {each.maker.confusions for each in training}
-        learned = confused(rest, corrections=True)
+        learned = confused(rest)
 
         def like(unit: str) -> list[str]:
             others = [each for table in tables for each in table.of(unit)]

@@ -8,13 +8,12 @@ follow it, which attend to what stands before the edit and to each other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 import numpy as np
 import torch
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.evaluation.edits import applied
+from xinye.evaluation.edits import applied, same_length
 from xinye.model.gpt import GPT, KeyValueCache
 from xinye.tasks.proofread_candidates import Confusable, Option, Reading
 from xinye.tasks.tag_spans import trimmed
@@ -38,16 +37,11 @@ class Branch:
 
 def branch_of(own: Sequence[int], edited: Sequence[int], look: int) -> Branch:
     """The branch of an edited text, with `look` tokens behind what differs."""
-    same = _same(own, edited)
+    same = same_length(own, edited)
     rest = min(len(own), len(edited)) - same
-    behind = min(_same(own[::-1], edited[::-1]), rest)
+    behind = min(same_length(own[::-1], edited[::-1]), rest)
     more = min(look, behind)
     return Branch(same, [*edited[same : len(edited) - behind + more]], len(own) - behind + more)
-
-
-def _same(one: Sequence[int], other: Sequence[int]) -> int:
-    pairs = zip(one, other, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @dataclass(frozen=True)
@@ -120,7 +114,7 @@ class Search:
 
     def _weigh(self, reading: Reading, option: Option, edited: list[int], gain: float) -> Weighed:
         own = reading.own
-        at = min(_same(reading.tokens, edited), len(own) - 1)
+        at = min(same_length(reading.tokens, edited), len(own) - 1)
         left = float(reading.table[at, edited[at]]) - own[at] if at < len(edited) else 0.0
         return Weighed(option, gain, left, own[at], own[at + 1] if at + 1 < len(own) else 0.0)
 

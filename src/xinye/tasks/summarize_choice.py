@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xinye.evaluation import rouge
-from xinye.evaluation.summaries import ClausePicker, Place, Unit, cut, joined_clauses, shortened
+from xinye.evaluation.summaries import ClausePicker, Unit, cut, joined_clauses, shortened
 from xinye.planning.writing_settings import SummarizeSettings
 from xinye.retrieval.support import unsupported
 
@@ -68,26 +68,20 @@ class Choice:
         one under the model. Without a picker, if nothing that was written is like a clause, it is
         the one that is most probable as the model's answer."""
         self.quotes = True
-        pieces = self._pieces()
-        if not pieces:
+        places = joined_clauses(self.window, self._joined(), self.unit)
+        if not places:
             return self.window
+        pieces = [self.window[begin:end] for begin, end in places]
         scores = np.array([self.alike(piece) for piece in pieces])
         if self.picker:
-            scores = CONSENSUS * scores + self.picker.expected(self.window, [*pieces.values()])
+            scores = CONSENSUS * scores + self.picker.expected(self.window, places)
         elif not scores.any():
-            scores = np.array(self.likelihoods([*pieces]))
-        return [*pieces][int(scores.argmax())]
-
-    def _pieces(self) -> dict[str, Place]:
-        """The clauses of the window that could be its summary, each once, with their places."""
-        places = joined_clauses(self.window, self._joined(), self.unit)
-        pieces: dict[str, Place] = {}
-        for begin, end in places:
-            pieces.setdefault(self.window[begin:end], (begin, end))
-        if most := self.settings.characters:
-            short = [piece for piece in pieces if self.unit.size(piece) <= most]
-            pieces = {piece: pieces[piece] for piece in short or pieces}
-        return pieces
+            scores = np.array(self.likelihoods(pieces), dtype=float)
+        sizes = np.array([self.unit.size(piece) for piece in pieces])
+        short = sizes <= (self.settings.characters or sizes.max())
+        if short.any():
+            scores[~short] = -np.inf
+        return pieces[int(scores.argmax())]
 
     def _joined(self) -> int:
         """How long neighbouring clauses may be to be joined, in units."""
