@@ -1,5 +1,6 @@
 """The commands of tasks, such as `xinye classify` and `xinye summarize`."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,7 @@ def read_documents(given: str, verb: str, notes: Notes) -> list[str]:
     path = Path(given)
     if given == "-":
         placed = [("", read_stdin())]
-    elif len(given) < 1000 and "\n" not in given and path.is_file():
+    elif is_file(given):
         placed = list(texts_of_file(path, verb, notes))
     else:
         return read_texts(given)
@@ -97,6 +98,16 @@ def read_documents(given: str, verb: str, notes: Notes) -> list[str]:
         if not text.strip():
             notes.add(place, "the text is empty, so it is left out")
     return texts
+
+
+def is_file(given: str) -> bool:
+    """Whether a text is the path of a file. Raises `XinyeError` for that of a folder, a pipe or a
+    broken link."""
+    if len(given) >= 1000 or "\n" in given or "\0" in given or not os.path.lexists(given):
+        return False
+    if not Path(given).is_file():
+        raise XinyeError(f"{given}: this is no plain file; give a file, or - to read from a pipe")
+    return True
 
 
 def texts_of_file(path: Path, verb: str, notes: Notes) -> Iterator[tuple[str, str]]:
@@ -153,7 +164,7 @@ def read_texts(given: str) -> list[str]:
     """
     if given == "-":
         texts = [line for line in read_stdin().split("\n") if line.strip()]
-    elif len(given) < 1000 and "\n" not in given and Path(given).is_file():
+    elif is_file(given):
         texts = [line for _, line in read_lines(Path(given)) if line.strip()]
     else:
         if suffix_of(Path(given)) in SUFFIXES and len(given.split()) == 1:
