@@ -96,7 +96,15 @@ def test_records_and_their_labels(both, trained, tmp_path, monkeypatch):
         ["evaluate", EVIL, *data],
         ["classify", EVIL, "x"],
         ["classify", EVIL, rows[0]["text"], "--json"],
-        ["classify", trained, EVIL, "--labels", "\x1b]0;,\u202e", "--prompt", "{text}{label}"],
+        [
+            "classify",
+            trained,
+            f"{EVIL}!",
+            "--labels",
+            "\x1b]0;,\u202e",
+            "--prompt",
+            "{text}{label}",
+        ],
         ["runs", "show", EVIL],
     ):
         outcome = both(*arguments)

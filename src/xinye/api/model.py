@@ -226,7 +226,7 @@ class Model:
         if not one and not isinstance(texts, Iterable):
             raise XinyeError(f"expected a text or a list of texts, found {str(texts)[:40]}")
         inputs = [texts] if one else list(texts)
-        if odd := [each for each in inputs if not isinstance(each, str | tuple | dict)]:
+        if odd := [each for each in inputs if not isinstance(each, str | tuple | dict | list)]:
             raise XinyeError(f"expected a text, found {str(odd[0])[:40]}")
         judged = self.judged(observer)
         if entry.settings:
