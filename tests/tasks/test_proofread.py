@@ -82,6 +82,10 @@ def test_bad_pairs_are_named(tmp_path):
         read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n,{ZH[1]}\n")
     with pytest.raises(XinyeError, match="there is a correct text in 'right', but no wrong one"):
         read(path, "right,other\n我们,他们\n")
+    with pytest.raises(
+        XinyeError, match=r"no records in it; a sentence without .* \(2 times, first"
+    ):
+        read(tmp_path / "a.txt", "！！\n？？\n")
     notes = Notes()
     kept = read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n一二三四五,甲乙丙丁戊己\n", notes)
     assert len(kept) == 1 and "more than half of the text is different" in notes.sentences()[0]

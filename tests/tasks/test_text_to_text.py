@@ -31,6 +31,17 @@ def test_windows_end_behind_sentences_and_are_as_long_as_possible():
     ]
 
 
+@pytest.mark.parametrize("sentence", ["茶", "北京的茶店今天开门了。"])
+def test_windows_look_at_a_text_a_few_times_however_long_it_is(sentence):
+    def looked_at(length: int) -> int:
+        seen = []
+        text = sentence * (length // len(sentence))
+        assert len([*windows(text, lambda some: seen.append(len(some)) or len(some) <= 100)]) > 9
+        return sum(seen)
+
+    assert looked_at(40_000) < 5 * looked_at(10_000)
+
+
 @pytest.mark.parametrize(
     ("texts", "chosen"),
     [(["a"], 0), (["ab", "xy", "abc"], 0), (["zz", "ab", "ab", "abc"], 1)],
