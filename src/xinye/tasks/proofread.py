@@ -288,7 +288,7 @@ class Proofread(LanguageTask):
 
     def sample(self, model: GPT, tokenizer: Tokenizer, record: ProofText, context: int) -> str:
         [result] = self._corrected(model, tokenizer, [record.wrong], context)
-        return marked(result.text, result.edits)
+        return marked(result.text, result.edits) if result.edits else f"{result.text} (unchanged)"
 
     def _corrected(
         self, model: GPT, tokenizer: Tokenizer, texts: Sequence[str], context: int

@@ -29,6 +29,7 @@ from xinye.tasks.writing import LONGEST_ANSWER, Writing
 from xinye.tasks.writing_records import Record
 
 AT_ONCE = 64  # texts that are written in one batch
+SHOWN = 80  # characters of a source in a sample
 
 
 @dataclass(frozen=True)
@@ -342,7 +343,10 @@ class TextToText(Writing):
             self.end(model, tokenizer, each) for each in self.write(model, tokenizer, [work])
         ]
         ending = "" if result["ended"] else " (goes on)"
-        return f"{record.source} → {result['text']}{ending}"
+        source = record.source
+        if len(source) > SHOWN:
+            source = f"{source[: SHOWN - 2]} …"
+        return f"{source} → {result['text']}{ending}"
 
     # -- few-shot ----------------------------------------------------------------------------------
 
