@@ -37,13 +37,7 @@ from xinye.tasks.proofread_confusions import Alike
 from xinye.tasks.proofread_evidence import FEW, USUAL, Evidence, joined, learned
 from xinye.tasks.proofread_exercise import EXERCISE
 from xinye.tasks.proofread_known import Known
-from xinye.tasks.proofread_records import (
-    WRONG,
-    Named,
-    ProofText,
-    confused,
-    read_texts,
-)
+from xinye.tasks.proofread_records import WRONG, Named, ProofText, confused, read_texts
 from xinye.tasks.proofread_results import Corrected, marked
 from xinye.tasks.proofread_search import Search, Weighing
 from xinye.tasks.records import Example, OnBad, leaks, repeated
@@ -144,7 +138,7 @@ class Proofread(LanguageTask):
     @classmethod
     def counts(cls, records: Sequence[ProofText]) -> dict[str, int]:
         """The number of edits of each kind that the wrong texts need."""
-        return dict(Counter(kind for record in records for kind in record.edits).most_common())
+        return dict(Counter(kind for record in records for kind in record.kinds).most_common())
 
     @classmethod
     def findings(
@@ -157,12 +151,12 @@ class Proofread(LanguageTask):
                 f"{plural(equal, 'pair')} of equal texts among {len(pairs):,}: taken as texts "
                 "without errors"
             )
-        if validation and all(record.wrong != record.right for record in validation):
+        wrong = sum(record.wrong != record.right for record in validation)
+        if validation and wrong == len(validation):
             yield (
                 "no validation text is without errors, so it cannot be measured how many correct "
                 "sentences are changed; add pairs of equal texts, or correct texts alone"
             )
-        wrong = sum(record.wrong != record.right for record in validation)
         if validation and wrong < FEW:
             yield (
                 f"only {plural(wrong, 'validation text')} with errors: too few to learn how edits "

@@ -15,6 +15,7 @@ from xinye.evaluation.proofreading import (
     Candidate,
     Pair,
     best_threshold,
+    chosen,
     edits_between,
     same_effect,
 )
@@ -81,7 +82,7 @@ class Evidence:
 
     def chosen(self, parts: Iterable[Weighing]) -> list[Candidate]:
         """The edits to make, in order."""
-        return [each for each in self.candidates(parts) if each.evidence > self.threshold]
+        return chosen(self.candidates(parts), self.threshold)
 
     def to_json(self) -> dict[str, Any]:
         """The evidence as it is saved; the threshold of a proofreader that changes nothing is

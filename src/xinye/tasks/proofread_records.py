@@ -71,7 +71,7 @@ class ProofText(Pair):
         return self.wrong
 
     @property
-    def edits(self) -> list[str]:
+    def kinds(self) -> list[str]:
         """The kind of each edit, or one for a text without errors."""
         return [kind_of(edit) for edit in edits_between(self.wrong, self.right)] or [
             "without errors"

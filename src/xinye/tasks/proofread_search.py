@@ -103,20 +103,20 @@ class Search:
         # a tokenizer may not see a difference, such as that of capitals
         seen = [at for at, each in enumerate(edited) if each != reading.tokens]
         options, edited = [options[at] for at in seen], [edited[at] for at in seen]
-        gains = self._gains(reading, cache, edited, FIRST_LOOK)
+        branches = [branch_of(reading.tokens, each, FIRST_LOOK) for each in edited]
+        gains = self._gains(reading, cache, branches)
         best = sorted(range(len(options)), key=lambda at: -gains[at])[:BEST]
-        edited = [edited[at] for at in best]
-        gains = self._gains(reading, cache, edited, LOOK)
+        branches = [branch_of(reading.tokens, edited[at], LOOK) for at in best]
+        gains = self._gains(reading, cache, branches)
         return [
-            self._weigh(reading, options[at].moved(start), own, gain)
-            for at, own, gain in zip(best, edited, gains, strict=True)
+            self._weigh(reading, options[at].moved(start), branch, gain)
+            for at, branch, gain in zip(best, branches, gains, strict=True)
         ]
 
-    def _weigh(self, reading: Reading, option: Option, edited: list[int], gain: float) -> Weighed:
-        own = reading.own
-        at = min(same_length(reading.tokens, edited), len(own) - 1)
-        left = float(reading.table[at, edited[at]]) - own[at] if at < len(edited) else 0.0
-        return Weighed(option, gain, left, own[at], own[at + 1] if at + 1 < len(own) else 0.0)
+    def _weigh(self, reading: Reading, option: Option, branch: Branch, gain: float) -> Weighed:
+        at, own = branch.begin, [*reading.own, 0.0]
+        left = float(reading.table[at, branch.tokens[0]]) - own[at]
+        return Weighed(option, gain, left, own[at], own[at + 1])
 
     def _read(self, text: str) -> tuple[Reading, KeyValueCache]:
         """The text as the model reads it, and the cache with all of its tokens but the last."""
@@ -133,12 +133,10 @@ class Search:
         return Reading(text, tokens, places, table), cache
 
     def _gains(
-        self, reading: Reading, cache: KeyValueCache, edited: Sequence[list[int]], look: int
+        self, reading: Reading, cache: KeyValueCache, branches: Sequence[Branch]
     ) -> list[float]:
-        """By how much each edited text is more probable than the text, up to `look` tokens behind
-        what differs."""
+        """By how much each branch is more probable than the text's own tokens."""
         own = np.cumsum([0.0, *reading.own])
-        branches = [branch_of(reading.tokens, tokens, look) for tokens in edited]
         groups: list[list[Branch]] = []
         room = 0
         for branch in branches:
