@@ -119,7 +119,7 @@ def texts_of_file(path: Path, verb: str, notes: Notes) -> Iterator[tuple[str, st
     rows = [(place_of(path, line), keyed(row)) for line, row in read_records(path, notes=notes)]
     column = column_of_texts(path, [row for _, row in rows], find_task(verb).sources, notes)
     for place, row in rows:
-        name = find_column(row, column)
+        name = find_column(row, column, endings=True)
         text = row[name] if name else None
         yield place, text if isinstance(text, str) else ""
 
@@ -139,7 +139,7 @@ def column_of_texts(
     header its first column that is at least half as long as the longest; a column that says the
     same in every row does not count. Raises `XinyeError` if there is no such column."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    if not rows or find_column(names, usual):
+    if not rows or find_column(names, usual, endings=True):
         return usual
     lengths = {}
     for name in names:

@@ -22,11 +22,11 @@ from xinye.tasks.records import OnBad, expected, note_unread, nothing_to_learn, 
 
 WRONG = (
     "wrong", "error", "incorrect", "source", "src", "original_text", "original", "input",
-    "错误", "错句", "错误文本", "错误句子", "病句", "原文", "原句",
+    "错误", "错句", "错误文本", "错误句子", "病句", "原文", "原句", "改前", "修改前",
 )  # fmt: skip
 RIGHT = (
     "right", "correct", "corrected", "correction", "target", "tgt", "correct_text", "output",
-    "正确", "正句", "正确文本", "正确句子", "改正", "修改", "纠正", "改后",
+    "正确", "正句", "正确文本", "正确句子", "改正", "修改", "纠正", "改后", "修改后",
 )  # fmt: skip
 TOGETHER = 60  # characters: shorter sentences of a text are learned together
 MOST_EDITED = 0.5  # share of the units of a text that may be wrong
@@ -143,8 +143,9 @@ def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
             raise XinyeError(f"{place}: no field {name!r} ({flag}); there are {there}")
     if [*row] == ["1", "2"]:  # a table without a header
         return named.text_field or "1", named.answer_field or "2"
-    right = named.answer_field or find_column(row, RIGHT)
-    wrong = named.text_field or find_column([name for name in row if name != right], WRONG)
+    right = named.answer_field or find_column(row, RIGHT, endings=True)
+    others = [name for name in row if name != right]
+    wrong = named.text_field or find_column(others, WRONG, endings=True)
     if right and wrong:
         return wrong, right
     if right and not find_column(row, FIELD_NAMES):
@@ -154,7 +155,7 @@ def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
             "its column with --text-field"
         )
     texts = [name for name, value in row.items() if isinstance(value, str)]
-    text = named.text_field or find_column(row, FIELD_NAMES) or wrong
+    text = named.text_field or find_column(row, FIELD_NAMES, endings=True) or wrong
     if text is None and len(texts) == 1:
         [text] = texts
     if text is None:
