@@ -52,8 +52,14 @@ def find_column(columns: Iterable[str], usual: Iterable[str], endings: bool = Fa
     for name in usual:
         if name in by_name:
             return by_name[name]
-    chinese = tuple(filter(_CHINESE_NAME.fullmatch, usual)) if endings else ()
-    found = [column for name, column in by_name.items() if name.endswith(chinese)]
+    chinese = filter(_CHINESE_NAME.fullmatch, usual) if endings else ()
+    return _only_ending(by_name.values(), chinese)
+
+
+def _only_ending(columns: Iterable[str], endings: Iterable[str]) -> str | None:
+    """The column whose name ends in one of these, or None if there is not exactly one."""
+    last = tuple(endings)
+    found = [column for column in columns if str(column).strip().endswith(last)]
     return found[0] if len(found) == 1 else None
 
 
@@ -66,9 +72,9 @@ def choose_field(path: Path, rows: Sequence[Row]) -> str:
     columns = list(dict.fromkeys(chain.from_iterable(rows)))
     if (name := find_column(columns, FIELD_NAMES)) is not None:
         return name
-    ending = [name for name in columns if str(name).strip().endswith(ENDINGS)]
-    if len(ending) == 1 and all(isinstance(row.get(ending[0], ""), str) for row in rows):
-        return ending[0]
+    ending = _only_ending(columns, ENDINGS)
+    if ending is not None and all(isinstance(row.get(ending, ""), str) for row in rows):
+        return ending
     lengths: Counter[str] = Counter()
     nested = set()
     for column, value in ((column, row.get(column)) for column in columns for row in rows):

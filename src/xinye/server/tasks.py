@@ -125,7 +125,9 @@ async def write_texts(
     try:
         works = await asyncio.to_thread(begin)
     except XinyeError as error:
-        raise APIError(400, in_request(str(error), settings), "input") from None
+        refused = as_api_error(error, "input")
+        refused.detail = in_request(refused.detail, settings)
+        raise refused from None
     sequences = [each for work in works for each in work.sequences]
     size = min(most, state.settings.max_running)
     for first in range(0, len(sequences), size):
@@ -136,8 +138,9 @@ async def write_texts(
 def in_request(message: str, settings: WritingSettings) -> str:
     """A message that names options of the command, such as `--to en`, for a request, where they are
     settings: `settings.to en`."""
-    names = "|".join(type(settings).model_fields)
-    return re.sub(rf"--({names})\b", r"settings.\1", message)
+    for name in type(settings).model_fields:
+        message = re.sub(rf"--{name.replace('_', '-')}\b", f"settings.{name}", message)
+    return message
 
 
 async def write(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:

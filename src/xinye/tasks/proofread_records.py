@@ -148,7 +148,7 @@ def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
     wrong = named.text_field or find_column(others, WRONG, endings=True)
     if right and wrong:
         return wrong, right
-    if right and not find_column(row, FIELD_NAMES):
+    if right and not find_column(row, FIELD_NAMES, endings=True):
         there = ", ".join(map(str, row))
         raise XinyeError(
             f"{place}: there is a correct text in {right!r}, but no wrong one among {there}; name "
