@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xinye.errors import XinyeError
-from xinye.tasks.write_facts import Fact, invented, lines_of, missing, read_facts, share_used
+from xinye.tasks.write_facts import (
+    Fact,
+    invented,
+    lines_of,
+    missing,
+    of_lines,
+    read_facts,
+    share_used,
+)
 from xinye.tasks.write_news import facts_of_news
 
 WORDS = st.text("茶ab; 1.é", min_size=1).map(lambda text: " ".join(text.split())).filter(bool)
@@ -16,6 +24,12 @@ KEYS = st.text("价格ab", min_size=1, max_size=9)
 def test_what_a_model_reads_gives_the_same_facts(pairs):
     facts = tuple(Fact(*pair) for pair in pairs)
     assert read_facts(lines_of(facts), "x") == facts
+
+
+@given(st.lists(st.tuples(KEYS, st.text("茶a1:；;=", min_size=1)), min_size=1))
+def test_a_fact_stays_one_when_it_is_read_again(pairs):
+    facts = tuple(Fact(*pair) for pair in pairs)
+    assert of_lines(lines_of(facts)) == facts
 
 
 @pytest.mark.parametrize(

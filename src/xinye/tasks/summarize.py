@@ -215,24 +215,28 @@ class Summarize(TextToText):
 
     # -- use ---------------------------------------------------------------------------------------
 
-    def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
+    def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row | Work:
         """The result for a source: `text`, whether it `ended` by itself, whether it is a quotation
-        (`extract`), and `notes`."""
+        (`extract`), and `notes`. Summaries of several parts that are too long together are
+        summarized again."""
         settings = work.settings
         assert isinstance(settings, SummarizeSettings)
         notes = list(work.notes)
-        unit = Unit(work.source)
+        whole = work.text or work.source
+        unit = Unit(whole)
         quotes = settings.extract or (self.quotes and not settings.free)
         parts: list[str] = []
-        quoted = False
+        quoted, ended = False, True
         for window in work.windows:
             likelihoods = partial(self.likelihoods, model, tokenizer, window.text, settings)
             choice = Choice(window.text, window.texts, settings, unit, likelihoods, self.picker)
             parts.append(choice.quoted() if quotes else choice.free())
-            if parts[-1] in window.texts:
-                window.chosen = window.candidates[window.texts.index(parts[-1])]
             notes += choice.notes
-            quoted = quoted or choice.quotes
+            if choice.kept is None:
+                quoted = True
+                continue
+            window.chosen = window.candidates[choice.kept]
+            ended = ended and window.chosen.finish_reason == "stop"
         if quoted and self.damaged:
             notes.append(DAMAGED)
         text = "\n".join(filter(None, parts))
@@ -240,12 +244,9 @@ class Summarize(TextToText):
         too_long = unit.size(text) > most
         if too_long and len(work.windows) > 1 and len(text) < len(work.source):
             again = self.begin(tokenizer, text, work.context, settings)
-            again.notes = notes
-            self.write(model, tokenizer, [again])
-            return self.end(model, tokenizer, again)
+            return replace(again, notes=notes, text=whole)
         if too_long:
             text = fitted(text, most, unit, notes)
-        ended = quotes or work.ended
         return {"text": text, "ended": ended, "extract": quoted, "notes": [*dict.fromkeys(notes)]}
 
     def likelihoods(
@@ -301,9 +302,8 @@ class Summarize(TextToText):
             )
             for kind, rows in results.items():
                 asked = self.use_settings(**{kind: True})
-                rows += [
-                    self.end(model, tokenizer, replace(work, settings=asked)) for work in works
-                ]
+                asking = [replace(work, settings=asked) for work in works]
+                rows += self.finished(model, tokenizer, asking)
         figures = {}
         for kind, rows in results.items():
             written = [row["text"] for row in rows]
