@@ -17,7 +17,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.summaries import NUMBERS, ClausePicker, Unit
 from xinye.planning.writing_settings import SummarizeSettings
 from xinye.tasks.news import news
-from xinye.tasks.summarize import DAMAGED, Summarize
+from xinye.tasks.summarize import DAMAGED, UNDECIDED, Summarize
 from xinye.tasks.summarize_choice import CUT, INVENTED, LONG, Choice, faithful_share, fitted
 from xinye.tasks.text_to_text import Window, Work
 
@@ -244,6 +244,14 @@ def test_quoting_uses_what_the_run_learned_about_clauses(run, tmp_path):
         found = model.summarize(text, extract=True)
         assert all(line in text for line in found["text"].split("\n"))
         assert (DAMAGED in found["notes"]) == bool(picker)
+
+
+def test_figures_that_cannot_be_read_are_told(run, tmp_path):
+    shutil.copytree(run / "run", tmp_path / "run")
+    (tmp_path / "run" / "training" / "result.json").write_text("{", "utf-8")
+    model = package.load(tmp_path / "run")
+    assert UNDECIDED in model.summarize(TEXT)["notes"]
+    assert UNDECIDED not in model.summarize(TEXT, free=True)["notes"]
 
 
 def test_the_command_reads_a_file_as_one_text(run, xinye, tmp_path):

@@ -314,16 +314,11 @@ class TextToText(Writing):
         """The metrics of what the model writes for all records: those of `compare`, the share that
         ends by itself (`ended`) and equals the target (`exact`), and the mean number of tokens
         (`answer_tokens`)."""
-        results, tokens = [], 0
-        for batch in batches(records):
-            works = [self.begin_record(tokenizer, each, context) for each in batch]
-            results += self.results(model, tokenizer, works)
-            tokens += sum(
-                each.completion_tokens
-                for work in works
-                for window in work.windows
-                for each in window.kept
-            )
+        results: list[Row] = []
+        tokens = 0
+        for works in self.written(model, tokenizer, records, context):
+            results += self.finished(model, tokenizer, works)
+            tokens += kept_tokens(works)
         written = [result["text"] for result in results]
         return {
             "ended": sum(result["ended"] for result in results) / len(records),
@@ -331,6 +326,14 @@ class TextToText(Writing):
             "answer_tokens": tokens / len(records),
             "answers": len(records),
         } | self.compare(written, records)
+
+    def written(
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[Any], context: int
+    ) -> Iterator[list[Work]]:
+        """Batches of works for records, with their texts."""
+        for batch in batches(records):
+            works = [self.begin_record(tokenizer, each, context) for each in batch]
+            yield self.write(model, tokenizer, works)
 
     def begin_record(
         self, tokenizer: Tokenizer, record: Any, context: int, settings: Any = None
@@ -380,6 +383,12 @@ class TextToText(Writing):
     def notes_on(cls, result: Row) -> Sequence[str]:
         going_on = [] if result["ended"] else ["the model did not end the text by itself"]
         return [*result["notes"], *going_on]
+
+
+def kept_tokens(works: Sequence[Work]) -> int:
+    """The number of tokens of the texts that are kept."""
+    kept = (each for work in works for window in work.windows for each in window.kept)
+    return sum(each.completion_tokens for each in kept)
 
 
 def batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -229,7 +229,6 @@ class Translate(TextToText):
         """The translations to write, before they are written. Without a language in the settings,
         that is the other language."""
         settings = settings or TranslateSettings()
-        self.check_source(source, settings)
         found = shares(source)
         to = settings.to or target_of(source)
         work = super().begin(tokenizer, source, context, settings.model_copy(update={"to": to}))
