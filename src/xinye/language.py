@@ -363,10 +363,10 @@ def _numbered(said: str, names: Sequence[str]) -> str:
     left = [*enumerate(names)]
 
     def number(found: re.Match[str]) -> str:
-        place, name = next((each for each in left if each[1] == found[1]), (0, ""))
-        if not name:
+        gap = next((each for each in left if each[1] == found[1]), None)
+        if gap is None:
             raise LookupError(said)  # it has a gap more than its English
-        left.remove((place, name))
-        return f"{{{place}}}"
+        left.remove(gap)
+        return f"{{{gap[0]}}}"
 
     return _GAP.sub(number, said)
