@@ -1,6 +1,7 @@
 """The task `write`: its records, its prompts, and a model that is trained and used."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -232,6 +233,20 @@ def test_each_kind_has_examples_of_its_own(writer, xinye, monkeypatch):
     told = xinye("evaluate", "base", *flags)
     assert told.code == 0, told.err
     assert "examples before each text: 1–2 of 3 examples" in told.out + told.err
+
+
+def test_a_chat_model_is_judged_as_it_is_used(writer, xinye, tmp_path, monkeypatch):
+    monkeypatch.setattr(Write, "parts_of_context", 16)
+    folder = shutil.copytree(writer / "base", tmp_path / "chat")
+    about = {"recipe": "finetune", "settings": {"task": "chat"}}
+    (folder / "training" / "settings.json").write_text(json.dumps(about), "utf-8")
+    data = tmp_path / "mails.jsonl"
+    data.write_text(json.dumps(MAIL), "utf-8")
+    flags = ("--task", "write", "--data", data, "--examples", data)
+    assert xinye("evaluate", folder, *flags).code == 0
+    assert package.load(folder).proofread("茶") is not None
+    wrong = xinye("evaluate", folder, "--task", "classify", "--data", data).complaint
+    assert "only on chat or" in wrong and "write" in wrong
 
 
 @pytest.mark.parametrize(

@@ -101,13 +101,6 @@ def test_numbers_that_no_fact_has():
     ]
 
 
-def test_reading_facts_takes_time_in_proportion_to_the_text():
-    for part in ("1", "1,", "《", "A ", "1月", " a:", "一"):
-        text = part * 20_000
-        facts_of_news("t", text)
-        share_used(read_facts(text, "x"), text)
-
-
 def test_facts_of_news():
     chinese = facts_of_news("茶价上涨", "1月5日，《茶报》称茶价涨5%，每斤200元，12家茶铺受影响。")
     assert lines_of(chinese).split("\n")[1:] == [

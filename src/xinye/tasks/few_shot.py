@@ -12,10 +12,11 @@ from xinye.errors import XinyeError, plural
 from xinye.model.gpt import GPT
 from xinye.planning.writing_settings import WritingSettings
 from xinye.runs.taught import can_chat
-from xinye.tasks.task import Judged
+from xinye.tasks.task import Judged, Task
 from xinye.tasks.text_to_text import TextToText
 
 MOST_EXAMPLES = 16
+CHAT = "chat"  # the task of models that follow instructions
 
 
 class Shown(NamedTuple):
@@ -25,6 +26,12 @@ class Shown(NamedTuple):
     task: TextToText
     records: Sequence[Any]
     notes: list[str]
+
+
+def is_shown(learned: Task | None, kind: type[Task]) -> bool:
+    """Whether a model does a task by instruction or examples: a base or a chat model, if the task
+    writes."""
+    return issubclass(kind, TextToText) and (learned is None or learned.verb == CHAT)
 
 
 def shown_task(

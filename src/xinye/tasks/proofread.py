@@ -253,6 +253,15 @@ class Proofread(LanguageTask):
         made = (chosen(each, threshold) for each in candidates)
         return _measured(records, made) | {"evidence": self.evidence.to_json()}
 
+    @classmethod
+    def notes_on_figures(cls, measured: Figures) -> Sequence[str]:
+        if measured.get("evidence", {}).get("threshold", 0.0) is None:
+            return [
+                "no edit made the validation texts better, so the model changes nothing; give more "
+                "records, or a base model that has read more text like these"
+            ]
+        return []
+
     def baseline(
         self,
         training: Sequence[ProofText],

@@ -121,6 +121,8 @@ def learned(
     folds, count = _folds(groups, right)
     if sum(right) < FEW or count < 2:
         candidates = [USUAL.candidates(parts) for parts in found]
+        if all(pair.wrong == pair.right for pair in pairs):
+            return USUAL, candidates  # nothing tells which threshold finds errors
         return replace(USUAL, threshold=best_threshold(pairs, candidates, MOST_CHANGED)), candidates
     need("the weights of edits", "sklearn")
     from sklearn.linear_model import LogisticRegression

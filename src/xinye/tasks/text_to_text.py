@@ -117,7 +117,9 @@ class TextToText(Writing):
 
     def source_of(self, given: Any) -> str:
         """The source in what a user gives. Raises `XinyeError` if there is none."""
-        return str(given)
+        if not isinstance(given, str):
+            raise XinyeError(f"expected a text, found {str(given)[:40]}")
+        return given
 
     def settings_for(self, record: Any, settings: Any) -> Any:
         """The settings with which a record is judged, such as its direction."""
