@@ -237,12 +237,13 @@ def test_each_kind_has_examples_of_its_own(writer, xinye, monkeypatch):
 
 def test_a_chat_model_is_judged_as_it_is_used(writer, xinye, tmp_path, monkeypatch):
     monkeypatch.setattr(Write, "parts_of_context", 16)
-    folder = shutil.copytree(writer / "base", tmp_path / "chat")
+    folder = shutil.copytree(writer / "run", tmp_path / "chat")
     about = {"recipe": "finetune", "settings": {"task": "chat"}}
     (folder / "training" / "settings.json").write_text(json.dumps(about), "utf-8")
     data = tmp_path / "mails.jsonl"
-    data.write_text(json.dumps(MAIL), "utf-8")
-    flags = ("--task", "write", "--data", data, "--examples", data)
+    row = {"kind": "mail", "facts": {"茶": "白茶"}, "text": "白茶到了！"}
+    data.write_text(json.dumps(row), "utf-8")
+    flags = ("--task", "write", "--data", data)
     assert xinye("evaluate", folder, *flags).code == 0
     assert package.load(folder).proofread("茶") is not None
     wrong = xinye("evaluate", folder, "--task", "classify", "--data", data).complaint
