@@ -181,8 +181,7 @@ def _folds(groups: Sequence[int], right: Sequence[bool]) -> tuple[list[int], int
 
 def without_neighbours(candidates: Iterable[Candidate]) -> list[Candidate]:
     """The candidates in order, without those that touch a more evident one: two edits side by side
-    are mostly one error, corrected twice. (`evaluation.proofreading.chosen` only forbids edits that
-    overlap, as the trigram baseline needs it.)"""
+    are mostly one error, corrected twice. The trigram baseline's `chosen` forbids only overlaps."""
     kept: list[Candidate] = []
     for each in sorted(candidates, key=lambda each: -each.evidence):
         at = bisect_left(kept, each.edit, key=lambda other: other.edit)
