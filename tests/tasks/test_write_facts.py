@@ -106,6 +106,8 @@ def test_facts_of_news():
     assert lines_of(chinese).split("\n")[1:] == [
         "时间：1月5日", "金额：200元", "比例：5%", "数量：12家", "名称：茶报",
     ]  # fmt: skip
+    broken = facts_of_news("茶", "《茶业规划（2021-2025年）》公布，\n茶铺“开\n门”。")
+    assert [fact.key for fact in broken] == ["标题", "时间", "其他数字"]
     english = facts_of_news("Tea", "On May 3, 2024 the firm Green Leaf paid $2 million, or 5%.")
     assert [str(each) for each in english[1:]] == [
         "time: May 3, 2024", "amount: $2 million", "share: 5%", "names: Green Leaf",
