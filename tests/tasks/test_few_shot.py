@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,47 @@ def base(tmp_path, monkeypatch):
     (tmp_path / "test.jsonl").write_text(lines[2], "utf-8")
     (tmp_path / "usual.csv").write_text("source,target\n树。,Leaf.\n", "utf-8")
     return package.load("base", "float32")
+
+
+def learned(folder, task):
+    """The model of the folder, as if it had been fine-tuned for a task."""
+    about = {"recipe": "finetune", "settings": {"task": task}}
+    (folder / "training").mkdir()
+    (folder / "training" / "settings.json").write_text(json.dumps(about), "utf-8")
+    return package.load(str(folder), "float32")
+
+
+@pytest.mark.parametrize("task", ["chat", "summarize"])
+def test_a_language_model_is_judged_on_what_it_can_be_used_for(base, task):
+    model = learned(Path("base"), task)
+    Path("labels.csv").write_text("text,label\n树。,树\n叶。,叶\n", "utf-8")
+    Path("wrong.csv").write_text("wrong,right\n树叶叶。,树叶。\n", "utf-8")
+    labels = {"labels": ["树", "叶"]}
+    assert model.classify("树。", **labels)["label"] in labels["labels"]
+    assert model.evaluate_task("labels.csv", task="classify", **labels)["task"] == "classify"
+    assert model.proofread("树。")["text"] == "树。"
+    assert model.evaluate_task("wrong.csv", task="proofread")["task"] == "proofread"
+    for refused in (model.tag, lambda text: model.evaluate_task("labels.csv", task="tag")):
+        with pytest.raises(XinyeError):
+            refused("树。")
+
+
+def test_one_that_summarizes_is_neither_used_nor_judged_for_another_task_that_writes(base):
+    model = learned(Path("base"), "summarize")
+    with pytest.raises(XinyeError, match="examples would have no effect"):
+        model.translate("新叶。", examples=("usual.csv",))
+    with pytest.raises(XinyeError, match="cannot be evaluated on the task 'translate'"):
+        model.evaluate_task("usual.csv", task="translate")
+
+
+@pytest.mark.parametrize("verb", ["summarize", "translate", "proofread", "classify", "tag"])
+@pytest.mark.parametrize("odd", [{"a": 1}, 3, None])
+def test_what_is_no_text_is_refused_in_one_line(base, verb, odd):
+    asked = {"labels": ["树", "叶"]} if verb == "classify" else {}
+    asked = {"examples": ("usual.csv",)} if verb == "translate" else asked
+    model = learned(Path("base"), "chat")
+    with pytest.raises(XinyeError, match="expected a text, found"):
+        model.use(verb, [odd], **asked)
 
 
 COLUMNS = {"prompt_field": "one", "answer_field": "other"}

@@ -99,6 +99,29 @@ def test_bad_pairs_are_named(tmp_path):
         read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n", confusions=(str(confusions),))
 
 
+@pytest.mark.parametrize(
+    "content, named, pairs",
+    [
+        (f"correct,note\n{ZH[1]},x\n", {"text_field": "correct"}, None),  # correct texts alone
+        (f"{ZH[0]}\t{ZH[1]}\n", {"text_field": "2"}, None),
+        (f"note\tfixed\n{ZH[0]}\t{ZH[1]}\n", {"text_field": "note", "answer_field": "fixed"}, ZH),
+        (f"right\twrong\n{ZH[0]}\t{ZH[1]}\n", {"text_field": "right", "answer_field": "wrong"}, ZH),
+    ],
+)  # fmt: skip
+def test_a_named_column_is_read_as_what_it_was_named(tmp_path, content, named, pairs):
+    [found] = read(tmp_path / "a.tsv" if "\t" in content else tmp_path / "a.csv", content, **named)
+    assert found.right == ZH[1] and found.made == (pairs is None)
+    assert pairs is None or found.wrong == ZH[0]
+
+
+def test_a_named_column_is_there_and_has_another_beside_it(tmp_path):
+    content = f"text,fixed\n{ZH[0]},{ZH[1]}\n"
+    with pytest.raises(XinyeError, match="correct text in 'fixed', but no wrong one among text"):
+        read(tmp_path / "a.csv", content, answer_field="fixed")
+    with pytest.raises(XinyeError, match=r"line 2: no field 'wrongs' \(--text-field\)"):
+        read(tmp_path / "a.csv", content, text_field="wrongs")
+
+
 def test_confusions_are_read_in_both_directions(tmp_path):
     path = tmp_path / "same.txt"
     path.write_text("#汉字\t同音\n太\t大犬\n末\t未\n", "utf-8")
@@ -111,6 +134,7 @@ def test_the_same_sound():
     assert homophones("There") == ("Their", "They're") and homophones("Xinye") == ()
     assert Alike(["在", "你", "their", "there", "cat"]).of("再") == ("在",)
     assert Alike(["receive", "there", "cat"]).of("recieve") == ("receive",)
+    assert Alike(["then"]).of("than") == ("then",)
 
 
 @given(st.text(), st.integers(1, 4))
@@ -236,7 +260,7 @@ def test_weights_are_learned_from_right_and_wrong_edits():
 
 
 def test_texts_without_errors_choose_no_threshold():
-    clean = [Pair("我们去公园玩", "我们去公园玩")] * 3
+    clean = [Pair("我们去公园玩", "我们去公园玩"), Pair("我们去公园玩", "我们去 公园玩")]
     weighed = Weighed(Option(Edit(3, 4, "圆"), "sound", 3), 1.0, 0.0, -5.0, -1.0)
     found = [[Weighing(pair.wrong, 0, [weighed])] for pair in clean]
     assert learned(clean, found)[0] == USUAL
@@ -246,6 +270,18 @@ def test_a_proofreader_that_changes_nothing_says_so():
     evidence = replace(USUAL, threshold=NO_EDIT).to_json()
     assert "changes nothing" in Proofread.notes_on_figures({"evidence": evidence})[0]
     assert not Proofread.notes_on_figures({"evidence": USUAL.to_json()})
+
+
+def test_an_evaluation_says_that_the_proofreader_changes_nothing(proofreader, tmp_path):
+    folder = shutil.copytree(proofreader, tmp_path / "run")
+    path = folder / "training" / "result.json"
+    result = json.loads(path.read_text("utf-8"))
+    result["measured"]["evidence"]["threshold"] = None
+    path.write_text(json.dumps(result), "utf-8")
+    data = proofreader.parent / "pairs.jsonl"
+    notes = [package.load(each).evaluate_task(data, baseline=False)["notes"]
+             for each in (folder, proofreader)]  # fmt: skip
+    assert [any("changes nothing" in note for note in each) for each in notes] == [True, False]
 
 
 def test_words_that_are_too_long_to_write_are_not_kept(tmp_path):

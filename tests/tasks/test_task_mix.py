@@ -60,7 +60,8 @@ def settings(language="zh", **changes):
 def mixed_text(asked):
     """The text of a run without and with the records, its tokenizer, and the records' facts."""
     text = prepare_text(asked, Draft(), Observer())
-    windows, facts = mix_in(text.training, text.tokenizer, asked, Draft(), Observer())
+    mixes = read_mixes(asked, Observer())
+    windows, facts = mix_in(text.training, text.tokenizer, mixes, Draft(), Observer())
     return text, windows, facts
 
 
@@ -97,7 +98,7 @@ def test_records_of_several_files_are_kept_apart_as_in_fine_tuning(here):
     lines = Path("chats_zh.jsonl").read_text("utf-8").splitlines()
     Path("a.jsonl").write_text("\n".join(lines[:40]), "utf-8")
     Path("b.jsonl").write_text("\n".join(lines[40:]), "utf-8")
-    mixes = read_mixes(settings(task_mix={"chat": ["a.jsonl", "b.jsonl:0.2"]}))
+    mixes = read_mixes(settings(task_mix={"chat": ["a.jsonl", "b.jsonl:0.2"]}), Observer())
     training, _ = Chat.split(Chat.read(["a.jsonl", "b.jsonl"]), 0.1, 0)
     assert [mixed.asked.file for mixed in mixes] == ["a.jsonl", "b.jsonl"]
     mixed_in = [record.whole for mixed in mixes for record in mixed.records]
@@ -108,7 +109,7 @@ def test_a_tokenizer_reads_prompts_and_answers(here):
     Path("pairs.jsonl").write_text(
         '{"source": "I drink tea.", "target": "我喝茶。"}\n' * 9, "utf-8"
     )
-    [mixed] = read_mixes(settings(task_mix="translate=pairs.jsonl"))
+    [mixed] = read_mixes(settings(task_mix="translate=pairs.jsonl"), Observer())
     read = set("".join(mixed.texts()))
     assert read >= set("我喝茶。") | set("I drink tea.") and len(read) > len(
         set("我喝茶。I drink tea.")
@@ -157,6 +158,19 @@ def test_spans_are_repeated_evenly(count, times):
     spans = np.stack((np.arange(count), np.arange(count) + 1), axis=1)
     found = np.bincount(repeated(spans, times)[:, 0], minlength=count)
     assert found.max() - found.min() <= 1 and abs(found.sum() - max(1, times * count)) <= 1
+
+
+def test_a_file_is_read_once_for_tokenizer_and_training(here, monkeypatch):
+    opened, read = [], Chat.read
+    monkeypatch.setattr(Chat, "read", lambda files, *more, **named: opened.append(files)
+                        or read(files, *more, **named))  # fmt: skip
+    trained(here / "run", task_mix=("chat=chats_zh.jsonl",), steps=2)
+    assert opened == [("chats_zh.jsonl",)]
+    [mixed] = read_mixes(settings(task_mix="chat=chats_zh.jsonl"), Observer())
+    said = {*"".join(mixed.texts())}
+    new = said - {*Path("zh.txt").read_text("utf-8")}
+    tokens = Tokenizer.load(here / "run")
+    assert new and all(len(tokens.encode(each)) == 1 for each in new)
 
 
 def trained(folder, **changes):

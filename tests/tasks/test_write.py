@@ -245,9 +245,8 @@ def test_a_chat_model_is_judged_as_it_is_used(writer, xinye, tmp_path, monkeypat
     data.write_text(json.dumps(row), "utf-8")
     flags = ("--task", "write", "--data", data)
     assert xinye("evaluate", folder, *flags).code == 0
-    assert package.load(folder).proofread("茶") is not None
-    wrong = xinye("evaluate", folder, "--task", "classify", "--data", data).complaint
-    assert "only on chat or" in wrong and "write" in wrong
+    wrong = xinye("evaluate", folder, "--task", "tag", "--data", data).complaint
+    assert "cannot be evaluated on the task 'tag', only on classify or" in wrong
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,12 @@ from xinye.jobs.evaluate import Evaluation
 from xinye.jobs.graph_answers import GraphAnswer, answer_from_graph
 from xinye.jobs.write_prompts import write_prompts
 from xinye.model.build import LanguageModel
-from xinye.model.gpt import GPT
 from xinye.model.heads import Head, HeadConfig
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.writing_settings import UseSettings, WritingSettings
 from xinye.retrieval.graph import Graph
-from xinye.tasks.few_shot import CHAT, is_shown, shown_task
+from xinye.tasks.few_shot import shown_task
 from xinye.tasks.registry import TASKS, find_task, found, verbs_of_tasks
 from xinye.tasks.task import Judged, Task
 from xinye.tasks.text_to_text import TextToText
@@ -226,7 +225,10 @@ class Model:
         if not one and not isinstance(texts, Iterable):
             raise XinyeError(f"expected a text or a list of texts, found {str(texts)[:40]}")
         inputs = [texts] if one else list(texts)
-        if odd := [each for each in inputs if not isinstance(each, str | tuple | dict | list)]:
+        readable = (str, tuple, list) if entry.takes_pairs else (str,)
+        # a task that writes says itself what it takes, such as facts in an object
+        odd = [each for each in inputs if not isinstance(each, readable)]
+        if odd and not issubclass(kind, TextToText):
             raise XinyeError(f"expected a text, found {str(odd[0])[:40]}")
         judged = self.judged(observer)
         if entry.settings:
@@ -239,24 +241,22 @@ class Model:
         return results[0] if one else results
 
     def task_for(self, kind: type[Task], settings: UseSettings, judged: Judged) -> Task:
-        """The task of this kind as the model does it: as it was trained for it, or, if the task
-        writes, with the examples of the settings, of which the observer is told. Raises
-        `XinyeError` if the model cannot do it.
+        """The task of this kind as the model does it: as it was trained for it, or without that
+        training, of which the observer is told; a task that writes then shows the examples of the
+        settings. Raises `XinyeError` if the model cannot do it.
         """
-        chats = self.task is None or self.task.verb == CHAT
+        examples = settings.examples if isinstance(settings, WritingSettings) else ()
+        trained = self.task is not None and self.task.verb == kind.verb
+        if trained or not task_evaluation.can_do(self.network, self.task, kind):
+            return self._learned(kind, {"examples": examples} if examples else {})
         if issubclass(kind, TextToText) and isinstance(settings, WritingSettings):
-            if is_shown(self.task, kind):
-                shown = shown_task(judged, kind, settings)
-                for note in shown.notes:
-                    judged.observer.warn(note)
-                return shown.task
-            if settings.examples and self.task:
-                judge.refuse_settings(self.task, self.folder, {"examples": settings.examples})
-        if kind.works_untaught and chats and isinstance(self.network, GPT):
-            said = f"this model was not trained to {kind.verb}; one that was does it better"
-            judged.observer.warn(f"note: {said}")
-            return kind.of_network(self.network)
-        return self._learned(kind, {})
+            shown = shown_task(judged, kind, settings)
+            for note in shown.notes:
+                judged.observer.warn(note)
+            return shown.task
+        said = f"this model was not trained to {kind.verb}; one that was does it better"
+        judged.observer.warn(f"note: {said}")
+        return kind.of_network(self.network)
 
     def explain(self, texts: Any, *, label: str | None = None) -> list[Any]:
         """Why the model labels a text as it does: an `Explanation` for its label, or for each of

@@ -18,6 +18,9 @@ from xinye.jobs.judge import (
     settings_of,
     training_records,
 )
+from xinye.model.build import LanguageModel
+from xinye.model.gpt import GPT
+from xinye.model.heads import Head
 from xinye.planning.column_settings import BESIDE_COLUMNS, COLUMNS
 from xinye.tasks.answer import Answer
 from xinye.tasks.bad_records import bad_records
@@ -30,21 +33,32 @@ from xinye.tasks.task_data import read_records
 from xinye.tasks.text_to_text import TextToText
 
 
+def can_do(model: LanguageModel | Head, learned: Task | None, kind: type[Task]) -> bool:
+    """Whether a model can be used and evaluated for a task: for the one that it `learned`; a
+    language model also where no training is needed, and a base or chat model where examples or
+    instructions do."""
+    if learned and learned.verb == kind.verb:
+        return True
+    if isinstance(model, Head) or not kind.judges_untaught:
+        return False
+    if kind.works_untaught:
+        return isinstance(model, GPT)
+    return not learned or bool(TASKS[kind.verb].asked_with) or is_shown(learned, kind)
+
+
 def evaluate(
     judged: Judged, files: Sequence[str], task: str | None = None, **settings: Any
 ) -> Figures:
     """The metrics of a model on records of its task, next to the task's baseline.
 
     A model that answers gets its passages from a knowledge base if `knowledge` is among the
-    settings. A model without a task is asked for labels with these settings, or evaluated by its
-    answers, depending on `task`. The settings may contain column names. Raises `XinyeError` for a
+    settings. A model that did not learn the `task` is asked for labels with these settings, or
+    evaluated by its answers. The settings may contain column names. Raises `XinyeError` for a
     task or setting that does not suit the model.
     """
     folder, learned = judged.folder, learned_task(judged.model, judged.folder)
-    possible = [kind.verb for kind in tasks() if kind.judges_untaught]
-    if learned:
-        others = [kind for kind in tasks() if kind.judges_untaught and is_shown(learned, kind)]
-        possible = [learned.verb, *(kind.verb for kind in others)]
+    possible = [kind.verb for kind in tasks() if can_do(judged.model, learned, kind)]
+    usual = learned.verb if learned else possible[0]
     if task not in (None, *possible):
         raise XinyeError(
             f"{folder}: this model cannot be evaluated on the task {task!r}, only on "
@@ -52,7 +66,7 @@ def evaluate(
         )
     if isinstance(learned, Answer) and settings.get("knowledge"):
         return evaluate_from_knowledge(judged, files, **settings)
-    kind = find_task(task or possible[0])
+    kind = find_task(task or usual)
     learned = learned if learned and learned.verb == kind.verb else None
     if odd := [name for name in COLUMNS if name in settings and name not in kind.columns]:
         raise XinyeError(f"{odd[0]} has no effect on the task {kind.verb}; choose another --task")

@@ -6,7 +6,7 @@ each possible edit makes a text, and only edits with enough evidence are made.
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -37,12 +37,13 @@ from xinye.tasks.proofread_confusions import Alike
 from xinye.tasks.proofread_evidence import FEW, USUAL, Evidence, joined, learned
 from xinye.tasks.proofread_exercise import EXERCISE
 from xinye.tasks.proofread_known import Known
-from xinye.tasks.proofread_records import WRONG, ProofColumns, ProofText, confused, read_texts
+from xinye.tasks.proofread_records import WRONG, ProofText, confused, read_texts
 from xinye.tasks.proofread_results import Corrected, marked
 from xinye.tasks.proofread_search import Search, Weighing
 from xinye.tasks.records import Example, OnBad, leaks, repeated
 from xinye.tasks.task import Figures
 from xinye.tasks.text_windows import windows
+from xinye.tasks.writing_records import Named
 
 TUNED = 1000  # training records on which the baseline's threshold is chosen
 
@@ -124,7 +125,7 @@ class Proofread(LanguageTask):
     def read_file(
         cls, path: Path, on_bad: OnBad, notes: Notes, **columns: Any
     ) -> Iterator[ProofText]:
-        return read_texts(path, on_bad, ProofColumns(**columns), notes)
+        return read_texts(path, on_bad, _named(columns), columns.get("confusions", ()), notes)
 
     @classmethod
     def is_record(cls, text: Path) -> bool:
@@ -133,11 +134,8 @@ class Proofread(LanguageTask):
     @classmethod
     def without_header(cls, path: Path, **columns: Any) -> str:
         # a table of two columns is read either way, and its first line is seldom a header
-        return (
-            ""
-            if not ProofColumns(**columns).columns
-            else headerless(path, ProofColumns(**columns).columns)
-        )
+        named = _named(columns).columns
+        return headerless(path, named) if named else ""
 
     @classmethod
     def counts(cls, records: Sequence[ProofText]) -> dict[str, int]:
@@ -237,7 +235,8 @@ class Proofread(LanguageTask):
         self, model: GPT, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
     ) -> Figures:
         search = self.search(model, tokenizer, context)
-        return _measured(records, (self.changes(search, record.wrong) for record in records))
+        found = _measured(records, (self.changes(search, record.wrong) for record in records))
+        return found | {"threshold": self.evidence.to_json()["threshold"]}
 
     def validate(
         self,
@@ -259,7 +258,7 @@ class Proofread(LanguageTask):
 
     @classmethod
     def notes_on_figures(cls, measured: Figures) -> Sequence[str]:
-        if measured.get("evidence", {}).get("threshold", 0.0) is None:
+        if measured.get("evidence", measured).get("threshold", 0.0) is None:
             return [
                 "no edit made the validation texts better, so the model changes nothing; give more "
                 "records, or a base model that has read more text like these"
@@ -328,6 +327,11 @@ class Proofread(LanguageTask):
     @classmethod
     def notes_on(cls, result: Row) -> list[str]:
         return [plural(len(result["edits"]), "change")] if "marked" in result else []
+
+
+def _named(columns: Mapping[str, Any]) -> Named:
+    """The columns of the wrong and of the correct text that a person named."""
+    return Named(columns.get("text_field"), columns.get("answer_field"))
 
 
 def _measured(records: Sequence[ProofText], made: Iterable[Sequence[Candidate]]) -> Figures:

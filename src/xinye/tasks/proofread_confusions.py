@@ -161,10 +161,8 @@ class Alike:
                 keys = sounds_of(unit)
             elif unit[0].isalpha() and len(unit) <= LONGEST:
                 keys, table = _without_a_letter(unit), self.by_letters
-            found = [other for key in keys for other in table.get(key, ())]
-            self.known[unit] = tuple(dict.fromkeys(each for each in found if each != unit))
-            if not is_han(unit):
-                self.known[unit] += homophones(unit)
+            found = [other for key in keys for other in table.get(key, ()) if other != unit]
+            self.known[unit] = tuple(dict.fromkeys((*found, *homophones(unit))))
         return self.known[unit]
 
 

@@ -113,15 +113,16 @@ def learned(
     they are without having learned from it. On these the threshold is chosen: the correction F1
     is best and at most `MOST_CHANGED` of the texts without errors are changed."""
     right: list[bool] = []
-    for pair, parts in zip(pairs, found, strict=True):
+    needed = [edits_between(pair.wrong, pair.right) for pair in pairs]
+    for pair, its, parts in zip(pairs, needed, found, strict=True):
         edits = [each.option.edit for part in parts for each in part.edits]
-        good = same_effect(pair.wrong, edits_between(pair.wrong, pair.right), edits)
+        good = same_effect(pair.wrong, its, edits)
         right += [edit in good for edit in edits]
     groups = [number for number, parts in enumerate(found) for part in parts for _ in part.edits]
     folds, count = _folds(groups, right)
     if sum(right) < FEW or count < 2:
         candidates = [USUAL.candidates(parts) for parts in found]
-        if all(pair.wrong == pair.right for pair in pairs):
+        if not any(needed):
             return USUAL, candidates  # nothing tells which threshold finds errors
         return replace(USUAL, threshold=best_threshold(pairs, candidates, MOST_CHANGED)), candidates
     need("the weights of edits", "sklearn")

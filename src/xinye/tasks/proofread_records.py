@@ -2,10 +2,9 @@
 errors are made by rule."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from xinye.data.columns import FIELD_NAMES, find_column
 from xinye.data.files import PLAIN_SUFFIXES, suffix_of
@@ -13,12 +12,13 @@ from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
 from xinye.data.sentences import sentence_ends
 from xinye.data.sources import read_lines, read_records
-from xinye.errors import XinyeError, did_you_mean
+from xinye.errors import XinyeError
 from xinye.evaluation.edits import Edit, steps_between, units_of
 from xinye.evaluation.proofreading import Pair, edits_between
 from xinye.tasks.proofread_confusions import Confusions
 from xinye.tasks.proofread_errors import ErrorMaker
 from xinye.tasks.records import OnBad, expected, note_unread, nothing_to_learn, refuse_line, text_in
+from xinye.tasks.writing_records import Named
 
 WRONG = (
     "wrong", "error", "incorrect", "source", "src", "original_text", "original", "input",
@@ -33,20 +33,6 @@ MOST_EDITED = 0.5  # share of the units of a text that may be wrong
 
 
 NO_FILES = ErrorMaker()
-
-
-class ProofColumns(NamedTuple):
-    """What a person said about the file: the columns of the wrong and of the correct text, and
-    files of characters that are taken for each other."""
-
-    text_field: str | None = None
-    answer_field: str | None = None
-    confusions: tuple[str, ...] = ()
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that were named."""
-        return [name for name in self[:2] if name]
 
 
 @dataclass(frozen=True)
@@ -85,9 +71,12 @@ def kind_of(edit: Edit) -> str:
     return "to be replaced" if edit.start < edit.end else "to be inserted"
 
 
-def read_texts(path: Path, on_bad: OnBad, named: ProofColumns, notes: Notes) -> Iterator[ProofText]:
-    """The records of a file; a plain-text file has a correct text on each line."""
-    maker = ErrorMaker(Confusions(named.confusions))
+def read_texts(
+    path: Path, on_bad: OnBad, named: Named, confusions: Sequence[str], notes: Notes
+) -> Iterator[ProofText]:
+    """The records of a file; a plain-text file has a correct text on each line. `confusions` are
+    files of characters that are taken for each other."""
+    maker = ErrorMaker(Confusions(confusions))
     if suffix_of(path) in PLAIN_SUFFIXES:
         if named.columns:
             raise XinyeError(f"{path}: plain text has no columns; leave {named.columns[0]!r} out")
@@ -106,7 +95,7 @@ def read_texts(path: Path, on_bad: OnBad, named: ProofColumns, notes: Notes) -> 
 
 
 def _of_row(
-    row: Row, place: str, named: ProofColumns, maker: ErrorMaker, notes: Notes
+    row: Row, place: str, named: Named, maker: ErrorMaker, notes: Notes
 ) -> Iterator[ProofText]:
     wrong, right = _columns(row, place, named)
     note_unread(row, {wrong or right, right, "wrong_ids"}, place, notes)
@@ -134,28 +123,24 @@ def _of_row(
         yield pair
 
 
-def _columns(row: Row, place: str, named: ProofColumns) -> tuple[str | None, str]:
+def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
     """The columns of the wrong text, None if the row has a correct text alone, and of the correct
     one."""
-    for name, flag in ((named.text_field, "--text-field"), (named.answer_field, "--answer-field")):
-        if name and name not in row:
-            there = ", ".join(map(str, row)) + did_you_mean(name, [*map(str, row)])
-            raise XinyeError(f"{place}: no field {name!r} ({flag}); there are {there}")
+    named.check(row, place, ("text_field", "answer_field"))
     if [*row] == ["1", "2"]:  # a table without a header
-        return named.text_field or "1", named.answer_field or "2"
-    right = named.answer_field or find_column(row, RIGHT, endings=True)
-    others = [name for name in row if name != right]
-    wrong = named.text_field or find_column(others, WRONG, endings=True)
+        wrong, right = named.find(row, ["1"], ["2"])
+    else:
+        wrong, right = named.find(row, WRONG, RIGHT, endings=True)
     if right and wrong:
         return wrong, right
-    if right and not find_column(row, FIELD_NAMES, endings=True):
+    if right and (named.answer_field or not find_column(row, FIELD_NAMES, endings=True)):
         there = ", ".join(map(str, row))
         raise XinyeError(
             f"{place}: there is a correct text in {right!r}, but no wrong one among {there}; name "
             "its column with --text-field"
         )
     texts = [name for name, value in row.items() if isinstance(value, str)]
-    text = named.text_field or find_column(row, FIELD_NAMES, endings=True) or wrong
+    text = named.prompt_field or find_column(row, FIELD_NAMES, endings=True) or wrong
     if text is None and len(texts) == 1:
         [text] = texts
     if text is None:

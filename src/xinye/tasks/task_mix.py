@@ -2,8 +2,9 @@
 
 A base model that has read a task's prompts and answers learns the task in fewer steps. Records are
 read and turned into tokens as in fine-tuning, but all tokens are trained. Records that fine-tuning
-with the same files and seed keeps for validation are left out, so its figures stay honest. The
-validation text of the pretraining is not mixed, so bits per byte compare with those of other runs.
+keeps for validation, with the same files in the same order and the same seed, are left out, so its
+figures stay honest. The validation text of the pretraining is not mixed, so bits per byte compare
+with those of other runs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -68,10 +69,11 @@ def settings_of(mixes: Sequence[TaskMix], settings: PretrainSettings) -> Finetun
     return task_settings({"task": first.task, "data": files, **same}, "task_mix")
 
 
-def read_mixes(settings: PretrainSettings, notes: Notes | None = None) -> list[Mixed]:
-    """The records to mix in, in the order of the setting. `notes` report what was left out or read
-    differently. Raises `XinyeError` for what cannot be read."""
-    notes = notes or Notes()
+def read_mixes(settings: PretrainSettings, observer: Observer) -> list[Mixed]:
+    """The records to mix in, in the order of the setting. The observer hears what was left out or
+    read differently. Raises `XinyeError` for what cannot be read."""
+    observer.stage("reading the records of --task-mix")
+    notes = Notes()
     asked = [parse_mix(text) for text in settings.task_mix]
     tasks = dict.fromkeys(each.task for each in asked)
     found = {
@@ -79,6 +81,8 @@ def read_mixes(settings: PretrainSettings, notes: Notes | None = None) -> list[M
         for task in tasks
         for mixed in _read([each for each in asked if each.task == task], settings, notes)
     }
+    for said in notes.sentences():
+        observer.warn(f"note: {said}")
     return [found[each] for each in asked]
 
 
@@ -101,15 +105,10 @@ def _read(mixes: Sequence[TaskMix], settings: PretrainSettings, notes: Notes) ->
 
 
 def mix_in(
-    text: Windows, tokenizer: Tokenizer, settings: PretrainSettings, plan: Draft, observer: Observer
+    text: Windows, tokenizer: Tokenizer, mixes: Sequence[Mixed], plan: Draft, observer: Observer
 ) -> tuple[Windows, list[dict[str, Any]]]:
     """The windows of the text together with those of the records, and facts about the records for
-    the report. Notes both in the `plan`, and warns of what was left out or cut."""
-    observer.stage("reading the records of --task-mix")
-    notes = Notes()
-    mixes = read_mixes(settings, notes)
-    for said in notes.sentences():
-        observer.warn(f"note: {said}")
+    the report. Notes both in the `plan`, and warns of what was cut."""
     sequences = [_sequences(mixed, tokenizer, text.context, observer) for mixed in mixes]
 
     size = text.tokens_per_epoch

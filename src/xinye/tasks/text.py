@@ -33,7 +33,7 @@ from xinye.planning.tokenizer import learn_tokenizer
 from xinye.planning.units import parse_count, parse_fold
 from xinye.runs.words import TaskWords
 from xinye.tasks.task import Task
-from xinye.tasks.task_mix import read_mixes
+from xinye.tasks.task_mix import Mixed, read_mixes
 
 VALIDATION_TOKENS = 500_000  # at most; more tokens do not change the result
 LONGER = 2  # how many samples take as long as the texts at the end, which are written together
@@ -72,9 +72,14 @@ class TextData:
 
 
 def prepare_text(
-    settings: PretrainSettings, plan: Draft, observer: Observer, models: Models = FROM_SCRATCH
+    settings: PretrainSettings,
+    plan: Draft,
+    observer: Observer,
+    models: Models = FROM_SCRATCH,
+    mixes: Sequence[Mixed] | None = None,
 ) -> TextData:
     """Read and clean the files, train or load the tokenizer, tokenize, split, and cut into windows.
+    A new tokenizer also learns from the `mixes`, which are read if they are not given.
 
     Notes what it chooses in the `plan`. Raises `XinyeError` if there is too little text.
     """
@@ -85,7 +90,7 @@ def prepare_text(
     total = sum(map(file_size, files))
     observer.stage(f"reading {plural(len(files), 'file')}, {total / 1e6:,.1f} MB")
 
-    tokenizer = get_tokenizer(settings, plan, files, models, observer)
+    tokenizer = get_tokenizer(settings, plan, files, models, observer, mixes)
     corpus, content = tokenize(files, settings, tokenizer, observer)
     fold = parse_fold(settings.fold) if settings.fold else None
     spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS, fold=fold)
@@ -210,17 +215,21 @@ def get_tokenizer(
     files: Sequence[Path],
     models: Models,
     observer: Observer,
+    mixes: Sequence[Mixed] | None = None,
 ) -> Tokenizer:
-    """The base model's tokenizer, the one in a folder, or a new one trained on the text."""
+    """The base model's tokenizer, the one in a folder, or a new one trained on the text and the
+    records of the `mixes`, which are read if they are not given."""
     tokenizer, given = models.tokenizer, None
     reason = f"of {settings.from_ or settings.teacher}"
     if tokenizer is None and settings.tokenizer not in get_args(Kind):
         tokenizer = Tokenizer.load(settings.tokenizer)
         reason = f"of {settings.tokenizer}"
     elif tokenizer is None:
+        if mixes is None and settings.task_mix:
+            mixes = read_mixes(settings, observer)
         observer.stage("learning the tokenizer")
         texts = (piece.text for piece in pieces(files, settings))
-        records = (mixed.texts() for mixed in read_mixes(settings))
+        records = (mixed.texts() for mixed in mixes or ())
         given, size = settings.vocab_size, size_of(settings, models)
         tokenizer, reason = learn_tokenizer(chain(texts, *records), settings.tokenizer, given, size)
     plan.choose("vocabulary", given, tokenizer.vocab_size, reason)

@@ -1,7 +1,7 @@
 """Records for tasks that write: conversations, and the columns of a prompt and its answer."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -64,9 +64,13 @@ class Named(NamedTuple):
         names = re.split("[,，]", self.assistant_name or "")
         return [name.strip() for name in names if name.strip()]
 
-    def check(self, row: Row, place: str) -> None:
-        """Raises `XinyeError` if the row lacks a column that was named."""
-        for name, setting in zip(self[:2], self._fields, strict=False):
+    def check(
+        self, row: Row, place: str, settings: Sequence[str] = ("prompt_field", "answer_field")
+    ) -> None:
+        """Raises `XinyeError` if the row lacks a column that was named. `settings` are the names of
+        the settings that name the two columns.
+        """
+        for name, setting in zip(self[:2], settings, strict=True):
             if name and name not in row:
                 flag = f"--{setting.replace('_', '-')}"
                 there = ", ".join(map(str, row))

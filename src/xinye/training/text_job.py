@@ -21,7 +21,7 @@ from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import Values
 from xinye.runs.resume import check_teacher, check_text
-from xinye.tasks.task_mix import check_mixes, mix_in
+from xinye.tasks.task_mix import check_mixes, mix_in, read_mixes
 from xinye.tasks.text import (
     TextData,
     prepare_text,
@@ -70,12 +70,15 @@ class TextJob(Job):
         from."""
         begun, settings = self.begun, self.settings
         self.models = load_models(settings)
+        mixes = read_mixes(settings, begun.observer) if settings.task_mix else []
         with begun.group.main_process_first():  # the others find the prepared text in the cache
-            self.data = data = prepare_text(settings, self.draft, begun.observer, self.models)
+            self.data = data = prepare_text(
+                settings, self.draft, begun.observer, self.models, mixes
+            )
         self.tokenizer, self.samples = data.tokenizer, data.training
-        if settings.task_mix:
+        if mixes:
             self.samples, facts = mix_in(
-                data.training, data.tokenizer, settings, self.draft, begun.observer
+                data.training, data.tokenizer, mixes, self.draft, begun.observer
             )
             self.data = replace(data, facts=data.facts | {"task_mix": facts})
         if begun.resume:
