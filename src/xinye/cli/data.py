@@ -262,7 +262,7 @@ def show_records(report: Figures) -> None:
     counts = [f"{named(name)} {count:,}" for name, count in report["counts"].items()]
     if counts:
         more = " …" if len(counts) > COUNTED else ""
-        some = ", ".join(counts[:COUNTED]) + more
+        some = listed(counts[:COUNTED]) + more
         answer.print(f"{plural(len(counts), *task.counted)}: {some}", soft_wrap=True)
     title = "as the model reads them"
     if task.writes:

@@ -326,7 +326,8 @@ class Proofread(LanguageTask):
 
     @classmethod
     def notes_on(cls, result: Row) -> list[str]:
-        return [plural(len(result["edits"]), "change")] if "marked" in result else []
+        edits = result["edits"]
+        return [plural(len(edits), "change")] if edits and "marked" in result else []
 
 
 def _named(columns: Mapping[str, Any]) -> Named:

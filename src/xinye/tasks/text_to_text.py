@@ -379,7 +379,8 @@ class TextToText(Writing):
 
     @classmethod
     def lines(cls, text: str, result: Row, alone: bool) -> list[str]:
-        return [result["text"]]
+        # in a table each record has one line
+        return [result["text"] if alone else " ".join(result["text"].split("\n"))]
 
     @classmethod
     def notes_on(cls, result: Row) -> Sequence[str]:
