@@ -266,6 +266,14 @@ def test_texts_without_errors_choose_no_threshold():
     assert learned(clean, found)[0] == USUAL
 
 
+def test_right_edits_alone_teach_no_weights():
+    pairs = [Pair("我们去公圆玩", "我们去公园玩")] * 40
+    weighed = Weighed(Option(Edit(4, 5, "园"), "sound", 4), 9.0, 0.0, -5.0, -1.0)
+    found = [[Weighing(pair.wrong, 0, [weighed])] for pair in pairs]
+    evidence, _ = learned(pairs, found)
+    assert evidence == replace(USUAL, threshold=evidence.threshold)
+
+
 def test_a_proofreader_that_changes_nothing_says_so():
     evidence = replace(USUAL, threshold=NO_EDIT).to_json()
     assert "changes nothing" in Proofread.notes_on_figures({"evidence": evidence})[0]

@@ -40,6 +40,7 @@ def test_a_fact_stays_one_when_it_is_read_again(pairs):
          "time: 10:30\nsee https://a.b/c\nOpen at 10:30"),
         ("标题：甲：乙；时间: 9", "标题：甲：乙\n时间：9"),
         ("time: 8; 9", "time: 8; 9"),
+        (["价格＝5元"], "价格：5元"),
         ("time: 8; 9\nplace: here", "time: 8; 9\nplace: here"),
         (["价格=12元", "价 格：十二元", "价格=12元"], "价格：12元"),
         ({"tea": ["green", "black"]}, "tea: green; black"),

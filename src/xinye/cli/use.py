@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from xinye.cli.arguments import JSON, Fields, Parser, flag, read_stdin
-from xinye.cli.output import Display, answer, console, print_json, verbatim
+from xinye.cli.arguments import BAD_BYTES, JSON, Fields, Parser, flag, read_stdin
+from xinye.cli.output import Display, answer, bad_bytes_told, console, print_json, verbatim
 from xinye.data.columns import find_column
 from xinye.data.files import RECORD_SUFFIXES, SUFFIXES, suffix_of
 from xinye.data.notes import Notes, place_of
@@ -39,6 +39,7 @@ def use(verb: str, arguments: list[str]) -> int:
         f"{example}\n  cat {file} | xinye {verb} {example.split()[2]} -",
         flag("model", "MODEL", model),
         flag("text", "TEXT", DOCUMENT if entry.documents else LINES),
+        BAD_BYTES,
         JSON,
         *([PAIR] if entry.takes_pairs else []),
         *([Fields(entry.use_settings)] if entry.use_settings else []),
@@ -46,7 +47,10 @@ def use(verb: str, arguments: list[str]) -> int:
     if entry.use_settings:
         checked(entry.use_settings, given.settings, verb)
     notes = Notes()
-    texts = read_documents(given.text, verb, notes) if entry.documents else read_texts(given.text)
+    with bad_bytes_told(given.bad_bytes):
+        texts = (
+            read_documents(given.text, verb, notes) if entry.documents else read_texts(given.text)
+        )
     for said in notes.sentences():
         console.print(f"note: {said}", soft_wrap=True)
     inputs: list[Any] = texts

@@ -1,10 +1,11 @@
 """`xinye write`: a text of a kind from facts."""
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
-from xinye.cli.arguments import JSON, Fields, Parser, flag
-from xinye.cli.output import Display, answer, console, print_json, verbatim
+from xinye.cli.arguments import BAD_BYTES, JSON, Fields, Parser, flag
+from xinye.cli.output import Display, answer, bad_bytes_told, console, print_json, verbatim
 from xinye.errors import XinyeError, checked, refuse_first
 from xinye.planning.writing_settings import WriteSettings
 from xinye.retrieval.documents import documents
@@ -29,6 +30,7 @@ def parser() -> Parser:
             action="append",
         ),
         flag("--reply-to", "FILE", "the mail to answer, for --kind mail", type=Path),
+        BAD_BYTES,
         JSON,
         Fields(WriteSettings, ("reply_to",)),
     )
@@ -39,9 +41,13 @@ def main(arguments: list[str]) -> int:
     values: dict[str, Any] = given.settings
     mail = values.pop("reply_to", None)
     if mail is not None:
-        values["reply_to"] = mail_in(mail)
+        with bad_bytes_told(given.bad_bytes):
+            values["reply_to"] = mail_in(mail)
     settings = checked(WriteSettings, values, "write")
-    odd = next((fact for fact in given.facts if not all(parts(fact))), "")
+
+    from xinye.tasks.write_facts import read_fact
+
+    odd = next((fact for fact in given.facts if not all(astuple(read_fact(fact)))), "")
     refuse_first(
         (not given.facts, "give the facts: --facts KEY=VALUE, once for each"),
         (odd, f"--facts {odd!r}: expected KEY=VALUE, such as --facts 时间=8点"),
@@ -61,12 +67,6 @@ def main(arguments: list[str]) -> int:
     for note in task.notes_on(result):
         console.print(f"note: {note}", soft_wrap=True)
     return 0
-
-
-def parts(fact: str) -> tuple[str, str]:
-    """The key and the value of `key=value`, "" for one that is missing."""
-    key, _, value = fact.partition("=")
-    return key.strip(), value.strip()
 
 
 def mail_in(path: Path) -> str:

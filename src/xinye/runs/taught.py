@@ -3,13 +3,19 @@ torch."""
 
 from pathlib import Path
 
+from xinye.errors import XinyeError
 from xinye.runs.folder import RunFolder
 from xinye.runs.saved import About, SavedRun, is_run
 
 
 def taught(folder: Path) -> str:
-    """The task that the model of a run was fine-tuned for; empty if it was not."""
-    return SavedRun(folder, About.read(RunFolder(folder).settings_file, [])).task
+    """The task that the model of a run was fine-tuned for; empty if it was not. Raises `XinyeError`
+    if the file that says so is damaged."""
+    damage: list[str] = []
+    about = About.read(RunFolder(folder).settings_file, damage)
+    if damage:
+        raise XinyeError(damage[0])
+    return SavedRun(folder, about).task
 
 
 def never_taught_to_answer(folder: Path) -> bool:

@@ -19,6 +19,7 @@ from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.models import ServedModel, check_choices, find_model, token_limit
 from xinye.server.schemas import TaskAnswer, TaskRequest
 from xinye.server.worker import Job
+from xinye.tasks.language_task import LanguageTask
 from xinye.tasks.registry import TASKS, find_task, found
 from xinye.tasks.task import Task
 from xinye.tasks.text_to_text import TextToText, Work
@@ -91,7 +92,9 @@ async def judge(
     use = partial(
         task.use, model.model.network, model.tokenizer, context=model.context, settings=settings
     )
-    return await state.worker.work(request, texts, use, BATCH)
+    # a language model reads a text many times; other requests have their turn after each
+    batch = 1 if isinstance(task, LanguageTask) else BATCH
+    return await state.worker.work(request, texts, use, batch)
 
 
 async def write_texts(

@@ -120,7 +120,7 @@ def learned(
         right += [edit in good for edit in edits]
     groups = [number for number, parts in enumerate(found) for part in parts for _ in part.edits]
     folds, count = _folds(groups, right)
-    if sum(right) < FEW or count < 2:
+    if sum(right) < FEW or not _teach(folds, count, right):
         candidates = [USUAL.candidates(parts) for parts in found]
         if not any(needed):
             return USUAL, candidates  # nothing tells which threshold finds errors
@@ -178,6 +178,13 @@ def _folds(groups: Sequence[int], right: Sequence[bool]) -> tuple[list[int], int
     ordered = sorted(set(groups), key=lambda group: (group not in with_right, group))
     fold = {group: number % max(1, count) for number, group in enumerate(ordered)}
     return [fold[group] for group in groups], count
+
+
+def _teach(folds: Sequence[int], count: int, right: Sequence[bool]) -> bool:
+    """Whether what is left without any one fold has right and wrong edits to learn from."""
+    left = [{good for of, good in zip(folds, right, strict=True) if of != fold}
+            for fold in range(count)]  # fmt: skip
+    return count > 1 and all(len(kinds) == 2 for kinds in left)
 
 
 def without_neighbours(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ ABOUT = (  # names of fields that say where a record comes from, not what it con
     "tag", "tags", "url", "date", "time", "task", "dataset", "split", "name", "domain", "model",
     "metadata", "meta", "来源", "类别", "编号", "科室",
 )  # fmt: skip
+MOST_UNREAD = 5  # fields of a record that are reported as not read
 MISSING = ("nan", "<na>", "#n/a", "null", "none", "n/a")
 
 OnBad = Callable[[XinyeError], None]
@@ -108,10 +109,18 @@ def note_unread(row: Row, read: Collection[str], place: str, notes: Notes) -> No
     """Add a note for each field with text that is not used. Fields that only say where a record
     comes from are ignored.
     """
-    for name, value in row.items():
-        words = isinstance(value, str | list | dict) and value
-        if words and name not in read and name.strip().lower() not in ABOUT:
-            notes.add(place, f"the field {name!r} is not read")
+    unread = (
+        name
+        for name, value in row.items()
+        if isinstance(value, str | list | dict)
+        and value
+        and name not in read
+        and name.strip().lower() not in ABOUT
+    )
+    for name in islice(unread, MOST_UNREAD):
+        notes.add(place, f"the field {name!r} is not read")
+    if any(True for _ in unread):
+        notes.add(place, "there are more fields that are not read")
 
 
 def spelled_alike(names: Iterable[str]) -> Iterator[str]:

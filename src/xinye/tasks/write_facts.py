@@ -19,7 +19,7 @@ FEW = 4  # … unless there are fewer than these: then it must have all of them
 LONGEST_KEY = 30  # characters
 LONGEST_NUMBER = 100  # characters of two values whose numbers are compared
 # A colon within 10:30 or https:// ends no key.
-_KEY = re.compile(rf"([^=:：\n]{{0,{LONGEST_KEY}}}?)\s*(?:[=：]|(?<!\d):(?!//))(.*)", re.DOTALL)
+_KEY = re.compile(rf"([^=＝:：\n]{{0,{LONGEST_KEY}}}?)\s*(?:[=＝：]|(?<!\d):(?!//))(.*)", re.DOTALL)
 LISTED = 15  # characters of the longest value in a list with 、
 # The middle of four characters is within a word of Latin letters, or within a number.
 _WITHIN = re.compile(r".[0-9a-z][0-9a-z]|[0-9][.,][0-9]|.[0-9][.,][0-9]")
