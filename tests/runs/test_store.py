@@ -153,6 +153,13 @@ def test_a_kill_while_an_old_checkpoint_is_deleted_leaves_none_in_half(
     assert not list((tmp_path / "training" / "checkpoints").glob(".*")), "what was left is cleaned"
 
 
+def test_a_process_that_saves_nothing_deletes_nothing(tmp_path):
+    saved(tmp_path, 1)
+    half = tmp_path / "training" / "checkpoints" / ".step-00000002.new"
+    half.mkdir()  # another process is writing it
+    assert store_of(tmp_path).load(clean=False)["step"] == 1 and half.exists()
+
+
 @pytest.mark.parametrize("moment", range(30))
 def test_a_kill_at_any_moment_of_saving(tmp_path, monkeypatch, moment):
     """Every call that changes the disk may be the last one."""

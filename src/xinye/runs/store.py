@@ -99,14 +99,16 @@ class Store:
         )
         _flush(*folder.iterdir(), folder)
 
-    def load(self, step: int | None = None) -> Values:
+    def load(self, step: int | None = None, clean: bool = True) -> Values:
         """Load a checkpoint, by default the newest, into the model and its optimizers; returns its
-        progress.
+        progress. Of several processes only the one that saves may `clean` up what a kill has left,
+        since what it saves meanwhile looks the same.
 
         Raises `XinyeError` if there is none or it is damaged; the error names the one before it, if
         there is one.
         """
-        delete_leftovers(self.run)
+        if clean:
+            delete_leftovers(self.run)
         found = [path for path in checkpoints(self.run) if step in (None, step_of(path))]
         if not found:
             raise XinyeError(

@@ -90,7 +90,7 @@ class Session:
     def resume(self) -> None:
         """Restore the state of the last checkpoint."""
         with self.group.main_process_first():
-            saved = self.store.load()
+            saved = self.store.load(clean=self.group.first)
         step, best = saved["step"], saved.get("best") or {}
         if best and any(step == each.step for each in self.extended):
             best["worse_since"] = 0  # an extension starts with new patience
