@@ -52,6 +52,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "cleaning",
     "adapter",
     *("finished", "diverged", "files"),
+    *("en→zh", "zh→en", "(unchanged)"),
     "interrupted",
     "damaged",
     "next: {command}",

@@ -2,6 +2,7 @@
 translated."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -175,6 +176,20 @@ def test_lines_and_characters_stay(text):
 def test_sentences_are_joined_as_their_language_does():
     assert copied("我喝茶。他喝水。\n\n你呢？", INTO_ENGLISH) == "我喝茶。 他喝水。\n\n你呢？"
     assert copied("我喝茶。 他喝水。", INTO_CHINESE) == "我喝茶。他喝水。"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "lost"),
+    [
+        ("我的电话是13800138000，4点打。", "My number is 13000, call at four.", ["13800138000"]),
+        ("一共1,200元。", "It is twelve hundred yuan, 1200 in all.", []),
+    ],
+)
+def test_long_numbers_that_are_lost_are_told(source, target, lost):
+    candidates = [SimpleNamespace(text=target, finish_reason="stop")]
+    work = Work(source, INTO_ENGLISH, [Window(source, candidates)], 64)
+    notes = [f"not in the translation: {', '.join(lost)}"] if lost else []
+    assert Translate().end(None, None, work)["notes"] == notes
 
 
 def test_an_address_is_not_cut():

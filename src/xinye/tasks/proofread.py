@@ -22,6 +22,7 @@ from xinye.errors import XinyeError, plural
 from xinye.evaluation.edits import applied, units_of
 from xinye.evaluation.proofreading import MOST_CHANGED, Candidate, best_threshold, chosen, measure
 from xinye.evaluation.proofreading_trigrams import TrigramProofreader
+from xinye.language import shown
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -294,7 +295,9 @@ class Proofread(LanguageTask):
 
     def sample(self, model: GPT, tokenizer: Tokenizer, record: ProofText, context: int) -> str:
         [result] = self._corrected(model, tokenizer, [record.wrong], context)
-        return marked(result.text, result.edits) if result.edits else f"{result.text} (unchanged)"
+        if result.edits:
+            return marked(result.text, result.edits)
+        return f"{result.text} {shown('(unchanged)')}"
 
     def _corrected(
         self, model: GPT, tokenizer: Tokenizer, texts: Sequence[str], context: int

@@ -5,6 +5,7 @@ translated sentence by sentence, because that is what most pairs of texts show; 
 its sentences stays.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ from xinye.tasks.translate_records import (
     direction,
     read_pairs,
 )
+from xinye.tasks.write_facts import invented
 from xinye.tasks.writing import WRITTEN
 from xinye.tasks.writing_records import Named
 
@@ -51,6 +53,9 @@ FIGURES = (
     Figure("chrf_en_zh", "chrF en→zh", Both("chrF, English into Chinese", "chrF，英译中"), 1),
     Figure("chrf_zh_en", "chrF zh→en", Both("chrF, Chinese into English", "chrF，中译英"), 1),
 )
+
+LONG = 3  # digits of a number that a translation should have, too
+_DIGIT = re.compile(r"\d")
 
 # by the language that was asked for
 ALREADY = {
@@ -270,7 +275,7 @@ class Translate(TextToText):
 
     def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
         """The translations as one text, with its line breaks. Between the sentences of a line there
-        is a space in English, and none in Chinese."""
+        is a space in English, and none in Chinese. A note names long numbers that are lost."""
         text = ""
         for window in work.windows:
             before, part = window.before, chosen(window)
@@ -278,7 +283,9 @@ class Translate(TextToText):
                 latin = text[-1:].isascii() and part[:1].isascii()
                 before = " " if work.settings.to == "en" or latin else ""  # type: ignore[attr-defined]
             text += before + part
-        return {"text": text.strip(), "ended": work.ended, "notes": work.notes}
+        lost = [each for each in invented(work.source, text) if len(_DIGIT.findall(each)) >= LONG]
+        notes = [f"not in the translation: {', '.join(lost)}"] if lost else []
+        return {"text": text.strip(), "ended": work.ended, "notes": [*work.notes, *notes]}
 
     # -- evaluation --------------------------------------------------------------------------------
 
