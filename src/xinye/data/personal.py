@@ -152,7 +152,7 @@ _AT = re.compile("[@＠]")
 _LOGIN = re.compile(r"(?<=://)[^\s/@:]{1,64}:[^\s/@]{1,128}(?=@)")
 # a name with "@" in it is often that of a file (logo@2x.png), and git@… is how a program logs in
 _FILES = {
-    "png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "bmp", "js", "css", "py", "md", "txt", "json",
+    "png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "bmp", "js", "css", "py", "md", "txt",
 }  # fmt: skip
 
 
@@ -236,7 +236,8 @@ _NUMBER = re.compile(
   | (?P<bare>{_START}0[0-9]{{2,3}}[ ]?[2-9][0-9]{{6,7}}{_END}(?!-[0-9]))
   | (?P<international>(?<![0-9A-Za-z+])\+[1-9][0-9]{{0,2}}[ .-]?(?:\([0-9]{{1,4}}\)[ .-]?)?
         [0-9]{{1,5}}(?:[ .-]?[0-9]{{2,5}}){{1,4}}(?![0-9]))
-  | (?P<american>(?<![A-Za-z]){_START}(?:\([2-9][0-9]{{2}}\)[ ]?|[2-9][0-9]{{2}}[.-])
+  | (?P<american>(?<![A-Za-z]){_START}
+        (?:\((?![48]00)[2-9][0-9]{{2}}\)[ ]?|(?![48]00)[2-9][0-9]{{2}}[.-])
         [2-9][0-9]{{2}}[.-][0-9]{{4}}(?![0-9A-Za-z-]))
   | (?P<social_security>(?<![0-9A-Za-z-])(?!000|666|9)[0-9]{{3}}-(?!00)[0-9]{{2}}-(?!0000)[0-9]{{4}}
         (?![0-9A-Za-z-]))
@@ -321,7 +322,8 @@ def _is_phone(number: str, form: str, called: bool) -> bool:
         parsed = phonenumbers.parse(number, "US" if form == "american" else None)
     except phonenumbers.NumberParseException:
         return False
-    test = phonenumbers.is_possible_number if called else phonenumbers.is_valid_number
+    lenient = called and form == "international"
+    test = phonenumbers.is_possible_number if lenient else phonenumbers.is_valid_number
     toll_free = phonenumbers.PhoneNumberType.TOLL_FREE
     return test(parsed) and phonenumbers.number_type(parsed) != toll_free
 
