@@ -63,9 +63,15 @@ class Masker:
         found = in_context(text, context, self.tagger)
         if not found:
             return text
-        chinese = bool(_HAN.search(text or context) or _HAN.search(context))
+        chinese = self._is_chinese(context + replaced(text, [(span, "") for span in found]))
         self.counts.update(span.kind for span in found)
         return replaced(text, [(span, self._mark(text, span, chinese)) for span in found])
+
+    def _is_chinese(self, text: str) -> bool:
+        """The language of the marks: that of the text, or that of the marks so far."""
+        if _HAN.search(text) or re.search("[A-Za-z]", text):
+            return bool(_HAN.search(text))
+        return any(_HAN.search(mark) for marks in self._marks.values() for mark in marks.values())
 
     def _mark(self, text: str, span: Personal, chinese: bool) -> str:
         kind = KINDS[span.kind]

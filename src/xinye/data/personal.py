@@ -197,9 +197,9 @@ def _plates(text: str) -> Iterator[Personal]:
 
 # -- IP addresses ----------------------------------------------------------------------------------
 
-_IPV6 = re.compile(
-    r"(?<![0-9A-Za-z:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?<!:)(?![0-9A-Za-z:])"
-    r"|(?<![0-9A-Za-z:.])[23][0-9A-Fa-f]{3}:(?:[0-9A-Fa-f]{1,4}:){0,6}:(?![0-9A-Za-z:])"
+_IPV6 = re.compile(  # those of the internet begin with 2 or 3
+    r"[23](?<![0-9A-Za-z:.][23])[0-9A-Fa-f]{3}:"
+    r"(?:[0-9A-Fa-f:]{2,34}(?<!:)|(?:[0-9A-Fa-f]{1,4}:){0,6}:)(?![0-9A-Za-z:])"
 )
 
 
@@ -216,6 +216,7 @@ def _is_public(address: str) -> bool:
 _RUN = re.compile(
     "[0-9０-９][0-9０-９ ()（）.．\u00a0\u2007\u2009\u202f\u3000\u2010-\u2015\u2212－-]{6,}"
 )
+_SHORT = re.compile(r"[1-9][0-9]{,9}[ .(-]*")  # such as a time in seconds; it is no phone number
 BEFORE, BEHIND = 32, 16  # characters around a run of digits that decide what it is
 
 # What may stand right before a number: no digit, no decimal point, no currency, and no part of a
@@ -281,6 +282,8 @@ _RARE_ISSUERS = re.compile("4(?:[0-9]{12}|[0-9]{18})|3[068][0-9]{12}|(?:5[06-9]|
 
 def _numbers(text: str) -> Iterator[Personal]:
     for run in _RUN.finditer(text):
+        if _SHORT.fullmatch(run[0]) and text[run.start() - 1 : run.start()] not in "+＋":
+            continue
         # the text around a run, in which `at` is the begin of the run
         begin = max(0, run.start() - BEFORE)
         window = _ascii(text[begin : run.end() + BEHIND])
