@@ -204,5 +204,5 @@ def _table(path: Path, file: TextIO, copy: _Copy) -> Iterator[str]:
         copy.begin()
         names = header if len(header) == len(row) else [str(at + 1) for at in range(len(row))]
         masked = [copy.text(cell, name) for cell, name in zip(row, names, strict=True)]
-        end = written[len(written.rstrip("\r\n")) :]
-        yield copy.end(written, written if masked == row else form.joined(masked) + end)
+        after = written if masked == row else form.with_cells(written, row, masked)
+        yield copy.end(written, after)

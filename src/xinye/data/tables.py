@@ -2,7 +2,6 @@
 memory."""
 
 import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -160,14 +159,18 @@ class TableForm:
     rows: partial[Any]
     above: int = 0
 
-    def joined(self, row: Sequence[str]) -> str:
-        """A row as one text in this form, without a line end."""
-        quoting = self.rows.keywords.get("quoting", csv.QUOTE_MINIMAL)
-        quote = None if quoting == csv.QUOTE_NONE else '"'
-        line = io.StringIO()
-        form = csv.writer(line, "excel", delimiter=self.delimiter, quoting=quoting, quotechar=quote)
-        form.writerow(row)
-        return line.getvalue().removesuffix("\r\n")
+    def with_cells(self, line: str, row: Sequence[str], others: Sequence[str]) -> str:
+        """The text of a row with other cells; quotes and all else stay as they are written."""
+        quoted = self.rows.keywords.get("quoting") != csv.QUOTE_NONE
+        parts, at = [], 0
+        for cell, other in zip(row, others, strict=True):
+            quotes = quoted and line[at : at + 1] == '"'
+            twice = '""' if quotes else '"'
+            end = at + quotes + len(cell.replace('"', twice))
+            parts += [line[at : at + quotes], other.replace('"', twice)]
+            at = end + quotes + 1
+            parts.append(line[end:at])
+        return "".join([*parts, line[at:]])
 
 
 def table_form(path: Path, file: TextIO) -> TableForm:
