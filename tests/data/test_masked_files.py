@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from xinye.data.tables import TableForm
 
-
 CELLS = st.text(st.sampled_from('ab 新",;\n\t'), max_size=5)
 
 
