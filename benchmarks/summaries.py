@@ -106,7 +106,7 @@ def baselines(row: Row, lead: int = 0) -> dict[str, Any]:
         found[f"lead {most}"] = judged(row, [cut(text, most) for text in texts])
     if row.training:
         begin = time.process_time()
-        picker = ClausePicker(*map(list, zip(*row.training, strict=True)))
+        picker = ClausePicker.learn(*map(list, zip(*row.training, strict=True)))
         found["clause picker"] = judged(row, [picker.pick(text) for text in texts])
         found["clause picker"]["seconds"] = round(time.process_time() - begin, 1)
     return {"records": [*map(len, row)], **found}

@@ -113,7 +113,7 @@ def tatoeba_row(options: argparse.Namespace, at: Path) -> Row:
     )
     parts["validation"] = parts["validation"][:100]
     tatoeba.write(at, **parts)
-    return Row("translate", {name: at / f"{name}.tsv" for name in parts}, {"epochs": 3})
+    return Row("translate", {name: at / f"{name}.tsv" for name in parts}, {"epochs": 2.25})
 
 
 def proofreading_row(**judged: bool) -> Callable[[argparse.Namespace, Path], Row]:

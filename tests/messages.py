@@ -81,6 +81,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     *("given", "usual"),
     *("embeddings", "norms", "attention", "feed-forward", "head", "all"),
     *("accuracy", "macro f1", "span f1"),
+    *("ROUGE-L, quoted", "copied", "faithful", "correction F1", "detection F1"),
     "ended",
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.

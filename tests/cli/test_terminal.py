@@ -96,14 +96,22 @@ def test_records_and_their_labels(both, trained, tmp_path, monkeypatch):
         ["evaluate", EVIL, *data],
         ["classify", EVIL, "x"],
         ["classify", EVIL, rows[0]["text"], "--json"],
-        ["classify", trained, EVIL, "--labels", "\x1b]0;,\u202e", "--prompt", "{text}{label}"],
+        [
+            "classify",
+            trained,
+            f"{EVIL}!",
+            "--labels",
+            "\x1b]0;,\u202e",
+            "--prompt",
+            "{text}{label}",
+        ],
         ["runs", "show", EVIL],
     ):
         outcome = both(*arguments)
         assert outcome.code == 0 and safe(outcome.out + outcome.err), (arguments, outcome)
     assert "␛]0;b␇" in both("classify", EVIL, "x").out
-    line = both("classify", EVIL, EVIL, "--json").out
-    assert json.loads(line[line.index("{") :])["results"][0]["text"] == EVIL
+    line = both("classify", EVIL, f"{EVIL}!", "--json").out
+    assert json.loads(line[line.index("{") :])["results"][0]["text"] == f"{EVIL}!"
 
 
 def test_what_a_model_writes_is_exact_in_a_pipe_and_harmless_on_a_terminal(

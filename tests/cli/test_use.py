@@ -40,3 +40,17 @@ def test_tables_without_a_text(tmp_path, content, says):
     (tmp_path / "a.csv").write_text(content, "utf-8")
     with pytest.raises(XinyeError, match=says):
         read_documents(str(tmp_path / "a.csv"), "summarize", Notes())
+
+
+def test_a_path_that_is_no_file_of_text_is_refused(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    (tmp_path / "letter.docx").write_bytes(b"PK\3\4...")
+    for name, says in (
+        ("", "this is no plain file; give a file, or -"),
+        ("link", "this is no plain file"),
+        ("letter.docx", "a document of an office program; save it as"),
+    ):
+        with pytest.raises(XinyeError, match=says):
+            read_documents(str(tmp_path / name), "proofread", Notes())
+    (tmp_path / "letter").write_text("春茶到了。", "utf-8")
+    assert read_documents(str(tmp_path / "letter"), "proofread", Notes()) == ["春茶到了。"]

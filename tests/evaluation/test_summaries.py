@@ -4,9 +4,12 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from xinye.errors import XinyeError
+from xinye.evaluation import summaries
 from xinye.evaluation.rouge import common, copied, measure, rouge, tokens
 from xinye.evaluation.summaries import (
     ClausePicker,
@@ -99,7 +102,7 @@ def test_shortened_keeps_whole_clauses():
 def test_long_texts_take_time_in_proportion_to_their_size(part):
     text = part * (100_000 // len(part))
     begin = time.process_time()
-    picker = ClausePicker([text, TEXT], ["龙井", "龙井涨价"])
+    picker = ClausePicker.learn([text, TEXT], ["龙井", "龙井涨价"])
     chosen = picker.pick(text)
     faithful_share([(chosen, text), (first_sentence(text), text)])
     unit = Unit(text)
@@ -125,6 +128,49 @@ def test_long_texts_take_time_in_proportion_to_their_size(part):
     ],
 )
 def test_the_picker_learns_which_clause_is_the_news(news, titles):
-    picker = ClausePicker(news[:-1], titles[:-1])
+    learned = ClausePicker.learn(news[:-1], titles[:-1])
+    picker = ClausePicker.model_validate_json(learned.model_dump_json())
+    assert picker == learned
     assert titles[-1].split()[-1][-2:] in picker.pick(news[-1])
     assert picker.pick("。") == "。"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.text("茶水。， a1", max_size=20), min_size=1, max_size=4), st.data())
+def test_a_picker_of_any_texts_quotes(texts, data):
+    right = data.draw(
+        st.lists(st.text("茶a ", max_size=5), min_size=len(texts), max_size=len(texts))
+    )
+    try:
+        picker = ClausePicker.learn(texts, right)
+    except XinyeError as error:
+        assert "no text has a clause" in str(error)
+    else:
+        assert all(picker.pick(text) in text for text in [*texts, TEXT])
+
+
+def test_only_the_phrases_that_matter_most_are_kept(monkeypatch):
+    monkeypatch.setattr(summaries, "PHRASES", 3)
+    texts = [f"天气好，从周一起{tea}涨价。" for tea in "甲乙丙丁"]
+    picker = ClausePicker.learn(texts, [f"{tea}涨价" for tea in "甲乙丙丁"])
+    assert len(picker.phrases) == 3
+    assert picker.pick(texts[0]) == "从周一起甲涨价"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"most": 0},
+        {"mean_tokens": 0},
+        {"constant": float("nan")},
+        {"numbers": [1.0]},
+        {"numbers": None},
+        {"phrases": {"茶": float("inf")}},
+        {"phrases": ["茶"]},
+    ],
+)
+def test_a_damaged_picker_is_refused(odd):
+    right = {"most": 9, "mean_tokens": 4, "constant": 0, "numbers": [0] * 11, "phrases": {"茶": 1}}
+    assert ClausePicker.model_validate(right).pick("天气好，茶贵") == "茶贵"
+    with pytest.raises(ValidationError):
+        ClausePicker.model_validate(right | odd)

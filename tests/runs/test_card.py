@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 import yaml
 
-from xinye.runs.card import MARK, write_card
+from xinye.runs.card import MARK, names_only, write_card
 from xinye.runs.saved import read_run
 from xinye.tasks.registry import find_task
 
@@ -156,3 +156,10 @@ def test_a_model_that_learned_a_task(make_run, task, method):
         method != "adapter"
     )
     assert "`差|评` 7" in page
+
+
+def test_a_card_names_files_without_their_folders():
+    said = names_only(
+        "column 2 (/data/a/csl.tsv), first ../x/y.csv, line 3; 第 2 列（/data/z.csv）"
+    )
+    assert said == "column 2 (csl.tsv), first y.csv, line 3; 第 2 列（z.csv）"

@@ -135,6 +135,9 @@ def test_a_text_of_five_sentences_is_translated_with_the_usual_candidates(writer
     assert refused["param"] == "settings" and "at most 32 candidates" in refused["message"]
     assert ask(["新叶。"] * 33).json()["error"]["message"] == "input: at most 32 texts are allowed"
     assert "too many sentences" in ask(FIVE * 20, candidates=32).text
+    assert "already; use settings.to en" in ask(FIVE, to="zh").text
+    mixed = ask("从前有一片新叶住在树上 old tree, green leaf", max_tokens=4).json()["data"][0]
+    assert mixed["notes"][0].endswith("To choose: settings.to")
 
 
 def test_a_text_may_be_as_long_as_is_asked_for(writers, monkeypatch):
@@ -142,7 +145,7 @@ def test_a_text_may_be_as_long_as_is_asked_for(writers, monkeypatch):
     monkeypatch.setattr(
         Write, "begin", lambda *given: limits.append(given[-1].max_tokens) or Work("", None, [], 64)
     )
-    monkeypatch.setattr(Write, "end", lambda *given: {"text": ""})
+    monkeypatch.setattr(Write, "end", lambda *given: {"text": "", "notes": []})
     for characters in (100, 190, 10_000):
         asked = {"model": "write", "input": "树：新叶", "settings": {"characters": characters}}
         assert writers.http.post("/v1/tasks/write", json=asked).status_code == 200

@@ -1,6 +1,7 @@
 """Proofreading: records in every format, errors by rule, evidence for edits, and use."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -16,15 +17,16 @@ from xinye.data.files import write_json_lines
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
 from xinye.evaluation.edits import Edit, applied, units_of
-from xinye.evaluation.proofreading import Pair, edits_between
-from xinye.tasks import proofread, proofread_search
+from xinye.evaluation.proofreading import Candidate, Pair, edits_between
+from xinye.tasks import proofread, proofread_evidence, proofread_search
 from xinye.tasks.proofread import Proofread
-from xinye.tasks.proofread_candidates import Option
+from xinye.tasks.proofread_candidates import Confusable, Option, Reading
 from xinye.tasks.proofread_confusions import Alike, Confusions, homophones, same_sound
 from xinye.tasks.proofread_errors import ErrorMaker
-from xinye.tasks.proofread_evidence import NO_EDIT, USUAL, Evidence, learned
+from xinye.tasks.proofread_evidence import NO_EDIT, USUAL, Evidence, joined, learned
 from xinye.tasks.proofread_exercise import proofs
-from xinye.tasks.proofread_records import ProofText, confusions_of, words_of
+from xinye.tasks.proofread_known import Known
+from xinye.tasks.proofread_records import ProofText
 from xinye.tasks.proofread_search import Weighed, Weighing
 from xinye.tasks.records import unseen
 
@@ -80,8 +82,10 @@ def test_bad_pairs_are_named(tmp_path):
         read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n,{ZH[1]}\n")
     with pytest.raises(XinyeError, match="there is a correct text in 'right', but no wrong one"):
         read(path, "right,other\n我们,他们\n")
-    with pytest.raises(XinyeError, match="equal in all records"):
-        Proofread.of(read(path, f"wrong,right\n{ZH[1]},{ZH[1]}\n"))
+    with pytest.raises(
+        XinyeError, match=r"no records in it; a sentence without .* \(2 times, first"
+    ):
+        read(tmp_path / "a.txt", "！！\n？？\n")
     notes = Notes()
     kept = read(path, f"wrong,right\n{ZH[0]},{ZH[1]}\n一二三四五,甲乙丙丁戊己\n", notes)
     assert len(kept) == 1 and "more than half of the text is different" in notes.sentences()[0]
@@ -202,7 +206,7 @@ def test_the_gain_is_that_of_the_whole_text(proofreader, monkeypatch, text):
         with torch.no_grad():
             return -float(network.loss(tokens[:, :-1], tokens[:, 1:]))
 
-    [part] = model.task.weighed(network, tokenizer, [text], 512)[0]
+    [part] = model.task.search(network, tokenizer, 512).weighed(text)
     assert len(part.edits) > 3
     for each in part.edits:
         changed = applied(text, [each.option.edit])
@@ -214,10 +218,10 @@ def test_the_gain_is_that_of_the_whole_text(proofreader, monkeypatch, text):
 def test_weights_are_learned_from_right_and_wrong_edits():
     def weighing(at: int, right: str, gain: float) -> Weighing:
         options = [(Edit(at, at + 1, right), gain), (Edit(at, at + 1, "错"), gain / 3)]
-        return Weighing(
-            [Weighed(Option(edit, "sound", at), value, 0.0, -5.0, -1.0) for edit, value in options],
-            length=9,
-        )
+        edits = [
+            Weighed(Option(edit, "sound", at), value, 0.0, -5.0, -1.0) for edit, value in options
+        ]
+        return Weighing("我们去公圆玩", 0, edits)
 
     chance = Random(0)
     pairs = [Pair("我们去公圆玩", "我们去公园玩"), Pair("我们去公园玩", "我们去公园玩")] * 40
@@ -231,6 +235,63 @@ def test_weights_are_learned_from_right_and_wrong_edits():
     assert Evidence.from_json(evidence.to_json(), "result.json") == evidence
 
 
+def test_a_second_look_adds_edits_at_their_places_in_the_first_text():
+    text = "0123456789"
+    first = [Candidate(Edit(2, 3, ""), 1.0), Candidate(Edit(6, 6, "ab"), 1.0)]
+    assert applied(text, [each.edit for each in first]) == "01345ab6789"
+    # before both, beside the deletion, between, at both ends of the insertion, behind both
+    again = [Edit(0, 1, "x"), Edit(2, 3, "x"), Edit(4, 4, "y"), Edit(6, 7, "x"), Edit(7, 8, "x"),
+             Edit(9, 11, "z")]  # fmt: skip
+    found = joined(first, [Candidate(edit, 2.0) for edit in again])
+    assert applied(text, [each.edit for each in found]) == "x134y5ab67z"
+
+
+def options(tokenizer, text: str, known: Known, missing: tuple[int, str] | None = None) -> set:
+    """The kinds and edits that are proposed for a text, whose tokens are all equally probable, but
+    for one before which a unit is `missing`."""
+    encoding = tokenizer.encodings([text])[0]
+    tokens = [*encoding.ids, tokenizer.eos_id]
+    table = torch.full((len(tokens), tokenizer.vocab_size), -2.0)
+    places: dict[int, int] = {}
+    for number, (start, _) in enumerate(encoding.offsets):
+        places.setdefault(start, number)
+    if missing:
+        place = places[missing[0]]
+        table[place, tokens[place]] = -9.0
+        table[place, tokenizer.encode(missing[1])[0]] = -1.0
+    found = Confusable(tokenizer, known).options(Reading(text, tokens, places, table))
+    return {(each.kind, each.edit) for each in found}
+
+
+def test_each_kind_of_edit_is_proposed(proofreader):
+    tokenizer = package.load(proofreader).tokenizer
+    one, two, three, *_ = Confusable(tokenizer, Known()).alone
+    known = Known(words=["the", "park"], confusions={"。": {"？": 3}, "忙": {"盲": 0}})
+    found = options(tokenizer, f"{one}{one}{two}忙。", known, (2, three))
+    assert {
+        ("people", Edit(4, 5, "？")), ("shape", Edit(3, 4, "盲")), ("delete", Edit(1, 2, "")),
+        ("insert", Edit(2, 2, three)),
+    } <= found  # fmt: skip
+    assert ("letters", Edit(3, 7, "park")) in options(tokenizer, "to prak", known)
+    heard = next(each for each in Confusable(tokenizer, known).alone if same_sound(each))
+    assert any(kind == "sound" for kind, _ in options(tokenizer, same_sound(heard)[0], known))
+
+
+def test_what_a_run_knows_is_read_again(proofreader):
+    assert package.load(proofreader).task.known.confusions["气"] == {"起": 1}
+
+
+@pytest.mark.parametrize("words", [[""], [3], "the"])
+def test_damaged_words_are_told(proofreader, tmp_path, words):
+    folder = shutil.copytree(proofreader, tmp_path / "run")
+    path = folder / "training" / "settings.json"
+    content = json.loads(path.read_text("utf-8"))
+    content["data"]["words"] = words
+    path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(XinyeError, match=r"settings\.json"):
+        package.load(folder).proofread("我")
+
+
 @pytest.mark.parametrize(
     "damaged", [3, {}, {"weights": {"gain": 1}, "threshold": 0}, {"weights": [], "threshold": "x"}]
 )
@@ -238,18 +299,38 @@ def test_damaged_weights_are_told(damaged):
     with pytest.raises(XinyeError, match=r"result.json: the weights of its edits are damaged"):
         Evidence.from_json(damaged, "result.json")
     whole = USUAL.to_json()
-    with pytest.raises(XinyeError, match="damaged"):
-        Evidence.from_json(whole | {"threshold": "9"}, "result.json")
+    for threshold in ("9", float("nan"), float("inf"), 10**400):
+        with pytest.raises(XinyeError, match="damaged"):
+            Evidence.from_json(whole | {"threshold": threshold}, "result.json")
     assert Evidence.from_json(whole | {"threshold": None}, "result.json").threshold == NO_EDIT
 
 
 def test_what_people_confuse_is_kept_with_how_often(tmp_path):
     table = tmp_path / "same.txt"
     table.write_text("起\t赴超\n", "utf-8")
-    confusions = Confusions([table])
-    records = [ProofText(*ZH, "a.csv", maker=ErrorMaker(confusions))] * 2
-    assert confusions_of(records) == {"赴": {"起": 0}, "超": {"起": 0}, "气": {"起": 2}}
-    assert words_of([ProofText(*EN, "a.csv")] * 2) == ["to", "I", "want", "go", "the", "park"]
+    records = [ProofText(*ZH, "a.csv", maker=ErrorMaker(Confusions([table])))] * 2
+    known = Known.learned(records)
+    assert known.confusions == {"赴": {"起": 0}, "超": {"起": 0}, "气": {"起": 2}}
+    words = Known.learned([ProofText(*EN, "a.csv")] * 2).words
+    assert words == ["to", "I", "want", "go", "the", "park"]
+
+
+def test_nothing_is_learned_from_validation():
+    task = Proofread.of([ProofText(*ZH, "a.csv"), ProofText(*EN, "a.csv")])
+    task.facts([ProofText(*ZH, "a.csv")])
+    assert task.known.confusions == {"气": {"起": 1}} and not task.known.words
+
+
+def test_few_texts_with_errors_have_folds_of_their_own(monkeypatch):
+    monkeypatch.setattr(proofread_evidence, "FEW", 2)
+    option = Option(Edit(1, 2, "们"), "sound", 1)
+    wrong, right = Pair("我门", "我们"), Pair("我门", "我门")
+    found = [[Weighing("我门", 0, [Weighed(option, gain, gain, -5.0, -1.0)])]
+             for gain in (9.0, 8.0, 1.0, 2.0)]  # fmt: skip
+    evidence, _ = learned([wrong, wrong, right, right], found)
+    assert evidence.weights != USUAL.weights
+    evidence, _ = learned([wrong, right, right, right], found)
+    assert evidence.weights == USUAL.weights
 
 
 def test_every_sentence_of_a_long_text_is_read(proofreader):

@@ -1,6 +1,7 @@
 """Summaries: records of every form, the choice of a summary, and the verb from training to use."""
 
 import json
+import shutil
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,10 @@ from xinye import machine
 from xinye.data.files import write_json_lines
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
-from xinye.evaluation.summaries import Unit
+from xinye.evaluation.summaries import NUMBERS, ClausePicker, Unit
 from xinye.planning.writing_settings import SummarizeSettings
 from xinye.tasks.news import news
-from xinye.tasks.summarize import Summarize
+from xinye.tasks.summarize import DAMAGED, Summarize
 from xinye.tasks.summarize_choice import CUT, INVENTED, LONG, Choice, faithful_share, fitted
 
 TEXT = "茶铺八点开门，六点关门。今年的龙井每斤120元，比去年贵。"
@@ -93,6 +94,24 @@ def test_the_clause_most_like_what_was_written_is_quoted(texts, chosen):
     assert choice(*texts).quoted() == chosen
 
 
+@pytest.mark.parametrize(
+    ("texts", "settings", "chosen"),
+    [
+        ([], {}, "比去年贵"),
+        (["龙井很香"], {}, "比去年贵"),  # less like any clause than the picker is sure
+        (["六点关门"], {}, "六点关门"),
+        (["六点关门"], {"characters": 3}, "六点关门"),  # no clause is as short
+    ],
+)
+def test_the_picker_and_what_was_written_decide_together(texts, settings, chosen):
+    picker = ClausePicker(
+        most=5, mean_tokens=4, constant=0.1, numbers=[0] * NUMBERS, phrases={"贵": 0.5}
+    )
+    found = choice(*texts, **settings)
+    found.picker = picker  # expects 0.14 more of 比去年贵, by one of its phrases
+    assert found.quoted() == chosen
+
+
 def test_free_takes_what_the_candidates_agree_on():
     assert choice("关门", "龙井每斤贵了", "龙井今年贵了", "龙井贵了").free() == "龙井贵了"
 
@@ -168,6 +187,24 @@ def test_the_better_kind_is_the_default(run, xinye):
         assert len(model.summarize(text, characters=most)["text"]) <= most
     judged = xinye("evaluate", run / "run", "--data", run / "test.jsonl", "--json")
     assert {"rougeL", "copied", "faithful", "ended"} <= json.loads(judged.out)["measured"].keys()
+
+
+def test_quoting_uses_what_the_run_learned_about_clauses(run, tmp_path):
+    text = news(16, "zh")[-1]["text"]
+    learned = package.load(run / "run").task.picker
+    assert learned.phrases and all(map(str.strip, learned.phrases))
+    copy = tmp_path / "run"
+    shutil.copytree(run / "run", copy)
+    about = copy / "training" / "settings.json"
+    saved = json.loads(about.read_text("utf-8"))
+    assert saved["data"]["picker"]["phrases"] == learned.phrases
+    for picker in ({"most": "x"}, None):
+        about.write_text(json.dumps(saved | {"data": {"picker": picker}}), "utf-8")
+        model = package.load(copy)
+        assert model.task.picker is None
+        found = model.summarize(text, extract=True)
+        assert all(line in text for line in found["text"].split("\n"))
+        assert (DAMAGED in found["notes"]) == bool(picker)
 
 
 def test_the_command_reads_a_file_as_one_text(run, xinye, tmp_path):

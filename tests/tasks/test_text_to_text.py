@@ -1,6 +1,7 @@
 """The base class of tasks that turn a text into another: windows, candidates and few-shot
 examples."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -29,6 +30,17 @@ def test_windows_end_behind_sentences_and_are_as_long_as_possible():
         ("", "第一句。第二句。"),
         ("\n\n", "第三句很长。"),
     ]
+
+
+@pytest.mark.parametrize("sentence", ["茶", "北京的茶店今天开门了。"])
+def test_windows_look_at_a_text_a_few_times_however_long_it_is(sentence):
+    def looked_at(length: int) -> int:
+        seen = []
+        text = sentence * (length // len(sentence))
+        assert len([*windows(text, lambda some: seen.append(len(some)) or len(some) <= 100)]) > 9
+        return sum(seen)
+
+    assert looked_at(40_000) < 5 * looked_at(10_000)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +82,23 @@ def test_examples_leave_room_for_a_text_and_its_answer():
     task = Translate().showing(fitting(Translate, tokenizer, records, True, room, 0), True)
     assert task.shown and len(task.encode(tokenizer, "", settings)) <= 64
     assert len(task.begin(tokenizer, text * 4, 256, settings).windows) == 4
+
+
+@pytest.mark.parametrize(
+    ("task", "header", "row", "read_as"),
+    [
+        (
+            "summarize",
+            "新闻标题,新闻正文",
+            "茶价上涨,今天茶价上涨了。",
+            "'新闻正文' and '新闻标题'",
+        ),
+        ("translate", "英文原文,中文译文", "I drink tea.,我喝茶。", "'英文原文' and '中文译文'"),
+        ("proofread", "改前,改后", "我和茶。,我喝茶。", "'改前' → '改后'"),
+        ("write", "体裁,写作要点,邮件正文", "mail,茶=绿茶,绿茶到了，请来取。", "'写作要点'"),
+    ],
+)
+def test_chinese_headers_are_known_by_their_endings(xinye, workplace, task, header, row, read_as):
+    Path("a.csv").write_text(f"{header}\n{row}\n", encoding="utf-8")
+    shown = xinye("data", "check", "a.csv", "--task", task)
+    assert shown.code == 0 and read_as in shown.out

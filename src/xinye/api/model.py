@@ -1,6 +1,6 @@
 """A loaded model and its verbs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -223,7 +223,11 @@ class Model:
         """
         kind, entry = find_task(verb), TASKS[verb]
         one = isinstance(texts, str | dict) or (isinstance(texts, tuple) and entry.takes_pairs)
+        if not one and not isinstance(texts, Iterable):
+            raise XinyeError(f"expected a text or a list of texts, found {str(texts)[:40]}")
         inputs = [texts] if one else list(texts)
+        if odd := [each for each in inputs if not isinstance(each, str | tuple | dict | list)]:
+            raise XinyeError(f"expected a text, found {str(odd[0])[:40]}")
         judged = self.judged(observer)
         if entry.settings:
             given: UseSettings = checked(found(entry.settings), settings, verb)

@@ -53,7 +53,7 @@ VERBS = {  # command: (function, summary); groups have no function
     "plan": ("xinye.cli.studies:plan", ("find the best model size for a text and a time budget")),
     "export": (
         "xinye.cli.models:export",
-        ("export a model for other tools: GGUF for llama.cpp and Ollama"),
+        "write a model for other tools, such as GGUF for llama.cpp and Ollama",
     ),
     "quantize": (
         "xinye.cli.models:quantize",

@@ -1,5 +1,6 @@
 """The commands of tasks, such as `xinye classify` and `xinye summarize`."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 PAIR = flag("--pair", "TEXT", "the second text, for a model of text pairs")
 LINES = "a text, a file with one text per line, or - to read lines from a pipe"
 DOCUMENT = (
-    "a text, a file with one text (txt, md, docx, pdf …), a table with a text in each row, or - to "
+    "a text, a file with one text (txt, md, html, pdf …), a table with a text in each row, or - to "
     "read a text from a pipe"
 )
 
@@ -86,7 +87,7 @@ def read_documents(given: str, verb: str, notes: Notes) -> list[str]:
     path = Path(given)
     if given == "-":
         placed = [("", read_stdin())]
-    elif len(given) < 1000 and "\n" not in given and path.is_file():
+    elif is_file(given):
         placed = list(texts_of_file(path, verb, notes))
     else:
         return read_texts(given)
@@ -99,6 +100,16 @@ def read_documents(given: str, verb: str, notes: Notes) -> list[str]:
     return texts
 
 
+def is_file(given: str) -> bool:
+    """Whether a text is the path of a file. Raises `XinyeError` for that of a folder, a pipe or a
+    broken link."""
+    if len(given) >= 1000 or "\n" in given or "\0" in given or not os.path.lexists(given):
+        return False
+    if not Path(given).is_file():
+        raise XinyeError(f"{given}: this is no plain file; give a file, or - to read from a pipe")
+    return True
+
+
 def texts_of_file(path: Path, verb: str, notes: Notes) -> Iterator[tuple[str, str]]:
     """The texts of a file with their places: each record of a table, or the whole file, of any
     format that Xinye extracts text from. A record without a text gives ""."""
@@ -108,7 +119,7 @@ def texts_of_file(path: Path, verb: str, notes: Notes) -> Iterator[tuple[str, st
     rows = [(place_of(path, line), keyed(row)) for line, row in read_records(path, notes=notes)]
     column = column_of_texts(path, [row for _, row in rows], find_task(verb).sources, notes)
     for place, row in rows:
-        name = find_column(row, column)
+        name = find_column(row, column, endings=True)
         text = row[name] if name else None
         yield place, text if isinstance(text, str) else ""
 
@@ -128,7 +139,7 @@ def column_of_texts(
     header its first column that is at least half as long as the longest; a column that says the
     same in every row does not count. Raises `XinyeError` if there is no such column."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    if not rows or find_column(names, usual):
+    if not rows or find_column(names, usual, endings=True):
         return usual
     lengths = {}
     for name in names:
@@ -153,7 +164,7 @@ def read_texts(given: str) -> list[str]:
     """
     if given == "-":
         texts = [line for line in read_stdin().split("\n") if line.strip()]
-    elif len(given) < 1000 and "\n" not in given and Path(given).is_file():
+    elif is_file(given):
         texts = [line for _, line in read_lines(Path(given)) if line.strip()]
     else:
         if suffix_of(Path(given)) in SUFFIXES and len(given.split()) == 1:

@@ -15,6 +15,7 @@ FIELD_NAMES = (
     "正文", "内容", "文本", "段落", "文章", "评论", "留言",
 )  # fmt: skip
 # Chinese names of text columns often end in one of these, such as 评论内容 and 客户留言.
+_CHINESE_NAME = re.compile("[\u4e00-\u9fff]{2,}")
 ENDINGS = ("正文", "内容", "文本", "原文", "评论", "留言", "评语", "描述")
 
 
@@ -36,15 +37,30 @@ def by_usual_name(columns: Iterable[str]) -> dict[str, str]:
     return {str(column).strip().lower(): column for column in reversed([*columns])}
 
 
-def find_column(columns: Iterable[str], usual: Iterable[str]) -> str | None:
+def find_column(columns: Iterable[str], usual: Iterable[str], endings: bool = False) -> str | None:
     """The first column that has one of the `usual` names, or None. Case and surrounding spaces do
-    not count. Earlier names in `usual` win.
+    not count. Earlier names in `usual` win. With `endings` also the only column whose name ends in
+    a usual Chinese name, because such names begin with what the text belongs to: 新闻标题.
 
     >>> find_column(["id", " Review "], ["text", "review"])
     ' Review '
+    >>> find_column(["新闻标题", "新闻正文"], ["标题", "题目"], endings=True)
+    '新闻标题'
     """
     by_name = by_usual_name(columns)
-    return next((by_name[name] for name in usual if name in by_name), None)
+    usual = [*usual]
+    for name in usual:
+        if name in by_name:
+            return by_name[name]
+    chinese = filter(_CHINESE_NAME.fullmatch, usual) if endings else ()
+    return _only_ending(by_name.values(), chinese)
+
+
+def _only_ending(columns: Iterable[str], endings: Iterable[str]) -> str | None:
+    """The column whose name ends in one of these, or None if there is not exactly one."""
+    last = tuple(endings)
+    found = [column for column in columns if str(column).strip().endswith(last)]
+    return found[0] if len(found) == 1 else None
 
 
 def choose_field(path: Path, rows: Sequence[Row]) -> str:
@@ -56,9 +72,9 @@ def choose_field(path: Path, rows: Sequence[Row]) -> str:
     columns = list(dict.fromkeys(chain.from_iterable(rows)))
     if (name := find_column(columns, FIELD_NAMES)) is not None:
         return name
-    ending = [name for name in columns if str(name).strip().endswith(ENDINGS)]
-    if len(ending) == 1 and all(isinstance(row.get(ending[0], ""), str) for row in rows):
-        return ending[0]
+    ending = _only_ending(columns, ENDINGS)
+    if ending is not None and all(isinstance(row.get(ending, ""), str) for row in rows):
+        return ending
     lengths: Counter[str] = Counter()
     nested = set()
     for column, value in ((column, row.get(column)) for column in columns for row in rows):

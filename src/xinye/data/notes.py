@@ -54,9 +54,14 @@ class Notes:
         return [self._sentence(what) for what in self.counts]
 
     def of_file(self, path: Path) -> str:
-        """The notes about a file as a whole, to append to an error; "" if there are none."""
-        noted = [what for what in self.counts if str(path) in self.places[what]]
-        return "".join(f"; {what}" for what in noted)
+        """The notes about a file and its records, to append to an error; "" if there are none."""
+        whole = [what for what in self.counts if str(path) in self.places[what]]
+        records = [
+            self._sentence(what)
+            for what in self.counts
+            if any(place.startswith(f"{path}, ") for place in self.places[what])
+        ]
+        return "".join(f"; {said}" for said in (*whole, *records))
 
     def _sentence(self, what: str) -> str:
         where = places_in(self.places[what])

@@ -36,6 +36,10 @@ class Edit(NamedTuple):
     end: int
     replacement: str
 
+    def moved(self, by: int) -> "Edit":
+        """The same edit in a text with so many more characters before it."""
+        return self._replace(start=self.start + by, end=self.end + by)
+
 
 def units_of(text: str) -> list[Unit]:
     """The units of a text. Spaces belong to none.
@@ -52,9 +56,9 @@ def steps_between(wrong: Sequence[str], right: Sequence[str]) -> list[tuple[int,
 
     None if long sequences differ too much to compare them (`BANDS`, `CELLS`).
     """
-    before = _same(wrong, right)
+    before = same_length(wrong, right)
     shorter = min(len(wrong), len(right)) - before
-    behind = min(_same(reversed(wrong), reversed(right)), shorter)
+    behind = min(same_length(reversed(wrong), reversed(right)), shorter)
     ours, theirs = wrong[before : len(wrong) - behind], right[before : len(right) - behind]
     bands = [*BANDS]
     if len(ours) * len(theirs) <= CELLS:
@@ -66,7 +70,7 @@ def steps_between(wrong: Sequence[str], right: Sequence[str]) -> list[tuple[int,
     return None
 
 
-def _same(one: Iterable[str], other: Iterable[str]) -> int:
+def same_length(one: Iterable[object], other: Iterable[object]) -> int:
     """How many units two sequences share at their beginning."""
     pairs = zip(one, other, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

@@ -60,7 +60,7 @@ def edits_between(wrong: str, right: str) -> list[Edit]:
 
 def measure(pairs: Sequence[Pair], corrected: Sequence[str]) -> Figures:
     """The metrics of corrected texts: `correction_f1`, `correction_precision`, `correction_recall`,
-    the same for `detection`, and `clean_changed`. Spaces do not count."""
+    the same for `detection`, and `clean_changed` if a text has no error. Spaces do not count."""
     changed = detected = right = wrong = clean = clean_changed = 0
     for pair, text in zip(pairs, corrected, strict=True):
         needed, made = edits_between(pair.wrong, pair.right), edits_between(pair.wrong, text)
@@ -73,7 +73,7 @@ def measure(pairs: Sequence[Pair], corrected: Sequence[str]) -> Figures:
     return (
         _scores("correction", right, changed, wrong)
         | _scores("detection", detected, changed, wrong)
-        | {"clean_changed": clean_changed / max(1, clean)}
+        | ({"clean_changed": clean_changed / clean} if clean else {})
     )
 
 

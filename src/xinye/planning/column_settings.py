@@ -53,8 +53,8 @@ class ColumnSettings(TextColumns):
     confusions: tuple[str, ...] = Field(
         (),
         description=(
-            "task proofread: file of characters that are taken for each other, from which errors "
-            "are made; can be given several times"
+            "task proofread: file of characters that are taken for each other, with which errors "
+            "are made and corrected; can be given several times"
         ),
     )
     assistant_name: str | None = Field(

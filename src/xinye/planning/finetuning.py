@@ -13,7 +13,21 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 
 FEW = 1000  # fewer records than this make few steps
+MANY = 2000  # records, for which a `Pace` is the second one
+GENTLY = "so that little is memorized or forgotten"
 DEEP = 12  # in more layers than this, dropout would hide the text
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How a language model learns a task of which it soon memorizes, or that makes it forget: with
+    a share of pretraining's `rates`. `batch_sizes` and `epochs` are for few records and for at
+    least `MANY`."""
+
+    rates: float
+    batch_sizes: tuple[int, int]
+    epochs: tuple[int, int]
+    dropout: bool = True
 
 
 @dataclass(frozen=True)
@@ -24,7 +38,7 @@ class Records:
     longest: int  # the tokens in the longest record
     writes: bool  # whether the model generates text
     frozen_attention: str  # the attention that suits frozen layers: causal or both
-    gently: bool = False  # whether the model should learn slowly, in small batches
+    pace: Pace | None = None  # None for the usual one
 
 
 def context_length(settings: FinetuneSettings, shape: GPTConfig) -> int:
@@ -53,6 +67,8 @@ def make_plan(
     share, reason = 0.1, "usual for fine-tuning"
     if settings.method != "full":
         share, reason = 0.0, "frozen layers cannot adapt to dropout"
+    elif records.pace and not records.pace.dropout:
+        share, reason = 0.0, GENTLY
     elif shape.num_hidden_layers > DEEP:
         layers = plural(shape.num_hidden_layers, "layer")
         share, reason = 0.0, f"with {layers}, dropout would do more harm than good"
@@ -72,9 +88,10 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
     count = records.count
     batch_size, usual = min(32, count), "usual for fine-tuning"
     epochs = round(min(20.0, max(4.0, 4 * (10_000 / count) ** 0.5)))
-    if records.gently:
-        batch_size, usual = min(count, 8 if count < 2000 else 16), "small, to learn slowly"
-        epochs = 3
+    if records.pace:
+        many = count >= MANY
+        batch_size, usual = min(count, records.pace.batch_sizes[many]), GENTLY
+        epochs = records.pace.epochs[many]
     batch_size, epochs = settings.batch_size or batch_size, settings.epochs or epochs
     total = max(1, round(epochs * count / batch_size))
     often = f"for {plural(count, 'record')}"
@@ -86,7 +103,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         often = "follows from the steps"
     at_once, reason = max(1, 65_536 // records.longest), "fast, and fits in memory"
     if device.type == "cpu":  # on a CPU padding costs more than small matrices do
-        at_once = max(1, min(8, 8192 // records.longest))
+        at_once = max(1, min(max(8, batch_size // 4), 8192 // records.longest))
         reason = "texts of similar length need little padding"
     plan.choose_each(
         settings,
@@ -110,7 +127,7 @@ def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTC
     optimizer = plan.values["optimizer"]
     usual, reason = {"muon": 0.001, "adamw": 5e-5, "sgd": 0.01}[optimizer], f"usual for {optimizer}"
     if records.writes and not adapter:  # it continues to predict text, as in pretraining
-        pretraining.rates(plan, settings, shape, records.gently)
+        pretraining.rates(plan, settings, shape, records.pace.rates if records.pace else 1.0)
         usual, reason = plan.values["learning_rate"], plan.reasons["learning_rate"]
     elif optimizer == "muon":
         rate = (

@@ -224,10 +224,10 @@ def rates(
     plan: Draft,
     settings: PretrainSettings | FinetuneSettings,
     config: Config,
-    gently: bool = False,
+    share: float = 1.0,
 ) -> None:
     """Note in the plan learning rates and weight decay, found by search on novels (docs/log.md),
-    and the numbers of distillation. `gently` is for what is soon memorized at the full rates."""
+    and the numbers of distillation. A small model takes a `share` of the rates."""
     wider, recurrent = (config.hidden_size / 128) ** -0.5, isinstance(config, LSTMConfig)
     optimizer = plan.values.get("optimizer", settings.optimizer)
     usual = 0.1 if optimizer == "sgd" else min(3e-3, 0.3 / config.hidden_size)
@@ -247,9 +247,9 @@ def rates(
     if not from_scratch and config.parameters >= 30e6:
         already = "× 0.1, because the model is trained already"
         rows = {name: (0.1 * rate, f"{reason}; {already}") for name, (rate, reason) in rows.items()}
-    elif gently:
-        less = "× 0.2, so that little is memorized or forgotten"
-        rows = {name: (0.2 * rate, f"{reason}; {less}") for name, (rate, reason) in rows.items()}
+    elif share < 1:
+        less = f"× {share:g}, so that little is memorized or forgotten"
+        rows = {name: (share * rate, f"{reason}; {less}") for name, (rate, reason) in rows.items()}
     plan.choose_each(settings, **rows, weight_decay=(0.1, "usual"))
     if isinstance(settings, PretrainSettings) and settings.teacher:
         plan.choose_each(

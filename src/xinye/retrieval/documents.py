@@ -88,7 +88,9 @@ def _read(path: Path) -> Iterator[Document]:
         yield from _of_records(path)
         return
     form = find_format(path)
-    if form in ("text", "markdown"):  # as they are, so that lines and headings stay
+    if not form and _is_office(path):
+        raise XinyeError("a document of an office program; save it as .txt, .html or PDF")
+    if form in ("text", "markdown", ""):  # as they are, so that lines and headings stay
         with open_text(path) as file:
             text = file.read()
         first = re.match(r"#{0,6}[ \t]*(\S.*)", text.lstrip())
@@ -100,6 +102,12 @@ def _read(path: Path) -> Iterator[Document]:
             if found.problem:
                 raise XinyeError(f"{found.source}: {found.problem}")
             yield Document(found.text, os.path.abspath(path), found.title)
+
+
+def _is_office(path: Path) -> bool:
+    """Whether a file begins like those of Word, WPS or LibreOffice: a zip or an OLE container."""
+    with open_regular(path) as file:
+        return file.read(4) in (b"PK\3\4", b"\xd0\xcf\x11\xe0")
 
 
 def _of_records(path: Path) -> Iterator[Document]:

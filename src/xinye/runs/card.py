@@ -85,7 +85,7 @@ def languages(run: SavedRun) -> list[str]:
 def names_only(sentence: str) -> str:
     """A sentence without the folders of files in it, because a shared card should not reveal
     them."""
-    return re.sub(r"(?<![\w.])[^\s,;:'\"]*[/\\](?=[^/\\\s])", "", _NO_TEXT.sub(" ", sentence))
+    return re.sub(r"(?<![\w.])[^\s,;:'\"(（]*[/\\](?=[^/\\\s])", "", _NO_TEXT.sub(" ", sentence))
 
 
 def code(text: str) -> str:

@@ -29,7 +29,6 @@ State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 # -- the content of its files ----------------------------------------------------------------------
 
-
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Finite = Annotated[float, Field(ge=-(2**63), lt=2**63)]
 AS_IT_IS = ConfigDict(strict=True, extra="allow")
@@ -85,13 +84,14 @@ class TaskMix(Part):
 class DataFacts(Part):
     """Facts about the data that were known before training."""
 
-    unigram_loss: Finite | None = None  # the loss in nats of predicting by frequency only
-    counts: dict[str, int] = {}  # the number of records of each label
+    unigram_loss: Finite | None = None  # in nats
+    counts: dict[str, int] = {}  # records of each label
     pairs: bool | None = None  # whether a classifier learned pairs of texts; None if unknown
+    picker: Any = None  # of the clauses that a summary quotes
     yardstick: Yardstick | None = None
     task_mix: list[TaskMix] = []
-    words: list[str] = []  # that a proofreader may write
-    confusions: dict[str, dict[str, Count]] = {}  # for wrong units, the right ones and how often
+    words: Any = None  # that a proofreader may write
+    confusions: Any = None  # what is right for wrong units
 
 
 class About(Part):

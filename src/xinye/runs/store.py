@@ -80,6 +80,8 @@ class Store:
         except (OSError, SafetensorError) as error:
             shutil.rmtree(new, ignore_errors=True)
             problem = f"{run}: cannot save ({error}); the last checkpoint is kept"
+            if not checkpoints(run):
+                problem = f"{run}: cannot save ({error}); there is no checkpoint yet"
             raise XinyeError(problem, exit_code=1) from error
 
     def _write(self, folder: Path, progress: Values) -> None:

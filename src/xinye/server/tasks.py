@@ -1,6 +1,7 @@
 """The route `/v1/tasks/{task}`, for the task that a model was trained for."""
 
 import asyncio
+import re
 from copy import copy
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ from xinye.errors import XinyeError, checked
 from xinye.generation.sampling import ChatSampling
 from xinye.generation.sequence import Sequence as TextSequence
 from xinye.jobs.judge import check_inputs
+from xinye.planning.writing_settings import WritingSettings
 from xinye.server.bodies import JSONRoute, json_response, log_texts
 from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.models import ServedModel, check_choices, find_model, token_limit
@@ -115,17 +117,30 @@ async def write_texts(
         return works
 
     def end(some: list[Work]) -> list[Any]:
-        return [task.told(task.end(model.model.gpt, model.tokenizer, work)) for work in some]
+        results = [task.told(task.end(model.model.gpt, model.tokenizer, work)) for work in some]
+        for told in results:
+            told["notes"] = [in_request(note, settings) for note in told["notes"]]
+        return results
 
     try:
         works = await asyncio.to_thread(begin)
     except XinyeError as error:
-        raise as_api_error(error, "input") from None
+        refused = as_api_error(error, "input")
+        refused.detail = in_request(refused.detail, settings)
+        raise refused from None
     sequences = [each for work in works for each in work.sequences]
     size = min(most, state.settings.max_running)
     for first in range(0, len(sequences), size):
         await Job(request, model, sequences[first : first + size]).finish()
     return await state.worker.work(request, works, end, 1)  # it may take as long as a text
+
+
+def in_request(message: str, settings: WritingSettings) -> str:
+    """A message that names options of the command, such as `--to en`, for a request, where they are
+    settings: `settings.to en`."""
+    for name in type(settings).model_fields:
+        message = re.sub(rf"--{name.replace('_', '-')}\b", f"settings.{name}", message)
+    return message
 
 
 async def write(request: Request, model: ServedModel, task: Task, texts: list[Any]) -> list[Any]:

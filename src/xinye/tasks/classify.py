@@ -92,8 +92,7 @@ class Classify(HeadTask):
     def without_header(cls, path: Path, **columns: str | None) -> str:
         return headerless(path, Named(**columns).columns, tabbed=True)
 
-    @classmethod
-    def facts(cls, records: Sequence[LabelledText]) -> dict[str, Any]:
+    def facts(self, records: Sequence[LabelledText]) -> dict[str, Any]:
         return {"pairs": any(record.pair for record in records)}
 
     @classmethod

@@ -45,13 +45,13 @@ class LanguageTask(Task):
         return base
 
     def loss(self, model: GPT, batch: Labelled) -> Tensor:
-        """The sum of the losses in nats over the assistant's tokens."""
+        """The sum of the losses in nats over the tokens that are trained."""
         return model.loss(batch.tokens, batch.targets)
 
     @torch.no_grad()
     def losses(self, model: GPT, tokenizer: Tokenizer, examples: Examples) -> Figures:
-        """The mean `loss` in nats per trained token, and `bits_per_byte` of the answers without the
-        tokens that end them.
+        """The mean `loss` in nats per trained token, and `bits_per_byte` of the text of these
+        tokens, without those that end a text.
         """
         model.eval()
         nats = counted = size = 0.0
@@ -64,6 +64,6 @@ class LanguageTask(Task):
 
 
 def whole(example: Example) -> list[int]:
-    """All tokens of an example. Its last target is the token that ends the last answer."""
+    """All tokens of an example. Its last target is the token that ends the last text."""
     assert isinstance(example.targets, list)
     return [*example.tokens, int(example.targets[-1])]

@@ -5,7 +5,8 @@ each possible edit makes a text, and only edits with enough evidence are made.
 """
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -24,6 +25,7 @@ from xinye.evaluation.proofreading_trigrams import TrigramProofreader
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.finetuning import Pace
 from xinye.planning.writing_settings import ProofreadSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.saved import About, Result
@@ -32,17 +34,10 @@ from xinye.tasks.heads import USE
 from xinye.tasks.language_task import LanguageTask
 from xinye.tasks.proofread_candidates import Confusable
 from xinye.tasks.proofread_confusions import Alike
-from xinye.tasks.proofread_evidence import USUAL, Evidence, learned
+from xinye.tasks.proofread_evidence import FEW, USUAL, Evidence, joined, learned
 from xinye.tasks.proofread_exercise import EXERCISE
-from xinye.tasks.proofread_records import (
-    WRONG,
-    Named,
-    ProofText,
-    confused,
-    confusions_of,
-    read_texts,
-    words_of,
-)
+from xinye.tasks.proofread_known import Known
+from xinye.tasks.proofread_records import WRONG, Named, ProofText, confused, read_texts
 from xinye.tasks.proofread_results import Corrected, marked
 from xinye.tasks.proofread_search import Search, Weighing
 from xinye.tasks.records import Example, OnBad, leaks, repeated
@@ -64,7 +59,8 @@ class Proofread(LanguageTask):
     better = "loss"
     judges_untaught = True
     works_untaught = True
-    gently = True  # a base that knows the language should not forget it
+    # a base that knows the language should not forget it
+    pace = Pace(rates=0.1, batch_sizes=(32, 128), epochs=(4, 1), dropout=False)
     baseline_name = "trigram model with confusion sets"
     counted = ("kind of edit", "kinds of edits")
     own_labels = True
@@ -86,8 +82,8 @@ class Proofread(LanguageTask):
         has_labels=False,
         does="Corrects wrong, missing and doubled characters and mistyped words in a text.",
         limit=(
-            "It misses errors, and some of its changes are wrong: read each of them. It knows the "
-            "kinds of errors that it was trained on."
+            "It misses errors, and some of its changes are wrong: read each of them. It looks for "
+            "characters and words that are confused, doubled or missing, not for grammar or facts."
         ),
         use=USE,
         command='xinye proofread {folder} "…" --diff',
@@ -101,36 +97,26 @@ class Proofread(LanguageTask):
 
     # What is learned beside the weights of the network, and saved with the run.
     evidence: Evidence = USUAL
-    words_known: Sequence[str] = ()
-    confusions: Mapping[str, Mapping[str, int]] = {}
+    known = Known()
     confusable: Confusable | None = None  # made when it is needed
-
-    @classmethod
-    def of(cls, records: Sequence[ProofText]) -> Self:
-        """The task with what these records tell. Raises `XinyeError` if no text has an error."""
-        if not any(record.made or record.wrong != record.right for record in records):
-            raise XinyeError(
-                "the wrong and the correct text are equal in all records, so there is nothing to "
-                "learn from; give texts with errors, or only correct texts, in which errors are "
-                "made"
-            )
-        task = cls()
-        task.words_known, task.confusions = words_of(records), confusions_of(records)
-        return task
 
     @classmethod
     def of_run(cls, model: GPT, folder: Path) -> Self:
         task, run = cls(), RunFolder(folder)
-        facts = About.read(run.settings_file, []).data
-        task.words_known, task.confusions = facts.words, facts.confusions
-        measured = Result.read(run.result_file, []).measured or {}
+        damage: list[str] = []
+        facts = About.read(run.settings_file, damage).data
+        result = Result.read(run.result_file, damage)
+        if damage:
+            raise XinyeError(damage[0])
+        task.known = Known.of_run(facts, str(run.settings_file))
+        measured = result.measured or {}
         if "evidence" in measured:
             task.evidence = Evidence.from_json(measured["evidence"], str(run.result_file))
         return task
 
-    @classmethod
-    def facts(cls, records: Sequence[ProofText]) -> dict[str, Any]:
-        return {"words": words_of(records), "confusions": confusions_of(records)}
+    def facts(self, records: Sequence[ProofText]) -> dict[str, Any]:
+        self.known = Known.learned(records)
+        return self.known.model_dump()
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -149,8 +135,10 @@ class Proofread(LanguageTask):
         # a table of two columns is read either way, and its first line is seldom a header
         return "" if not Named(**columns).columns else headerless(path, Named(**columns).columns)
 
-    def check(self, records: Sequence[ProofText]) -> None:
-        """Any pair can be judged."""
+    @classmethod
+    def counts(cls, records: Sequence[ProofText]) -> dict[str, int]:
+        """The number of edits of each kind that the wrong texts need."""
+        return dict(Counter(kind for record in records for kind in record.kinds).most_common())
 
     @classmethod
     def findings(
@@ -160,13 +148,19 @@ class Proofread(LanguageTask):
         equal = sum(record.wrong == record.right for record in pairs)
         if equal:
             yield (
-                f"{plural(equal, 'pair')} of equal texts among {len(pairs):,}: learned as texts "
+                f"{plural(equal, 'pair')} of equal texts among {len(pairs):,}: taken as texts "
                 "without errors"
             )
-        if validation and all(record.wrong != record.right for record in validation):
+        wrong = sum(record.wrong != record.right for record in validation)
+        if validation and wrong == len(validation):
             yield (
                 "no validation text is without errors, so it cannot be measured how many correct "
                 "sentences are changed; add pairs of equal texts, or correct texts alone"
+            )
+        if validation and wrong < FEW:
+            yield (
+                f"only {plural(wrong, 'validation text')} with errors: too few to learn how edits "
+                f"are weighed, so the usual weights are taken; give at least {FEW}"
             )
         yield from repeated(training)
         yield from leaks(training, validation)
@@ -216,21 +210,30 @@ class Proofread(LanguageTask):
 
     # -- evaluation --------------------------------------------------------------------------------
 
-    def weighed(
-        self, model: GPT, tokenizer: Tokenizer, texts: Sequence[str], context: int
-    ) -> list[list[Weighing]]:
-        """The possible edits of each text, weighed by the model."""
+    def search(self, model: GPT, tokenizer: Tokenizer, context: int) -> Search:
+        """What weighs the possible edits of texts with the model."""
         model.eval()
         if self.confusable is None or self.confusable.tokenizer is not tokenizer:
-            self.confusable = Confusable(tokenizer, self.words_known, self.confusions)
-        search = Search(model, tokenizer, self.confusable, context)
-        return [search.weighed(text) for text in texts]
+            self.confusable = Confusable(tokenizer, self.known)
+        return Search(model, tokenizer, self.confusable, context)
+
+    def changes(self, search: Search, text: str) -> list[Candidate]:
+        """The edits to make in a text. Where there are some, it is weighed again with them made,
+        because an error hides others."""
+        return [each for part in search.weighed(text) for each in self._changes(search, part)]
+
+    def _changes(self, search: Search, part: Weighing) -> list[Candidate]:
+        first = self.evidence.chosen([part])
+        if not first:
+            return []
+        edited = applied(part.text, (edit.moved(-part.start) for edit, _ in first))
+        return joined(first, self.evidence.chosen([search.weighed_part(edited, part.start)]))
 
     def measure(
         self, model: GPT, tokenizer: Tokenizer, records: Sequence[ProofText], context: int
     ) -> Figures:
-        found = self.weighed(model, tokenizer, [record.wrong for record in records], context)
-        return _measured(records, map(self.evidence.chosen, found))
+        search = self.search(model, tokenizer, context)
+        return _measured(records, (self.changes(search, record.wrong) for record in records))
 
     def validate(
         self,
@@ -241,8 +244,10 @@ class Proofread(LanguageTask):
         settings: FinetuneSettings,
     ) -> Figures:
         """Learns how the evidence for an edit is weighed. The figures are those of records from
-        which the weights were not learned, with the threshold that is best for them."""
-        found = self.weighed(model, tokenizer, [record.wrong for record in records], context)
+        which the weights were not learned, with the threshold that is best for them, and without a
+        second look."""
+        search = self.search(model, tokenizer, context)
+        found = [search.weighed(record.wrong) for record in records]
         self.evidence, candidates = learned(records, found)
         threshold = self.evidence.threshold
         made = (chosen(each, threshold) for each in candidates)
@@ -264,7 +269,7 @@ class Proofread(LanguageTask):
         model = TrigramProofreader([record.right for record in rest])
         alike = Alike(model.units)
         tables = {each.maker.confusions for each in training}
-        learned = confused(rest, corrections=True)
+        learned = confused(rest)
 
         def like(unit: str) -> list[str]:
             others = [each for table in tables for each in table.of(unit)]
@@ -277,16 +282,13 @@ class Proofread(LanguageTask):
 
     def sample(self, model: GPT, tokenizer: Tokenizer, record: ProofText, context: int) -> str:
         [result] = self._corrected(model, tokenizer, [record.wrong], context)
-        return marked(result.text, result.edits)
+        return marked(result.text, result.edits) if result.edits else f"{result.text} (unchanged)"
 
     def _corrected(
         self, model: GPT, tokenizer: Tokenizer, texts: Sequence[str], context: int
     ) -> list[Corrected]:
-        found = self.weighed(model, tokenizer, texts, context)
-        return [
-            Corrected(text, self.evidence.chosen(parts))
-            for text, parts in zip(texts, found, strict=True)
-        ]
+        search = self.search(model, tokenizer, context)
+        return [Corrected(text, self.changes(search, text)) for text in texts]
 
     # -- use ---------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """What might be right instead of a text: the edits that a proofreader weighs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -12,11 +12,12 @@ from xinye.data.scripts import is_han
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.edits import Edit, Unit, change, units_of
 from xinye.tasks.proofread_confusions import Alike, homophones, same_sound
+from xinye.tasks.proofread_known import Known
 
 KINDS = ("sound", "shape", "people", "letters", "delete", "insert")
-REPLACED = 48  # replacements of a text that are weighed: those that fit best behind what is before
-GAPS = 10  # places where a unit may be missing: before those that fit worst
-INSERTED = 24  # units that are tried in such a gap
+REPLACED = 64  # replacements of a text that are weighed: those that fit best behind what is before
+GAPS = 12  # places where a unit may be missing: before those that fit worst
+INSERTED = 32  # units that are tried in such a gap
 SURPRISING = -2.5  # nats: nothing is missing before a unit that is more probable than this
 
 
@@ -31,8 +32,7 @@ class Option(NamedTuple):
 
     def moved(self, by: int) -> "Option":
         """The same edit in a text with so many more characters before it."""
-        start, end, replacement = self.edit
-        return self._replace(edit=Edit(start + by, end + by, replacement))
+        return self._replace(edit=self.edit.moved(by))
 
 
 @dataclass(frozen=True)
@@ -58,16 +58,10 @@ class Reading:
 
 
 class Confusable:
-    """Knows which units may stand for which. `words` are those that may be written; `confusions`
-    has, for each wrong unit, what is right instead and how often people wrote that."""
+    """Knows which units may stand for which, from a tokenizer and from what a run has learned."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        words: Iterable[str],
-        confusions: Mapping[str, Mapping[str, int]],
-    ) -> None:
-        self.tokenizer, self.confusions = tokenizer, confusions
+    def __init__(self, tokenizer: Tokenizer, known: Known) -> None:
+        self.tokenizer, self.confusions = tokenizer, known.confusions
         self.alone: dict[str, int] = {}  # Han characters that are one token
         self.spaced: dict[str, int] = {}  # words that are one token with the space before them
         for number, raw in enumerate(tokenizer.token_bytes):
@@ -76,7 +70,7 @@ class Confusable:
                 self.alone[text] = number
             elif text[:1] == " " and text[1:].isalpha() and not is_han(text[1:]):
                 self.spaced[text[1:]] = number
-        self.alike = Alike([*self.spaced, *words])
+        self.alike = Alike([*self.spaced, *known.words])
         self.insertable = {number: word for table in (self.alone, self.spaced)
                            for word, number in table.items()}  # fmt: skip
         self.first: dict[str, int] = {}
@@ -87,24 +81,22 @@ class Confusable:
 
     def of(self, unit: str) -> dict[str, str]:
         """What may be right instead of a unit, with the kind of the error."""
-        found = dict.fromkeys(self.confusions.get(unit, ()), "shape")
+        known = self.confusions.get(unit, {})
+        found = dict.fromkeys(known, "shape")
         if is_han(unit):
             found |= {each: "sound" for each in same_sound(unit) if each in self.alone}
-        else:
+        elif unit.isalpha():
             found |= dict.fromkeys((*self.alike.of(unit), *homophones(unit)), "letters")
-        people = self.confusions.get(unit, {})
-        found |= {each: "people" for each, times in people.items() if times}
-        found.pop("", None)
-        return found
+        return found | {each: "people" for each, times in known.items() if times}
 
     def _replaced(self, reading: Reading) -> list[Option]:
         gains: list[float] = []
         found: list[Option] = []
         for number, unit in enumerate(reading.units):
             place = reading.places.get(unit.start)
-            if place is None or not unit.text[0].isalpha():
-                continue
             others = self.of(unit.text)
+            if place is None or not others:
+                continue
             space = reading.text[unit.start - 1 : unit.start] == " "
             rows = reading.table[place, [self._first(other, space) for other in others]]
             gains += (rows - reading.own[place]).tolist()

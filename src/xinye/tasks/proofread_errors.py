@@ -1,7 +1,6 @@
 """Errors made by rule in correct texts: same sound, same shape, missing, doubled; in words of other
 scripts also letters that are swapped, missing, doubled or neighbours on the keyboard."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -10,7 +9,6 @@ from xinye.evaluation.edits import Edit, Unit, applied, change, units_of
 from xinye.tasks.proofread_confusions import Confusions, homophones, same_sound, typing_errors
 
 # How often each kind is tried. A kind that is impossible for a unit is replaced by another.
-LEARNED = 0.5  # how often an error of people is tried first, where they have made one
 HAN_ERRORS = {"sound": 0.5, "shape": 0.2, "missing": 0.15, "doubled": 0.15}
 WORD_ERRORS = {"homophone": 0.25, "typing": 0.5, "missing": 0.1, "doubled": 0.15}
 # Small words, which writers forget.
@@ -20,11 +18,9 @@ ERRORS = (0.75, 0.2, 0.05)  # share of sentences with one, two and three errors
 
 @dataclass(frozen=True)
 class ErrorMaker:
-    """Makes errors in correct texts. `learned` has, for units of correct texts, what people wrote
-    instead, each as often as they did."""
+    """Makes errors in correct texts."""
 
     confusions: Confusions = field(default_factory=Confusions)
-    learned: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def judged(self, right: str) -> str:
         """The text to evaluate a model on: half of all texts stay as they are, the others get one
@@ -55,8 +51,6 @@ class ErrorMaker:
     def _error(self, text: str, units: list[Unit], at: int, chance: Random) -> Edit | None:
         """An error in a unit; None if no kind of error is possible there."""
         unit = units[at]
-        if unit.text in self.learned and chance.random() < LEARNED:
-            return Edit(unit.start, unit.end, chance.choice(self.learned[unit.text]))
         shares = dict(HAN_ERRORS if is_han(unit.text) else WORD_ERRORS)
         while shares:
             [kind] = chance.choices([*shares], [*shares.values()])

@@ -15,6 +15,7 @@ from xinye.evaluation.proofreading import (
     Candidate,
     Pair,
     best_threshold,
+    chosen,
     edits_between,
     same_effect,
 )
@@ -35,6 +36,7 @@ FEATURES = (
 ALONE = 20.0  # nats over the others, of an edit that has none near it
 FEW = 20  # right edits: from fewer, no weights are learned
 FOLDS = 5
+MOST = 1e6  # the largest weight that is believed
 NO_EDIT = float("inf")  # the threshold of a proofreader that changes nothing
 
 
@@ -56,7 +58,7 @@ def features(part: Weighing) -> np.ndarray:
             each.next,
             each.gain - gains.max(),
             each.gain - gains[near].max() if near.any() else ALONE,
-            log(part.length),
+            log(len(part.text)),
             log1p(each.option.times),
         )
     return table
@@ -72,7 +74,7 @@ class Evidence:
     def candidates(self, parts: Iterable[Weighing]) -> list[Candidate]:
         """The edits of all parts of a text with their evidence, in order. Of edits that touch each
         other only the most evident one is among them."""
-        return apart(
+        return without_neighbours(
             Candidate(each.option.edit, float(evidence))
             for part in parts
             for each, evidence in zip(part.edits, features(part) @ self.weights, strict=True)
@@ -80,7 +82,7 @@ class Evidence:
 
     def chosen(self, parts: Iterable[Weighing]) -> list[Candidate]:
         """The edits to make, in order."""
-        return [each for each in self.candidates(parts) if each.evidence > self.threshold]
+        return chosen(self.candidates(parts), self.threshold)
 
     def to_json(self) -> dict[str, Any]:
         """The evidence as it is saved; the threshold of a proofreader that changes nothing is
@@ -91,16 +93,17 @@ class Evidence:
     @classmethod
     def from_json(cls, data: Any, where: str) -> Self:
         """The evidence that was saved. Raises `XinyeError` for something else."""
-        weights = data.get("weights") if isinstance(data, dict) else None
-        numbers = list(weights.values()) if isinstance(weights, dict) else []
-        threshold = data.get("threshold") if isinstance(data, dict) else None
-        threshold = NO_EDIT if threshold is None else threshold
-        are_numbers = all(type(each) in (int, float) for each in (*numbers, threshold))
+        saved = data if isinstance(data, dict) else {}
+        weights, threshold = saved.get("weights"), saved.get("threshold", "")
+        numbers = [*weights.values()] if isinstance(weights, dict) else []
+        known = [*numbers] if threshold is None else [*numbers, threshold]
+        are_numbers = all(type(each) in (int, float) and abs(each) < MOST for each in known)
         if not are_numbers or list(weights or ()) != list(FEATURES):
             raise XinyeError(
                 f"{where}: the weights of its edits are damaged; fine-tune the model again"
             )
-        return cls(tuple(map(float, numbers)), float(threshold))
+        threshold = NO_EDIT if threshold is None else float(threshold)
+        return cls(tuple(map(float, numbers)), threshold)
 
 
 def learned(
@@ -114,24 +117,27 @@ def learned(
         edits = [each.option.edit for part in parts for each in part.edits]
         good = same_effect(pair.wrong, edits_between(pair.wrong, pair.right), edits)
         right += [edit in good for edit in edits]
-    if sum(right) < FEW:
+    groups = [number for number, parts in enumerate(found) for part in parts for _ in part.edits]
+    folds, count = _folds(groups, right)
+    if sum(right) < FEW or count < 2:
         candidates = [USUAL.candidates(parts) for parts in found]
         return replace(USUAL, threshold=best_threshold(pairs, candidates, MOST_CHANGED)), candidates
     need("the weights of edits", "sklearn")
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GroupKFold, cross_val_predict
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     table = np.concatenate([features(part) for parts in found for part in parts])
-    groups = [number for number, parts in enumerate(found) for part in parts for _ in part.edits]
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=3000))
     unseen = cross_val_predict(
-        model, table, right, groups=groups, cv=GroupKFold(FOLDS), method="decision_function"
+        model, table, right, cv=PredefinedSplit(folds), method="decision_function"
     )
     rows = iter(unseen.tolist())
     candidates = [
-        apart(Candidate(each.option.edit, next(rows)) for part in parts for each in part.edits)
+        without_neighbours(
+            Candidate(each.option.edit, next(rows)) for part in parts for each in part.edits
+        )
         for parts in found
     ]
     scale, regression = [step for _, step in model.fit(table, right).steps]
@@ -142,7 +148,36 @@ def learned(
     return evidence, candidates
 
 
-def apart(candidates: Iterable[Candidate]) -> list[Candidate]:
+def joined(first: Sequence[Candidate], again: Sequence[Candidate]) -> list[Candidate]:
+    """The edits of a text, and those of the text with these edits made, as edits of the first one.
+    Of the second ones those are left out that touch what was edited before."""
+    found, rest, longer = [*first], [*again], 0
+    for edit, _ in first:
+        start = edit.start + longer
+        end = start + len(edit.replacement)
+        while rest and rest[0].edit.end < start:
+            found.append(_moved(rest.pop(0), -longer))
+        while rest and rest[0].edit.start <= end:
+            rest.pop(0)
+        longer += len(edit.replacement) - (edit.end - edit.start)
+    return sorted([*found, *(_moved(each, -longer) for each in rest)])
+
+
+def _moved(candidate: Candidate, by: int) -> Candidate:
+    return candidate._replace(edit=candidate.edit.moved(by))
+
+
+def _folds(groups: Sequence[int], right: Sequence[bool]) -> tuple[list[int], int]:
+    """The fold of each edit, so that those of a text stay together and every fold has a text with a
+    right one, and how many folds there are, up to `FOLDS`."""
+    with_right = {group for group, good in zip(groups, right, strict=True) if good}
+    count = min(FOLDS, len(with_right))
+    ordered = sorted(set(groups), key=lambda group: (group not in with_right, group))
+    fold = {group: number % max(1, count) for number, group in enumerate(ordered)}
+    return [fold[group] for group in groups], count
+
+
+def without_neighbours(candidates: Iterable[Candidate]) -> list[Candidate]:
     """The candidates in order, without those that touch a more evident one."""
     kept: list[Candidate] = []
     for each in sorted(candidates, key=lambda each: -each.evidence):

@@ -1,8 +1,8 @@
 """Records for proofreading: pairs of a wrong and the correct text, or correct texts alone, in which
 errors are made by rule."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -22,14 +22,13 @@ from xinye.tasks.records import OnBad, expected, note_unread, nothing_to_learn, 
 
 WRONG = (
     "wrong", "error", "incorrect", "source", "src", "original_text", "original", "input",
-    "错误", "错句", "错误文本", "错误句子", "病句", "原文", "原句",
+    "错误", "错句", "错误文本", "错误句子", "病句", "原文", "原句", "改前", "修改前",
 )  # fmt: skip
 RIGHT = (
     "right", "correct", "corrected", "correction", "target", "tgt", "correct_text", "output",
-    "正确", "正句", "正确文本", "正确句子", "改正", "修改", "纠正", "改后",
+    "正确", "正句", "正确文本", "正确句子", "改正", "修改", "纠正", "改后", "修改后",
 )  # fmt: skip
 TOGETHER = 60  # characters: shorter sentences of a text are learned together
-WORDS, SEEN = 8000, 2  # words that may be written; times that each occurs at least
 MOST_EDITED = 0.5  # share of the units of a text that may be wrong
 
 
@@ -72,7 +71,7 @@ class ProofText(Pair):
         return self.wrong
 
     @property
-    def labels(self) -> list[str]:
+    def kinds(self) -> list[str]:
         """The kind of each edit, or one for a text without errors."""
         return [kind_of(edit) for edit in edits_between(self.wrong, self.right)] or [
             "without errors"
@@ -144,18 +143,19 @@ def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
             raise XinyeError(f"{place}: no field {name!r} ({flag}); there are {there}")
     if [*row] == ["1", "2"]:  # a table without a header
         return named.text_field or "1", named.answer_field or "2"
-    right = named.answer_field or find_column(row, RIGHT)
-    wrong = named.text_field or find_column([name for name in row if name != right], WRONG)
+    right = named.answer_field or find_column(row, RIGHT, endings=True)
+    others = [name for name in row if name != right]
+    wrong = named.text_field or find_column(others, WRONG, endings=True)
     if right and wrong:
         return wrong, right
-    if right and not find_column(row, FIELD_NAMES):
+    if right and not find_column(row, FIELD_NAMES, endings=True):
         there = ", ".join(map(str, row))
         raise XinyeError(
             f"{place}: there is a correct text in {right!r}, but no wrong one among {there}; name "
             "its column with --text-field"
         )
     texts = [name for name, value in row.items() if isinstance(value, str)]
-    text = named.text_field or find_column(row, FIELD_NAMES) or wrong
+    text = named.text_field or find_column(row, FIELD_NAMES, endings=True) or wrong
     if text is None and len(texts) == 1:
         [text] = texts
     if text is None:
@@ -188,38 +188,13 @@ def in_parts(text: str) -> Iterator[str]:
         yield text[start:].strip()
 
 
-def words_of(records: Iterable[ProofText]) -> list[str]:
-    """The most frequent words of the correct texts that are not Chinese."""
-    counts = Counter(
-        unit.text for record in records for unit in units_of(record.right)
-        if unit.is_word and unit.text.isalpha()
-    )  # fmt: skip
-    return [word for word, count in counts.most_common(WORDS) if count >= SEEN]
-
-
-def confusions_of(records: Sequence[ProofText]) -> dict[str, dict[str, int]]:
-    """For each wrong unit what is right instead, and how often people confused them: 0 if they are
-    only in a file of confusions."""
-    known = {unit.text for record in records for unit in units_of(record.right)}
-    tables = {id(record.maker.confusions): record.maker.confusions for record in records}
-    found: dict[str, dict[str, int]] = {}
-    for table in tables.values():
-        for wrong, others in table.table.items():
-            found.setdefault(wrong, {}).update((each, 0) for each in others if each in known)
-    for wrong, rights in confused(records, corrections=True).items():
-        found.setdefault(wrong, {}).update(Counter(rights))
-    return {wrong: others for wrong, others in found.items() if others}
-
-
-def confused(records: Iterable[ProofText], corrections: bool = False) -> dict[str, list[str]]:
-    """What people wrote instead of each unit of correct texts, each as often as they did. With
-    `corrections` the other way round: what is right for each wrong unit."""
+def confused(records: Iterable[ProofText]) -> dict[str, list[str]]:
+    """What is right instead of each unit that people wrote, each as often as it was."""
     found: defaultdict[str, list[str]] = defaultdict(list)
     for record in records:
         if not record.made:
             for start, end, right in edits_between(record.wrong, record.right):
                 wrong = record.wrong[start:end]
                 if wrong and right and len(units_of(wrong)) == 1:
-                    key, other = (wrong, right) if corrections else (right, wrong)
-                    found[key].append(other)
+                    found[wrong].append(right)
     return dict(found)

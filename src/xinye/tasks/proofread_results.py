@@ -23,12 +23,12 @@ class Corrected:
 
     def row(self, diff: bool = False) -> Row:
         """The result as users get it; with `diff` also the text with its edits `marked`. A
-        probability is that of the change against none, as the network sees it."""
+        probability is that of the change against none, as the logistic regression sees it."""
         result: Row = {
             "text": self.text,
             "corrected": applied(self.text, self.edits),
             "edits": [
-                {**edit._asdict(), "probability": 1 / (1 + math.exp(-evidence))}
+                {**edit._asdict(), "probability": 1 / (1 + math.exp(-max(evidence, -99.0)))}
                 for edit, evidence in self.changes
             ],
         }

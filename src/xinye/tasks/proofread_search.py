@@ -8,13 +8,12 @@ follow it, which attend to what stands before the edit and to each other.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 import numpy as np
 import torch
 
 from xinye.data.tokenizer import Tokenizer
-from xinye.evaluation.edits import applied
+from xinye.evaluation.edits import applied, same_length
 from xinye.model.gpt import GPT, KeyValueCache
 from xinye.tasks.proofread_candidates import Confusable, Option, Reading
 from xinye.tasks.tag_spans import trimmed
@@ -22,7 +21,7 @@ from xinye.tasks.text_windows import windows
 
 WINDOW = 128  # tokens of a text that are read at once
 FIRST_LOOK, LOOK = 1, 16  # tokens behind an edit that are computed: for all edits, and for the best
-BEST = 32  # edits of a text that are computed further
+BEST = 48  # edits of a text that are computed further
 LOGITS = 2**23  # computed at a time: 32 MiB
 
 
@@ -38,16 +37,11 @@ class Branch:
 
 def branch_of(own: Sequence[int], edited: Sequence[int], look: int) -> Branch:
     """The branch of an edited text, with `look` tokens behind what differs."""
-    same = _same(own, edited)
+    same = same_length(own, edited)
     rest = min(len(own), len(edited)) - same
-    behind = min(_same(own[::-1], edited[::-1]), rest)
+    behind = min(same_length(own[::-1], edited[::-1]), rest)
     more = min(look, behind)
     return Branch(same, [*edited[same : len(edited) - behind + more]], len(own) - behind + more)
-
-
-def _same(one: Sequence[int], other: Sequence[int]) -> int:
-    pairs = zip(one, other, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 @dataclass(frozen=True)
@@ -65,10 +59,11 @@ class Weighed:
 
 @dataclass(frozen=True)
 class Weighing:
-    """The best edits of a part of a text, with places in the whole text, and the part's length."""
+    """A part of a text, where it starts, and its best edits with their places in the whole text."""
 
+    text: str
+    start: int
     edits: Sequence[Weighed]
-    length: int
 
 
 class Search:
@@ -89,15 +84,16 @@ class Search:
         parts = windows(text, lambda some: len(self.tokenizer.encode(some)) <= self.window)
         for before, part in parts:
             start += len(before)
-            found.append(Weighing(self._weighed(part, start), len(part)))
+            found.append(self.weighed_part(part, start))
             start += len(part)
         return found
 
+    def weighed_part(self, text: str, start: int) -> Weighing:
+        """The best edits of a part that begins at `start`."""
+        return Weighing(text, start, self._weighed(text, start) if text else [])
+
     @torch.no_grad()
     def _weighed(self, text: str, start: int) -> list[Weighed]:
-        """The best edits of a part that begins at `start`."""
-        if not text:
-            return []
         reading, cache = self._read(text)
         options = self.confusable.options(reading)
         if not options:
@@ -107,20 +103,20 @@ class Search:
         # a tokenizer may not see a difference, such as that of capitals
         seen = [at for at, each in enumerate(edited) if each != reading.tokens]
         options, edited = [options[at] for at in seen], [edited[at] for at in seen]
-        gains = self._gains(reading, cache, edited, FIRST_LOOK)
+        branches = [branch_of(reading.tokens, each, FIRST_LOOK) for each in edited]
+        gains = self._gains(reading, cache, branches)
         best = sorted(range(len(options)), key=lambda at: -gains[at])[:BEST]
-        edited = [edited[at] for at in best]
-        gains = self._gains(reading, cache, edited, LOOK)
+        branches = [branch_of(reading.tokens, edited[at], LOOK) for at in best]
+        gains = self._gains(reading, cache, branches)
         return [
-            self._weigh(reading, options[at].moved(start), own, gain)
-            for at, own, gain in zip(best, edited, gains, strict=True)
+            self._weigh(reading, options[at].moved(start), branch, gain)
+            for at, branch, gain in zip(best, branches, gains, strict=True)
         ]
 
-    def _weigh(self, reading: Reading, option: Option, edited: list[int], gain: float) -> Weighed:
-        own = reading.own
-        at = min(_same(reading.tokens, edited), len(own) - 1)
-        left = float(reading.table[at, edited[at]]) - own[at] if at < len(edited) else 0.0
-        return Weighed(option, gain, left, own[at], own[at + 1] if at + 1 < len(own) else 0.0)
+    def _weigh(self, reading: Reading, option: Option, branch: Branch, gain: float) -> Weighed:
+        at, own = branch.begin, [*reading.own, 0.0]
+        left = float(reading.table[at, branch.tokens[0]]) - own[at]
+        return Weighed(option, gain, left, own[at], own[at + 1])
 
     def _read(self, text: str) -> tuple[Reading, KeyValueCache]:
         """The text as the model reads it, and the cache with all of its tokens but the last."""
@@ -137,12 +133,10 @@ class Search:
         return Reading(text, tokens, places, table), cache
 
     def _gains(
-        self, reading: Reading, cache: KeyValueCache, edited: Sequence[list[int]], look: int
+        self, reading: Reading, cache: KeyValueCache, branches: Sequence[Branch]
     ) -> list[float]:
-        """By how much each edited text is more probable than the text, up to `look` tokens behind
-        what differs."""
+        """By how much each branch is more probable than the text's own tokens."""
         own = np.cumsum([0.0, *reading.own])
-        branches = [branch_of(reading.tokens, tokens, look) for tokens in edited]
         groups: list[list[Branch]] = []
         room = 0
         for branch in branches:

@@ -103,9 +103,10 @@ TASKS = {
     ),
     "proofread": Entry(
         "xinye.tasks.proofread:Proofread",
-        "correct the errors of texts with a model that was fine-tuned for it",
-        "Print the corrected text. The model was fine-tuned to proofread; it changes a text only "
-        "where it is surer than the threshold that it learned.",
+        "correct the errors of texts",
+        "Print the corrected text. A model that was fine-tuned to proofread changes a text only "
+        "where it is surer than the threshold that it learned; any other language model works, "
+        "too, but less well.",
         'xinye proofread runs/model "希望你们好好的跳无。" --diff',
         documents=True,
         settings="xinye.planning.writing_settings:ProofreadSettings",

@@ -7,14 +7,18 @@ records of the run. `summarize_records.py` reads the records, `summarize_choice.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from pydantic import ValidationError
+
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
 from xinye.evaluation import rouge
 from xinye.evaluation.summaries import (
     ClausePicker,
@@ -28,9 +32,10 @@ from xinye.evaluation.written import exact_share
 from xinye.generation.continuations import log_probabilities
 from xinye.model.gpt import GPT
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.finetuning import Pace
 from xinye.planning.writing_settings import SummarizeSettings
 from xinye.runs.folder import RunFolder
-from xinye.runs.saved import Result
+from xinye.runs.saved import About, Result
 from xinye.runs.words import Both, Figure, TaskWords
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.news import news
@@ -41,6 +46,10 @@ from xinye.tasks.text_to_text import TextRecord, TextToText, Work, batches
 from xinye.tasks.writing import WRITTEN
 
 FREE, EXTRACT = "free", "extract"
+DAMAGED = (
+    "what the run learned about clauses cannot be read from its training/settings.json, so only "
+    "the texts that the model wrote decide which clauses are quoted"
+)
 PROMPTS = Both("Summarize this text:\n{}", "写出下文的摘要：\n{}")
 
 
@@ -121,7 +130,8 @@ class Summarize(TextToText):
         python='print(model.summarize("…")["text"])',
     )
 
-    gently = True  # short answers to long texts are soon memorized
+    # short answers to long texts are soon memorized
+    pace = Pace(rates=0.2, batch_sizes=(8, 16), epochs=(3, 3))
     candidates = 16  # CSL: ROUGE-L 36.4 with 8, 38.2 with 16
     parts_of_context = 4
     exercise = Exercise(
@@ -147,12 +157,19 @@ class Summarize(TextToText):
     )
 
     quotes = False  # whether clauses are quoted unless the settings say otherwise
+    picker: ClausePicker | None = None  # what the run learned about clauses, beside its network
+    damaged = False  # whether that could not be read
 
     @classmethod
     def of_run(cls, model: Any, folder: Path) -> Self:
         task = cls.of_network(model)
-        measured = Result.read(RunFolder(folder).result_file, []).measured or {}
-        task.quotes = _extract_is_better(measured)
+        files = RunFolder(folder)
+        saved = About.read(files.settings_file, []).data.picker
+        try:
+            task.picker = None if saved is None else ClausePicker.model_validate(saved)
+        except ValidationError:
+            task.damaged = True
+        task.quotes = _extract_is_better(Result.read(files.result_file, []).measured or {})
         return task
 
     # -- records -----------------------------------------------------------------------------------
@@ -176,6 +193,11 @@ class Summarize(TextToText):
         for odd in oddities(record.source, record.target):
             notes.add(place, odd)
         return record
+
+    def facts(self, records: Sequence[TextRecord]) -> dict[str, Any]:
+        with suppress(XinyeError):  # the baseline is the same picker, and says why there is none
+            self.picker = _learned(records)
+        return {"picker": self.picker.model_dump()} if self.picker else {}
 
     # -- prompts and figures -----------------------------------------------------------------------
 
@@ -205,12 +227,14 @@ class Summarize(TextToText):
         quoted = False
         for window in work.windows:
             likelihoods = partial(self.likelihoods, model, tokenizer, window.text, settings)
-            choice = Choice(window.text, window.texts, settings, unit, likelihoods)
+            choice = Choice(window.text, window.texts, settings, unit, likelihoods, self.picker)
             parts.append(choice.quoted() if quotes else choice.free())
             if parts[-1] in window.texts:
                 window.chosen = window.candidates[window.texts.index(parts[-1])]
             notes += choice.notes
             quoted = quoted or choice.quotes
+        if quoted and self.damaged:
+            notes.append(DAMAGED)
         text = "\n".join(filter(None, parts))
         most = settings.characters or sys.maxsize
         too_long = unit.size(text) > most
@@ -297,9 +321,7 @@ class Summarize(TextToText):
         self, training: Sequence[Any], records: Sequence[Any], before: Figures | None
     ) -> Figures:
         """The metrics of clauses that ridge regression chooses."""
-        picker = ClausePicker(
-            [record.source for record in training], [record.target for record in training]
-        )
+        picker = self.picker or _learned(training)
         return self._of_baseline([picker.pick(record.source) for record in records], records)
 
     def other_baselines(
@@ -321,6 +343,16 @@ class Summarize(TextToText):
         return found | both | {"ended": 1.0}
 
 
+def _learned(records: Sequence[TextRecord]) -> ClausePicker:
+    """What training records teach about clauses."""
+    return ClausePicker.learn(
+        [record.source for record in records], [record.target for record in records]
+    )
+
+
 def _extract_is_better(measured: Mapping[str, Any]) -> bool:
-    """Whether quoted clauses were better than free summaries in measured figures."""
+    """Whether quoted clauses were better than free summaries in measured figures, or nothing was
+    measured, as in a run that did not end."""
+    if not measured:
+        return True
     return bool(measured.get("extract_rougeL", 0.0) > measured.get("free_rougeL", 0.0))

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from xinye.evaluation import rouge
-from xinye.evaluation.summaries import Unit, cut, joined_clauses, shortened
+from xinye.evaluation.summaries import ClausePicker, Unit, cut, joined_clauses, shortened
 from xinye.planning.writing_settings import SummarizeSettings
 from xinye.retrieval.support import unsupported
 
@@ -16,6 +18,9 @@ NOTHING = "the model wrote nothing, so clauses of the text are quoted"
 LONG = "no summary that the model wrote is short enough, so a clause of the text is quoted"
 CUT = "no whole clause is short enough, so the summary is cut"
 LONGER = 2.0  # neighbouring clauses are joined up to this many lengths of a written summary
+# The weight of likeness to the model's summaries beside the picker's ROUGE-L. On validation records
+# (100 of CSL, 160 of FinNA, 5M models) 0 to 0.5 are equal within their errors, and 1 is worse.
+CONSENSUS = 0.25
 LOOKED_AT = 5000  # characters of a summary whose names and numbers are looked for in its text
 
 
@@ -30,6 +35,7 @@ class Choice:
     settings: SummarizeSettings
     unit: Unit
     likelihoods: Callable[[Sequence[str]], Sequence[float]]
+    picker: ClausePicker | None = None  # what the run learned about clauses
     notes: list[str] = field(default_factory=list)  # what a reader of the summary should know
     quotes: bool = False  # whether the summary is a quotation
 
@@ -57,27 +63,33 @@ class Choice:
         return max(allowed, key=self.alike)
 
     def quoted(self) -> str:
-        """The clause of the window, or neighbouring clauses, that the model finds the best summary:
-        the one that is most like what it wrote itself, which estimates the expected ROUGE-L under
-        the model. If none is like it, the one that is most probable as its answer."""
+        """The clause of the window, or neighbouring clauses, expected to be the best summary by the
+        picker and by what the model wrote itself: the mean ROUGE-L with it estimates the expected
+        one under the model. Without a picker, if nothing that was written is like a clause, it is
+        the one that is most probable as the model's answer."""
         self.quotes = True
-        pieces = self._pieces()
-        if not pieces:
+        places = joined_clauses(self.window, self._joined(), self.unit)
+        if not places:
             return self.window
-        scores: Sequence[float] = [self.alike(piece) for piece in pieces]
-        if not any(scores):
-            scores = self.likelihoods(pieces)
-        return pieces[max(range(len(pieces)), key=scores.__getitem__)]
+        pieces = [self.window[begin:end] for begin, end in places]
+        scores = np.array([self.alike(piece) for piece in pieces])
+        if self.picker:
+            scores = CONSENSUS * scores + self.picker.expected(self.window, places)
+        elif not scores.any():
+            scores = np.array(self.likelihoods(pieces), dtype=float)
+        sizes = np.array([self.unit.size(piece) for piece in pieces])
+        short = sizes <= (self.settings.characters or sizes.max())
+        if short.any():
+            scores[~short] = -np.inf
+        return pieces[int(scores.argmax())]
 
-    def _pieces(self) -> list[str]:
-        """The clauses of the window that could be its summary, each once."""
+    def _joined(self) -> int:
+        """How long neighbouring clauses may be to be joined, in units."""
         most = self.settings.characters
+        if self.picker:
+            return min(most or self.picker.most, self.picker.most)
         usual = self.unit.size(self.written[0]) if self.written else 0
-        places = joined_clauses(self.window, most or round(LONGER * usual), self.unit)
-        pieces = list(dict.fromkeys(self.window[begin:end] for begin, end in places))
-        if most:
-            pieces = [piece for piece in pieces if self.unit.size(piece) <= most] or pieces
-        return pieces
+        return most or round(LONGER * usual)
 
     def alike(self, text: str) -> float:
         """The mean ROUGE-L of a text with the texts that the model wrote."""

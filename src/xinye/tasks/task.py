@@ -27,6 +27,7 @@ from xinye.model.heads import Kind, Labelled
 from xinye.observer import Observer
 from xinye.planning.column_settings import COLUMNS
 from xinye.planning.finetune_settings import AUGMENTATIONS, SPECIAL, FinetuneSettings
+from xinye.planning.finetuning import Pace
 from xinye.runs.words import LOSS, Figure, TaskWords
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.reading import ReadsRecords
@@ -79,8 +80,7 @@ class Task(ReadsRecords):
     continues_text: ClassVar[bool] = False
     outside: ClassVar[str] = ""  # the label of a token outside all spans
     head: ClassVar[Kind | None] = None  # the kind of the new head, or None
-    # True if the model learns slowly, in small batches, because it memorizes or forgets soon
-    gently: ClassVar[bool] = False
+    pace: ClassVar[Pace | None] = None  # how slowly all weights learn; None for the usual pace
     # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"
     exercise: ClassVar[Exercise | None] = None  # for `xinye demo --task`
@@ -163,9 +163,8 @@ class Task(ReadsRecords):
         """The records to train on, and those that the task makes from them."""
         return list(records)
 
-    @classmethod
-    def facts(cls, records: Sequence[Any]) -> dict[str, Any]:
-        """Facts about the records that the run saves for users of its model."""
+    def facts(self, records: Sequence[Any]) -> dict[str, Any]:
+        """Facts about the training records that the run saves for users of its model."""
         return {}
 
     # -- tokens ------------------------------------------------------------------------------------

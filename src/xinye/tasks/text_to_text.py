@@ -29,6 +29,7 @@ from xinye.tasks.writing import LONGEST_ANSWER, Writing
 from xinye.tasks.writing_records import Record
 
 AT_ONCE = 64  # texts that are written in one batch
+SHOWN = 80  # characters of a source in a sample
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class TextToText(Writing):
     judges (`compare`)."""
 
     judges_untaught = True
+    cut = "the middle of their texts is left out"
     use_settings: ClassVar[type[WritingSettings]] = WritingSettings
     candidates: ClassVar[int] = 8  # that are written unless the settings say otherwise
     temperature: ClassVar[float] = 0.7  # of all candidates but the first
@@ -341,7 +343,10 @@ class TextToText(Writing):
             self.end(model, tokenizer, each) for each in self.write(model, tokenizer, [work])
         ]
         ending = "" if result["ended"] else " (goes on)"
-        return f"{record.source} → {result['text']}{ending}"
+        source = record.source
+        if len(source) > SHOWN:
+            source = f"{source[: SHOWN - 2]} …"
+        return f"{source} → {result['text']}{ending}"
 
     # -- few-shot ----------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """Texts in parts that fit into the context of a model."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 
 from xinye.data.sentences import sentence_ends
@@ -28,12 +29,9 @@ def windows(text: str, fits: Fits) -> Iterator[tuple[str, str]]:
 
 def _last_fitting(ends: Sequence[int], begin: int, text: str, fits: Fits) -> int:
     """Where the longest part that fits ends: behind a sentence, or inside the first one."""
-    possible = [end for end in ends if end > begin]
-    count = _largest(len(possible), lambda number: fits(text[begin : possible[number - 1]].strip()))
-    if count:
-        return possible[count - 1]
-    length = _largest(possible[0] - begin, lambda size: fits(text[begin : begin + size].strip()))
-    return begin + max(1, length)
+    length = _largest(len(text) - begin, lambda size: fits(text[begin : begin + size].strip()))
+    last = ends[max(0, bisect_right(ends, begin + length) - 1)]
+    return last if begin < last <= begin + length else begin + max(1, length)
 
 
 def _largest(most: int, holds: Callable[[int], bool]) -> int:

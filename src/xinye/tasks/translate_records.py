@@ -19,12 +19,14 @@ from xinye.runs.words import Both
 from xinye.tasks.records import expected, note_unread, text_in
 from xinye.tasks.writing_records import Named
 
+_PARTS = ("", "原文", "译文", "句子", "文本", "内容")  # 英文, 英文原文 …
 ENGLISH = (
-    "en", "english", "eng", "en_us", "en-us", "en_text", "text_en", "sentence_en", "英文", "英语",
+    "en", "english", "eng", "en_us", "en-us", "en_text", "text_en", "sentence_en", "英语",
+    *(f"英文{part}" for part in _PARTS),
 )  # fmt: skip
 CHINESE = (
     "zh", "chinese", "cn", "cmn", "zho", "chi", "zh_cn", "zh-cn", "ch", "zh_text", "text_zh",
-    "sentence_zh", "中文", "汉语", "华文",
+    "sentence_zh", "汉语", "华文", *(f"中文{part}" for part in _PARTS),
 )  # fmt: skip
 SOURCES = ("source", "src", "text", "input", "原文", "源文", "源语言")
 TARGETS = ("target", "tgt", "translation", "output", "译文", "翻译", "目标语言")
@@ -97,7 +99,7 @@ def _columns(row: Row, named: Named) -> tuple[str, str, bool] | None:
             return english, chinese, True
         if _is_numbered(row) and len(row) > 1:
             return "1", "2", True
-    source, target = named.find(row, SOURCES, TARGETS)
+    source, target = named.find(row, SOURCES, TARGETS, endings=True)
     return (source, target, False) if source and target else None
 
 

@@ -61,8 +61,10 @@ def read_record(row: Any, place: str, notes: Notes, **columns: str | None) -> Wr
     found = row if isinstance(row, dict) else {}
     named = Named(**columns)
     named.check(found, place)
-    facts_column, text_column = named.find(found, FACTS, TEXT)
-    kind_column, title, mail = (find_column(found, names) for names in (KIND, TITLE, REPLY_TO))
+    facts_column, text_column = named.find(found, FACTS, TEXT, endings=True)
+    kind_column, title, mail = (
+        find_column(found, names, True) for names in (KIND, TITLE, REPLY_TO)
+    )
     if text_column is None or not (facts_column or title):
         raise XinyeError(
             f"{place}: expected the fields 'kind', 'facts' and 'text', or for news 'title' and "

@@ -104,7 +104,7 @@ class Writing(LanguageTask):
         found = row if isinstance(row, dict) else {}
         named = Named(**columns)
         named.check(found, place)
-        source, target = named.find(found, cls.sources, cls.targets)
+        source, target = named.find(found, cls.sources, cls.targets, endings=True)
         if source is None or target is None:
             raise XinyeError(
                 f"{place}: expected the fields {cls.sources[0]!r} and {cls.targets[0]!r}; "

@@ -74,16 +74,21 @@ class Named(NamedTuple):
                 raise XinyeError(f"{place}: no field {name!r} ({flag}); there are {there}{near}")
 
     def find(
-        self, row: Iterable[str], prompts: Iterable[str], answers: Iterable[str]
+        self,
+        row: Iterable[str],
+        prompts: Iterable[str],
+        answers: Iterable[str],
+        endings: bool = False,
     ) -> tuple[str | None, str | None]:
-        """The columns of a prompt and its answer: as named, or by these usual names. None for one
-        that is missing.
+        """The columns of a prompt and its answer: as named, or by these usual names, as
+        `find_column` finds them. None for one that is missing.
         """
         others = [column for column in row if column != self.answer_field]
-        prompt = self.prompt_field or find_column(others, prompts)
+        prompt = self.prompt_field or find_column(others, prompts, endings)
         answer = self.answer_field
         if not answer:
-            answer = find_column((column for column in row if column != prompt), answers)
+            others = [column for column in row if column != prompt]
+            answer = find_column(others, answers, endings)
         return prompt, answer
 
 

@@ -97,7 +97,7 @@ class RecordJob(Job):
             longest=longest,
             writes=task.writes,
             frozen_attention=task.frozen_attention,
-            gently=task.gently,
+            pace=task.pace,
         )
         rules.make_plan(self.draft, self.settings, facts, self.shape, self.device)
 
