@@ -38,6 +38,7 @@ ENGLISH += ("jobs/composing_prompts.py", "retrieval/numbers.py", "retrieval/supp
 ENGLISH += ("tasks/write_brief.py", "tasks/write_exercise.py", "tasks/write_news.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/answering", "server/knowledge", "server/schemas", "server/tasks")
+ENGLISH += ("apps/support/schema",)
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS: tuple[str | tuple[str, str], ...] = (
     "usage",
@@ -103,10 +104,10 @@ SILENT |= {
     "getLogger",
     "TypeVar",
     "environ",
-    "execute",
     "Record",
 }
 SILENT |= {"grammar_from_lark", "LabelledText"}
+SILENT |= {"execute", "select", "select_one"}  # SQL
 # A command to type, the style of a printed text, names of settings, HTML.
 _NO_WORDS = re.compile(
     r"(?:\n? *xinye [a-z0][\w-]*(?: .*)?)+|(?:\b(?:not|bold|dim|red|green|yellow|magenta)\b ?)+"

@@ -54,13 +54,17 @@ class Masker:
         """The marks that were given so far, to save as JSON. It holds no personal data."""
         return {word: dict(marks) for word, marks in self._marks.items()}
 
-    def mask(self, text: str, context: str = "") -> str:
+    def mask(self, text: str, context: str = "", only_known: bool = False) -> str:
         """The text with a mark for each value. Everything else stays as it is.
 
         `context` is what stands before the text elsewhere, such as the name of its column: below
-        "order number" no number is a phone number.
+        "order number" no number is a phone number. With `only_known`, values without a mark so far
+        stay: in an employee's reply they are the company's own, such as its hotline.
         """
         found = in_context(text, context, self.tagger)
+        if only_known:
+            known = {digest for marks in self._marks.values() for digest in marks}
+            found = [span for span in found if self._digest(text, span) in known]
         if not found:
             return text
         chinese = self._is_chinese(context + replaced(text, [(span, "") for span in found]))
@@ -75,13 +79,15 @@ class Masker:
 
     def _mark(self, text: str, span: Personal, chinese: bool) -> str:
         kind = KINDS[span.kind]
-        value = plain_value(text[span.start : span.end], span.kind)
-        message = f"{kind.english}\n{value}".encode("utf-8", "surrogatepass")
-        digest = hmac.new(self.key, message, hashlib.sha256).digest()[:_DIGEST].hex()
         marks = self._marks.setdefault(kind.english, {})
         number = len(marks) + 1
         new = f"[{kind.chinese}{number}]" if chinese else f"[{kind.english} {number}]"
-        return marks.setdefault(digest, new)
+        return marks.setdefault(self._digest(text, span), new)
+
+    def _digest(self, text: str, span: Personal) -> str:
+        value = plain_value(text[span.start : span.end], span.kind)
+        message = f"{KINDS[span.kind].english}\n{value}".encode("utf-8", "surrogatepass")
+        return hmac.new(self.key, message, hashlib.sha256).digest()[:_DIGEST].hex()
 
 
 def in_context(text: str, context: str, tagger: Tagger | None = None) -> list[Personal]:
