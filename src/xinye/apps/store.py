@@ -240,6 +240,10 @@ class Store:
             if explained is None:
                 raise
             raise explained from error
+        except OverflowError as error:
+            if "SQLite INTEGER" not in str(error):
+                raise
+            raise XinyeError("a number has more than 18 digits; check it") from error
 
     def _as_error(self, error: sqlite3.Error) -> XinyeError | None:
         match _code(error):

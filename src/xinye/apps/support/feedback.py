@@ -10,7 +10,7 @@ from typing import Any
 from xinye.apps.store import Transaction
 from xinye.apps.support.desk import Desk
 from xinye.apps.support.log import Entry
-from xinye.apps.support.messages import NO_NUMBER, checked_text, find_message, messages_between
+from xinye.apps.support.messages import checked_text, find_message, messages_between
 from xinye.errors import NotFound, XinyeError
 
 Turn = dict[str, Any]  # a message of a training record: role, content, perhaps weight
@@ -216,9 +216,8 @@ def _thumb(good: bool) -> str:
 
 
 def _find(transaction: Transaction, number: int) -> Row:
-    known = 0 < number < NO_NUMBER
-    row = known and transaction.select_one("SELECT * FROM feedback WHERE number = ?", number)
-    if not row:
+    row = transaction.select_one("SELECT * FROM feedback WHERE number = ?", number)
+    if row is None:
         raise NotFound(f"feedback {number} does not exist")
     return row
 

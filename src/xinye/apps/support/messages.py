@@ -8,7 +8,6 @@ from xinye.apps.support.log import sources_in
 from xinye.apps.support.reply import Source
 from xinye.errors import XinyeError, not_unicode
 
-NO_NUMBER = 1 << 63  # SQLite's numbers end before it
 _SELECT = (
     "SELECT messages.*, log.name, log.kind, log.score, log.threshold, why, sources FROM messages "
     "JOIN log ON log.number = messages.log LEFT JOIN log_texts ON log_texts.log = log.number "
@@ -35,8 +34,6 @@ class Message:
 
 def find_message(transaction: Transaction, conversation: str, number: int) -> Message | None:
     """The message with a number, or None."""
-    if not 0 < number < NO_NUMBER:
-        return None
     row = transaction.select_one(
         f"{_SELECT} WHERE messages.conversation = ? AND messages.number = ?", conversation, number
     )
