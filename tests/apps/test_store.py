@@ -1,6 +1,5 @@
 """The store: one file that threads and processes share, and what happens when something goes wrong."""
 
-import os
 import random
 import re
 import sqlite3
@@ -49,7 +48,9 @@ def texts(store: Store) -> list[str]:
 def other_process(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """A process that executes this code, after it has printed its first line."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
         yield process
@@ -133,7 +134,7 @@ def test_a_file_that_is_no_store_is_refused_and_unchanged(tmp_path, change, prob
 
 
 def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(XinyeError, match="cannot be created .*create its folder"):
+    with pytest.raises(XinyeError, match=r"cannot be created .*create its folder"):
         opened(tmp_path / "nowhere" / "notes.db")
 
 
@@ -387,7 +388,7 @@ def test_deleting_says_when_another_process_reads_the_old_state(store: Store) ->
     with other_process(LOCKING, store.path, "BEGIN"):
         with store.writing() as transaction:
             transaction.execute("DELETE FROM notes")
-        with pytest.raises(Unavailable, match="deleted texts are still in notes.db-wal"):
+        with pytest.raises(Unavailable, match=r"deleted texts are still in notes\.db-wal"):
             store.scrub()
     store.scrub()
     assert b"\xe7\xa7\x98" not in Path(f"{store.path}-wal").read_bytes()

@@ -10,7 +10,7 @@ CREATE TABLE conversations (
     user TEXT,                           -- keyed hash of the user's id, if there is one
     state TEXT NOT NULL CHECK (state IN ('bot', 'waiting', 'human', 'closed')),
     begun REAL NOT NULL,                 -- all times are seconds since 1970
-    changed REAL NOT NULL,
+    changed REAL NOT NULL,               -- by customer, bot or operator
     messages INTEGER NOT NULL DEFAULT 0, -- the number of the last one
     reason TEXT NOT NULL DEFAULT '',     -- why a person was asked, one of REASONS
     waiting REAL,                        -- since when nobody has answered for the bot
@@ -46,6 +46,9 @@ CREATE TABLE log (
 CREATE INDEX log_by_conversation ON log (conversation, what);
 CREATE TRIGGER log_is_not_changed BEFORE UPDATE ON log
 BEGIN SELECT RAISE(ABORT, 'the log is not changed'); END;
+CREATE TRIGGER log_is_not_replaced BEFORE INSERT ON log
+WHEN EXISTS (SELECT 1 FROM log WHERE number = NEW.number)
+BEGIN SELECT RAISE(ABORT, 'the log is not changed'); END;
 CREATE TRIGGER log_is_not_shortened BEFORE DELETE ON log
 BEGIN SELECT RAISE(ABORT, 'the log is not shortened'); END;
 
@@ -58,6 +61,9 @@ CREATE TABLE log_texts (
 );
 CREATE INDEX log_texts_by_conversation ON log_texts (conversation);
 CREATE TRIGGER log_texts_are_not_changed BEFORE UPDATE ON log_texts
+BEGIN SELECT RAISE(ABORT, 'the log is not changed'); END;
+CREATE TRIGGER log_texts_are_not_replaced BEFORE INSERT ON log_texts
+WHEN EXISTS (SELECT 1 FROM log_texts WHERE log = NEW.log)
 BEGIN SELECT RAISE(ABORT, 'the log is not changed'); END;
 CREATE TRIGGER log_texts_are_not_deleted BEFORE DELETE ON log_texts
 WHEN (SELECT erased FROM conversations WHERE id = OLD.conversation) IS NULL

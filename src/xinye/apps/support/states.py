@@ -62,7 +62,7 @@ def move(
     if to not in NEXT[conversation["state"]]:
         raise Conflict(f"this conversation is {conversation['state']}, so it cannot become {to}")
     identity = conversation["id"]
-    columns |= {"state": to, "changed": now}
+    columns = {"changed": now, **columns, "state": to}
     names = ", ".join(f"{name} = ?" for name in columns)
     transaction.execute(
         f"UPDATE conversations SET {names} WHERE id = ?", *columns.values(), identity
@@ -83,7 +83,8 @@ def put_back(transaction: Transaction, conversation: Row, now: float) -> None:
     """Let the conversation of an operator wait for another one. It waits since the customer last
     had no reply."""
     since = conversation["waiting"] or min(now, conversation["claimed_until"])
-    move(transaction, conversation, WAITING, now, waiting=since, operator=None, claimed_until=None)
+    unclaimed = {"operator": None, "claimed_until": None, "changed": conversation["changed"]}
+    move(transaction, conversation, WAITING, now, waiting=since, **unclaimed)
 
 
 def close_idle(transaction: Transaction, now: float, seconds: float) -> int:
@@ -98,7 +99,8 @@ def close_idle(transaction: Transaction, now: float, seconds: float) -> int:
 
 
 def close(transaction: Transaction, conversation: Row, entry: Entry) -> None:
-    """Close a conversation for good."""
-    ended = {"waiting": None, "operator": None, "claimed_until": None}
+    """Close a conversation for good. That nothing happens any more is no change."""
+    changed = conversation["changed"] if entry.who == "system" else entry.at
+    ended = {"waiting": None, "operator": None, "claimed_until": None, "changed": changed}
     move(transaction, conversation, CLOSED, entry.at, **ended)
     entry.write(transaction)
