@@ -114,6 +114,7 @@ _NO_WORDS = re.compile(
     r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*|print\(.*|.*<\|.*"
     # a place, which `_place` of language.py translates; a part of a sentence; settings of a shell
     r"|(?:0, )?(?:line|record|row|column|field|message) 0|(?:of|for|with) 0| with 0|0 and 0"
+    r"|(?s:(?:SELECT|FROM|INSERT INTO|CREATE TABLE|PRAGMA) .*)"  # SQL
     r"|(?:export|unset) .*|0 -m pip|(?s:.*\nLabel: 0)|0 is 0|clock: 0, .*"
 )
 _WORDS = re.compile(

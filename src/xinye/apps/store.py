@@ -172,8 +172,9 @@ class Store:
     def _prepare(self, migrations: Sequence[str]) -> None:
         version = self._check_kind(len(migrations))
         self._use_log()
-        for pragma in ("foreign_keys = ON", "synchronous = FULL", "secure_delete = ON"):
-            self._writer.execute(f"PRAGMA {pragma}")
+        self._writer.execute("PRAGMA foreign_keys = ON")
+        self._writer.execute("PRAGMA synchronous = FULL")
+        self._writer.execute("PRAGMA secure_delete = ON")
         problem = self._writer.execute("PRAGMA quick_check(1)").fetchone()[0] if version else "ok"
         if problem != "ok":
             raise self._damaged()

@@ -107,5 +107,5 @@ def test_the_evidence_of_a_reply(customer: Customer) -> None:
 
 def test_an_empty_reply_is_refused(customer: Customer) -> None:
     customer.asks()
-    with pytest.raises(XinyeError, match="reply: the text is empty"):
+    with pytest.raises(XinyeError, match="the reply is empty"):
         customer.gets(Reply("written", " "))

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from apps.support.conftest import FAQ, Clock, Customer
+from xinye.apps.support.conversations import Conversations
+from xinye.apps.support.limits import Limits
 from xinye.data.notes import Notes
-from xinye.errors import NotFound, XinyeError
+from xinye.errors import NotFound, TooMany, XinyeError
 from xinye.tasks.chat import Chat
 
 
@@ -112,3 +114,15 @@ def test_what_feedback_cannot_be_about(answered: Customer) -> None:
     number = feedback.by_customer(*other.ids, 1, True)
     with pytest.raises(XinyeError, match="there is no question before this answer"):
         feedback.approve(number, "amy")
+
+
+def test_thumbs_are_counted_to_a_limit(tmp_path: Path, clock: Clock) -> None:
+    desk = Conversations(tmp_path / "support.db", Limits(messages=3), clock=clock)
+    customer = Customer(desk)
+    customer.asks()
+    customer.gets()
+    for good in (True, False, True):
+        desk.feedback.by_customer(*customer.ids, 2, good)
+    with pytest.raises(TooMany, match="has had 3 thumbs"):
+        desk.feedback.by_customer(*customer.ids, 2, False)
+    desk.close()

@@ -36,7 +36,7 @@ def test_figures(busy: Conversations, clock: Clock) -> None:
     assert figures.states == {"bot": 2, "human": 1, "waiting": 1}
     assert figures.replies == {"faq": 3, "handover": 1}
     assert figures.handovers == {UNCERTAIN: 1, ASKED: 1}
-    assert figures.bot == Wait(conversations=3, median=2.0, p90=2.0)
+    assert figures.bot == Wait(conversations=3, median=2.0, p90=9.0)
     assert figures.people == Wait(conversations=1, median=300.0, p90=300.0)
     assert (figures.thumbs_up, figures.thumbs_down) == (1, 0)
     assert busy.log.figures(since=clock.now + 1).bot is None

@@ -73,7 +73,7 @@ def test_a_claim_that_runs_out(waiting: Customer, clock: Clock) -> None:
         operators.reply(waiting.conversation, "amy", "还在吗？")
     assert operators.claim(waiting.conversation, "bob").operator == "bob"
     said = [(entry.what, entry.name) for _, entry in waiting.desk.log.entries()][-2:]
-    assert said == [("claim ended", "amy"), ("claimed", "bob")]
+    assert said == [("claim_ended", "amy"), ("claimed", "bob")]
 
 
 def test_only_the_one_who_has_it_replies_releases_and_closes(waiting: Customer) -> None:
@@ -155,8 +155,8 @@ def test_what_operators_get_wrong(waiting: Customer) -> None:
     operators = waiting.desk.operators
     with pytest.raises(NotFound):
         operators.claim("nothing", "amy")
-    with pytest.raises(XinyeError, match="operator: the text is empty"):
+    with pytest.raises(XinyeError, match="the name of the operator is empty"):
         operators.claim(waiting.conversation, " ")
     operators.claim(waiting.conversation, "amy")
-    with pytest.raises(XinyeError, match="reply: 20,001 characters; at most 20,000"):
+    with pytest.raises(XinyeError, match="the reply has 20,001 characters; at most 20,000"):
         operators.reply(waiting.conversation, "amy", "字" * 20_001)

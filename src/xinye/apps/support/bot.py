@@ -72,7 +72,7 @@ class Bot:
         handover = reply.kind == HANDOVER
         text = reply.text
         if text or not handover:
-            text = checked_text(text, self._desk.limits.reply_characters, "reply")
+            text = checked_text(text, self._desk.limits.reply_characters, "the reply")
         claimed = (pending.conversation, pending.number, pending.claim)
         with self._desk.writing() as (transaction, now):
             asked = transaction.select_one(

@@ -72,7 +72,7 @@ class Customers:
         A message with the same `client` id is written once; sent again, the first is returned.
         Raises `Conflict` if the conversation is closed, and `TooMany` if it is full."""
         limits = self._desk.limits
-        text = checked_text(text, limits.message_characters, "message")
+        text = checked_text(text, limits.message_characters, "the message")
         hashed = self._desk.client_hash(client)
         self.state(conversation, token)  # so that a stranger cannot make the tagger work
         tagger = self._desk.tagged(text)
@@ -122,8 +122,9 @@ def _check_open(transaction: Transaction, user: str | None, limit: int) -> None:
 
 def _open(transaction: Transaction, user: str | None) -> int:
     """How many conversations are open: of a user, or of all."""
-    states = "state IN ('bot', 'waiting', 'human')"
     row = transaction.select_one(
-        f"SELECT count(*) FROM conversations WHERE {states} AND (?1 IS NULL OR user = ?1)", user
+        "SELECT count(*) FROM conversations WHERE state IN ('bot', 'waiting', 'human') "
+        "AND (?1 IS NULL OR user = ?1)",
+        user,
     )
     return int(row[0]) if row else 0

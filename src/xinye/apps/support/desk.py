@@ -63,7 +63,7 @@ class Desk:
 
     def user_hash(self, user: str) -> str:
         """What is stored of the id of a user."""
-        return keyed_hash(self.secret, "user", self.checked_id(user, "user"))
+        return keyed_hash(self.secret, "user", self.checked_id(user, "the id of the user"))
 
     def checked_id(self, value: str, what: str) -> str:
         """An id that somebody else gave. Raises `XinyeError` for one that is empty or too long."""
@@ -75,7 +75,7 @@ class Desk:
         """What is stored of the id that a sender gave a message; None without one."""
         if not client:
             return None
-        return keyed_hash(self.secret, "client", self.checked_id(client, "client id"))
+        return keyed_hash(self.secret, "client", self.checked_id(client, "the id of the message"))
 
     def sent_before(
         self, transaction: Transaction, conversation: str, sender: str, client: str | None

@@ -11,7 +11,7 @@ from xinye.apps.store import Transaction
 from xinye.apps.support.desk import Desk
 from xinye.apps.support.log import Entry
 from xinye.apps.support.messages import checked_text, find_message, messages_between
-from xinye.errors import NotFound, XinyeError
+from xinye.errors import NotFound, TooMany, XinyeError
 
 Turn = dict[str, Any]  # a message of a training record: role, content, perhaps weight
 
@@ -69,13 +69,15 @@ class Feedbacks:
         """A customer's thumb for an answer, and perhaps the right text. Replaces the customer's
         earlier one. Returns the number of the feedback.
 
-        Raises `NotFound` for a conversation or message that the customer does not have."""
+        Raises `NotFound` for a conversation or message that the customer does not have, and
+        `TooMany` if a thumb is turned again and again."""
         text = self._checked(text)
         with self._desk.store.reading() as transaction:
             self._desk.find_own(transaction, conversation, token)
         tagger = self._desk.tagged(text)
         with self._desk.writing() as (transaction, now):
             row = self._desk.find_own(transaction, conversation, token)
+            _check_count(transaction, conversation, self._desk.limits.messages)
             masked = self._desk.masked(transaction, row, text, tagger)
             entry = Entry(
                 now, "customer", "feedback", row["id"], message=message, kind=_thumb(good)
@@ -86,7 +88,7 @@ class Feedbacks:
         self, conversation: str, operator: str, message: int, good: bool, text: str = ""
     ) -> int:
         """As `by_customer`, from an operator, who may correct any answer."""
-        operator = self._desk.checked_id(operator, "operator")
+        operator = self._desk.checked_id(operator, "the name of the operator")
         text = self._checked(text)
         tagger = self._desk.tagged(text)
         with self._desk.writing() as (transaction, now):
@@ -110,7 +112,7 @@ class Feedbacks:
     def approve(self, number: int, operator: str, text: str = "") -> Feedback:
         """Make feedback a training record. `text` is the right answer, if the operator writes
         another one. Raises `XinyeError` if there is no right answer or no question."""
-        operator = self._desk.checked_id(operator, "operator")
+        operator = self._desk.checked_id(operator, "the name of the operator")
         text = self._checked(text)
         tagger = self._desk.tagged(text)
         with self._desk.writing() as (transaction, now):
@@ -133,7 +135,7 @@ class Feedbacks:
 
     def decline(self, number: int, operator: str) -> None:
         """Make no training record of feedback."""
-        operator = self._desk.checked_id(operator, "operator")
+        operator = self._desk.checked_id(operator, "the name of the operator")
         with self._desk.writing() as (transaction, now):
             row = _find(transaction, number)
             transaction.execute("UPDATE feedback SET state = 'declined' WHERE number = ?", number)
@@ -152,7 +154,7 @@ class Feedbacks:
 
     def _checked(self, text: str) -> str:
         limit = self._desk.limits.reply_characters
-        return checked_text(text, limit, "corrected answer") if text.strip() else ""
+        return checked_text(text, limit, "the corrected answer") if text.strip() else ""
 
     def _read(self, transaction: Transaction, row: Row) -> Feedback:
         number, limit = row["message"], self._desk.limits.turns
@@ -197,6 +199,14 @@ def give(transaction: Transaction, entry: Entry, text: str) -> int:
             conversation, number, entry.who,
         )[0]["number"]
     )  # fmt: skip
+
+
+def _check_count(transaction: Transaction, conversation: str, limit: int) -> None:
+    (row,) = transaction.select(
+        "SELECT count(*) FROM log WHERE conversation = ? AND what = 'feedback'", conversation
+    )
+    if row[0] >= limit:
+        raise TooMany(f"this conversation has had {limit:,} thumbs; no more are counted")
 
 
 def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:

@@ -9,10 +9,10 @@ from xinye.errors import XinyeError
 class Limits:
     """The limits of a desk. Raises `XinyeError` for one that is not above zero."""
 
-    message_characters: int = 4_000
+    message_characters: int = 2_000
     reply_characters: int = 20_000  # of the bot and of operators
     id_characters: int = 200  # of the ids that others give: users, messages, operators
-    messages: int = 500  # in a conversation
+    messages: int = 200  # in a conversation, after which the customer begins another
     open_conversations: int = 10_000
     open_per_user: int = 20
     page: int = 200  # messages, conversations or entries of the log in one answer

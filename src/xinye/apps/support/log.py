@@ -4,6 +4,7 @@ Its figures hold no text of a customer. Reasons and passages may repeat one, so 
 table of their own, and are deleted with the conversation."""
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -177,4 +178,5 @@ def _wait(rows: Sequence[Row]) -> Wait | None:
     seconds = sorted(row["seconds"] for row in rows)
     if not seconds:
         return None
-    return Wait(len(seconds), statistics.median(seconds), seconds[int(0.9 * (len(seconds) - 1))])
+    p90 = seconds[math.ceil(0.9 * len(seconds)) - 1]
+    return Wait(len(seconds), statistics.median(seconds), p90)

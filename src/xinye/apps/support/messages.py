@@ -62,12 +62,12 @@ def checked_text(text: str, limit: int, what: str) -> str:
     """The text without white space around it. Raises `XinyeError` for one that is empty, too long
     or not Unicode."""
     if reason := not_unicode(text):
-        raise XinyeError(f"{what}: {reason}")
+        raise XinyeError(f"{what} is {reason}")
     text = text.strip()
     if not text:
-        raise XinyeError(f"{what}: the text is empty")
+        raise XinyeError(f"{what} is empty; write at least one character")
     if len(text) > limit:
-        raise XinyeError(f"{what}: {len(text):,} characters; at most {limit:,} are allowed")
+        raise XinyeError(f"{what} has {len(text):,} characters; at most {limit:,} are allowed")
     return text
 
 

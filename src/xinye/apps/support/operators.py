@@ -66,7 +66,7 @@ class Operators:
     def claim(self, conversation: str, operator: str) -> Conversation:
         """Take a conversation from the queue or from the bot. Of two operators one gets it. Who has
         it already keeps it for another while."""
-        operator = self._desk.checked_id(operator, "operator")
+        operator = self._desk.checked_id(operator, "the name of the operator")
         with self._desk.writing() as (transaction, now):
             row = self._desk.find(transaction, conversation)
             check_open(row)
@@ -80,7 +80,7 @@ class Operators:
 
     def release(self, conversation: str, operator: str) -> None:
         """Put a conversation back into the queue."""
-        operator = self._desk.checked_id(operator, "operator")
+        operator = self._desk.checked_id(operator, "the name of the operator")
         with self._desk.writing() as (transaction, now):
             row = self._own(transaction, conversation, operator)
             put_back(transaction, row, now)
@@ -99,8 +99,8 @@ class Operators:
 
         A reply with the same `client` id is written once. Values that the customer has sent are
         masked; others stay, because they are the company's."""
-        operator = self._desk.checked_id(operator, "operator")
-        text = checked_text(text, self._desk.limits.reply_characters, "reply")
+        operator = self._desk.checked_id(operator, "the name of the operator")
+        text = checked_text(text, self._desk.limits.reply_characters, "the reply")
         hashed = self._desk.client_hash(client)
         tagger = self._desk.tagged(text)
         with self._desk.writing() as (transaction, now):
@@ -123,7 +123,7 @@ class Operators:
 
     def close(self, conversation: str, operator: str) -> None:
         """End a conversation. Changes nothing if it is closed."""
-        operator = self._desk.checked_id(operator, "operator")
+        operator = self._desk.checked_id(operator, "the name of the operator")
         with self._desk.writing() as (transaction, now):
             row = self._desk.find(transaction, conversation)
             if row["state"] == HUMAN and row["operator"] != operator:

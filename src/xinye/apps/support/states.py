@@ -59,8 +59,7 @@ def move(
 
     When the bot loses the conversation, it need not answer what is still pending."""
     check_open(conversation)
-    if to not in NEXT[conversation["state"]]:
-        raise Conflict(f"this conversation is {conversation['state']}, so it cannot become {to}")
+    assert to in NEXT[conversation["state"]]
     identity = conversation["id"]
     columns = {"changed": now, **columns, "state": to}
     names = ", ".join(f"{name} = ?" for name in columns)
@@ -76,7 +75,7 @@ def end_claims(transaction: Transaction, now: float) -> None:
         "SELECT * FROM conversations WHERE state = 'human' AND claimed_until <= ?", now
     ):
         put_back(transaction, row, now)
-        Entry(now, "system", "claim ended", row["id"], name=row["operator"]).write(transaction)
+        Entry(now, "system", "claim_ended", row["id"], name=row["operator"]).write(transaction)
 
 
 def put_back(transaction: Transaction, conversation: Row, now: float) -> None:
@@ -94,7 +93,7 @@ def close_idle(transaction: Transaction, now: float, seconds: float) -> int:
         now - seconds,
     )
     for row in rows:
-        close(transaction, row, Entry(now, "system", "closed idle", row["id"]))
+        close(transaction, row, Entry(now, "system", "idle", row["id"]))
     return len(rows)
 
 
