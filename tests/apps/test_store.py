@@ -133,9 +133,10 @@ def test_a_file_that_is_no_store_is_refused_and_unchanged(tmp_path, change, prob
     assert (path.read_bytes() if path.is_file() else b"") == before
 
 
-def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["nowhere/notes.db", "名" * 200])
+def test_a_name_that_cannot_be_made(tmp_path: Path, name: str) -> None:
     with pytest.raises(XinyeError, match=r"cannot be created .*create its folder"):
-        opened(tmp_path / "nowhere" / "notes.db")
+        opened(tmp_path / name)
 
 
 READ_ONLY = """

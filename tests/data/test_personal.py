@@ -167,3 +167,11 @@ def test_hostile_text_takes_linear_time(piece: str) -> None:
     begin = time.process_time()
     find_personal(piece * (100_000 // len(piece)))
     assert time.process_time() - begin < 2
+
+
+def test_only_values_that_were_masked_before() -> None:
+    masker = Masker(b"key")
+    masker.mask("我的电话是13812345678")
+    text = "已给 138-1234-5678 发短信，热线 13900001111"
+    assert masker.mask(text, only_known=True) == "已给 [电话1] 发短信，热线 13900001111"
+    assert masker.mask("13900001111") == "[电话2]"

@@ -44,11 +44,20 @@ def keyed_hash(secret: bytes, what: str, value: str) -> str:
 
 
 def _made(path: Path, transaction: Transaction) -> bytes:
-    # A process that was killed here may have left a file; nothing was hashed with it.
-    with suppress(FileNotFoundError):
-        path.unlink()
-    secret = secrets.token_bytes(SIZE)
+    # A key that is there already may belong to a store that was moved away, so it is kept. One that
+    # is not whole was left by a process that was killed here.
+    secret = _read(path) or b""
+    if len(secret) != SIZE:
+        secret = secrets.token_bytes(SIZE)
+        _write(path, secret)
+    transaction.insert("secret", proof=_proof(secret))
+    return secret
+
+
+def _write(path: Path, secret: bytes) -> None:
     try:
+        with suppress(FileNotFoundError):
+            path.unlink()
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(opened, "wb") as file:
             file.write(secret)
@@ -59,8 +68,6 @@ def _made(path: Path, transaction: Transaction) -> bytes:
         os.close(folder)
     except OSError as error:
         raise XinyeError(f"{path}: the key cannot be written ({error.strerror})") from None
-    transaction.insert("secret", proof=_proof(secret))
-    return secret
 
 
 def _read(path: Path) -> bytes | None:

@@ -6,7 +6,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Row
 
@@ -143,22 +143,21 @@ class Store:
 
     def _make_file(self, create: bool) -> None:
         """Make the file if there is none, for its owner only, since it holds texts of customers."""
-        for path in (self.path, *(self.path.with_name(self.path.name + end) for end in BESIDE)):
-            if path.is_symlink():
-                raise XinyeError(
-                    f"{path}: this is a link, which is not followed; name the file itself"
-                )
-        if create and not self.path.exists():
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            try:
-                os.close(os.open(self.path, flags, 0o600))
-            except FileExistsError:  # another process was faster
-                pass
-            except OSError as error:
-                raise XinyeError(
-                    f"{self.path}: the file cannot be created ({error.strerror}); create its "
-                    "folder, or correct the permissions"
-                ) from None
+        try:
+            for path in (self.path, *(self.path.with_name(self.path.name + end) for end in BESIDE)):
+                if path.is_symlink():
+                    raise XinyeError(
+                        f"{path}: this is a link, which is not followed; name the file itself"
+                    )
+            if create and not self.path.exists():
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+                with suppress(FileExistsError):  # another process was faster
+                    os.close(os.open(self.path, flags, 0o600))
+        except OSError as error:
+            raise XinyeError(
+                f"{self.path}: the file cannot be created ({error.strerror}); create its folder, "
+                "or correct the permissions"
+            ) from None
         check_file(self.path)
 
     def _connect(self) -> sqlite3.Connection:

@@ -17,7 +17,7 @@ def test_a_question_and_its_answer(customer: Customer, clock: Clock) -> None:
     question, answer = customer.desk.customers.messages(*customer.ids)
     assert (question.number, question.sender, question.at) == (1, "customer", clock.now - 2)
     assert (answer.number, answer.sender, answer.at) == (2, "bot", clock.now)
-    assert (answer.text, answer.kind, answer.score) == (FAQ.text, "faq", 0.9)
+    assert (answer.text, answer.kind) == (FAQ.text, "faq")
 
 
 def test_a_stream_resumes_after_any_number(customer: Customer) -> None:

@@ -7,7 +7,7 @@ import pytest
 from apps.support.conftest import Clock, Customer
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.log import ASKED
-from xinye.apps.support.reply import Reply
+from xinye.apps.support.reply import Reply, Source
 from xinye.errors import Conflict, NotFound, XinyeError
 
 TAKEN = "another operator talks to this customer"
@@ -115,7 +115,10 @@ def test_one_history_for_bot_and_people(customer: Customer) -> None:
         (3, "operator", "王芳"),
         (4, "customer", ""),
     ]
-    assert history == customer.desk.customers.messages(*customer.ids)
+    seen = customer.desk.customers.messages(*customer.ids)
+    assert [(each.number, each.text) for each in seen] == [
+        (each.number, each.text) for each in history
+    ]
 
 
 def test_a_reply_sent_twice_counts_once(waiting: Customer) -> None:
@@ -149,6 +152,16 @@ def test_a_suggestion_and_its_correction(waiting: Customer) -> None:
     )
     (feedback,) = waiting.desk.feedback.waiting()
     assert (feedback.chosen, feedback.rejected) == ("七天内退货。", "五天内退货。")
+
+
+def test_customers_do_not_see_what_is_for_operators(waiting: Customer) -> None:
+    waiting.desk.operators.claim(waiting.conversation, "amy")
+    suggestion = Reply(
+        "faq", "内部建议", (Source("内部.md", 1, "内部"),), 0.4, 0.8, "内部原因", "ab"
+    )
+    waiting.desk.operators.reply(waiting.conversation, "amy", "您好。", suggestion=suggestion)
+    assert "内部" not in str(waiting.desk.customers.messages(*waiting.ids))
+    assert "内部原因" in str(waiting.desk.operators.messages(waiting.conversation))
 
 
 def test_what_operators_get_wrong(waiting: Customer) -> None:

@@ -96,9 +96,20 @@ def test_the_key_stands_beside_the_store(tmp_path: Path) -> None:
         Conversations(path)
     assert not key.exists()
     key.write_bytes(kept)
+    Conversations(tmp_path / "other.db").close()
+    path.rename(tmp_path / "moved.db")
+    Conversations(path).close()  # a new store in the place of the old one has its key
+    (tmp_path / "moved.db").replace(path)
     desk = Conversations(path)
     assert desk.retention.forget("韩梅梅") == Erased(1, 1)
     desk.close()
+
+
+def test_half_a_key_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
+    key = tmp_path / "support.db.key"
+    key.write_bytes(b"half")
+    Conversations(tmp_path / "support.db").close()
+    assert len(key.read_bytes()) == 32 and key.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_store_that_does_not_exist_is_not_made(tmp_path: Path) -> None:

@@ -61,10 +61,12 @@ class Customers:
             return Conversation.of(row, self._desk.clock())
 
     def messages(self, conversation: str, token: str, after: int = 0) -> list[Message]:
-        """The messages with numbers above `after`, in order, at most `Limits.page`."""
+        """The messages with numbers above `after`, in order, at most `Limits.page`, without what is
+        for operators only: scores, reasons and suggestions."""
         with self._desk.store.reading() as transaction:
             row = self._desk.find_own(transaction, conversation, token)
-            return page(transaction, row, after, self._desk.limits.page)
+            messages = page(transaction, row, after, self._desk.limits.page)
+        return [message.for_customer() for message in messages]
 
     def message(self, conversation: str, token: str, text: str, client: str = "") -> Message:
         """Send a message. In the state "bot" the bot has to answer it.

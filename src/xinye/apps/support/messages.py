@@ -1,6 +1,6 @@
 """The messages of a conversation: numbered 1, 2, … without gaps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from sqlite3 import Row
 
 from xinye.apps.store import Transaction
@@ -30,6 +30,11 @@ class Message:
     threshold: float | None
     why: str
     sources: tuple[Source, ...]
+
+    def for_customer(self) -> "Message":
+        """The message without what is for operators only."""
+        seen = replace(self, suggestion="", score=None, threshold=None, why="")
+        return seen if self.sender == "bot" else replace(seen, kind="", sources=())
 
 
 def find_message(transaction: Transaction, conversation: str, number: int) -> Message | None:

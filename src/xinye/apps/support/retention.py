@@ -59,7 +59,7 @@ class Retention:
 
     def tidy(self) -> Tidied:
         """Close conversations in which nothing happens any more, and delete those that are older
-        than `Limits.retention_days`. A server calls this once an hour or once a day."""
+        than `Limits.retention_days`. A server calls this once a day."""
         limits = self._desk.limits
         with self._desk.writing() as (transaction, now):
             closed = close_idle(transaction, now, limits.idle_hours * 3600)
