@@ -121,8 +121,8 @@ class Store:
                     self._reader.execute("ROLLBACK")
 
     def scrub(self) -> None:
-        """Leave no byte of deleted rows in the file or beside it. Takes about a second for each
-        100 MB, in which nothing is written.
+        """Leave no byte of deleted rows in the file or beside it. Takes one to three seconds for
+        each 100 MB, in which nothing is written.
 
         `secure_delete` alone is not enough: when SQLite moves rows to another page, it leaves a
         copy that it later does not overwrite. `VACUUM` writes all pages again."""
