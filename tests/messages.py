@@ -44,7 +44,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "usage",
     "options",
     "positional arguments",
-    "example:\n  {example}",
+    "example",
     "show this help message and exit",
     "the following arguments are required: {names}",
     "argument {names}: {message}",

@@ -26,7 +26,7 @@ REMEMBERED = 4096  # texts that were looked up
 PLACES = {"line": "行", "record": "条", "row": "行"}
 UNITS = {"ms": "毫秒", "s": "秒", "min": "分", "h": "小时"}
 HEADS = {"note: ": "注意：", "skipped: ": "已跳过："}
-WHOLE = {"error", "message", "problem", "reason"}  # gaps that are filled with a message
+WHOLE = {"error", "message", "problem", "reason", "both"}  # gaps that are filled with a message
 VERBATIM = {"path", "file", "folder", "label", "output", "model"}  # and those that hold none
 _SPAN = r"\d[\d,.]* (?:ms|s|min|h)(?: \d+ (?:s|min))?"  # of time
 # What may fill the gaps of some names, which are those of the functions that give it.
@@ -363,8 +363,10 @@ def _numbered(said: str, names: Sequence[str]) -> str:
     left = [*enumerate(names)]
 
     def number(found: re.Match[str]) -> str:
-        place, name = next(each for each in left if each[1] == found[1])
-        left.remove((place, name))
-        return f"{{{place}}}"
+        gap = next((each for each in left if each[1] == found[1]), None)
+        if gap is None:
+            raise LookupError(said)  # it has a gap more than its English
+        left.remove(gap)
+        return f"{{{gap[0]}}}"
 
     return _GAP.sub(number, said)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinye.evaluation import proofreading
+from xinye.evaluation import edits, proofreading
 from xinye.evaluation.edits import Edit, applied, units_of
 from xinye.evaluation.proofreading import (
     Candidate,
@@ -51,6 +51,21 @@ def test_equal_texts_have_no_edits(text):
 def test_edits_between(wrong, right, edits):
     assert edits_between(wrong, right) == edits
     assert applied(wrong, edits) == right
+
+
+@pytest.mark.parametrize(
+    "there, here", [("茶" * 20_000, ""), ("茶" * 20_000, "水"), ("", "茶" * 300)]
+)
+def test_no_two_texts_are_compared_in_a_large_table(monkeypatch, there, here):
+    cells = []
+    monkeypatch.setattr(
+        edits, "_shortest",
+        lambda ours, theirs, band, do=edits._shortest: cells.append(edits._cells(len(ours), band))
+        or do(ours, theirs, band),
+    )  # fmt: skip
+    for wrong, right in ((f"我{there}你", f"我{here}你"), (f"我{here}你", f"我{there}你")):
+        assert applied(wrong, edits_between(wrong, right)) == right
+    assert max(cells, default=0) < 3_000_000
 
 
 def test_the_errors_of_a_long_text_are_found_one_by_one():

@@ -9,6 +9,7 @@ import pytest
 
 import xinye
 from server.tiny_server import TOKENIZER, serving
+from xinye.server.worker import Job
 from xinye.tasks.text_to_text import Work
 from xinye.tasks.write import Write
 
@@ -109,9 +110,10 @@ def test_a_task_that_writes_is_answered_by_the_engine(server):
 
 @pytest.fixture(scope="module")
 def writers(folders, tmp_path_factory):
-    """A server of one model that counts as trained to translate, and again as trained to write."""
+    """A server of one model that counts as trained to translate, and again as trained to write or to
+    summarize."""
     root, names = tmp_path_factory.mktemp("writers"), []
-    for verb in ("translate", "write"):
+    for verb in ("translate", "write", "summarize"):
         folder = shutil.copytree(folders[0], root / verb)
         (folder / "training").mkdir()
         about = {"recipe": "finetune", "settings": {"task": verb}}
@@ -138,6 +140,17 @@ def test_a_text_of_five_sentences_is_translated_with_the_usual_candidates(writer
     assert "already; use settings.to en" in ask(FIVE, to="zh").text
     mixed = ask("从前有一片新叶住在树上 old tree, green leaf", max_tokens=4).json()["data"][0]
     assert mixed["notes"][0].endswith("To choose: settings.to")
+
+
+def test_summaries_of_parts_are_written_again_in_rounds(writers, monkeypatch):
+    jobs = []
+    monkeypatch.setattr(Job, "finish", lambda job, do=Job.finish: jobs.append(job) or do(job))
+    asked = {"characters": 1, "free": True, "max_tokens": 16}
+    body = {"model": "summarize", "input": FIVE * 20, "settings": asked}
+    answer = writers.http.post("/v1/tasks/summarize", json=body)
+    assert answer.status_code == 200 and len(answer.json()["data"][0]["summarize"]) == 1
+    assert len(jobs) > 1, answer.text
+    assert all(len(job.sequences) <= 32 for job in jobs)
 
 
 def test_a_text_may_be_as_long_as_is_asked_for(writers, monkeypatch):

@@ -235,6 +235,27 @@ def test_weights_are_learned_from_right_and_wrong_edits():
     assert Evidence.from_json(evidence.to_json(), "result.json") == evidence
 
 
+def test_texts_without_errors_choose_no_threshold():
+    clean = [Pair("我们去公园玩", "我们去公园玩")] * 3
+    weighed = Weighed(Option(Edit(3, 4, "圆"), "sound", 3), 1.0, 0.0, -5.0, -1.0)
+    found = [[Weighing(pair.wrong, 0, [weighed])] for pair in clean]
+    assert learned(clean, found)[0] == USUAL
+
+
+def test_a_proofreader_that_changes_nothing_says_so():
+    evidence = replace(USUAL, threshold=NO_EDIT).to_json()
+    assert "changes nothing" in Proofread.notes_on_figures({"evidence": evidence})[0]
+    assert not Proofread.notes_on_figures({"evidence": USUAL.to_json()})
+
+
+def test_words_that_are_too_long_to_write_are_not_kept(tmp_path):
+    long = "a" * 101
+    rows = [f"I sea it {word} here,I see it {long} here" for word in (long, f"{long}b")]
+    content = "\n".join(["wrong,right", *rows])
+    known = Known.learned(read(tmp_path / "a.csv", content))
+    assert known.words == ["I", "see", "it", "here"] and known.confusions == {"sea": {"see": 2}}
+
+
 def test_a_second_look_adds_edits_at_their_places_in_the_first_text():
     text = "0123456789"
     first = [Candidate(Edit(2, 3, ""), 1.0), Candidate(Edit(6, 6, "ab"), 1.0)]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,12 +12,14 @@ import xinye as package
 from xinye import machine
 from xinye.data.files import write_json_lines
 from xinye.data.notes import Notes
+from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.summaries import NUMBERS, ClausePicker, Unit
 from xinye.planning.writing_settings import SummarizeSettings
 from xinye.tasks.news import news
-from xinye.tasks.summarize import DAMAGED, Summarize
+from xinye.tasks.summarize import DAMAGED, UNDECIDED, Summarize
 from xinye.tasks.summarize_choice import CUT, INVENTED, LONG, Choice, faithful_share, fitted
+from xinye.tasks.text_to_text import Window, Work
 
 TEXT = "茶铺八点开门，六点关门。今年的龙井每斤120元，比去年贵。"
 OTHER = "天气渐渐凉了，路上慢些走。茶铺明天盘点，关门一天。"
@@ -129,7 +132,43 @@ def test_free_takes_what_the_candidates_agree_on():
 )
 def test_faithful_and_short(texts, settings, chosen, note):
     found = choice(*texts, faithful=True, **settings)
-    assert (found.free(), found.notes, found.quotes) == (chosen, note, bool(note))
+    assert (found.free(), found.notes, found.kept is None) == (chosen, note, bool(note))
+
+
+def written(*texts: str) -> list[SimpleNamespace]:
+    """Texts of a model; those without a full stop do not end by themselves."""
+    return [
+        SimpleNamespace(text=text, finish_reason="stop" if text.endswith("。") else "length")
+        for text in texts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings", "ended", "quoted"),
+    [
+        (["龙井贵", "龙井贵了。", "龙井贵了。"], {}, True, False),
+        (["龙井贵", "龙井贵", "龙井贵了。"], {}, False, False),
+        (["iPhone比去年贵"], {"faithful": True}, True, True),
+        (["龙井比去年贵了很多", "龙井贵了，六点关门。"], {"characters": 5}, True, False),
+    ],
+)
+def test_whether_it_ended_is_about_the_text_that_is_kept(texts, settings, ended, quoted):
+    asked = SummarizeSettings(free=True, **settings)
+    work = Work(TEXT, asked, [Window(TEXT, written(*texts))], 64)
+    result = Summarize().end(None, None, work)
+    assert (result["ended"], result["extract"]) == (ended, quoted), result
+
+
+def test_summaries_of_parts_that_are_too_long_are_summarized_in_the_unit_of_the_text():
+    tokenizer = Tokenizer.train(
+        [TEXT, "Tea from the hills。Summarize this text:写出下文的摘要："], kind="char"
+    )
+    part = Window(TEXT, written("Tea from the hills。"))
+    work = Work(TEXT * 2, SummarizeSettings(free=True, characters=20), [part, part], 256)
+    left = Summarize().end(None, tokenizer, work)
+    assert isinstance(left, Work) and left.source == "Tea from the hills。\nTea from the hills。"
+    left.windows[0].candidates = written("Tea from the hills of the west。")
+    assert len(Summarize().end(None, tokenizer, left)["text"]) <= 20  # characters, not words
 
 
 def test_what_has_no_short_clause_is_cut_and_told():
@@ -205,6 +244,14 @@ def test_quoting_uses_what_the_run_learned_about_clauses(run, tmp_path):
         found = model.summarize(text, extract=True)
         assert all(line in text for line in found["text"].split("\n"))
         assert (DAMAGED in found["notes"]) == bool(picker)
+
+
+def test_figures_that_cannot_be_read_are_told(run, tmp_path):
+    shutil.copytree(run / "run", tmp_path / "run")
+    (tmp_path / "run" / "training" / "result.json").write_text("{", "utf-8")
+    model = package.load(tmp_path / "run")
+    assert UNDECIDED in model.summarize(TEXT)["notes"]
+    assert UNDECIDED not in model.summarize(TEXT, free=True)["notes"]
 
 
 def test_the_command_reads_a_file_as_one_text(run, xinye, tmp_path):

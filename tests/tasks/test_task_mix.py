@@ -22,7 +22,7 @@ from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify
 from xinye.tasks.exercises import chats, reviews
 from xinye.tasks.records import Examples
-from xinye.tasks.task_mix import mix_in, repeated, repetitions
+from xinye.tasks.task_mix import mix_in, read_mixes, repeated, repetitions
 from xinye.tasks.text import prepare_text
 from xinye.training.train import pretrain
 
@@ -91,6 +91,28 @@ def test_a_chat_is_read_as_in_fine_tuning_token_for_token(here, language):
     known = {record.whole for record in training}
     assert kept and not any(row in seen for row in rows(r for r in kept if r.whole not in known))
     assert facts[0]["records"] == len(training) and facts[0]["task"] == "chat"
+
+
+def test_records_of_several_files_are_kept_apart_as_in_fine_tuning(here):
+    lines = Path("chats_zh.jsonl").read_text("utf-8").splitlines()
+    Path("a.jsonl").write_text("\n".join(lines[:40]), "utf-8")
+    Path("b.jsonl").write_text("\n".join(lines[40:]), "utf-8")
+    mixes = read_mixes(settings(task_mix={"chat": ["a.jsonl", "b.jsonl:0.2"]}))
+    training, _ = Chat.split(Chat.read(["a.jsonl", "b.jsonl"]), 0.1, 0)
+    assert [mixed.asked.file for mixed in mixes] == ["a.jsonl", "b.jsonl"]
+    mixed_in = [record.whole for mixed in mixes for record in mixed.records]
+    assert sorted(mixed_in) == sorted(record.whole for record in training)
+
+
+def test_a_tokenizer_reads_prompts_and_answers(here):
+    Path("pairs.jsonl").write_text(
+        '{"source": "I drink tea.", "target": "我喝茶。"}\n' * 9, "utf-8"
+    )
+    [mixed] = read_mixes(settings(task_mix="translate=pairs.jsonl"))
+    read = set("".join(mixed.texts()))
+    assert read >= set("我喝茶。") | set("I drink tea.") and len(read) > len(
+        set("我喝茶。I drink tea.")
+    )
 
 
 def test_a_labelled_text_is_read_without_its_label(here):

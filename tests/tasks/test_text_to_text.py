@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
+from xinye.evaluation.translation import most_alike
 from xinye.planning.writing_settings import TranslateSettings
 from xinye.tasks.few_shot import fitting
 from xinye.tasks.summarize import Summarize
-from xinye.tasks.text_to_text import Window, Work, most_alike
+from xinye.tasks.text_to_text import Window, Work
 from xinye.tasks.text_windows import windows
 from xinye.tasks.translate import Translate
 
@@ -48,10 +50,7 @@ def test_windows_look_at_a_text_a_few_times_however_long_it_is(sentence):
     [(["a"], 0), (["ab", "xy", "abc"], 0), (["zz", "ab", "ab", "abc"], 1)],
 )
 def test_the_text_most_like_the_others_is_chosen(texts, chosen):
-    def similarity(one, other):
-        return len({*one} & {*other}) / len({*one} | {*other})
-
-    assert most_alike(texts, similarity) == chosen
+    assert most_alike(texts) == chosen
 
 
 def test_the_note_is_about_the_text_that_is_chosen():
@@ -79,9 +78,30 @@ def test_examples_leave_room_for_a_text_and_its_answer():
     records = [Translate.pair(f"{text}{name}", "Abc.", "", "") for name in "abcab" * 9]
     settings = TranslateSettings(to="en")
     room = (256 - Translate().room_for_answer(256, settings)) // 2
-    task = Translate().showing(fitting(Translate, tokenizer, records, True, room, 0), True)
+    task = Translate().showing(fitting(Translate, tokenizer, records, True, room, settings), True)
     assert task.shown and len(task.encode(tokenizer, "", settings)) <= 64
     assert len(task.begin(tokenizer, text * 4, 256, settings).windows) == 4
+
+
+def test_each_direction_has_examples_of_its_own():
+    tokenizer = Tokenizer.train(
+        ["我喝茶。I drink tea. Translate into Chinese译成英文："], kind="char"
+    )
+    pairs = [("我喝茶。", "I drink tea."), ("I drink tea.", "我喝茶。")] * 20
+    records = [Translate.pair(*pair, "", "") for pair in pairs]
+    ways = Translate.ways(records, TranslateSettings())
+    fit = [
+        fitting(Translate, tokenizer, Translate.examples_for(records, way), True, 9999, way)
+        for way in ways
+    ]
+    assert [way.to for way in ways] == ["en", "zh"] and [len(each) for each in fit] == [16, 16]
+    asked = Translate().showing([*fit[0], *fit[1]], True).asked_for("我", ways[0])
+    assert len(asked) == 33 and all("英文" in each["content"] for each in asked[::2])
+
+
+def test_spaces_around_a_source_are_not_learned():
+    record = Summarize.record({"text": "\n 茶贵了，关门。\n", "summary": "茶贵了"}, "", Notes())
+    assert record.messages[0]["content"] == Summarize().prompt("茶贵了，关门。", None)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from xinye.data.notes import Notes
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.planning.writing_settings import TranslateSettings
+from xinye.tasks.text_to_text import Window, Work
 from xinye.tasks.translate import Translate
 from xinye.tasks.translate_exercise import answered, sentence_pairs, shown
 from xinye.tasks.translate_exercise import given as asked
@@ -158,7 +159,9 @@ def test_a_record_is_translated_whatever_its_source_looks_like(source, target):
 
 def copied(text, settings):
     """What comes back if each sentence is translated by itself."""
-    return Translate().join([*Translate().parts(text, lambda some: len(some) < 30)], settings)
+    parts = Translate().parts(text, lambda some: len(some) < 30)
+    windows = [Window(part, [], before) for before, part in parts]
+    return Translate().end(None, None, Work(text, settings, windows, 64))["text"]
 
 
 @given(st.text("茶ab.。!\n \t3😀@/:", max_size=80))

@@ -1,6 +1,7 @@
 """The task `write`: its records, its prompts, and a model that is trained and used."""
 
 import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -220,3 +221,43 @@ def test_examples_show_a_base_model_how(writer, xinye, monkeypatch):
     wrong = xinye(*command, "--kind", "news", "--examples", "stories.jsonl")
     assert "there is no example of the kind 'news', only of story" in wrong.complaint
     assert "show it examples with --examples FILE" in xinye(*command, "--kind", "story").complaint
+
+
+def test_each_kind_has_examples_of_its_own(writer, xinye, monkeypatch):
+    monkeypatch.chdir(writer)
+    monkeypatch.setattr(Write, "parts_of_context", 16)  # leaves more room for examples
+    kinds = {"红茶": "mail", "白茶": "mail", "绿茶": "advert"}
+    rows = [{"kind": kinds[tea], "facts": {"茶": tea}, "text": f"{tea}到了！"} for tea in kinds]
+    Path("both.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    flags = ("--task", "write", "--data", "both.jsonl", "--examples", "both.jsonl")
+    told = xinye("evaluate", "base", *flags)
+    assert told.code == 0, told.err
+    assert "examples before each text: 1–2 of 3 examples" in told.out + told.err
+
+
+def test_a_chat_model_is_judged_as_it_is_used(writer, xinye, tmp_path, monkeypatch):
+    monkeypatch.setattr(Write, "parts_of_context", 16)
+    folder = shutil.copytree(writer / "run", tmp_path / "chat")
+    about = {"recipe": "finetune", "settings": {"task": "chat"}}
+    (folder / "training" / "settings.json").write_text(json.dumps(about), "utf-8")
+    data = tmp_path / "mails.jsonl"
+    row = {"kind": "mail", "facts": {"茶": "白茶"}, "text": "白茶到了！"}
+    data.write_text(json.dumps(row), "utf-8")
+    flags = ("--task", "write", "--data", data)
+    assert xinye("evaluate", folder, *flags).code == 0
+    assert package.load(folder).proofread("茶") is not None
+    wrong = xinye("evaluate", folder, "--task", "classify", "--data", data).complaint
+    assert "only on chat or" in wrong and "write" in wrong
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{f"项目{number}": "八点开门" for number in range(40)}, {"时间": "八点开门" * 200},
+     {"时间": "8点；时间：9点"}],
+    ids=["many", "long", "one"],
+)  # fmt: skip
+def test_a_record_that_is_too_long_is_shortened(writer, facts):
+    model = package.load(writer / "run")
+    record = read(MAIL | {"facts": facts})
+    assert "→" in Write().sample(model.gpt, model.tokenizer, record, 256)
+    assert Write().measure(model.gpt, model.tokenizer, [record], 256)["answers"] == 1

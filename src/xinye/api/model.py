@@ -27,7 +27,7 @@ from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.writing_settings import UseSettings, WritingSettings
 from xinye.retrieval.graph import Graph
-from xinye.tasks.few_shot import shown_task
+from xinye.tasks.few_shot import CHAT, is_shown, shown_task
 from xinye.tasks.registry import TASKS, find_task, found, verbs_of_tasks
 from xinye.tasks.task import Judged, Task
 from xinye.tasks.text_to_text import TextToText
@@ -243,16 +243,16 @@ class Model:
         writes, with the examples of the settings, of which the observer is told. Raises
         `XinyeError` if the model cannot do it.
         """
+        chats = self.task is None or self.task.verb == CHAT
         if issubclass(kind, TextToText) and isinstance(settings, WritingSettings):
-            if not self.task or self.task.verb == "chat":
+            if is_shown(self.task, kind):
                 shown = shown_task(judged, kind, settings)
                 for note in shown.notes:
                     judged.observer.warn(note)
                 return shown.task
-            if settings.examples:
+            if settings.examples and self.task:
                 judge.refuse_settings(self.task, self.folder, {"examples": settings.examples})
-        untaught = not self.task and isinstance(self.network, GPT)
-        if kind.works_untaught and untaught:
+        if kind.works_untaught and chats and isinstance(self.network, GPT):
             said = f"this model was not trained to {kind.verb}; one that was does it better"
             judged.observer.warn(f"note: {said}")
             return kind.of_network(self.network)

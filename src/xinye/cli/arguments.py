@@ -174,7 +174,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=f"xinye {verb}",
             description=summary,
-            epilog=f"example:\n  {example}",
+            epilog=f"{shown_word('example')}:\n  {example}",
             formatter_class=HelpFormatter,
             allow_abbrev=False,
             argument_default=argparse.SUPPRESS,
@@ -314,12 +314,14 @@ def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> Non
     if name == "output":
         flags.insert(0, "-o")
     default = "" if field.default in (None, (), "", {}) else str(field.default)
+    description = field.description or ""
     if isinstance(field.default, bool):
         default = "on by default" if field.default else "off by default"
-    text = (field.description or "") + (f" ({default})" if default else "")
+        default = "" if description.endswith(")") else default  # it says itself
+    text = description + (f" ({default})" if default else "")
     text = text.replace("%", "%%")
     inner = get_args(field.annotation)
-    kinds = (field.annotation, *inner)
+    kinds = (field.annotation, *inner, *(each for kind in inner for each in get_args(kind)))
     kind = next(kind for kind in inner or kinds if kind is not type(None))
     kind = getattr(kind, "__origin__", kind)  # the plain type of an annotated one
     bare = METAVARS.get(name, "PATH" if "Path" in str(kind) else "TEXT")

@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         "demo",
         "Train a small GPT from scratch for about a minute and print what it writes. By "
         "default it learns from generated short stories; name a FILE to train on your own "
-        "text. With --task, it is trained for a task.",
+        "text. With --task, it is trained for a task, which takes one to nine minutes.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
         "我的小说.txt --time 2min",
         flag(

@@ -9,10 +9,10 @@ from xinye.data.scripts import HAN, is_han
 
 _UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+(?:['’][^\W_{HAN}]+)*|\S")
 # Two texts are compared with bands of these widths in turn: as many changes as a band is wide are
-# found in any case, in a time that is linear in the texts. Short texts, of which the whole table
-# has no more cells than this, may differ everywhere.
+# found in any case, in a time that is linear in the texts. Short texts may differ everywhere, if
+# the table that compares them has no more cells than this.
 BANDS = (8, 64)
-CELLS = 40_000
+CELLS = 82_000
 
 
 class Unit(NamedTuple):
@@ -60,9 +60,13 @@ def steps_between(wrong: Sequence[str], right: Sequence[str]) -> list[tuple[int,
     shorter = min(len(wrong), len(right)) - before
     behind = min(same_length(reversed(wrong), reversed(right)), shorter)
     ours, theirs = wrong[before : len(wrong) - behind], right[before : len(right) - behind]
+    if not ours:
+        return [(before, before, new) for new in theirs]
+    if not theirs:
+        return [(before + at, before + at + 1, "") for at in range(len(ours))]
     bands = [*BANDS]
-    if len(ours) * len(theirs) <= CELLS:
-        bands.append(max(len(ours), len(theirs)))
+    if _cells(len(ours), widest := max(len(ours), len(theirs))) <= CELLS:
+        bands.append(widest)
     for band in bands:
         steps = _shortest(ours, theirs, band)
         if steps is not None:
@@ -74,6 +78,11 @@ def same_length(one: Iterable[object], other: Iterable[object]) -> int:
     """How many units two sequences share at their beginning."""
     pairs = zip(one, other, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _cells(rows: int, band: int) -> int:
+    """How many cells `_shortest` computes or keeps."""
+    return (rows + 1) * (2 * band + 3)
 
 
 def _shortest(

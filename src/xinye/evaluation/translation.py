@@ -82,6 +82,19 @@ def _metrics(to: str) -> dict[str, Any]:
     return {"bleu": BLEU(tokenize=TOKENIZERS[to]), "chrf": CHRF()}
 
 
+def most_alike(texts: Sequence[str]) -> int:
+    """The index of the text with the highest mean similarity to all texts; the first of several."""
+    counts = Counter(texts)
+    if len(counts) == 1:
+        return 0
+    scores = {
+        one: sum(count * similarity(one, other) for other, count in counts.items() if other != one)
+        + counts[one]
+        for one in counts
+    }
+    return texts.index(max(counts, key=lambda text: scores[text]))
+
+
 def similarity(one: str, other: str) -> float:
     """How similar two texts are, from 0 to 1: the mean F1 of their runs of one to four characters,
     without spaces.

@@ -60,12 +60,13 @@ def check_inputs(folder: Path, inputs: Sequence[Any]) -> None:
 
 
 def settings_of(folder: Path, task: Task) -> FinetuneSettings:
-    """The settings of a folder's run, or defaults with the task if there is none."""
+    """The settings of a folder's run, or defaults with the task if it did not learn this task."""
     run = RunFolder(folder)
     about = run.about() if run.exists else {}
     if about.get("recipe") != FinetuneSettings.recipe:
         return FinetuneSettings(task=task.verb)
-    return task_settings(about.get("settings", {}), str(run.settings_file))
+    settings = task_settings(about.get("settings", {}), str(run.settings_file))
+    return settings if settings.task == task.verb else FinetuneSettings(task=task.verb)
 
 
 def training_records(settings: FinetuneSettings, task: Task) -> list[Any]:

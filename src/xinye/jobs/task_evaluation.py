@@ -21,7 +21,7 @@ from xinye.jobs.judge import (
 from xinye.planning.column_settings import BESIDE_COLUMNS, COLUMNS
 from xinye.tasks.answer import Answer
 from xinye.tasks.bad_records import bad_records
-from xinye.tasks.few_shot import shown_task
+from xinye.tasks.few_shot import is_shown, shown_task
 from xinye.tasks.records import Examples, leaks, unseen
 from xinye.tasks.registry import TASKS, find_task, tasks
 from xinye.tasks.settings import task_settings
@@ -41,9 +41,10 @@ def evaluate(
     task or setting that does not suit the model.
     """
     folder, learned = judged.folder, learned_task(judged.model, judged.folder)
-    possible = (
-        [learned.verb] if learned else [kind.verb for kind in tasks() if kind.judges_untaught]
-    )
+    possible = [kind.verb for kind in tasks() if kind.judges_untaught]
+    if learned:
+        others = [kind for kind in tasks() if kind.judges_untaught and is_shown(learned, kind)]
+        possible = [learned.verb, *(kind.verb for kind in others)]
     if task not in (None, *possible):
         raise XinyeError(
             f"{folder}: this model cannot be evaluated on the task {task!r}, only on "
@@ -52,6 +53,7 @@ def evaluate(
     if isinstance(learned, Answer) and settings.get("knowledge"):
         return evaluate_from_knowledge(judged, files, **settings)
     kind = find_task(task or possible[0])
+    learned = learned if learned and learned.verb == kind.verb else None
     if odd := [name for name in COLUMNS if name in settings and name not in kind.columns]:
         raise XinyeError(f"{odd[0]} has no effect on the task {kind.verb}; choose another --task")
     if not learned and TASKS[kind.verb].asked_with:

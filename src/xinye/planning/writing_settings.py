@@ -34,13 +34,17 @@ class WritingSettings(UseSettings):
         ge=1,
         le=64,
         description=(
-            "answers to write for each text; the one that is most like the others is kept"
+            "answers to write for each text (summaries 16, translations 8); the one that is most "
+            "like the others is kept"
         ),
     )
     temperature: float | None = Field(
-        None, ge=0, le=5, description="of the candidates after the first, which is always greedy"
+        None,
+        ge=0,
+        le=5,
+        description="of the candidates after the first, which is always greedy (0.7)",
     )
-    max_tokens: int | None = Field(None, ge=1, description="write at most this many tokens")
+    max_tokens: int | None = Field(None, ge=1, description="write at most this many tokens (256)")
     seed: int = Field(
         0, ge=0, le=2**31, description="seed that draws the candidates and chooses the examples"
     )
@@ -52,8 +56,14 @@ class SummarizeSettings(WritingSettings):
     characters: int | None = Field(
         None, ge=1, description="longest summary, in characters; for English in words"
     )
-    extract: bool = Field(False, description="quote the best clauses of the text")
-    free: bool = Field(False, description="write the summary in the model's own words")
+    extract: bool = Field(
+        False,
+        description="quote clauses of the text (default: whichever was better on validation)",
+    )
+    free: bool = Field(
+        False,
+        description="write in the model's own words (default: whichever was better on validation)",
+    )
     faithful: bool = Field(
         False, description="leave out candidates with a number or name that the text lacks"
     )
@@ -83,7 +93,10 @@ class WriteSettings(WritingSettings):
         None,
         ge=1,
         le=64,
-        description="texts to write; the one with the most facts and the least repetition is kept",
+        description=(
+            "texts to write (4); the one with the most facts, the fewest invented numbers and the "
+            "least repetition is kept"
+        ),
     )
     characters: int | None = Field(
         None, ge=10, le=10_000, description="wanted length, in characters; for English in words"

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from xinye.data.records import Row
 from xinye.errors import XinyeError, checked
 from xinye.generation.sampling import ChatSampling
 from xinye.generation.sequence import Sequence as TextSequence
@@ -109,18 +110,26 @@ async def write_texts(
         model.check_length([text], "input", CONTEXTS)
 
     def begin() -> list[Work]:
-        limited, works = copy(task), []
-        limited.most_parts = ROUNDS * most // candidates
+        works: list[Work] = []
+        limited, parts = copy(task), ROUNDS * most // candidates
         for text in texts:
-            works.append(limited.begin(model.tokenizer, text, model.context, settings))
-            limited.most_parts -= len(works[-1].windows)
+            limited.most_parts = parts - sum(len(work.windows) for work in works)
+            source = limited.source_of(text)
+            works.append(limited.begin(model.tokenizer, source, model.context, settings))
         return works
 
-    def end(some: list[Work]) -> list[Any]:
-        results = [task.told(task.end(model.model.gpt, model.tokenizer, work)) for work in some]
-        for told in results:
-            told["notes"] = [in_request(note, settings) for note in told["notes"]]
-        return results
+    def end(some: list[Work]) -> list[Row | Work]:
+        return [task.end(model.model.gpt, model.tokenizer, work) for work in some]
+
+    async def finished(works: list[Work]) -> list[Row]:
+        sequences = [each for work in works for each in work.sequences]
+        size = min(most, state.settings.max_running)
+        for first in range(0, len(sequences), size):
+            await Job(request, model, sequences[first : first + size]).finish()
+        found = await state.worker.work(request, works, end, 1)  # it may take as long as a text
+        left = [each for each in found if isinstance(each, Work)]
+        rows = iter(await finished(left) if left else ())
+        return [next(rows) if isinstance(each, Work) else each for each in found]
 
     try:
         works = await asyncio.to_thread(begin)
@@ -128,17 +137,16 @@ async def write_texts(
         refused = as_api_error(error, "input")
         refused.detail = in_request(refused.detail, settings)
         raise refused from None
-    sequences = [each for work in works for each in work.sequences]
-    size = min(most, state.settings.max_running)
-    for first in range(0, len(sequences), size):
-        await Job(request, model, sequences[first : first + size]).finish()
-    return await state.worker.work(request, works, end, 1)  # it may take as long as a text
+    results = [task.told(row) for row in await finished(works)]
+    for told in results:
+        told["notes"] = [in_request(note, settings) for note in told["notes"]]
+    return results
 
 
 def in_request(message: str, settings: WritingSettings) -> str:
     """A message that names options of the command, such as `--to en`, for a request, where they are
     settings: `settings.to en`."""
-    for name in type(settings).model_fields:
+    for name in type(settings).model_fields.keys() - set(settings.of_this_machine):
         message = re.sub(rf"--{name.replace('_', '-')}\b", f"settings.{name}", message)
     return message
 

@@ -12,10 +12,11 @@ from xinye.errors import XinyeError, plural
 from xinye.model.gpt import GPT
 from xinye.planning.writing_settings import WritingSettings
 from xinye.runs.taught import can_chat
-from xinye.tasks.task import Judged
+from xinye.tasks.task import Judged, Task
 from xinye.tasks.text_to_text import TextToText
 
 MOST_EXAMPLES = 16
+CHAT = "chat"  # the task of models that follow instructions
 
 
 class Shown(NamedTuple):
@@ -25,6 +26,12 @@ class Shown(NamedTuple):
     task: TextToText
     records: Sequence[Any]
     notes: list[str]
+
+
+def is_shown(learned: Task | None, kind: type[Task]) -> bool:
+    """Whether a model does a task by instruction or examples: a base or a chat model, if the task
+    writes."""
+    return issubclass(kind, TextToText) and (learned is None or learned.verb == CHAT)
 
 
 def shown_task(
@@ -40,6 +47,8 @@ def shown_task(
     read = Notes()
     found = kind.read(settings.examples, notes=read, **columns) if settings.examples else []
     records = kind.examples_for(found, settings)
+    if found and not records:
+        raise XinyeError(f"{', '.join(settings.examples)}: no example shows what is asked for")
     if plain and not records:
         raise XinyeError(
             f"{judged.folder}: this model was not trained to {kind.verb}; fine-tune it with "
@@ -47,17 +56,21 @@ def shown_task(
         )
     context = model.config.max_position_embeddings
     room = (context - kind().room_for_answer(context, settings)) // 2
-    shown = fitting(kind, tokenizer, records, plain, room, settings.seed)
-    if records and not shown:
+    fit = [
+        fitting(kind, tokenizer, kind.examples_for(records, asked), plain, room, asked)
+        for asked in kind.ways(records, settings)
+    ]
+    if records and not any(fit):
         raise XinyeError(
             f"{', '.join(settings.examples)}: no example fits into {room:,} tokens, which the text "
             f"and its answer leave of the model's context of {context:,}; give shorter ones"
         )
     notes = ["the model was not fine-tuned for this task", *read.sentences()]
     if records:
-        notes.append(
-            f"examples before each text: {len(shown):,} of {plural(len(records), 'example')}"
-        )
+        counts = sorted({len(each) for each in fit})
+        few = "–".join(str(count) for count in (counts[0], counts[-1])[-len(counts) :])
+        notes.append(f"examples before each text: {few} of {plural(len(records), 'example')}")
+    shown = [record for each in fit for record in each]
     return Shown(kind().showing(shown, plain), records, notes)
 
 
@@ -67,15 +80,15 @@ def fitting(
     records: Sequence[Any],
     plain: bool,
     room: int,
-    seed: int,
+    settings: WritingSettings,
 ) -> list[Any]:
     """Records in random order, as many as fit into `room` tokens."""
-    shuffled = random.Random(seed).sample(list(records), len(records))
+    shuffled = random.Random(settings.seed).sample(list(records), len(records))
     shown: list[Any] = []
     for record in shuffled[: 4 * MOST_EXAMPLES]:
         more = [*shown, record]
         task = kind().showing(more, plain)
-        if len(task.encode(tokenizer, "", task.use_settings())) <= room:
+        if len(task.encode(tokenizer, "", settings)) <= room:
             shown = more
         if len(shown) == MOST_EXAMPLES:
             break

@@ -37,7 +37,7 @@ from xinye.tasks.proofread_confusions import Alike
 from xinye.tasks.proofread_evidence import FEW, USUAL, Evidence, joined, learned
 from xinye.tasks.proofread_exercise import EXERCISE
 from xinye.tasks.proofread_known import Known
-from xinye.tasks.proofread_records import WRONG, Named, ProofText, confused, read_texts
+from xinye.tasks.proofread_records import WRONG, ProofColumns, ProofText, confused, read_texts
 from xinye.tasks.proofread_results import Corrected, marked
 from xinye.tasks.proofread_search import Search, Weighing
 from xinye.tasks.records import Example, OnBad, leaks, repeated
@@ -124,7 +124,7 @@ class Proofread(LanguageTask):
     def read_file(
         cls, path: Path, on_bad: OnBad, notes: Notes, **columns: Any
     ) -> Iterator[ProofText]:
-        return read_texts(path, on_bad, Named(**columns), notes)
+        return read_texts(path, on_bad, ProofColumns(**columns), notes)
 
     @classmethod
     def is_record(cls, text: Path) -> bool:
@@ -133,7 +133,11 @@ class Proofread(LanguageTask):
     @classmethod
     def without_header(cls, path: Path, **columns: Any) -> str:
         # a table of two columns is read either way, and its first line is seldom a header
-        return "" if not Named(**columns).columns else headerless(path, Named(**columns).columns)
+        return (
+            ""
+            if not ProofColumns(**columns).columns
+            else headerless(path, ProofColumns(**columns).columns)
+        )
 
     @classmethod
     def counts(cls, records: Sequence[ProofText]) -> dict[str, int]:
@@ -252,6 +256,15 @@ class Proofread(LanguageTask):
         threshold = self.evidence.threshold
         made = (chosen(each, threshold) for each in candidates)
         return _measured(records, made) | {"evidence": self.evidence.to_json()}
+
+    @classmethod
+    def notes_on_figures(cls, measured: Figures) -> Sequence[str]:
+        if measured.get("evidence", {}).get("threshold", 0.0) is None:
+            return [
+                "no edit made the validation texts better, so the model changes nothing; give more "
+                "records, or a base model that has read more text like these"
+            ]
+        return []
 
     def baseline(
         self,

@@ -11,7 +11,7 @@ from torch import Tensor
 from xinye.data.scripts import is_han
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.edits import Edit, Unit, change, units_of
-from xinye.tasks.proofread_confusions import Alike, homophones, same_sound
+from xinye.tasks.proofread_confusions import Alike, same_sound
 from xinye.tasks.proofread_known import Known
 
 KINDS = ("sound", "shape", "people", "letters", "delete", "insert")
@@ -86,7 +86,7 @@ class Confusable:
         if is_han(unit):
             found |= {each: "sound" for each in same_sound(unit) if each in self.alone}
         elif unit.isalpha():
-            found |= dict.fromkeys((*self.alike.of(unit), *homophones(unit)), "letters")
+            found |= dict.fromkeys(self.alike.of(unit), "letters")
         return found | {each: "people" for each, times in known.items() if times}
 
     def _replaced(self, reading: Reading) -> list[Option]:

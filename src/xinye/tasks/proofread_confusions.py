@@ -151,7 +151,7 @@ class Alike:
                     self.by_letters[key].append(unit)
 
     def of(self, unit: str) -> tuple[str, ...]:
-        """The known units that are like this one."""
+        """The known units that are like this one, and the English words that sound like it."""
         if unit not in self.known:
             if len(self.known) == REMEMBERED:
                 self.known.clear()

@@ -121,6 +121,8 @@ def learned(
     folds, count = _folds(groups, right)
     if sum(right) < FEW or count < 2:
         candidates = [USUAL.candidates(parts) for parts in found]
+        if all(pair.wrong == pair.right for pair in pairs):
+            return USUAL, candidates  # nothing tells which threshold finds errors
         return replace(USUAL, threshold=best_threshold(pairs, candidates, MOST_CHANGED)), candidates
     need("the weights of edits", "sklearn")
     from sklearn.linear_model import LogisticRegression
@@ -178,7 +180,8 @@ def _folds(groups: Sequence[int], right: Sequence[bool]) -> tuple[list[int], int
 
 
 def without_neighbours(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates in order, without those that touch a more evident one."""
+    """The candidates in order, without those that touch a more evident one: two edits side by side
+    are mostly one error, corrected twice. The trigram baseline's `chosen` forbids only overlaps."""
     kept: list[Candidate] = []
     for each in sorted(candidates, key=lambda each: -each.evidence):
         at = bisect_left(kept, each.edit, key=lambda other: other.edit)

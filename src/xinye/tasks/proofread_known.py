@@ -12,7 +12,8 @@ from xinye.runs.saved import DataFacts
 from xinye.tasks.proofread_records import ProofText, confused
 
 WORDS, SEEN = 8000, 2  # words that may be written; times that each occurs at least
-Word = Annotated[str, Field(min_length=1, max_length=100)]
+LONGEST = 100  # characters of such a word
+Word = Annotated[str, Field(min_length=1, max_length=LONGEST)]
 
 
 class Known(BaseModel):
@@ -28,18 +29,23 @@ class Known(BaseModel):
     @classmethod
     def learned(cls, records: Sequence[ProofText]) -> Self:
         """What training records tell."""
-        units = [unit for record in records for unit in units_of(record.right)]
+        found = (unit for record in records for unit in units_of(record.right))
+        units = [unit for unit in found if len(unit.text) <= LONGEST]
         counts = Counter(unit.text for unit in units if unit.is_word and unit.text.isalpha())
         words = [word for word, count in counts.most_common(WORDS) if count >= SEEN]
         written = {unit.text for unit in units}
         tables = {id(record.maker.confusions): record.maker.confusions for record in records}
-        found: dict[str, dict[str, int]] = {}
+        others_of: dict[str, dict[str, int]] = {}
         for table in tables.values():
             for wrong, others in table.table.items():
-                found.setdefault(wrong, {}).update((each, 0) for each in others if each in written)
+                there = [each for each in others if each in written]
+                others_of.setdefault(wrong, {}).update(dict.fromkeys(there, 0))
         for wrong, rights in confused(records).items():
-            found.setdefault(wrong, {}).update(Counter(rights))
-        confusions = {wrong: others for wrong, others in found.items() if others}
+            short = (each for each in rights if len(each) <= LONGEST)
+            others_of.setdefault(wrong, {}).update(Counter(short))
+        confusions = {
+            wrong: others for wrong, others in others_of.items() if others and len(wrong) <= LONGEST
+        }
         return cls(words=words, confusions=confusions)
 
     @classmethod

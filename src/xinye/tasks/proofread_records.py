@@ -35,7 +35,7 @@ MOST_EDITED = 0.5  # share of the units of a text that may be wrong
 NO_FILES = ErrorMaker()
 
 
-class Named(NamedTuple):
+class ProofColumns(NamedTuple):
     """What a person said about the file: the columns of the wrong and of the correct text, and
     files of characters that are taken for each other."""
 
@@ -85,7 +85,7 @@ def kind_of(edit: Edit) -> str:
     return "to be replaced" if edit.start < edit.end else "to be inserted"
 
 
-def read_texts(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterator[ProofText]:
+def read_texts(path: Path, on_bad: OnBad, named: ProofColumns, notes: Notes) -> Iterator[ProofText]:
     """The records of a file; a plain-text file has a correct text on each line."""
     maker = ErrorMaker(Confusions(named.confusions))
     if suffix_of(path) in PLAIN_SUFFIXES:
@@ -106,7 +106,7 @@ def read_texts(path: Path, on_bad: OnBad, named: Named, notes: Notes) -> Iterato
 
 
 def _of_row(
-    row: Row, place: str, named: Named, maker: ErrorMaker, notes: Notes
+    row: Row, place: str, named: ProofColumns, maker: ErrorMaker, notes: Notes
 ) -> Iterator[ProofText]:
     wrong, right = _columns(row, place, named)
     note_unread(row, {wrong or right, right, "wrong_ids"}, place, notes)
@@ -134,7 +134,7 @@ def _of_row(
         yield pair
 
 
-def _columns(row: Row, place: str, named: Named) -> tuple[str | None, str]:
+def _columns(row: Row, place: str, named: ProofColumns) -> tuple[str | None, str]:
     """The columns of the wrong text, None if the row has a correct text alone, and of the correct
     one."""
     for name, flag in ((named.text_field, "--text-field"), (named.answer_field, "--answer-field")):

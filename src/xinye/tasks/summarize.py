@@ -42,13 +42,17 @@ from xinye.tasks.news import news
 from xinye.tasks.summarize_choice import Choice, faithful_share, fitted
 from xinye.tasks.summarize_records import SOURCES, TARGETS, left_out, named_rows, oddities
 from xinye.tasks.task import Figures
-from xinye.tasks.text_to_text import TextRecord, TextToText, Work, batches
+from xinye.tasks.text_to_text import TextRecord, TextToText, Work, kept_tokens
 from xinye.tasks.writing import WRITTEN
 
 FREE, EXTRACT = "free", "extract"
 DAMAGED = (
     "what the run learned about clauses cannot be read from its training/settings.json, so only "
     "the texts that the model wrote decide which clauses are quoted"
+)
+UNDECIDED = (
+    "the figures in the run's training/result.json cannot be read, so clauses are quoted; to "
+    "choose the kind, give --extract or --free"
 )
 PROMPTS = Both("Summarize this text:\n{}", "写出下文的摘要：\n{}")
 
@@ -132,7 +136,7 @@ class Summarize(TextToText):
 
     # short answers to long texts are soon memorized
     pace = Pace(rates=0.2, batch_sizes=(8, 16), epochs=(3, 3))
-    candidates = 16  # CSL: ROUGE-L 36.4 with 8, 38.2 with 16
+    candidates = 16
     parts_of_context = 4
     exercise = Exercise(
         make=news,
@@ -159,6 +163,7 @@ class Summarize(TextToText):
     quotes = False  # whether clauses are quoted unless the settings say otherwise
     picker: ClausePicker | None = None  # what the run learned about clauses, beside its network
     damaged = False  # whether that could not be read
+    undecided = False  # whether the figures that decide the kind could not be read
 
     @classmethod
     def of_run(cls, model: Any, folder: Path) -> Self:
@@ -169,7 +174,9 @@ class Summarize(TextToText):
             task.picker = None if saved is None else ClausePicker.model_validate(saved)
         except ValidationError:
             task.damaged = True
-        task.quotes = _extract_is_better(Result.read(files.result_file, []).measured or {})
+        damage: list[str] = []
+        task.quotes = _extract_is_better(Result.read(files.result_file, damage).measured or {})
+        task.undecided = bool(damage)
         return task
 
     # -- records -----------------------------------------------------------------------------------
@@ -215,37 +222,40 @@ class Summarize(TextToText):
 
     # -- use ---------------------------------------------------------------------------------------
 
-    def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
+    def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row | Work:
         """The result for a source: `text`, whether it `ended` by itself, whether it is a quotation
-        (`extract`), and `notes`."""
+        (`extract`), and `notes`. Summaries of several parts that are too long together are
+        summarized again."""
         settings = work.settings
         assert isinstance(settings, SummarizeSettings)
-        notes = list(work.notes)
-        unit = Unit(work.source)
+        notes = [*work.notes]
+        whole = work.text or work.source
+        unit = Unit(whole)
         quotes = settings.extract or (self.quotes and not settings.free)
         parts: list[str] = []
-        quoted = False
+        quoted, ended = False, True
         for window in work.windows:
             likelihoods = partial(self.likelihoods, model, tokenizer, window.text, settings)
             choice = Choice(window.text, window.texts, settings, unit, likelihoods, self.picker)
             parts.append(choice.quoted() if quotes else choice.free())
-            if parts[-1] in window.texts:
-                window.chosen = window.candidates[window.texts.index(parts[-1])]
             notes += choice.notes
-            quoted = quoted or choice.quotes
+            if choice.kept is None:
+                quoted = True
+                continue
+            window.chosen = window.candidates[choice.kept]
+            ended = ended and window.chosen.finish_reason == "stop"
         if quoted and self.damaged:
             notes.append(DAMAGED)
+        if self.undecided and not settings.extract and not settings.free:
+            notes.append(UNDECIDED)
         text = "\n".join(filter(None, parts))
         most = settings.characters or sys.maxsize
         too_long = unit.size(text) > most
         if too_long and len(work.windows) > 1 and len(text) < len(work.source):
             again = self.begin(tokenizer, text, work.context, settings)
-            again.notes = notes
-            self.write(model, tokenizer, [again])
-            return self.end(model, tokenizer, again)
+            return replace(again, notes=notes, text=whole)
         if too_long:
             text = fitted(text, most, unit, notes)
-        ended = quotes or work.ended
         return {"text": text, "ended": ended, "extract": quoted, "notes": [*dict.fromkeys(notes)]}
 
     def likelihoods(
@@ -292,18 +302,12 @@ class Summarize(TextToText):
         are written only once."""
         results: dict[str, list[Row]] = {FREE: [], EXTRACT: []}
         tokens = 0
-        for batch in batches(records):
-            works = self.write(
-                model, tokenizer, [self.begin_record(tokenizer, each, context) for each in batch]
-            )
-            tokens += sum(
-                window.candidates[0].completion_tokens for work in works for window in work.windows
-            )
+        for works in self.written(model, tokenizer, records, context):
             for kind, rows in results.items():
                 asked = self.use_settings(**{kind: True})
-                rows += [
-                    self.end(model, tokenizer, replace(work, settings=asked)) for work in works
-                ]
+                asking = [replace(work, settings=asked) for work in works]
+                rows += self.finished(model, tokenizer, asking)
+            tokens += kept_tokens(works)
         figures = {}
         for kind, rows in results.items():
             written = [row["text"] for row in rows]

@@ -37,37 +37,39 @@ class Choice:
     likelihoods: Callable[[Sequence[str]], Sequence[float]]
     picker: ClausePicker | None = None  # what the run learned about clauses
     notes: list[str] = field(default_factory=list)  # what a reader of the summary should know
-    quotes: bool = False  # whether the summary is a quotation
+    kept: int | None = None  # which of the written texts is the summary; None if it is quoted
 
     def __post_init__(self) -> None:
-        self.written = [text for text in self.written if text]
-        self.tokens = [rouge.tokens(text) for text in self.written]
+        self.tokens = [rouge.tokens(text) for text in self.written if text]
 
     def free(self) -> str:
         """The summary that the model wrote and that is most like its others, among those that obey
         the settings; a quotation if there is none."""
-        allowed = list(dict.fromkeys(self.written))
+        allowed = [text for text in dict.fromkeys(self.written) if text]
         if self.settings.faithful:
             allowed = [text for text in allowed if not unsupported(text, [self.window])]
         if not allowed:
-            self.notes.append(INVENTED if self.written else NOTHING)
+            self.notes.append(INVENTED if self.tokens else NOTHING)
             return self.quoted()
         most = self.settings.characters
+        summaries = {text: text for text in allowed}  # each with the text that it was written as
         if most:
-            short = [text for text in allowed if self.unit.size(text) <= most]
-            cut_down = (shortened(text, most, self.unit) for text in allowed)
-            allowed = short or [*filter(None, cut_down)]
-        if not allowed:
+            short = {text: text for text in allowed if self.unit.size(text) <= most}
+            cut_down = {shortened(text, most, self.unit): text for text in allowed}
+            summaries = short or {text: whole for text, whole in cut_down.items() if text}
+        if not summaries:
             self.notes.append(LONG)
             return self.quoted()
-        return max(allowed, key=self.alike)
+        best = max(summaries, key=self.alike)
+        self.kept = self.written.index(summaries[best])
+        return best
 
     def quoted(self) -> str:
         """The clause of the window, or neighbouring clauses, expected to be the best summary by the
         picker and by what the model wrote itself: the mean ROUGE-L with it estimates the expected
         one under the model. Without a picker, if nothing that was written is like a clause, it is
         the one that is most probable as the model's answer."""
-        self.quotes = True
+        self.kept = None
         places = joined_clauses(self.window, self._joined(), self.unit)
         if not places:
             return self.window
@@ -88,7 +90,7 @@ class Choice:
         most = self.settings.characters
         if self.picker:
             return min(most or self.picker.most, self.picker.most)
-        usual = self.unit.size(self.written[0]) if self.written else 0
+        usual = self.unit.size(next(filter(None, self.written), ""))
         return most or round(LONGER * usual)
 
     def alike(self, text: str) -> float:

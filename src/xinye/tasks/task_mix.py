@@ -2,8 +2,8 @@
 
 A base model that has read a task's prompts and answers learns the task in fewer steps. Records are
 read and turned into tokens as in fine-tuning, but all tokens are trained. Records that fine-tuning
-with the same seed keeps for validation are left out, so its figures stay honest. The validation
-text of the pretraining is not mixed, so bits per byte compare with those of other runs.
+with the same files and seed keeps for validation are left out, so its figures stay honest. The
+validation text of the pretraining is not mixed, so bits per byte compare with those of other runs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,9 @@ class Mixed:
 
     def texts(self) -> Iterator[str]:
         """The texts of the records, for the tokenizer."""
-        return (record.whole for record in self.records)
+        for record in self.records:
+            messages = getattr(record, "messages", ())
+            yield from [message["content"] for message in messages] or [record.whole]
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -50,35 +52,49 @@ class Mixed:
 def check_mixes(settings: PretrainSettings) -> None:
     """Raises `XinyeError` for an unknown task, a missing file or a missing package."""
     for asked in map(parse_mix, settings.task_mix):
-        finetuning = settings_of(asked, settings)
+        finetuning = settings_of([asked], settings)
         check_libraries(data_files(finetuning, finetuning.data))
 
 
-def settings_of(asked: TaskMix, settings: PretrainSettings) -> FinetuneSettings:
-    """The settings with which fine-tuning would read the records."""
-    if find_task(asked.task).continues_text:
+def settings_of(mixes: Sequence[TaskMix], settings: PretrainSettings) -> FinetuneSettings:
+    """The settings with which fine-tuning would read the records of a task in all its files."""
+    first = mixes[0]
+    if find_task(first.task).continues_text:
         raise XinyeError(
-            f"task_mix: the task {asked.task} has no records; give {asked.file} as a text"
+            f"task_mix: the task {first.task} has no records; give {first.file} as a text"
         )
+    files = tuple(each.file for each in mixes)
     same = {"seed": settings.seed, "bad_bytes": settings.bad_bytes}
-    return task_settings({"task": asked.task, "data": (asked.file,), **same}, "task_mix")
+    return task_settings({"task": first.task, "data": files, **same}, "task_mix")
 
 
 def read_mixes(settings: PretrainSettings, notes: Notes | None = None) -> list[Mixed]:
     """The records to mix in, in the order of the setting. `notes` report what was left out or read
     differently. Raises `XinyeError` for what cannot be read."""
     notes = notes or Notes()
-    return [_read(parse_mix(text), settings, notes) for text in settings.task_mix]
+    asked = [parse_mix(text) for text in settings.task_mix]
+    tasks = dict.fromkeys(each.task for each in asked)
+    found = {
+        mixed.asked: mixed
+        for task in tasks
+        for mixed in _read([each for each in asked if each.task == task], settings, notes)
+    }
+    return [found[each] for each in asked]
 
 
-def _read(asked: TaskMix, settings: PretrainSettings, notes: Notes) -> Mixed:
-    finetuning = settings_of(asked, settings)
-    records = read_records(finetuning, finetuning.data, notes=notes)
-    files = data_files(finetuning, finetuning.data)
-    task = find_task(asked.task).of(records)
+def _read(mixes: Sequence[TaskMix], settings: PretrainSettings, notes: Notes) -> Iterator[Mixed]:
+    """The records of a task, of each of its files, without those that are kept for validation."""
+    finetuning = settings_of(mixes, settings)
+    read = [read_records(finetuning, (each.file,), notes=notes) for each in mixes]
+    records = [record for some in read for record in some]
+    task = find_task(mixes[0].task).of(records)
     with suppress(XinyeError):  # too few to keep some: fine-tuning will need a file for validation
         records, _ = split_records(finetuning, task, records)
-    return Mixed(asked, task, records, fingerprint(files))
+    trained = {id(record) for record in records}
+    for asked, some in zip(mixes, read, strict=True):
+        files = data_files(finetuning, (asked.file,))
+        own = [record for record in some if id(record) in trained]
+        yield Mixed(asked, task, own, fingerprint(files))
 
 
 # -- mixing ----------------------------------------------------------------------------------------

@@ -15,7 +15,6 @@ from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.evaluation import translation
 from xinye.evaluation.written import exact_share
 from xinye.generation import sequence
 from xinye.generation.chat import Message
@@ -71,6 +70,7 @@ class Work:
     windows: list[Window]
     context: int  # tokens that the model reads
     notes: list[str] = field(default_factory=list)  # what the reader of the result should know
+    text: str = ""  # the whole text, if `source` is made of the results for its parts
 
     @property
     def sequences(self) -> list[sequence.Sequence]:
@@ -110,43 +110,40 @@ class TextToText(Writing):
     def compare(self, written: Sequence[str], records: Sequence[Any]) -> Figures:
         """The metrics of texts that were written for records."""
 
-    def similarity(self, one: str, other: str) -> float:
-        """How much two candidates say the same, from 0 to 1; by default by their characters."""
-        return translation.similarity(one, other)
-
     def check_source(self, source: str, settings: Any) -> None:
         """Raises `XinyeError` for a source that the task cannot work on with these settings."""
         if not source.strip():
             raise XinyeError("the text is empty")
 
+    def source_of(self, given: Any) -> str:
+        """The source in what a user gives. Raises `XinyeError` if there is none."""
+        if not isinstance(given, str):
+            raise XinyeError(f"expected a text, found {str(given)[:40]}")
+        return given
+
     def settings_for(self, record: Any, settings: Any) -> Any:
         """The settings with which a record is judged, such as its direction."""
         return settings
 
-    def choose(self, window: Window) -> str:
-        """The text of a window: that of the candidate that is most like the others, which it
-        keeps; or the window itself if it has none."""
-        if not window.candidates:
-            return window.text
-        written = [each for each in window.candidates if each.text.strip()] or window.candidates
-        texts = [each.text.strip() for each in written]
-        place = most_alike(texts, self.similarity)
-        window.chosen = written[place]
-        return texts[place]
+    def shows(self, record: Any, settings: Any) -> bool:
+        """Whether a record is an example of what the settings ask for."""
+        return True
 
-    def join(self, parts: Sequence[tuple[str, str]], settings: Any) -> str:
-        """The results of all windows as one text. Each comes with the space before its window."""
-        return "".join(f"{before}{text}" for before, text in parts).strip()
+    @classmethod
+    def ways(cls, records: Sequence[Any], settings: Any) -> list[Any]:
+        """The settings with which different examples are shown, such as those of each
+        direction."""
+        return [settings]
 
     # -- records -----------------------------------------------------------------------------------
 
     @classmethod
     def pair(cls, source: str, target: str, place: str, read_as: str) -> TextRecord:
         """The record of a source and its target."""
-        task = cls()
+        task, source, target = cls(), source.strip(), target.strip()
         asked = task.asked_for(source, task.settings_of_pair(source, target))
-        answer: Message = {"role": "assistant", "content": target.strip()}
-        return TextRecord((*asked, answer), place, read_as, source, target.strip())
+        answer: Message = {"role": "assistant", "content": target}
+        return TextRecord((*asked, answer), place, read_as, source, target)
 
     def settings_of_pair(self, source: str, target: str) -> Any:
         """The settings that make `target` the right answer to `source`."""
@@ -161,11 +158,10 @@ class TextToText(Writing):
     # -- prompts -----------------------------------------------------------------------------------
 
     def asked_for(self, source: str, settings: Any) -> list[Message]:
-        """The messages that ask for a text, after the examples that are shown."""
-        shown: list[Message] = []
-        for record in self.shown:
-            shown += record.messages
-        return [*shown, {"role": "user", "content": self.prompt(source, settings)}]
+        """The messages that ask for a text, after the examples of what is asked for."""
+        shown = [each for each in self.shown if self.shows(each, settings)]
+        asked: Message = {"role": "user", "content": self.prompt(source, settings)}
+        return [*(message for each in shown for message in each.messages), asked]
 
     def encode(self, tokenizer: Tokenizer, source: str, settings: Any) -> list[int]:
         """The tokens after which the model writes: a chat, or for a base model plain text in which
@@ -270,12 +266,10 @@ class TextToText(Writing):
             for number in range(count if temperature else 1)
         ]
 
-    def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
+    @abstractmethod
+    def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row | Work:
         """The result for a source, once its texts are written: `text`, whether it `ended` by
-        itself, and `notes`."""
-        parts = [(window.before, self.choose(window)) for window in work.windows]
-        text = self.join(parts, work.settings)
-        return {"text": text, "ended": work.ended, "notes": work.notes}
+        itself, and `notes`. Or the work that is left, if something must be written once more."""
 
     def use(
         self,
@@ -286,13 +280,27 @@ class TextToText(Writing):
         settings: Any = None,
     ) -> list[Row]:
         """The text for each input, as `text`; whether it `ended` by itself; and `notes`."""
+        sources = [self.source_of(each) for each in inputs]
         return [
-            self.end(model, tokenizer, work)
-            for batch in batches(inputs)
-            for work in self.write(
-                model, tokenizer, [self.begin(tokenizer, text, context, settings) for text in batch]
+            result
+            for batch in batches(sources)
+            for result in self.results(
+                model,
+                tokenizer,
+                [self.begin(tokenizer, text, context, settings) for text in batch],
             )
         ]
+
+    def results(self, model: GPT, tokenizer: Tokenizer, works: list[Work]) -> list[Row]:
+        """The results of works, whose texts are written together."""
+        return self.finished(model, tokenizer, self.write(model, tokenizer, works))
+
+    def finished(self, model: GPT, tokenizer: Tokenizer, works: Sequence[Work]) -> list[Row]:
+        """The results of works whose texts are written. What is left of them is written, too."""
+        found = [self.end(model, tokenizer, work) for work in works]
+        left = [each for each in found if isinstance(each, Work)]
+        rows = iter(self.results(model, tokenizer, left) if left else ())
+        return [next(rows) if isinstance(each, Work) else each for each in found]
 
     @staticmethod
     def write(model: GPT, tokenizer: Tokenizer, works: list[Work]) -> list[Work]:
@@ -308,18 +316,11 @@ class TextToText(Writing):
         """The metrics of what the model writes for all records: those of `compare`, the share that
         ends by itself (`ended`) and equals the target (`exact`), and the mean number of tokens
         (`answer_tokens`)."""
-        results, tokens = [], 0
-        for batch in batches(records):
-            works = self.write(
-                model, tokenizer, [self.begin_record(tokenizer, each, context) for each in batch]
-            )
-            results += [self.end(model, tokenizer, work) for work in works]
-            tokens += sum(
-                each.completion_tokens
-                for work in works
-                for window in work.windows
-                for each in window.kept
-            )
+        results: list[Row] = []
+        tokens = 0
+        for works in self.written(model, tokenizer, records, context):
+            results += self.finished(model, tokenizer, works)
+            tokens += kept_tokens(works)
         written = [result["text"] for result in results]
         return {
             "ended": sum(result["ended"] for result in results) / len(records),
@@ -328,20 +329,27 @@ class TextToText(Writing):
             "answers": len(records),
         } | self.compare(written, records)
 
-    def begin_record(self, tokenizer: Tokenizer, record: Any, context: int) -> Work:
+    def written(
+        self, model: GPT, tokenizer: Tokenizer, records: Sequence[Any], context: int
+    ) -> Iterator[list[Work]]:
+        """Batches of works for records, with their texts."""
+        for batch in batches(records):
+            works = [self.begin_record(tokenizer, each, context) for each in batch]
+            yield self.write(model, tokenizer, works)
+
+    def begin_record(
+        self, tokenizer: Tokenizer, record: Any, context: int, settings: Any = None
+    ) -> Work:
         """The texts to write for a record. Raises `XinyeError` that names its place."""
-        settings = self.settings_for(record, self.use_settings())
+        settings = self.settings_for(record, settings or self.use_settings())
         try:
             return self.begin(tokenizer, record.source, context, settings)
         except XinyeError as error:
             raise XinyeError(f"{record.place}: {error}") from None
 
     def sample(self, model: GPT, tokenizer: Tokenizer, record: Any, context: int) -> str:
-        settings = self.settings_for(record, self.use_settings(candidates=1))
-        work = self.begin(tokenizer, record.source, context, settings)
-        [result] = [
-            self.end(model, tokenizer, each) for each in self.write(model, tokenizer, [work])
-        ]
+        work = self.begin_record(tokenizer, record, context, self.use_settings(candidates=1))
+        [result] = self.results(model, tokenizer, [work])
         ending = "" if result["ended"] else " (goes on)"
         source = record.source
         if len(source) > SHOWN:
@@ -353,7 +361,7 @@ class TextToText(Writing):
     @classmethod
     def examples_for(cls, records: Sequence[Any], settings: Any) -> Sequence[Any]:
         """Those of the records that show what the settings ask for."""
-        return records
+        return [each for each in records if cls().shows(each, settings)]
 
     def showing(self, records: Sequence[Any], plain: bool) -> "TextToText":
         """The task with records to show before each text."""
@@ -379,17 +387,10 @@ class TextToText(Writing):
         return [*result["notes"], *going_on]
 
 
-def most_alike(texts: Sequence[str], similarity: Any) -> int:
-    """The index of the text with the highest mean similarity to all texts; the first of several."""
-    counts = {text: texts.count(text) for text in texts}
-    if len(counts) == 1:
-        return 0
-    scores = {
-        one: sum(count * similarity(one, other) for other, count in counts.items() if other != one)
-        + counts[one]
-        for one in counts
-    }
-    return texts.index(max(counts, key=lambda text: scores[text]))
+def kept_tokens(works: Sequence[Work]) -> int:
+    """The number of tokens of the texts that are kept."""
+    kept = (each for work in works for window in work.windows for each in window.kept)
+    return sum(each.completion_tokens for each in kept)
 
 
 def batches(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes, place_of
+from xinye.data.records import Row
 from xinye.data.sentences import sentences
 from xinye.data.sources import headerless, read_lines, read_records
 from xinye.data.tokenizer import Tokenizer
@@ -24,12 +25,11 @@ from xinye.evaluation.translation import OTHER, Pair
 from xinye.evaluation.translation_by_phrases import phrases
 from xinye.evaluation.translation_memory import memory
 from xinye.evaluation.translation_words import ADDRESS, shares
-from xinye.generation.chat import Message
 from xinye.planning.writing_settings import TranslateSettings
 from xinye.runs.words import Both, Figure, TaskWords
 from xinye.tasks.records import OnBad, each_record, leaks, refuse_line, repeated, split
 from xinye.tasks.task import Figures
-from xinye.tasks.text_to_text import TextRecord, TextToText, Work
+from xinye.tasks.text_to_text import TextRecord, TextToText, Window, Work
 from xinye.tasks.text_windows import windows
 from xinye.tasks.translate_exercise import EXERCISE
 from xinye.tasks.translate_records import (
@@ -197,15 +197,15 @@ class Translate(TextToText):
     def prompt(self, source: str, settings: TranslateSettings) -> str:
         return asked_for(source, settings.to or target_of(source))
 
-    def asked_for(self, source: str, settings: TranslateSettings) -> list[Message]:
-        """The messages that ask for a translation, after the examples of its direction."""
-        shown = [
-            each
-            for each in self.shown
-            if settings.to in (None, direction(each.source, each.target))
-        ]
-        asked: Message = {"role": "user", "content": self.prompt(source, settings)}
-        return [*(message for each in shown for message in each.messages), asked]
+    def shows(self, record: Translation, settings: TranslateSettings) -> bool:
+        return settings.to in (None, record.to)
+
+    @classmethod
+    def ways(
+        cls, records: Sequence[Translation], settings: TranslateSettings
+    ) -> list[TranslateSettings]:
+        directions = sorted({record.to for record in records})
+        return [settings.model_copy(update={"to": to}) for to in directions]
 
     def check_source(self, source: str, settings: TranslateSettings) -> None:
         super().check_source(source, settings)
@@ -229,7 +229,6 @@ class Translate(TextToText):
         """The translations to write, before they are written. Without a language in the settings,
         that is the other language."""
         settings = settings or TranslateSettings()
-        self.check_source(source, settings)
         found = shares(source)
         to = settings.to or target_of(source)
         work = super().begin(tokenizer, source, context, settings.model_copy(update={"to": to}))
@@ -269,16 +268,17 @@ class Translate(TextToText):
         if len(work.windows) > len([*whole_sentences(work.source)]):
             yield "a sentence is longer than the model's context, and was translated in parts"
 
-    def join(self, parts: Sequence[tuple[str, str]], settings: TranslateSettings) -> str:
+    def end(self, model: Any, tokenizer: Tokenizer, work: Work) -> Row:
         """The translations as one text, with its line breaks. Between the sentences of a line there
         is a space in English, and none in Chinese."""
         text = ""
-        for before, part in parts:
+        for window in work.windows:
+            before, part = window.before, chosen(window)
             if "\n" not in before and text:
                 latin = text[-1:].isascii() and part[:1].isascii()
-                before = " " if settings.to == "en" or latin else ""
+                before = " " if work.settings.to == "en" or latin else ""  # type: ignore[attr-defined]
             text += before + part
-        return text.strip()
+        return {"text": text.strip(), "ended": work.ended, "notes": work.notes}
 
     # -- evaluation --------------------------------------------------------------------------------
 
@@ -317,6 +317,18 @@ class Translate(TextToText):
         learned = [record.judged for record in training]
         pairs = [record.judged for record in records]
         return translation.measure(translation.translated(make, learned, pairs), pairs)
+
+
+def chosen(window: Window) -> str:
+    """The text of a window: that of the candidate that is most like the others, which it keeps; or
+    the window itself if it has none."""
+    if not window.candidates:
+        return window.text
+    written = [each for each in window.candidates if each.text.strip()] or window.candidates
+    texts = [each.text.strip() for each in written]
+    place = translation.most_alike(texts)
+    window.chosen = written[place]
+    return texts[place]
 
 
 def target_of(source: str) -> str:

@@ -31,6 +31,7 @@ from xinye.tasks.write_facts import (
     invented,
     lines_of,
     missing,
+    of_lines,
     only_facts,
     read_facts,
     share_used,
@@ -184,17 +185,7 @@ class Write(TextToText):
     ) -> list[WriteRecord]:
         """The records; every second one does not say the wanted length, as in use without
         `characters`."""
-        return [
-            WriteRecord.of(
-                Brief(each.kind, each.facts, None, each.reply_to),
-                each.target,
-                each.place,
-                each.format,
-            )
-            if number % 2
-            else each
-            for number, each in enumerate(records)
-        ]
+        return [each.without_length if number % 2 else each for number, each in enumerate(records)]
 
     # -- prompts -----------------------------------------------------------------------------------
 
@@ -204,11 +195,11 @@ class Write(TextToText):
     def brief(self, source: str, settings: WriteSettings) -> Brief:
         """What to write from: the facts in a source, one a line, and the settings."""
         kind = settings.kind or next(iter(self.known), "mail")
-        facts = read_facts(source, FACTS) if source.strip() else ()
         wanted = settings.characters
-        if wanted is None and self.shown:
-            wanted = median_low(size(record.target) for record in self.shown)
-        return Brief(kind, facts, wanted, settings.reply_to)
+        like = [size(each.target) for each in self.shown if each.kind == kind]
+        if wanted is None and like:
+            wanted = median_low(like)
+        return Brief(kind, of_lines(source), wanted, settings.reply_to)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -216,13 +207,24 @@ class Write(TextToText):
         shown = [record.kind for record in self.shown]
         return tuple(dict.fromkeys((*shown, *self.kinds)))
 
+    def source_of(self, given: Any) -> str:
+        """The facts in an object, in a list, or in a text with one a line: one a line."""
+        return lines_of(read_facts(given, FACTS))
+
+    def shows(self, record: WriteRecord, settings: WriteSettings) -> bool:
+        return settings.kind in (None, record.kind)
+
+    @classmethod
+    def ways(cls, records: Sequence[WriteRecord], settings: WriteSettings) -> list[WriteSettings]:
+        kinds = cls.counts(records)
+        return [settings.model_copy(update={"kind": kind, "reply_to": ""}) for kind in kinds]
+
     def settings_for(self, record: WriteRecord, settings: WriteSettings) -> WriteSettings:
         brief = record.brief
         update = {"kind": brief.kind, "characters": brief.size, "reply_to": brief.reply_to}
         return settings.model_copy(update=update)
 
     def check_source(self, source: str, settings: WriteSettings) -> None:
-        read_facts(source, FACTS)
         if settings.kind is None and len(self.known) != 1:
             kinds = " or ".join(self.known or KINDS)
             raise XinyeError(f"say what to write with --kind: {kinds}")
@@ -234,11 +236,18 @@ class Write(TextToText):
     def check_kind(self, kind: str, where: str = "") -> None:
         """Raises `XinyeError`, which begins with `where`, for a kind that the model did not
         learn."""
-        if self.known and kind not in self.known:
+        if not self.known or kind in self.known:
+            return
+        known = ", ".join(self.known)
+        if self.shown:
             raise XinyeError(
-                f"{where}this model learned to write {', '.join(self.known)}, and not {kind}. Use "
-                "a base or chat model with --examples FILE, or fine-tune it on records of this kind"
+                f"{where}the examples that fit into the context show how to write {known}, and not "
+                f"{kind}; give short examples of this kind, too"
             )
+        raise XinyeError(
+            f"{where}this model learned to write {known}, and not {kind}. Use a base or chat model "
+            "with --examples FILE, or fine-tune it on records of this kind"
+        )
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -269,22 +278,27 @@ class Write(TextToText):
         most = max(LONGEST_ANSWER, TOKENS * (settings.characters or 0))
         return settings.max_tokens or most
 
-    def begin_record(self, tokenizer: Tokenizer, record: WriteRecord, context: int) -> Work:
+    def begin_record(
+        self, tokenizer: Tokenizer, record: WriteRecord, context: int, settings: Any = None
+    ) -> Work:
         """The texts to write for a record. If it is too long, half of its mail, or of its facts, is
-        left out until it fits."""
+        left out until it fits; at last, half of its only fact."""
         facts = record.facts
         mail = record.reply_to
-        settings = self.settings_for(record, self.use_settings())
+        usual = settings or self.use_settings()
+        settings = self.settings_for(record, usual)
         while self.tokens_over(tokenizer, lines_of(facts), context, settings):
             if mail:
                 mail = mail[: len(mail) // 2]
                 settings = settings.model_copy(update={"reply_to": mail})
             elif len(facts) > 1:
                 facts = facts[: len(facts) // 2]
+            elif len(facts[0].value) > 1:
+                facts = (facts[0].halved,)
             else:
                 break
         shorter = replace(record, source=lines_of(facts), reply_to=mail)
-        return super().begin_record(tokenizer, shorter, context)
+        return super().begin_record(tokenizer, shorter, context, usual)
 
     def best(self, facts: Sequence[Fact], given: str, window: Window) -> sequence.Sequence:
         """The candidate that ends and has the most facts, with the least repetition. A number that
@@ -306,7 +320,7 @@ class Write(TextToText):
         [window] = work.windows
         settings = work.settings
         assert isinstance(settings, WriteSettings)
-        facts = read_facts(work.source, FACTS)
+        facts = of_lines(work.source)
         given = f"{work.source}\n{settings.reply_to}"
         chosen = self.best(facts, given, window)
         text = chosen.text.strip()
@@ -319,24 +333,12 @@ class Write(TextToText):
             "notes": work.notes,
         }
 
-    def use(
-        self,
-        model: GPT,
-        tokenizer: Tokenizer,
-        inputs: Sequence[Any],
-        context: int,
-        settings: Any = None,
-    ) -> list[Row]:
-        """The text for each input: its facts as an object, a list, or a text with one a line."""
-        sources = [lines_of(read_facts(each, FACTS)) for each in inputs]
-        return super().use(model, tokenizer, sources, context, settings)
-
     @classmethod
     def examples_for(
         cls, records: Sequence[WriteRecord], settings: WriteSettings
     ) -> Sequence[WriteRecord]:
         """The examples of the wanted kind. Raises `XinyeError` if there are none."""
-        found = [each for each in records if settings.kind in (None, each.kind)]
+        found = super().examples_for(records, settings)
         if records and not found:
             raise XinyeError(
                 f"{', '.join(settings.examples)}: there is no example of the kind "

@@ -5,8 +5,7 @@ prompt of a model, and as a filled template, which is the baseline.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xinye.data.scripts import has_han
-from xinye.evaluation.tokenizers import language
+from xinye.evaluation.summaries import is_chinese
 from xinye.runs.words import Both
 from xinye.tasks.write_facts import Fact, lines_of
 
@@ -52,10 +51,7 @@ class Brief:
     def chinese(self) -> bool:
         """Whether the text is to be Chinese: as the names of the facts are, or the facts."""
         named = "".join(fact.key for fact in self.facts)
-        words = named or "".join(fact.value for fact in self.facts)
-        if language(words) == "english":
-            return False
-        return has_han(words)
+        return is_chinese(named or "".join(fact.value for fact in self.facts))
 
     @property
     def prompt(self) -> str:

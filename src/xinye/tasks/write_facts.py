@@ -9,7 +9,7 @@ from functools import cached_property
 
 from xinye.data.scripts import has_han
 from xinye.errors import XinyeError
-from xinye.evaluation.tokenizers import language
+from xinye.evaluation.summaries import is_chinese
 from xinye.retrieval.numbers import numbers
 from xinye.retrieval.support import OPENING
 from xinye.retrieval.terms import terms
@@ -37,6 +37,11 @@ class Fact:
         if not self.key:
             return self.value
         return f"{self.key}：{self.value}" if has_han(self.key) else f"{self.key}: {self.value}"
+
+    @property
+    def halved(self) -> "Fact":
+        """The fact without the second half of its value."""
+        return Fact(self.key, self.value[: len(self.value) // 2].rstrip())
 
     @property
     def values(self) -> list[str]:
@@ -106,6 +111,11 @@ def checked_facts(facts: Iterable[Fact], where: str) -> tuple[Fact, ...]:
 def lines_of(facts: Iterable[Fact]) -> str:
     """The facts as a model reads them, one a line."""
     return "\n".join(map(str, facts))
+
+
+def of_lines(source: str) -> tuple[Fact, ...]:
+    """The facts of a text that `lines_of` made, in which a ； separates none."""
+    return tuple(read_fact(line) for line in source.splitlines())
 
 
 def only_facts(facts: Sequence[Fact], text: str) -> bool:
@@ -228,7 +238,7 @@ def _squeezed(text: str) -> str:
 
 def _joined_values(values: Sequence[str]) -> str:
     """Several values of a fact as one."""
-    return ("、" if language("".join(values)) == "chinese" else "; ").join(values)
+    return ("、" if is_chinese("".join(values)) else "; ").join(values)
 
 
 def _value(given: object, where: str) -> str:

@@ -41,7 +41,8 @@ def facts_of_news(title: str, text: str) -> list[Fact]:
     whole, facts = text, [Fact(key, " ".join(title.split()))]
     for name, pattern in (_CHINESE if chinese else _ENGLISH).items():
         found = (match[0].strip("《》“”") for match in re.finditer(pattern, text))
-        values = list(dict.fromkeys(found))[:MOST]
+        # a name with a number in it, which is gone by now, is no name
+        values = [each for each in dict.fromkeys(found) if "\n" not in each][:MOST]
         if values:
             facts.append(Fact(name, between.join(values)))
         text = re.sub(pattern, "\n", text)  # so that no part of it is found again

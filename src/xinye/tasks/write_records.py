@@ -37,6 +37,12 @@ class WriteRecord(TextRecord):
         return Brief(self.kind, self.facts, size(self.target), self.reply_to)
 
     @property
+    def without_length(self) -> "WriteRecord":
+        """The record with a prompt that names no length."""
+        brief = Brief(self.kind, self.facts, None, self.reply_to)
+        return self.of(brief, self.target, self.place, self.format)
+
+    @property
     def given(self) -> str:
         """The facts and the mail, in which the numbers of the text should stand."""
         return f"{self.source}\n{self.reply_to}"
