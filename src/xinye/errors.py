@@ -95,6 +95,26 @@ class XinyeError(Exception):
         self.exit_code = exit_code
 
 
+class NotFound(XinyeError):
+    """What was asked for does not exist, or belongs to somebody else: both read the same."""
+
+
+class Conflict(XinyeError):
+    """What was asked for does not fit the present state; somebody else may have been faster."""
+
+
+class TooMany(XinyeError):
+    """A limit is reached. Later, or after something else has ended, the same may succeed."""
+
+
+class Unavailable(XinyeError):
+    """Something outside the program prevents the work, such as a full disk. Trying again later may
+    succeed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=1)
+
+
 def refuse_first(
     *problems: tuple[object, str], error: Callable[[str], Exception] = XinyeError
 ) -> None:

@@ -11,6 +11,7 @@ from xinye.errors import XinyeError
 # The package that holds a module, if the two names differ.
 PACKAGES = {
     "markdown_it": "markdown-it-py",
+    "phonenumbers": "phonenumberslite",
     "prometheus_client": "prometheus-client",
     "sklearn": "scikit-learn",
 }

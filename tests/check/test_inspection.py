@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xinye.check.inspection import (
@@ -14,13 +14,12 @@ from xinye.check.inspection import (
     Lengths,
     chinese_scripts,
     excerpt,
-    masked,
     mojibake,
-    personal_data,
     printable,
     scripts,
 )
 from xinye.data.duplicates import code_points
+from xinye.data.personal import find_personal
 from xinye.demo.stories import stories
 
 CHINESE = "春天来了，新的叶子在树上长出来。我们都很高兴！"
@@ -96,84 +95,8 @@ def test_good_text_is_left_alone(text: str) -> None:
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_stories_raise_no_alarm(language: str) -> None:
     text = "\n".join(stories(200, language))
-    assert passages(text) == [] and list(personal_data(text)) == []
+    assert passages(text) == [] and find_personal(text) == []
     assert passages("".join(map(chr, range(0x4E00, 0x9FFF)))) == []
-
-
-# -- personal data ---------------------------------------------------------------------------------
-
-
-def identity_card(first: str) -> str:
-    """Seventeen digits with the check digit of GB 11643."""
-    weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
-    return first + "10X98765432"[sum(int(d) * w for d, w in zip(first, weights, strict=True)) % 11]
-
-
-@pytest.mark.parametrize(
-    ("value", "kind"),
-    [
-        ("li.lei@example.com", "mail"),
-        ("王@qq.com", None),
-        ("han+mei@mail.pku.edu.cn", "mail"),
-        ("@someone", None),
-        ("a@b", None),
-        ("13812345678", "mobile"),
-        ("138-1234-5678", "mobile"),
-        ("138 1234 5678", "mobile"),
-        ("+86 13812345678", "mobile"),
-        ("12812345678", None),
-        ("138123456789", None),
-        ("913812345678", None),
-        ("2.13812345678", None),
-        ("010-82345678", "landline"),
-        ("(0571)8234567", "landline"),
-        ("（021）62345678", "landline"),
-        ("2021-08-15 12:30", None),
-        ("+44 20 7946 0958", "international"),
-        ("+1 (415) 555-2671", "international"),
-        ("+49 30 901820", "international"),
-        ("1+100000 = 100001", None),
-        ("(415) 555-2671", "american"),
-        ("415-555-2671", "american"),
-        ("400-818-1177", None),
-        ("1415-555-2671", None),
-        ("078-05-1120", "social_security"),
-        ("000-05-1120", None),
-        ("078-05-11200", None),
-        (identity_card("11010519491231002"), "identity_card"),
-        ("110105194912310021", None),  # wrong check digit
-        (identity_card("11010519490231002"), None),  # no such day
-        ("4111 1111 1111 1111", "bank_card"),
-        ("4111 1111 1111 1112", None),
-        ("1 2 3 4 5 6 7 8 9 10 11 12", None),
-        ("3.14159265358979323846", None),
-    ],
-)
-@pytest.mark.parametrize("around", ["{}", "电话：{}，谢谢", "call {} now"])
-def test_personal_data(value: str, kind: str | None, around: str) -> None:
-    text = around.format(value)
-    found = list(personal_data(text))
-    assert [each.meaning for each in found] == ([kind] if kind else [])
-    if kind:
-        assert value not in masked(text) and found[0].shown in masked(text)
-        assert list(personal_data(masked(text))) == []
-    else:
-        assert masked(text) == text
-
-
-def test_several_in_a_row_and_their_places() -> None:
-    text = "13812345678 13987654321、a@b.cn"
-    assert sorted((found.start, found.meaning) for found in personal_data(text)) == [
-        (0, "mobile"), (12, "mobile"), (24, "mail"),
-    ]  # fmt: skip
-    assert masked(text) == "138******78 139******21、a***@b***.cn"
-
-
-@settings(deadline=None)
-@given(st.text(st.sampled_from("0123456789 @.-+()aX\n，（）"), max_size=300))
-def test_masking_takes_any_text(text: str) -> None:
-    assert len(list(personal_data(text))) < 50
-    masked(text)
 
 
 # -- lengths, excerpts -----------------------------------------------------------------------------

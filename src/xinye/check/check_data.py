@@ -10,17 +10,25 @@ import numpy as np
 
 from xinye import machine
 from xinye.check.inspection import (
-    PERSONAL_KINDS,
     LengthSummary,
     chinese_scripts,
     excerpt,
     scripts,
 )
-from xinye.check.reading import EXAMPLES, LONG_LINE, FileSeen, Found, Noted, Reading
+from xinye.check.reading import (
+    EXAMPLES,
+    LONG_LINE,
+    FileSeen,
+    Found,
+    FoundInDocuments,
+    Noted,
+    Reading,
+)
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import NearlySeen
 from xinye.data.encodings import bad_bytes as replaced
 from xinye.data.notes import Notes
+from xinye.data.personal import KINDS
 from xinye.data.sources import Piece, find_files, headerless
 from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError, plural, quoted
@@ -31,6 +39,7 @@ from xinye.planning.units import parse_count
 from xinye.tasks.text import VALIDATION_TOKENS
 
 NEAR = 0.8  # similarity (Jaccard) of near duplicates
+PERSONAL = 2  # the most places of a kind of personal data
 SHORT = 8  # characters; shorter documents are counted as short
 # Sample for the estimate of tokens. Training a tokenizer takes 250 bytes of memory per byte.
 SAMPLE_BYTES = 1_200_000
@@ -99,7 +108,7 @@ class Report:
     near_duplicates: Repeated
     mojibake: Found
     long_lines: Found
-    personal_data: dict[str, Found]
+    personal_data: dict[str, FoundInDocuments]
     separators: dict[str, int]
     problems: list[Noted]
     problems_total: int
@@ -280,17 +289,12 @@ def damage(report: Report, seen: Reading) -> Iterator[Finding]:
             "get the text again in its original encoding, or leave it out",
             report.mojibake.examples,
         )
-    if personal := {PERSONAL_KINDS[kind]: found for kind, found in report.personal_data.items()}:
-        counts = "; ".join(f"{kind} ({found.count:,})" for kind, found in personal.items())
+    for kind, found in report.personal_data.items():
+        documents = plural(found.documents, "document")
         yield Finding(
-            f"personal data: {counts}",
-            "a model can repeat it word for word; remove what is not public",
-            [
-                replace(found.examples[rank], problem=f"{kind}: {found.examples[rank].masked}")
-                for rank in range(EXAMPLES)
-                for kind, found in personal.items()
-                if rank < len(found.examples)
-            ],
+            f"personal data: {KINDS[kind].name} ({found.count:,}) in {documents}",
+            "a model can repeat it word for word; xinye data mask replaces it",
+            [replace(each, problem=each.masked) for each in found.examples[:PERSONAL]],
         )
     if report.separators:
         mark, count = separator(report)

@@ -10,6 +10,7 @@ from typing import Any
 
 from xinye.checkpoints.load import load_model
 from xinye.data.notes import Notes
+from xinye.data.personal import KINDS, find_personal
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, quoted
 from xinye.planning.column_settings import COLUMNS
@@ -69,7 +70,11 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "counts": task.counts(training),
         "bad": bad[:LISTED],
         "bad_total": len(bad),
-        "findings": [*notes.sentences(), *task.findings(training, validation)],
+        "findings": [
+            *notes.sentences(),
+            *personal_data([*training, *validation]),
+            *task.findings(training, validation),
+        ],
         "shown": [
             {"place": place, "label": label, "seen": stretches(tokenizer, marked)}
             for place, _, label, marked in marked_examples(
@@ -78,6 +83,20 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         ],
         "command": " ".join(map(quoted, command_line("finetune", given))),
     }
+
+
+def personal_data(records: Sequence[Any]) -> list[str]:
+    """One sentence for each kind of personal data, with the number of records and the first
+    places."""
+    notes = Notes()
+    for record in records:
+        for kind in sorted({found.kind for found in find_personal(record.whole)}):
+            notes.add(
+                record.place,
+                f"personal data: {KINDS[kind].name}; a model can repeat it word for word, and "
+                "xinye data mask replaces it",
+            )
+    return notes.sentences()
 
 
 def show_records(

@@ -1,4 +1,4 @@
-"""Measures text: characters by script, wrongly decoded passages, personal data, and lengths.
+"""Measures text: characters by script, wrongly decoded passages, and lengths.
 
 The functions work on texts of about a million characters, and their results do not grow with the
 text.
@@ -9,7 +9,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 
@@ -109,7 +108,7 @@ _GBK_CLASSES = _classes_of_utf8_read_as_gbk()
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A passage of a text that begins at `start`: what to show of it, and its `meaning`, the right
-    text or the kind of data.
+    text.
     """
 
     start: int
@@ -154,109 +153,6 @@ def mojibake(text: str, codes: np.ndarray, counts: np.ndarray) -> Iterator[Passa
     if counts[[0xFFFD, ord("锟"), ord("烫"), ord("屯")]].any():
         for lost in _REPLACED.finditer(text):
             yield Passage(lost.start(), lost[0], "")
-
-
-# -- personal data ---------------------------------------------------------------------------------
-
-_LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._%+-"
-_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})\.)+[A-Za-z]{2,24}(?![A-Za-z0-9])")
-_DIGITS = re.compile(r"[0-9][0-9 ()（）.-]{6,}")
-_COUNTRY = (
-    r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-69][0-9]|3[578][0-9]"
-    r"|42[0-9]|5[09][0-9]|6[789][0-9]|8[058][0-9]|9[679][0-9])"
-)
-_PERSONAL = re.compile(
-    rf"""(?x)
-    (?P<identity_card>(?<![0-9A-Za-z])[1-9][0-9]{{5}}(?:19|20)[0-9]{{2}}[01][0-9][0-3][0-9]{{4}}
-        [0-9Xx](?![0-9A-Za-z]))
-  | (?P<mobile>(?<![0-9.+/=_-])(?:(?:\+|00)?86[ -]?)?1[3-9][0-9](?P<gap>[ -]?)[0-9]{{4}}
-        (?P=gap)[0-9]{{4}}(?![0-9]))
-  | (?P<landline>(?<![0-9.+/=_-])[(（]?0(?:10|2[0-9]|[3-9][0-9]{{2}})[)）-][ ]?[2-9]
-        [0-9]{{6,7}}(?![0-9-]))
-  | (?P<international>(?<![0-9A-Za-z+])\+{_COUNTRY}[ .-]?(?:\([0-9]{{1,4}}\)[ .-]?)?[0-9]{{1,5}}
-        (?:[ .-]?[0-9]{{2,5}}){{1,4}}(?![0-9]))
-  | (?P<american>(?<![0-9A-Za-z.+/=_-])
-        (?:\((?![48]00)[2-9][0-9]{{2}}\)[ ]?|(?![48]00)[2-9][0-9]{{2}}[.-])
-        [2-9][0-9]{{2}}[.-][0-9]{{4}}(?![0-9A-Za-z-]))
-  | (?P<social_security>(?<![0-9-])(?!000|666|9)[0-9]{{3}}-(?!00)[0-9]{{2}}-(?!0000)[0-9]{{4}}
-        (?![0-9-]))
-  | (?P<bank_card>(?<![0-9A-Za-z.+/=_-])
-        (?:62[0-9]{{14,17}}|62[0-9]{{2}}(?:[ -][0-9]{{4}}){{3}}(?:[ -][0-9]{{3}})?
-        |(?:4[0-9]{{3}}|5[1-5][0-9]{{2}}|6011|65[0-9]{{2}})(?:[ -]?[0-9]{{4}}){{3}}
-        |3[47][0-9]{{13}})(?![0-9A-Za-z-]))
-    """
-)
-PERSONAL_KINDS = {
-    "mail": "mail address",
-    "mobile": "Chinese mobile number",
-    "landline": "Chinese landline number",
-    "international": "international phone number",
-    "american": "North American phone number",
-    "identity_card": "Chinese identity-card number",
-    "bank_card": "bank-card number",
-    "social_security": "US social security number",
-}
-
-
-def personal_data(text: str) -> Iterator[Passage]:
-    """Mail addresses, and phone, identity-card, bank-card and social security numbers. Each has a
-    masked value in `shown` and its kind in `meaning`. Parts of longer numbers, and numbers with a
-    wrong check digit, do not count.
-
-    >>> found = personal_data("电话13812345678，li.lei@example.com")
-    >>> [(passage.shown, passage.meaning) for passage in found]
-    [('l***@e***.com', 'mail'), ('138******78', 'mobile')]
-    """
-    for start, end, kind in _personal_spans(text):
-        yield Passage(start, mask(text[start:end]), kind)
-
-
-def masked(text: str) -> str:
-    """The text with all personal data masked."""
-    parts, end = [], 0
-    for start, stop, _ in sorted(_personal_spans(text)):
-        if start >= end:
-            parts += [text[end:start], mask(text[start:stop])]
-            end = stop
-    return "".join([*parts, text[end:]])
-
-
-def mask(value: str) -> str:
-    """A value with its first and last characters, and asterisks between them."""
-    if "@" in value:
-        local, _, domain = value.partition("@")
-        return f"{local[0]}***@{domain[0]}***.{domain.rpartition('.')[2]}"
-    return value[:3] + re.sub("[0-9]", "*", value[3:-2]) + value[-2:]
-
-
-def _personal_spans(text: str) -> Iterator[tuple[int, int, str]]:
-    at = text.find("@")
-    while at >= 0:
-        before = text[max(0, at - 64) : at]
-        local = before[len(before.rstrip(_LOCAL)) :].lstrip(".-+%")
-        if local and (domain := _DOMAIN.match(text, at + 1, at + 256)):
-            yield at - len(local), domain.end(), "mail"
-        at = text.find("@", at + 1)
-    for run in _DIGITS.finditer(text):
-        for found in _PERSONAL.finditer(text, max(0, run.start() - 1), run.end() + 1):
-            kind = str(found.lastgroup).replace("gap", "mobile")
-            if _valid(kind, re.sub("[^0-9X]", "", found[0].upper())):
-                yield found.start(), found.end(), kind
-
-
-def _valid(kind: str, digits: str) -> bool:
-    # GB 11643: a valid date of birth, and the check digit of ISO 7064 MOD 11-2.
-    if kind == "identity_card":
-        try:
-            born = date(int(digits[6:10]), int(digits[10:12]), int(digits[12:14]))
-        except ValueError:
-            return False
-        total = sum(int(digit) * pow(2, 17 - place, 11) for place, digit in enumerate(digits[:17]))
-        return born <= date.today() and digits[17] == "10X98765432"[total % 11]
-    if kind == "bank_card":  # Luhn
-        doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits)))
-        return sum(value - 9 * (value > 9) for value in doubled) % 10 == 0
-    return kind != "international" or 9 <= len(digits) <= 15
 
 
 # -- lengths ---------------------------------------------------------------------------------------

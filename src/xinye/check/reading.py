@@ -16,18 +16,17 @@ import numpy as np
 
 from xinye.check.inspection import (
     CODE_POINTS,
-    PERSONAL_KINDS,
     Lengths,
     excerpt,
-    masked,
     mojibake,
-    personal_data,
     printable,
 )
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import Copies, NearSample, code_points
 from xinye.data.files import BINARY_SUFFIXES, file_size, suffix_of
+from xinye.data.masking import starred, stars
 from xinye.data.notes import Notes
+from xinye.data.personal import KINDS, find_personal
 from xinye.data.sources import PLAIN_SUFFIXES, Piece, detect_encoding, line_ends, read_pieces
 from xinye.errors import XinyeError
 
@@ -72,6 +71,16 @@ class Found:
 
 
 @dataclass
+class FoundInDocuments(Found):
+    """How often something was found, in how many documents, and the first places."""
+
+    documents: int = 0
+
+    def first(self) -> "FoundInDocuments":
+        return FoundInDocuments(self.count, self.examples[:EXAMPLES], self.documents)
+
+
+@dataclass
 class FileSeen:
     """A file and how it was read. `problems` counts what could not be read."""
 
@@ -91,6 +100,7 @@ class Part(NamedTuple):
 
     text: str
     place: int
+    document: int  # its number
     short: bool  # True for a whole document that is checked for near duplicates
 
 
@@ -115,7 +125,8 @@ class Reading:
         self.copies, self.near = Copies(), NearSample()
         self.bad_files, self.bad_records = Found(), Found()
         self.mojibake, self.long_lines = Found(), Found()
-        self.personal = {kind: Found() for kind in PERSONAL_KINDS}
+        self.personal = {kind: FoundInDocuments() for kind in KINDS}
+        self.last_personal: dict[str, int] = {}  # the last document with a kind
         self.endless: Noted | None = None  # the place of a line that fills a whole batch
         self.separators: Counter[str] = Counter()
         # the first documents of each file, with the place as source
@@ -161,7 +172,9 @@ class Reading:
                 line = 1 + above + (line - 1) * between
             above += piece.text.count("\n")
             place = number << 40 | line
-            part = Part(piece.text, place, piece.first and len(piece.text) < BATCH // 2)
+            document = number << 40 | seen.documents + piece.first
+            short = piece.first and len(piece.text) < BATCH // 2
+            part = Part(piece.text, place, document, short)
             if piece.first:
                 self.end(length, only)
                 length = 0
@@ -193,7 +206,7 @@ class Reading:
     def bad(self, path: Path, line: int | None, problem: str) -> None:
         """Count a bad file, or a bad record if there is a line."""
         kind = self.bad_files if line is None else self.bad_records
-        kind.add(lambda: Noted(str(path), line), printable(masked(problem)))
+        kind.add(lambda: Noted(str(path), line), printable(starred(problem)))
 
     def where(self, place: int) -> Noted:
         """The file and line of a place."""
@@ -224,8 +237,11 @@ class Reading:
             if meaning:
                 problem = f"decoded wrongly: {shown} should read {meaning}"
             self.mojibake.add(partial(where, passage.start), printable(problem))
-        for passage in personal_data(text):
-            self.personal[passage.meaning].add(partial(where, passage.start), masked=passage.shown)
+        for start, end, kind in find_personal(text):
+            self.personal[kind].add(partial(where, start), masked=stars(text[start:end]))
+            document = parts[bisect_right(starts, start) - 1].document
+            self.personal[kind].documents += document != self.last_personal.get(kind)
+            self.last_personal[kind] = document
         short = [part for part in parts if part.short]
         begin = starts[[part.short for part in parts]]
         self.near.add(codes, begin, [part.text for part in short], [part.place for part in short])
@@ -255,6 +271,6 @@ class Reading:
         """
         ranks = [file[rank] for rank in range(3) for file in self.beginnings if rank < len(file)]
         return [
-            replace(self.where(int(piece.source)), text=excerpt(masked(piece.text), PREVIEW))
+            replace(self.where(int(piece.source)), text=excerpt(starred(piece.text), PREVIEW))
             for piece in clean(ranks[:3], Cleaning(duplicates=False))
         ]

@@ -37,7 +37,7 @@ VERBS = {  # command: (function, summary); groups have no function
         "xinye.cli.machine:bench",
         "measure how fast a model writes, one text and many at once",
     ),
-    "data": ("", "check text before training; collect it from other formats"),
+    "data": ("", "check text before training; mask personal data; collect text from other formats"),
     "tokenizer": ("", "train a tokenizer; compare tokenizers"),
     "evaluate": (
         "xinye.cli.evaluate:evaluate",
@@ -68,6 +68,10 @@ GROUPS = {  # commands of two words
         "show": (
             "xinye.cli.data:show",
             ("show records as the model reads them: each token, and which ones it trains on"),
+        ),
+        "mask": (
+            "xinye.cli.mask:mask",
+            "copy a file with masked phone numbers, mail addresses and other personal data",
         ),
         "collect": (
             "xinye.cli.collect:collect",

@@ -35,6 +35,7 @@ _MEANT = {
     ("runs show",): "report show view 查看 报告 显示",
     ("runs clean",): "clean delete prune remove uninstall 删除 清理",
     ("data check",): "check dataset inspect lint 检查 数据",
+    ("data mask",): "anonymize desensitize pii redact scrub 脱敏 匿名 打码",
     ("data collect",): "collect crawl extract prepare preprocess 收集 采集 预处理",
     ("tokenizer train",): "bpe vocab 分词 分词器 词表",
 }

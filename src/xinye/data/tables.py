@@ -4,7 +4,7 @@ memory."""
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, dropwhile, islice, takewhile
@@ -151,16 +151,29 @@ def _check_header(path: Path, line: int, header: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class _Form:
+class TableForm:
     """How a table is written as text: its delimiter, a function that reads rows from lines, and the
     number of lines above the table."""
 
     delimiter: str
-    rows: Callable[[Iterable[str]], Any]
+    rows: partial[Any]
     above: int = 0
 
+    def with_cells(self, line: str, row: Sequence[str], others: Sequence[str]) -> str:
+        """The text of a row with other cells; quotes and all else stay as they are written."""
+        quoted = self.rows.keywords.get("quoting") != csv.QUOTE_NONE
+        parts, at = [], 0
+        for cell, other in zip(row, others, strict=True):
+            quotes = quoted and line[at : at + 1] == '"'
+            twice = '""' if quotes else '"'
+            end = at + quotes + len(cell.replace('"', twice))
+            parts += [line[at : at + quotes], other.replace('"', twice)]
+            at = end + quotes + 1
+            parts.append(line[end:at])
+        return "".join([*parts, line[at:]])
 
-def _form(path: Path, file: TextIO) -> _Form:
+
+def table_form(path: Path, file: TextIO) -> TableForm:
     """The form of the table in a file, read from its beginning."""
     csv.field_size_limit(LONGEST_CELL)
     declared = _SEP.fullmatch(file.readline(len("'sep=;' \n")))
@@ -170,7 +183,7 @@ def _form(path: Path, file: TextIO) -> _Form:
         file.seek(0)
         above, delimiter = 0, _delimiter(path, list(islice(file, DELIMITER_LINES)))
     file.seek(0)
-    form = _Form(delimiter, _row_reader(delimiter, islice(file, above, None)), above)
+    form = TableForm(delimiter, _row_reader(delimiter, islice(file, above, None)), above)
     file.seek(0)
     return form
 
@@ -202,7 +215,7 @@ def _parted(lines: Sequence[str], delimiter: str) -> list[list[str]]:
     return rows[:-1] if cut_off else rows
 
 
-def _row_reader(delimiter: str, lines: Iterable[str]) -> Callable[[Iterable[str]], Any]:
+def _row_reader(delimiter: str, lines: Iterable[str]) -> partial[Any]:
     """The `csv.reader` for this table. In tab-separated files quotes may have a meaning or not, so
     this looks at the file. Strict, because a stray quote would swallow the following rows without
     notice."""
@@ -238,7 +251,7 @@ def _stored_rows(path: Path, notes: Notes) -> Iterator[TableRow]:
         yield from sheet_rows(path, notes)
         return
     with open_text(path) as file:
-        form = _form(path, file)
+        form = table_form(path, file)
         if form.delimiter not in DELIMITERS.get(suffix_of(path), "\t")[0]:
             notes.add(
                 str(path),

@@ -1,0 +1,236 @@
+"""Feedback: thumbs and corrected texts, which become training records when an operator approves
+them."""
+
+from dataclasses import dataclass, replace
+from itertools import dropwhile, groupby
+from operator import itemgetter
+from sqlite3 import Row
+from typing import Any
+
+from xinye.apps.store import Transaction
+from xinye.apps.support.desk import Desk
+from xinye.apps.support.log import Entry
+from xinye.apps.support.messages import checked_text, find_message, messages_between
+from xinye.errors import NotFound, TooMany, XinyeError
+
+Turn = dict[str, Any]  # a message of a training record: role, content, perhaps weight
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What a customer or an operator (`giver`) says about an answer. `turns` are the messages that
+    it answers, the customer's question last; none if there was no question. `chosen` is the right
+    answer, or "" if nobody has written it, and `rejected` a worse one, or ""."""
+
+    number: int
+    at: float
+    conversation: str
+    message: int
+    giver: str
+    good: bool
+    state: str  # "open", "approved" or "declined"
+    turns: tuple[Turn, ...]
+    answer: str
+    chosen: str
+    rejected: str
+
+    @property
+    def question(self) -> str:
+        """The customer's last message before the answer."""
+        return str(self.turns[-1]["content"]) if self.turns else ""
+
+    def chat(self) -> dict[str, Any]:
+        """The record for `finetune chat`. Only its last answer is trained: nobody has approved the
+        ones before."""
+        before = [
+            turn | {"weight": 0} if turn["role"] == "assistant" else turn for turn in self.turns
+        ]
+        return {"messages": [*before, {"role": "assistant", "content": self.chosen}]}
+
+    def preference(self) -> dict[str, Any] | None:
+        """The record for preference tuning; None if no worse answer is known."""
+        if not self.rejected:
+            return None
+        answers = {"chosen": self.chosen, "rejected": self.rejected}
+        return {"prompt": [*self.turns]} | {
+            name: [{"role": "assistant", "content": text}] for name, text in answers.items()
+        }
+
+
+class Feedbacks:
+    """Giving feedback, approving it, and the training records of it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def by_customer(
+        self, conversation: str, token: str, message: int, good: bool, text: str = ""
+    ) -> int:
+        """A customer's thumb for an answer, and perhaps the right text. Replaces the customer's
+        earlier one. Returns the number of the feedback.
+
+        Raises `NotFound` for a conversation or message that the customer does not have, and
+        `TooMany` if a thumb is turned again and again."""
+        text = self._checked(text)
+        with self._desk.store.reading() as transaction:
+            self._desk.find_own(transaction, conversation, token)
+        tagger = self._desk.tagged(text)
+        with self._desk.writing() as (transaction, now):
+            row = self._desk.find_own(transaction, conversation, token)
+            _check_count(transaction, conversation, self._desk.limits.messages)
+            masked = self._desk.masked(transaction, row, text, tagger)
+            entry = Entry(
+                now, "customer", "feedback", row["id"], message=message, kind=_thumb(good)
+            )
+            return give(transaction, entry, masked)
+
+    def by_operator(
+        self, conversation: str, operator: str, message: int, good: bool, text: str = ""
+    ) -> int:
+        """As `by_customer`, from an operator, who may correct any answer."""
+        operator = self._desk.checked_id(operator, "the name of the operator")
+        text = self._checked(text)
+        tagger = self._desk.tagged(text)
+        with self._desk.writing() as (transaction, now):
+            row = self._desk.find(transaction, conversation)
+            masked = self._desk.masked(transaction, row, text, tagger, only_known=True)
+            entry = Entry(
+                now, "operator", "feedback", row["id"], operator, message=message, kind=_thumb(good)
+            )
+            return give(transaction, entry, masked)
+
+    def waiting(self, after: int = 0) -> list[Feedback]:
+        """Feedback with numbers above `after` that nobody has decided on, at most `Limits.page`."""
+        with self._desk.store.reading() as transaction:
+            rows = transaction.select(
+                "SELECT * FROM feedback WHERE state = 'open' AND number > ? "
+                "ORDER BY number LIMIT ?",
+                after, self._desk.limits.page,
+            )  # fmt: skip
+            return [self._read(transaction, row) for row in rows]
+
+    def approve(self, number: int, operator: str, text: str = "") -> Feedback:
+        """Make feedback a training record. `text` is the right answer, if the operator writes
+        another one. Raises `XinyeError` if there is no right answer or no question."""
+        operator = self._desk.checked_id(operator, "the name of the operator")
+        text = self._checked(text)
+        tagger = self._desk.tagged(text)
+        with self._desk.writing() as (transaction, now):
+            row = _find(transaction, number)
+            conversation = self._desk.find(transaction, row["conversation"])
+            masked = self._desk.masked(transaction, conversation, text, tagger, only_known=True)
+            transaction.execute(
+                "UPDATE feedback SET state = 'approved', text = ? WHERE number = ?",
+                masked or row["text"], number,
+            )  # fmt: skip
+            feedback = self._read(transaction, _find(transaction, number))
+            if not feedback.chosen:
+                raise XinyeError(f"feedback {number}: write the right answer, then approve it")
+            if not feedback.turns:
+                raise XinyeError(f"feedback {number}: there is no question before this answer")
+            _decided(
+                transaction, row, Entry(now, "operator", "approved", row["conversation"], operator)
+            )
+        return feedback
+
+    def decline(self, number: int, operator: str) -> None:
+        """Make no training record of feedback."""
+        operator = self._desk.checked_id(operator, "the name of the operator")
+        with self._desk.writing() as (transaction, now):
+            row = _find(transaction, number)
+            transaction.execute("UPDATE feedback SET state = 'declined' WHERE number = ?", number)
+            _decided(
+                transaction, row, Entry(now, "operator", "declined", row["conversation"], operator)
+            )
+
+    def records(self) -> list[Feedback]:
+        """The approved feedback, in order. The same answer from two givers counts once."""
+        with self._desk.store.reading() as transaction:
+            rows = transaction.select(
+                "SELECT * FROM feedback WHERE state = 'approved' ORDER BY number"
+            )
+            read = [self._read(transaction, row) for row in rows]
+        return [*{(each.conversation, each.message, each.chosen): each for each in read}.values()]
+
+    def _checked(self, text: str) -> str:
+        limit = self._desk.limits.reply_characters
+        return checked_text(text, limit, "the corrected answer") if text.strip() else ""
+
+    def _read(self, transaction: Transaction, row: Row) -> Feedback:
+        number, limit = row["message"], self._desk.limits.turns
+        *before, answer = messages_between(
+            transaction, row["conversation"], number - 1 - limit, number
+        )
+        roles = ("user" if each.sender == "customer" else "assistant" for each in before)
+        turns = _turns([*zip(roles, (each.text for each in before), strict=True)])
+        chosen = row["text"] or (answer.text if row["good"] else "")
+        worse = answer.suggestion if answer.suggestion and not row["text"] else answer.text
+        return Feedback(
+            number=row["number"], at=row["at"], conversation=row["conversation"], message=number,
+            giver=row["giver"], good=bool(row["good"]), state=row["state"], turns=turns,
+            answer=answer.text, chosen=chosen,
+            rejected=worse if chosen and worse != chosen else "",
+        )  # fmt: skip
+
+
+def give(transaction: Transaction, entry: Entry, text: str) -> int:
+    """Write feedback of which `entry` says who gives it, to which message, and "up" or "down".
+    Returns its number. Feedback that is sent again changes nothing; else it waits for approval
+    again."""
+    conversation, number = entry.conversation, entry.message or 0
+    answer = find_message(transaction, conversation, number)
+    if answer is None:
+        raise NotFound("there is no such message")
+    if answer.sender == "customer":
+        raise XinyeError(f"message {number} is the customer's; give feedback to an answer")
+    values = (entry.at, conversation, number, entry.who, entry.kind == "up", text)
+    changed = transaction.execute(
+        "INSERT INTO feedback (at, conversation, message, giver, good, text) "
+        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at, "
+        "good = excluded.good, text = excluded.text, state = 'open' "
+        "WHERE good <> excluded.good OR text <> excluded.text",
+        *values,
+    )
+    if changed:
+        entry.write(transaction)
+    return int(
+        transaction.select(
+            "SELECT number FROM feedback WHERE conversation = ? AND message = ? AND giver = ?",
+            conversation, number, entry.who,
+        )[0]["number"]
+    )  # fmt: skip
+
+
+def _check_count(transaction: Transaction, conversation: str, limit: int) -> None:
+    (row,) = transaction.select(
+        "SELECT count(*) FROM log WHERE conversation = ? AND what = 'feedback'", conversation
+    )
+    if row[0] >= limit:
+        raise TooMany(f"this conversation has had {limit:,} thumbs; no more are counted")
+
+
+def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:
+    """The messages before an answer as a record has them: the first and the last are the
+    customer's, and several of one speaker are one."""
+    said = list(dropwhile(lambda each: each[0] != "user", messages))
+    while said and said[-1][0] != "user":
+        said.pop()
+    return tuple(
+        {"role": role, "content": "\n".join(text for _, text in of_one)}
+        for role, of_one in groupby(said, itemgetter(0))
+    )
+
+
+def _thumb(good: bool) -> str:
+    return "up" if good else "down"
+
+
+def _find(transaction: Transaction, number: int) -> Row:
+    row = transaction.select_one("SELECT * FROM feedback WHERE number = ?", number)
+    if row is None:
+        raise NotFound(f"feedback {number} does not exist")
+    return row
+
+
+def _decided(transaction: Transaction, row: Row, entry: Entry) -> None:
+    replace(entry, message=row["message"], kind=_thumb(row["good"])).write(transaction)

@@ -1,0 +1,31 @@
+"""`Reply`: what the bot says to a question, and on what evidence."""
+
+from dataclasses import dataclass
+
+HANDOVER = "handover"  # the kind of a reply that asks for a person
+
+
+@dataclass(frozen=True)
+class Source:
+    """A passage that a reply is based on, and where it stands."""
+
+    file: str
+    line: int | None
+    passage: str
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply, or with the kind "handover" the words with which the customer is handed over.
+
+    `why` says for the log why it was given or refused. That of a handover begins with one of
+    `states.REASONS`; details follow behind a colon. `model` is the hash of the model that decided,
+    or ""."""
+
+    kind: str  # "template", "faq", "passage", "graph", "written" or "handover"
+    text: str
+    sources: tuple[Source, ...] = ()
+    score: float | None = None
+    threshold: float | None = None
+    why: str = ""
+    model: str = ""

@@ -1,0 +1,128 @@
+"""Feedback becomes a training record when an operator approves it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from apps.support.conftest import FAQ, Clock, Customer
+from xinye.apps.support.conversations import Conversations
+from xinye.apps.support.limits import Limits
+from xinye.data.notes import Notes
+from xinye.errors import NotFound, TooMany, XinyeError
+from xinye.tasks.chat import Chat
+
+
+@pytest.fixture
+def answered(customer: Customer) -> Customer:
+    customer.asks("怎么退货？")
+    customer.gets()
+    return customer
+
+
+def test_a_thumb_up(answered: Customer) -> None:
+    feedback = answered.desk.feedback
+    number = feedback.by_customer(*answered.ids, 2, True)
+    (waiting,) = feedback.waiting()
+    assert (waiting.giver, waiting.good, waiting.question) == ("customer", True, "怎么退货？")
+    assert (waiting.chosen, waiting.rejected) == (FAQ.text, "")
+    assert feedback.records() == []
+    feedback.approve(number, "amy")
+    (record,) = feedback.records()
+    assert feedback.waiting() == []
+    assert record.chat()["messages"] == [
+        {"role": "user", "content": "怎么退货？"},
+        {"role": "assistant", "content": FAQ.text},
+    ]
+    assert record.preference() is None
+
+
+def test_a_correction_is_a_preference(answered: Customer) -> None:
+    feedback = answered.desk.feedback
+    text = "十五天内可以退货，打我电话 13812345678。"
+    number = feedback.by_customer(*answered.ids, 2, False, text)
+    masked = "十五天内可以退货，打我电话 [电话1]。"
+    assert feedback.approve(number, "amy").preference() == {
+        "prompt": [{"role": "user", "content": "怎么退货？"}],
+        "chosen": [{"role": "assistant", "content": masked}],
+        "rejected": [{"role": "assistant", "content": FAQ.text}],
+    }
+
+
+def test_a_thumb_down_needs_the_right_answer(answered: Customer) -> None:
+    feedback = answered.desk.feedback
+    number = feedback.by_customer(*answered.ids, 2, False)
+    with pytest.raises(XinyeError, match="write the right answer, then approve it"):
+        feedback.approve(number, "amy")
+    assert feedback.records() == []
+    assert feedback.approve(number, "amy", "十五天内。").chosen == "十五天内。"
+    assert len(feedback.records()) == 1
+
+
+def test_an_operator_corrects_and_declines(answered: Customer) -> None:
+    feedback = answered.desk.feedback
+    number = feedback.by_operator(answered.conversation, "amy", 2, False, "请在 app 里申请退货。")
+    other = feedback.by_customer(*answered.ids, 2, True)
+    assert number != other
+    feedback.decline(other, "amy")
+    feedback.approve(number, "amy")
+    assert [each.chosen for each in feedback.records()] == ["请在 app 里申请退货。"]
+
+
+def test_the_same_feedback_again_changes_nothing(answered: Customer) -> None:
+    feedback = answered.desk.feedback
+    number = feedback.by_customer(*answered.ids, 2, True)
+    feedback.approve(number, "amy")
+    assert feedback.by_customer(*answered.ids, 2, True) == number
+    assert len(feedback.records()) == 1
+    assert feedback.by_customer(*answered.ids, 2, False, "不对") == number
+    assert feedback.records() == []  # a new text, which nobody has approved
+    assert answered.desk.log.figures().thumbs_down == 1
+    assert answered.desk.log.figures().thumbs_up == 0
+
+
+def test_earlier_answers_are_read_but_not_trained(
+    answered: Customer, clock: Clock, tmp_path: Path
+) -> None:
+    answered.asks("要运费吗？")
+    answered.asks("谁付？")
+    answered.gets()
+    answered.gets()
+    feedback = answered.desk.feedback
+    feedback.approve(feedback.by_customer(*answered.ids, 5, True), "amy")
+    (record,) = feedback.records()
+    assert [each.get("weight") for each in record.chat()["messages"]] == [None, 0, None, None]
+    assert record.question == "要运费吗？\n谁付？"
+    file = tmp_path / "chat.jsonl"
+    file.write_text(json.dumps(record.chat(), ensure_ascii=False) + "\n", "utf-8")
+    (read,) = Chat.read_file(file, lambda *problem: pytest.fail(str(problem)), Notes())
+    assert [each.get("weight") for each in read.messages] == [None, "0", None, None]
+
+
+def test_what_feedback_cannot_be_about(answered: Customer) -> None:
+    feedback = answered.desk.feedback
+    with pytest.raises(XinyeError, match="message 1 is the customer's; give feedback to an answer"):
+        feedback.by_customer(*answered.ids, 1, True)
+    with pytest.raises(NotFound, match="there is no such message"):
+        feedback.by_customer(*answered.ids, 3, True)
+    with pytest.raises(NotFound, match="feedback 7 does not exist"):
+        feedback.approve(7, "amy")
+    operators = answered.desk.operators
+    other = Customer(answered.desk)
+    operators.claim(other.conversation, "amy")
+    operators.reply(other.conversation, "amy", "您好，请问有什么可以帮您？")
+    number = feedback.by_customer(*other.ids, 1, True)
+    with pytest.raises(XinyeError, match="there is no question before this answer"):
+        feedback.approve(number, "amy")
+
+
+def test_thumbs_are_counted_to_a_limit(tmp_path: Path, clock: Clock) -> None:
+    desk = Conversations(tmp_path / "support.db", Limits(messages=3), clock=clock)
+    customer = Customer(desk)
+    customer.asks()
+    customer.gets()
+    for good in (True, False, True):
+        desk.feedback.by_customer(*customer.ids, 2, good)
+    with pytest.raises(TooMany, match="has had 3 thumbs"):
+        desk.feedback.by_customer(*customer.ids, 2, False)
+    desk.close()
