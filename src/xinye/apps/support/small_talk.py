@@ -11,8 +11,8 @@ from xinye.runs.words import Both
 # The first of these that a message matches as a whole is its intent.
 _CUSTOMER = {
     "person": (
-        r"(?:我?(?:要|想|想要|需要)|请|麻烦|帮我?|给我|能不能|可以|能)*(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成)*"
-        r"(?:人工|真人|活人|客服|经理|主管|负责人)(?:客服|服务|坐席)?(?:吗|吧|谢谢)?|人工(?:客服|服务)?|真人客服",
+        r"(?:我?(?:想要|需要|要|想)|请|麻烦|帮我?|给我|能不能|可以|能)*+(?:(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成)*+"
+        r"(?:人工|真人|活人|客服|经理|主管|负责人)|人工|真人)(?:客服|服务|坐席)?(?:吗|吧|谢谢)?",
         r"(?:(?:i|can|could|may|please|want|need|would|like|to|let|me|get|you|d|i'd|just|now) )*"
         r"(?:speak|talk|chat|connect me|transfer me|get me|give me|put me through)?(?: ?(?:to|with))?"
         r" ?(?:an?|the|your)? ?(?:real |live |actual )?"
@@ -20,8 +20,8 @@ _CUSTOMER = {
         r"(?: please| now)?",
     ),
     "greeting": (
-        r"(?:您好|你好|在吗|在么|在不在|在的吗|有人吗|有人在吗|亲亲?|嗨|哈喽|哈啰|早|早上好|上午好|中午好|下午好|晚上好|"
-        r"客服|请问|打扰(?:一下|了)?|咨询(?:一下)?|问一下|想问一下|我想问一下|请教一下)+",
+        r"(?:您好|你好|在吗|在么|在不在|在的吗|有人吗|有人在吗|亲亲?|嗨|哈喽|哈啰|早上好|早|上午好|中午好|下午好|晚上好|"
+        r"客服|请问|打扰(?:一下|了)?|咨询(?:一下)?|问一下|想问一下|我想问一下|请教一下)++",
         r"(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings|is anyone (?:there|here)"
         r"|anyone there|are you there|howdy)(?: (?:there|all|team|everyone|sir|madam))?",
     ),
@@ -33,14 +33,14 @@ _CUSTOMER = {
         r"(?: for (?:your|the) (?:help|time|answer|reply|patience))?(?: (?:bye|goodbye))?",
     ),
     "goodbye": (
-        r"(?:好的?|那|先|就)*(?:再见|拜拜|拜|886?|回头聊|回见|下次再?聊|没(?:有)?(?:别的|其他)?(?:问题|事|了)+"
-        r"|没有了|没了|不用了)+(?:谢谢)?",
+        r"(?:好的?|那|先|就)*(?:再见|拜拜|拜|886?|回头聊|回见|下次再?聊|没有?(?:别的|其他)?(?:问题|事)了?"
+        r"|没有了|没了|不用了)++(?:谢谢)?",
         r"(?:ok |okay )?(?:bye|goodbye|good bye|bye bye|see you|see ya|have a (?:nice|good|great) day"
         r"|that's all|that is all|no that's it|nothing else)(?: (?:then|later|now|bye))?",
     ),
     "acknowledgement": (
-        r"(?:好|好的|好滴|好哒|嗯|恩|哦|噢|喔|行|可以|对|是|是的|对的|没错|不是|不|没有|有|知道了?|明白了?|了解了?|懂了?|收到"
-        r"|ok|原来如此|这样啊?|原来是这样|不客气|没关系|没事|不用谢|哈|呵|嘿|呀|啊|的|呢|了)+",
+        r"(?:[好嗯恩哦噢喔行对是不有哈呵嘿呀啊的呢了滴哒]|可以|没错|没有|知道|明白|了解|懂了?|收到|ok|原来如此|这样|原来是这样"
+        r"|不客气|没关系|没事|不用谢)++",
         r"(?:ok|okay|k|yes|yeah|yep|no|nope|sure|right|alright|fine|great|good|got it|i see|understood"
         r"|done|perfect|cool|i understand|will do|you're welcome|no problem)"
         r"(?: (?:ok|okay|yes|no|great|good|then|it))*",
@@ -64,14 +64,16 @@ _EMPLOYEE = re.compile(
     r"|.{0,10}(?:满意度|评价)[^？?]{0,16}|.{0,4}(?:抱歉|不好意思|对不起)[^？?]{0,8}(?:久等|等)[^？?]{0,4}"
     r"|(?:hi|hello|hey|dear|good (?:morning|afternoon|evening))\b[^?]{0,40}"
     r"|thank(?:s| you)[^?]{0,80}|(?:you're|you are) welcome[^?]{0,40}|my pleasure[^?]{0,20}"
-    r"|(?:please |just )?(?:hold on|wait|one moment|a moment|bear with me|give me)[^?]{0,60}"
+    r"|(?:please |just )?(?:hold on|wait|one moment|a moment|bear with me|give me)[^?]{0,25}"
     r"|(?:let me|i(?:'ll| will)) (?:just )?(?:check|look|see|find out|have a look)[^?]{0,60}"
     r"|(?:how (?:can|may) i (?:help|assist)|is there anything else|anything else|what can i do)[^?]{0,60}"
     r"|have a (?:nice|good|great|lovely|wonderful)[^?]{0,30}|(?:sorry|apologies)[^?]{0,30}(?:wait|delay)[^?]{0,20}"
     r"|this is [^?]{1,30}|welcome to [^?]{1,40}|i(?:'m| am) (?:happy|glad) to help[^?]{0,20}",
     re.IGNORECASE,
 )
+LONGEST = 90  # characters; small talk is short
 _EDGE = re.compile(r"^[\W_]+|[\W_]+$")
+_COMMA = re.compile(r"[，,、\s]+(?![A-Za-z])")
 _BETWEEN = re.compile(r"[\s,，.。!！~～…、;；?？:：]+")
 # What stands before a question and is not a part of it.
 _OPENING = re.compile(
@@ -99,7 +101,9 @@ def small_talk(text: str) -> str:
     >>> small_talk("你好，在吗？"), small_talk("Thanks a lot!"), small_talk("怎么退货？")
     ('greeting', 'thanks', '')
     """
-    spoken = _EDGE.sub("", text).casefold()
+    spoken = _EDGE.sub("", text[: LONGEST + 1]).casefold()
+    if len(text) > LONGEST:
+        return ""
     for joined in (_BETWEEN.sub(" ", spoken), _BETWEEN.sub("", spoken)):
         for name, rule in _CUSTOMER_RULES.items():
             if rule.fullmatch(joined):
@@ -126,6 +130,11 @@ def is_phrase(sentence: str) -> bool:
     """True for a sentence of an employee that answers nothing: a greeting, thanks, or a request to
     wait."""
     spoken = _EDGE.sub("", sentence)
-    return not spoken or len(spoken) <= 90 and bool(_EMPLOYEE.fullmatch(spoken)) or bool(
-        small_talk(spoken)
-    )
+    if len(spoken) > LONGEST:
+        return False
+    parts = (part for part in _COMMA.split(spoken) if part)
+    return _says_nothing(spoken) or all(_says_nothing(part) for part in parts)
+
+
+def _says_nothing(spoken: str) -> bool:
+    return bool(_EMPLOYEE.fullmatch(spoken) or small_talk(spoken))
