@@ -16,6 +16,7 @@ from xinye.data.files import PLAIN_SUFFIXES, suffix_of
 from xinye.data.masking import Masker
 from xinye.data.notes import Notes, place_of
 from xinye.data.personal import find_personal, plain_value
+from xinye.data.records import Row
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.observer import Observer
@@ -38,6 +39,7 @@ WORDINGS = (  # other ways to ask the question of a row
 )  # fmt: skip
 _WORDINGS_END = re.compile(r"[\n|｜；;]+|##+")
 _LINE = re.compile(r", (?:line|record) (\d+)")
+HEAD = 20  # rows in which columns are looked for
 OFTEN = 3  # conversations in which employees name a number that is the company's own
 PERSONAL = (
     "answers with a phone number, mail address or the like that may be a customer's (the company's "
@@ -117,8 +119,9 @@ def _talks(path: Path, columns: Columns, logs: Logs) -> Iterator[Talk]:
     note, unless they are more than half."""
     errors: list[XinyeError] = []
     count = 0
-    of_file = _labelled if _is_labelled(path, columns) else _conversations
-    for talk in of_file(path, columns, errors.append, logs.notes):
+    head = _head(path)
+    of_file = _labelled if _is_labelled(head, columns) else _conversations
+    for talk in of_file(path, columns, errors.append, logs.notes, head):
         count += 1
         yield talk
     if len(errors) > count:
@@ -128,9 +131,20 @@ def _talks(path: Path, columns: Columns, logs: Logs) -> Iterator[Talk]:
         logs.notes.add(str(path), what)
 
 
-def _conversations(path: Path, columns: Columns, on_bad: OnBad, notes: Notes) -> Iterator[Talk]:
+def _head(path: Path) -> list[Row]:
+    """The first objects of a file; none of a text."""
+    if suffix_of(path) in PLAIN_SUFFIXES:
+        return []
+    rows = islice(read_records(path, lambda *_: None), HEAD)
+    return [row for _, row in rows if isinstance(row, dict)]
+
+
+def _conversations(
+    path: Path, columns: Columns, on_bad: OnBad, notes: Notes, head: Sequence[Row]
+) -> Iterator[Talk]:
     named = Named(columns.prompt_field, columns.answer_field, columns.assistant_name)
-    more = {} if suffix_of(path) in PLAIN_SUFFIXES else _more(path, columns)
+    has_more = any(columns.intent_field or find_column(row, (*INTENTS, *WORDINGS)) for row in head)
+    more = _more(path, columns) if has_more else {}
     unread = Notes()  # columns that are not read: a log has many
     for record in read_conversations(path, on_bad, named, unread):
         intent, wordings = more.get(record.place, ("", ()))
@@ -169,12 +183,12 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(text.strip() for text in several if isinstance(text, str) and text.strip())
 
 
-def _is_labelled(path: Path, columns: Columns) -> bool:
+def _is_labelled(head: Sequence[Row], columns: Columns) -> bool:
     """True for a table of questions and intents without answers."""
-    if suffix_of(path) in PLAIN_SUFFIXES or columns.answer_field:
+    if not head or columns.answer_field:
         return False
-    row = next((row for _, row in islice(read_records(path, lambda *_: None), 1)), None)
-    if not isinstance(row, dict) or any(isinstance(value, list | dict) for value in row.values()):
+    row = head[0]
+    if any(isinstance(value, list | dict) for value in row.values()):
         return False
     text = columns.prompt_field or find_column(row, (*QUESTIONS, *FIELD_NAMES))
     intent = columns.intent_field or find_column(row, INTENTS)
@@ -184,10 +198,11 @@ def _is_labelled(path: Path, columns: Columns) -> bool:
     return bool(text and intent) and not (spoken or answered or said)
 
 
-def _labelled(path: Path, columns: Columns, on_bad: OnBad, notes: Notes) -> Iterator[Talk]:
-    row = next(row for _, row in read_records(path, lambda *_: None))
-    text = columns.prompt_field or find_column(row, (*QUESTIONS, *FIELD_NAMES))
-    named = LabelNames(text, columns.intent_field or find_column(row, INTENTS))
+def _labelled(
+    path: Path, columns: Columns, on_bad: OnBad, notes: Notes, head: Sequence[Row]
+) -> Iterator[Talk]:
+    text = columns.prompt_field or find_column(head[0], (*QUESTIONS, *FIELD_NAMES))
+    named = LabelNames(text, columns.intent_field or find_column(head[0], INTENTS))
     for record in read_labelled(path, on_bad, named, notes):
         messages = ({"role": "user", "content": record.text}, {"role": "intent", "content": ""})
         yield Talk(messages, record.place, ", ".join(record.labels))
