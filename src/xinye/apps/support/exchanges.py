@@ -32,6 +32,8 @@ _REFERS = re.compile(
     re.IGNORECASE,
 )
 _QUESTION_BACK = re.compile(r"[?？][\W_]*$|(?:吗|呢|么)[\W_]*$")
+_CLAUSE = re.compile(r"[^，,。；;！!？?\n]+[，,。；;！!？?\n]*")
+_MARK = re.compile(r"\[[^\[\]]{1,16}\d+\]")  # of masked personal data
 _UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+")
 
 # Why a message, or an answer, is left out.
@@ -41,6 +43,7 @@ REFERS = "questions that refer to earlier messages, such as “and its price?”
 UNANSWERED = "questions without an answer"
 ONLY_PHRASES = "replies that are only greetings, thanks or requests to wait"
 ASKED_BACK = "replies that only ask back"
+OF_CASE = "answers to what the employee asked back, which depend on the case"
 LONG = f"questions with more than {LONGEST_QUESTION:,} characters"
 TEMPLATES = "sentences that employees write below any question"
 ONLY_TEMPLATES = "questions that only such sentences answer"
@@ -88,25 +91,27 @@ def exchanges(talk: Talk, file: str, line: int | None, dropped: Notes) -> Iterat
     """The questions of a conversation with their answers. What a customer wrote is masked, with the
     same marks in the whole conversation. `dropped` counts what is left out, and why.
 
-    A reply that only asks back, or asks to wait, leaves the question open: the next one may answer
-    it.
+    A reply that only asks to wait leaves the question open: the next one may answer it. What
+    follows a reply that only asks back answers the case, and is left out.
     """
     turns = talk.turns
     pair = len(turns) == 2  # a row of a table, whose answer may also ask something
     masker = Masker()
-    open_question, asked_back = "", False
+    open_question, asked_back, of_case = "", False, False
     for number, (role, text) in enumerate(turns):
         if role == "user":
             question = _question(masker.mask(text), number > 1, asked_back, talk.place, dropped)
             if question:
                 if open_question:
                     dropped.add(talk.place, UNANSWERED)
-                open_question = question
+                open_question, of_case = question, False
             continue
         answer, why = _answer(text, pair)
         asked_back = why == ASKED_BACK
-        if why:
-            dropped.add(talk.place, why)
+        of_case = of_case or asked_back
+        if why or (open_question and of_case):
+            dropped.add(talk.place, why or OF_CASE)
+            open_question = open_question if why else ""
         elif open_question:
             wordings = tuple(masker.mask(each) for each in talk.wordings)
             yield Exchange(open_question, answer, talk.intent, file, line, wordings)
@@ -120,7 +125,7 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
     message of a conversation always asks something."""
     lines = [line.strip() for line in text.split("\n")]
     kept = [without_opening(line) for line in lines if line and not small_talk(line)]
-    question = " ".join(kept)
+    question = _without_marks(" ".join(kept))
     why = ""
     if not kept:
         why = SMALL_TALK
@@ -136,6 +141,16 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
         dropped.add(place, why)
         return ""
     return question
+
+
+def _without_marks(question: str) -> str:
+    """A question without the clauses that only give personal data, such as "my phone is [phone 1]",
+    unless nothing else is left."""
+    if not _MARK.search(question):
+        return question
+    clauses = _CLAUSE.findall(question)
+    rest = [each for each in clauses if _ASKS.search(each) or not _MARK.search(each)]
+    return "".join(rest).strip(" ，,") or question
 
 
 def _answer(text: str, pair: bool) -> tuple[str, str]:
