@@ -28,8 +28,8 @@ def prepare(arguments: list[str]) -> int:
     given = Parser(
         "support prepare",
         "Make a customer-service desk of a company's old logs and documents. Reads conversations "
-        "(CSV, XLSX, JSON Lines, one message a row, lines of 客户：… and 客服：…, exports of QQ and "
-        "WeChat) and tables of questions and answers or intents; makes a FAQ, keeps a test set "
+        "(CSV, XLSX, JSON Lines, one message a row, lines of 客户：… and 客服：…, exports of QQ "
+        "and WeChat) and tables of questions and answers or intents; makes a FAQ, keeps a test set "
         "apart, trains a classifier if there are enough intents, and calibrates when to answer. "
         "Personal data are masked before anything is written.",
         "xinye support prepare logs.csv --knowledge handbook/ -o desk",
@@ -96,9 +96,9 @@ def show_faq(report: "Report") -> None:
     if report.conflicts:
         chosen = report.conflicts - report.by_case
         answer.print(
-            f"{plural(report.conflicts, 'question')} with different answers: {chosen:,} got the most "
-            f"common or latest one, {report.by_case:,} without a common answer are left out; see "
-            "report.json"
+            f"{plural(report.conflicts, 'question')} with different answers: {chosen:,} got the "
+            f"most common or latest one, {report.by_case:,} without a common answer are left out; "
+            "see report.json"
         )
     if report.intents:
         names = [*report.intents.items()]
@@ -113,8 +113,8 @@ def show_models(report: "Report") -> None:
     """Print which models were trained, and which are missing."""
     for role, trained in report.trained.items():
         answer.print(
-            f"trained a model for the role {role} on {plural(trained['questions'], 'question')} with "
-            f"{plural(trained['intents'], 'intent')}"
+            f"trained a model for the role {role} on {plural(trained['questions'], 'question')} "
+            f"with {plural(trained['intents'], 'intent')}"
         )
         if trained["accuracy"] is not None:
             baseline = trained["baseline"]
@@ -151,5 +151,7 @@ def show_steps(report: "Report") -> None:
         f"test: {plural(tested['questions'], 'question')} kept apart, of which the FAQ has the "
         f"answer of {tested['answerable']:,} in other words"
     )
-    right = "" if tested["precision"] is None else f", {tested['precision']:.1%} of the answers right"
+    right = (
+        "" if tested["precision"] is None else f", {tested['precision']:.1%} of the answers right"
+    )
     answer.print(f"the FAQ answered {tested['share']:.1%}{right}")

@@ -1,8 +1,8 @@
 """Trains the model of a desk that says what a question is about, with the existing recipes: a small
 GPT on the company's texts, then a classifier on the questions with intents."""
 
-import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,15 @@ from xinye.apps.support.desk_folder import Labelled
 from xinye.data.files import write_json_lines
 from xinye.errors import plural
 from xinye.observer import Observer
+from xinye.runs.folder import RunFolder
 
 FEWEST_INTENTS = 2
 FEWEST_EACH = 10  # questions of an intent; rarer ones are not learned
 FEWEST = 100  # questions with intents
 PRETRAINING = 0.4  # share of the time
 EPOCHS = 40  # of the classifier, at most
-LEAST_EPOCHS = 2
+TRIAL = 5  # steps that are timed first, to know how many fit into the time
+SPARE = 0.8  # share of the time that is planned for steps; evaluations take the rest
 CONTEXT = 128
 
 
@@ -47,8 +49,8 @@ def learnable(labelled: Sequence[Labelled]) -> tuple[list[Labelled], str]:
         return [], "no question has an intent; add a column such as intent or 意图"
     if intents < FEWEST_INTENTS or len(kept) < FEWEST:
         return [], (
-            f"{plural(len(labelled), 'question')} with {plural(len(counts), 'intent')} are too few: "
-            f"at least {FEWEST_INTENTS} intents with {FEWEST_EACH} questions each, and "
+            f"{plural(len(labelled), 'question')} with {plural(len(counts), 'intent')} are too "
+            f"few: at least {FEWEST_INTENTS} intents with {FEWEST_EACH} questions each, and "
             f"{FEWEST} questions in all, are needed"
         )
     return kept, ""
@@ -71,27 +73,29 @@ def train_intents(
     observer: Observer,
 ) -> Trained:
     """Train the classifier in `folder`. The small GPT learns from `texts` and is deleted again."""
-    beside = folder.with_name(f"{folder.name}-base")
-    records, held_out = (folder.with_name(f"{folder.name}-{name}.jsonl") for name in ("train", "test"))
-    write_json_lines(records, (each.model_dump() for each in learned))
+    files = [folder.with_name(f"{folder.name}-{name}") for name in ("base", "trial")]
+    base, trial = files
+    records, held_out, corpus = (
+        folder.with_name(f"{folder.name}-{name}.jsonl") for name in ("train", "test", "texts")
+    )
     known = {each.label for each in learned}
     asked = [each for each in test if each.label in known]
+    write_json_lines(records, (each.model_dump() for each in learned))
     write_json_lines(held_out, (each.model_dump() for each in asked))
+    write_json_lines(corpus, ({"text": text} for text in texts))
+    began = time.monotonic()
     try:
-        seconds, speed = 0.0, 0.0
+        model: Path | str = budget.base
         if not budget.base:
-            seconds, speed = _pretrain(texts, beside, budget.seconds * PRETRAINING, observer)
+            observer.stage("training a small GPT on the texts")
+            _pretrain(corpus, base, budget.seconds * PRETRAINING, observer)
+            model = base
         observer.stage("training the classifier of intents")
-        model = api.finetune(
-            budget.base or beside,
-            folder,
-            data=records,
-            task="classify",
-            observer=observer,
-            **({} if budget.base else {"epochs": _epochs(learned, (budget.seconds - seconds) * speed)}),
-        )
-        result = json.loads((folder / "training" / "result.json").read_bytes())
-        figures: dict[str, Any] = model.evaluate_task(held_out) if asked else {}
+        _finetune(model, trial, records, TRIAL, Observer())
+        left = budget.seconds - (time.monotonic() - began)
+        steps = _steps(trial, len(learned), left)
+        classifier = _finetune(model, folder, records, steps, observer)
+        figures: dict[str, Any] = classifier.evaluate_task(held_out) if asked else {}
         measured, baseline = figures.get("measured"), figures.get("baseline")
         return Trained(
             len(known),
@@ -99,23 +103,19 @@ def train_intents(
             len(asked),
             measured["accuracy"] if measured else None,
             baseline["accuracy"] if baseline else None,
-            seconds + result["seconds"],
+            round(time.monotonic() - began, 1),
         )
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
-        for path in (records, held_out, beside.with_suffix(".jsonl")):
+        for path in files:
+            shutil.rmtree(path, ignore_errors=True)
+        for path in (records, held_out, corpus):
             path.unlink(missing_ok=True)
 
 
-def _pretrain(
-    texts: Sequence[str], folder: Path, seconds: float, observer: Observer
-) -> tuple[float, float]:
-    """Train a small GPT on texts; returns its seconds, and its speed in tokens a second."""
-    observer.stage("training a small GPT on the texts")
-    file = folder.with_suffix(".jsonl")
-    write_json_lines(file, ({"text": text} for text in texts))
+def _pretrain(corpus: Path, folder: Path, seconds: float, observer: Observer) -> None:
+    """Train a small GPT on texts, for so many seconds."""
     run = api.pretrain(
-        file,
+        corpus,
         folder,
         size="1M",
         time=f"{max(1, round(seconds))}s",
@@ -124,11 +124,28 @@ def _pretrain(
         compile="no",
         observer=observer,
     )
-    return run.seconds, run.tokens_per_second
+    _check_finished(run.interrupted)
 
 
-def _epochs(learned: Sequence[Labelled], tokens: float) -> float:
-    """How many times the questions are trained on, so that it takes about so many tokens: a token
-    has a character or more."""
-    characters = sum(len(each.text) for each in learned)
-    return max(LEAST_EPOCHS, min(EPOCHS, round(tokens / max(1, characters))))
+def _finetune(
+    model: Path | str, folder: Path, records: Path, steps: int, observer: Observer
+) -> api.Model:
+    """Train a classifier for so many steps."""
+    trained = api.finetune(
+        model, folder, data=records, task="classify", steps=steps, evaluations=2, observer=observer
+    )
+    _check_finished(RunFolder(folder).result()["interrupted"])
+    return trained
+
+
+def _check_finished(signal: int) -> None:
+    """Stop if a person stopped the training: half a desk is none."""
+    if signal:
+        raise KeyboardInterrupt
+
+
+def _steps(trial: Path, records: int, seconds: float) -> int:
+    """The number of steps that fit into the time, as those of a trial took it."""
+    result, batch = RunFolder(trial).result(), RunFolder(trial).plan()["batch_size"]
+    most = max(TRIAL, round(EPOCHS * records / batch))
+    return max(TRIAL, min(most, int(SPARE * seconds * TRIAL / max(result["seconds"], 1e-3))))

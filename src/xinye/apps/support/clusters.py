@@ -18,10 +18,13 @@ DIMENSIONS = 50
 NAMES = 2  # words in a name
 COMMON = 0.15  # of the questions of a cluster have a word of its name, at least
 _WORD = re.compile(rf"[{HAN}]+|[^\W\d_{HAN}]{{3,}}")
-_PARTICLES = set("的了吗呢吧啊着是我你您他她它们这那在有和与把被给就也都还要会能可不想请问怎么样什为何如哪几多少个一下")
-_COMMON_ENGLISH = frozenset(
-    "the and for you your have has had not are was were with that this from can how what when where "
-    "why does did been will would could should but there they them get got".split()
+_PARTICLES = set(
+    "的了吗呢吧啊着是我你您他她它们这那在有和与把被给就也都还要会能可不想请问怎么样什为何如哪几多少个一下"
+)
+_COMMON_ENGLISH = re.compile(
+    "the|and|for|you|your|have|has|had|not|are|was|were|with|that|this|from|can|how|what|when|where"
+    "|why|does|did|been|will|would|could|should|but|there|they|them|get|got"
+)
 )
 
 
@@ -52,7 +55,7 @@ def name_clusters(questions: Sequence[str]) -> list[str]:
     count = min(MOST, max(2, round(sqrt(len(questions) / 2))))
     found = KMeans(count, n_init=1, random_state=0).fit_predict(vectors)
     clusters = [
-        [questions[number] for number in np.flatnonzero(found == cluster)]
+        [questions[number] for number in np.flatnonzero(found == cluster).tolist()]
         for cluster in range(count)
     ]
     names = _names(clusters)
@@ -76,7 +79,9 @@ def _names(clusters: Sequence[Sequence[str]]) -> list[str]:
         }
         chosen: list[str] = []
         for word in sorted(rank, key=lambda word: (-rank[word], word)):
-            if not any(set(word) & set(other) if has_han(word) else word == other for other in chosen):
+            if not any(
+                set(word) & set(other) if has_han(word) else word == other for other in chosen
+            ):
                 chosen.append(word)
             if len(chosen) == NAMES:
                 break
@@ -89,7 +94,7 @@ def _words(text: str) -> set[str]:
     found = set[str]()
     for run in _WORD.findall(content(text).casefold()):
         if not has_han(run):
-            found |= {run} - _COMMON_ENGLISH
+            found |= set() if _COMMON_ENGLISH.fullmatch(run) else {run}
             continue
         for size in (2, 3, 4):
             pieces = (run[at : at + size] for at in range(len(run) - size + 1))

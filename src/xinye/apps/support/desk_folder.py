@@ -52,7 +52,7 @@ class SavedEntry(Strict):
 
     question: str = Field(min_length=1)
     answer: str = Field(min_length=1)
-    variants: list[str] = []
+    variants: list[str] = Field(default_factory=list)
     intent: str = ""
     source: Source
 
@@ -124,9 +124,7 @@ class DeskFolder:
         folder = Path(folder)
         if not (folder / SETTINGS).is_file():
             what = "this is not a desk" if folder.exists() else "there is no such folder"
-            raise XinyeError(
-                f"{folder}: {what}; make one: xinye support prepare LOGS -o {folder}"
-            )
+            raise XinyeError(f"{folder}: {what}; make one: xinye support prepare LOGS -o {folder}")
         saved = [*_rows(folder / FAQ, SavedEntry)]
         return cls(
             folder,

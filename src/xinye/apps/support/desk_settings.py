@@ -32,8 +32,8 @@ class DeskSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    kind: Literal["xinye desk"] = KIND
-    version: Literal[1] = VERSION
+    kind: str = KIND
+    version: int = VERSION
     company: str = Field("", description="name of the company, as customers read it")
     bot: str = Field("", description="name of the bot")
     languages: tuple[Literal["zh", "en"], ...] = Field(
@@ -48,15 +48,11 @@ class DeskSettings(BaseModel):
     forbidden: tuple[str, ...] = Field(
         (), description="topics that the bot leaves to a person: words of a question"
     )
-    person_words: tuple[str, ...] = Field(
-        (), description="more words that ask for a person"
-    )
+    person_words: tuple[str, ...] = Field((), description="more words that ask for a person")
     claim_minutes: float = Field(
         10, gt=0, description="minutes until an operator's silence gives a conversation back"
     )
-    retention_days: int = Field(
-        180, ge=1, description="days until messages are deleted"
-    )
+    retention_days: int = Field(180, ge=1, description="days until messages are deleted")
 
 
 def write_settings(path: Path, settings: DeskSettings) -> None:
@@ -77,7 +73,7 @@ def read_settings(path: Path) -> DeskSettings:
     values = _read(path)
     if values.get("kind") != KIND:
         raise XinyeError(
-            f"{path}: this is not the settings file of a desk (kind is not {KIND!r}); {_again(path)}"
+            f"{path}: this is not the settings of a desk (kind is not {KIND!r}); {_again(path)}"
         )
     if values.get("version") != VERSION:
         raise XinyeError(
@@ -131,9 +127,8 @@ def read_models(path: Path) -> dict[str, Role]:
             )
         if model_hash(folder) != role.sha256:
             raise XinyeError(
-                f"{path}: the model of the role {name!r} has changed since it was chosen: {folder}; "
-                "if that is right, write its new sha256: "
-                f"{model_hash(folder)}"
+                f"{path}: the model of the role {name!r} has changed since then: {folder}; "
+                f"if that is right, write its new sha256: {model_hash(folder)}"
             )
     return models
 

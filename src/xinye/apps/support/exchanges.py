@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import chain, groupby
 
 from xinye.apps.support.small_talk import is_phrase, said_sentences, small_talk, without_opening
 from xinye.data.masking import Masker
@@ -126,14 +126,13 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
     lines = [line.strip() for line in text.split("\n")]
     kept = [without_opening(line) for line in lines if line and not small_talk(line)]
     question = _without_marks(" ".join(kept))
+    short = len(_UNIT.findall(question)) < FEWEST_UNITS
     why = ""
     if not kept:
         why = SMALL_TALK
     elif len(question) > LONGEST_QUESTION:
         why = LONG
-    elif len(_UNIT.findall(question)) < FEWEST_UNITS:
-        why = NO_QUESTION
-    elif (later or asked_back) and not _ASKS.search(question):
+    elif short or ((later or asked_back) and not _ASKS.search(question)):
         why = NO_QUESTION
     elif later and _REFERS.search(question):
         why = REFERS
@@ -203,7 +202,7 @@ def _templates(found: Sequence[Exchange]) -> Collection[str]:
             below[sentence].append(number)
     fewest = max(TEMPLATE_TIMES, TEMPLATE_SHARE * len(found))
     often = {sentence: numbers for sentence, numbers in below.items() if len(numbers) >= fewest}
-    asked = {number: _words(found[number].question) for number in {*sum(often.values(), [])}}
+    asked = {number: _words(found[number].question) for number in {*chain(*often.values())}}
     everywhere = _shares([_words(each.question) for each in found]) if often else {}
     return {
         sentence

@@ -68,17 +68,17 @@ def remaining(entries: Sequence[Entry], questions: Sequence[Question]) -> dict[i
     }
 
 
-def split(
-    questions: Sequence[Question], share: float
-) -> tuple[list[Question], list[Question]]:
+def split(questions: Sequence[Question], share: float) -> tuple[list[Question], list[Question]]:
     """A share of the questions, drawn at random, and the others. Near-equal questions stay
     together; of these only one for each entry is among the first."""
     groups = members(near_groups([each.text for each in questions]))
     chosen = set(random.Random(SEED).sample(range(len(groups)), round(share * len(groups))))
     apart: list[Question] = []
     for number in sorted(chosen):
-        different = {(questions[each].entry, plain(questions[each].text)): questions[each]
-                     for each in groups[number]}
+        different = {
+            (questions[each].entry, plain(questions[each].text)): questions[each]
+            for each in groups[number]
+        }
         firsts: dict[int | None, Question] = {}
         for question in different.values():
             firsts.setdefault(question.entry, question)

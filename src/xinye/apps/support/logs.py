@@ -30,12 +30,13 @@ from xinye.tasks.roles import begins_with_speaker
 from xinye.tasks.writing_records import UNNAMED, Named
 
 INTENTS = (
-    "intent", "category", "label", "class", "topic", "意图", "类别", "分类", "类目", "标签", "问题分类", "问题类型",
-    "问题类别", "咨询类型", "咨询分类", "工单类型", "工单分类",
+    "intent", "category", "label", "class", "topic", "意图", "类别", "分类", "类目", "标签",
+    "问题分类", "问题类型", "问题类别", "咨询类型", "咨询分类", "工单类型", "工单分类",
 )  # fmt: skip
 WORDINGS = (  # other ways to ask the question of a row
     "variants", "wordings", "similar_questions", "similar questions", "alternatives", "paraphrases",
-    "相似问", "相似问题", "相似问法", "扩展问", "扩展问题", "同义问", "其他问法", "title", "标题", "问题标题",
+    "相似问", "相似问题", "相似问法", "扩展问", "扩展问题", "同义问", "其他问法",
+    "title", "标题", "问题标题",
 )  # fmt: skip
 _WORDINGS_END = re.compile(r"[\n|｜；;]+|##+")
 _LINE = re.compile(r", (?:line|record) (\d+)")
@@ -57,6 +58,9 @@ class Columns(NamedTuple):
     assistant_name: str | None = None
 
 
+UNNAMED_COLUMNS = Columns()
+
+
 @dataclass
 class Logs:
     """What was read: `exchanges`, and how many conversations or rows in how many files. `dropped`
@@ -72,7 +76,7 @@ class Logs:
 
 def read_logs(
     names: Sequence[str],
-    columns: Columns = Columns(),
+    columns: Columns = UNNAMED_COLUMNS,
     published: Sequence[str] = (),
     observer: Observer | None = None,
 ) -> Logs:

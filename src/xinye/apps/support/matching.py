@@ -63,9 +63,7 @@ class FAQMatcher:
             confidence = self.calibration.confidence(self._features(question, found))
         return Match(self.entries[found[0][0]], confidence)
 
-    def calibrate(
-        self, held_out: Sequence[HeldOut], precision: float, made: bool = False
-    ) -> None:
+    def calibrate(self, held_out: Sequence[HeldOut], precision: float, made: bool = False) -> None:
         """Learn from questions that are not among those of `fit` how sure a match is. Each question
         that has an entry is asked a second time with that entry hidden, so that the matcher also
         sees questions without an answer. `made` ones are easier than real ones.

@@ -62,7 +62,9 @@ class PrepareSettings(BaseModel):
     )
     time: str = Field("3min", description="time to train models (3min); 0s trains none")
     from_: str | None = Field(
-        None, alias="from", description="the model to train from, instead of a small one from scratch"
+        None,
+        alias="from",
+        description="the model to train from, instead of a small one from scratch",
     )
     prompt_field: str | None = Field(None, description="column of the question")
     answer_field: str | None = Field(None, description="column of the answer")
@@ -77,9 +79,7 @@ class PrepareSettings(BaseModel):
     @property
     def columns(self) -> Columns:
         """The columns that were named."""
-        return Columns(
-            self.prompt_field, self.answer_field, self.intent_field, self.assistant_name
-        )
+        return Columns(self.prompt_field, self.answer_field, self.intent_field, self.assistant_name)
 
     @property
     def seconds(self) -> float:
@@ -302,7 +302,9 @@ def _train(
     test = [Labelled(text=each.question, label=each.intent) for each in parts.test if each.intent]
     asked = {each.question for each in parts.test}
     texts = [each.text for each in parts.labelled]
-    texts += [f"{each.question}\n{each.answer}" for each in logs.exchanges if each.question not in asked]
+    texts += [
+        f"{each.question}\n{each.answer}" for each in logs.exchanges if each.question not in asked
+    ]
     budget = Budget(settings.seconds, settings.from_ or "")
     trained: Trained = train_intents(learned, test, texts, run, budget, observer)
     report.trained["intents"] = asdict(trained)
@@ -320,10 +322,11 @@ def _calibrate(
     numbers = [each.entry or 0 for each in everything]
     if entries:
         rest, asked = held_out(entries, CALIBRATION_SHARE)
+        known = [each.text for each in rest], [each.entry or 0 for each in rest]
         made = not enough(asked)
-        if made:
-            rest, asked = everything, made_questions(questions, numbers)
-        matcher.fit([each.text for each in rest], [each.entry or 0 for each in rest])
+        if made:  # real ones show what must be refused, made ones what can be answered
+            asked += made_questions(*known)
+        matcher.fit(*known)
         try:
             matcher.calibrate(asked, precision, made)
         except XinyeError:  # too few questions: only equal ones are answered
