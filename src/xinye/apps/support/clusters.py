@@ -25,7 +25,6 @@ _COMMON_ENGLISH = re.compile(
     "the|and|for|you|your|have|has|had|not|are|was|were|with|that|this|from|can|how|what|when|where"
     "|why|does|did|been|will|would|could|should|but|there|they|them|get|got"
 )
-)
 
 
 def name_clusters(questions: Sequence[str]) -> list[str]:

@@ -166,11 +166,13 @@ def prepare(
         entries = _with_intents(faq.entries, report)
         parts = kept_apart(entries, _labelled_only(logs), settings.test_share)
         _report_faq(faq, parts, report)
+        if report.intents_from == "clusters":  # nobody said that these are intents
+            parts = replace(parts, labelled=[])
         base = _knowledge(settings.knowledge, folder, report, observer)
         models = _train(parts, logs, settings, folder, (report, observer))
         observer.stage("calibrating")
         matcher, steps = _calibrate(parts.entries, base, settings.precision)
-        report.steps = {name: asdict_of(step) for name, step in steps.items()}
+        report.steps = {name: step.model_dump() for name, step in steps.items()}
         report.tested = _tested(matcher, parts, settings.precision)
         report.seconds = round(time.monotonic() - began, 1)
         Contents(
@@ -184,11 +186,6 @@ def prepare(
             asdict(report),
         ).write(folder)
     return report
-
-
-def asdict_of(step: Step) -> dict[str, Any]:
-    """A step for the report."""
-    return step.model_dump()
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -290,8 +287,7 @@ def _train(
     """The models that were trained, by role. The report says which are missing, and why."""
     report, observer = watching
     report.missing = dict.fromkeys(ROLES, "name a run in models.toml")
-    of_column = report.intents_from == "column" or not parts.entries
-    learned, why = learnable(parts.labelled if of_column else ())
+    learned, why = learnable(parts.labelled)
     if learned and not settings.seconds:
         why = "no time to train (--time)"
     if why:
