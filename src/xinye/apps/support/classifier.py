@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ class Trained:
     accuracy: float | None
     baseline: float | None
     seconds: float
+    kept: bool  # whether it is as good as the baseline, and so used
+
+
+def is_good(accuracy: float | None, baseline: float | None, questions: int) -> bool:
+    """Whether a classifier is as good as the baseline, or so little worse that it may be chance (95
+    % of cases). One that was not tested passes."""
+    if accuracy is None or baseline is None:
+        return True
+    spread = accuracy * (1 - accuracy) + baseline * (1 - baseline)
+    return baseline - accuracy <= 1.96 * sqrt(spread / questions)
 
 
 def learnable(labelled: Sequence[Labelled]) -> tuple[list[Labelled], str]:
@@ -72,7 +83,8 @@ def train_intents(
     budget: Budget,
     observer: Observer,
 ) -> Trained:
-    """Train the classifier in `folder`. The small GPT learns from `texts` and is deleted again."""
+    """Train the classifier in `folder`. The small GPT learns from `texts` and is deleted again; so
+    is a classifier that is worse than the baseline."""
     files = [folder.with_name(f"{folder.name}-{name}") for name in ("base", "trial")]
     base, trial = files
     records, held_out, corpus = (
@@ -96,15 +108,15 @@ def train_intents(
         steps = _steps(trial, len(learned), left)
         classifier = _finetune(model, folder, records, steps, observer)
         figures: dict[str, Any] = classifier.evaluate_task(held_out) if asked else {}
-        measured, baseline = figures.get("measured"), figures.get("baseline")
-        return Trained(
-            len(known),
-            len(learned),
-            len(asked),
-            measured["accuracy"] if measured else None,
-            baseline["accuracy"] if baseline else None,
-            round(time.monotonic() - began, 1),
+        accuracy, baseline = (
+            figures[name]["accuracy"] if figures.get(name) else None
+            for name in ("measured", "baseline")
         )
+        kept = is_good(accuracy, baseline, len(asked))
+        if not kept:
+            shutil.rmtree(folder)
+        seconds = round(time.monotonic() - began, 1)
+        return Trained(len(known), len(learned), len(asked), accuracy, baseline, seconds, kept)
     finally:
         for path in files:
             shutil.rmtree(path, ignore_errors=True)

@@ -60,7 +60,7 @@ class PrepareSettings(BaseModel):
     test_share: float = Field(
         0.1, ge=0, lt=0.5, description="share of the questions kept apart to test on (0.1)"
     )
-    time: str = Field("3min", description="time to train models (3min); 0s trains none")
+    time: str = Field("10min", description="time to train models (10min); 0s trains none")
     from_: str | None = Field(
         None,
         alias="from",
@@ -304,6 +304,13 @@ def _train(
     budget = Budget(settings.seconds, settings.from_ or "")
     trained: Trained = train_intents(learned, test, texts, run, budget, observer)
     report.trained["intents"] = asdict(trained)
+    if not trained.kept:
+        run.parent.rmdir()
+        report.missing["intents"] = (
+            "the trained model is less accurate than TF-IDF with logistic regression; give it more "
+            "time (--time 1h), or a model to train from (--from MODEL)"
+        )
+        return {}
     del report.missing["intents"]
     return {"intents": Role(path=f"{RUNS}/intents", sha256=model_hash(run))}
 
