@@ -35,12 +35,18 @@ def prepare(arguments: list[str]) -> int:
         "xinye support prepare logs.csv --knowledge handbook/ -o desk",
         flag("logs", "LOGS", "files, folders or globs of logs", nargs="+"),
         flag("-o --output", "DESK", "the folder to write", required=True, type=Path),
-        Fields(PrepareSettings, ("logs", "output")),
+        flag(
+            "--knowledge",
+            "DIR",
+            "folder or file of documents to answer from; can be given several times",
+            action="append",
+        ),
+        Fields(PrepareSettings, ("logs", "output", "knowledge")),
         BAD_BYTES,
         switch("--overwrite", "replace the desk in -o"),
         JSON,
     ).read(arguments)
-    settings = checked(PrepareSettings, given.settings, "support prepare")
+    settings = checked(PrepareSettings, given.settings, "prepare")
     with Display(show_plan=False) as display, bad_bytes_told(given.bad_bytes):
         report = make(settings, display, given.overwrite)
     if given.json:
@@ -55,9 +61,11 @@ def show(report: "Report") -> None:
     show_read(report)
     show_faq(report)
     if report.documents:
-        answer.print(
-            f"{plural(report.documents, 'document')} with {plural(report.passages, 'passage')}"
+        documents, passages = (
+            plural(report.documents, "document"),
+            plural(report.passages, "passage"),
         )
+        answer.print(f"knowledge base: {documents}, {passages}")
     for reason in report.skipped_documents[:SHOWN]:
         answer.print(f"skipped: {reason}", soft_wrap=True)
     show_models(report)
@@ -117,11 +125,11 @@ def show_models(report: "Report") -> None:
             f"with {plural(trained['intents'], 'intent')}"
         )
         if trained["accuracy"] is not None:
-            baseline = trained["baseline"]
-            than = "unknown" if baseline is None else f"{baseline:.1%}"
+            asked = plural(trained["test_questions"], "question")
+            answer.print(f"its accuracy on {asked} kept apart: {trained['accuracy']:.1%}")
+        if trained["baseline"] is not None:
             answer.print(
-                f"its accuracy on {plural(trained['test_questions'], 'question')} kept apart: "
-                f"{trained['accuracy']:.1%} (TF-IDF: {than})"
+                f"TF-IDF with logistic regression on the same questions: {trained['baseline']:.1%}"
             )
     for role, why in report.missing.items():
         answer.print(f"no model for the role {role}: {why}", soft_wrap=True)
@@ -129,29 +137,36 @@ def show_models(report: "Report") -> None:
 
 def show_steps(report: "Report") -> None:
     """Print from which confidence on each step answers, and how the FAQ did in the test."""
+    precision = f"{report.precision:.0%}"
     for name, step in report.steps.items():
-        what = "made questions" if step["made"] else "questions"
-        if step["threshold"] is None:
+        if step["threshold"] is not None:
+            asked = plural(step["questions"], "question")
+            threshold, answered = f"{step['threshold']:.0%}", f"{step['answered']:.0%}"
             answer.print(
-                f"step {name}: no threshold reaches a precision of {report.precision:.0%} on "
-                f"{step['questions']:,} {what}; it answers only questions that equal a known one"
-                if name == "faq"
-                else f"step {name}: not calibrated for a precision of {report.precision:.0%}; it "
-                "answers nothing"
+                f"step {name}: answers from a confidence of {threshold} on, which {answered} of "
+                f"{asked} of its calibration have"
+            )
+        elif name == "faq":
+            answer.print(
+                f"step {name}: nothing reaches a precision of {precision}, so it answers only "
+                "questions that equal a known one"
             )
         else:
             answer.print(
-                f"step {name}: answers from a confidence of {step['threshold']:.0%} on, "
-                f"{step['answered']:.0%} of {step['questions']:,} {what}"
+                f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
+            )
+        if step["made"]:
+            answer.print(
+                f"step {name}: too few questions have several wordings, so some were made of known "
+                "ones"
             )
     tested = report.tested
     if not tested["questions"]:
         return
+    asked = plural(tested["questions"], "question")
     answer.print(
-        f"test: {plural(tested['questions'], 'question')} kept apart, of which the FAQ has the "
-        f"answer of {tested['answerable']:,} in other words"
+        f"test: {asked} kept apart; the FAQ has the answer of {tested['answerable']:,} of them in "
+        "other words"
     )
-    right = (
-        "" if tested["precision"] is None else f", {tested['precision']:.1%} of the answers right"
-    )
-    answer.print(f"the FAQ answered {tested['share']:.1%}{right}")
+    answered, right = f"{tested['answered']:,}", f"{tested['right']:,}"
+    answer.print(f"the FAQ answered {answered}; {right} of these answers are right")

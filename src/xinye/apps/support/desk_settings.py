@@ -13,17 +13,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from xinye.checkpoints.folders import fingerprint
 from xinye.data.files import read_text
 from xinye.errors import XinyeError, did_you_mean, quoted, validated
+from xinye.runs.words import Both
 
 KIND, VERSION = "xinye desk", 1
 SETTINGS, MODELS = "desk.toml", "models.toml"
 LARGEST = 1 << 20  # bytes of a file that a person edits
 ROLES = {  # each with what it does
-    "intents": "says what a question is about",
-    "answer": "quotes the answer from a passage",
-    "mood": "notices angry customers",
-    "entities": "finds names and addresses, to mask them",
-    "chat": "writes answers from passages",
+    "intents": Both("says what a question is about", "判断问题的意图"),
+    "answer": Both("quotes the answer from a passage", "从段落中摘出答案"),
+    "mood": Both("notices angry customers", "识别情绪激动的顾客"),
+    "entities": Both("finds names and addresses, to mask them", "找出姓名和地址，以便脱敏"),
+    "chat": Both("writes answers from passages", "根据段落写出答案"),
 }
+MISSING = Both("there is no model, so this step is skipped", "没有模型，跳过这一步")
 AGAIN = "prepare the desk again: xinye support prepare LOGS -o {folder} --overwrite"
 
 
@@ -34,37 +36,60 @@ class DeskSettings(BaseModel):
 
     kind: str = KIND
     version: int = VERSION
-    company: str = Field("", description="name of the company, as customers read it")
-    bot: str = Field("", description="name of the bot")
-    languages: tuple[Literal["zh", "en"], ...] = Field(
-        ("zh", "en"), description="languages of the pages, the first is the default"
-    )
-    precision: float = Field(
-        0.95, ge=0.5, le=0.99, description="share of the bot's answers that must be right"
-    )
-    misses: int = Field(
-        2, ge=1, le=10, description="questions without an answer until a person takes over"
-    )
-    forbidden: tuple[str, ...] = Field(
-        (), description="topics that the bot leaves to a person: words of a question"
-    )
-    person_words: tuple[str, ...] = Field((), description="more words that ask for a person")
-    claim_minutes: float = Field(
-        10, gt=0, description="minutes until an operator's silence gives a conversation back"
-    )
-    retention_days: int = Field(180, ge=1, description="days until messages are deleted")
+    company: str = ""
+    bot: str = ""
+    languages: tuple[Literal["zh", "en"], ...] = ("zh", "en")
+    precision: float = Field(0.95, ge=0.5, le=0.99)
+    misses: int = Field(2, ge=1, le=10)
+    forbidden: tuple[str, ...] = ()
+    person_words: tuple[str, ...] = ()
+    claim_minutes: float = Field(10, gt=0)
+    retention_days: int = Field(180, ge=1)
+
+
+TITLES = {
+    SETTINGS: Both(
+        "The settings of this desk. Change them, then start the desk again.",
+        "客服台的设置。修改后请重新启动客服台。",
+    ),
+    MODELS: Both(
+        "The model of each role: the folder of its run, and the SHA-256 of its files.",
+        "每个角色所用的模型：训练目录，以及其中文件的 SHA-256。",
+    ),
+}
+COMMENTS = {
+    "company": Both("name of the company, as customers read it", "公司名称，顾客会看到"),
+    "bot": Both("name of the bot", "机器人的名字"),
+    "languages": Both(
+        "languages of the pages, the first is the default", "页面语言，第一个是默认语言"
+    ),
+    "precision": Both(
+        "share of the bot's answers that must be right", "机器人的答案中，正确的比例至少是多少"
+    ),
+    "misses": Both(
+        "questions without an answer until a person takes over", "连续几次答不上来就转人工"
+    ),
+    "forbidden": Both(
+        "topics that the bot leaves to a person: words of a question",
+        "机器人不回答、直接转人工的话题：问题里的词",
+    ),
+    "person_words": Both("more words that ask for a person", "还有哪些说法表示要转人工"),
+    "claim_minutes": Both(
+        "minutes until an operator's silence gives a conversation back",
+        "客服人员多少分钟没有回复，会话就放回队列",
+    ),
+    "retention_days": Both("days until messages are deleted", "消息保留多少天后删除"),
+}
 
 
 def write_settings(path: Path, settings: DeskSettings) -> None:
     """Write the settings, each below what it means."""
-    lines = ["# The settings of this desk. Change them, then start the desk again.", ""]
-    values = settings.model_dump(mode="json")
-    for name, field in DeskSettings.model_fields.items():
-        if field.description:
-            lines.append(f"# {field.description}")
-        lines.append(f"{name} = {_toml(values[name])}")
-        if name != "kind":
-            lines.append("")
+    lines = [*_comment(TITLES[SETTINGS]), ""]
+    for name, value in settings.model_dump(mode="json").items():
+        if name in COMMENTS:
+            lines += ["", *_comment(COMMENTS[name])]
+        lines.append(_line(name, value))
+    lines.append("")
     path.write_text("\n".join(lines), "utf-8", "backslashreplace")
 
 
@@ -95,12 +120,14 @@ class Role(BaseModel):
 
 def write_models(path: Path, models: Mapping[str, Role]) -> None:
     """Write the model of each role. Roles without a model are comments."""
-    lines = ["# The model of each role: the folder of its run, and the SHA-256 of its files.", ""]
+    lines = [*_comment(TITLES[MODELS]), ""]
     for name, what in ROLES.items():
         role = models.get(name)
-        lines.append(f"# {what}{'' if role else '; there is no model, so this step is skipped'}")
+        lines += _comment(Both(f"{name}: {what.en}", f"{name}：{what.zh}"))
         if role:
-            lines += [f"[{name}]", f"path = {_toml(role.path)}", f"sha256 = {_toml(role.sha256)}"]
+            lines += [f"[{name}]", _line("path", role.path), _line("sha256", role.sha256)]
+        else:
+            lines += _comment(MISSING)
         lines.append("")
     path.write_text("\n".join(lines), "utf-8", "backslashreplace")
 
@@ -159,6 +186,11 @@ def _again(path: Path) -> str:
     return AGAIN.replace("{folder}", quoted(path.parent))
 
 
-def _toml(value: Any) -> str:
-    """A value as TOML writes it, which for texts, numbers and lists is as JSON does."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _comment(text: Both) -> list[str]:
+    return [f"# {text.en}", f"# {text.zh}"]
+
+
+def _line(name: str, value: Any) -> str:
+    """A setting as TOML writes it, which for texts, numbers and lists is as JSON does."""
+    written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{name} = {written}"

@@ -34,7 +34,7 @@ INTENTS = (
     "问题分类", "问题类型", "问题类别", "咨询类型", "咨询分类", "工单类型", "工单分类",
 )  # fmt: skip
 WORDINGS = (  # other ways to ask the question of a row
-    "variants", "wordings", "similar_questions", "similar questions", "alternatives", "paraphrases",
+    "variants", "wordings", "similar_questions", "alternatives", "paraphrases",
     "相似问", "相似问题", "相似问法", "扩展问", "扩展问题", "同义问", "其他问法",
     "title", "标题", "问题标题",
 )  # fmt: skip

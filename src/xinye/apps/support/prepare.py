@@ -52,7 +52,7 @@ class PrepareSettings(BaseModel):
     logs: tuple[str, ...] = Field(min_length=1, description="files, folders or globs of logs")
     output: Path = Field(description="the desk's folder")
     knowledge: tuple[str, ...] = Field(
-        (), description="folder or file of documents to answer from; can be given several times"
+        (), description="folders and files of documents to answer from"
     )
     precision: float = Field(
         0.95, ge=0.5, le=0.99, description="share of the bot's answers that must be right (0.95)"
@@ -208,9 +208,10 @@ def _report_logs(logs: Logs, report: Report) -> None:
     report.dropped = _counted(logs.dropped)
     report.notes = logs.notes.sentences()
     if not logs.exchanges:
-        why = "; ".join(f"{each.what}: {each.count:,}" for each in report.dropped[:3])
+        most = report.dropped[0] if report.dropped else Counted("empty files", logs.files, [])
         raise XinyeError(
-            f"the logs have no question with an answer or an intent{f' ({why})' if why else ''}"
+            "the logs have no question with an answer or an intent; most of what was left out: "
+            f"{most.what} ({most.count:,})"
         )
 
 
