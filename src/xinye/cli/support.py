@@ -112,8 +112,11 @@ def show_faq(report: "Report") -> None:
         names = [*report.intents.items()]
         some = ", ".join(f"{name} {count:,}" for name, count in names[:SHOWN])
         more = " …" if len(names) > SHOWN else ""
-        how = "named by clusters" if report.intents_from == "clusters" else "given by the logs"
-        answer.print(f"{plural(len(names), 'intent')}, {how}:")
+        count = plural(len(names), "intent")
+        if report.intents_from == "clusters":
+            answer.print(f"the logs name no intents; {count} found as clusters of questions:")
+        else:
+            answer.print(f"{count} given by the logs:")
         answer.print(verbatim(f"  {some}{more}"), soft_wrap=True)
 
 
@@ -170,3 +173,8 @@ def show_steps(report: "Report") -> None:
     )
     answered, right = f"{tested['answered']:,}", f"{tested['right']:,}"
     answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
+    if report.kept_for_test:
+        answer.print(
+            f"{plural(report.kept_for_test, 'question')} of the test have no other wording, so their "
+            "answers are not in the FAQ; --test-share 0 puts them there"
+        )

@@ -55,12 +55,12 @@ class PrepareSettings(BaseModel):
         (), description="folders and files of documents to answer from"
     )
     precision: float = Field(
-        0.95, ge=0.5, le=0.99, description="share of the bot's answers that must be right (0.95)"
+        0.95, ge=0.5, le=0.99, description="share of the bot's answers that must be right"
     )
     test_share: float = Field(
-        0.1, ge=0, lt=0.5, description="share of the questions kept apart to test on (0.1)"
+        0.1, ge=0, lt=0.5, description="share of the questions kept apart to test on"
     )
-    time: str = Field("10min", description="time to train models (10min); 0s trains none")
+    time: str = Field("10min", description="time to train models; 0s trains none")
     from_: str | None = Field(
         None,
         alias="from",
@@ -132,6 +132,7 @@ class Report:
     wordings: int = 0
     merged: int = 0
     by_case: int = 0  # questions whose answers depend on the case, which are left out
+    kept_for_test: int = 0  # entries that are not in the FAQ, because all wordings are tested
     conflicts: int = 0
     conflicts_listed: list[dict[str, Any]] = field(default_factory=list)
     intents: dict[str, int] = field(default_factory=dict)  # wordings of each in the FAQ
@@ -241,6 +242,7 @@ def _with_intents(entries: Sequence[Entry], report: Report) -> list[Entry]:
 
 def _report_faq(faq: Faq, parts: Parts, report: Report) -> None:
     report.entries = len(parts.entries)
+    report.kept_for_test = len(faq.entries) - len(parts.entries)
     report.wordings = sum(len(entry.wordings) for entry in parts.entries)
     report.merged, report.by_case, report.conflicts = faq.merged, faq.by_case, len(faq.conflicts)
     report.conflicts_listed = [asdict(each) for each in faq.conflicts[:LISTED]]
