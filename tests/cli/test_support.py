@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from xinye.apps.support import classifier
+from xinye.apps.support import classifier, prepare
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.data.personal import find_personal
 
@@ -92,20 +92,27 @@ def test_logs_that_cannot_be_used(xinye, workplace, name, text, problem):
     assert not Path("desk").exists()
 
 
-@pytest.mark.parametrize("good", [True, False])
-def test_a_classifier_is_kept_if_it_is_as_good_as_the_baseline(
-    xinye, workplace, monkeypatch, trained, good
-):
+def test_a_classifier_is_trained_and_named(xinye, workplace, monkeypatch, trained):
     Path("faq.csv").write_text(rows(), "utf-8")
-    monkeypatch.setattr(classifier, "is_good", lambda *_: good)
+    monkeypatch.setattr(classifier, "is_good", lambda *_: True)
     found = xinye(
         "support", "prepare", "faq.csv", "-o", "desk", "--time", "1s", "--from", trained, "--json"
     )
     report, desk = json.loads(found.out), DeskFolder.read("desk")
     assert report["trained"]["intents"]["intents"] == 3
     assert report["trained"]["intents"]["accuracy"] is not None
-    assert ("intents" in desk.models) == good == ("intents" not in report["missing"])
-    assert [path.name for path in Path("desk").glob("models/*")] == ["intents"] * good
+    assert desk.models["intents"].path == "models/intents"
+    assert [path.name for path in Path("desk/models").iterdir()] == ["intents"]
+
+
+def test_a_classifier_that_is_worse_than_the_baseline_is_not_used(xinye, workplace, monkeypatch):
+    Path("faq.csv").write_text(rows(), "utf-8")
+    worse = classifier.Trained(3, 120, 14, 0.2, 0.9, 1.0, kept=False)
+    monkeypatch.setattr(prepare, "train_intents", lambda *_: worse)
+    found = xinye("support", "prepare", "faq.csv", "-o", "desk")
+    assert "its accuracy on 14 questions kept apart: 20.0%" in found.out
+    assert "no model for the role intents: the trained model is less accurate" in found.out
+    assert not DeskFolder.read("desk").models and not Path("desk/models").exists()
 
 
 def test_a_classifier_must_not_be_worse_than_the_baseline():
@@ -122,3 +129,8 @@ def test_a_training_that_is_stopped_writes_no_desk(xinye, workplace, monkeypatch
     before = {*Path().iterdir()}
     assert xinye("support", "prepare", "faq.csv", "-o", "desk").code == 130
     assert {*Path().iterdir()} == before
+
+
+def test_a_time_that_is_none(xinye, workplace):
+    found = xinye("support", "prepare", "zh.txt", "-o", "desk", "--time", "soon")
+    assert "time: 'soon' is not a duration such as 90s" in found.complaint

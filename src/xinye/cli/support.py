@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xinye.apps.support.prepare_settings import PrepareSettings
 from xinye.cli.arguments import BAD_BYTES, JSON, Fields, Parser, flag, switch
 from xinye.cli.output import (
     Display,
@@ -22,9 +23,6 @@ SHOWN = 5  # notes, conflicts and intents that are printed
 
 
 def prepare(arguments: list[str]) -> int:
-    from xinye.apps.support.prepare import PrepareSettings
-    from xinye.apps.support.prepare import prepare as make
-
     given = Parser(
         "support prepare",
         "Make a customer-service desk of a company's old logs and documents. Reads conversations "
@@ -46,6 +44,9 @@ def prepare(arguments: list[str]) -> int:
         switch("--overwrite", "replace the desk in -o"),
         JSON,
     ).read(arguments)
+
+    from xinye.apps.support.prepare import prepare as make
+
     settings = checked(PrepareSettings, given.settings, "prepare")
     with Display(show_plan=False) as display, bad_bytes_told(given.bad_bytes):
         report = make(settings, display, given.overwrite)
@@ -175,6 +176,6 @@ def show_steps(report: "Report") -> None:
     answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
     if report.kept_for_test:
         answer.print(
-            f"{plural(report.kept_for_test, 'question')} of the test have no other wording, so their "
-            "answers are not in the FAQ; --test-share 0 puts them there"
+            f"{plural(report.kept_for_test, 'question')} of the test have no other wording, so "
+            "their answers are not in the FAQ; --test-share 0 puts them there"
         )

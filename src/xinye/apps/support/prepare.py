@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
 from xinye.apps.support.classifier import Budget, Trained, learnable, train_intents
 from xinye.apps.support.clusters import name_clusters
 from xinye.apps.support.desk_folder import (
@@ -29,62 +27,19 @@ from xinye.apps.support.groups import plain
 from xinye.apps.support.held_out import Parts, held_out, kept_apart
 from xinye.apps.support.logs import Columns, Logs, read_logs
 from xinye.apps.support.matching import FAQMatcher, enough, made_questions
+from xinye.apps.support.prepare_settings import PrepareSettings
 from xinye.apps.support.small_talk import TEMPLATES
 from xinye.data.notes import Notes
 from xinye.data.scripts import has_han
 from xinye.data.spreadsheets import sheet_named
 from xinye.errors import XinyeError
 from xinye.observer import Observer
-from xinye.planning.units import parse_time
 from xinye.retrieval.confidence import Calibration
 from xinye.retrieval.documents import documents, find_files
 from xinye.retrieval.knowledge import KnowledgeBase
 
 CALIBRATION_SHARE = 0.2  # of the learned questions, to calibrate on
 LISTED = 20  # conflicts in the report
-
-
-class PrepareSettings(BaseModel):
-    """The settings of `xinye support prepare`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    logs: tuple[str, ...] = Field(min_length=1, description="files, folders or globs of logs")
-    output: Path = Field(description="the desk's folder")
-    knowledge: tuple[str, ...] = Field(
-        (), description="folders and files of documents to answer from"
-    )
-    precision: float = Field(
-        0.95, ge=0.5, le=0.99, description="share of the bot's answers that must be right"
-    )
-    test_share: float = Field(
-        0.1, ge=0, lt=0.5, description="share of the questions kept apart to test on"
-    )
-    time: str = Field("10min", description="time to train models; 0s trains none")
-    from_: str | None = Field(
-        None,
-        alias="from",
-        description="the model to train from, instead of a small one from scratch",
-    )
-    prompt_field: str | None = Field(None, description="column of the question")
-    answer_field: str | None = Field(None, description="column of the answer")
-    intent_field: str | None = Field(None, description="column of the intent")
-    assistant_name: str | None = Field(
-        None, description="names of the employees: 小李,小王; all others are customers"
-    )
-    sheet: str | None = Field(
-        None, description="name of the sheet in a workbook (the first one that is a table)"
-    )
-
-    @property
-    def columns(self) -> Columns:
-        """The columns that were named."""
-        return Columns(self.prompt_field, self.answer_field, self.intent_field, self.assistant_name)
-
-    @property
-    def seconds(self) -> float:
-        """The time to train models, in seconds."""
-        return 0.0 if self.time.strip() in ("0", "0s") else parse_time(self.time)
 
 
 @dataclass(frozen=True)
@@ -158,9 +113,13 @@ def prepare(
     with beside(settings.output, overwrite) as folder:
         observer.stage("reading the logs")
         with sheet_named(settings.sheet):
-            logs = read_logs(
-                settings.logs, settings.columns, _published(settings.knowledge), observer
+            columns = Columns(
+                settings.prompt_field,
+                settings.answer_field,
+                settings.intent_field,
+                settings.assistant_name,
             )
+            logs = read_logs(settings.logs, columns, _published(settings.knowledge), observer)
         _report_logs(logs, report)
         observer.stage("making the FAQ")
         faq = make_faq(logs.exchanges)
