@@ -72,6 +72,7 @@ METAVARS = {
     "fold": "I/K",
     "from_": "MODEL",
     "host": "ADDRESS",
+    "intent_field": "NAME",
     "kind": "KIND",
     "keep_checkpoints": "N|all",
     "knowledge": "KB",

@@ -61,6 +61,7 @@ VERBS = {  # command: (function, summary); groups have no function
     ),
     "runs": ("xinye.cli.runs:main", "list, show, compare and clean runs"),
     "knowledge": ("", "build a knowledge base of documents, and search it"),
+    "support": ("", "customer service: make a desk of old logs and documents"),
 }
 GROUPS = {  # commands of two words
     "data": {
@@ -93,6 +94,9 @@ GROUPS = {  # commands of two words
         ),
         "calibrate": ("xinye.cli.refusal:calibrate", "learn when to say that it has no answer"),
         "pairs": ("xinye.cli.knowledge:pairs", "write the records that train a reranker"),
+    },
+    "support": {
+        "prepare": ("xinye.cli.support:prepare", "make a desk of old logs and documents"),
     },
 }
 SECOND_WORDS = {**GROUPS, "runs": ("list", "show", "compare", "verify", "clean")}

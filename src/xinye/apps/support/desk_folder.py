@@ -1,0 +1,289 @@
+"""The folder of a desk: what a company's customers are answered from. Every file can be read and
+edited with a text editor."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from xinye.apps.support.desk_settings import (
+    AGAIN,
+    MODELS,
+    SETTINGS,
+    DeskSettings,
+    Role,
+    read_models,
+    read_settings,
+    write_models,
+    write_settings,
+)
+from xinye.apps.support.faq import Entry
+from xinye.apps.support.matching import FAQMatcher
+from xinye.data.files import read_json, write_json, write_json_lines
+from xinye.data.sources import read_lines
+from xinye.errors import XinyeError
+from xinye.retrieval.changing import next_to
+from xinye.retrieval.format import Format, Strict, damaged
+from xinye.retrieval.knowledge import KnowledgeBase
+from xinye.retrieval.manifest import CALIBRATION
+
+FAQ, TEMPLATES, TEST, INTENTS = "faq.jsonl", "templates.jsonl", "test.jsonl", "intents.jsonl"
+REPORT, KNOWLEDGE, RUNS = "report.json", "knowledge", "models"
+OURS = (SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, CALIBRATION, REPORT, KNOWLEDGE, RUNS)
+KIND, VERSION = "xinye desk calibration", 1
+FORMAT = Format(KIND, VERSION, "this is not the calibration of a desk", AGAIN)
+
+
+class Source(Strict):
+    """Where an answer was read. `line` is None for a file without lines."""
+
+    file: str
+    line: int | None = None
+
+
+class SavedEntry(Strict):
+    """An entry in faq.jsonl."""
+
+    question: str = Field(min_length=1)
+    answer: str = Field(min_length=1)
+    variants: list[str] = Field(default_factory=list)
+    intent: str = ""
+    source: Source
+
+
+class Template(Strict):
+    """A text in templates.jsonl, with which an intent is answered. `language` is zh or en, or "" if
+    it answers in both."""
+
+    intent: str = Field(min_length=1)
+    text: str = Field(min_length=1)
+    language: str = ""
+
+
+class TestQuestion(Strict):
+    """A question in test.jsonl, which was kept apart. `answerable` says whether the FAQ has its
+    answer, in other words."""
+
+    __test__ = False  # pytest must not take it for a test
+
+    question: str
+    answer: str = ""
+    intent: str = ""
+    answerable: bool
+
+
+class Labelled(Strict):
+    """A question in intents.jsonl with its intent, to train on."""
+
+    text: str
+    label: str
+
+
+class Step(Strict):
+    """How a step decides. It answers from the confidence `threshold` on; None if nothing reaches
+    the wanted precision. `answered` is the share that it answered of the `questions` that it was
+    calibrated on, and `made` says that these were made of known ones."""
+
+    threshold: float | None
+    answered: float = 0.0
+    questions: int = 0
+    made: bool = False
+
+
+class Calibrations(Strict):
+    """The calibration of each step, for the wanted precision; `faq` is what the matcher learned."""
+
+    kind: str = KIND
+    version: int = VERSION
+    precision: float
+    steps: dict[str, Step]
+    faq: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class DeskFolder:
+    """A desk as it was read."""
+
+    folder: Path
+    settings: DeskSettings
+    models: Mapping[str, Role]
+    entries: Sequence[Entry]
+    templates: Sequence[Template]
+    calibrations: Calibrations
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "DeskFolder":
+        """The desk in a folder. Raises `XinyeError` if there is none, or for the first file that is
+        damaged."""
+        folder = Path(folder)
+        if not (folder / SETTINGS).is_file():
+            what = "this is not a desk" if folder.exists() else "there is no such folder"
+            raise XinyeError(f"{folder}: {what}; make one: xinye support prepare LOGS -o {folder}")
+        saved = [*_rows(folder / FAQ, SavedEntry)]
+        return cls(
+            folder,
+            read_settings(folder / SETTINGS),
+            read_models(folder / MODELS),
+            [_entry(each) for each in saved],
+            [*_rows(folder / TEMPLATES, Template)],
+            FORMAT.read(folder / CALIBRATION, Calibrations),
+        )
+
+    @cached_property
+    def knowledge(self) -> KnowledgeBase | None:
+        """The knowledge base of the documents; None if the desk has none."""
+        path = self.folder / KNOWLEDGE
+        return KnowledgeBase(path) if path.is_dir() else None
+
+    @cached_property
+    def matcher(self) -> FAQMatcher:
+        """What finds an entry of the FAQ."""
+        matcher = FAQMatcher()
+        wordings = [
+            (text, number) for number, entry in enumerate(self.entries) for text in entry.wordings
+        ]
+        matcher.fit([text for text, _ in wordings], [number for _, number in wordings])
+        try:
+            matcher.restore(self.calibrations.faq)
+        except XinyeError as error:
+            raise damaged(self.folder / CALIBRATION, error, AGAIN) from None
+        return matcher
+
+    @property
+    def test(self) -> list[TestQuestion]:
+        """The questions that were kept apart."""
+        return [*_rows(self.folder / TEST, TestQuestion)]
+
+    @property
+    def labelled(self) -> list[Labelled]:
+        """The questions with intents to train on."""
+        return [*_rows(self.folder / INTENTS, Labelled)]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What `prepare` read, dropped, merged and trained."""
+        return read_json(self.folder / REPORT)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is written in the folder of a desk, besides models and knowledge."""
+
+    settings: DeskSettings
+    models: Mapping[str, Role]
+    entries: Sequence[Entry]
+    templates: Sequence[Template]
+    test: Sequence[TestQuestion]
+    labelled: Sequence[Labelled]
+    calibrations: Calibrations
+    report: Mapping[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write the files in a folder that exists."""
+        write_settings(folder / SETTINGS, self.settings)
+        write_models(folder / MODELS, self.models)
+        write_json_lines(folder / FAQ, (_saved(entry).model_dump() for entry in self.entries))
+        for name, rows in (
+            (TEMPLATES, self.templates), (TEST, self.test), (INTENTS, self.labelled)
+        ):  # fmt: skip
+            write_json_lines(folder / name, (row.model_dump() for row in rows))
+        write_json(folder / CALIBRATION, self.calibrations.model_dump())
+        write_json(folder / REPORT, self.report)
+
+
+@contextmanager
+def beside(folder: Path, overwrite: bool) -> Iterator[Path]:
+    """A new folder next to a desk's. If the block succeeds, it takes the desk's place; if it fails,
+    it is deleted. Raises `XinyeError` unless the place is free, or holds a desk to be replaced."""
+    check_free(folder, overwrite)
+    new = next_to(folder)
+    try:
+        new.mkdir(parents=True)
+        yield new
+        check_free(folder, overwrite)  # it may have come into being meanwhile
+        _replace(folder, new)
+    finally:
+        if new.exists():
+            shutil.rmtree(new)
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Raises `XinyeError` unless the folder is free, or is a desk to be replaced."""
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not (folder / SETTINGS).is_file() or folder.is_symlink():
+        raise XinyeError(f"{folder}: this folder exists and is not a desk; choose another with -o")
+    if not overwrite:
+        raise XinyeError(f"{folder}: this desk already exists; replace it with --overwrite")
+    if foreign := [path.name for path in folder.iterdir() if path.name not in OURS]:
+        raise XinyeError(
+            f"{folder}: there are other files in this desk ({', '.join(foreign[:3])}); move them, "
+            "or choose another folder with -o"
+        )
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Put a finished desk in its place. An old one is moved aside first, and back if that fails."""
+    if not folder.exists():
+        new.rename(folder)
+        return
+    old = next_to(folder)
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old)
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+Row = TypeVar("Row", bound=Strict)
+
+
+def _rows(path: Path, holds: type[Row]) -> Iterable[Row]:
+    """The objects in a JSON Lines file. Raises `XinyeError` with the line of the first bad one."""
+    if not path.is_file():
+        raise damaged(path, "missing", AGAIN)
+    return _each(path, lambda line: holds.model_validate(json.loads(line)))
+
+
+def _each(path: Path, read: Callable[[str], Row]) -> Iterator[Row]:
+    for number, line in read_lines(path):
+        if not line.strip():
+            continue
+        try:
+            yield read(line)
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise damaged(path, _where(number, error), AGAIN) from None
+
+
+def _where(number: int, error: Exception) -> str:
+    """The line of a bad row, and what is wrong with it."""
+    if not isinstance(error, ValidationError):
+        return f"line {number}: not valid JSON"
+    first = error.errors()[0]
+    key = ".".join(map(str, first["loc"]))
+    what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"line {number}: {key}: {what}"
+
+
+def _entry(saved: SavedEntry) -> Entry:
+    return Entry(
+        saved.question, saved.answer, tuple(saved.variants), saved.intent, saved.source.file,
+        saved.source.line,
+    )  # fmt: skip
+
+
+def _saved(entry: Entry) -> SavedEntry:
+    return SavedEntry(
+        question=entry.question, answer=entry.answer, variants=[*entry.variants],
+        intent=entry.intent, source=Source(file=entry.file, line=entry.line),
+    )  # fmt: skip

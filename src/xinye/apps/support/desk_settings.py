@@ -1,0 +1,196 @@
+"""The settings of a desk that a person edits, `desk.toml`, and the models of its roles,
+`models.toml`."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from xinye.checkpoints.folders import fingerprint
+from xinye.data.files import read_text
+from xinye.errors import XinyeError, did_you_mean, quoted, validated
+from xinye.runs.words import Both
+
+KIND, VERSION = "xinye desk", 1
+SETTINGS, MODELS = "desk.toml", "models.toml"
+LARGEST = 1 << 20  # bytes of a file that a person edits
+ROLES = {  # each with what it does
+    "intents": Both("says what a question is about", "判断问题的意图"),
+    "answer": Both("quotes the answer from a passage", "从段落中摘出答案"),
+    "mood": Both("notices angry customers", "识别情绪激动的顾客"),
+    "entities": Both("finds names and addresses, to mask them", "找出姓名和地址，以便脱敏"),
+    "chat": Both("writes answers from passages", "根据段落写出答案"),
+}
+MISSING = Both("there is no model, so this step is skipped", "没有模型，跳过这一步")
+AGAIN = "prepare the desk again: xinye support prepare LOGS -o {folder} --overwrite"
+
+
+class DeskSettings(BaseModel):
+    """What a person decides about a desk."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str = KIND
+    version: int = VERSION
+    company: str = ""
+    bot: str = ""
+    languages: tuple[Literal["zh", "en"], ...] = ("zh", "en")
+    precision: float = Field(0.95, ge=0.5, le=0.99)
+    misses: int = Field(2, ge=1, le=10)
+    forbidden: tuple[str, ...] = ()
+    person_words: tuple[str, ...] = ()
+    claim_minutes: float = Field(10, gt=0)
+    retention_days: int = Field(180, ge=1)
+
+
+TITLES = {
+    SETTINGS: Both(
+        "The settings of this desk. Change them, then start the desk again.",
+        "客服台的设置。修改后请重新启动客服台。",
+    ),
+    MODELS: Both(
+        "The model of each role: the folder of its run, and the SHA-256 of its files.",
+        "每个角色所用的模型：训练目录，以及其中文件的 SHA-256。",
+    ),
+}
+COMMENTS = {
+    "company": Both("name of the company, as customers read it", "公司名称，顾客会看到"),
+    "bot": Both("name of the bot", "机器人的名字"),
+    "languages": Both(
+        "languages of the pages, the first is the default", "页面语言，第一个是默认语言"
+    ),
+    "precision": Both(
+        "share of the bot's answers that must be right", "机器人的答案中，正确的比例至少是多少"
+    ),
+    "misses": Both(
+        "questions without an answer until a person takes over", "连续几次答不上来就转人工"
+    ),
+    "forbidden": Both(
+        "topics that the bot leaves to a person: words of a question",
+        "机器人不回答、直接转人工的话题：问题里的词",
+    ),
+    "person_words": Both("more words that ask for a person", "还有哪些说法表示要转人工"),
+    "claim_minutes": Both(
+        "minutes until an operator's silence gives a conversation back",
+        "客服人员多少分钟没有回复，会话就放回队列",
+    ),
+    "retention_days": Both("days until messages are deleted", "消息保留多少天后删除"),
+}
+
+
+def write_settings(path: Path, settings: DeskSettings) -> None:
+    """Write the settings, each below what it means."""
+    lines = [*_comment(TITLES[SETTINGS]), ""]
+    for name, value in settings.model_dump(mode="json").items():
+        if name in COMMENTS:
+            lines += ["", *_comment(COMMENTS[name])]
+        lines.append(_line(name, value))
+    lines.append("")
+    path.write_text("\n".join(lines), "utf-8", "backslashreplace")
+
+
+def read_settings(path: Path) -> DeskSettings:
+    """The settings in a file. Raises `XinyeError` that names the line or the key that is wrong."""
+    values = _read(path)
+    if values.get("kind") != KIND:
+        raise XinyeError(
+            f"{path}: this is not the settings of a desk (kind is not {KIND!r}); {_again(path)}"
+        )
+    if values.get("version") != VERSION:
+        raise XinyeError(
+            f"{path}: the desk has version {values.get('version')!r}, and this Xinye reads version "
+            f"{VERSION}; {_again(path)}"
+        )
+    return validated(DeskSettings, values, str(path))
+
+
+class Role(BaseModel):
+    """A model for a role: the folder of its run, relative to the desk or absolute, and the SHA-256
+    of its files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1)
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+def write_models(path: Path, models: Mapping[str, Role]) -> None:
+    """Write the model of each role. Roles without a model are comments."""
+    lines = [*_comment(TITLES[MODELS]), ""]
+    for name, what in ROLES.items():
+        role = models.get(name)
+        lines += _comment(Both(f"{name}: {what.en}", f"{name}：{what.zh}"))
+        if role:
+            lines += [f"[{name}]", _line("path", role.path), _line("sha256", role.sha256)]
+        else:
+            lines += _comment(MISSING)
+        lines.append("")
+    path.write_text("\n".join(lines), "utf-8", "backslashreplace")
+
+
+def read_models(path: Path) -> dict[str, Role]:
+    """The model of each role in a file. Raises `XinyeError` for an unknown role, and for a model
+    that is missing or has changed."""
+    models = {}
+    for name, values in _read(path).items():
+        if name not in ROLES:
+            raise XinyeError(
+                f"{path}: unknown role {name!r}; the roles are {', '.join(ROLES)}"
+                f"{did_you_mean(name, ROLES)}"
+            )
+        if not isinstance(values, dict):
+            raise XinyeError(f"{path}: {name} is not a table with path and sha256")
+        models[name] = validated(Role, values, f"{path}, [{name}]")
+    for name, role in models.items():
+        folder = path.parent / role.path
+        if not folder.is_dir():
+            raise XinyeError(
+                f"{path}: the model of the role {name!r} is missing: {folder}; train it again, or "
+                "delete its lines"
+            )
+        if model_hash(folder) != role.sha256:
+            raise XinyeError(
+                f"{path}: the model of the role {name!r} has changed since then: {folder}; "
+                f"if that is right, write its new sha256: {model_hash(folder)}"
+            )
+    return models
+
+
+def model_hash(folder: Path) -> str:
+    """The SHA-256 of a model: of the names and hashes of its files. What lies in subfolders, such
+    as reports, does not count."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*")):
+        if file.suffix in (".safetensors", ".json", ".gguf") and file.is_file():
+            digest.update(f"{file.name}\n{fingerprint(file)['sha256']}\n".encode())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_text(path, LARGEST))
+    except FileNotFoundError:
+        raise XinyeError(f"{path}: there is no such file; {_again(path)}") from None
+    except OSError as error:
+        raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
+        reason = " ".join(str(error).split())[:200]
+        raise XinyeError(f"{path}: not valid TOML ({reason}); correct it") from None
+
+
+def _again(path: Path) -> str:
+    return AGAIN.replace("{folder}", quoted(path.parent))
+
+
+def _comment(text: Both) -> list[str]:
+    return [f"# {text.en}", f"# {text.zh}"]
+
+
+def _line(name: str, value: Any) -> str:
+    """A setting as TOML writes it, which for texts, numbers and lists is as JSON does."""
+    written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"{name} = {written}"

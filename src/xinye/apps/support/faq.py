@@ -1,0 +1,154 @@
+"""Makes a FAQ of questions and answers: near-equal questions become one entry with several
+wordings, and one answer."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from xinye.apps.support.exchanges import Exchange
+from xinye.apps.support.groups import members, near_groups, plain, typical
+
+LONG_ANSWER = 12  # characters; shorter ones, such as "yes", answer many questions
+# An answer that is different each time depends on the case: "Where is my parcel?"
+SEVERAL, COMMON = 3, 1 / 3
+SHOWN = 5  # answers of a conflict that are listed
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A question of the FAQ with its answer. `variants` are other wordings, and `file` and `line`
+    say where the answer was read."""
+
+    question: str
+    answer: str
+    variants: tuple[str, ...]
+    intent: str
+    file: str
+    line: int | None
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """All ways to ask."""
+        return (self.question, *self.variants)
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A question with different answers, and the one that was chosen; "" if there is no common
+    one."""
+
+    question: str
+    chosen: str
+    others: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+@dataclass
+class Faq:
+    """The entries, the conflicts, and how many questions were merged with an equal or near-equal
+    one. `by_case` counts the questions whose answers depend on the case; they are left out."""
+
+    entries: list[Entry] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    merged: int = 0
+    by_case: int = 0
+
+
+def make_faq(exchanges: Sequence[Exchange]) -> Faq:
+    """The FAQ of questions and their answers. Where the answers to a question differ, the most
+    common one is chosen, and of equally common ones the latest in the files."""
+    faq = Faq()
+    asked = [each for each in exchanges if each.answer]
+    groups = members(near_groups([each.question for each in asked]))
+    faq.merged = len(asked) - len(groups)
+    entries = []
+    for group in groups:
+        entry = _entry([asked[number] for number in group], faq)
+        if entry:
+            entries.append(entry)
+    faq.entries = _one_for_each_question(_one_for_each_answer(entries, faq))
+    return faq
+
+
+def _entry(group: Sequence[Exchange], faq: Faq) -> Entry | None:
+    """The entry for near-equal questions, or None if their answers have nothing in common."""
+    answers = members(near_groups([each.answer for each in group]))
+    latest = max(answers, key=lambda numbers: (len(numbers), numbers[-1]))
+    chosen = group[latest[-1]]
+    question = typical([each.question for each in group])
+    by_case = len(answers) >= SEVERAL and len(latest) / len(group) <= COMMON
+    if len(answers) > 1:
+        others = [group[numbers[-1]] for numbers in answers if by_case or numbers is not latest]
+        faq.conflicts.append(
+            Conflict(
+                question,
+                "" if by_case else chosen.answer,
+                tuple(each.answer for each in others[:SHOWN]),
+                tuple(each.place for each in others[:SHOWN]),
+            )
+        )
+    if by_case:
+        faq.by_case += 1
+        return None
+    wordings = [text for each in group for text in (each.question, *each.wordings)]
+    return Entry(
+        question, chosen.answer, _variants(question, wordings), _intent(group), chosen.file,
+        chosen.line,
+    )  # fmt: skip
+
+
+def _variants(question: str, wordings: Sequence[str]) -> tuple[str, ...]:
+    """The different wordings, without the question itself."""
+    first = {plain(question): question}
+    for text in wordings:
+        first.setdefault(plain(text), text)
+    return tuple(text for text in first.values() if text != question)
+
+
+def _intent(group: Sequence[Exchange]) -> str:
+    """The most common intent, or ""."""
+    named = Counter(each.intent for each in group if each.intent)
+    return named.most_common(1)[0][0] if named else ""
+
+
+def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
+    """The entries, with those of the same long answer as one."""
+    found: dict[str, Entry] = {}
+    for number, entry in enumerate(entries):
+        long = len(entry.answer) >= LONG_ANSWER
+        key = plain(entry.answer) if long else f"{number} {entry.question}"
+        first = found.get(key)
+        if first is None:
+            found[key] = entry
+            continue
+        faq.merged += 1
+        variants = _variants(first.question, [*first.variants, *entry.wordings])
+        found[key] = replace(first, variants=variants, intent=first.intent or entry.intent)
+    return [*found.values()]
+
+
+def _one_for_each_question(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries without wordings that are the question of another entry, or that several entries
+    have: those say nothing about which is meant."""
+    questions = {plain(entry.question) for entry in entries}
+    counts = Counter(plain(text) for entry in entries for text in entry.variants)
+    return [
+        replace(
+            entry,
+            variants=tuple(
+                text
+                for text in entry.variants
+                if counts[plain(text)] == 1 and plain(text) not in questions
+            ),
+        )
+        for entry in entries
+    ]
+
+
+def by_intent(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """The entries of each intent that has a name."""
+    found = defaultdict[str, list[Entry]](list)
+    for entry in entries:
+        if entry.intent:
+            found[entry.intent].append(entry)
+    return found

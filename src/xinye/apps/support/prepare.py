@@ -1,0 +1,337 @@
+"""Makes a desk of a company's old logs and documents: reads the logs, makes a FAQ, keeps a test set
+apart, indexes the documents, trains what there is enough data for, and calibrates each step."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from xinye.apps.support.classifier import Budget, Trained, learnable, train_intents
+from xinye.apps.support.clusters import name_clusters
+from xinye.apps.support.desk_folder import (
+    KNOWLEDGE,
+    RUNS,
+    Calibrations,
+    Contents,
+    Labelled,
+    Step,
+    Template,
+    TestQuestion,
+    beside,
+)
+from xinye.apps.support.desk_settings import ROLES, DeskSettings, Role, model_hash
+from xinye.apps.support.faq import Entry, Faq, make_faq
+from xinye.apps.support.groups import plain
+from xinye.apps.support.held_out import Parts, held_out, kept_apart
+from xinye.apps.support.logs import Columns, Logs, read_logs
+from xinye.apps.support.matching import FAQMatcher, enough, made_questions
+from xinye.apps.support.prepare_settings import PrepareSettings
+from xinye.apps.support.small_talk import TEMPLATES
+from xinye.data.notes import Notes
+from xinye.data.scripts import has_han
+from xinye.data.spreadsheets import sheet_named
+from xinye.errors import XinyeError
+from xinye.observer import Observer
+from xinye.retrieval.confidence import Calibration
+from xinye.retrieval.documents import documents, find_files
+from xinye.retrieval.knowledge import KnowledgeBase
+
+CALIBRATION_SHARE = 0.2  # of the learned questions, to calibrate on
+LISTED = 20  # conflicts in the report
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What the FAQ did with the questions that were kept apart: how many it answered and how many
+    of these answers are right. `answerable` ones are those of which it has the answer, in other
+    words."""
+
+    questions: int
+    answerable: int
+    answered: int
+    right: int
+
+    @property
+    def share(self) -> float:
+        """The share of the questions that was answered."""
+        return self.answered / self.questions if self.questions else 0.0
+
+    @property
+    def precision(self) -> float | None:
+        """The share of the answers that is right; None without answers."""
+        return self.right / self.answered if self.answered else None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Something that was left out, merged or read differently: what, how often, and where first."""
+
+    what: str
+    count: int
+    places: list[str]
+
+
+@dataclass
+class Report:
+    """What `prepare` did, as in report.json."""
+
+    desk: str
+    files: int = 0
+    conversations: int = 0
+    questions: int = 0  # with an answer or an intent
+    dropped: list[Counted] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    entries: int = 0
+    wordings: int = 0
+    merged: int = 0
+    by_case: int = 0  # questions whose answers depend on the case, which are left out
+    kept_for_test: int = 0  # entries that are not in the FAQ, because all wordings are tested
+    conflicts: int = 0
+    conflicts_listed: list[dict[str, Any]] = field(default_factory=list)
+    intents: dict[str, int] = field(default_factory=dict)  # wordings of each in the FAQ
+    intents_from: str = ""  # "column", "clusters", or "" without intents
+    documents: int = 0
+    passages: int = 0
+    skipped_documents: list[str] = field(default_factory=list)
+    trained: dict[str, dict[str, Any]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)  # roles without a model, with the reason
+    precision: float = 0.0
+    steps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tested: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def prepare(
+    settings: PrepareSettings, observer: Observer | None = None, overwrite: bool = False
+) -> Report:
+    """Make a desk; returns the report, which is in its folder, too. Raises `XinyeError` for input
+    that cannot be used, and then writes nothing."""
+    observer, began = observer or Observer(), time.monotonic()
+    report = Report(str(settings.output), precision=settings.precision)
+    with beside(settings.output, overwrite) as folder:
+        observer.stage("reading the logs")
+        with sheet_named(settings.sheet):
+            columns = Columns(
+                settings.prompt_field,
+                settings.answer_field,
+                settings.intent_field,
+                settings.assistant_name,
+            )
+            logs = read_logs(settings.logs, columns, _published(settings.knowledge), observer)
+        _report_logs(logs, report)
+        observer.stage("making the FAQ")
+        faq = make_faq(logs.exchanges)
+        entries = _with_intents(faq.entries, report)
+        parts = kept_apart(entries, _labelled_only(logs), settings.test_share)
+        _report_faq(faq, parts, report)
+        if report.intents_from == "clusters":  # nobody said that these are intents
+            parts = replace(parts, labelled=[])
+        base = _knowledge(settings.knowledge, folder, report, observer)
+        models = _train(parts, logs, settings, folder, (report, observer))
+        observer.stage("calibrating")
+        matcher, steps = _calibrate(parts.entries, base, settings.precision)
+        report.steps = {name: step.model_dump() for name, step in steps.items()}
+        report.tested = _tested(matcher, parts, settings.precision)
+        report.seconds = round(time.monotonic() - began, 1)
+        Contents(
+            DeskSettings(precision=settings.precision, languages=_languages(parts.entries)),
+            models,
+            parts.entries,
+            _templates(),
+            parts.test,
+            parts.labelled,
+            Calibrations(precision=settings.precision, steps=steps, faq=matcher.saved()),
+            asdict(report),
+        ).write(folder)
+    return report
+
+
+# -- reading ---------------------------------------------------------------------------------------
+
+
+def _published(knowledge: Sequence[str]) -> list[str]:
+    """The texts of the documents, whose phone numbers are the company's own."""
+    texts = []
+    for path in find_files(knowledge) if knowledge else ():
+        try:
+            texts += [document.text for document in documents(path)]
+        except XinyeError:  # the knowledge base reports it
+            continue
+    return texts
+
+
+def _report_logs(logs: Logs, report: Report) -> None:
+    report.files, report.conversations = logs.files, logs.conversations
+    report.questions = len(logs.exchanges)
+    report.dropped = _counted(logs.dropped)
+    report.notes = logs.notes.sentences()
+    if not logs.exchanges:
+        most = report.dropped[0] if report.dropped else Counted("empty files", logs.files, [])
+        raise XinyeError(
+            "the logs have no question with an answer or an intent; most of what was left out: "
+            f"{most.what} ({most.count:,})"
+        )
+
+
+def _counted(notes: Notes) -> list[Counted]:
+    return [Counted(what, count, notes.places[what]) for what, count in notes.counts.most_common()]
+
+
+def _labelled_only(logs: Logs) -> list[Labelled]:
+    """The questions with an intent, but without an answer."""
+    return [
+        Labelled(text=each.question, label=each.intent)
+        for each in logs.exchanges
+        if each.intent and not each.answer
+    ]
+
+
+def _with_intents(entries: Sequence[Entry], report: Report) -> list[Entry]:
+    """The entries with their intents; if none has one, that is the name of its cluster."""
+    if any(entry.intent for entry in entries):
+        report.intents_from = "column"
+        return [*entries]
+    names = name_clusters([entry.question for entry in entries])
+    if any(names):
+        report.intents_from = "clusters"
+    return [replace(entry, intent=name) for entry, name in zip(entries, names, strict=True)]
+
+
+def _report_faq(faq: Faq, parts: Parts, report: Report) -> None:
+    report.entries = len(parts.entries)
+    report.kept_for_test = len(faq.entries) - len(parts.entries)
+    report.wordings = sum(len(entry.wordings) for entry in parts.entries)
+    report.merged, report.by_case, report.conflicts = faq.merged, faq.by_case, len(faq.conflicts)
+    report.conflicts_listed = [asdict(each) for each in faq.conflicts[:LISTED]]
+    counts = Counter(each.label for each in parts.labelled)
+    report.intents = dict(counts.most_common())
+
+
+def _languages(entries: Sequence[Entry]) -> tuple[Any, ...]:
+    """The languages of the pages, that of most questions first."""
+    chinese = sum(has_han(entry.question) for entry in entries)
+    return ("zh", "en") if 2 * chinese >= len(entries) else ("en", "zh")
+
+
+def _templates() -> list[Template]:
+    return [
+        Template(intent=intent, text=getattr(texts, language), language=language)
+        for intent, texts in TEMPLATES.items()
+        for language in ("zh", "en")
+    ]
+
+
+# -- learning --------------------------------------------------------------------------------------
+
+
+def _knowledge(
+    names: Sequence[str], folder: Path, report: Report, observer: Observer
+) -> KnowledgeBase | None:
+    """The knowledge base of the documents, if there are any."""
+    if not names:
+        return None
+    observer.stage("indexing the documents")
+    base, changes = KnowledgeBase.build(folder / KNOWLEDGE, names, progress=observer.progress)
+    report.documents, report.passages = len(base.documents), base.passages
+    report.skipped_documents = changes.skipped
+    return base
+
+
+def _train(
+    parts: Parts,
+    logs: Logs,
+    settings: PrepareSettings,
+    folder: Path,
+    watching: tuple[Report, Observer],
+) -> Mapping[str, Role]:
+    """The models that were trained, by role. The report says which are missing, and why."""
+    report, observer = watching
+    report.missing = dict.fromkeys(ROLES, "name a run in models.toml")
+    learned, why = learnable(parts.labelled)
+    if learned and not settings.seconds:
+        why = "no time to train (--time)"
+    if why:
+        report.missing["intents"] = why
+        return {}
+    run = folder / RUNS / "intents"
+    run.parent.mkdir()
+    test = [Labelled(text=each.question, label=each.intent) for each in parts.test if each.intent]
+    asked = {each.question for each in parts.test}
+    texts = [each.text for each in parts.labelled]
+    texts += [
+        f"{each.question}\n{each.answer}" for each in logs.exchanges if each.question not in asked
+    ]
+    budget = Budget(settings.seconds, settings.from_ or "")
+    trained: Trained = train_intents(learned, test, texts, run, budget, observer)
+    report.trained["intents"] = asdict(trained)
+    if not trained.kept:
+        run.parent.rmdir()
+        report.missing["intents"] = (
+            "the trained model is less accurate than TF-IDF with logistic regression; give it more "
+            "time (--time 1h), or a model to train from (--from MODEL)"
+        )
+        return {}
+    del report.missing["intents"]
+    return {"intents": Role(path=f"{RUNS}/intents", sha256=model_hash(run))}
+
+
+def _calibrate(
+    entries: Sequence[Entry], base: KnowledgeBase | None, precision: float
+) -> tuple[FAQMatcher, dict[str, Step]]:
+    """The matcher of the FAQ, and the threshold of each step for the wanted precision."""
+    matcher, steps = FAQMatcher(), {}
+    everything, _ = held_out(entries, 0.0)
+    questions = [each.text for each in everything]
+    numbers = [each.entry or 0 for each in everything]
+    if entries:
+        rest, asked = held_out(entries, CALIBRATION_SHARE)
+        known = [each.text for each in rest], [each.entry or 0 for each in rest]
+        made = not enough(asked)
+        if made:  # real ones show what must be refused, made ones what can be answered
+            asked += made_questions(*known)
+        matcher.fit(*known)
+        try:
+            matcher.calibrate(asked, precision, made)
+        except XinyeError:  # too few questions: only equal ones are answered
+            asked = []
+        reached = matcher.calibration.reached(precision) if matcher.calibration else None
+        steps["faq"] = Step(
+            threshold=matcher.threshold(precision),
+            answered=reached.answered if reached else 0.0,
+            questions=len(asked),
+            made=made,
+        )
+    matcher.fit(questions, numbers)
+    if base is not None:
+        learned = Calibration.load(base.folder)
+        reached = learned.reached(precision) if learned else None
+        steps["passage"] = Step(
+            threshold=reached.confidence if reached else None,
+            answered=reached.answered if reached else 0.0,
+            questions=learned.questions if learned else 0,
+            made=learned.made if learned else False,
+        )
+    return matcher, steps
+
+
+def _tested(matcher: FAQMatcher, parts: Parts, precision: float) -> dict[str, Any]:
+    """The figures of the FAQ on the questions that were kept apart and have an answer."""
+    questions = [each for each in parts.test if each.answer]
+    least = matcher.threshold(precision)
+    answered = right = 0
+    for each in questions:
+        match = matcher.match(each.question)
+        if match is None or match.confidence < (1.0 if least is None else least):
+            continue
+        answered += 1
+        right += is_right(parts.entries[match.entry], each)
+    answerable = sum(each.answerable for each in questions)
+    tested = Tested(len(questions), answerable, answered, right)
+    return {**asdict(tested), "share": tested.share, "precision": tested.precision}
+
+
+def is_right(entry: Entry, asked: TestQuestion) -> bool:
+    """True if the answer of an entry is the one that the question had in the logs."""
+    return plain(entry.answer) == plain(asked.answer)

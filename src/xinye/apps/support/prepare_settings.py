@@ -1,0 +1,59 @@
+"""The settings of `xinye support prepare`."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from xinye.errors import XinyeError
+from xinye.planning.units import parse_time
+
+
+class PrepareSettings(BaseModel):
+    """The settings of `xinye support prepare`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    logs: tuple[str, ...] = Field(min_length=1, description="files, folders or globs of logs")
+    output: Path = Field(description="the desk's folder")
+    knowledge: tuple[str, ...] = Field(
+        (), description="folders and files of documents to answer from"
+    )
+    precision: float = Field(
+        0.95, ge=0.5, le=0.99, description="share of the bot's answers that must be right"
+    )
+    test_share: float = Field(
+        0.1, ge=0, lt=0.5, description="share of the questions kept apart to test on"
+    )
+    time: str = Field("10min", description="time to train models; 0s trains none")
+    from_: str | None = Field(
+        None,
+        alias="from",
+        description="the model to train from, instead of a small one from scratch",
+    )
+    prompt_field: str | None = Field(None, description="column of the question")
+    answer_field: str | None = Field(None, description="column of the answer")
+    intent_field: str | None = Field(None, description="column of the intent")
+    assistant_name: str | None = Field(
+        None, description="names of the employees: 小李,小王; all others are customers"
+    )
+    sheet: str | None = Field(
+        None, description="name of the sheet in a workbook (the first one that is a table)"
+    )
+
+    @field_validator("time")
+    @classmethod
+    def _is_a_time(cls, value: str) -> str:
+        try:
+            _seconds(value)
+        except XinyeError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def seconds(self) -> float:
+        """The time to train models, in seconds."""
+        return _seconds(self.time)
+
+
+def _seconds(text: str) -> float:
+    return 0.0 if text.strip() in ("0", "0s") else parse_time(text)

@@ -1,0 +1,181 @@
+"""`xinye support prepare`"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xinye.apps.support.prepare_settings import PrepareSettings
+from xinye.cli.arguments import BAD_BYTES, JSON, Fields, Parser, flag, switch
+from xinye.cli.output import (
+    Display,
+    answer,
+    bad_bytes_told,
+    console,
+    print_json,
+    verbatim,
+)
+from xinye.errors import checked, plural, quoted
+from xinye.language import shown
+
+if TYPE_CHECKING:
+    from xinye.apps.support.prepare import Report
+
+SHOWN = 5  # notes, conflicts and intents that are printed
+
+
+def prepare(arguments: list[str]) -> int:
+    given = Parser(
+        "support prepare",
+        "Make a customer-service desk of a company's old logs and documents. Reads conversations "
+        "(CSV, XLSX, JSON Lines, one message a row, lines of 客户：… and 客服：…, exports of QQ "
+        "and WeChat) and tables of questions and answers or intents; makes a FAQ, keeps a test set "
+        "apart, trains a classifier if there are enough intents, and calibrates when to answer. "
+        "Personal data are masked before anything is written.",
+        "xinye support prepare logs.csv --knowledge handbook/ -o desk",
+        flag("logs", "LOGS", "files, folders or globs of logs", nargs="+"),
+        flag("-o --output", "DESK", "the folder to write", required=True, type=Path),
+        flag(
+            "--knowledge",
+            "DIR",
+            "folder or file of documents to answer from; can be given several times",
+            action="append",
+        ),
+        Fields(PrepareSettings, ("logs", "output", "knowledge")),
+        BAD_BYTES,
+        switch("--overwrite", "replace the desk in -o"),
+        JSON,
+    ).read(arguments)
+
+    from xinye.apps.support.prepare import prepare as make
+
+    settings = checked(PrepareSettings, given.settings, "prepare")
+    with Display(show_plan=False) as display, bad_bytes_told(given.bad_bytes):
+        report = make(settings, display, given.overwrite)
+    if given.json:
+        print_json(report)
+    else:
+        show(report)
+    return 0
+
+
+def show(report: "Report") -> None:
+    """Print what was read, left out, merged, trained and tested."""
+    show_read(report)
+    show_faq(report)
+    if report.documents:
+        documents, passages = (
+            plural(report.documents, "document"),
+            plural(report.passages, "passage"),
+        )
+        answer.print(f"knowledge base: {documents}, {passages}")
+    for reason in report.skipped_documents[:SHOWN]:
+        answer.print(f"skipped: {reason}", soft_wrap=True)
+    show_models(report)
+    show_steps(report)
+    console.print(
+        f"saved to {report.desk}; look through faq.jsonl and desk.toml there, then: "
+        f"xinye support serve {quoted(report.desk)} --store support.db",
+        soft_wrap=True,
+    )
+
+
+def show_read(report: "Report") -> None:
+    """Print what was read and left out."""
+    answer.print(
+        f"read {plural(report.conversations, 'conversation or row', 'conversations and rows')} in "
+        f"{plural(report.files, 'file')}: {plural(report.questions, 'question')} with an answer or "
+        "an intent"
+    )
+    if report.dropped:
+        answer.print("left out:")
+    for each in report.dropped:
+        answer.print(verbatim(f"  {each.count:>7,}  {shown(each.what)}"), soft_wrap=True)
+    for note in report.notes[:SHOWN]:
+        answer.print(f"note: {note}", soft_wrap=True)
+    if len(report.notes) > SHOWN:
+        answer.print(f"{plural(len(report.notes) - SHOWN, 'more note')} in report.json")
+
+
+def show_faq(report: "Report") -> None:
+    """Print what became of the questions."""
+    answer.print(
+        f"FAQ: {plural(report.entries, 'entry', 'entries')} with "
+        f"{plural(report.wordings, 'wording')}; {plural(report.merged, 'question')} merged with an "
+        "equal or nearly equal one, or with one of the same answer"
+    )
+    if report.conflicts:
+        chosen = report.conflicts - report.by_case
+        answer.print(
+            f"{plural(report.conflicts, 'question')} with different answers: {chosen:,} got the "
+            f"most common or latest one, {report.by_case:,} without a common answer are left out; "
+            "see report.json"
+        )
+    if report.intents:
+        names = [*report.intents.items()]
+        some = ", ".join(f"{name} {count:,}" for name, count in names[:SHOWN])
+        more = " …" if len(names) > SHOWN else ""
+        count = plural(len(names), "intent")
+        if report.intents_from == "clusters":
+            answer.print(f"the logs name no intents; {count} found as clusters of questions:")
+        else:
+            answer.print(f"{count} given by the logs:")
+        answer.print(verbatim(f"  {some}{more}"), soft_wrap=True)
+
+
+def show_models(report: "Report") -> None:
+    """Print which models were trained, and which are missing."""
+    for role, trained in report.trained.items():
+        answer.print(
+            f"trained a model for the role {role} on {plural(trained['questions'], 'question')} "
+            f"with {plural(trained['intents'], 'intent')}"
+        )
+        if trained["accuracy"] is not None:
+            asked = plural(trained["test_questions"], "question")
+            answer.print(f"its accuracy on {asked} kept apart: {trained['accuracy']:.1%}")
+        if trained["baseline"] is not None:
+            answer.print(
+                f"TF-IDF with logistic regression on the same questions: {trained['baseline']:.1%}"
+            )
+    for role, why in report.missing.items():
+        answer.print(f"no model for the role {role}: {why}", soft_wrap=True)
+
+
+def show_steps(report: "Report") -> None:
+    """Print from which confidence on each step answers, and how the FAQ did in the test."""
+    precision = f"{report.precision:.0%}"
+    for name, step in report.steps.items():
+        if step["threshold"] is not None:
+            asked = plural(step["questions"], "question")
+            threshold, answered = f"{step['threshold']:.0%}", f"{step['answered']:.0%}"
+            answer.print(
+                f"step {name}: answers from a confidence of {threshold} on, which {answered} of "
+                f"{asked} of its calibration have"
+            )
+        elif name == "faq":
+            answer.print(
+                f"step {name}: nothing reaches a precision of {precision}, so it answers only "
+                "questions that equal a known one"
+            )
+        else:
+            answer.print(
+                f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
+            )
+        if step["made"]:
+            answer.print(
+                f"step {name}: too few questions have several wordings, so some were made of known "
+                "ones"
+            )
+    tested = report.tested
+    if not tested["questions"]:
+        return
+    asked = plural(tested["questions"], "question")
+    answer.print(
+        f"test: {asked} kept apart; the FAQ has the answer of {tested['answerable']:,} of them in "
+        "other words"
+    )
+    answered, right = f"{tested['answered']:,}", f"{tested['right']:,}"
+    answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
+    if report.kept_for_test:
+        answer.print(
+            f"{plural(report.kept_for_test, 'question')} of the test have no other wording, so "
+            "their answers are not in the FAQ; --test-share 0 puts them there"
+        )

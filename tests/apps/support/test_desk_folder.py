@@ -1,0 +1,109 @@
+"""The folder of a desk: what it holds, and what is wrong with one that is damaged."""
+
+import pytest
+
+from xinye.apps.support.desk_folder import (
+    Calibrations,
+    Contents,
+    DeskFolder,
+    Step,
+    Template,
+    TestQuestion,
+    beside,
+)
+from xinye.apps.support.desk_settings import DeskSettings, Role, model_hash
+from xinye.apps.support.faq import Entry
+from xinye.errors import XinyeError
+
+ENTRY = Entry("怎么退货？", "七天内“申请”\n即可。", ("想退货",), "退货", "客服.csv", 3)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    with beside(tmp_path / "desk", False) as folder:
+        run = folder / "models" / "intents"
+        run.mkdir(parents=True)
+        (run / "config.json").write_text("{}", "utf-8")
+        Contents(
+            DeskSettings(company='新叶 "New Leaf" \\', forbidden=("处方",)),
+            {"intents": Role(path="models/intents", sha256=model_hash(run))},
+            [ENTRY],
+            [Template(intent="thanks", text="不客气。", language="zh")],
+            [TestQuestion(question="退？", answerable=False)],
+            [],
+            Calibrations(precision=0.95, steps={"faq": Step(threshold=None)}),
+            {"files": 1},
+        ).write(folder)
+    return tmp_path / "desk"
+
+
+def test_what_was_written_is_read(desk):
+    found = DeskFolder.read(desk)
+    assert found.entries == [ENTRY] and found.settings.company == '新叶 "New Leaf" \\'
+    assert (
+        found.settings.forbidden == ("处方",) and found.models["intents"].path == "models/intents"
+    )
+    assert found.templates[0].text == "不客气。" and found.test[0].question == "退？"
+    assert found.matcher.match("想退货").confidence == 1.0 and found.knowledge is None
+
+
+def edit(path, old, new):
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "problem"),
+    [
+        ("desk.toml", "misses = 2", "mises = 2", "unknown key 'mises'; did you mean 'misses'"),
+        ("desk.toml", "misses = 2", "misses = 0", "misses: 0 is too small; use at least 1"),
+        ("desk.toml", "misses = 2", "misses = ", "not valid TOML"),
+        ("desk.toml", 'kind = "xinye desk"', 'kind = "menu"', "not the settings of a desk"),
+        ("desk.toml", "version = 1", "version = 2", "version 2, and this Xinye reads version 1"),
+        ("models.toml", "[intents]", "[intent]", "unknown role 'intent'.* did you mean 'intents'"),
+        ("models.toml", "models/intents", "models/others", "'intents' is missing"),
+        ("faq.jsonl", '"answer"', '"anwser"', r"damaged file \(line 1: answer"),
+        ("faq.jsonl", "{", "", "line 1: not valid JSON"),
+        ("templates.jsonl", "不客气。", "", "line 1: text"),
+        ("calibration.json", "xinye desk calibration", "other", "not the calibration of a desk"),
+        ("calibration.json", '"faq": null', '"faq": {"a": 1}', "calibration of the FAQ is damaged"),
+    ],
+)
+def test_a_damaged_file_is_named(desk, name, old, new, problem):
+    edit(desk / name, old, new)
+    with pytest.raises(XinyeError, match=problem) as error:
+        _ = DeskFolder.read(desk).matcher
+    assert str(desk / name) in str(error.value)
+
+
+def test_a_model_that_changed(desk):
+    (desk / "models" / "intents" / "config.json").write_text("{ }", "utf-8")
+    with pytest.raises(XinyeError, match="the role 'intents' has changed"):
+        DeskFolder.read(desk)
+
+
+def test_a_folder_that_is_no_desk(tmp_path):
+    with pytest.raises(XinyeError, match="not a desk; make one: xinye support prepare"):
+        DeskFolder.read(tmp_path)
+    with pytest.raises(XinyeError, match="exists and is not a desk"), beside(tmp_path, True):
+        pass
+
+
+def test_a_desk_is_replaced_as_a_whole_or_not_at_all(desk):
+    with pytest.raises(XinyeError, match="replace it with --overwrite"), beside(desk, False):
+        pass
+    with pytest.raises(ZeroDivisionError), beside(desk, True) as new:
+        new.joinpath("desk.toml").write_text("", "utf-8")
+        _ = 1 / 0
+    assert DeskFolder.read(desk).entries == [ENTRY]
+    assert [path.name for path in desk.parent.iterdir()] == ["desk"]
+    with beside(desk, True) as new:
+        (new / "desk.toml").write_text("", "utf-8")
+    assert [path.name for path in desk.iterdir()] == ["desk.toml"]
+
+
+def test_files_of_others_are_not_deleted(desk):
+    (desk / "notes.txt").write_text("mine", "utf-8")
+    with pytest.raises(XinyeError, match="other files in this desk"), beside(desk, True):
+        pass

@@ -1,0 +1,125 @@
+"""Questions become a FAQ, of which a part is kept apart."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xinye.apps.support.clusters import name_clusters
+from xinye.apps.support.exchanges import Exchange
+from xinye.apps.support.faq import make_faq
+from xinye.apps.support.groups import near_groups, plain
+from xinye.apps.support.held_out import kept_apart
+from xinye.apps.support.matching import FAQMatcher, made_questions
+
+RETURN = "七天之内，茶叶未拆封都可以退货。"
+
+
+def exchange(question, answer, line=1):
+    return Exchange(question, answer, "", "a.csv", line)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("请问，怎么退货呀？", "怎么退货", True),
+        ("How do I return a teapot?", "how do i return a teapot please", True),
+        ("我买的那个紫砂茶壶可以退货吗？", "我买的那个紫砂的茶壶可以退货吗", True),
+        ("我买的那个紫砂茶壶可以退货吗？", "我买的那个紫砂茶壶不可以退货吗？", False),
+        ("iPhone 12 怎么保修？", "iPhone 13 怎么保修？", False),
+        ("How do I activate my card?", "How do I block my card?", False),
+    ],
+)
+def test_near_equal_questions(one, other, same):
+    assert near_groups([one, other]) == ([0, 0] if same else [0, 1])
+
+
+@given(st.lists(st.text(alphabet="怎么退货ab 12？", max_size=12), max_size=12))
+def test_equal_texts_are_in_one_group(texts):
+    groups = near_groups(texts)
+    of_text = dict(zip(map(plain, texts), groups, strict=True))
+    assert [of_text[plain(text)] for text in texts] == groups
+
+
+def test_the_most_common_answer_wins_and_then_the_latest():
+    faq = make_faq(
+        [
+            exchange("怎么退货？", "七天内申请。", 1),
+            exchange("怎么退货", "十天内申请。", 2),
+            exchange("请问怎么退货", "七天内申请！", 3),
+            exchange("几点开门？", "八点。", 4),
+            exchange("几点开门", "九点。", 5),
+        ]
+    )
+    assert [(each.answer, each.line) for each in faq.entries] == [
+        ("七天内申请！", 3),
+        ("九点。", 5),
+    ]
+    assert [each.others for each in faq.conflicts] == [("十天内申请。",), ("八点。",)]
+
+
+def test_answers_that_depend_on_the_case_are_left_out():
+    faq = make_faq([exchange("我的包裹在哪？", f"在{city}。") for city in ("杭州", "上海", "北京")])
+    assert not faq.entries and faq.by_case == 1 and faq.conflicts[0].chosen == ""
+
+
+def test_questions_of_one_answer_are_one_entry():
+    [entry] = make_faq([exchange("怎么退货？", RETURN), exchange("茶不好喝", RETURN)]).entries
+    assert entry.wordings == ("怎么退货？", "茶不好喝")
+
+
+def test_no_near_equal_of_a_test_question_is_learned():
+    asked = [
+        exchange(f"第{n}种茶壶的盖子{word}？", f"第{n}种茶壶的盖子在仓库，明天发给您。")
+        for n in range(30)
+        for word in ("在哪里可以买到", "在哪里可以买到呀", "丢了怎么办")
+    ]
+    parts = kept_apart(make_faq(asked).entries, [], 0.3)
+    learned = [text for entry in parts.entries for text in entry.wordings]
+    assert len(parts.test) == 18
+    groups = near_groups([*learned, *(each.question for each in parts.test)])
+    assert not {*groups[: len(learned)]} & {*groups[len(learned) :]}
+    answers = {entry.answer for entry in parts.entries}
+    assert all(each.answerable == (each.answer in answers) for each in parts.test)
+
+
+def test_clusters_have_names():
+    things = ("紫砂茶壶", "白瓷茶杯", "龙井绿茶", "正山红茶", "茉莉花茶")
+    asked = [f"{one}{what}" for one in things for what in ("怎么退货", "能退货吗")]
+    asked += [f"{one}{what}" for one in things for what in ("怎么开发票", "可以补开发票吗")]
+    names = name_clusters(asked)
+    assert any("退货" in name for name in names) and any("发票" in name for name in names)
+
+
+def test_a_matcher_without_calibration_trusts_equal_questions_only():
+    matcher = FAQMatcher()
+    matcher.fit(["怎么退货？", "几点开门？"], [0, 1])
+    assert matcher.match("请问怎么退货").confidence == 1.0
+    assert (near := matcher.match("我想退货")).entry == 0 and near.confidence == 0.0
+    assert matcher.match("abc") is None and matcher.threshold(0.9) is None
+
+
+def test_a_matcher_learns_when_to_trust():
+    things = [
+        f"{one}{two}" for one in ("紫砂", "白瓷", "玻璃", "竹", "铁") for two in ("壶", "杯", "盘")
+    ]
+    asks = ("怎么退", "多少钱", "在哪买", "怎么洗", "几天到货")
+    questions = [f"{thing}{ask}？" for thing in things for ask in asks]
+    numbers = [*range(len(questions))]
+    matcher = FAQMatcher()
+    matcher.fit(questions, numbers)
+    matcher.calibrate(made_questions(questions, numbers), 0.8, made=True)
+    restored = FAQMatcher()
+    restored.fit(questions, numbers)
+    restored.restore(matcher.saved())
+    asked = "请教一下紫砂壶应该怎么退"
+    assert restored.match(asked) == matcher.match(asked)
+    assert matcher.match(asked).confidence > matcher.match("明天天气怎么样").confidence
+
+
+def test_a_variant_of_two_answers_belongs_to_neither():
+    long = "茶壶请放在干燥的地方保存。"
+    asked = [replace(exchange("怎么退货？", RETURN), wordings=("怎么办",)),
+             replace(exchange("怎么保存？", long), wordings=("怎么办",))]  # fmt: skip
+    assert [each.variants for each in make_faq(asked).entries] == [(), ()]
