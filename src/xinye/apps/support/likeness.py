@@ -1,0 +1,233 @@
+"""Measures how well the known wordings of a FAQ fit a question."""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xinye.apps.support.wordings import Wordings, distinct_terms
+from xinye.data.scripts import has_han
+from xinye.libraries import need
+from xinye.retrieval.index import Index, rarity_of
+
+CANDIDATES = 10  # entries that are compared closely
+LONGEST = 1000  # characters of a question that count, and of a wording
+OWN = 0.5  # the share of a question's own terms in what it means; the wordings learned have the rest
+# Numbers that measure how well a wording fits; each also counts in comparison with other entries.
+SCORES = (
+    "bm25",  # of the whole question
+    "asked",  # BM25 of the clauses that ask
+    "sound",  # BM25 of syllables without tones, and of three letters of a word
+    "meant",  # likelihood of the wording, with the customers' words translated
+    "asked_meant",  # the same, of the clauses that ask
+    "covered",  # share of the wording that is in the question, terms by rarity
+    "asked_covered",  # share of the wording that is in the clauses that ask
+    "covering",  # share of the clauses that ask that is in the wording
+)
+OTHERS = (
+    "missing",  # rarity of the wording's rarest pair or word that the question lacks
+    "run",  # the longest common run of characters, as a share of the wording
+    "length",  # characters of the wording
+    "question",  # characters of the question, logarithm
+    "twin",  # likeness of the wording of another entry that also fits
+)
+FEATURES = (*SCORES, *(f"{name}_ahead" for name in SCORES), *OTHERS)
+
+_CLAUSE = re.compile(r"[^，。；！？,;!?\s][^，。；！？,;!?\n]*[，。；！？,;!?\n]*")
+_ASKS = re.compile(
+    r"[吗呢么嘛咋谁哪几?？]|怎|如何|多[少久长大]|何|能不能|可不可以|是否|是不是|有没有|请问|"
+    r"\b(?:what|which|who|when|where|why|how|do|does|did|is|are|was|were|can|could|may)\b",
+    re.IGNORECASE,
+)
+_WORD = re.compile(r"[^\W_]+")
+_MERGED = (("zh", "z"), ("ch", "c"), ("sh", "s"), ("ng", "n"))  # sounds that many do not tell apart
+
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A wording that may fit, and its features in the order of `FEATURES`."""
+
+    wording: int
+    entry: int
+    features: tuple[float, ...]
+
+
+class Likeness:
+    """Compares questions with the wordings of a FAQ, of which each belongs to an entry."""
+
+    def __init__(
+        self, wordings: Sequence[str], entries: Sequence[int], learned: Wordings
+    ) -> None:
+        self.wordings = [text[:LONGEST] for text in wordings]
+        self.entries, self.learned = np.array(entries, np.int64), learned
+        self.index = Index.of(self.wordings)
+        self.sounds = Index.of([sounds(text) for text in self.wordings])
+        self.terms = [frozenset(distinct_terms(text)) for text in self.wordings]
+        counts = dict(learned.counts)
+        for term in (term for terms in self.terms for term in terms):
+            counts[term] = counts.get(term, 0) + 1
+        known = learned.pairs + len(self.wordings)
+        self.often = {term: count / known for term, count in counts.items()}
+        self.rarest = float(np.log1p(known))
+        self.mass = np.array(
+            [sum(map(self.rarity, terms)) or 1.0 for terms in self.terms], np.float64
+        )
+        self.postings: dict[str, list[int]] = {}
+        for number, terms in enumerate(self.terms):
+            for term in terms:
+                self.postings.setdefault(term, []).append(number)
+
+    def rarity(self, term: str) -> float:
+        """How much a term counts: the rarer in wordings, the more."""
+        often = self.often.get(term)
+        return self.rarest if often is None else float(np.log1p(1 / often))
+
+    def candidates(self, question: str, hidden: Collection[int] = ()) -> list[Candidate]:
+        """The wordings that fit a question best, one of each entry, without hidden entries."""
+        question = question[:LONGEST]
+        scores = self._scores(question)
+        open_ = (scores[:, :4].max(1) > 0) & ~np.isin(self.entries, [*hidden])
+        if not open_.any():
+            return []
+        spread = np.maximum(scores[open_].std(0), 1e-9)
+        # Close comparison costs time, so these four choose whom to compare.
+        total = (scores / spread)[:, :4] @ np.array([1, 0.5, 0.5, 1])
+        total[~open_] = -np.inf
+        best: dict[int, int] = {}
+        for number in np.argsort(-total, kind="stable").tolist():
+            if total[number] == -np.inf or len(best) == CANDIDATES:
+                break
+            best.setdefault(int(self.entries[number]), number)
+        chosen = np.array([*best.values()])
+        table = np.hstack([scores[chosen], _ahead(scores[chosen]), self._others(question, chosen)])
+        return [
+            Candidate(number, entry, tuple(row))
+            for (entry, number), row in zip(best.items(), table.tolist(), strict=True)
+        ]
+
+    def _scores(self, question: str) -> Numbers:
+        """The `SCORES` of all wordings, (wordings, 8)."""
+        asking = clauses(question)
+        own, asked = distinct_terms(question), distinct_terms(asking)
+        rarities = sum(map(self.rarity, asked)) or 1.0
+        return np.column_stack(
+            [
+                self.index.scores(rarity_of(question, [self.index])),
+                self.index.scores(rarity_of(asking, [self.index])),
+                self.sounds.scores(rarity_of(sounds(question), [self.sounds])),
+                self._meant(own),
+                self._meant(asked),
+                self._shared(own) / self.mass,
+                self._shared(asked) / self.mass,
+                self._shared(asked) / rarities,
+            ]
+        ).astype(np.float64)
+
+    def _meant(self, terms: Sequence[str]) -> Numbers:
+        """The logarithm of how much likelier each wording's terms are after this question than
+        after any, by the root of what it could be at most."""
+        expected = {
+            term: (1 - OWN) * value for term, value in self.learned.meant(terms).items()
+        }
+        for term in terms:
+            expected[term] = expected.get(term, 0.0) + OWN
+        total = np.zeros(len(self.wordings))
+        for term, value in expected.items():
+            if term in self.postings:
+                total[self.postings[term]] += np.log1p(value / self.often[term])
+        return total / np.sqrt(self.mass)
+
+    def _shared(self, terms: Iterable[str]) -> Numbers:
+        """The rarity of the terms that each wording shares with these."""
+        total = np.zeros(len(self.wordings))
+        for term in terms:
+            if term in self.postings:
+                total[self.postings[term]] += self.rarity(term)
+        return total
+
+    def _others(self, question: str, chosen: NDArray[np.int64]) -> Numbers:
+        """The `OTHERS` of some wordings, (chosen, 5)."""
+        own = frozenset(distinct_terms(question))
+        rows = []
+        for number in chosen.tolist():
+            text, terms = self.wordings[number], self.terms[number]
+            lacking = [self.rarity(term) for term in terms - own if len(term) > 1]
+            twins = [
+                self._likeness(number, other) for other in chosen.tolist() if other != number
+            ]
+            rows.append(
+                (
+                    max(lacking, default=0.0),
+                    longest_run(question, text) / max(1, len(text)),
+                    len(text),
+                    np.log1p(len(question)),
+                    max(twins, default=0.0),
+                )
+            )
+        return np.array(rows, np.float64)
+
+    def _likeness(self, one: int, other: int) -> float:
+        shared = sum(map(self.rarity, self.terms[one] & self.terms[other]))
+        return float(shared / np.sqrt(self.mass[one] * self.mass[other]))
+
+
+def _ahead(scores: Numbers) -> Numbers:
+    """Each score minus the best one of the other rows."""
+    if len(scores) == 1:
+        return scores.copy()
+    ordered = np.sort(scores, axis=0)
+    return scores - np.where(scores == ordered[-1], ordered[-2], ordered[-1])
+
+
+def clauses(question: str) -> str:
+    """The last two clauses of a question that ask, or its last one if none does.
+
+    >>> clauses("我上周买的，一直没到。怎么退货？谢谢！")
+    '怎么退货？'
+    """
+    found = _CLAUSE.findall(question)
+    asking = [clause for clause in found if _ASKS.search(clause)][-2:]
+    return " ".join(asking or found[-1:])
+
+
+def sounds(text: str) -> str:
+    """A text in syllables without tones, so that characters typed for others of the same sound
+    match; words of letters in pieces of three.
+
+    >>> sounds("登录logn") == sounds("登陆logn")
+    True
+    """
+    need("matching questions by their sound", "pypinyin")
+    found: list[str] = []
+    for run in _WORD.findall(text.casefold()):
+        syllables = [_syllable(sign) for sign in run if has_han(sign)]
+        found += syllables
+        found += [one + two for one, two in zip(syllables, syllables[1:], strict=False)]
+        for word in re.findall(r"[a-z0-9]+", run):
+            found += [f"{word[at : at + 3]}0" for at in range(max(1, len(word) - 2))]
+    return " ".join(found)
+
+
+@cache
+def _syllable(sign: str) -> str:
+    from pypinyin import lazy_pinyin
+
+    sound = str(lazy_pinyin(sign)[0])
+    for told, merged in _MERGED:
+        sound = sound.replace(told, merged)
+    return sound
+
+
+def longest_run(one: str, other: str) -> int:
+    """How many characters the longest run has that both texts share. Takes time for each pair of
+    characters of `other` and of what is left of `one`."""
+    longest = 0
+    for begin in range(len(other)):
+        while other[begin : begin + longest + 1] in one and begin + longest < len(other):
+            longest += 1
+    return longest

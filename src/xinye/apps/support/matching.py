@@ -1,0 +1,272 @@
+"""Finds the entry of a FAQ that a question asks for, and how sure that is."""
+
+import random
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import exp
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from pydantic import Field, ValidationError, field_validator
+
+from xinye.apps.support.likeness import FEATURES, Candidate, Likeness
+from xinye.apps.support.wordings import Pairs, Wordings
+from xinye.data.files import write_json
+from xinye.errors import XinyeError
+from xinye.retrieval.confidence import FEWEST, FOLDS, Threshold, thresholds
+from xinye.retrieval.format import Format, Strict
+
+FILE, WORDINGS = "matching.json", "wordings.safetensors"
+MADE = 400  # questions that are made of the FAQ's own
+KEPT, REPLACED = 0.6, 0.15  # shares of their pieces
+MOST = 4000  # held-out questions to learn from, so that it takes a minute
+_PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]{1,2}|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+ ?")
+_FORMAT = Format(
+    "xinye FAQ matcher", 1, "this is not a FAQ matcher of Xinye", "prepare the desk again"
+)
+
+HeldOut = tuple[str, int | None]  # a question, and its entry; None if no entry answers it
+
+
+@dataclass(frozen=True)
+class Match:
+    """The entry that fits a question best, and the probability that it answers."""
+
+    entry: int
+    confidence: float
+
+
+class MatchCalibration(Strict):
+    """A logistic model of whether an entry answers a question, and from which confidence on matches
+    have which precision."""
+
+    questions: int = Field(ge=0)
+    made: bool
+    precision: float = Field(gt=0, le=1)  # the one wanted
+    weights: dict[str, float]
+    bias: float
+    thresholds: list[Threshold]
+
+    @field_validator("weights")
+    @classmethod
+    def _of_features(cls, weights: dict[str, float]) -> dict[str, float]:
+        if tuple(weights) != FEATURES:
+            raise ValueError("the weights are those of another version")
+        return weights
+
+    def confidence(self, candidate: Candidate) -> float:
+        """The probability that a candidate answers."""
+        values = zip(self.weights.values(), candidate.features, strict=True)
+        total = self.bias + sum(weight * value for weight, value in values)
+        return 1 / (1 + exp(-min(500.0, max(-500.0, total))))
+
+    def reached(self, precision: float) -> Threshold | None:
+        """The threshold for a precision; None if the questions do not reach it. Made questions are
+        easier than real ones: half as many errors are allowed on them."""
+        errors = (1 - precision) / (2 if self.made else 1) + 1e-9
+        return next((each for each in self.thresholds if 1 - each.precision <= errors), None)
+
+
+class _Saved(Strict):
+    kind: str
+    version: int
+    questions: list[str]
+    entries: list[int]
+    calibration: MatchCalibration | None
+
+
+class FAQMatcher:
+    """Matches questions with the entries of a FAQ: `learn`, if there are old questions to learn
+    from, then `fit`, `calibrate` and `match`.
+
+    Without a calibration the first candidate is matched with confidence 0.
+    """
+
+    def __init__(self) -> None:
+        self.questions: list[str] = []
+        self.entries: list[int] = []
+        self.wordings = Wordings()
+        self.calibration: MatchCalibration | None = None
+        self._likeness: Likeness | None = None
+
+    def learn(self, pairs: Pairs) -> None:
+        """Learn which words of customers stand for which words of the FAQ, from questions and the
+        FAQ's wordings of them. Calibrate afterwards, on other questions. Later calls replace what
+        was learned before."""
+        self.wordings = Wordings.learn(pairs)
+        self.fit(self.questions, self.entries)
+
+    def fit(self, questions: Sequence[str], entries: Sequence[int]) -> None:
+        """Take the questions of a FAQ; `entries` has the number of the entry of each. What was
+        learned and the calibration stay."""
+        self.questions, self.entries = [*questions], [*entries]
+        self._likeness = Likeness(questions, entries, self.wordings) if questions else None
+
+    def match(self, question: str) -> Match | None:
+        """The entry that fits a question best; None if no question of the FAQ shares a word with
+        it."""
+        found = self._likeness.candidates(question) if self._likeness else []
+        if not found:
+            return None
+        if not self.calibration:
+            return Match(found[0].entry, 0.0)
+        confidences = [self.calibration.confidence(each) for each in found]
+        best = int(np.argmax(confidences))
+        return Match(found[best].entry, confidences[best])
+
+    def calibrate(self, held_out: Sequence[HeldOut], precision: float, made: bool = False) -> None:
+        """Learn from questions that are not among those of `fit` and `learn` which candidate
+        answers, and how sure that is. Each question that has an entry is asked a second time with
+        that entry hidden, so that the matcher also sees questions without an answer. `made` ones
+        are easier than real ones. Of more than 4,000 questions a sample is taken.
+
+        Raises `XinyeError` for too few questions.
+        """
+        if len(held_out) > MOST:
+            held_out = random.Random(0).sample(held_out, MOST)
+        asked: list[_Asked] = []
+        for group, (question, entry) in enumerate(held_out):
+            hidden: tuple[int, ...] = () if entry is None else (entry,)
+            for without in dict.fromkeys(((), hidden)):
+                asked.append(_Asked(self._candidates(question, without), entry, group))
+        self.calibration = _calibrated(asked, precision, made)
+
+    def threshold(self, precision: float) -> float | None:
+        """The confidence from which on matches have this precision; None if none has."""
+        reached = self.calibration.reached(precision) if self.calibration else None
+        return reached.confidence if reached else None
+
+    def _candidates(self, question: str, hidden: Collection[int] = ()) -> list[Candidate]:
+        return self._likeness.candidates(question, hidden) if self._likeness else []
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def saved(self) -> dict[str, Any] | None:
+        """The calibration for a file."""
+        return self.calibration.model_dump() if self.calibration else None
+
+    def restore(self, saved: Any) -> None:
+        """Take a calibration that was saved. Raises `XinyeError` if it is damaged."""
+        try:
+            self.calibration = MatchCalibration.model_validate(saved) if saved else None
+        except ValidationError:
+            raise XinyeError("the calibration of the FAQ is damaged") from None
+
+    def save(self, folder: Path) -> None:
+        """Write the matcher to a folder: `matching.json` and `wordings.safetensors`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.wordings.save(folder / WORDINGS)
+        saved = _Saved(
+            kind=_FORMAT.kind,
+            version=_FORMAT.version,
+            questions=self.questions,
+            entries=self.entries,
+            calibration=self.calibration,
+        )
+        write_json(folder / FILE, saved.model_dump())
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The matcher in a folder. Raises `XinyeError` if it is damaged."""
+        saved = _FORMAT.read(folder / FILE, _Saved)
+        if len(saved.questions) != len(saved.entries):
+            raise XinyeError(f"{folder / FILE}: damaged file; prepare the desk again")
+        matcher = cls()
+        matcher.wordings = Wordings.load(folder / WORDINGS)
+        matcher.calibration = saved.calibration
+        matcher.fit(saved.questions, saved.entries)
+        return matcher
+
+
+# -- calibrating -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was found for a question with a known entry; those of one `group` are one question."""
+
+    found: list[Candidate]
+    entry: int | None
+    group: int
+
+    @property
+    def right(self) -> list[bool]:
+        return [each.entry == self.entry for each in self.found]
+
+
+def _calibrated(asked: Sequence[_Asked], precision: float, made: bool) -> MatchCalibration:
+    """The model of these questions. The thresholds come from confidences of questions that the
+    model did not learn from (cross-validation). Raises `XinyeError` for too few questions."""
+    groups = np.array([each.group for each in asked])
+    answered = [each.group for each in asked if any(each.right)]
+    count = len(set(groups.tolist()))
+    if count < FEWEST or len(set(answered)) < FOLDS:
+        raise XinyeError(
+            f"{count} questions, of which {len(set(answered))} find their entry, are too few to "
+            f"calibrate on; use {FEWEST}"
+        )
+    confidences = np.zeros(len(asked))
+    right = np.zeros(len(asked), bool)
+    order = np.random.default_rng(0).permutation(int(groups.max()) + 1)
+    for fold in range(FOLDS):
+        held = order[groups] % FOLDS == fold
+        weights, bias = _fitted([each for each, own in zip(asked, held, strict=True) if not own])
+        for at in np.flatnonzero(held).tolist():
+            if not asked[at].found:
+                continue
+            totals = [float(weights @ each.features) + bias for each in asked[at].found]
+            best = int(np.argmax(totals))
+            confidences[at] = 1 / (1 + exp(-min(500.0, max(-500.0, totals[best]))))
+            right[at] = asked[at].right[best]
+    weights, bias = _fitted(asked)
+    return MatchCalibration(
+        questions=count,
+        made=made,
+        precision=precision,
+        weights=dict(zip(FEATURES, weights.tolist(), strict=True)),
+        bias=bias,
+        thresholds=thresholds(confidences, confidences, right),
+    )
+
+
+def _fitted(asked: Sequence[_Asked]) -> tuple[Any, float]:
+    """The weights and the bias of a logistic model of whether a candidate is right."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    table = np.array([each.features for one in asked for each in one.found])
+    right = np.array([each for one in asked for each in one.right])
+    if right.all() or not right.any():
+        raise XinyeError("to calibrate, some candidates must answer, and some must not")
+    scaler = StandardScaler().fit(table)
+    model = LogisticRegression(max_iter=500).fit(scaler.transform(table), right)
+    weights = model.coef_[0] / scaler.scale_
+    return weights, float(model.intercept_[0] - weights @ scaler.mean_)
+
+
+def enough(held_out: Sequence[HeldOut]) -> bool:
+    """True if enough of the questions have an entry to calibrate on them."""
+    return sum(entry is not None for _, entry in held_out) >= 2 * FEWEST
+
+
+def made_questions(questions: Sequence[str], entries: Sequence[int]) -> list[HeldOut]:
+    """Questions made of known ones, with some pieces left out and others replaced, as if someone
+    asked in other words."""
+    rng = random.Random(0)
+    numbers = rng.sample(range(len(questions)), min(MADE, len(questions)))
+    strange = [piece for number in numbers for piece in _PIECE.findall(questions[number])]
+    made: list[HeldOut] = []
+    for number in numbers:
+        pieces = []
+        for piece in _PIECE.findall(questions[number]):
+            luck = rng.random()
+            if luck < KEPT:
+                pieces.append(piece)
+            elif luck < KEPT + REPLACED:
+                pieces.append(rng.choice(strange))
+        text = "".join(pieces).strip()
+        if text and text != questions[number]:
+            made.append((text, entries[number]))
+    return made
