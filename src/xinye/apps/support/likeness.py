@@ -1,9 +1,10 @@
 """Measures how well the known wordings of a FAQ fit a question."""
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from math import log1p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from xinye.libraries import need
 from xinye.retrieval.index import Index, rarity_of
 
 CANDIDATES = 10  # entries that are compared closely
+VOTERS = 20  # wordings whose entries count as votes
 LONGEST = 1000  # characters of a question that count, and of a wording
 OWN = 0.5  # the share of a question's own terms in what it means; the wordings learned have the rest
 # Numbers that measure how well a wording fits; each also counts in comparison with other entries.
@@ -26,6 +28,8 @@ SCORES = (
     "covered",  # share of the wording that is in the question, terms by rarity
     "asked_covered",  # share of the wording that is in the clauses that ask
     "covering",  # share of the clauses that ask that is in the wording
+    "sounding",  # share of the wording's sounds that is in the question
+    "votes",  # share of the best wordings that are of the same entry
 )
 OTHERS = (
     "missing",  # rarity of the wording's rarest pair or word that the question lacks
@@ -63,43 +67,31 @@ class Likeness:
     def __init__(
         self, wordings: Sequence[str], entries: Sequence[int], learned: Wordings
     ) -> None:
-        self.wordings = [text[:LONGEST] for text in wordings]
+        self.texts = [text[:LONGEST] for text in wordings]
         self.entries, self.learned = np.array(entries, np.int64), learned
-        self.index = Index.of(self.wordings)
-        self.sounds = Index.of([sounds(text) for text in self.wordings])
-        self.terms = [frozenset(distinct_terms(text)) for text in self.wordings]
-        counts = dict(learned.counts)
-        for term in (term for terms in self.terms for term in terms):
-            counts[term] = counts.get(term, 0) + 1
-        known = learned.pairs + len(self.wordings)
-        self.often = {term: count / known for term, count in counts.items()}
-        self.rarest = float(np.log1p(known))
-        self.mass = np.array(
-            [sum(map(self.rarity, terms)) or 1.0 for terms in self.terms], np.float64
-        )
-        self.postings: dict[str, list[int]] = {}
-        for number, terms in enumerate(self.terms):
-            for term in terms:
-                self.postings.setdefault(term, []).append(number)
-
-    def rarity(self, term: str) -> float:
-        """How much a term counts: the rarer in wordings, the more."""
-        often = self.often.get(term)
-        return self.rarest if often is None else float(np.log1p(1 / often))
+        self.index = Index.of(self.texts)
+        heard = [sounds(text) for text in self.texts]
+        self.sounds = Index.of(heard)
+        self.words = _Shares([distinct_terms(text) for text in self.texts], learned)
+        self.heard = _Shares([distinct_terms(text) for text in heard], Wordings())
 
     def candidates(self, question: str, hidden: Collection[int] = ()) -> list[Candidate]:
         """The wordings that fit a question best, one of each entry, without hidden entries."""
         question = question[:LONGEST]
         scores = self._scores(question)
-        open_ = (scores[:, :4].max(1) > 0) & ~np.isin(self.entries, [*hidden])
-        if not open_.any():
+        possible = (scores[:, :4].max(1) > 0) & ~np.isin(self.entries, [*hidden])
+        if not possible.any():
             return []
-        spread = np.maximum(scores[open_].std(0), 1e-9)
+        spread = np.maximum(scores[possible].std(0), 1e-9)
         # Close comparison costs time, so these four choose whom to compare.
         total = (scores / spread)[:, :4] @ np.array([1, 0.5, 0.5, 1])
-        total[~open_] = -np.inf
+        total[~possible] = -np.inf
+        order = np.argsort(-total, kind="stable")
+        voters = self.entries[order[:VOTERS]]
+        votes = (voters == self.entries[:, None]).mean(1)
+        scores = np.column_stack([scores, votes])
         best: dict[int, int] = {}
-        for number in np.argsort(-total, kind="stable").tolist():
+        for number in order.tolist():
             if total[number] == -np.inf or len(best) == CANDIDATES:
                 break
             best.setdefault(int(self.entries[number]), number)
@@ -111,67 +103,88 @@ class Likeness:
         ]
 
     def _scores(self, question: str) -> Numbers:
-        """The `SCORES` of all wordings, (wordings, 8)."""
-        asking = clauses(question)
+        """The `SCORES` of all wordings but the votes, (wordings, 9)."""
+        asking, heard = clauses(question), sounds(question)
         own, asked = distinct_terms(question), distinct_terms(asking)
-        rarities = sum(map(self.rarity, asked)) or 1.0
-        return np.column_stack(
-            [
-                self.index.scores(rarity_of(question, [self.index])),
-                self.index.scores(rarity_of(asking, [self.index])),
-                self.sounds.scores(rarity_of(sounds(question), [self.sounds])),
-                self._meant(own),
-                self._meant(asked),
-                self._shared(own) / self.mass,
-                self._shared(asked) / self.mass,
-                self._shared(asked) / rarities,
-            ]
-        ).astype(np.float64)
+        shared = self.words.shared(asked)
+        columns = [
+            self.index.scores(rarity_of(question, [self.index])),
+            self.index.scores(rarity_of(asking, [self.index])),
+            self.sounds.scores(rarity_of(heard, [self.sounds])),
+            self._meant(own),
+            self._meant(asked),
+            self.words.shared(own) / self.words.mass,
+            shared / self.words.mass,
+            shared / (sum(map(self.words.rarity, asked)) or 1.0),
+            self.heard.shared(distinct_terms(heard)) / self.heard.mass,
+        ]
+        return np.column_stack(columns).astype(np.float64)
 
     def _meant(self, terms: Sequence[str]) -> Numbers:
         """The logarithm of how much likelier each wording's terms are after this question than
         after any, by the root of what it could be at most."""
-        expected = {
-            term: (1 - OWN) * value for term, value in self.learned.meant(terms).items()
-        }
+        expected = {term: (1 - OWN) * value for term, value in self.learned.meant(terms).items()}
         for term in terms:
             expected[term] = expected.get(term, 0.0) + OWN
-        total = np.zeros(len(self.wordings))
-        for term, value in expected.items():
-            if term in self.postings:
-                total[self.postings[term]] += np.log1p(value / self.often[term])
-        return total / np.sqrt(self.mass)
-
-    def _shared(self, terms: Iterable[str]) -> Numbers:
-        """The rarity of the terms that each wording shares with these."""
-        total = np.zeros(len(self.wordings))
-        for term in terms:
-            if term in self.postings:
-                total[self.postings[term]] += self.rarity(term)
-        return total
+        return self.words.total(
+            {term: log1p(value / self.words.often.get(term, 1)) for term, value in expected.items()}
+        ) / np.sqrt(self.words.mass)
 
     def _others(self, question: str, chosen: NDArray[np.int64]) -> Numbers:
         """The `OTHERS` of some wordings, (chosen, 5)."""
         own = frozenset(distinct_terms(question))
         rows = []
         for number in chosen.tolist():
-            text, terms = self.wordings[number], self.terms[number]
-            lacking = [self.rarity(term) for term in terms - own if len(term) > 1]
-            twins = [
-                self._likeness(number, other) for other in chosen.tolist() if other != number
-            ]
+            text, terms = self.texts[number], self.words.terms[number]
+            lacking = [self.words.rarity(term) for term in terms - own if len(term) > 1]
+            twins = [self.words.cosine(number, other) for other in chosen if other != number]
             rows.append(
                 (
                     max(lacking, default=0.0),
                     longest_run(question, text) / max(1, len(text)),
                     len(text),
-                    np.log1p(len(question)),
+                    log1p(len(question)),
                     max(twins, default=0.0),
                 )
             )
         return np.array(rows, np.float64)
 
-    def _likeness(self, one: int, other: int) -> float:
+
+class _Shares:
+    """How much the terms of texts count, by their rarity, and which text has them. Texts that were
+    learned from count like these."""
+
+    def __init__(self, terms: Sequence[Sequence[str]], learned: Wordings) -> None:
+        self.terms = [frozenset(own) for own in terms]
+        self.having: dict[str, list[int]] = {}
+        for number, own in enumerate(self.terms):
+            for term in own:
+                self.having.setdefault(term, []).append(number)
+        count = len(terms) + learned.pairs
+        self.often = {
+            term: (len(self.having.get(term, ())) + learned.counts.get(term, 0)) / count
+            for term in self.having.keys() | learned.counts.keys()
+        }
+        self.rarest = log1p(count)
+        self.mass = np.array([sum(map(self.rarity, own)) or 1.0 for own in self.terms])
+
+    def rarity(self, term: str) -> float:
+        often = self.often.get(term)
+        return log1p(1 / often) if often else self.rarest
+
+    def total(self, values: Mapping[str, float]) -> Numbers:
+        """For each text the sum of the values of its terms."""
+        total = np.zeros(len(self.terms))
+        for term, value in values.items():
+            if term in self.having:
+                total[self.having[term]] += value
+        return total
+
+    def shared(self, terms: Iterable[str]) -> Numbers:
+        """The rarity of the terms that each text shares with these."""
+        return self.total({term: self.rarity(term) for term in terms})
+
+    def cosine(self, one: int, other: int) -> float:
         shared = sum(map(self.rarity, self.terms[one] & self.terms[other]))
         return float(shared / np.sqrt(self.mass[one] * self.mass[other]))
 

@@ -20,7 +20,8 @@ from xinye.retrieval.format import Format, Strict
 
 FILE, WORDINGS = "matching.json", "wordings.safetensors"
 MADE = 400  # questions that are made of the FAQ's own
-KEPT, REPLACED = 0.6, 0.15  # shares of their pieces
+KEPT, REPLACED = 0.8, 0.15  # shares of their pieces
+ADDED = 6  # pieces of other questions before and behind them, at most
 MOST = 4000  # held-out questions to learn from, so that it takes a minute
 _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]{1,2}|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+ ?")
 _FORMAT = Format(
@@ -252,20 +253,21 @@ def enough(held_out: Sequence[HeldOut]) -> bool:
 
 
 def made_questions(questions: Sequence[str], entries: Sequence[int]) -> list[HeldOut]:
-    """Questions made of known ones, with some pieces left out and others replaced, as if someone
+    """Questions made of known ones, with some pieces left out, replaced and added, as if someone
     asked in other words."""
     rng = random.Random(0)
     numbers = rng.sample(range(len(questions)), min(MADE, len(questions)))
     strange = [piece for number in numbers for piece in _PIECE.findall(questions[number])]
     made: list[HeldOut] = []
     for number in numbers:
-        pieces = []
+        pieces = rng.choices(strange, k=rng.randint(0, ADDED // 2))
         for piece in _PIECE.findall(questions[number]):
             luck = rng.random()
             if luck < KEPT:
                 pieces.append(piece)
             elif luck < KEPT + REPLACED:
                 pieces.append(rng.choice(strange))
+        pieces += rng.choices(strange, k=rng.randint(0, ADDED // 2))
         text = "".join(pieces).strip()
         if text and text != questions[number]:
             made.append((text, entries[number]))
