@@ -38,7 +38,23 @@ TERMS = (
     ("socket", "套接字"), ("server", "服务器"), ("flash", "闪客"), ("progressbar", "进度条"),
     ("particle", "粒子"), ("container", "容器"), ("loading", "加载页"), ("alpha", "透明度"),
 )  # fmt: skip
-DROPPED = ("请问", "关于", "一个", "一下", "的时候", "的", "了", "在", "中", "里", "有", "是", "吗", "呢", "啊")
+DROPPED = (
+    "请问",
+    "关于",
+    "一个",
+    "一下",
+    "的时候",
+    "的",
+    "了",
+    "在",
+    "中",
+    "里",
+    "有",
+    "是",
+    "吗",
+    "呢",
+    "啊",
+)
 COMMON = (
     "的一是了不在人有我他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可里后小么心多天而能好都然没日于起还发成事只作当想看文无开手用主行方"
     "又如前所本见经头面公同三已老从动两长知民样现分将外但身些与高意进把法此实回二理美点月明其种声全工己话儿者向情部正名定女问力机给等几很业最间新什打便位因重被走电"
@@ -75,7 +91,9 @@ def frame(text: str, rng: random.Random) -> str:
 
 def synonyms(text: str, rng: random.Random) -> str:
     """Up to three words in place of others with the same meaning."""
-    there = [(word, group) for group in SYNONYMS for word in group if word in text and len(word) > 1]
+    there = [
+        (word, group) for group in SYNONYMS for word in group if word in text and len(word) > 1
+    ]
     for word, group in rng.sample(there, min(3, len(there))):
         text = text.replace(word, rng.choice([other for other in group if other != word]), 1)
     return text

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from math import log1p
 
 import numpy as np
@@ -17,7 +18,9 @@ from xinye.retrieval.index import Index, rarity_of
 CANDIDATES = 10  # entries that are compared closely
 VOTERS = 20  # wordings whose entries count as votes
 LONGEST = 1000  # characters of a question that count, and of a wording
-OWN = 0.5  # the share of a question's own terms in what it means; the wordings learned have the rest
+OWN = (
+    0.5  # the share of a question's own terms in what it means; the wordings learned have the rest
+)
 # Numbers that measure how well a wording fits; each also counts in comparison with other entries.
 SCORES = (
     "bm25",  # of the whole question
@@ -40,7 +43,8 @@ OTHERS = (
 )
 FEATURES = (*SCORES, *(f"{name}_ahead" for name in SCORES), *OTHERS)
 
-_CLAUSE = re.compile(r"[^，。；！？,;!?\s][^，。；！？,;!?\n]*[，。；！？,;!?\n]*")
+# A full stop ends a clause only before a space, not in "2.5".
+_CLAUSE = re.compile(r"[^，。；！？,;!?\s](?:[^，。；！？,;!?.\n]|\.(?!\s|$))*[，。；！？,;!?.\n]*")
 _ASKS = re.compile(
     r"[吗呢么嘛咋谁哪几?？]|怎|如何|多[少久长大]|何|能不能|可不可以|是否|是不是|有没有|请问|"
     r"\b(?:what|which|who|when|where|why|how|do|does|did|is|are|was|were|can|could|may)\b",
@@ -64,9 +68,7 @@ class Candidate:
 class Likeness:
     """Compares questions with the wordings of a FAQ, of which each belongs to an entry."""
 
-    def __init__(
-        self, wordings: Sequence[str], entries: Sequence[int], learned: Wordings
-    ) -> None:
+    def __init__(self, wordings: Sequence[str], entries: Sequence[int], learned: Wordings) -> None:
         self.texts = [text[:LONGEST] for text in wordings]
         self.entries, self.learned = np.array(entries, np.int64), learned
         self.index = Index.of(self.texts)
@@ -220,7 +222,7 @@ def sounds(text: str) -> str:
     for run in _WORD.findall(text.casefold()):
         syllables = [_syllable(sign) for sign in run if has_han(sign)]
         found += syllables
-        found += [one + two for one, two in zip(syllables, syllables[1:], strict=False)]
+        found += [one + two for one, two in pairwise(syllables)]
         for word in re.findall(r"[a-z0-9]+", run):
             found += [f"{word[at : at + 3]}0" for at in range(max(1, len(word) - 2))]
     return " ".join(found)
@@ -237,8 +239,8 @@ def _syllable(sign: str) -> str:
 
 
 def longest_run(one: str, other: str) -> int:
-    """How many characters the longest run has that both texts share. Takes time for each pair of
-    characters of `other` and of what is left of `one`."""
+    """How many characters the longest run has that both texts share. Each character of `other`
+    takes one or two searches in `one`."""
     longest = 0
     for begin in range(len(other)):
         while other[begin : begin + longest + 1] in one and begin + longest < len(other):

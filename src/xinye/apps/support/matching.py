@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
@@ -40,28 +40,29 @@ class Match:
 
 
 class MatchCalibration(Strict):
-    """A logistic model of whether an entry answers a question, and from which confidence on matches
-    have which precision."""
+    """Two logistic models: `ranking` says which candidate is first, and `weights` with `bias`
+    whether the first answers; and from which confidence on matches have which precision."""
 
     questions: int = Field(ge=0)
     made: bool
     precision: float = Field(gt=0, le=1)  # the one wanted
+    ranking: dict[str, float]
     weights: dict[str, float]
     bias: float
     thresholds: list[Threshold]
 
-    @field_validator("weights")
+    @field_validator("ranking", "weights")
     @classmethod
     def _of_features(cls, weights: dict[str, float]) -> dict[str, float]:
         if tuple(weights) != FEATURES:
             raise ValueError("the weights are those of another version")
         return weights
 
-    def confidence(self, candidate: Candidate) -> float:
-        """The probability that a candidate answers."""
-        values = zip(self.weights.values(), candidate.features, strict=True)
-        total = self.bias + sum(weight * value for weight, value in values)
-        return 1 / (1 + exp(-min(500.0, max(-500.0, total))))
+    def best(self, found: Sequence[Candidate]) -> Match:
+        """The best of some candidates, and the probability that it answers."""
+        first = max(found, key=lambda each: _weighted(self.ranking, each))
+        total = self.bias + _weighted(self.weights, first)
+        return Match(first.entry, 1 / (1 + exp(-min(500.0, max(-500.0, total)))))
 
     def reached(self, precision: float) -> Threshold | None:
         """The threshold for a precision; None if the questions do not reach it. Made questions are
@@ -108,14 +109,12 @@ class FAQMatcher:
     def match(self, question: str) -> Match | None:
         """The entry that fits a question best; None if no question of the FAQ shares a word with
         it."""
-        found = self._likeness.candidates(question) if self._likeness else []
+        found = self._candidates(question)
         if not found:
             return None
         if not self.calibration:
             return Match(found[0].entry, 0.0)
-        confidences = [self.calibration.confidence(each) for each in found]
-        best = int(np.argmax(confidences))
-        return Match(found[best].entry, confidences[best])
+        return self.calibration.best(found)
 
     def calibrate(self, held_out: Sequence[HeldOut], precision: float, made: bool = False) -> None:
         """Learn from questions that are not among those of `fit` and `learn` which candidate
@@ -197,54 +196,72 @@ class _Asked:
         return [each.entry == self.entry for each in self.found]
 
 
+def _weighted(weights: Mapping[str, float], candidate: Candidate) -> float:
+    values = zip(weights.values(), candidate.features, strict=True)
+    return sum(weight * value for weight, value in values)
+
+
 def _calibrated(asked: Sequence[_Asked], precision: float, made: bool) -> MatchCalibration:
-    """The model of these questions. The thresholds come from confidences of questions that the
-    model did not learn from (cross-validation). Raises `XinyeError` for too few questions."""
+    """The models of these questions. The thresholds come from confidences of questions that the
+    models did not learn from (cross-validation). Raises `XinyeError` for too few questions."""
     groups = np.array([each.group for each in asked])
-    answered = [each.group for each in asked if any(each.right)]
     count = len(set(groups.tolist()))
-    if count < FEWEST or len(set(answered)) < FOLDS:
+    answered = len({each.group for each in asked if any(each.right)})
+    if count < FEWEST or answered < FOLDS:
         raise XinyeError(
-            f"{count} questions, of which {len(set(answered))} find their entry, are too few to "
-            f"calibrate on; use {FEWEST}"
+            f"{count} questions, of which {answered} find their entry, are too few to calibrate "
+            f"on; use {FEWEST}"
         )
     confidences = np.zeros(len(asked))
     right = np.zeros(len(asked), bool)
     order = np.random.default_rng(0).permutation(int(groups.max()) + 1)
     for fold in range(FOLDS):
         held = order[groups] % FOLDS == fold
-        weights, bias = _fitted([each for each, own in zip(asked, held, strict=True) if not own])
+        model = _fitted([each for each, own in zip(asked, held, strict=True) if not own])
         for at in np.flatnonzero(held).tolist():
-            if not asked[at].found:
-                continue
-            totals = [float(weights @ each.features) + bias for each in asked[at].found]
-            best = int(np.argmax(totals))
-            confidences[at] = 1 / (1 + exp(-min(500.0, max(-500.0, totals[best]))))
-            right[at] = asked[at].right[best]
-    weights, bias = _fitted(asked)
+            if asked[at].found:
+                match = model.best(asked[at].found)
+                confidences[at] = match.confidence
+                right[at] = match.entry == asked[at].entry
+    update = {
+        "questions": count,
+        "made": made,
+        "precision": precision,
+        "thresholds": thresholds(confidences, confidences, right),
+    }
+    return _fitted(asked).model_copy(update=update)
+
+
+def _fitted(asked: Sequence[_Asked]) -> MatchCalibration:
+    """The models of these questions, without thresholds. A question whose entry is not there says
+    nothing about the order of the others, so the ranking does not learn from it."""
+    ranking, _ = _logistic([each for each in asked if any(each.right)])
+    weights, bias = _logistic(asked)
     return MatchCalibration(
-        questions=count,
-        made=made,
-        precision=precision,
-        weights=dict(zip(FEATURES, weights.tolist(), strict=True)),
+        questions=len(asked),
+        made=False,
+        precision=1,
+        ranking=ranking,
+        weights=weights,
         bias=bias,
-        thresholds=thresholds(confidences, confidences, right),
+        thresholds=[],
     )
 
 
-def _fitted(asked: Sequence[_Asked]) -> tuple[Any, float]:
-    """The weights and the bias of a logistic model of whether a candidate is right."""
+def _logistic(asked: Sequence[_Asked]) -> tuple[dict[str, float], float]:
+    """The weights and the bias of a logistic model of whether a candidate answers."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     table = np.array([each.features for one in asked for each in one.found])
     right = np.array([each for one in asked for each in one.right])
     if right.all() or not right.any():
-        raise XinyeError("to calibrate, some candidates must answer, and some must not")
+        raise XinyeError("to calibrate, some entries must answer a question, and some must not")
     scaler = StandardScaler().fit(table)
     model = LogisticRegression(max_iter=500).fit(scaler.transform(table), right)
     weights = model.coef_[0] / scaler.scale_
-    return weights, float(model.intercept_[0] - weights @ scaler.mean_)
+    bias = float(model.intercept_[0] - weights @ scaler.mean_)
+    return dict(zip(FEATURES, weights.tolist(), strict=True)), bias
 
 
 def enough(held_out: Sequence[HeldOut]) -> bool:

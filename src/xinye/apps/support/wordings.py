@@ -102,12 +102,13 @@ class Wordings:
             found = load_file(path)
             terms = json.loads(found["terms"].tobytes())
             table: dict[str, dict[str, float]] = {}
-            columns = (found[name].tolist() for name in ("given", "meant", "probability"))
-            for one, other, probability in zip(*columns, strict=True):
+            links = (found[name].tolist() for name in ("given", "meant", "probability"))
+            for one, other, probability in zip(*links, strict=True):
                 if min(one, other) < 0 or not 0 <= probability <= 1.001:
                     raise ValueError("inconsistent")
                 table.setdefault(terms[one], {})[terms[other]] = probability
-            counts = dict(zip(terms, found["counts"].tolist(), strict=True))
+            often = zip(terms, found["counts"].tolist(), strict=True)
+            counts = {term: count for term, count in often if count}
             return cls(table, counts, int(found["pairs"][0]))
         except DAMAGED as error:
             raise damaged(path, error, AGAIN) from None
