@@ -183,9 +183,16 @@ class Store:
 
     def _check_kind(self, newest: int) -> int:
         """The version of the database: how many migrations it has had."""
-        ids = ("application_id", "user_version")
-        mark, version = (self._writer.execute(f"PRAGMA {name}").fetchone()[0] for name in ids)
-        tables = self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        self._writer.execute("BEGIN")  # one state, though another process may be making the tables
+        mark, version, tables = (
+            self._writer.execute(statement).fetchone()[0]
+            for statement in (
+                "PRAGMA application_id",
+                "PRAGMA user_version",
+                "SELECT count(*) FROM sqlite_master",
+            )
+        )
+        self._writer.execute("COMMIT")
         if mark != self._mark and (mark or version or tables):
             raise XinyeError(
                 f"{self.path}: this database is not of xinye {self._kind}; name another file"

@@ -142,7 +142,7 @@ class Calibration(Strict):
             kind=KIND, version=VERSION, questions=questions, made=made, precision=precision,
             weights=dict(zip(names, weights.tolist(), strict=True)),
             bias=float(logistic.intercept_[0] - weights @ scaler.mean_),
-            thresholds=_thresholds(held_out, scores, right),
+            thresholds=thresholds(held_out, scores, right),
         )  # fmt: skip
 
     def confidence(self, features: Features) -> float:
@@ -189,9 +189,10 @@ def _known(features: Features) -> dict[str, float]:
     return {name: value for name, value in asdict(features).items() if value is not None}
 
 
-def _thresholds(
+def thresholds(
     confidences: NDArray[Any], scores: NDArray[Any], right: NDArray[np.bool_]
 ) -> list[Threshold]:
+    """The thresholds of confidences and scores for each precision that these answers reach."""
     # What differs less is one value, so that no error of rounding decides.
     confidences, scores = (np.floor(values * 1e6) / 1e6 for values in (confidences, scores))
     found = []

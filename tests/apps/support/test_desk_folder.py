@@ -13,6 +13,7 @@ from xinye.apps.support.desk_folder import (
 )
 from xinye.apps.support.desk_settings import DeskSettings, Role, model_hash
 from xinye.apps.support.faq import Entry
+from xinye.apps.support.matching import FAQMatcher
 from xinye.errors import XinyeError
 
 ENTRY = Entry("怎么退货？", "七天内“申请”\n即可。", ("想退货",), "退货", "客服.csv", 3)
@@ -32,6 +33,7 @@ def desk(tmp_path):
             [TestQuestion(question="退？", answerable=False)],
             [],
             Calibrations(precision=0.95, steps={"faq": Step(threshold=None)}),
+            FAQMatcher(),
             {"files": 1},
         ).write(folder)
     return tmp_path / "desk"
@@ -67,7 +69,7 @@ def edit(path, old, new):
         ("faq.jsonl", "{", "", "line 1: not valid JSON"),
         ("templates.jsonl", "不客气。", "", "line 1: text"),
         ("calibration.json", "xinye desk calibration", "other", "not the calibration of a desk"),
-        ("calibration.json", '"faq": null', '"faq": {"a": 1}', "calibration of the FAQ is damaged"),
+        ("matching.json", "null", '{"a": 1}', "damaged file \\(calibration"),
     ],
 )
 def test_a_damaged_file_is_named(desk, name, old, new, problem):

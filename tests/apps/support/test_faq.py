@@ -11,7 +11,7 @@ from xinye.apps.support.exchanges import Exchange
 from xinye.apps.support.faq import make_faq
 from xinye.apps.support.groups import near_groups, plain
 from xinye.apps.support.held_out import kept_apart
-from xinye.apps.support.matching import FAQMatcher, made_questions
+from xinye.apps.support.matching import FAQMatcher
 
 RETURN = "七天之内，茶叶未拆封都可以退货。"
 
@@ -98,24 +98,6 @@ def test_a_matcher_without_calibration_trusts_equal_questions_only():
     assert matcher.match("请问怎么退货").confidence == 1.0
     assert (near := matcher.match("我想退货")).entry == 0 and near.confidence == 0.0
     assert matcher.match("abc") is None and matcher.threshold(0.9) is None
-
-
-def test_a_matcher_learns_when_to_trust():
-    things = [
-        f"{one}{two}" for one in ("紫砂", "白瓷", "玻璃", "竹", "铁") for two in ("壶", "杯", "盘")
-    ]
-    asks = ("怎么退", "多少钱", "在哪买", "怎么洗", "几天到货")
-    questions = [f"{thing}{ask}？" for thing in things for ask in asks]
-    numbers = [*range(len(questions))]
-    matcher = FAQMatcher()
-    matcher.fit(questions, numbers)
-    matcher.calibrate(made_questions(questions, numbers), 0.8, made=True)
-    restored = FAQMatcher()
-    restored.fit(questions, numbers)
-    restored.restore(matcher.saved())
-    asked = "请教一下紫砂壶应该怎么退"
-    assert restored.match(asked) == matcher.match(asked)
-    assert matcher.match(asked).confidence > matcher.match("明天天气怎么样").confidence
 
 
 def test_a_variant_of_two_answers_belongs_to_neither():

@@ -24,7 +24,8 @@ from xinye.apps.support.desk_settings import (
     write_settings,
 )
 from xinye.apps.support.faq import Entry
-from xinye.apps.support.matching import FAQMatcher
+from xinye.apps.support.matching import FILE as MATCHING
+from xinye.apps.support.matching import WORDINGS, FAQMatcher
 from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError
@@ -35,7 +36,10 @@ from xinye.retrieval.manifest import CALIBRATION
 
 FAQ, TEMPLATES, TEST, INTENTS = "faq.jsonl", "templates.jsonl", "test.jsonl", "intents.jsonl"
 REPORT, KNOWLEDGE, RUNS = "report.json", "knowledge", "models"
-OURS = (SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, CALIBRATION, REPORT, KNOWLEDGE, RUNS)
+OURS = (
+    SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, CALIBRATION, MATCHING, WORDINGS, REPORT,
+    KNOWLEDGE, RUNS,
+)  # fmt: skip
 KIND, VERSION = "xinye desk calibration", 1
 FORMAT = Format(KIND, VERSION, "this is not the calibration of a desk", AGAIN)
 
@@ -97,13 +101,12 @@ class Step(Strict):
 
 
 class Calibrations(Strict):
-    """The calibration of each step, for the wanted precision; `faq` is what the matcher learned."""
+    """The calibration of each step, for the wanted precision."""
 
     kind: str = KIND
     version: int = VERSION
     precision: float
     steps: dict[str, Step]
-    faq: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -144,16 +147,11 @@ class DeskFolder:
     @cached_property
     def matcher(self) -> FAQMatcher:
         """What finds an entry of the FAQ."""
-        matcher = FAQMatcher()
         wordings = [
             (text, number) for number, entry in enumerate(self.entries) for text in entry.wordings
         ]
-        matcher.fit([text for text, _ in wordings], [number for _, number in wordings])
-        try:
-            matcher.restore(self.calibrations.faq)
-        except XinyeError as error:
-            raise damaged(self.folder / CALIBRATION, error, AGAIN) from None
-        return matcher
+        questions, entries = [text for text, _ in wordings], [number for _, number in wordings]
+        return FAQMatcher.load(self.folder, questions, entries)
 
     @property
     def test(self) -> list[TestQuestion]:
@@ -182,6 +180,7 @@ class Contents:
     test: Sequence[TestQuestion]
     labelled: Sequence[Labelled]
     calibrations: Calibrations
+    matcher: FAQMatcher
     report: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
@@ -194,6 +193,7 @@ class Contents:
         ):  # fmt: skip
             write_json_lines(folder / name, (row.model_dump() for row in rows))
         write_json(folder / CALIBRATION, self.calibrations.model_dump())
+        self.matcher.save(folder)
         write_json(folder / REPORT, self.report)
 
 

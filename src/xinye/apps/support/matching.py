@@ -2,22 +2,32 @@
 
 import random
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import exp
+from pathlib import Path
+from typing import Self
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import Field, field_validator
 
 from xinye.apps.support.groups import plain
+from xinye.apps.support.likeness import FEATURES, Candidate, Likeness
+from xinye.apps.support.wordings import Pairs, Wordings
+from xinye.data.files import write_json
 from xinye.errors import XinyeError
-from xinye.retrieval.confidence import DEPTH, FEWEST, Calibration, Example, features
-from xinye.retrieval.index import Index, inverse_frequency, rarity_of
-from xinye.retrieval.results import Found
+from xinye.retrieval.confidence import FEWEST, FOLDS, Threshold, thresholds
+from xinye.retrieval.format import Format, Strict
 
+FILE, WORDINGS = "matching.json", "wordings.safetensors"
 MADE = 400  # questions that are made of the FAQ's own
-KEPT, REPLACED = 0.6, 0.15  # shares of their pieces
+KEPT, REPLACED = 0.8, 0.15  # shares of their pieces
+ADDED = 6  # pieces of other questions before and behind them, at most
+MOST = 4000  # held-out questions to learn from, so that it takes a minute
 _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]{1,2}|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+ ?")
+_FORMAT = Format(
+    "xinye FAQ matcher", 1, "this is not a FAQ matcher of Xinye", "prepare the desk again"
+)
 
 HeldOut = tuple[str, int | None]  # a question, and its entry; None if no entry answers it
 
@@ -30,100 +40,211 @@ class Match:
     confidence: float
 
 
-class FAQMatcher:
-    """Matches questions with the entries of a FAQ: `fit`, then `calibrate`, then `match`.
+class MatchCalibration(Strict):
+    """Two logistic models: `ranking` says which candidate is first, and `weights` with `bias`
+    whether the first answers; and from which confidence on matches have which precision."""
 
-    Without a calibration only a question that equals a known one is matched with confidence; all
+    questions: int = Field(ge=0)
+    made: bool
+    precision: float = Field(gt=0, le=1)  # the one wanted
+    ranking: dict[str, float]
+    weights: dict[str, float]
+    bias: float
+    thresholds: list[Threshold]
+
+    @field_validator("ranking", "weights")
+    @classmethod
+    def _of_features(cls, weights: dict[str, float]) -> dict[str, float]:
+        if tuple(weights) != FEATURES:
+            raise ValueError("the weights are those of another version")
+        return weights
+
+    def best(self, found: Sequence[Candidate]) -> Match:
+        """The best of some candidates, and the probability that it answers."""
+        first = max(found, key=lambda each: _weighted(self.ranking, each))
+        total = self.bias + _weighted(self.weights, first)
+        return Match(first.entry, 1 / (1 + exp(-min(500.0, max(-500.0, total)))))
+
+    def reached(self, precision: float) -> Threshold | None:
+        """The threshold for a precision; None if the questions do not reach it. Made questions are
+        easier than real ones: half as many errors are allowed on them."""
+        errors = (1 - precision) / (2 if self.made else 1) + 1e-9
+        return next((each for each in self.thresholds if 1 - each.precision <= errors), None)
+
+
+class _Saved(Strict):
+    kind: str = _FORMAT.kind
+    version: int = _FORMAT.version
+    calibration: MatchCalibration | None
+
+
+class FAQMatcher:
+    """Matches questions with the entries of a FAQ: `learn`, if there are old questions to learn
+    from, then `fit`, `calibrate` and `match`.
+
+    A question that equals a known one is matched with confidence 1. Without a calibration all
     others have the confidence 0.
     """
 
     def __init__(self) -> None:
         self.questions: list[str] = []
         self.entries: list[int] = []
-        self.calibration: Calibration | None = None
+        self.wordings = Wordings()
+        self.calibration: MatchCalibration | None = None
         self._equal: dict[str, int] = {}
-        self._index: Index | None = None
+        self._likeness: Likeness | None = None
+
+    def learn(self, pairs: Pairs) -> None:
+        """Learn which words of customers stand for which words of the FAQ, from questions and the
+        FAQ's wordings of them. Calibrate afterwards, on other questions. Later calls replace what
+        was learned before."""
+        self.wordings = Wordings.learn(pairs)
+        self.fit(self.questions, self.entries)
 
     def fit(self, questions: Sequence[str], entries: Sequence[int]) -> None:
-        """Learn the questions of a FAQ; `entries` has the number of the entry of each. The
-        calibration stays."""
+        """Take the questions of a FAQ; `entries` has the number of the entry of each. What was
+        learned and the calibration stay."""
         self.questions, self.entries = [*questions], [*entries]
         self._equal = dict(zip(map(plain, questions), entries, strict=True))
-        self._index = Index.of(self.questions) if questions else None
+        self._likeness = Likeness(questions, entries, self.wordings) if questions else None
 
     def match(self, question: str) -> Match | None:
-        """The entry that fits a question best; None if no question shares a word with it."""
+        """The entry that fits a question best; None if no question of the FAQ shares a word with
+        it."""
         if (equal := self._equal.get(plain(question))) is not None:
             return Match(equal, 1.0)
-        found = self._search(question)
+        found = self._candidates(question)
         if not found:
             return None
-        confidence = 0.0
-        if self.calibration:
-            confidence = self.calibration.confidence(self._features(question, found))
-        return Match(self.entries[found[0][0]], confidence)
+        if not self.calibration:
+            return Match(found[0].entry, 0.0)
+        return self.calibration.best(found)
 
     def calibrate(self, held_out: Sequence[HeldOut], precision: float, made: bool = False) -> None:
-        """Learn from questions that are not among those of `fit` how sure a match is. Each question
-        that has an entry is asked a second time with that entry hidden, so that the matcher also
-        sees questions without an answer. `made` ones are easier than real ones.
+        """Learn from questions that are not among those of `fit` and `learn` which candidate
+        answers, and how sure that is. Each question that has an entry is asked a second time with
+        that entry hidden, so that the matcher also sees questions without an answer. `made` ones
+        are easier than real ones. Of more than 4,000 questions a sample is taken.
 
         Raises `XinyeError` for too few questions.
         """
-        examples = []
+        if len(held_out) > MOST:
+            held_out = random.Random(0).sample(held_out, MOST)
+        asked: list[_Asked] = []
         for group, (question, entry) in enumerate(held_out):
             hidden: tuple[int, ...] = () if entry is None else (entry,)
             for without in dict.fromkeys(((), hidden)):
-                found = self._search(question, without)
-                right = bool(found) and self.entries[found[0][0]] == entry
-                score = found[0][1] if found else 0.0
-                examples.append(Example(self._features(question, found), right, score, group))
-        self.calibration = Calibration.fit(examples, precision, made)
+                asked.append(_Asked(self._candidates(question, without), entry, group))
+        self.calibration = _calibrated(asked, precision, made)
 
     def threshold(self, precision: float) -> float | None:
-        """The confidence from which on matches have this precision; None if no matches but those of
-        equal questions do."""
+        """The confidence from which on matches have this precision; None if none has."""
         reached = self.calibration.reached(precision) if self.calibration else None
         return reached.confidence if reached else None
 
-    def saved(self) -> dict[str, Any] | None:
-        """The calibration for a file."""
-        return self.calibration.model_dump() if self.calibration else None
+    def _candidates(self, question: str, hidden: Collection[int] = ()) -> list[Candidate]:
+        return self._likeness.candidates(question, hidden) if self._likeness else []
 
-    def restore(self, saved: Any) -> None:
-        """Take a calibration that was saved. Raises `XinyeError` if it is damaged."""
-        try:
-            self.calibration = Calibration.model_validate(saved) if saved else None
-        except ValidationError:
-            raise XinyeError("the calibration of the FAQ is damaged") from None
+    # -- files -------------------------------------------------------------------------------------
 
-    # -- searching ---------------------------------------------------------------------------------
+    def save(self, folder: Path) -> None:
+        """Write what was learned to a folder: `matching.json` and `wordings.safetensors`."""
+        self.wordings.save(folder / WORDINGS)
+        write_json(folder / FILE, _Saved(calibration=self.calibration).model_dump())
 
-    def _search(self, question: str, hidden: Collection[int] = ()) -> list[tuple[int, float]]:
-        """The numbers and BM25 scores of the questions that match best, one of each entry."""
-        if self._index is None:
-            return []
-        scores = self._index.scores(rarity_of(question, [self._index]))
-        found: dict[int, tuple[int, float]] = {}
-        for number in np.argsort(-scores, kind="stable").tolist():
-            if scores[number] <= 0 or len(found) == DEPTH:
-                break
-            entry = self.entries[number]
-            if entry not in hidden:
-                found.setdefault(entry, (number, float(scores[number])))
-        return [*found.values()]
+    @classmethod
+    def load(cls, folder: Path, questions: Sequence[str], entries: Sequence[int]) -> Self:
+        """The matcher that was saved in a folder, for the questions of a FAQ. Raises `XinyeError`
+        if a file is damaged."""
+        matcher = cls()
+        matcher.wordings = Wordings.load(folder / WORDINGS)
+        matcher.calibration = _FORMAT.read(folder / FILE, _Saved).calibration
+        matcher.fit(questions, entries)
+        return matcher
 
-    def _features(self, question: str, found: Sequence[tuple[int, float]]) -> Any:
-        passages = [
-            Found(self.questions[number], score, "", "", "", None, 0) for number, score in found
-        ]
-        return features(question, passages, self._rarity)
 
-    def _rarity(self, term: str) -> float:
-        index = self._index
-        if index is None:
-            return 1.0
-        return inverse_frequency(index.size, index.count(term)) / inverse_frequency(index.size, 0)
+# -- calibrating -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was found for a question with a known entry; those of one `group` are one question."""
+
+    found: list[Candidate]
+    entry: int | None
+    group: int
+
+    @property
+    def right(self) -> list[bool]:
+        return [each.entry == self.entry for each in self.found]
+
+
+def _weighted(weights: Mapping[str, float], candidate: Candidate) -> float:
+    values = zip(weights.values(), candidate.features, strict=True)
+    return sum(weight * value for weight, value in values)
+
+
+def _calibrated(asked: Sequence[_Asked], precision: float, made: bool) -> MatchCalibration:
+    """The models of these questions. The thresholds come from confidences of questions that the
+    models did not learn from (cross-validation). Raises `XinyeError` for too few questions."""
+    groups = np.array([each.group for each in asked])
+    count = len(set(groups.tolist()))
+    answered = len({each.group for each in asked if any(each.right)})
+    if count < FEWEST or answered < FOLDS:
+        raise XinyeError(
+            f"{count} questions, of which {answered} find their entry, are too few to calibrate "
+            f"on; use {FEWEST}"
+        )
+    confidences = np.zeros(len(asked))
+    right = np.zeros(len(asked), bool)
+    order = np.random.default_rng(0).permutation(int(groups.max()) + 1)
+    for fold in range(FOLDS):
+        held = order[groups] % FOLDS == fold
+        model = _fitted([each for each, own in zip(asked, held, strict=True) if not own])
+        for at in np.flatnonzero(held).tolist():
+            if asked[at].found:
+                match = model.best(asked[at].found)
+                confidences[at] = match.confidence
+                right[at] = match.entry == asked[at].entry
+    update = {
+        "questions": count,
+        "made": made,
+        "precision": precision,
+        "thresholds": thresholds(confidences, confidences, right),
+    }
+    return _fitted(asked).model_copy(update=update)
+
+
+def _fitted(asked: Sequence[_Asked]) -> MatchCalibration:
+    """The models of these questions, without thresholds. A question whose entry is not there says
+    nothing about the order of the others, so the ranking does not learn from it."""
+    ranking, _ = _logistic([each for each in asked if any(each.right)])
+    weights, bias = _logistic(asked)
+    return MatchCalibration(
+        questions=len(asked),
+        made=False,
+        precision=1,
+        ranking=ranking,
+        weights=weights,
+        bias=bias,
+        thresholds=[],
+    )
+
+
+def _logistic(asked: Sequence[_Asked]) -> tuple[dict[str, float], float]:
+    """The weights and the bias of a logistic model of whether a candidate answers."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    table = np.array([each.features for one in asked for each in one.found])
+    right = np.array([each for one in asked for each in one.right])
+    if right.all() or not right.any():
+        raise XinyeError("to calibrate, some entries must answer a question, and some must not")
+    scaler = StandardScaler().fit(table)
+    model = LogisticRegression(max_iter=500).fit(scaler.transform(table), right)
+    weights = model.coef_[0] / scaler.scale_
+    bias = float(model.intercept_[0] - weights @ scaler.mean_)
+    return dict(zip(FEATURES, weights.tolist(), strict=True)), bias
 
 
 def enough(held_out: Sequence[HeldOut]) -> bool:
@@ -132,20 +253,21 @@ def enough(held_out: Sequence[HeldOut]) -> bool:
 
 
 def made_questions(questions: Sequence[str], entries: Sequence[int]) -> list[HeldOut]:
-    """Questions made of known ones, with some pieces left out and others replaced, as if someone
+    """Questions made of known ones, with some pieces left out, replaced and added, as if someone
     asked in other words."""
     rng = random.Random(0)
     numbers = rng.sample(range(len(questions)), min(MADE, len(questions)))
     strange = [piece for number in numbers for piece in _PIECE.findall(questions[number])]
     made: list[HeldOut] = []
     for number in numbers:
-        pieces = []
+        pieces = rng.choices(strange, k=rng.randint(0, ADDED // 2))
         for piece in _PIECE.findall(questions[number]):
             luck = rng.random()
             if luck < KEPT:
                 pieces.append(piece)
             elif luck < KEPT + REPLACED:
                 pieces.append(rng.choice(strange))
+        pieces += rng.choices(strange, k=rng.randint(0, ADDED // 2))
         text = "".join(pieces).strip()
         if text and plain(text) != plain(questions[number]):
             made.append((text, entries[number]))

@@ -24,7 +24,7 @@ from xinye.apps.support.desk_folder import (
 from xinye.apps.support.desk_settings import ROLES, DeskSettings, Role, model_hash
 from xinye.apps.support.faq import Entry, Faq, make_faq
 from xinye.apps.support.groups import plain
-from xinye.apps.support.held_out import Parts, held_out, kept_apart
+from xinye.apps.support.held_out import Parts, Question, held_out, kept_apart
 from xinye.apps.support.logs import Columns, Logs, read_logs
 from xinye.apps.support.matching import FAQMatcher, enough, made_questions
 from xinye.apps.support.prepare_settings import PrepareSettings
@@ -142,7 +142,8 @@ def prepare(
             _templates(),
             parts.test,
             parts.labelled,
-            Calibrations(precision=settings.precision, steps=steps, faq=matcher.saved()),
+            Calibrations(precision=settings.precision, steps=steps),
+            matcher,
             asdict(report),
         ).write(folder)
     return report
@@ -292,6 +293,7 @@ def _calibrate(
         if made:  # real ones show what must be refused, made ones what can be answered
             asked += made_questions(*known)
         matcher.fit(*known)
+        matcher.learn(_wordings(entries, rest))
         try:
             matcher.calibrate(asked, precision, made)
         except XinyeError:  # too few questions: only equal ones are answered
@@ -314,6 +316,16 @@ def _calibrate(
             made=learned.made if learned else False,
         )
     return matcher, steps
+
+
+def _wordings(entries: Sequence[Entry], learned: Sequence[Question]) -> list[tuple[str, str]]:
+    """The other wordings of entries among these questions, each with the entry's question."""
+    pairs = []
+    for each in learned:
+        entry = entries[each.entry or 0]
+        if each.text != entry.question:
+            pairs.append((each.text, entry.question))
+    return pairs
 
 
 def _tested(matcher: FAQMatcher, parts: Parts, precision: float) -> dict[str, Any]:
