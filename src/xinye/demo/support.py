@@ -44,7 +44,8 @@ class Shop:
 
     @property
     def questions(self) -> list[str]:
-        """Questions to try, in words that the log does not have; the last is about the handbook."""
+        """Questions to try: one in words that the log does not have, one that only the handbook
+        answers, and one about a forbidden topic."""
         return [*_texts(self.language)["questions"]]
 
     def write_log(self, path: Path) -> int:

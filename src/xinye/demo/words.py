@@ -63,9 +63,9 @@ SUPPORT = {
     ),
     "open": Both("The desk opens.", "打开客服台。"),
     "try": Both(
-        "Ask on the customer's page (the first two are in no conversation in these words, the "
-        "third only the handbook answers):",
-        "在顾客页面问问看（前两句的说法会话里都没有，第三句只有手册里有答案）：",
+        "Ask on the customer's page (in words that no conversation has; about what only the handbook "
+        "says; about a topic that is left to a person):",
+        "在顾客页面问问看（一句换了说法，一句只有手册里有答案，一句属于转人工的话题）：",
     ),
 }
 
