@@ -41,7 +41,9 @@ def main(arguments: list[str]) -> int:
         ),
         flag("--task", "|".join(known), "train for a task instead"),
         flag("--set", "NAME", "other records for the task classify: emotions instead of reviews"),
-        flag("--application", "support", "open a customer-service desk of an invented shop instead"),
+        flag(
+            "--application", "support", "open a customer-service desk of an invented shop instead"
+        ),
         flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
         flag("files", "FILES", "your own text instead of the stories", nargs="*"),

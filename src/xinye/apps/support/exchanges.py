@@ -37,6 +37,7 @@ _REFERS = re.compile(
 )
 _QUESTION_BACK = re.compile(r"[?？][\W_]*$|(?:吗|呢|么)[\W_]*$")
 _CLAUSE = re.compile(r"[^，,。；;！!？?\n]+[，,。；;！!？?\n]*")
+_IS = re.compile(r"\bis\b", re.IGNORECASE)  # "my number is …" asks nothing
 _MARK = re.compile(r"\[[^\[\]]{1,16}\d+\]")  # of masked personal data
 _UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+")
 
@@ -129,7 +130,7 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
     message of a conversation always asks something."""
     lines = [line.strip() for line in text.split("\n")]
     kept = [without_opening(line) for line in lines if line and not small_talk(line)]
-    question = _without_marks("\n".join(kept)).replace("\n", " ")
+    question = _without_marks("\n".join(kept)).strip().replace("\n", " ")
     short = len(_UNIT.findall(question)) < FEWEST_UNITS
     why = ""
     if not kept:
@@ -152,7 +153,7 @@ def _without_marks(question: str) -> str:
     if not _MARK.search(question):
         return question
     clauses = _CLAUSE.findall(question)
-    rest = [each for each in clauses if _ASKS.search(each) or not _MARK.search(each)]
+    rest = [each for each in clauses if not _MARK.search(each) or _ASKS.search(_IS.sub("", each))]
     return "".join(rest).strip(" ，,") or question
 
 
