@@ -59,12 +59,13 @@ SUPPORT = {
     "tested": Both(
         "Generated questions resemble each other more than real ones, so these figures are too "
         "good. Yours: xinye support prepare YOUR_LOGS -o DESK",
-        "生成的问题比真实的问题更相似，所以这些数字偏高。用自己的数据：xinye support prepare 会话记录 -o 客服台",
+        "生成的问题比真实的问题更相似，所以这些数字偏高。用自己的数据：xinye support prepare "
+        "会话记录 -o 客服台",
     ),
     "open": Both("The desk opens.", "打开客服台。"),
     "try": Both(
-        "Ask on the customer's page (in words that no conversation has; about what only the handbook "
-        "says; about a topic that is left to a person):",
+        "Ask on the customer's page (in words that no conversation has; about what only the "
+        "handbook says; about a topic that is left to a person):",
         "在顾客页面问问看（一句换了说法，一句只有手册里有答案，一句属于转人工的话题）：",
     ),
 }
