@@ -59,11 +59,21 @@ class MatchCalibration(Strict):
             raise ValueError("the weights are those of another version")
         return weights
 
+    def ranked(self, found: Sequence[Candidate]) -> list[Match]:
+        """The candidates, the best first, each with the probability that it answers."""
+        return [
+            Match(each.entry, self._probability(each))
+            for each in sorted(found, key=lambda each: -_weighted(self.ranking, each))
+        ]
+
     def best(self, found: Sequence[Candidate]) -> Match:
-        """The best of some candidates, and the probability that it answers."""
+        """The best of some candidates."""
         first = max(found, key=lambda each: _weighted(self.ranking, each))
-        total = self.bias + _weighted(self.weights, first)
-        return Match(first.entry, 1 / (1 + exp(-min(500.0, max(-500.0, total)))))
+        return Match(first.entry, self._probability(first))
+
+    def _probability(self, candidate: Candidate) -> float:
+        total = self.bias + _weighted(self.weights, candidate)
+        return 1 / (1 + exp(-min(500.0, max(-500.0, total))))
 
     def reached(self, precision: float) -> Threshold | None:
         """The threshold for a precision; None if the questions do not reach it. Made questions are
@@ -119,6 +129,13 @@ class FAQMatcher:
         if not self.calibration:
             return Match(found[0].entry, 0.0)
         return self.calibration.best(found)
+
+    def matches(self, question: str, count: int) -> list[Match]:
+        """The entries that fit a question best, the best first, at most `count`."""
+        found = self._candidates(question)
+        if not self.calibration:
+            return [Match(each.entry, 0.0) for each in found[:count]]
+        return self.calibration.ranked(found)[:count]
 
     def calibrate(self, held_out: Sequence[HeldOut], precision: float, made: bool = False) -> None:
         """Learn from questions that are not among those of `fit` and `learn` which candidate

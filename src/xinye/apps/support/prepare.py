@@ -87,7 +87,6 @@ class Report:
     wordings: int = 0
     merged: int = 0
     by_case: int = 0  # questions whose answers depend on the case, which are left out
-    kept_for_test: int = 0  # entries that are not in the FAQ, because all wordings are tested
     conflicts: int = 0
     conflicts_listed: list[dict[str, Any]] = field(default_factory=list)
     intents: dict[str, int] = field(default_factory=dict)  # wordings of each in the FAQ
@@ -138,11 +137,15 @@ def prepare(
         Contents(
             DeskSettings(precision=settings.precision, languages=_languages(parts.entries)),
             models,
-            parts.entries,
+            entries,
             _templates(),
             parts.test,
             parts.labelled,
-            Calibrations(precision=settings.precision, steps=steps),
+            Calibrations(
+                precision=settings.precision,
+                # the knowledge base has its own calibration, which changes with its documents
+                steps={name: step for name, step in steps.items() if name != "passage"},
+            ),
             matcher,
             asdict(report),
         ).write(folder)
@@ -201,9 +204,8 @@ def _with_intents(entries: Sequence[Entry], report: Report) -> list[Entry]:
 
 
 def _report_faq(faq: Faq, parts: Parts, report: Report) -> None:
-    report.entries = len(parts.entries)
-    report.kept_for_test = len(faq.entries) - len(parts.entries)
-    report.wordings = sum(len(entry.wordings) for entry in parts.entries)
+    report.entries = len(faq.entries)
+    report.wordings = sum(len(entry.wordings) for entry in faq.entries)
     report.merged, report.by_case, report.conflicts = faq.merged, faq.by_case, len(faq.conflicts)
     report.conflicts_listed = [asdict(each) for each in faq.conflicts[:LISTED]]
     counts = Counter(each.label for each in parts.labelled)
