@@ -1,8 +1,9 @@
 """Keeps questions apart, so that a desk is tested on questions that it did not learn."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from xinye.apps.support.desk_folder import Labelled, TestQuestion
 from xinye.apps.support.faq import Entry
@@ -34,7 +35,7 @@ class Parts:
 def kept_apart(entries: Sequence[Entry], labelled: Sequence[Labelled], share: float) -> Parts:
     """A share of the questions is kept apart, with all that nearly equal them. An entry that has
     other wordings stays, without these; one without is not learned at all."""
-    questions = _wordings(entries)
+    questions = wordings(entries)
     questions += [Question(each.text, None, each.label) for each in labelled]
     groups, rest = split(questions, share)
     left = remaining(entries, rest)
@@ -60,11 +61,11 @@ def kept_apart(entries: Sequence[Entry], labelled: Sequence[Labelled], share: fl
 def without(entries: Sequence[Entry], test: Sequence[TestQuestion]) -> list[Entry]:
     """The entries as they were learned: without the wordings that the test asks."""
     apart = {plain(text) for each in test for text in (each.question, *each.near)}
-    learned = [each for each in _wordings(entries) if plain(each.text) not in apart]
+    learned = [each for each in wordings(entries) if plain(each.text) not in apart]
     return [*remaining(entries, learned).values()]
 
 
-def _wordings(entries: Sequence[Entry]) -> list[Question]:
+def wordings(entries: Sequence[Entry]) -> list[Question]:
     """All wordings of the entries."""
     return [
         Question(text, number, entry.intent)
@@ -110,10 +111,26 @@ def first_of_each(group: Sequence[Question]) -> list[Question]:
     return [*firsts.values()]
 
 
-def held_out(entries: Sequence[Entry], share: float) -> tuple[list[Question], list[HeldOut]]:
-    """Questions of a FAQ to learn from, and a share of them to calibrate on, each with its entry if
-    that has another wording."""
-    groups, rest = split(_wordings(entries), share)
-    known = {each.entry for each in rest}
-    apart = [question for group in groups for question in first_of_each(group)]
-    return rest, [(each.text, each.entry if each.entry in known else None) for each in apart]
+def in_turn(entries: Sequence[Entry], parts: int) -> Iterator[tuple[list[Question], list[HeldOut]]]:
+    """The questions of a FAQ without one of some equal parts, and those of that part, each with its
+    entry if that has another wording; for one part after the other."""
+    questions = wordings(entries)
+    groups = members(near_groups([each.text for each in questions]))
+    random.Random(SEED).shuffle(groups)
+    for part in range(parts):
+        apart = [[questions[each] for each in group] for group in groups[part::parts]]
+        kept = sorted(each for at in range(parts) if at != part for each in _all(groups[at::parts]))
+        rest = [questions[each] for each in kept]
+        known = {each.entry for each in rest}
+        yield (
+            rest,
+            [
+                (each.text, each.entry if each.entry in known else None)
+                for group in apart
+                for each in first_of_each(group)
+            ],
+        )
+
+
+def _all(groups: Sequence[Sequence[int]]) -> Iterator[int]:
+    return chain.from_iterable(groups)

@@ -147,11 +147,21 @@ class FAQMatcher:
         """
         if len(held_out) > MOST:
             held_out = random.Random(0).sample(held_out, MOST)
-        asked: list[_Asked] = []
-        for group, (question, entry) in enumerate(held_out):
+        self.calibrate_on(self.asked(held_out), precision, made)
+
+    def asked(self, held_out: Sequence[HeldOut], first_group: int = 0) -> "list[Asked]":
+        """What is found for questions, as `calibrate` asks them. `first_group` is the number of the
+        first, so that the questions of several calls can be told apart."""
+        asked: list[Asked] = []
+        for group, (question, entry) in enumerate(held_out, first_group):
             hidden: tuple[int, ...] = () if entry is None else (entry,)
             for without in dict.fromkeys(((), hidden)):
-                asked.append(_Asked(self._candidates(question, without), entry, group))
+                asked.append(Asked(self._candidates(question, without), entry, group))
+        return asked
+
+    def calibrate_on(self, asked: "Sequence[Asked]", precision: float, made: bool = False) -> None:
+        """As `calibrate`, from what was found for the questions, perhaps by matchers that know
+        other parts of the FAQ."""
         self.calibration = _calibrated(asked, precision, made)
 
     def threshold(self, precision: float) -> float | None:
@@ -184,7 +194,7 @@ class FAQMatcher:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """What was found for a question with a known entry; those of one `group` are one question."""
 
     found: list[Candidate]
@@ -201,7 +211,7 @@ def _weighted(weights: Mapping[str, float], candidate: Candidate) -> float:
     return sum(weight * value for weight, value in values)
 
 
-def _calibrated(asked: Sequence[_Asked], precision: float, made: bool) -> MatchCalibration:
+def _calibrated(asked: Sequence[Asked], precision: float, made: bool) -> MatchCalibration:
     """The models of these questions. The thresholds come from confidences of questions that the
     models did not learn from (cross-validation). Raises `XinyeError` for too few questions."""
     groups = np.array([each.group for each in asked])
@@ -232,7 +242,7 @@ def _calibrated(asked: Sequence[_Asked], precision: float, made: bool) -> MatchC
     return _fitted(asked).model_copy(update=update)
 
 
-def _fitted(asked: Sequence[_Asked]) -> MatchCalibration:
+def _fitted(asked: Sequence[Asked]) -> MatchCalibration:
     """The models of these questions, without thresholds. A question whose entry is not there says
     nothing about the order of the others, so the ranking does not learn from it."""
     ranking, _ = _logistic([each for each in asked if any(each.right)])
@@ -248,7 +258,7 @@ def _fitted(asked: Sequence[_Asked]) -> MatchCalibration:
     )
 
 
-def _logistic(asked: Sequence[_Asked]) -> tuple[dict[str, float], float]:
+def _logistic(asked: Sequence[Asked]) -> tuple[dict[str, float], float]:
     """The weights and the bias of a logistic model of whether a candidate answers."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
