@@ -1,6 +1,7 @@
 """The folder of a desk: what a company's customers are answered from. Every file can be read and
 edited with a text editor."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError
 from xinye.retrieval.changing import next_to
+from xinye.retrieval.file_names import name_below, shared_folder
 from xinye.retrieval.format import Format, Strict, damaged
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.manifest import CALIBRATION
@@ -71,8 +73,9 @@ class Template(Strict):
 
 
 class TestQuestion(Strict):
-    """A question in test.jsonl, which was kept apart. `answerable` says whether the FAQ has its
-    answer, in other words."""
+    """A question in test.jsonl, from which nothing was learned. It is tested without it and the
+    wordings in `near`, which nearly equal it, in the FAQ; `answerable` says whether the FAQ then
+    still has its answer."""
 
     __test__ = False  # pytest must not take it for a test
 
@@ -80,6 +83,7 @@ class TestQuestion(Strict):
     answer: str = ""
     intent: str = ""
     answerable: bool
+    near: list[str] = Field(default_factory=list)
 
 
 class Labelled(Strict):
@@ -152,6 +156,24 @@ class DeskFolder:
         ]
         questions, entries = [text for text, _ in wordings], [number for _, number in wordings]
         return FAQMatcher.load(self.folder, questions, entries)
+
+    @cached_property
+    def matcher_hash(self) -> str:
+        """The SHA-256 of what decides about the FAQ: its entries, and what was learned of them."""
+        digest = hashlib.sha256()
+        for name in (FAQ, MATCHING, WORDINGS):
+            digest.update((self.folder / name).read_bytes())
+        return digest.hexdigest()
+
+    def name_of(self, file: str) -> str:
+        """How a document of the knowledge base is called in answers: by its path below the folder
+        that all documents share."""
+        return name_below(self._shared, file)
+
+    @cached_property
+    def _shared(self) -> str:
+        documents = self.knowledge.documents if self.knowledge else []
+        return shared_folder(each.file for each in documents)
 
     @property
     def test(self) -> list[TestQuestion]:
