@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-TIMES = 3  # that a wording is asked, each time a little differently
+TIMES = 2  # that a wording is asked, each time a little differently
 CHANGED, SMALL = 0.5, 0.3  # shares of words that are changed, and of questions in small letters
 GREETED, WAITED, THANKED, PHONED = 0.25, 0.15, 0.3, 0.06  # shares of the conversations
 _SLOT = re.compile(r"\{(\w+)\}")
