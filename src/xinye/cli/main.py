@@ -97,6 +97,11 @@ GROUPS = {  # commands of two words
     },
     "support": {
         "prepare": ("xinye.cli.support:prepare", "make a desk of old logs and documents"),
+        "evaluate": (
+            "xinye.cli.support_quality:evaluate",
+            "ask a desk the questions that were kept apart",
+        ),
+        "improve": ("xinye.cli.support_quality:improve", "learn from approved feedback"),
     },
 }
 SECOND_WORDS = {**GROUPS, "runs": ("list", "show", "compare", "verify", "clean")}

@@ -42,6 +42,7 @@ OURS = (
     SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, CALIBRATION, MATCHING, WORDINGS, REPORT,
     KNOWLEDGE, RUNS,
 )  # fmt: skip
+GRAPH = "graph"  # before its suffix
 KIND, VERSION = "xinye desk calibration", 1
 FORMAT = Format(KIND, VERSION, "this is not the calibration of a desk", AGAIN)
 
@@ -220,16 +221,19 @@ class Contents:
 
 
 @contextmanager
-def beside(folder: Path, overwrite: bool) -> Iterator[Path]:
+def beside(folder: Path, overwrite: bool = False, kept: Path | None = None) -> Iterator[Path]:
     """A new folder next to a desk's. If the block succeeds, it takes the desk's place; if it fails,
-    it is deleted. Raises `XinyeError` unless the place is free, or holds a desk to be replaced."""
-    check_free(folder, overwrite)
+    it is deleted. The old desk becomes the folder `kept`, or is deleted. Raises `XinyeError` unless
+    the place is free, or holds a desk to be replaced."""
+    if not kept:
+        check_free(folder, overwrite)
     new = next_to(folder)
     try:
         new.mkdir(parents=True)
         yield new
-        check_free(folder, overwrite)  # it may have come into being meanwhile
-        _replace(folder, new)
+        if not kept:
+            check_free(folder, overwrite)  # it may have come into being meanwhile
+        _replace(folder, new, kept)
     finally:
         if new.exists():
             shutil.rmtree(new)
@@ -243,26 +247,31 @@ def check_free(folder: Path, overwrite: bool) -> None:
         raise XinyeError(f"{folder}: this folder exists and is not a desk; choose another with -o")
     if not overwrite:
         raise XinyeError(f"{folder}: this desk already exists; replace it with --overwrite")
-    if foreign := [path.name for path in folder.iterdir() if path.name not in OURS]:
+    if foreign := [path.name for path in folder.iterdir() if not _is_ours(path)]:
         raise XinyeError(
             f"{folder}: there are other files in this desk ({', '.join(foreign[:3])}); move them, "
             "or choose another folder with -o"
         )
 
 
-def _replace(folder: Path, new: Path) -> None:
+def _is_ours(path: Path) -> bool:
+    return path.name in OURS or path.stem == GRAPH
+
+
+def _replace(folder: Path, new: Path, kept: Path | None) -> None:
     """Put a finished desk in its place. An old one is moved aside first, and back if that fails."""
     if not folder.exists():
         new.rename(folder)
         return
-    old = next_to(folder)
+    old = kept or next_to(folder)
     folder.rename(old)
     try:
         new.rename(folder)
     except OSError:
         old.rename(folder)
         raise
-    shutil.rmtree(old)
+    if not kept:
+        shutil.rmtree(old)
 
 
 # -- rows ------------------------------------------------------------------------------------------
