@@ -1,6 +1,8 @@
 """Logs of a company become questions with their answers."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -204,3 +206,14 @@ def test_any_conversation(turns):
     dropped = exchanges.Notes()
     for found in exchanges.exchanges(exchanges.Talk(messages, "a.csv, line 1"), "a", 1, dropped):
         assert found.answer and not find_personal(found.question)
+
+
+@pytest.mark.parametrize("name", ["support.md", "support_zh.md"])
+def test_the_examples_of_the_document(tmp_path, name):
+    text = (Path(__file__).parents[3] / "docs" / name).read_text("utf-8")
+    examples = re.findall(r"^```(?:csv|text) (\S+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = [read_logs([written(tmp_path, *each)]).exchanges for each in examples]
+    assert [len(each) for each in found] == [1, 1, 1, 1]
+    talk, table, _, intents = (each[0] for each in found)
+    assert "3800" not in talk.question and "7946" not in talk.question and talk.intent
+    assert len(table.wordings) == 2 and intents.intent and not intents.answer
