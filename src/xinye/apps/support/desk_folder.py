@@ -36,9 +36,10 @@ from xinye.retrieval.manifest import CALIBRATION
 
 FAQ, TEMPLATES, TEST, INTENTS = "faq.jsonl", "templates.jsonl", "test.jsonl", "intents.jsonl"
 REPORT, KNOWLEDGE, RUNS = "report.json", "knowledge", "models"
+DOCUMENTS = "documents"  # that an admin has written, and which are in the knowledge base, too
 OURS = (
     SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, CALIBRATION, MATCHING, WORDINGS, REPORT,
-    KNOWLEDGE, RUNS,
+    KNOWLEDGE, RUNS, DOCUMENTS,
 )  # fmt: skip
 KIND, VERSION = "xinye desk calibration", 1
 FORMAT = Format(KIND, VERSION, "this is not the calibration of a desk", AGAIN)
@@ -229,10 +230,13 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 
 def _replace(folder: Path, new: Path) -> None:
-    """Put a finished desk in its place. An old one is moved aside first, and back if that fails."""
+    """Put a finished desk in its place. An old one is moved aside first, and back if that fails.
+    The documents that an admin has written stay."""
     if not folder.exists():
         new.rename(folder)
         return
+    if (folder / DOCUMENTS).is_dir() and not (new / DOCUMENTS).exists():
+        shutil.copytree(folder / DOCUMENTS, new / DOCUMENTS)
     old = next_to(folder)
     folder.rename(old)
     try:
