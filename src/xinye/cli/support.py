@@ -169,13 +169,8 @@ def show_steps(report: "Report") -> None:
         return
     asked = plural(tested["questions"], "question")
     answer.print(
-        f"test: {asked} kept apart; the FAQ has the answer of {tested['answerable']:,} of them in "
-        "other words"
+        f"test: {asked} kept apart and asked of the FAQ without them; it then still has the answer "
+        f"of {tested['answerable']:,}, in other words"
     )
     answered, right = f"{tested['answered']:,}", f"{tested['right']:,}"
     answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
-    if report.kept_for_test:
-        answer.print(
-            f"{plural(report.kept_for_test, 'question')} of the test have no other wording, so "
-            "their answers are not in the FAQ; --test-share 0 puts them there"
-        )

@@ -17,6 +17,7 @@ from xinye.generation.engine import Engine
 from xinye.generation.sampling import ChatSampling
 from xinye.jobs.answering import LookedUp, look_up
 from xinye.jobs.composing_prompts import PROMPT, PROMPT_ZH
+from xinye.retrieval.follow_up import in_context
 from xinye.retrieval.index import Index, rarity_of
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.passages import cut
@@ -30,12 +31,6 @@ PASSAGES = 3  # that a chat reads for each question
 LEAST_SAID = 0.2
 GREEDY = ChatSampling(temperature=0)
 _HAN = re.compile("[\u3400-\u9fff]")
-# A question that needs the one before it: it begins like one, or has a word for something known.
-_FOLLOWS = re.compile(
-    "^(?:那|还有|然后|and |what about|how about)|[它他她其该]|这个|那个|这种|那种|呢[？?]?$"
-    r"|\b(?:it|its|they|them|their|he|him|his|she|her|this|that|those|these|there)\b",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -240,8 +235,8 @@ class Consultation(Conversation):
 
     def answer(self, question: str) -> Generator[str, None, None]:
         """Yield the answer, whole, because it is checked before it is shown."""
-        before = [each["content"] for each in self.messages if each["role"] == "user"][-1:]
-        asked = " ".join([*before, question]) if _FOLLOWS.search(question.strip()) else question
+        before = [each["content"] for each in self.messages if each["role"] == "user"]
+        asked = in_context(question, before[-1] if before else "")
         assert isinstance(self.sampling, ChatSampling)
         self.composed = compose_or_refuse(
             self.engine, asked, look_up(asked, self.base, PASSAGES), self.sampling, self.system

@@ -6,9 +6,8 @@ shows an absolute path of the server.
 
 import asyncio
 import logging
-import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Self, TypeVar
 from fastapi import APIRouter, Request
 
 from xinye.errors import XinyeError
+from xinye.retrieval.file_names import name_below, shared_folder
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.manifest import MANIFEST
 from xinye.retrieval.results import Found
@@ -163,24 +163,8 @@ def state_of(folder: Path) -> tuple[int, ...]:
     return about.st_ino, about.st_mtime_ns, about.st_size
 
 
-def shared_folder(files: Iterable[str]) -> str:
-    """The folder that all these files share; "" if they share none, or only the root."""
-    try:
-        shared = os.path.commonpath({os.path.dirname(file) for file in files})
-    except ValueError:
-        return ""
-    return "" if os.path.dirname(shared) == shared else shared
-
-
 def as_passage(found: Found) -> Passage:
     return Passage(**asdict(found))
-
-
-def name_below(folder: str, file: str) -> str:
-    """The path of a file below a folder; its name alone if the folder is "". Bytes that are not
-    Unicode are replaced."""
-    name = os.path.relpath(file, folder) if folder else os.path.basename(file)
-    return name.encode("utf-8", "replace").decode()
 
 
 def load_bases(names: Sequence[str]) -> dict[str, ServedBase]:

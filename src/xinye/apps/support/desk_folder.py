@@ -1,6 +1,7 @@
 """The folder of a desk: what a company's customers are answered from. Every file can be read and
 edited with a text editor."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError
 from xinye.retrieval.changing import next_to
+from xinye.retrieval.file_names import name_below, shared_folder
 from xinye.retrieval.format import Format, Strict, damaged
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.manifest import CALIBRATION
@@ -72,8 +74,9 @@ class Template(Strict):
 
 
 class TestQuestion(Strict):
-    """A question in test.jsonl, which was kept apart. `answerable` says whether the FAQ has its
-    answer, in other words."""
+    """A question in test.jsonl, from which nothing was learned. It is tested without it and the
+    wordings in `near`, which nearly equal it, in the FAQ; `answerable` says whether the FAQ then
+    still has its answer."""
 
     __test__ = False  # pytest must not take it for a test
 
@@ -81,6 +84,7 @@ class TestQuestion(Strict):
     answer: str = ""
     intent: str = ""
     answerable: bool
+    near: list[str] = Field(default_factory=list)
 
 
 class Labelled(Strict):
@@ -154,6 +158,28 @@ class DeskFolder:
         questions, entries = [text for text, _ in wordings], [number for _, number in wordings]
         return FAQMatcher.load(self.folder, questions, entries)
 
+    @cached_property
+    def matcher_hash(self) -> str:
+        """The SHA-256 of what decides about the FAQ: its entries, and what was learned of them."""
+        digest = hashlib.sha256()
+        for name in (FAQ, MATCHING, WORDINGS):
+            digest.update((self.folder / name).read_bytes())
+        return digest.hexdigest()
+
+    def name_of(self, file: str) -> str:
+        """How a document of the knowledge base is called in answers: by its path below the desk if
+        it was written there, else below the folder that all others share."""
+        shared = str(self.folder.absolute()) if self._is_own(file) else self._shared
+        return name_below(shared, file)
+
+    def _is_own(self, file: str) -> bool:
+        return Path(file).parent == self.folder.absolute() / DOCUMENTS
+
+    @cached_property
+    def _shared(self) -> str:
+        documents = self.knowledge.documents if self.knowledge else []
+        return shared_folder(each.file for each in documents if not self._is_own(each.file))
+
     @property
     def test(self) -> list[TestQuestion]:
         """The questions that were kept apart."""
@@ -199,16 +225,19 @@ class Contents:
 
 
 @contextmanager
-def beside(folder: Path, overwrite: bool) -> Iterator[Path]:
+def beside(folder: Path, overwrite: bool = False, kept: Path | None = None) -> Iterator[Path]:
     """A new folder next to a desk's. If the block succeeds, it takes the desk's place; if it fails,
-    it is deleted. Raises `XinyeError` unless the place is free, or holds a desk to be replaced."""
-    check_free(folder, overwrite)
+    it is deleted. The old desk becomes the folder `kept`, or is deleted. Raises `XinyeError` unless
+    the place is free, or holds a desk to be replaced."""
+    if not kept:
+        check_free(folder, overwrite)
     new = next_to(folder)
     try:
         new.mkdir(parents=True)
         yield new
-        check_free(folder, overwrite)  # it may have come into being meanwhile
-        _replace(folder, new)
+        if not kept:
+            check_free(folder, overwrite)  # it may have come into being meanwhile
+        _replace(folder, new, kept)
     finally:
         if new.exists():
             shutil.rmtree(new)
@@ -229,7 +258,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
         )
 
 
-def _replace(folder: Path, new: Path) -> None:
+def _replace(folder: Path, new: Path, kept: Path | None) -> None:
     """Put a finished desk in its place. An old one is moved aside first, and back if that fails.
     The documents that an admin has written stay."""
     if not folder.exists():
@@ -237,14 +266,15 @@ def _replace(folder: Path, new: Path) -> None:
         return
     if (folder / DOCUMENTS).is_dir() and not (new / DOCUMENTS).exists():
         shutil.copytree(folder / DOCUMENTS, new / DOCUMENTS)
-    old = next_to(folder)
+    old = kept or next_to(folder)
     folder.rename(old)
     try:
         new.rename(folder)
     except OSError:
         old.rename(folder)
         raise
-    shutil.rmtree(old)
+    if not kept:
+        shutil.rmtree(old)
 
 
 # -- rows ------------------------------------------------------------------------------------------

@@ -21,6 +21,9 @@ LARGEST = 1 << 20  # bytes of a file that a person edits
 ROLES = {  # each with what it does
     "intents": Both("says what a question is about", "判断问题的意图"),
     "answer": Both("quotes the answer from a passage", "从段落中摘出答案"),
+    "relations": Both(
+        "finds what a question asks of the knowledge graph", "判断问题问的是知识图谱中的哪种关系"
+    ),
     "mood": Both("notices angry customers", "识别情绪激动的顾客"),
     "entities": Both("finds names and addresses, to mask them", "找出姓名和地址，以便脱敏"),
     "chat": Both("writes answers from passages", "根据段落写出答案"),
@@ -43,6 +46,8 @@ class DeskSettings(BaseModel):
     misses: int = Field(2, ge=1, le=10)
     forbidden: tuple[str, ...] = ()
     person_words: tuple[str, ...] = ()
+    angry: tuple[str, ...] = ("anger", "angry", "愤怒", "生气")
+    graph: str = ""
     claim_minutes: float = Field(10, gt=0)
     retention_days: int = Field(180, ge=1)
 
@@ -74,6 +79,14 @@ COMMENTS = {
         "机器人不回答、直接转人工的话题：问题里的词",
     ),
     "person_words": Both("more words that ask for a person", "还有哪些说法表示要转人工"),
+    "angry": Both(
+        "labels of the mood model that mean an angry customer",
+        "情绪模型的哪些标签表示顾客生气",
+    ),
+    "graph": Both(
+        "file of triples to answer from, relative to this folder",
+        "用来回答问题的三元组文件，相对于本目录",
+    ),
     "claim_minutes": Both(
         "minutes until an operator's silence gives a conversation back",
         "客服人员多少分钟没有回复，会话就放回队列",

@@ -59,11 +59,21 @@ class MatchCalibration(Strict):
             raise ValueError("the weights are those of another version")
         return weights
 
+    def ranked(self, found: Sequence[Candidate]) -> list[Match]:
+        """The candidates, the best first, each with the probability that it answers."""
+        return [
+            Match(each.entry, self._probability(each))
+            for each in sorted(found, key=lambda each: -_weighted(self.ranking, each))
+        ]
+
     def best(self, found: Sequence[Candidate]) -> Match:
-        """The best of some candidates, and the probability that it answers."""
+        """The best of some candidates."""
         first = max(found, key=lambda each: _weighted(self.ranking, each))
-        total = self.bias + _weighted(self.weights, first)
-        return Match(first.entry, 1 / (1 + exp(-min(500.0, max(-500.0, total)))))
+        return Match(first.entry, self._probability(first))
+
+    def _probability(self, candidate: Candidate) -> float:
+        total = self.bias + _weighted(self.weights, candidate)
+        return 1 / (1 + exp(-min(500.0, max(-500.0, total))))
 
     def reached(self, precision: float) -> Threshold | None:
         """The threshold for a precision; None if the questions do not reach it. Made questions are
@@ -120,6 +130,13 @@ class FAQMatcher:
             return Match(found[0].entry, 0.0)
         return self.calibration.best(found)
 
+    def matches(self, question: str, count: int) -> list[Match]:
+        """The entries that fit a question best, the best first, at most `count`."""
+        found = self._candidates(question)
+        if not self.calibration:
+            return [Match(each.entry, 0.0) for each in found[:count]]
+        return self.calibration.ranked(found)[:count]
+
     def calibrate(self, held_out: Sequence[HeldOut], precision: float, made: bool = False) -> None:
         """Learn from questions that are not among those of `fit` and `learn` which candidate
         answers, and how sure that is. Each question that has an entry is asked a second time with
@@ -130,11 +147,21 @@ class FAQMatcher:
         """
         if len(held_out) > MOST:
             held_out = random.Random(0).sample(held_out, MOST)
-        asked: list[_Asked] = []
-        for group, (question, entry) in enumerate(held_out):
+        self.calibrate_on(self.asked(held_out), precision, made)
+
+    def asked(self, held_out: Sequence[HeldOut], first_group: int = 0) -> "list[Asked]":
+        """What is found for questions, as `calibrate` asks them. `first_group` is the number of the
+        first, so that the questions of several calls can be told apart."""
+        asked: list[Asked] = []
+        for group, (question, entry) in enumerate(held_out, first_group):
             hidden: tuple[int, ...] = () if entry is None else (entry,)
             for without in dict.fromkeys(((), hidden)):
-                asked.append(_Asked(self._candidates(question, without), entry, group))
+                asked.append(Asked(self._candidates(question, without), entry, group))
+        return asked
+
+    def calibrate_on(self, asked: "Sequence[Asked]", precision: float, made: bool = False) -> None:
+        """As `calibrate`, from what was found for the questions, perhaps by matchers that know
+        other parts of the FAQ."""
         self.calibration = _calibrated(asked, precision, made)
 
     def threshold(self, precision: float) -> float | None:
@@ -167,7 +194,7 @@ class FAQMatcher:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """What was found for a question with a known entry; those of one `group` are one question."""
 
     found: list[Candidate]
@@ -184,7 +211,7 @@ def _weighted(weights: Mapping[str, float], candidate: Candidate) -> float:
     return sum(weight * value for weight, value in values)
 
 
-def _calibrated(asked: Sequence[_Asked], precision: float, made: bool) -> MatchCalibration:
+def _calibrated(asked: Sequence[Asked], precision: float, made: bool) -> MatchCalibration:
     """The models of these questions. The thresholds come from confidences of questions that the
     models did not learn from (cross-validation). Raises `XinyeError` for too few questions."""
     groups = np.array([each.group for each in asked])
@@ -215,7 +242,7 @@ def _calibrated(asked: Sequence[_Asked], precision: float, made: bool) -> MatchC
     return _fitted(asked).model_copy(update=update)
 
 
-def _fitted(asked: Sequence[_Asked]) -> MatchCalibration:
+def _fitted(asked: Sequence[Asked]) -> MatchCalibration:
     """The models of these questions, without thresholds. A question whose entry is not there says
     nothing about the order of the others, so the ranking does not learn from it."""
     ranking, _ = _logistic([each for each in asked if any(each.right)])
@@ -231,7 +258,7 @@ def _fitted(asked: Sequence[_Asked]) -> MatchCalibration:
     )
 
 
-def _logistic(asked: Sequence[_Asked]) -> tuple[dict[str, float], float]:
+def _logistic(asked: Sequence[Asked]) -> tuple[dict[str, float], float]:
     """The weights and the bias of a logistic model of whether a candidate answers."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler

@@ -31,6 +31,11 @@ class Message:
     why: str
     sources: tuple[Source, ...]
 
+    @classmethod
+    def of_customer(cls, text: str) -> "Message":
+        """A customer's message that is in no conversation, such as a question of a test."""
+        return cls(1, 0.0, "customer", text, "", "", "", None, None, "", ())
+
     def for_customer(self) -> "Message":
         """The message without what is for operators only."""
         seen = replace(self, suggestion="", score=None, threshold=None, why="")

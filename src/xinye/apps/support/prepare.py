@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from xinye.apps.support.calibrating import calibrated, tested_faq
 from xinye.apps.support.classifier import Budget, Trained, learnable, train_intents
 from xinye.apps.support.clusters import name_clusters
 from xinye.apps.support.desk_folder import (
@@ -18,15 +19,12 @@ from xinye.apps.support.desk_folder import (
     Labelled,
     Step,
     Template,
-    TestQuestion,
     beside,
 )
 from xinye.apps.support.desk_settings import ROLES, DeskSettings, Role, model_hash
 from xinye.apps.support.faq import Entry, Faq, make_faq
-from xinye.apps.support.groups import plain
-from xinye.apps.support.held_out import Parts, Question, held_out, kept_apart
+from xinye.apps.support.held_out import Parts, kept_apart
 from xinye.apps.support.logs import Columns, Logs, read_logs
-from xinye.apps.support.matching import FAQMatcher, enough, made_questions
 from xinye.apps.support.prepare_settings import PrepareSettings
 from xinye.apps.support.small_talk import TEMPLATES
 from xinye.data.notes import Notes
@@ -38,30 +36,7 @@ from xinye.retrieval.confidence import Calibration
 from xinye.retrieval.documents import documents, find_files
 from xinye.retrieval.knowledge import KnowledgeBase
 
-CALIBRATION_SHARE = 0.2  # of the learned questions, to calibrate on
 LISTED = 20  # conflicts in the report
-
-
-@dataclass(frozen=True)
-class Tested:
-    """What the FAQ did with the questions that were kept apart: how many it answered and how many
-    of these answers are right. `answerable` ones are those of which it has the answer, in other
-    words."""
-
-    questions: int
-    answerable: int
-    answered: int
-    right: int
-
-    @property
-    def share(self) -> float:
-        """The share of the questions that was answered."""
-        return self.answered / self.questions if self.questions else 0.0
-
-    @property
-    def precision(self) -> float | None:
-        """The share of the answers that is right; None without answers."""
-        return self.right / self.answered if self.answered else None
 
 
 @dataclass(frozen=True)
@@ -87,7 +62,6 @@ class Report:
     wordings: int = 0
     merged: int = 0
     by_case: int = 0  # questions whose answers depend on the case, which are left out
-    kept_for_test: int = 0  # entries that are not in the FAQ, because all wordings are tested
     conflicts: int = 0
     conflicts_listed: list[dict[str, Any]] = field(default_factory=list)
     intents: dict[str, int] = field(default_factory=dict)  # wordings of each in the FAQ
@@ -131,18 +105,22 @@ def prepare(
         base = _knowledge(settings.knowledge, folder, report, observer)
         models = _train(parts, logs, settings, folder, (report, observer))
         observer.stage("calibrating")
-        matcher, steps = _calibrate(parts.entries, base, settings.precision)
-        report.steps = {name: step.model_dump() for name, step in steps.items()}
-        report.tested = _tested(matcher, parts, settings.precision)
+        matcher, step = calibrated(parts.entries, settings.precision)
+        tested = tested_faq(matcher, parts.entries, parts.test, settings.precision)
+        report.tested = asdict(tested) | {"share": tested.share, "precision": tested.precision}
+        report.steps["faq"] = step.model_dump()
+        if base:
+            report.steps["passage"] = _step_of_passages(base, settings.precision).model_dump()
         report.seconds = round(time.monotonic() - began, 1)
         Contents(
             DeskSettings(precision=settings.precision, languages=_languages(parts.entries)),
             models,
-            parts.entries,
+            entries,
             _templates(),
             parts.test,
             parts.labelled,
-            Calibrations(precision=settings.precision, steps=steps),
+            # the knowledge base has its own calibration, which changes with its documents
+            Calibrations(precision=settings.precision, steps={"faq": step}),
             matcher,
             asdict(report),
         ).write(folder)
@@ -201,9 +179,8 @@ def _with_intents(entries: Sequence[Entry], report: Report) -> list[Entry]:
 
 
 def _report_faq(faq: Faq, parts: Parts, report: Report) -> None:
-    report.entries = len(parts.entries)
-    report.kept_for_test = len(faq.entries) - len(parts.entries)
-    report.wordings = sum(len(entry.wordings) for entry in parts.entries)
+    report.entries = len(faq.entries)
+    report.wordings = sum(len(entry.wordings) for entry in faq.entries)
     report.merged, report.by_case, report.conflicts = faq.merged, faq.by_case, len(faq.conflicts)
     report.conflicts_listed = [asdict(each) for each in faq.conflicts[:LISTED]]
     counts = Counter(each.label for each in parts.labelled)
@@ -278,72 +255,13 @@ def _train(
     return {"intents": Role(path=f"{RUNS}/intents", sha256=model_hash(run))}
 
 
-def _calibrate(
-    entries: Sequence[Entry], base: KnowledgeBase | None, precision: float
-) -> tuple[FAQMatcher, dict[str, Step]]:
-    """The matcher of the FAQ, and the threshold of each step for the wanted precision."""
-    matcher, steps = FAQMatcher(), {}
-    everything, _ = held_out(entries, 0.0)
-    questions = [each.text for each in everything]
-    numbers = [each.entry or 0 for each in everything]
-    if entries:
-        rest, asked = held_out(entries, CALIBRATION_SHARE)
-        known = [each.text for each in rest], [each.entry or 0 for each in rest]
-        made = not enough(asked)
-        if made:  # real ones show what must be refused, made ones what can be answered
-            asked += made_questions(*known)
-        matcher.fit(*known)
-        matcher.learn(_wordings(entries, rest))
-        try:
-            matcher.calibrate(asked, precision, made)
-        except XinyeError:  # too few questions: only equal ones are answered
-            asked = []
-        reached = matcher.calibration.reached(precision) if matcher.calibration else None
-        steps["faq"] = Step(
-            threshold=matcher.threshold(precision),
-            answered=reached.answered if reached else 0.0,
-            questions=len(asked),
-            made=made,
-        )
-    matcher.fit(questions, numbers)
-    if base is not None:
-        learned = Calibration.load(base.folder)
-        reached = learned.reached(precision) if learned else None
-        steps["passage"] = Step(
-            threshold=reached.confidence if reached else None,
-            answered=reached.answered if reached else 0.0,
-            questions=learned.questions if learned else 0,
-            made=learned.made if learned else False,
-        )
-    return matcher, steps
-
-
-def _wordings(entries: Sequence[Entry], learned: Sequence[Question]) -> list[tuple[str, str]]:
-    """The other wordings of entries among these questions, each with the entry's question."""
-    pairs = []
-    for each in learned:
-        entry = entries[each.entry or 0]
-        if each.text != entry.question:
-            pairs.append((each.text, entry.question))
-    return pairs
-
-
-def _tested(matcher: FAQMatcher, parts: Parts, precision: float) -> dict[str, Any]:
-    """The figures of the FAQ on the questions that were kept apart and have an answer."""
-    questions = [each for each in parts.test if each.answer]
-    least = matcher.threshold(precision)
-    answered = right = 0
-    for each in questions:
-        match = matcher.match(each.question)
-        if match is None or match.confidence < (1.0 if least is None else least):
-            continue
-        answered += 1
-        right += is_right(parts.entries[match.entry], each)
-    answerable = sum(each.answerable for each in questions)
-    tested = Tested(len(questions), answerable, answered, right)
-    return {**asdict(tested), "share": tested.share, "precision": tested.precision}
-
-
-def is_right(entry: Entry, asked: TestQuestion) -> bool:
-    """True if the answer of an entry is the one that the question had in the logs."""
-    return plain(entry.answer) == plain(asked.answer)
+def _step_of_passages(base: KnowledgeBase, precision: float) -> Step:
+    """From which confidence on the knowledge base answers, by its own calibration."""
+    learned = Calibration.load(base.folder)
+    reached = learned.reached(precision) if learned else None
+    return Step(
+        threshold=reached.confidence if reached else None,
+        answered=reached.answered if reached else 0.0,
+        questions=learned.questions if learned else 0,
+        made=learned.made if learned else False,
+    )

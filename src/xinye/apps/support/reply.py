@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 HANDOVER = "handover"  # the kind of a reply that asks for a person
+UNSURE = "unsure"  # the kind of a reply that asks the customer to say it in other words
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,10 @@ class Reply:
     """A reply, or with the kind "handover" the words with which the customer is handed over.
 
     `why` says for the log why it was given or refused. That of a handover begins with one of
-    `states.REASONS`; details follow behind a colon. `model` is the hash of the model that decided,
+    `log.REASONS`; details follow behind a colon. `model` is the hash of the model that decided,
     or ""."""
 
-    kind: str  # "template", "faq", "passage", "graph", "written" or "handover"
+    kind: str  # "template", "faq", "passage", "graph", "written", "unsure" or "handover"
     text: str
     sources: tuple[Source, ...] = ()
     score: float | None = None

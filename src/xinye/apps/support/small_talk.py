@@ -52,7 +52,6 @@ _CUSTOMER_RULES = {
     name: re.compile("|".join(f"(?:{rule})" for rule in rules), re.IGNORECASE)
     for name, rules in _CUSTOMER.items()
 }
-SMALL_TALK = ("person", "greeting", "thanks", "goodbye")  # the intents that have a template
 
 # A sentence of an employee that says nothing about what was asked.
 _EMPLOYEE = re.compile(
@@ -88,15 +87,45 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 
+# A part of a message that asks for a person, such as the end of "This does not help, 转人工".
+_ASKS_PERSON = re.compile(
+    r"(?<!不用)(?<!不要)(?<!不需要)(?<![不别])(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成|你们?的?)*+(?:人工|真人|活人)"
+    r"|\b(?:speak|talk|connect me|transfer me|put me through)\b(?: (?:to|with))?"
+    r" (?:an?|the|your|some)? ?(?:real |live |actual )?"
+    r"(?:person|human|operator|representative|agent|one|someone)\b",
+    re.IGNORECASE,
+)
+
 TEMPLATES = {  # what the bot says, by intent
     "greeting": Both("Hello! How can I help you?", "您好！请问有什么可以帮您？"),
     "thanks": Both("You are welcome.", "不客气。"),
     "goodbye": Both("Goodbye! Write to us again at any time.", "再见！有问题随时联系我们。"),
+    "acknowledgement": Both(
+        "Good. Is there anything else I can do for you?", "好的，请问还有什么可以帮您？"
+    ),
     "person": Both(
         "I am handing you over to a colleague. Please wait a moment.",
         "正在为您转接人工客服，请稍候。",
     ),
+    "unsure": Both(
+        "I am not sure what you mean. Could you say it in other words?",
+        "抱歉，我没有完全明白您的意思。能换个说法吗？",
+    ),
+    "offer": Both(
+        "I am not sure what you mean. Is it one of these? Send its number, or say it in other "
+        "words:",
+        "抱歉，我没有完全明白您的意思。您问的是下面哪一个？请回复序号，或者换个说法：",
+    ),
 }
+
+
+def asks_for_person(text: str) -> bool:
+    """True if a customer asks for a person.
+
+    >>> asks_for_person("没用，帮我转人工！"), asks_for_person("人工客服几点上班？")
+    (True, False)
+    """
+    return small_talk(text) == "person" or bool(_ASKS_PERSON.search(text))
 
 
 def small_talk(text: str) -> str:

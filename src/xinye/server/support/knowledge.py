@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
 
-from xinye.apps.support.desk_folder import DOCUMENTS
 from xinye.server.bodies import JSONRoute
 from xinye.server.support.customer import Parts
 from xinye.server.support.documents import END
@@ -32,7 +31,7 @@ def _documents(parts: Support) -> list[JSON]:
     for entry in desk.knowledge.documents if desk.knowledge else ():
         counts[entry.file] = counts.get(entry.file, 0) + entry.count
     return [
-        {"id": _id(parts, file), "file": _name(parts, file), "passages": count}
+        {"id": _id(parts, file), "file": desk.name_of(file), "passages": count}
         for file, count in counts.items()
     ]
 
@@ -42,12 +41,6 @@ def _id(parts: Support, file: str) -> str:
     return Path(file).name.removesuffix(END) if own else ""
 
 
-def _name(parts: Support, file: str) -> str:
-    """How a file is called here: no client sees the folders of the server."""
-    identity = _id(parts, file)
-    return f"{DOCUMENTS}/{identity}{END}" if identity else Path(file).name
-
-
 @router.get("/v1/knowledge/search", dependencies=Operator)
 async def search(parts: Parts, q: Annotated[str, Query(min_length=1, max_length=2000)]) -> JSON:
     """The passages that match a question best."""
@@ -55,10 +48,11 @@ async def search(parts: Parts, q: Annotated[str, Query(min_length=1, max_length=
 
 
 def _search(parts: Support, question: str) -> list[JSON]:
-    base = parts.answers.current.desk.knowledge
+    desk = parts.answers.current.desk
+    base = desk.knowledge
     return [
         {
-            "file": _name(parts, each.file),
+            "file": desk.name_of(each.file),
             "line": each.line,
             "passage": each.text,
             "score": each.score,

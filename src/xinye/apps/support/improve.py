@@ -1,0 +1,197 @@
+"""Improves a desk from what operators have approved: new wordings, corrected and new answers.
+
+The new desk is compared with the old one on the questions that were kept apart, and takes its place
+only if it is not worse. The old one is kept beside it.
+"""
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from xinye.apps.support.calibrating import Tested, calibrated, tested_faq
+from xinye.apps.support.conversations import Conversations
+from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
+from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges
+from xinye.apps.support.faq import Entry
+from xinye.apps.support.feedback import Feedback
+from xinye.apps.support.groups import near_groups, plain
+from xinye.apps.support.held_out import without, wordings
+from xinye.data.notes import Notes
+from xinye.errors import XinyeError
+from xinye.observer import Observer
+from xinye.retrieval.changing import alone
+from xinye.retrieval.follow_up import follows
+
+ADDED, CORRECTED, REWORDED, KNOWN = "added", "corrected", "reworded", "known"
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """What was learned from feedback: how many approved answers there are; how many of them were
+    `left_out`, with the reasons; and what the others did to the FAQ. `before` and `after` are the
+    figures of the old and the new desk on the same questions. `kept` is the folder of the old desk,
+    or "" if it stays."""
+
+    desk: str
+    approved: int
+    left_out: Mapping[str, int]
+    added: int  # new entries
+    corrected: int  # entries with another answer
+    reworded: int  # new wordings of entries
+    known: int  # answers that the FAQ had
+    before: Tested
+    after: Tested
+    kept: str
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the new desk took the place of the old one."""
+        return bool(self.kept)
+
+
+def improve(folder: Path, store: Path, observer: Observer | None = None) -> Improvement:
+    """Learn from the approved feedback of a store. Raises `XinyeError` if there is none that is
+    new, and for a damaged desk."""
+    observer = observer or Observer()
+    folder = folder.resolve()
+    desk = DeskFolder.read(folder)
+    conversations = Conversations(store, create=False)
+    try:
+        records = conversations.feedback.records()
+    finally:
+        conversations.close()
+    dropped = Notes()
+    learned = [found for each in records for found in _exchanges(each, store.name, dropped)]
+    faq = Merged(desk.entries, learned)
+    if not any(faq.counts[what] for what in (ADDED, CORRECTED, REWORDED)):
+        raise XinyeError(
+            f"{store}: no approved answer is new to {folder.name}; approve feedback on the desk's "
+            "page first"
+        )
+    observer.stage("calibrating")
+    precision, test = desk.calibrations.precision, faq.test(desk.test)
+    matcher, step = calibrated(without(faq.entries, test), precision)
+    old = replace(desk, entries=without(desk.entries, test))
+    before = tested_faq(old.matcher, old.entries, test, precision)
+    after = tested_faq(matcher, without(faq.entries, test), test, precision)
+    kept = ""
+    if _worth(after, precision) >= _worth(before, precision):
+        steps = {**desk.calibrations.steps, "faq": step}
+        contents = Contents(
+            desk.settings,
+            desk.models,
+            faq.entries,
+            desk.templates,
+            test,
+            desk.labelled,
+            desk.calibrations.model_copy(update={"steps": steps}),
+            matcher,
+            desk.report | {"improved": {**faq.counts, "tested": asdict(after)}},
+        )
+        kept = str(_replaced(desk, contents))
+    return Improvement(
+        desk=str(folder),
+        approved=len(records),
+        left_out=dict(dropped.counts.most_common()),
+        added=faq.counts[ADDED],
+        corrected=faq.counts[CORRECTED],
+        reworded=faq.counts[REWORDED],
+        known=faq.counts[KNOWN],
+        before=before,
+        after=after,
+        kept=kept,
+    )
+
+
+def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
+    """The question and the approved answer, as `prepare` would read them."""
+    place = f"feedback {feedback.number}"
+    if len(feedback.turns) > 1 and follows(feedback.question):
+        dropped.add(place, REFERS)
+        return []
+    question = {"role": "user", "content": feedback.question}
+    answer = {"role": "assistant", "content": feedback.chosen}
+    return [*exchanges(Talk([question, answer], place), file, None, dropped)]
+
+
+def _worth(tested: Tested, precision: float) -> float:
+    """Right answers, less the wrong ones, each of which counts as many as may stand beside it at
+    this precision."""
+    wrong = tested.answered - tested.right
+    return tested.right - wrong * precision / (1 - precision)
+
+
+class Merged:
+    """The entries of a FAQ, with what was learned; `counts` says how often what was done."""
+
+    def __init__(self, entries: Sequence[Entry], learned: Sequence[Exchange]) -> None:
+        self.entries = [*entries]
+        self.counts: Counter[str] = Counter()
+        known = wordings(entries)
+        asked = [each.text for each in known] + [each.question for each in learned]
+        self._groups = near_groups(asked)
+        self._asked = asked
+        self._entry_of = {
+            group: each.entry or 0 for group, each in zip(self._groups, known, strict=False)
+        }
+        self._answers = {plain(entry.answer): at for at, entry in enumerate(entries)}
+        for group, each in zip(self._groups[len(known) :], learned, strict=True):
+            self._learn(each, group)
+
+    def _learn(self, learned: Exchange, group: int) -> None:
+        answer = plain(learned.answer)
+        found = self._entry_of.get(group, self._answers.get(answer))
+        number = len(self.entries) if found is None else found
+        if found is None:
+            entry = Entry(learned.question, learned.answer, (), "", learned.file, learned.line)
+            self.entries.append(entry)
+            self.counts[ADDED] += 1
+        else:
+            entry = self.entries[number]
+            if plain(entry.answer) != answer:
+                entry = replace(entry, answer=learned.answer, file=learned.file, line=learned.line)
+                self.counts[CORRECTED] += 1
+            if plain(learned.question) not in map(plain, entry.wordings):
+                entry = replace(entry, variants=(*entry.variants, learned.question))
+                self.counts[REWORDED] += 1
+            elif entry is self.entries[number]:
+                self.counts[KNOWN] += 1
+            self.entries[number] = entry
+        self._entry_of[group] = number
+        self._answers[answer] = number
+
+    def test(self, test: Sequence[TestQuestion]) -> list[TestQuestion]:
+        """The questions of a test, with the answers of today. What was learned and nearly equals
+        one of them is left out of the FAQ while it is tested."""
+        groups = {plain(text): group for text, group in zip(self._asked, self._groups, strict=True)}
+        near: dict[int, list[str]] = {}
+        for text, number in zip(self._asked, self._groups, strict=True):
+            near.setdefault(number, []).append(text)
+        changed = []
+        for each in test:
+            group = groups.get(plain(each.question), -1)
+            entry = self._entry_of.get(group)
+            if entry is not None and each.answer:
+                update = {
+                    "answer": self.entries[entry].answer,
+                    "near": list(dict.fromkeys([*each.near, *near[group]])),
+                }
+                each = each.model_copy(update=update)
+            changed.append(each)
+        return changed
+
+
+def _replaced(desk: DeskFolder, contents: Contents) -> Path:
+    """Put the new desk in the place of the old one. Returns where that is kept."""
+    kept = desk.folder.with_name(f"{desk.folder.name}.{time.strftime('%Y-%m-%d-%H%M%S')}")
+    with ExitStack() as held:
+        if desk.knowledge:  # no document may change meanwhile
+            held.enter_context(alone(desk.knowledge.folder))
+        with beside(desk.folder, kept=kept) as new:
+            shutil.copytree(desk.folder, new, symlinks=True, dirs_exist_ok=True)
+            contents.write(new)
+    return kept

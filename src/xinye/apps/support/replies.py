@@ -1,0 +1,267 @@
+"""`Answerer`: what the bot of a desk says.
+
+A question goes from step to step until one answers: a template, the FAQ, the knowledge graph, a
+quotation of a passage, a text that is written from passages. Each step answers only from the
+confidence on that its calibration found for the wanted precision. If none does, the bot asks for
+other words, and after some misses for a person.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+
+from xinye.apps.support.asked import Asked, offer
+from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder, Step, Template
+from xinye.apps.support.log import ANGRY, ASKED, FORBIDDEN, UNCERTAIN
+from xinye.apps.support.messages import Message
+from xinye.apps.support.models import Models
+from xinye.apps.support.reply import HANDOVER, UNSURE, Reply, Source
+from xinye.apps.support.small_talk import TEMPLATES as BUILT_IN
+from xinye.apps.support.small_talk import asks_for_person, small_talk
+from xinye.jobs.answering import answer as read_answer
+from xinye.jobs.composing import PASSAGES, compose
+from xinye.retrieval.confidence import Calibration
+from xinye.retrieval.follow_up import about
+from xinye.retrieval.refusal import judge
+from xinye.retrieval.results import Found
+from xinye.retrieval.sentences import best_sentence
+
+OFFERED = 3  # questions of the FAQ that a customer may have meant
+NEAR = 20  # questions of the FAQ that may say what a customer talks about
+EVEN = 0.5  # precision from which on they are offered
+NEVER = Step(threshold=None)
+
+
+class Answerer:
+    """Answers the messages of customers from a desk. One question at a time; others wait."""
+
+    def __init__(self, desk: DeskFolder, models: Models) -> None:
+        self.desk, self.models = desk, models
+        self._lock = Lock()
+        self._templates = {
+            (each.intent, each.language): (number, each)
+            for number, each in enumerate(desk.templates, 1)
+        }
+        self._steps = (
+            self._handed_over,
+            self._from_template,
+            self._from_faq,
+            self._from_graph,
+            self._from_passage,
+        )
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "Answerer":
+        """The answerer of the desk in a folder. Raises `XinyeError` if the desk or one of its
+        models is damaged."""
+        desk = DeskFolder.read(folder)
+        answerer = cls(desk, Models.load(desk))
+        answerer.answer([Message.of_customer("?")])  # reads what is read when it is first used
+        return answerer
+
+    def answer(self, turns: Sequence[Message]) -> Reply:
+        """The reply to the last of some messages, which is the customer's."""
+        with self._lock:
+            asked = Asked.of(turns, self.desk.settings.languages)
+            for step in self._steps:
+                if reply := step(asked):
+                    return reply
+            return self._missed(asked)
+
+    def suggestions(self, turns: Sequence[Message], count: int = OFFERED) -> list[Reply]:
+        """What an operator might reply, the likeliest first, whatever the thresholds say."""
+        with self._lock:
+            asked = Asked.of(turns, self.desk.settings.languages)
+            matches = self.desk.matcher.matches(self._about(asked), count)
+            found = [self._entry(each.entry, each.confidence) for each in matches]
+            if graph := self._from_graph(asked):
+                found.insert(0, graph)
+            if passages := self._passages(asked.question):
+                found.append(self._quoted(asked.question, passages, None))
+        return sorted(found, key=lambda each: -(each.score or 0))[:count]
+
+    # -- a person, and templates -------------------------------------------------------------------
+
+    def _handed_over(self, asked: Asked) -> Reply | None:
+        """A person is asked for, or should answer."""
+        settings = self.desk.settings
+        if asks_for_person(asked.text) or asked.mentions(settings.person_words):
+            return self._handover(asked, ASKED)
+        if topic := asked.mentions(settings.forbidden):
+            return self._handover(asked, f"{FORBIDDEN}: {topic}")
+        if (model := self.models.get("mood")) and asked.text.strip():
+            found = model.classify(asked.text)
+            mood = found.get("label") or ", ".join(found.get("labels", ()))
+            if mood in settings.angry:
+                chance = found["probabilities"][mood]
+                return self._handover(asked, f"{ANGRY}: {mood}", chance, self._hash("mood"))
+        return None
+
+    def _handover(
+        self, asked: Asked, why: str, score: float | None = None, model: str = ""
+    ) -> Reply:
+        _, text = self._said("person", asked.language)
+        return Reply(HANDOVER, text, score=score, why=why, model=model)
+
+    def _from_template(self, asked: Asked) -> Reply | None:
+        """A fixed text for small talk, or for what the question is about."""
+        if intent := small_talk(asked.text):
+            return self._template(asked, intent, None)
+        model, step = self.models.get("intents"), self._step("intents")
+        if model is None or step.threshold is None:
+            return None
+        found = model.classify(asked.question)
+        if found["probability"] < step.threshold:
+            return None
+        return self._template(asked, found["label"], found["probability"])
+
+    def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
+        """The template of an intent; None if there is none."""
+        number, text = self._said(intent, asked.language)
+        if not text:
+            return None
+        least = None if score is None else self._step("intents").threshold
+        model = "" if score is None else self._hash("intents")
+        source = (Source(TEMPLATES, number, text),) if number else ()
+        return Reply("template", text, source, score, least, f"intent {intent}", model)
+
+    def _said(self, intent: str, language: str) -> tuple[int | None, str]:
+        """The line of a template and its text, in this language if there is one."""
+        saved: tuple[int, Template] | None = None
+        for wanted in (language, "", *self.desk.settings.languages):
+            saved = saved or self._templates.get((intent, wanted))
+        if saved:
+            return saved[0], saved[1].text
+        return None, getattr(BUILT_IN[intent], language) if intent in BUILT_IN else ""
+
+    # -- the FAQ -----------------------------------------------------------------------------------
+
+    def _from_faq(self, asked: Asked) -> Reply | None:
+        """The answer of an entry that is sure enough to be meant."""
+        matcher, least = self.desk.matcher, self._step("faq").threshold
+        match = matcher.match(asked.bare)
+        if match is None or (asked.follows and match.confidence < 1):
+            match = matcher.match(self._about(asked))
+        if match is None or match.confidence < (1 if least is None else least):
+            return None
+        if asked.follows and self.desk.entries[match.entry].answer == asked.given:
+            return None  # that was the answer to the question before
+        return self._entry(match.entry, match.confidence)
+
+    def _about(self, asked: Asked) -> str:
+        """The question with the thing talked about."""
+        if not asked.follows:
+            return asked.bare
+        near = self.desk.matcher.matches(asked.bare, NEAR)
+        known = [self.desk.entries[each.entry].question for each in near]
+        return about(asked.bare, asked.before, known) or asked.question
+
+    def _entry(self, number: int, confidence: float) -> Reply:
+        entry = self.desk.entries[number]
+        return Reply(
+            "faq",
+            entry.answer,
+            (Source(Path(entry.file).name, entry.line, entry.question),),
+            confidence,
+            self._step("faq").threshold,
+            f"line {number + 1} of {FAQ}",
+            self.desk.matcher_hash,
+        )
+
+    # -- documents ---------------------------------------------------------------------------------
+
+    def _from_graph(self, asked: Asked) -> Reply | None:
+        model, graph = self.models.get("relations"), self.models.graph
+        if model is None or graph is None or not asked.bare.strip():
+            return None
+        found = model.answer(asked.bare, knowledge=graph, earlier=asked.earlier)
+        if found.refused:
+            return None
+        facts = [fact for request in found.requests for fact in request.facts]
+        sources = tuple(
+            Source(Path(fact.file).name, fact.line, f"{fact.head}, {fact.relation}: {fact.tail}")
+            for fact in facts
+        )
+        why = ", ".join(f"{each.entity}: {each.relation}" for each in found.requests)
+        score = min(found.probabilities, default=None)
+        return Reply("graph", found.text, sources, score, None, why, self._hash("relations"))
+
+    def _from_passage(self, asked: Asked) -> Reply | None:
+        """An answer from the documents, if the knowledge base is sure enough to have it: quoted by
+        the model that finds it, else written by the chat model, else the sentence that fits."""
+        base, found = self.desk.knowledge, self._passages(asked.question)
+        if base is None or not found or self._least_of_passages() is None:
+            return None
+        verdict = judge(base, asked.question, found, self.desk.calibrations.precision)
+        if verdict is None or verdict.refused:
+            return None
+        if reader := self.models.get("answer"):
+            read = read_answer(reader.judged(), asked.question, [found[0].text])
+            if not read.refused:
+                return self._cited(
+                    "passage", read.sentence, found[:1], verdict.confidence, self._hash("answer")
+                )
+        if writer := self.models.get("chat"):
+            composed = compose(writer.engine, asked.question, found)
+            if composed.text and not composed.fallen_back:
+                cited = [each.source for each in composed.citations]
+                return self._cited(
+                    "written", composed.text, cited, verdict.confidence, self._hash("chat")
+                )
+        if reader:  # it has looked, and found nothing
+            return None
+        return self._quoted(asked.question, found, verdict.confidence)
+
+    def _passages(self, question: str) -> list[Found]:
+        base = self.desk.knowledge
+        if base is None or not question.strip():
+            return []
+        return base.search(question, PASSAGES)
+
+    def _quoted(self, question: str, found: Sequence[Found], score: float | None) -> Reply:
+        """The sentence of the best passage that fits a question best."""
+        sentence = best_sentence(question, [found[0].text])
+        text = sentence.text if sentence else found[0].text
+        return self._cited("passage", text, found[:1], score, "")
+
+    def _cited(
+        self, kind: str, text: str, found: Sequence[Found], score: float | None, model: str
+    ) -> Reply:
+        sources = tuple(
+            Source(self.desk.name_of(each.file), each.line, each.text) for each in found
+        )
+        least = self._least_of_passages()
+        return Reply(kind, text, sources, score, least, "the documents answer it", model)
+
+    def _least_of_passages(self) -> float | None:
+        """The threshold of the knowledge base, which is calibrated anew when documents change."""
+        base = self.desk.knowledge
+        calibration = Calibration.load(base.folder) if base else None
+        reached = calibration and calibration.reached(self.desk.calibrations.precision)
+        return reached.confidence if reached else None
+
+    # -- no answer ---------------------------------------------------------------------------------
+
+    def _missed(self, asked: Asked) -> Reply:
+        """What is said without an answer: whether one of some questions is meant, or that a person
+        is asked."""
+        step = self._step("faq")
+        matches = self.desk.matcher.matches(self._about(asked), OFFERED)
+        score = matches[0].confidence if matches else None
+        if asked.misses + 1 >= self.desk.settings.misses:
+            return self._handover(asked, f"{UNCERTAIN}: {asked.misses + 1} times", score)
+        likely = self.desk.matcher.threshold(EVEN) or 0.0
+        questions = list[str]()
+        if score is not None and score >= likely:
+            questions = [self.desk.entries[each.entry].question for each in matches]
+        _, said = self._said("offer" if questions else "unsure", asked.language)
+        text = "\n".join([said, offer(questions)]) if questions else said
+        return Reply(UNSURE, text, (), score, step.threshold, UNCERTAIN, self.desk.matcher_hash)
+
+    # -- the desk ----------------------------------------------------------------------------------
+
+    def _step(self, name: str) -> Step:
+        return self.desk.calibrations.steps.get(name, NEVER)
+
+    def _hash(self, role: str) -> str:
+        return self.models.hashes.get(role, "")

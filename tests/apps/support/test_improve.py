@@ -1,0 +1,135 @@
+"""What a desk learns from approved feedback, and how it is evaluated."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from apps.support.conftest import Customer
+from xinye.apps.support import improve as improving
+from xinye.apps.support.calibrating import Tested
+from xinye.apps.support.conversations import Conversations
+from xinye.apps.support.desk_folder import DeskFolder
+from xinye.apps.support.evaluate import evaluate_desk
+from xinye.apps.support.improve import improve
+from xinye.apps.support.messages import Message
+from xinye.apps.support.prepare import prepare
+from xinye.apps.support.prepare_settings import PrepareSettings
+from xinye.apps.support.replies import Answerer
+from xinye.apps.support.reply import Reply
+from xinye.errors import XinyeError
+
+THINGS = ("紫砂壶", "白瓷杯", "竹茶盘", "龙井", "红茶", "茶叶罐", "礼盒", "茶巾")
+ASKS = (
+    ("退货", ("{}怎么退货？", "{}可以退掉吗？", "不想要{}了，能退吗？")),
+    ("保养", ("{}怎么洗？", "{}用完该如何清洗？", "洗{}要注意什么？")),
+)
+BOT = Reply("faq", "不对的答案。")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("improve")
+    rows = [
+        f"{wording.format(thing)},{thing}的{what}：请看说明书第{number}页。"
+        for number, thing in enumerate(THINGS)
+        for what, wordings in ASKS
+        for wording in wordings
+    ]
+    (folder / "faq.csv").write_text("\n".join(["question,answer", *rows]), "utf-8")
+    settings = {"logs": [str(folder / "faq.csv")], "output": folder / "desk", "precision": 0.7}
+    prepare(PrepareSettings(**settings, test_share=0.2, time="0s"))
+    return folder / "desk"
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made, tmp_path / "desk")
+    return tmp_path / "desk"
+
+
+def approve(desk: Conversations, question: str, right: str) -> None:
+    """Let a customer ask, the bot answer, and an operator correct that."""
+    customer = Customer(desk)
+    customer.asks(question)
+    customer.gets(BOT)
+    number = desk.feedback.by_operator(customer.conversation, "李", 2, good=False, text=right)
+    desk.feedback.approve(number, "李")
+
+
+def reply_to(folder: Path, question: str) -> Reply:
+    return Answerer.read(folder).answer([Message.of_customer(question)])
+
+
+def test_approved_answers_are_learned_and_the_old_desk_is_kept(
+    folder: Path, desk: Conversations
+) -> None:
+    (folder / "notes.txt").write_text("ours", "utf-8")
+    approve(desk, "你好，礼盒能印公司标志吗？", "可以印，五十盒起。")
+    approve(desk, "龙井怎么退货？", "龙井开封后不退。")
+    approve(desk, "脏了的茶巾咋弄干净啊？", "茶巾的保养：请看说明书第7页。")
+    found = improve(folder, desk.store.path)
+    assert (found.added, found.corrected, found.reworded, found.known) == (1, 1, 1, 0)
+    assert found.is_better
+    assert reply_to(folder, "礼盒能印公司标志吗").text == "可以印，五十盒起。"
+    assert reply_to(folder, "龙井可以退掉吗？").text == "龙井开封后不退。"
+    assert reply_to(folder, "脏了的茶巾咋弄干净").text == "茶巾的保养：请看说明书第7页。"
+    assert DeskFolder.read(found.kept).entries[0].question
+    assert (folder / "notes.txt").read_text() == "ours"
+
+
+def test_a_worse_desk_does_not_replace_the_old_one(
+    folder: Path, desk: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approve(desk, "礼盒能印公司标志吗？", "可以印，五十盒起。")
+    figures = iter([Tested(10, 8, 6, 6), Tested(10, 8, 9, 7)])
+    monkeypatch.setattr(improving, "tested_faq", lambda *_: next(figures))
+    before = (folder / "faq.jsonl").read_bytes()
+    found = improve(folder, desk.store.path)
+    assert not found.is_better
+    assert (folder / "faq.jsonl").read_bytes() == before
+    assert [path.name for path in folder.parent.glob("*desk*")] == ["desk"]
+
+
+def test_what_needs_the_conversation_is_left_out(folder: Path, desk: Conversations) -> None:
+    customer = Customer(desk)
+    customer.asks("礼盒有现货吗？")
+    customer.gets()
+    customer.asks("那它多少钱？")
+    customer.gets()
+    number = desk.feedback.by_operator(customer.conversation, "李", 4, good=False, text="九十元。")
+    desk.feedback.approve(number, "李")
+    approve(desk, "在吗", "在的。")
+    with pytest.raises(XinyeError, match="no approved answer is new to desk"):
+        improve(folder, desk.store.path)
+
+
+def test_learned_questions_near_the_test_do_not_make_it_easier(
+    folder: Path, desk: Conversations
+) -> None:
+    asked = next(each for each in DeskFolder.read(folder).test if each.answerable)
+    approve(desk, f"请问{asked.question}", asked.answer)
+    approve(desk, "礼盒能印公司标志吗？", "可以印，五十盒起。")
+    found = improve(folder, desk.store.path)
+    assert found.known == 1
+    again = next(each for each in DeskFolder.read(folder).test if each.question == asked.question)
+    assert asked.question in again.near
+
+
+def test_a_desk_is_evaluated_without_the_questions_of_the_test(
+    folder: Path, tmp_path: Path
+) -> None:
+    found = evaluate_desk(folder, tmp_path / "replies.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "replies.jsonl").read_text().splitlines()]
+    assert found.questions == len(rows) == len(DeskFolder.read(folder).test)
+    assert found.answered == sum(found.kinds.get(kind, 0) for kind in ("faq", "template"))
+    assert found.right == sum(bool(row["right"]) for row in rows)
+    assert not any(row["score"] == 1 for row in rows)  # else it knew the question
+    assert found.baseline.right <= found.judged
+
+
+def test_a_desk_without_a_test_is_not_evaluated(folder: Path) -> None:
+    (folder / "test.jsonl").write_text("", "utf-8")
+    with pytest.raises(XinyeError, match="no questions with an answer to test on"):
+        evaluate_desk(folder)
