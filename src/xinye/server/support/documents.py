@@ -17,7 +17,7 @@ from xinye.retrieval.knowledge import KnowledgeBase
 log = logging.getLogger("xinye.server")
 ID = re.compile(r"(?!\.)[A-Za-z0-9._\-\u3400-\u4dbf\u4e00-\u9fff]{1,64}")
 END = ".md"
-LEFT = re.compile(r"\..+\.(?:new|old)")  # files of a change that was interrupted
+LEFT = re.compile(r"\.(.+)\.(?:new|old)")  # files of a change that was interrupted
 
 
 class Documents:
@@ -74,11 +74,12 @@ class Documents:
         if not self.folder.is_dir():
             return
         with self._changing(), full_disk_told(self.base):
-            for path in self.folder.iterdir():
-                if LEFT.fullmatch(path.name):
-                    path.unlink()
             there = {path.absolute(): path for path in sorted(self.folder.glob(f"*{END}"))}
             files = {path.name for path in there}
+            for path in self.folder.iterdir():
+                if left := LEFT.fullmatch(path.name):
+                    files.add(left[1])
+                    path.unlink()
             entries = self._entries()
             gone = {
                 Path(file)
