@@ -217,7 +217,7 @@ def test_what_an_interrupted_addition_left_is_ignored(xinye, place):
 def test_two_commands_do_not_change_a_base_at_once(xinye, place):
     with KnowledgeBase("kb")._alone():
         outcome = xinye("knowledge", "remove", "kb", "docs/faq.csv")
-    assert outcome.code == 2 and "another command is changing" in outcome.complaint
+    assert outcome.code == 1 and "another command is changing" in outcome.complaint
 
 
 def test_a_link_in_the_place_of_a_base_is_not_followed(xinye, place):

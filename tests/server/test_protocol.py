@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from xinye.server.serve import MOST_CHUNKS
+from xinye.server.http import MOST_CHUNKS
 
 HEAD = b"POST /tokenize HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 BODY = b'{"model": "tiny", "prompt": "a"}'

@@ -13,9 +13,10 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.server.app import build_app
 from xinye.server.graph import ServedGraph
+from xinye.server.http import Server, listen
 from xinye.server.knowledge import load_bases
 from xinye.server.models import load_models
-from xinye.server.serve import Server, listen
+from xinye.server.serve import fail_all
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import Worker
 
@@ -55,7 +56,7 @@ def serving(
     worker.start()
     listener = listen(asked)
     bases = load_bases(asked.knowledge)
-    server = Server(build_app(models, bases, asked, worker, graph), asked)
+    server = Server(build_app(models, bases, asked, worker, graph), asked, lambda: fail_all(worker))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     host, port = listener.getsockname()[:2]

@@ -61,7 +61,7 @@ VERBS = {  # command: (function, summary); groups have no function
     ),
     "runs": ("xinye.cli.runs:main", "list, show, compare and clean runs"),
     "knowledge": ("", "build a knowledge base of documents, and search it"),
-    "support": ("", "customer service: make a desk of old logs and documents"),
+    "support": ("", "customer service: make a desk of old logs and documents, and serve it"),
 }
 GROUPS = {  # commands of two words
     "data": {
@@ -101,13 +101,25 @@ GROUPS = {  # commands of two words
             "xinye.cli.support_quality:evaluate",
             "ask a desk the questions that were kept apart",
         ),
+        "serve": (
+            "xinye.cli.support_serve:serve",
+            "serve a desk: pages for customers and operators, and an HTTP API",
+        ),
         "improve": ("xinye.cli.support_quality:improve", "learn from approved feedback"),
+        "export": (
+            "xinye.cli.support_serve:export",
+            "write the records that approved feedback makes",
+        ),
+        "forget": ("xinye.cli.support_serve:forget", "delete the messages of a customer"),
+        "log": ("xinye.cli.support_serve:log", "show who did what, and why"),
     },
 }
 SECOND_WORDS = {**GROUPS, "runs": ("list", "show", "compare", "verify", "clean")}
 START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
 ENVIRONMENT = {  # docs/install.md lists all of them
     "XINYE_API_KEY": "the API key that clients of xinye serve must send",
+    "XINYE_OPERATOR_KEY": "the key of operators of xinye support serve",
+    "XINYE_ADMIN_KEY": "the key of admins of xinye support serve",
     "XINYE_CACHE": "folder of the prepared text (~/.cache/xinye)",
     "HF_HOME": "folder of the downloaded models (~/.cache/huggingface)",
     "CUDA_VISIBLE_DEVICES": "the GPUs to use; empty: none",

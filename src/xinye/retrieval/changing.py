@@ -14,30 +14,30 @@ from uuid import uuid4
 from safetensors import SafetensorError
 
 from xinye.data.files import lock
-from xinye.errors import XinyeError
+from xinye.errors import Unavailable
 from xinye.retrieval.manifest import LOCK, OURS
 
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Inside, no other process changes the base in this folder. Raises `XinyeError` if one does
+    """Inside, no other process changes the base in this folder. Raises `Unavailable` if one does
     now."""
     problem = f"{folder}: another command is changing this knowledge base; wait for it"
     with (folder / LOCK).open("a") as file:
-        lock(file, XinyeError(problem))
+        lock(file, Unavailable(problem))
         yield
 
 
 @contextmanager
 def full_disk_told(folder: Path) -> Iterator[None]:
-    """Inside, a full disk raises `XinyeError`. What is written inside replaces nothing before it is
-    whole."""
+    """Inside, a full disk raises `Unavailable`. What is written inside replaces nothing before it
+    is whole."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
-        raise XinyeError(
+        raise Unavailable(
             f"{folder}: the disk is full; the knowledge base is unchanged. Free some space, then "
             "run the command again"
         ) from None
@@ -62,7 +62,7 @@ def clear_leftovers(folder: Path) -> None:
 
 def replace(folder: Path, new: Path) -> None:
     """Put a finished base in its place. An old one is moved aside first, and is moved back if that
-    fails. Raises `XinyeError` if another process is changing the old one."""
+    fails. Raises `Unavailable` if another process is changing the old one."""
     if not folder.exists():
         new.rename(folder)
         return

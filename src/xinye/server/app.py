@@ -1,9 +1,5 @@
 """Builds the app: its routes, guard, web page, metrics and OpenAPI document."""
 
-import base64
-import hashlib
-import re
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
@@ -13,15 +9,16 @@ from typing import Any
 from fastapi import FastAPI, Request, Security
 from fastapi.responses import HTMLResponse, Response
 from fastapi.security import HTTPBearer
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from starlette.types import Scope
+from prometheus_client import Counter, Gauge, Histogram
 
 from xinye.server import answering, completions, embeddings, knowledge, tasks
 from xinye.server.errors import HANDLERS, APIError
 from xinye.server.graph import ServedGraph
 from xinye.server.guard import Guard
 from xinye.server.knowledge import ServedBase
+from xinye.server.metrics import SECONDS, RequestMetrics
 from xinye.server.models import ServedModel, find_model
+from xinye.server.pages import Page
 from xinye.server.schemas import ErrorAnswer, Health, Model, ModelList
 from xinye.server.settings import ServeSettings
 from xinye.server.worker import EngineQueue, Worker
@@ -40,7 +37,6 @@ ERRORS: dict[int | str, str] = {
     "default": "Any other error",
 }
 PROMETHEUS = {"text/plain": {"schema": {"type": "string"}}}
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 # Values of an engine, read when Prometheus asks for them.
 GAUGES: tuple[tuple[str, str, Callable[[EngineQueue], float]], ...] = (
     ("running", "Texts that are being generated.", lambda queue: len(queue.engine.running)),
@@ -95,7 +91,7 @@ def build_app(
 
 def _add_state(app: FastAPI, bearer: list[Any]) -> None:
     """Adds the routes for the server's state and its models."""
-    state = app.state
+    state, metrics = app.state, app.state.metrics
 
     @app.get("/health")
     async def health() -> Health:
@@ -119,10 +115,7 @@ def _add_state(app: FastAPI, bearer: list[Any]) -> None:
     )
     async def figures() -> Response:
         """Metrics for Prometheus."""
-        return Response(
-            generate_latest(state.metrics.registry),
-            media_type="text/plain; version=0.0.4; charset=utf-8",
-        )
+        return metrics.response()
 
     @app.get("/v1/models", dependencies=bearer)
     async def list_models() -> ModelList:
@@ -141,74 +134,35 @@ def describe(model: ServedModel) -> Model:
 
 
 def _add_page(app: FastAPI) -> None:
-    """Adds the web page. A browser runs only the page's own script and style, which are known by
-    their hashes.
-    """
-    text = PAGE.read_text("utf-8")
-    policy = (
-        "default-src 'none'",
-        f"script-src {_hashes(text, 'script')}",
-        f"style-src {_hashes(text, 'style')}",
-        "connect-src 'self'",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-        "trusted-types 'none'",
-    )
-    headers = {
-        "Content-Security-Policy": "; ".join(policy),
-        "Referrer-Policy": "no-referrer",
-        "X-Frame-Options": "DENY",
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cache-Control": "no-cache",
-    }
+    """Adds the web page."""
+    page = Page.read(PAGE)
 
     @app.get("/", response_class=HTMLResponse)
-    async def page() -> HTMLResponse:
+    async def show_page() -> HTMLResponse:
         """A web page to write and chat with the models."""
-        return HTMLResponse(text, headers=headers)
-
-
-def _hashes(page: str, tag: str) -> str:
-    """The hashes of all scripts or styles in a page, for its Content-Security-Policy."""
-    parts = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.S)
-    digests = (hashlib.sha256(part.encode()).digest() for part in parts)
-    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+        return page.response()
 
 
 # -- metrics for Prometheus ----------------------------------------------------------------------
 
 
-class Metrics:
+class Metrics(RequestMetrics):
     """The server's metrics for Prometheus."""
 
     def __init__(self, models: Mapping[str, ServedModel]) -> None:
-        self.registry = CollectorRegistry()
+        super().__init__()
         counter = partial(Counter, registry=self.registry)
-        histogram = partial(Histogram, buckets=SECONDS, registry=self.registry)
-        self.requests = counter("xinye_requests", "Requests answered.", ["route", "status"])
-        self.seconds = histogram("xinye_request_seconds", "Seconds to a whole answer.", ["route"])
         self.prompt_tokens = counter("xinye_prompt_tokens", "Tokens of prompts read.", ["model"])
         self.completion_tokens = counter("xinye_completion_tokens", "Tokens written.", ["model"])
-        self.first = histogram(
-            "xinye_first_piece_seconds", "Seconds from a request to its first text.", ["model"]
+        self.first = Histogram(
+            "xinye_first_piece_seconds",
+            "Seconds from a request to its first text.",
+            ["model"],
+            buckets=SECONDS,
+            registry=self.registry,
         )
         queues = {model.id: model.queue for model in models.values() if model.queue}
         for name, text, read in GAUGES:
             gauge = Gauge(f"xinye_{name}", text, ["model"], registry=self.registry)
             for identity, queue in queues.items():
                 gauge.labels(identity).set_function(partial(read, queue))
-        Gauge(
-            "xinye_start_time_seconds",
-            "When the server started, in Unix time.",
-            registry=self.registry,
-        ).set(time.time())
-
-    def answered(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count a request that has ended. `status` 0 means that the client left before the
-        answer.
-        """
-        route = getattr(scope.get("route"), "path", "other")  # never the path that the client sent
-        self.requests.labels(route, status or 499).inc()
-        self.seconds.labels(route).observe(seconds)

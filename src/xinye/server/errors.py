@@ -12,12 +12,20 @@ from fastapi.responses import JSONResponse
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
-from xinye.errors import XinyeError
+from xinye.errors import Conflict, NotFound, TooMany, Unavailable, XinyeError
 
 log = logging.getLogger("xinye.server")
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 # codes of pydantic's errors by the types that `Body` gives them; all others are invalid values
 CODES = {"unknown": "unknown_parameter", "unsupported": "unsupported_parameter"}
+# how errors of these classes are answered
+STATUS: Mapping[type[XinyeError], tuple[int, str]] = {
+    NotFound: (404, "not_found"),
+    Conflict: (409, "conflict"),
+    TooMany: (429, "too_many"),
+    Unavailable: (503, "unavailable"),
+}
+LATER = {"Retry-After": "5"}
 CLOSE = {"Connection": "close"}  # headers that close the connection after the answer
 
 
@@ -61,6 +69,10 @@ def as_api_error(error: Exception, param: str | None = None) -> APIError:
     """
     if isinstance(error, APIError):
         return error
+    for known, (status, name) in STATUS.items():
+        if isinstance(error, known):
+            later = LATER if status in (429, 503) else None
+            return APIError(status, str(error), param, name, later)
     if isinstance(error, XinyeError):
         return APIError(400 if error.exit_code == 2 else 500, str(error), param)
     if isinstance(error, RequestValidationError):

@@ -6,6 +6,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from typing import ClassVar, Protocol
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,7 +14,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xinye.server.errors import CLOSE, APIError, as_api_error
-from xinye.server.settings import ServeSettings
 
 OPEN = ("/", "/health")  # reachable without a key: the page contains no data and asks for the key
 BODY_SECONDS = 60  # seconds in which a body must arrive
@@ -22,10 +22,33 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 OnAnswer = Callable[[Scope, int, float], None]
 
 
+class Access(Protocol):
+    """The settings that say who may ask, and how much."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def api_key(self) -> str | None: ...
+
+    @property
+    def allow_origin(self) -> tuple[str, ...]: ...
+
+    @property
+    def max_requests(self) -> int: ...
+
+    @property
+    def max_body(self) -> int: ...
+
+
 class Guard:
     """The middleware that checks each request. `on_answer` is called when it has ended."""
 
-    def __init__(self, app: ASGIApp, settings: ServeSettings, on_answer: OnAnswer) -> None:
+    # what pages of allowed origins may send
+    methods: ClassVar[str] = "GET, POST"
+    headers: ClassVar[str] = "authorization, content-type"
+
+    def __init__(self, app: ASGIApp, settings: Access, on_answer: OnAnswer) -> None:
         self.app, self.settings, self.on_answer = app, settings, on_answer
         self.key = None if settings.api_key is None else _digest(f"Bearer {settings.api_key}")
         self.requests = 0  # requests in progress
@@ -54,12 +77,14 @@ class Guard:
                 MutableHeaders(scope=message).update(added)
             await send(message)
 
-        self.requests += 1
+        counted = self.counts(scope, headers)
+        self.requests += counted
         try:
             self._check_framing(scope, headers)
             if scope["method"] == "OPTIONS" and asked_by_page:
-                return await Response(status_code=204, headers=PREFLIGHT)(scope, receive, answer)
-            self._check(scope, headers)
+                return await self._preflight()(scope, receive, answer)
+            self.check_caller(scope, headers)
+            self._check_load(scope)
             self._check_encoding(headers)
             body = LimitedBody(receive, headers, self.settings.max_body * 1_000_000)
             await self.app(scope, body.receive, answer)
@@ -68,8 +93,17 @@ class Guard:
             if status == 0:
                 await refusal.response()(scope, receive, answer)
         finally:
-            self.requests -= 1
+            self.requests -= counted
             self.on_answer(scope, status, time.monotonic() - began)
+
+    def counts(self, scope: Scope, headers: Headers) -> bool:
+        """Whether the request counts towards `max_requests`."""
+        return True
+
+    def _preflight(self) -> Response:
+        allowed = {"methods": self.methods, "headers": self.headers}
+        named = {f"access-control-allow-{name}": value for name, value in allowed.items()}
+        return Response(status_code=204, headers=named | {"access-control-max-age": "600"})
 
     @staticmethod
     def _check_framing(scope: Scope, headers: Headers) -> None:
@@ -97,10 +131,10 @@ class Guard:
                 code="unsupported_encoding",
             )
 
-    def _check(self, scope: Scope, headers: Headers) -> None:
-        """Raises `APIError` if the request must not be answered."""
+    def check_caller(self, scope: Scope, headers: Headers) -> None:
+        """Raises `APIError` if this caller must not be answered."""
         if self.key is None:
-            self._check_origin(headers)
+            self.check_origin(headers)
         elif scope["path"] not in OPEN and not hmac.compare_digest(
             _digest(headers.get("authorization", "")), self.key
         ):
@@ -109,6 +143,9 @@ class Guard:
                 "the API key is missing or wrong: send it as Authorization: Bearer KEY",
                 code="invalid_api_key",
             )
+
+    def _check_load(self, scope: Scope) -> None:
+        """Raises `APIError` if there are too many requests."""
         if self.requests > self.settings.max_requests and scope["path"] != "/health":
             raise APIError(
                 503,
@@ -117,7 +154,7 @@ class Guard:
                 headers={"Retry-After": "1"},
             )
 
-    def _check_origin(self, headers: Headers) -> None:
+    def check_origin(self, headers: Headers) -> None:
         """Raises `APIError` for other hosts and origins. Without a key, any web page in a browser
         on this machine could send requests, from its own origin or through a host name that points
         here (DNS rebinding).
@@ -138,11 +175,6 @@ class Guard:
 
 
 EXPOSED = {"access-control-expose-headers": "x-request-id, retry-after", "vary": "Origin"}
-PREFLIGHT = {
-    "access-control-allow-methods": "GET, POST",
-    "access-control-allow-headers": "authorization, content-type",
-    "access-control-max-age": "600",
-}
 
 
 class LimitedBody:

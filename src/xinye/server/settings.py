@@ -2,13 +2,34 @@
 
 import ipaddress
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.errors import XinyeError
 
 MOST_TEXTS = 4096  # texts in one request, whatever the settings say
+
+# settings of every server
+Port = Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0 takes any free port")]
+Origins = Annotated[
+    tuple[str, ...],
+    Field(
+        description=(
+            "allow web pages of this origin, such as https://example.org (may be given several "
+            "times)"
+        ),
+    ),
+]
+MaxRequests = Annotated[
+    int,
+    Field(
+        ge=1, description="handle at most this many requests at once; refuse more with status 503"
+    ),
+]
+MaxBody = Annotated[
+    int, Field(ge=1, description="refuse a request of more than this many MB, with status 413")
+]
 
 
 class ServeSettings(BaseModel):
@@ -27,18 +48,12 @@ class ServeSettings(BaseModel):
             "address to listen on; any address except this machine's own needs an API key"
         ),
     )
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes any free port")
+    port: Port = 8000
     api_key: str | None = Field(
         None,
         description="require this key; if others can see your processes, set XINYE_API_KEY instead",
     )
-    allow_origin: tuple[str, ...] = Field(
-        (),
-        description=(
-            "allow web pages of this origin, such as https://example.org (may be given several "
-            "times)"
-        ),
-    )
+    allow_origin: Origins = ()
     knowledge: tuple[str, ...] = Field(
         (),
         description=(
@@ -60,11 +75,7 @@ class ServeSettings(BaseModel):
     max_waiting: int = Field(
         128, ge=0, description="let at most this many texts wait; refuse more with status 429"
     )
-    max_requests: int = Field(
-        512,
-        ge=1,
-        description=("handle at most this many requests at once; refuse more with status 503"),
-    )
+    max_requests: MaxRequests = 512
     max_tokens: int = Field(
         4096, ge=1, description=("generate at most this many new tokens for each text")
     )
@@ -80,9 +91,7 @@ class ServeSettings(BaseModel):
         le=MOST_TEXTS,
         description="embed or classify at most this many texts for each request",
     )
-    max_body: int = Field(
-        2, ge=1, description=("refuse a request of more than this many MB, with status 413")
-    )
+    max_body: MaxBody = 2
     cache_tokens: int | None = Field(
         None, ge=1, description="size of the KV cache of each model, in tokens"
     )
@@ -99,19 +108,29 @@ class ServeSettings(BaseModel):
         """Raises `XinyeError` for an invalid API key or origin, and if other machines could use the
         server without a key.
         """
-        if self.api_key is not None and not (
-            self.api_key.isascii() and self.api_key.isprintable() and self.api_key
-        ):
-            raise XinyeError("the API key must consist of printable ASCII characters")
-        try:  # True if only this machine can reach the server
-            local = self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            local = False
-        if not local and self.api_key is None:
+        check_key(self.api_key, "the API key")
+        if self.api_key is None and not is_local(self.host):
             raise XinyeError(
                 f"other machines can reach {self.host}; give --api-key KEY, or set XINYE_API_KEY"
             )
-        if "*" in self.allow_origin:
-            raise XinyeError(
-                "--allow-origin *: name each allowed origin, such as https://example.org"
-            )
+        check_origins(self.allow_origin)
+
+
+def check_key(key: str | None, what: str) -> None:
+    """Raises `XinyeError` for a key that cannot be sent in a header."""
+    if key is not None and not (key.isascii() and key.isprintable() and key):
+        raise XinyeError(f"{what} must consist of printable ASCII characters")
+
+
+def is_local(host: str) -> bool:
+    """True if only this machine can reach a server that listens on this address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_origins(origins: tuple[str, ...]) -> None:
+    """Raises `XinyeError` for an origin that stands for all."""
+    if "*" in origins:
+        raise XinyeError("--allow-origin *: name each allowed origin, such as https://example.org")

@@ -38,9 +38,10 @@ from xinye.retrieval.manifest import CALIBRATION
 
 FAQ, TEMPLATES, TEST, INTENTS = "faq.jsonl", "templates.jsonl", "test.jsonl", "intents.jsonl"
 REPORT, KNOWLEDGE, RUNS = "report.json", "knowledge", "models"
+DOCUMENTS = "documents"  # that an admin has written, and which are in the knowledge base, too
 OURS = (
     SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, CALIBRATION, MATCHING, WORDINGS, REPORT,
-    KNOWLEDGE, RUNS,
+    KNOWLEDGE, RUNS, DOCUMENTS,
 )  # fmt: skip
 GRAPH = "graph"  # before its suffix
 KIND, VERSION = "xinye desk calibration", 1
@@ -167,14 +168,18 @@ class DeskFolder:
         return digest.hexdigest()
 
     def name_of(self, file: str) -> str:
-        """How a document of the knowledge base is called in answers: by its path below the folder
-        that all documents share."""
-        return name_below(self._shared, file)
+        """How a document of the knowledge base is called in answers: by its path below the desk if
+        it was written there, else below the folder that all others share."""
+        shared = str(self.folder.absolute()) if self._is_own(file) else self._shared
+        return name_below(shared, file)
+
+    def _is_own(self, file: str) -> bool:
+        return Path(file).parent == self.folder.absolute() / DOCUMENTS
 
     @cached_property
     def _shared(self) -> str:
         documents = self.knowledge.documents if self.knowledge else []
-        return shared_folder(each.file for each in documents)
+        return shared_folder(each.file for each in documents if not self._is_own(each.file))
 
     @property
     def test(self) -> list[TestQuestion]:
@@ -259,10 +264,13 @@ def _is_ours(path: Path) -> bool:
 
 
 def _replace(folder: Path, new: Path, kept: Path | None) -> None:
-    """Put a finished desk in its place. An old one is moved aside first, and back if that fails."""
+    """Put a finished desk in its place. An old one is moved aside first, and back if that fails.
+    The documents that an admin has written stay."""
     if not folder.exists():
         new.rename(folder)
         return
+    if (folder / DOCUMENTS).is_dir() and not (new / DOCUMENTS).exists():
+        shutil.copytree(folder / DOCUMENTS, new / DOCUMENTS)
     old = kept or next_to(folder)
     folder.rename(old)
     try:

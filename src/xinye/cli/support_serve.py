@@ -1,0 +1,166 @@
+"""`xinye support serve`, `export`, `forget` and `log`"""
+
+import logging
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xinye.apps.support.conversations import Conversations
+from xinye.cli.arguments import JSON, Fields, Parser, flag, switch
+from xinye.cli.output import answer, console, print_json, show_log, verbatim
+from xinye.data.files import write_json_lines
+from xinye.errors import XinyeError, checked, plural, quoted
+from xinye.libraries import need
+from xinye.server.support.settings import SupportSettings
+
+if TYPE_CHECKING:  # fastapi is imported where it is used
+    from xinye.server.support.state import Support
+
+STORE = flag("--store", "FILE", "the store of conversations", required=True, type=Path)
+
+
+def serve(arguments: list[str]) -> int:
+    given = Parser(
+        "support serve",
+        "Serve a desk: a page for customers, a page for operators, a script that adds the chat to "
+        "other pages, and an HTTP API. The bot answers from the desk, and reads it again when it "
+        "changes. Only this machine can reach it, unless --host gives another address.",
+        "xinye support serve desk --store support.db --port 8000",
+        flag("desk", "DESK", "folder of a desk", type=Path),
+        flag(
+            "--store", "FILE", "the store of conversations; made if there is none", required=True,
+            type=Path,
+        ),
+        switch("--json", "print one JSON object when the server is ready"),
+        Fields(SupportSettings),
+    ).read(arguments)  # fmt: skip
+    keys = {
+        name: os.environ.get(f"XINYE_{name.upper()}") or None
+        for name in ("operator_key", "admin_key")
+    }
+    settings = checked(SupportSettings, keys | given.settings, "support serve")
+    settings.check()
+    need("the server", "fastapi", "uvicorn", "prometheus_client")
+
+    from xinye.server.support.serve import serve as run
+
+    show_log(logging.INFO)
+    operator_key, admin_key = settings.keys()
+
+    def ready(parts: "Support", address: str) -> None:
+        desk = parts.answers.current.desk
+        entries = plural(len(desk.entries), "entry", "entries")
+        documents = plural(len(desk.knowledge.documents) if desk.knowledge else 0, "document")
+        console.print(f"{desk.folder}: FAQ of {entries}, {documents}", soft_wrap=True)
+        if settings.operator_key is None:
+            console.print(f"key of operators, for this start: {operator_key}", soft_wrap=True)
+        if settings.admin_key is None:
+            console.print(f"key of admins, for this start: {admin_key}", soft_wrap=True)
+        console.print(
+            f"ready at {address} for customers, and at {address}/desk for operators; press Ctrl-C "
+            "to stop",
+            soft_wrap=True,
+        )
+        if given.json:
+            made = {"operator_key": operator_key, "admin_key": admin_key}
+            own = {name: key for name, key in made.items() if getattr(settings, name) is None}
+            print_json({"url": address} | own)
+
+    with console.status("loading …"):
+        run(given.desk, given.store, settings, (operator_key, admin_key), ready)
+    return 0
+
+
+def export(arguments: list[str]) -> int:
+    given = Parser(
+        "support export",
+        "Write the training records that approved feedback makes: conversations for xinye finetune "
+        "chat, or pairs of a better and a worse answer for preference tuning.",
+        "xinye support export --store support.db --format chat -o approved.jsonl",
+        STORE,
+        flag("--format", "chat|preferences", "the kind of records", "chat",
+             choices=("chat", "preferences")),
+        flag("-o --output", "FILE", "the JSON Lines file to write", required=True, type=Path),
+        switch("--overwrite", "replace FILE"),
+        JSON,
+    ).read(arguments)  # fmt: skip
+    path = given.output
+    if path.is_dir() or (path.exists() and not given.overwrite):
+        raise XinyeError(
+            f"{path}: exists already; replace it with --overwrite, or choose another with -o"
+        )
+    with closing(Conversations(given.store, create=False)) as store:
+        approved = store.feedback.records()
+    if given.format == "chat":
+        records = [each.chat() for each in approved]
+    else:
+        records = [found for each in approved if (found := each.preference())]
+    left = len(approved) - len(records)
+    if records:
+        write_json_lines(path, records)
+    if given.json:
+        print_json({"records": len(records), "left_out": left, "output": str(path)})
+        return 0
+    if records:
+        answer.print(f"{plural(len(records), 'record')} saved to {path}", soft_wrap=True)
+    else:
+        answer.print("there is no approved feedback for such records, so no file was written")
+    if left:
+        answer.print(f"{plural(left, 'approved answer')} left out: no worse answer is known")
+    return 0
+
+
+def forget(arguments: list[str]) -> int:
+    given = Parser(
+        "support forget",
+        "Delete all messages, feedback and training records of a customer, everywhere in the "
+        "store. Figures without texts stay.",
+        "xinye support forget li.lei --store support.db\n"
+        "  xinye support forget --conversation ID --store support.db",
+        flag("user", "USER", "the id that the shop gave the customer", nargs="?"),
+        flag("--conversation", "ID", "delete this conversation, of a customer without an account"),
+        STORE,
+        JSON,
+    ).read(arguments)
+    if (given.user is None) == (given.conversation is None):
+        raise XinyeError("forget: give either USER or --conversation ID")
+    with closing(Conversations(given.store, create=False)) as store:
+        if given.user is not None:
+            erased = store.retention.forget(given.user)
+        else:
+            erased = store.retention.forget_conversation(given.conversation)
+    if given.json:
+        print_json(erased)
+        return 0
+    conversations = plural(erased.conversations, "conversation")
+    answer.print(f"deleted {conversations} with {plural(erased.messages, 'message')}")
+    if not erased.conversations:
+        console.print("the store has no conversation of this user; check the id")
+    return 0
+
+
+def log(arguments: list[str]) -> int:
+    given = Parser(
+        "support log",
+        "Show the log of a store: who did what, when, and why the bot answered as it did.",
+        "xinye support log --store support.db --after 1000",
+        STORE,
+        flag("--after", "NUMBER", "begin behind the entry with this number (0)", 0, type=int),
+        flag("--count", "COUNT", "show at most so many entries (200)", 200, type=int),
+        JSON,
+    ).read(arguments)
+    with closing(Conversations(given.store, create=False)) as store:
+        entries = store.log.entries(given.after, given.count)
+    if given.json:
+        print_json({"entries": [{"number": number} | vars(each) for number, each in entries]})
+        return 0
+    for number, each in entries:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at))
+        parts = (str(number), when, each.who, each.name, each.what, each.kind, each.why)
+        answer.print(verbatim("  ".join([*filter(None, parts), each.conversation])), soft_wrap=True)
+    if len(entries) == given.count:
+        more = f"--after {entries[-1][0]}"
+        console.print(f"there may be more: xinye support log --store {quoted(given.store)} {more}")
+    return 0

@@ -1,0 +1,158 @@
+"""HTTP by uvicorn and h11, made stricter here: a request is refused early if a proxy could read it
+differently, or if it would block the event loop.
+"""
+
+import asyncio
+import re
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from xinye.errors import XinyeError
+from xinye.server.errors import CLOSE, APIError
+
+LAST_SECONDS = 5  # seconds after the grace time in which the last answers are sent
+READ = 2**14  # bytes read at once; 256 kB of one-byte chunks would take a second
+HEAD = 2**14  # bytes of a request's head
+MOST_CHUNKS = 20_000  # of a body
+LOOK_AT = "Look at its first line and its headers, such as Content-Length."
+# A line that continues the previous one, or ends without a carriage return; or the end of the head
+# if there is neither.
+FIRST_ODD_LINE = re.compile(rb"\n[ \t]|(?<!\r)\n|\r\n\r\n")
+
+
+# -- reading requests ----------------------------------------------------------------------------
+
+
+class Connection(h11.Connection):
+    """h11's connection with stricter rules for lines and chunks."""
+
+    chunks = 0  # chunks of the current body
+
+    def next_event(self) -> Any:
+        if self.their_state is h11.IDLE:
+            found = FIRST_ODD_LINE.search(self.trailing_data[0])
+            if found and found[0] != b"\r\n\r\n":
+                raise h11.RemoteProtocolError(
+                    "each line of a request must end with CR and LF, and must not be folded"
+                )
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self.chunks = 0
+        self.chunks += isinstance(event, h11.Data)
+        if self.chunks > MOST_CHUNKS:
+            raise h11.RemoteProtocolError("too many chunks")
+        return event
+
+
+class StrictProtocol(H11Protocol):
+    """uvicorn's protocol with this connection, and with errors in the API's form."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.conn = Connection(h11.SERVER, HEAD)
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        transport.max_size = READ  # type: ignore[attr-defined]
+        super().connection_made(transport)
+
+    def send_400_response(self, msg: str) -> None:
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            refusal = APIError(400, f"{msg} {LOOK_AT}", code="invalid_http", headers=CLOSE)
+            response = refusal.response()
+            head = h11.Response(
+                status_code=400, headers=response.raw_headers, reason=b"Bad Request"
+            )
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        # Otherwise the request was answered before its body arrived.
+        if self.cycle:  # the app may have started on this request, and must not answer, too
+            self.cycle.disconnected = True
+        self.transport.close()
+
+
+# -- serving -------------------------------------------------------------------------------------
+
+
+class Place(Protocol):
+    """The settings that say where a server listens, and how long it may take to end."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def grace(self) -> int: ...
+
+
+class Server(uvicorn.Server):
+    """A server that shuts down in order: `end` is called after the grace time, and ends what still
+    runs then.
+    """
+
+    def __init__(self, app: FastAPI, settings: Place, end: Callable[[], None]) -> None:
+        self.app, self.grace, self.end = app, settings.grace, end
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                ws="none",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                proxy_headers=False,
+                http=StrictProtocol,
+                timeout_graceful_shutdown=settings.grace + LAST_SECONDS,
+            )
+        )
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        end = asyncio.get_running_loop().call_later(self.grace, self.end)
+        await super().shutdown(sockets)
+        end.cancel()
+
+
+def run(server: Server, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+    """Run a server until SIGTERM or Ctrl-C. `on_ready` is called with its URL."""
+    host, port = listener.getsockname()[:2]
+    # uvicorn handles signals while it runs, and raises them again when it ends; these handlers
+    # ignore that.
+    signals = {
+        number: signal.signal(number, server.handle_exit)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        server.run(sockets=[listener])
+    finally:
+        for number, handler in signals.items():
+            signal.signal(number, handler)
+
+
+def listen(settings: Place) -> socket.socket:
+    """A listening socket, opened before the models are loaded: a port in use fails at once, and
+    early clients wait. Raises `XinyeError`.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        raise XinyeError(
+            f"cannot listen on {settings.host}, port {settings.port}: {error.strerror or error}; "
+            "choose another port with --port",
+            1,
+        ) from None
+    return listener

@@ -1,0 +1,93 @@
+"""Streams of server-sent events: the messages of a conversation, and the queue.
+
+A stream keeps no messages. When it is woken it reads from the store what came after the last
+number that it has sent, so that a slow client costs nothing, and one that comes back with that
+number misses nothing."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+
+from xinye.errors import NotFound, XinyeError
+from xinye.server.support.hub import QUEUE, Hub
+
+log = logging.getLogger("xinye.server")
+KEEP_ALIVE = 15.0  # seconds
+BETWEEN = 0.5  # seconds between two events of the queue
+RETRY = "retry: 2000\n\n"
+ALIVE = ": keep-alive\n\n"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+JSON = dict[str, Any]
+# The conversation and its messages after a number, as the client may see them.
+Read = Callable[[int], Awaitable[tuple[JSON, Sequence[JSON]]]]
+
+
+def stream(events: AsyncIterator[str]) -> StreamingResponse:
+    """The answer that sends these events."""
+    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
+
+
+def event(name: str, data: JSON, number: int | None = None) -> str:
+    """An event. Its number is sent back by a client that has lost the connection."""
+    head = "" if number is None else f"id: {number}\n"
+    return f"{head}event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+async def conversation_events(
+    hub: Hub, conversation: str, read: Read, after: int
+) -> AsyncIterator[str]:
+    """The messages after a number, the state whenever it changes, and when the bot is typing, until
+    the conversation is closed or deleted. The state comes behind the messages, so that that of a
+    closed one is the last event."""
+    known: JSON = {}
+    with hub.open(conversation) as wakeup:
+        yield RETRY
+        while not hub.closed:
+            typing, wakeup.typing = wakeup.typing, False
+            try:
+                state, messages = await read(after)
+            except NotFound:
+                return
+            except XinyeError as error:
+                log.error("a stream cannot read its conversation: %s", error)
+                state, messages = known, []
+            for message in messages:
+                after = message["number"]
+                yield event("message", message, after)
+            if after < state.get("messages", 0) and messages:
+                continue  # more than a page
+            if any(known.get(name) != state[name] for name in state if name in STATE):
+                known = state
+                yield event("state", state)
+            if state.get("state") == "closed":
+                return
+            if typing and not any(message["sender"] == "bot" for message in messages):
+                yield event("typing", {})
+            if not await wakeup.wait(KEEP_ALIVE):
+                yield ALIVE
+
+
+STATE = ("state", "operator", "claimed_until")  # what makes another event when it changes
+
+
+async def queue_events(hub: Hub, read: Callable[[], Awaitable[JSON]]) -> AsyncIterator[str]:
+    """The queue, whenever it changes, at most twice a second."""
+    known: JSON | None = None
+    with hub.open(QUEUE) as wakeup:
+        yield RETRY
+        while not hub.closed:
+            try:
+                queue = await read()
+            except XinyeError as error:
+                log.error("a stream cannot read the queue: %s", error)
+                queue = known or {}
+            if queue != known:
+                known = queue
+                yield event("queue", queue)
+            await asyncio.sleep(BETWEEN)
+            if not await wakeup.wait(KEEP_ALIVE):
+                yield ALIVE

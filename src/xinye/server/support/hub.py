@@ -1,0 +1,94 @@
+"""`Hub`: wakes the streams of a conversation, or of the queue, when something has changed."""
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from xinye.errors import TooMany, Unavailable
+
+QUEUE = ""  # the channel of the queue; the others are called by the ids of conversations
+MOST_OF_ONE = 20  # streams of one conversation
+
+
+class Wakeup:
+    """What a stream waits for. `typing` says that the bot has begun to answer."""
+
+    def __init__(self) -> None:
+        self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
+        self.typing = False
+
+    def wake(self, typing: bool | None) -> None:
+        """Wake the stream, from any thread. `typing` is None if that has not changed."""
+        with suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._wake, typing)
+
+    def _wake(self, typing: bool | None) -> None:
+        if typing is not None:
+            self.typing = typing
+        self._event.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """True when something has changed; False if nothing has for so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            return False
+        self._event.clear()
+        return True
+
+
+class Hub:
+    """The streams of a server, at most `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._count = most, 0
+        self._streams: dict[str, set[Wakeup]] = defaultdict(set)
+        self._lock = threading.Lock()
+        self.closed = False
+
+    @contextmanager
+    def open(self, channel: str) -> Iterator[Wakeup]:
+        """A new stream, until the block ends."""
+        wakeup = Wakeup()
+        with self._lock:
+            self._streams[channel].add(wakeup)
+            self._count += 1
+        try:
+            yield wakeup
+        finally:
+            with self._lock:
+                self._count -= 1
+                self._streams[channel].discard(wakeup)
+                if not self._streams[channel]:
+                    del self._streams[channel]
+
+    def check(self, channel: str) -> None:
+        """Raises `Unavailable` or `TooMany` if no more stream can be opened."""
+        if self.closed or self._count >= self._most:
+            raise Unavailable("the server has too many open streams; try again later")
+        if channel != QUEUE and len(self._streams.get(channel, ())) >= MOST_OF_ONE:
+            raise TooMany(f"this conversation has {MOST_OF_ONE} open streams; close one")
+
+    def changed(self, conversation: str) -> None:
+        """Something has changed in a conversation."""
+        self._wake(conversation)
+        self._wake(QUEUE)
+
+    def typing(self, conversation: str, begun: bool = True) -> None:
+        """The bot has begun to answer, or has ended."""
+        self._wake(conversation, begun)
+
+    def close(self) -> None:
+        """End all streams."""
+        self.closed = True
+        for channel in [*self._streams]:
+            self._wake(channel)
+
+    def _wake(self, channel: str, typing: bool | None = None) -> None:
+        with self._lock:
+            streams = [*self._streams.get(channel, ())]
+        for each in streams:
+            each.wake(typing)

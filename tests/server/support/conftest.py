@@ -1,0 +1,17 @@
+"""One server for all tests that only ask."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from server.support.desk_server import Desk, make_desk, serving
+
+
+@pytest.fixture(scope="session")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("support")
+    origin = "https://shop.example"
+    with serving(
+        make_desk(folder / "desk"), folder / "support.db", allow_origin=(origin,)
+    ) as running:
+        yield running
