@@ -130,7 +130,7 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
     message of a conversation always asks something."""
     lines = [line.strip() for line in text.split("\n")]
     kept = [without_opening(line) for line in lines if line and not small_talk(line)]
-    question = _without_marks("\n".join(kept)).strip().replace("\n", " ")
+    question = without_marks("\n".join(kept)).strip().replace("\n", " ")
     short = len(_UNIT.findall(question)) < FEWEST_UNITS
     why = ""
     if not kept:
@@ -147,9 +147,12 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
     return question
 
 
-def _without_marks(question: str) -> str:
-    """A question without the clauses that only give personal data, such as "my phone is [phone 1]",
-    unless nothing else is left."""
+def without_marks(question: str) -> str:
+    """A question without the clauses that only give personal data, unless nothing else is left.
+
+    >>> without_marks("Can I return it, my number is [phone 1]")
+    'Can I return it'
+    """
     if not _MARK.search(question):
         return question
     clauses = _CLAUSE.findall(question)
