@@ -62,8 +62,9 @@ def main() -> None:
 
 
 def _reworded(text: str, rng: random.Random) -> str:
-    """A question with words before it, so that most are not known as they stand."""
-    return rng.choice(("", "我想问一下，", "你好！", "请教：", "hi, ")) + text
+    """A question with a character left out, so that it is not known as it stands."""
+    at = rng.randrange(len(text))
+    return text[:at] + text[at + 1 :] or text
 
 
 def _served(desk: Path, store: Path, asked: list[list[str]]) -> list[float]:
@@ -71,7 +72,7 @@ def _served(desk: Path, store: Path, asked: list[list[str]]) -> list[float]:
     environment = os.environ | {"XINYE_OPERATOR_KEY": "operator", "XINYE_ADMIN_KEY": "admin"}
     command = [
         *(sys.executable, "-m", "xinye", "support", "serve", str(desk), "--store", str(store)),
-        *("--port", "0", "--json"),
+        *("--port", "0", "--json", "--begun-per-minute", "1000"),
     ]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
