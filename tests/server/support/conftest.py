@@ -5,6 +5,16 @@ from collections.abc import Iterator
 import pytest
 
 from server.support.desk_server import Desk, make_desk, serving
+from xinye.server.support import bots, events
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hurried() -> Iterator[None]:
+    """Pauses are short, so that the tests are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bots, "LOOK", 0.2)
+        patch.setattr(events, "BETWEEN", 0.1)
+        yield
 
 
 @pytest.fixture(scope="session")

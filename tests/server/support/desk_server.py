@@ -93,11 +93,11 @@ class Customer:
     def texts(self) -> list[str]:
         return [each["text"] for each in self.ask("GET", "/messages").json()["messages"]]
 
-    def waits_for(self, count: int, pause: float = 0.01) -> list[str]:
+    def waits_for(self, count: int) -> list[str]:
         """The texts of the messages, as soon as there are so many."""
         end = time.monotonic() + 10
         while len(texts := self.texts) < count and time.monotonic() < end:
-            time.sleep(pause)
+            time.sleep(0.01)
         return texts
 
 

@@ -1,6 +1,7 @@
 """Documents that an admin writes, and what the server finds in them."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from server.support.desk_server import Desk, make_desk, serving
 from xinye.apps.support.desk_folder import beside
 from xinye.retrieval import knowledge
+from xinye.retrieval.changing import alone
 from xinye.server.support.documents import Documents
 
 URL = "/v1/knowledge/documents"
@@ -77,6 +79,19 @@ def test_a_full_disk_keeps_the_old_text(own: Desk, monkeypatch) -> None:
     assert {path.name for path in folder.iterdir()} == {"a.md", ".lock"}
     assert "三小时" in found(own, "会员停车")[0]
     assert own.admin("PUT", f"{URL}/a", {"text": "新的文字。"}).status_code == 200
+
+
+def test_one_change_at_a_time(own: Desk) -> None:
+    def change(number: int) -> int:
+        if number % 2:
+            own.parts.answers.refresh()
+        return own.admin("PUT", f"{URL}/d{number % 3}", {"text": f"第 {number} 份。"}).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert {*pool.map(change, range(12))} == {200, 201}
+    with alone(own.parts.documents.folder):  # as if another process changed them
+        assert own.admin("PUT", f"{URL}/d", {"text": "文字"}).status_code == 503
+    assert len(own.operator("GET", URL).json()["documents"]) == 3
 
 
 def test_what_was_interrupted_is_brought_up_to_date(tmp_path: Path) -> None:

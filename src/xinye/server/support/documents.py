@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from xinye.apps.support.desk_folder import DOCUMENTS, KNOWLEDGE
 from xinye.errors import NotFound, XinyeError, not_unicode
@@ -25,6 +26,7 @@ class Documents:
 
     def __init__(self, desk: Path) -> None:
         self.folder, self.base = desk / DOCUMENTS, desk / KNOWLEDGE
+        self._lock = Lock()
 
     def put(self, identity: str, text: str) -> tuple[bool, int]:
         """Write a document. Returns whether it is new, and the number of its passages. If this
@@ -136,11 +138,13 @@ class Documents:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Inside, no other process changes the documents."""
-        with full_disk_told(self.base):
-            self.folder.mkdir(exist_ok=True)
-        with alone(self.folder):
-            yield
+        """Inside, nobody else changes the documents. Threads wait for each other; raises
+        `Unavailable` if another process changes them."""
+        with self._lock:
+            with full_disk_told(self.base):
+                self.folder.mkdir(exist_ok=True)
+            with alone(self.folder):
+                yield
 
 
 def _beside(path: Path, end: str) -> Path:
