@@ -117,7 +117,7 @@ def show_faq(report: "Report") -> None:
         if report.intents_from == "clusters":
             answer.print(f"the logs name no intents; {count} found as clusters of questions:")
         else:
-            answer.print(f"{count} given by the logs:")
+            answer.print(f"the logs name {count}:")
         answer.print(verbatim(f"  {some}{more}"), soft_wrap=True)
 
 
@@ -159,7 +159,7 @@ def show_steps(report: "Report") -> None:
             answer.print(
                 f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
             )
-        if step["made"]:
+        if step["made"] and name == "faq":
             answer.print(
                 f"step {name}: too few questions have several wordings, so some were made of known "
                 "ones"

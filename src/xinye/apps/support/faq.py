@@ -122,9 +122,15 @@ def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
             found[key] = entry
             continue
         faq.merged += 1
-        variants = _variants(first.question, [*first.variants, *entry.wordings])
+        variants = (*first.variants, *entry.wordings)
         found[key] = replace(first, variants=variants, intent=first.intent or entry.intent)
-    return [*found.values()]
+    return [_with_typical_question(entry) for entry in found.values()]
+
+
+def _with_typical_question(entry: Entry) -> Entry:
+    """The entry with the question that is most like all its wordings."""
+    question = typical(entry.wordings)
+    return replace(entry, question=question, variants=_variants(question, entry.wordings))
 
 
 def _one_for_each_question(entries: Sequence[Entry]) -> list[Entry]:

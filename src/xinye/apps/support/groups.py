@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from math import log
 
 from xinye.data.duplicates import digest
@@ -13,6 +14,7 @@ from xinye.retrieval.terms import content, terms
 
 NEAR = 0.8  # share of the terms, counted by rarity, that two near-equal texts have in common
 MOST_COMPARED = 20  # candidates for each text, so that the time stays linear
+COMPARED = 200  # texts of which the typical one is chosen
 BANDS, ROWS = 16, 4  # two texts are candidates if a band of their sketches is equal
 PERMUTATIONS = BANDS * ROWS
 # Words that change what a text means, however short they are.
@@ -94,6 +96,19 @@ def members(groups: Sequence[int]) -> list[list[int]]:
 
 
 def typical(texts: Sequence[str]) -> str:
-    """The most common of some texts, the shortest of equally common ones."""
-    counts = Counter(texts)
-    return min(counts, key=lambda text: (-counts[text], len(text), text))
+    """The text that says what most of the others say, in few words: the first of those with the
+    greatest share of pieces in common with the others (Dice), the shorter one if they are equal."""
+    pieces = [_pieces(plain(text)) for text in texts[:COMPARED]]
+    counts = Counter(piece for own in pieces for piece in own)
+    whole = sum(counts.values())
+
+    def centrality(at: int) -> tuple[float, int]:
+        shared = sum(counts[piece] for piece in pieces[at])
+        return -shared / (len(pieces) * len(pieces[at]) + whole), len(texts[at])
+
+    return texts[min(range(len(pieces)), key=centrality)]
+
+
+def _pieces(text: str) -> set[str]:
+    """Pairs of neighbouring characters."""
+    return {one + two for one, two in pairwise(text)} or {text}

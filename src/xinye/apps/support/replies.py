@@ -6,6 +6,7 @@ confidence on that its calibration found for the wanted precision. If none does,
 other words, and after some misses for a person.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -107,6 +108,8 @@ class Answerer:
         """A fixed text for small talk, or for what the question is about."""
         if intent := small_talk(asked.text):
             return self._template(asked, intent, None)
+        if not re.search(r"\w", asked.bare):  # a phone number that was masked, "?" or an emoji
+            return self._template(asked, "acknowledgement", None)
         model, step = self.models.get("intents"), self._step("intents")
         if model is None or step.threshold is None:
             return None
