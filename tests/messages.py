@@ -57,6 +57,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "cleaning",
     "adapter",
     *("finished", "diverged", "files"),
+    *("unsure", "passage", "handover", "written"),  # kinds of replies
     *("en→zh", "zh→en", "(unchanged)"),
     "interrupted",
     "damaged",

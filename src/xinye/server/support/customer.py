@@ -28,10 +28,15 @@ After = Annotated[int, Query(ge=0, lt=2**53, description="the number of the last
 
 
 @router.get("/v1/support/about")
-async def about(parts: Parts) -> JSON:
-    """The names of the company and its bot, and the languages of the pages."""
+async def about(request: Request, parts: Parts) -> JSON:
+    """The names of the company and its bot, the languages of the pages, and the first words."""
     desk = parts.desk
-    return {"company": desk.company, "bot": desk.bot, "languages": [*desk.languages]}
+    return {
+        "company": desk.company,
+        "bot": desk.bot,
+        "languages": [*desk.languages],
+        "greeting": greeting(parts, request.headers.get("accept-language", "")),
+    }
 
 
 @router.post("/v1/support/conversations", status_code=201)
