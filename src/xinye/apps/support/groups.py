@@ -96,17 +96,15 @@ def members(groups: Sequence[int]) -> list[list[int]]:
 
 
 def typical(texts: Sequence[str]) -> str:
-    """The text that says what most of the others say, in few words: the first of those with the
-    greatest share of pieces in common with the others (Dice), the shorter one if they are equal."""
+    """The text that is most like the others: that has the greatest share of pieces in common with
+    them (Dice's coefficient); the shortest of these."""
     pieces = [_pieces(plain(text)) for text in texts[:COMPARED]]
-    counts = Counter(piece for own in pieces for piece in own)
-    whole = sum(counts.values())
 
-    def centrality(at: int) -> tuple[float, int]:
-        shared = sum(counts[piece] for piece in pieces[at])
-        return -shared / (len(pieces) * len(pieces[at]) + whole), len(texts[at])
+    def likeness(own: set[str]) -> float:
+        return sum(len(own & other) / (len(own) + len(other)) for other in pieces)
 
-    return texts[min(range(len(pieces)), key=centrality)]
+    best = min(range(len(pieces)), key=lambda at: (-likeness(pieces[at]), len(texts[at])))
+    return texts[best]
 
 
 def _pieces(text: str) -> set[str]:

@@ -82,7 +82,8 @@ _BETWEEN = re.compile(r"[\s,，.。!！~～…、;；?？:：]+")
 # What stands before a question and is not a part of it.
 _OPENING = re.compile(
     r"(?:(?:客服(?=[，, ]?[您你]好)|您好|你好|在吗|在么|有人吗|亲|嗨|哈喽|早上好|上午好|下午好"
-    r"|晚上好|请问(?:一下|下)?|打扰(?:一下|了)|咨询一下|问一下|想问一下|我想问一下|请教一下|麻烦问一下|hi there|hello there|hi|hello|hey"
+    r"|晚上好|请问(?:一下|下)?|打扰(?:一下|了)|咨询一下|问一下|想问一下|我想问一下"
+    r"|请教一下|麻烦问一下|hi there|hello there|hi|hello|hey"
     r"|good (?:morning|afternoon|evening))(?![a-z])[\s,，.。!！~～…、;；:：?？]*)+",
     re.IGNORECASE,
 )
