@@ -66,7 +66,8 @@ def make_faq(exchanges: Sequence[Exchange]) -> Faq:
         entry = _entry([asked[number] for number in group], faq)
         if entry:
             entries.append(entry)
-    faq.entries = _one_for_each_question(_one_for_each_answer(entries, faq))
+    entries = _one_for_each_question(_one_for_each_answer(entries, faq))
+    faq.entries = [_with_typical_question(entry) for entry in entries]
     return faq
 
 
@@ -124,7 +125,7 @@ def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
         faq.merged += 1
         variants = (*first.variants, *entry.wordings)
         found[key] = replace(first, variants=variants, intent=first.intent or entry.intent)
-    return [_with_typical_question(entry) for entry in found.values()]
+    return [*found.values()]
 
 
 def _with_typical_question(entry: Entry) -> Entry:
