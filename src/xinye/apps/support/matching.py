@@ -11,6 +11,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, field_validator
 
+from xinye.apps.support.classes import Classes
 from xinye.apps.support.groups import plain
 from xinye.apps.support.likeness import FEATURES, Candidate, Likeness
 from xinye.apps.support.wordings import Pairs, Wordings
@@ -131,10 +132,13 @@ class FAQMatcher:
         if len(held_out) > MOST:
             held_out = random.Random(0).sample(held_out, MOST)
         asked: list[_Asked] = []
+        parts = self._likeness.classes_without() if self._likeness else {}
         for group, (question, entry) in enumerate(held_out):
-            hidden: tuple[int, ...] = () if entry is None else (entry,)
-            for without in dict.fromkeys(((), hidden)):
-                asked.append(_Asked(self._candidates(question, without), entry, group))
+            asked.append(_Asked(self._candidates(question), entry, group))
+            if entry is not None:
+                hidden, classes = parts.get(entry, ((entry,), None))
+                found = self._candidates(question, hidden, classes)
+                asked.append(_Asked(found, entry, group))
         self.calibration = _calibrated(asked, precision, made)
 
     def threshold(self, precision: float) -> float | None:
@@ -142,8 +146,10 @@ class FAQMatcher:
         reached = self.calibration.reached(precision) if self.calibration else None
         return reached.confidence if reached else None
 
-    def _candidates(self, question: str, hidden: Collection[int] = ()) -> list[Candidate]:
-        return self._likeness.candidates(question, hidden) if self._likeness else []
+    def _candidates(
+        self, question: str, hidden: Collection[int] = (), classes: Classes | None = None
+    ) -> list[Candidate]:
+        return self._likeness.candidates(question, hidden, classes) if self._likeness else []
 
     # -- files -------------------------------------------------------------------------------------
 
