@@ -8,8 +8,8 @@
 | egret | 2,907 questions of a developers' forum | a tenth of them, reworded by the rules of `rewording.py` |
 | scope | banking77 without a quarter of its intents; the forum | questions of these intents; patients' questions |
 
-`medical` learns from the other records, unless title or question is nearly one of the 1,000: from all but 1,000 the
-words, from these 1,000 weights and threshold. `egret` learns from questions that it makes of the FAQ's own. Intents of
+`medical` learns from the other records, unless title or question is nearly one of the 1,000: from all but 2,000 the
+words, from these 2,000 weights and threshold. `egret` learns from questions that it makes of the FAQ's own. Intents of
 banking77: `tasks.py banking77`. Data is read in place from `--data`. Prints one JSON object last.
 """
 
@@ -37,11 +37,12 @@ PRECISION = 0.95
 CUT = 80  # characters of a patient's question
 ASKED = 300
 NEAR = 0.8  # share of common pairs of characters, from which on texts are nearly equal
-CALIBRATED = 1000  # records whose questions the weights and the threshold come from
+CALIBRATED = 2000  # records whose questions the weights and the threshold come from
 TENTHS = (0, 3, 4, 5, 6)  # seeds of `egret`; 1 and 2 were looked at while the matcher was written
 DRAWS = 3  # of the questions of `medical` and the intents of `scope`
 SCOPE = 600  # questions of each side of `scope`
 Texts = Sequence[str]
+Records = Sequence[dict[str, Any]]
 Scorer = Callable[[str], tuple[int | None, float]]  # the entry for a question, and how sure that is
 
 
@@ -89,31 +90,40 @@ def bm25(questions: Texts, entries: Sequence[int]) -> Scorer:
 def medical(data: Path) -> dict[str, Any]:
     records = doctors_records(data)
     tested, other = records[:FAQ], unlike(records[:FAQ], records[FAQ:])
-    calibrated, learned = other[:CALIBRATED], other[CALIBRATED:]
-    matcher = FAQMatcher()
-    matcher.learn([*zip(asks(learned), titles(learned), strict=True)])
-    numbers = range(len(calibrated))
-    matcher.fit(titles(calibrated), numbers)
-    matcher.calibrate([*zip(asks(calibrated), numbers, strict=True)], PRECISION)
+    calibrated, learned = other[:CALIBRATED], unlike(other[:CALIBRATED], other[CALIBRATED:])
+    matchers = {
+        "matcher": medical_matcher(learned, calibrated, answers=False),
+        "matcher_with_answers": medical_matcher(learned, calibrated, answers=True),
+    }
     baseline = fixed_threshold(titles(calibrated), asks(calibrated))
-    draws = [draw(matcher, baseline, tested, seed) for seed in range(DRAWS)]
+    draws = [draw(matchers, baseline, tested, seed) for seed in range(DRAWS)]
     return {"learned_from": len(learned), "calibrated_on": len(calibrated), "draws": draws}
 
 
+def medical_matcher(learned: Records, calibrated: Records, answers: bool) -> FAQMatcher:
+    matcher = FAQMatcher()
+    matcher.learn([*zip(asks(learned), titles(learned), strict=True)])
+    numbers = range(len(calibrated))
+    matcher.fit(titles(calibrated), numbers, answers_of(calibrated) if answers else None)
+    matcher.calibrate([*zip(asks(calibrated), numbers, strict=True)], PRECISION)
+    return matcher
+
+
 def draw(
-    matcher: FAQMatcher, baseline: float, records: Sequence[dict[str, Any]], seed: int
+    matchers: dict[str, FAQMatcher], baseline: float, records: Records, seed: int
 ) -> dict[str, Any]:
     chosen = random.Random(seed).sample(range(len(records)), ASKED)
     hidden = {*chosen[: ASKED // 2]}
     known = [number for number in range(len(records)) if number not in hidden]
     wordings = [titles(records)[number] for number in known]
-    matcher.fit(wordings, known)
     questions = asks(records)
-    least = matcher.threshold(PRECISION)
-    return {
-        "bm25": answered(bm25(wordings, known), questions, chosen, hidden, baseline),
-        "matcher": answered(matching(matcher), questions, chosen, hidden, least),
-    }
+    found = {"bm25": answered(bm25(wordings, known), questions, chosen, hidden, baseline)}
+    for name, matcher in matchers.items():
+        told = answers_of(records) if name == "matcher_with_answers" else {}
+        matcher.fit(wordings, known, {number: told[number] for number in known if told})
+        least = matcher.threshold(PRECISION)
+        found[name] = answered(matching(matcher), questions, chosen, hidden, least)
+    return found
 
 
 def answered(
@@ -152,9 +162,7 @@ def fixed_threshold(wordings: Texts, questions: Texts) -> float:
     return float("inf") if found is None else found
 
 
-def unlike(
-    tested: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def unlike(tested: Records, others: Records) -> list[dict[str, Any]]:
     """The other records whose title and question are not nearly those of a tested one."""
     seen = {key: [pairs_of(record[key]) for record in tested] for key in ("title", "ask")}
     return [
@@ -174,11 +182,15 @@ def pairs_of(text: str) -> frozenset[str]:
     return frozenset(text[at : at + 2] for at in range(max(1, len(text) - 1)))
 
 
-def titles(records: Sequence[dict[str, Any]]) -> list[str]:
+def answers_of(records: Records) -> dict[int, str]:
+    return {number: record["answer"] for number, record in enumerate(records)}
+
+
+def titles(records: Records) -> list[str]:
     return [record["title"] for record in records]
 
 
-def asks(records: Sequence[dict[str, Any]]) -> list[str]:
+def asks(records: Records) -> list[str]:
     return [record["ask"][:CUT] for record in records]
 
 

@@ -37,6 +37,8 @@ SCORES = (
     "asked_covered",  # share of the wording that is in the clauses that ask
     "covering",  # share of the clauses that ask that is in the wording
     "sounding",  # share of the wording's sounds that is in the question
+    "told",  # BM25 of the whole question in the entry's answer
+    "asked_told",  # the same, of the clauses that ask
     "classed",  # what a classifier of the entries with many wordings says
     "votes",  # share of the best wordings that are of the same entry
 )
@@ -74,7 +76,13 @@ class Candidate:
 class Likeness:
     """Compares questions with the wordings of a FAQ, of which each belongs to an entry."""
 
-    def __init__(self, wordings: Sequence[str], entries: Sequence[int], learned: Wordings) -> None:
+    def __init__(
+        self,
+        wordings: Sequence[str],
+        entries: Sequence[int],
+        learned: Wordings,
+        answers: Mapping[int, str] | None = None,
+    ) -> None:
         self.texts = [text[:LONGEST] for text in wordings]
         self.entries, self.learned = np.array(entries, np.int64), learned
         self.index = Index.of(self.texts)
@@ -82,6 +90,9 @@ class Likeness:
         self.sounds = Index.of(heard)
         self.words = _Shares([distinct_terms(text) for text in self.texts], learned)
         self.heard = _Shares([distinct_terms(text) for text in heard], Wordings())
+        self.answers = Index.of([text[:LONGEST] for text in answers.values()]) if answers else None
+        order = {entry: at for at, entry in enumerate(answers or ())}
+        self.answer_of = np.array([order.get(entry, len(order)) for entry in entries], np.int64)
         self.frequent = _frequent(self.texts, entries)
 
     @cached_property
@@ -138,7 +149,7 @@ class Likeness:
         ]
 
     def _scores(self, question: str) -> Numbers:
-        """The `SCORES` of all wordings but the last two, (wordings, 9)."""
+        """The `SCORES` of all wordings but the last two, (wordings, 11)."""
         asking, heard = clauses(question), sounds(question)
         own, asked = distinct_terms(question), distinct_terms(asking)
         shared = self.words.shared(asked)
@@ -152,6 +163,8 @@ class Likeness:
             shared / self.words.mass,
             shared / (sum(map(self.words.rarity, asked)) or 1.0),
             self.heard.shared(distinct_terms(heard)) / self.heard.mass,
+            self._told(question),
+            self._told(asking),
         ]
         return np.column_stack(columns).astype(np.float64)
 
@@ -162,6 +175,13 @@ class Likeness:
             return np.zeros(len(self.texts))
         known = dict(zip(map(int, classes.labels), classes.scores(question).tolist(), strict=True))
         return np.array([known.get(entry, UNKNOWN) for entry in self.entries.tolist()])
+
+    def _told(self, question: str) -> Numbers:
+        """The BM25 scores of the answers to each wording; 0 for an entry without one."""
+        if self.answers is None:
+            return np.zeros(len(self.texts))
+        scores = self.answers.scores(rarity_of(question, [self.answers]))
+        return np.append(scores, 0.0)[self.answer_of]
 
     def _meant(self, terms: Sequence[str]) -> Numbers:
         """The logarithm of how much likelier each wording's terms are after this question than

@@ -286,13 +286,14 @@ def _calibrate(
     everything, _ = held_out(entries, 0.0)
     questions = [each.text for each in everything]
     numbers = [each.entry or 0 for each in everything]
+    answers = {number: entry.answer for number, entry in enumerate(entries)}
     if entries:
         rest, asked = held_out(entries, CALIBRATION_SHARE)
         known = [each.text for each in rest], [each.entry or 0 for each in rest]
         made = not enough(asked)
         if made:  # real ones show what must be refused, made ones what can be answered
             asked += made_questions(*known)
-        matcher.fit(*known)
+        matcher.fit(*known, answers)
         matcher.learn(_wordings(entries, rest))
         try:
             matcher.calibrate(asked, precision, made)
@@ -305,7 +306,7 @@ def _calibrate(
             questions=len(asked),
             made=made,
         )
-    matcher.fit(questions, numbers)
+    matcher.fit(questions, numbers, answers)
     if base is not None:
         learned = Calibration.load(base.folder)
         reached = learned.reached(precision) if learned else None
