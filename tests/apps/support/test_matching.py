@@ -152,3 +152,14 @@ def test_sounds_ignore_tones_and_similar_initials() -> None:
 
 def test_longest_run() -> None:
     assert longest_run("我想退货怎么办", "如何退货怎么样") == 4
+
+
+def test_answers_help_to_find_an_entry() -> None:
+    questions, answers = ["发票问题", "运费问题"], {0: "电子版发到邮箱", 1: "满九十九元包邮"}
+    matcher = FAQMatcher()
+    matcher.fit(questions, [0, 1])
+    assert matcher.match("邮箱") is None
+    matcher.fit(questions, [0, 1], answers)
+    match = matcher.match("邮箱")
+    assert match is not None
+    assert match.entry == 0
