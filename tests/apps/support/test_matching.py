@@ -154,12 +154,13 @@ def test_longest_run() -> None:
     assert longest_run("我想退货怎么办", "如何退货怎么样") == 4
 
 
-def test_answers_help_to_find_an_entry() -> None:
-    questions, answers = ["发票问题", "运费问题"], {0: "电子版发到邮箱", 1: "满九十九元包邮"}
+def test_answers_tell_entries_apart() -> None:
+    questions = [f"{thing}有什么问题" for thing in THINGS]
+    answers = {at: f"请发邮件给{who}" for at, who in enumerate("甲乙丙丁戊己庚辛壬癸")}
     matcher = FAQMatcher()
-    matcher.fit(questions, [0, 1])
-    assert matcher.match("邮箱") is None
-    matcher.fit(questions, [0, 1], answers)
-    match = matcher.match("邮箱")
+    matcher.fit(questions, [*answers], answers)
+    asked = [(f"我有问题，该找{answers[at][-1]}吗", at) for at in answers]
+    matcher.calibrate(2 * asked, 0.9)
+    match = matcher.match("问题找癸")
     assert match is not None
-    assert match.entry == 0
+    assert match.entry == 9
