@@ -16,7 +16,11 @@ from xinye.cli.main import main
 
 def commands(name: str) -> list[str]:
     found = [text for kind, text in shown(name, inline=False) if kind == "command"]
-    return [text for text in found if re.match("xinye (pretrain|generate|tokenizer|support prepare) ", text)]
+    return [
+        text
+        for text in found
+        if re.match("xinye (pretrain|generate|tokenizer|support prepare) ", text)
+    ]
 
 
 def python(name: str) -> list[str]:

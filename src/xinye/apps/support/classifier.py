@@ -1,5 +1,6 @@
 """Trains the model of a desk that says what a question is about, with the existing recipes: a small
-GPT on the company's texts, then a classifier on the questions with intents."""
+GPT on the company's texts, then a classifier on the questions with intents. A linear model of their
+words is learned beside it."""
 
 import shutil
 import time
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from xinye import api
+from xinye.apps.support.classes import Classes
 from xinye.apps.support.desk_folder import Labelled
+from xinye.apps.support.intents import WORDS, Intents
 from xinye.data.files import write_json_lines
 from xinye.errors import plural
 from xinye.observer import Observer
@@ -31,7 +34,7 @@ CONTEXT = 128
 class Trained:
     """A classifier: its figures on the questions that were kept apart, those of TF-IDF with
     logistic regression on the same, and how many of these and of the learned questions there
-    were."""
+    were. `network` is the accuracy without the model of words."""
 
     intents: int
     questions: int
@@ -40,6 +43,7 @@ class Trained:
     baseline: float | None
     seconds: float
     kept: bool  # whether it is as good as the baseline, and so used
+    network: float | None = None
 
 
 def is_good(accuracy: float | None, baseline: float | None, questions: int) -> bool:
@@ -108,15 +112,19 @@ def train_intents(
         steps = _steps(trial, len(learned), left)
         classifier = _finetune(model, folder, records, steps, observer)
         figures: dict[str, Any] = classifier.evaluate_task(held_out) if asked else {}
-        accuracy, baseline = (
+        alone, baseline = (
             figures[name]["accuracy"] if figures.get(name) else None
             for name in ("measured", "baseline")
         )
+        words = Classes.learn([each.text for each in learned], [each.label for each in learned])
+        words.save(folder / WORDS)
+        accuracy = Intents(classifier, words).accuracy(asked)
         kept = is_good(accuracy, baseline, len(asked))
         if not kept:
             shutil.rmtree(folder)
         seconds = round(time.monotonic() - began, 1)
-        return Trained(len(known), len(learned), len(asked), accuracy, baseline, seconds, kept)
+        counts = len(known), len(learned), len(asked)
+        return Trained(*counts, accuracy, baseline, seconds, kept, alone)
     finally:
         for path in files:
             shutil.rmtree(path, ignore_errors=True)
