@@ -146,10 +146,16 @@ def show_steps(report: "Report") -> None:
         if step["threshold"] is not None:
             asked = plural(step["questions"], "question")
             threshold, answered = f"{step['threshold']:.0%}", f"{step['answered']:.0%}"
-            answer.print(
-                f"step {name}: answers from a confidence of {threshold} on; in its calibration on "
-                f"{asked}, each also asked without its answer, {answered} reach it"
-            )
+            if name == "intents":
+                answer.print(
+                    f"step {name}: answers with a template from a confidence of {threshold} on, "
+                    f"which {answered} of {asked} reach"
+                )
+            else:
+                answer.print(
+                    f"step {name}: answers from a confidence of {threshold} on; in its calibration "
+                    f"on {asked}, each also asked without its answer, {answered} reach it"
+                )
         elif name == "faq":
             answer.print(
                 f"step {name}: nothing reaches a precision of {precision}, so it answers only "

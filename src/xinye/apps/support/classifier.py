@@ -2,6 +2,7 @@
 GPT on the company's texts, then a classifier on the questions with intents. A linear model of their
 words is learned beside it."""
 
+import random
 import shutil
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import Any
 
 from xinye import api
 from xinye.apps.support.classes import Classes
-from xinye.apps.support.desk_folder import Labelled
+from xinye.apps.support.desk_folder import Labelled, Step
 from xinye.apps.support.intents import WORDS, Intents
 from xinye.data.files import write_json_lines
 from xinye.errors import plural
@@ -23,6 +24,7 @@ from xinye.runs.folder import RunFolder
 FEWEST_INTENTS = 2
 FEWEST_EACH = 10  # questions of an intent; rarer ones are not learned
 FEWEST = 100  # questions with intents
+CALIBRATION = 0.1  # share of the questions with intents
 PRETRAINING = 0.4  # share of the time
 EPOCHS = 40  # of the classifier, at most
 TRIAL = 5  # steps that are timed first, to know how many fit into the time
@@ -73,10 +75,12 @@ def learnable(labelled: Sequence[Labelled]) -> tuple[list[Labelled], str]:
 
 @dataclass(frozen=True)
 class Budget:
-    """The time to train, in seconds, and the model to begin with; "" to train one from scratch."""
+    """The time to train, in seconds; the model to begin with, "" to train one from scratch; and the
+    wanted precision."""
 
     seconds: float
-    base: str = ""
+    base: str
+    precision: float
 
 
 def train_intents(
@@ -86,9 +90,10 @@ def train_intents(
     folder: Path,
     budget: Budget,
     observer: Observer,
-) -> Trained:
-    """Train the classifier in `folder`. The small GPT learns from `texts` and is deleted again; so
-    is a classifier that is worse than the baseline."""
+) -> tuple[Trained, Step]:
+    """Train the classifier in `folder`, and calibrate it on questions that are kept apart for that.
+    The small GPT learns from `texts` and is deleted again; so is a classifier that is worse than
+    the baseline."""
     files = [folder.with_name(f"{folder.name}-{name}") for name in ("base", "trial")]
     base, trial = files
     records, held_out, corpus = (
@@ -96,6 +101,9 @@ def train_intents(
     )
     known = {each.label for each in learned}
     asked = [each for each in test if each.label in known]
+    learned = random.Random(0).sample([*learned], len(learned))
+    count = round(CALIBRATION * len(learned))
+    apart, learned = learned[:count], learned[count:]
     write_json_lines(records, (each.model_dump() for each in learned))
     write_json_lines(held_out, (each.model_dump() for each in asked))
     write_json_lines(corpus, ({"text": text} for text in texts))
@@ -118,13 +126,15 @@ def train_intents(
         )
         words = Classes.learn([each.text for each in learned], [each.label for each in learned])
         words.save(folder / WORDS)
-        accuracy = Intents(classifier, words).accuracy(asked)
+        intents = Intents(classifier, words)
+        accuracy = intents.accuracy(asked)
         kept = is_good(accuracy, baseline, len(asked))
         if not kept:
             shutil.rmtree(folder)
         seconds = round(time.monotonic() - began, 1)
         counts = len(known), len(learned), len(asked)
-        return Trained(*counts, accuracy, baseline, seconds, kept, alone)
+        trained = Trained(*counts, accuracy, baseline, seconds, kept, alone)
+        return trained, intents.step(apart, budget.precision)
     finally:
         for path in files:
             shutil.rmtree(path, ignore_errors=True)

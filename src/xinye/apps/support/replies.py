@@ -110,13 +110,11 @@ class Answerer:
             return self._template(asked, intent, None)
         if not re.search(r"\w", asked.bare):  # a phone number that was masked, "?" or an emoji
             return self._template(asked, "acknowledgement", None)
-        model, step = self.models.get("intents"), self._step("intents")
-        if model is None or step.threshold is None:
+        intents, least = self.models.intents, self._step("intents").threshold
+        if intents is None or least is None:
             return None
-        found = model.classify(asked.question)
-        if found["probability"] < step.threshold:
-            return None
-        return self._template(asked, found["label"], found["probability"])
+        intent, share = intents.likeliest(asked.question)
+        return self._template(asked, intent, share) if share >= least else None
 
     def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
         """The template of an intent; None if there is none."""
