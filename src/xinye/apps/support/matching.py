@@ -209,6 +209,7 @@ class FAQMatcher:
         matcher.wordings = Wordings.load(folder / WORDINGS)
         matcher.calibration = _FORMAT.read(folder / FILE, _Saved).calibration
         matcher.fit(questions, entries, answers)
+        matcher.match("?")  # learns what is learned on first use, so that no customer waits for it
         return matcher
 
 
