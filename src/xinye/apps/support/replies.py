@@ -57,7 +57,7 @@ class Answerer:
         models is damaged."""
         desk = DeskFolder.read(folder)
         answerer = cls(desk, Models.load(desk))
-        answerer.answer([Message.of_customer("?")])  # reads what is read when it is first used
+        answerer.answer([Message.of_customer("first 第一")])  # reads what is read at first use
         return answerer
 
     def answer(self, turns: Sequence[Message]) -> Reply:
