@@ -38,7 +38,11 @@ ENGLISH += ("jobs/composing_prompts.py", "retrieval/numbers.py", "retrieval/supp
 ENGLISH += ("tasks/write_brief.py", "tasks/write_exercise.py", "tasks/write_news.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/answering", "server/knowledge", "server/schemas", "server/tasks")
-ENGLISH += ("apps/support/schema",)
+ENGLISH += ("server/metrics", "server/pages", "apps/support/schema")
+_OF_SUPPORT = (
+    "answers app bots customer documents events hub knowledge operators roles schemas state"
+)
+ENGLISH += tuple(f"server/support/{name}" for name in _OF_SUPPORT.split())
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS: tuple[str | tuple[str, str], ...] = (
     "usage",
@@ -53,6 +57,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "cleaning",
     "adapter",
     *("finished", "diverged", "files"),
+    *("unsure", "passage", "handover", "written"),  # kinds of replies
     *("en→zh", "zh→en", "(unchanged)"),
     "interrupted",
     "damaged",

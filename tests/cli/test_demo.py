@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from conftest import contents
+from xinye.apps.support.desk_folder import DeskFolder
 from xinye.cli import demo as verb
 from xinye.demo import demo as recipe
 from xinye.demo import demo_tasks as of_task
+from xinye.demo import support as shop
 from xinye.observer import Observer
 from xinye.tasks.registry import find_task
 
@@ -26,6 +28,9 @@ from xinye.tasks.registry import find_task
         (["zh.txt", "--time", "soon"], "'soon' is not a duration"),
         (["--task", "sort"], "'sort': choose one of classify, tag, answer, "),
         (["--task", "tag", "--time", "9s"], "--time has no effect with --task"),
+        (["--application", "shop"], "--application 'shop': choose support"),
+        (["--application", "support", "--time", "9s"], "--time has no effect with --application"),
+        (["--application", "support", "-o", "."], ".: exists; choose another folder"),
         (
             ["zh.txt", "--task", "tag"],
             "FILE has no effect with --task; for your own records: xinye finetune",
@@ -118,3 +123,29 @@ def test_a_folder_of_ones_own_is_kept(xinye, workplace):
     outcome = xinye("demo", "--task", "tag", "-o", ".")
     assert outcome.code == 2 and ".: exists; choose another folder" in outcome.complaint
     assert contents(workplace) == before
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_desk_opens_and_opens_again(xinye, workplace, monkeypatch, language):
+    opened = []
+
+    def serve(desk, store, settings, keys, ready):
+        opened.append((desk, store))
+        ready(None, "http://127.0.0.1:1")
+
+    monkeypatch.setattr("xinye.server.support.serve.serve", serve)
+    monkeypatch.setattr(shop, "TIMES", 1)
+    arguments = ("demo", "--application", "support", "--language", language, "--json")
+    first = xinye(*arguments)
+    assert first.code == 0, first.err
+    result = json.loads(first.out.splitlines()[-1])
+    folder = Path("runs") / f"demo-support-{language}"
+    assert result["url"] == "http://127.0.0.1:1" and result["entries"] >= 30
+    assert result["operator_key"] in first.err and result["admin_key"] in first.err
+    assert all(question in first.err for question in shop.Shop(language).questions)
+    desk = DeskFolder.read(folder / "desk")
+    assert desk.settings.company == shop.Shop(language).company and desk.settings.forbidden
+    before = contents(folder)
+    again = xinye(*arguments)
+    assert again.code == 0 and contents(folder) == before
+    assert opened == [(folder / "desk", folder / "support.db")] * 2

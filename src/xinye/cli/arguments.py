@@ -59,6 +59,7 @@ class Fields(NamedTuple):
 
 # What help shows as the value of a field that is not a number.
 METAVARS = {
+    "admin_key": "KEY",
     "answer_field": "NAME",
     "assistant_name": "NAMES",
     "allow_origin": "ORIGIN",
@@ -75,14 +76,17 @@ METAVARS = {
     "intent_field": "NAME",
     "kind": "KIND",
     "keep_checkpoints": "N|all",
+    "graph": "FILE",
     "knowledge": "KB",
     "label_field": "NAME",
     "label_separator": "SEPARATOR",
     "micro_batch_size": "N|auto",
     "model": "MODEL",
     "offsets": "characters|bytes|utf-16",
+    "operator_key": "KEY",
     "output": "DIR",
     "prompt_field": "NAME",
+    "role": "ROLE=RUN",
     "sheet": "NAME",
     "size": "SIZE",
     "tag_names": "NAMES",

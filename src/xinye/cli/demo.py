@@ -25,29 +25,12 @@ FEW = 60  # below this many good stories, the demo explains why
 
 def main(arguments: list[str]) -> int:
     began = clock()
-    known = [name for name, entry in TASKS.items() if entry.exercise]
-    given = Parser(
-        "demo",
-        "Train a small GPT from scratch for about a minute and print what it writes. By "
-        "default it learns from generated short stories; name a FILE to train on your own "
-        "text. With --task, it is trained for a task, which takes one to nine minutes.",
-        "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
-        "我的小说.txt --time 2min",
-        flag(
-            "--language",
-            "zh|en",
-            ("language of the stories and messages (default: from the locale)"),
-        ),
-        flag("--task", "|".join(known), "train for a task instead"),
-        flag("--set", "NAME", "other records for the task classify: emotions instead of reviews"),
-        flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
-        flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
-        flag("files", "FILES", "your own text instead of the stories", nargs="*"),
-        JSON_AT_END,
-    ).read(arguments)
+    given = read(arguments)
     language = given.language or screen_language()
     if language not in ("zh", "en"):
         raise XinyeError(f"--language {language!r}: choose zh or en")
+    if given.application is not None:
+        return demo_of_application(given, language)
     if given.task:
         return demo_of_task(given, language)
     if given.set:
@@ -79,6 +62,34 @@ def main(arguments: list[str]) -> int:
     del result["interrupted"]
     show_next_steps(result, words, language, bool(files))
     return print_result(result, given.json)
+
+
+def read(arguments: list[str]) -> Given:
+    """What was typed."""
+    known = [name for name, entry in TASKS.items() if entry.exercise]
+    return Parser(
+        "demo",
+        "Train a small GPT from scratch for about a minute and print what it writes. By "
+        "default it learns from generated short stories; name a FILE to train on your own "
+        "text. With --task, it is trained for a task, which takes one to nine minutes. With "
+        "--application, a customer-service desk opens.",
+        "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
+        "--application support\n  xinye demo 我的小说.txt --time 2min",
+        flag(
+            "--language",
+            "zh|en",
+            ("language of the stories and messages (default: from the locale)"),
+        ),
+        flag("--task", "|".join(known), "train for a task instead"),
+        flag("--set", "NAME", "other records for the task classify: emotions instead of reviews"),
+        flag(
+            "--application", "support", "open a customer-service desk of an invented shop instead"
+        ),
+        flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
+        flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
+        flag("files", "FILES", "your own text instead of the stories", nargs="*"),
+        JSON_AT_END,
+    ).read(arguments)
 
 
 def show_next_steps(result: Figures, words: dict[str, str], language: str, own: bool) -> None:
@@ -155,3 +166,16 @@ def demo_of_task(given: Given, language: str) -> int:
     if given.time:
         raise XinyeError("--time has no effect with --task: its steps have fixed lengths")
     return main(given.task, given.set, language, given.output, given.json)
+
+
+def demo_of_application(given: Given, language: str) -> int:
+    from xinye.cli.demo_support import main
+
+    if given.application != "support":
+        raise XinyeError(f"--application {given.application!r}: choose support")
+    for value, name in (
+        (given.files, "FILE"), (given.task, "--task"), (given.set, "--set"), (given.time, "--time")
+    ):  # fmt: skip
+        if value:
+            raise XinyeError(f"{name} has no effect with --application")
+    return main(language, given.output, given.json)

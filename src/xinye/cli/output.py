@@ -98,6 +98,9 @@ def show_log(level: int) -> None:
     """Print Xinye's log from this level on, and warnings of other libraries, on standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.addFilter(  # some libraries let everything pass
+        lambda record: record.levelno >= logging.WARNING or record.name.startswith("xinye")
+    )
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     log = logging.getLogger("xinye")
     log.setLevel(min(level, log.level or level))

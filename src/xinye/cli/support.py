@@ -147,8 +147,8 @@ def show_steps(report: "Report") -> None:
             asked = plural(step["questions"], "question")
             threshold, answered = f"{step['threshold']:.0%}", f"{step['answered']:.0%}"
             answer.print(
-                f"step {name}: answers from a confidence of {threshold} on, which {answered} of "
-                f"{asked} of its calibration have"
+                f"step {name}: answers from a confidence of {threshold} on; in its calibration on "
+                f"{asked}, each also asked without its answer, {answered} reach it"
             )
         elif name == "faq":
             answer.print(

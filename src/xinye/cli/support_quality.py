@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from xinye.cli.arguments import JSON, Parser, flag
 from xinye.cli.output import Display, answer, console, print_json, verbatim
 from xinye.errors import plural
-from xinye.language import shown
+from xinye.language import shown, shown_word
 
 if TYPE_CHECKING:  # numpy and scikit-learn are imported where they are used
     from xinye.apps.support.calibrating import Tested
@@ -61,7 +61,7 @@ def show_evaluation(found: "DeskEvaluation") -> None:
             f"{found.auroc:.3f}; BM25 score: {found.baseline.auroc:.3f}"
         )
     for kind, count in found.kinds.items():
-        answer.print(verbatim(f"  {count:>7,}  {shown(kind)}"))
+        answer.print(verbatim(f"  {count:>7,}  {shown_word(kind)}"))
 
 
 def improve(arguments: list[str]) -> int:

@@ -39,6 +39,42 @@ DEMO = {
 }
 PROMPT = Both("Pip the mouse", "小兔豆豆")
 
+SUPPORT = {
+    "log": Both(
+        "An invented shop for tea and cups, {company}: {conversations:,} conversations of its "
+        "customer service, generated from wordings that we wrote, and a handbook of {documents} "
+        "documents. Customers ask the same in many words, misspell, greet, and give phone numbers.",
+        "虚构一家茶具店“{company}”：用我们写的各种说法生成 {conversations:,} 段客服会话，另有 "
+        "{documents} 篇手册。同一件事，顾客的问法各不相同，有错别字，有寒暄，也会留下电话。",
+    ),
+    "desk": Both(
+        "A desk is made of log and handbook. No network is trained; that takes --time 10min.",
+        "用会话和手册建客服台。演示不训练网络；要训练，加 --time 10min。",
+    ),
+    "again": Both(
+        "The desk in {folder} is opened again, with its conversations. Delete the folder to start "
+        "afresh.",
+        "打开 {folder} 里已有的客服台，以前的会话还在。想重新开始，请删除这个文件夹。",
+    ),
+    "tested": Both(
+        "Generated questions resemble each other more than real ones, so these figures are too "
+        "good. Yours: xinye support prepare YOUR_LOGS -o DESK",
+        "生成的问题比真实的问题更相似，所以这些数字偏高。用自己的数据：xinye support prepare "
+        "会话记录 -o 客服台",
+    ),
+    "open": Both("The desk opens, with random keys.", "打开客服台，密钥随机生成。"),
+    "customers": Both("page of customers:", "顾客页面："),
+    "operators": Both("operators' desk:  ", "客服工作台："),
+    "operator_key": Both("operator key:     ", "客服密钥："),
+    "admin_key": Both("admin key:        ", "管理密钥："),
+    "stop": Both("Press Ctrl-C to stop.", "按 Ctrl-C 停止。"),
+    "try": Both(
+        "Ask on the customer's page (in words that no conversation has; about what only the "
+        "handbook says; about a topic that is left to a person):",
+        "在顾客页面问问看（一句换了说法，一句只有手册里有答案，一句属于转人工的话题）：",
+    ),
+}
+
 TASKS = {
     "records": Both(
         "A program generates {training:,} training records and {held_out:,} test records, simple "

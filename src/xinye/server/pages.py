@@ -20,9 +20,10 @@ class Page:
 
     @classmethod
     def read(cls, path: Path, framed_by: Sequence[str] = ()) -> "Page":
-        """The page in a file. Only pages of the origins `framed_by` may show it in a frame."""
+        """The page in a file. Only pages of the origins `framed_by` may show it in a frame; the
+        server's own are called "'self'"."""
         text = path.read_text("utf-8")
-        ancestors = " ".join(("'self'", *framed_by)) if framed_by else "'none'"
+        ancestors = " ".join(framed_by) or "'none'"
         policy = (
             "default-src 'none'",
             f"script-src {_hashes(text, 'script')}",

@@ -2,7 +2,7 @@
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,25 +11,17 @@ from xinye.errors import XinyeError
 MOST_TEXTS = 4096  # texts in one request, whatever the settings say
 
 # settings of every server
-Port = Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0 takes any free port")]
-Origins = Annotated[
-    tuple[str, ...],
-    Field(
-        description=(
-            "allow web pages of this origin, such as https://example.org (may be given several "
-            "times)"
-        ),
+PORT = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes any free port")
+ALLOW_ORIGIN = Field(
+    (),
+    description=(
+        "allow web pages of this origin, such as https://example.org (may be given several times)"
     ),
-]
-MaxRequests = Annotated[
-    int,
-    Field(
-        ge=1, description="handle at most this many requests at once; refuse more with status 503"
-    ),
-]
-MaxBody = Annotated[
-    int, Field(ge=1, description="refuse a request of more than this many MB, with status 413")
-]
+)
+MAX_REQUESTS = Field(
+    512, ge=1, description="handle at most this many requests at once; refuse more with status 503"
+)
+MAX_BODY = Field(2, ge=1, description="refuse a request of more than this many MB, with status 413")
 
 
 class ServeSettings(BaseModel):
@@ -48,12 +40,12 @@ class ServeSettings(BaseModel):
             "address to listen on; any address except this machine's own needs an API key"
         ),
     )
-    port: Port = 8000
+    port: int = PORT
     api_key: str | None = Field(
         None,
         description="require this key; if others can see your processes, set XINYE_API_KEY instead",
     )
-    allow_origin: Origins = ()
+    allow_origin: tuple[str, ...] = ALLOW_ORIGIN
     knowledge: tuple[str, ...] = Field(
         (),
         description=(
@@ -75,7 +67,7 @@ class ServeSettings(BaseModel):
     max_waiting: int = Field(
         128, ge=0, description="let at most this many texts wait; refuse more with status 429"
     )
-    max_requests: MaxRequests = 512
+    max_requests: int = MAX_REQUESTS
     max_tokens: int = Field(
         4096, ge=1, description=("generate at most this many new tokens for each text")
     )
@@ -91,7 +83,7 @@ class ServeSettings(BaseModel):
         le=MOST_TEXTS,
         description="embed or classify at most this many texts for each request",
     )
-    max_body: MaxBody = 2
+    max_body: int = MAX_BODY
     cache_tokens: int | None = Field(
         None, ge=1, description="size of the KV cache of each model, in tokens"
     )

@@ -1,6 +1,8 @@
 """Logs of a company become questions with their answers."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -129,6 +131,41 @@ def test_sentences_below_any_question_are_templates(tmp_path):
     assert logs.dropped.counts[exchanges.TEMPLATES] == 36
 
 
+def test_an_answer_to_many_wordings_is_no_template(tmp_path):
+    """They share hardly a word, and employees always send the same text."""
+    asks = [
+        "几点开门",
+        "你们店周一开吗",
+        "晚上几点关门",
+        "春节营业吗",
+        "周末店里有人吗",
+        "现在还开着没",
+        "最晚什么时候去",
+        "营业时间",
+        "中午休息不",
+        "今天还做生意吗",
+    ]
+    other = "".join(f"第{n}种茶多少钱,第{n}种茶{n}元。\n" for n in range(40))
+    same = "".join(f"{ask},每天十点到九点。周一休息。\n" for ask in asks)
+    logs = read_logs([written(tmp_path, "faq.csv", f"问题,答案\n{same}{other}")])
+    assert [each.answer for each in logs.exchanges[:10]] == ["每天十点到九点。周一休息。"] * 10
+
+
+@pytest.mark.parametrize(
+    ("asked", "number", "question"),
+    [
+        ("茶壶能退吗", "我的手机号是13812345678", "茶壶能退吗"),
+        ("Can I return it", "my number is +44 20 7946 0123", "Can I return it"),
+    ],
+)
+def test_a_message_that_only_gives_a_number_is_no_part_of_the_question(
+    tmp_path, asked, number, question
+):
+    rows = f"id,role,content\n1,customer,{asked}\n1,customer,{number}\n1,agent,Seven days.\n"
+    (exchange,) = read_logs([written(tmp_path, "log.csv", rows)]).exchanges
+    assert exchange.question == question
+
+
 def test_bad_records_are_left_out_unless_they_are_most(tmp_path):
     good = '{"question": "几点开门？", "answer": "八点。"}\n'
     logs = read_logs([written(tmp_path, "a.jsonl", good + "{\n" + good)])
@@ -169,3 +206,14 @@ def test_any_conversation(turns):
     dropped = exchanges.Notes()
     for found in exchanges.exchanges(exchanges.Talk(messages, "a.csv, line 1"), "a", 1, dropped):
         assert found.answer and not find_personal(found.question)
+
+
+@pytest.mark.parametrize("name", ["support.md", "support_zh.md"])
+def test_the_examples_of_the_document(tmp_path, name):
+    text = (Path(__file__).parents[3] / "docs" / name).read_text("utf-8")
+    examples = re.findall(r"^```(?:csv|text) (\S+)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = [read_logs([written(tmp_path, *each)]).exchanges for each in examples]
+    assert [len(each) for each in found] == [1, 1, 1, 1]
+    talk, table, _, intents = (each[0] for each in found)
+    assert "3800" not in talk.question and "7946" not in talk.question and talk.intent
+    assert len(table.wordings) == 2 and intents.intent and not intents.answer

@@ -195,3 +195,8 @@ def test_languages_of_the_desk() -> None:
         "zh",
     ]
     assert language("怎么退", "en") == "en"
+
+
+def test_a_number_is_no_part_of_the_question():
+    asked = Asked.of([Message.of_customer("龙井怎么退货，我的电话是[电话1]")], ("zh", "en"))
+    assert asked.bare == "龙井怎么退货"

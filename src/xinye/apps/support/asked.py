@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from xinye.apps.support.exchanges import without_marks
 from xinye.apps.support.messages import Message
 from xinye.apps.support.reply import UNSURE
 from xinye.apps.support.small_talk import small_talk, without_opening
@@ -20,10 +21,10 @@ _CHINESE_NUMBERS = {"一": "1", "二": "2", "三": "3"}
 
 @dataclass(frozen=True)
 class Asked:
-    """A customer's last message. `bare` is the message without greetings; if it `follows` the
-    question `before`, it needs that one to be understood. `misses` counts the bot's
-    last replies that were no answers, `given` is its last reply, and `earlier` are the messages
-    before."""
+    """A customer's last message. `bare` is the message without greetings and without clauses that
+    only give a number; if it `follows` the question `before`, it needs that one to be understood.
+    `misses` counts the bot's last replies that were no answers, `given` is its last reply, and
+    `earlier` are the messages before."""
 
     text: str
     bare: str
@@ -40,12 +41,12 @@ class Asked:
         *before, last = turns
         replies = [each for each in before if each.sender == "bot"]
         given = replies[-1] if replies else None
-        bare = without_opening(last.text)
+        bare = without_marks(without_opening(last.text))
         if given and given.kind == UNSURE:
             bare = _chosen(bare, given.text) or bare
         asked = [each.text for each in before if each.sender == "customer"]
         topics = [text for text in asked if not small_talk(text)]
-        topic = without_opening(topics[-1])[:LONGEST] if topics else ""
+        topic = without_marks(without_opening(topics[-1]))[:LONGEST] if topics else ""
         return cls(
             text=last.text,
             bare=bare,

@@ -43,6 +43,7 @@ OURS = (
     SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, CALIBRATION, MATCHING, WORDINGS, REPORT,
     KNOWLEDGE, RUNS, DOCUMENTS,
 )  # fmt: skip
+GRAPH = "graph"  # before its suffix
 KIND, VERSION = "xinye desk calibration", 1
 FORMAT = Format(KIND, VERSION, "this is not the calibration of a desk", AGAIN)
 
@@ -251,11 +252,15 @@ def check_free(folder: Path, overwrite: bool) -> None:
         raise XinyeError(f"{folder}: this folder exists and is not a desk; choose another with -o")
     if not overwrite:
         raise XinyeError(f"{folder}: this desk already exists; replace it with --overwrite")
-    if foreign := [path.name for path in folder.iterdir() if path.name not in OURS]:
+    if foreign := [path.name for path in folder.iterdir() if not _is_ours(path)]:
         raise XinyeError(
             f"{folder}: there are other files in this desk ({', '.join(foreign[:3])}); move them, "
             "or choose another folder with -o"
         )
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name in OURS or path.stem == GRAPH
 
 
 def _replace(folder: Path, new: Path, kept: Path | None) -> None:

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
+from math import sqrt
 
 from xinye.apps.support.small_talk import is_phrase, said_sentences, small_talk, without_opening
 from xinye.data.masking import Masker
@@ -17,6 +18,9 @@ from xinye.retrieval.terms import terms
 FEWEST_UNITS = 2  # Han characters or words of a question
 # A sentence that answers so many different questions, of which no term is typical, is a template.
 TEMPLATE_TIMES, TEMPLATE_SHARE, TYPICAL = 10, 0.02, 0.3
+# One that always stands in the same answer is that answer, unless its questions have no more in
+# common than as many others: by chance a term reaches up to 0.9 / √number, here counted carefully.
+ANSWERS, CHANCE = 3, 0.5
 
 _ASKS = re.compile(
     r"[?？]|[吗呢么]\W*$|什么|啥|怎么|怎样|咋|如何|为什么|为何|多少|多久|多长|多大|哪|几[个天点时家号]|谁|能不能|可不可以|能否|可否|是否|是不是"
@@ -33,6 +37,7 @@ _REFERS = re.compile(
 )
 _QUESTION_BACK = re.compile(r"[?？][\W_]*$|(?:吗|呢|么)[\W_]*$")
 _CLAUSE = re.compile(r"[^，,。；;！!？?\n]+[，,。；;！!？?\n]*")
+_IS = re.compile(r"\bis\b", re.IGNORECASE)  # "my number is …" asks nothing
 _MARK = re.compile(r"\[[^\[\]]{1,16}\d+\]")  # of masked personal data
 _UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+")
 
@@ -125,7 +130,7 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
     message of a conversation always asks something."""
     lines = [line.strip() for line in text.split("\n")]
     kept = [without_opening(line) for line in lines if line and not small_talk(line)]
-    question = _without_marks(" ".join(kept))
+    question = without_marks("\n".join(kept)).strip().replace("\n", " ")
     short = len(_UNIT.findall(question)) < FEWEST_UNITS
     why = ""
     if not kept:
@@ -142,13 +147,16 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
     return question
 
 
-def _without_marks(question: str) -> str:
-    """A question without the clauses that only give personal data, such as "my phone is [phone 1]",
-    unless nothing else is left."""
+def without_marks(question: str) -> str:
+    """A question without the clauses that only give personal data, unless nothing else is left.
+
+    >>> without_marks("Can I return it, my number is [phone 1]")
+    'Can I return it'
+    """
     if not _MARK.search(question):
         return question
     clauses = _CLAUSE.findall(question)
-    rest = [each for each in clauses if _ASKS.search(each) or not _MARK.search(each)]
+    rest = [each for each in clauses if not _MARK.search(each) or _ASKS.search(_IS.sub("", each))]
     return "".join(rest).strip(" ，,") or question
 
 
@@ -204,18 +212,14 @@ def _templates(found: Sequence[Exchange]) -> Collection[str]:
     often = {sentence: numbers for sentence, numbers in below.items() if len(numbers) >= fewest}
     asked = {number: _words(found[number].question) for number in {*chain(*often.values())}}
     everywhere = _shares([_words(each.question) for each in found]) if often else {}
-    return {
-        sentence
-        for sentence, numbers in often.items()
-        if max(
-            (
-                share - everywhere[term]
-                for term, share in _shares([asked[number] for number in numbers]).items()
-            ),
-            default=0.0,
-        )
-        < TYPICAL
-    }
+    templates = set()
+    for sentence, numbers in often.items():
+        shares = _shares([asked[number] for number in numbers])
+        typical = max((share - everywhere[term] for term, share in shares.items()), default=0.0)
+        alone = len({found[number].answer for number in numbers}) < ANSWERS
+        if typical < (min(TYPICAL, CHANCE / sqrt(len(numbers))) if alone else TYPICAL):
+            templates.add(sentence)
+    return templates
 
 
 def _words(text: str) -> set[str]:

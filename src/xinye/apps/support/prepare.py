@@ -1,9 +1,10 @@
 """Makes a desk of a company's old logs and documents: reads the logs, makes a FAQ, keeps a test set
 apart, indexes the documents, trains what there is enough data for, and calibrates each step."""
 
+import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from xinye.apps.support.calibrating import calibrated, tested_faq
 from xinye.apps.support.classifier import Budget, Trained, learnable, train_intents
 from xinye.apps.support.clusters import name_clusters
 from xinye.apps.support.desk_folder import (
+    GRAPH,
     KNOWLEDGE,
     RUNS,
     Calibrations,
     Contents,
+    DeskFolder,
     Labelled,
     Step,
     Template,
@@ -25,6 +28,7 @@ from xinye.apps.support.desk_settings import ROLES, DeskSettings, Role, model_ha
 from xinye.apps.support.faq import Entry, Faq, make_faq
 from xinye.apps.support.held_out import Parts, kept_apart
 from xinye.apps.support.logs import Columns, Logs, read_logs
+from xinye.apps.support.models import Models
 from xinye.apps.support.prepare_settings import PrepareSettings
 from xinye.apps.support.small_talk import TEMPLATES
 from xinye.data.notes import Notes
@@ -83,6 +87,7 @@ def prepare(
     """Make a desk; returns the report, which is in its folder, too. Raises `XinyeError` for input
     that cannot be used, and then writes nothing."""
     observer, began = observer or Observer(), time.monotonic()
+    named = {role: _role(role, run) for role, run in settings.models.items()}
     report = Report(str(settings.output), precision=settings.precision)
     with beside(settings.output, overwrite) as folder:
         observer.stage("reading the logs")
@@ -103,7 +108,7 @@ def prepare(
         if report.intents_from == "clusters":  # nobody said that these are intents
             parts = replace(parts, labelled=[])
         base = _knowledge(settings.knowledge, folder, report, observer)
-        models = _train(parts, logs, settings, folder, (report, observer))
+        models = named | _train(parts, logs, settings, folder, (report, observer))
         observer.stage("calibrating")
         matcher, step = calibrated(parts.entries, settings.precision)
         tested = tested_faq(matcher, parts.entries, parts.test, settings.precision)
@@ -113,7 +118,11 @@ def prepare(
             report.steps["passage"] = _step_of_passages(base, settings.precision).model_dump()
         report.seconds = round(time.monotonic() - began, 1)
         Contents(
-            DeskSettings(precision=settings.precision, languages=_languages(parts.entries)),
+            DeskSettings(
+                precision=settings.precision,
+                languages=_languages(entries),
+                graph=_copied(settings.graph, folder),
+            ),
             models,
             entries,
             _templates(),
@@ -124,7 +133,29 @@ def prepare(
             matcher,
             asdict(report),
         ).write(folder)
+        if named:  # whether each can do what its role needs is better known now than tomorrow
+            observer.stage("loading the models")
+            Models.load(DeskFolder.read(folder))
     return report
+
+
+def _role(role: str, run: Path) -> Role:
+    """A run that was named for a role. Raises `XinyeError` if it is none."""
+    if not run.is_dir():
+        raise XinyeError(f"--role {role}={run}: there is no such folder")
+    return Role(path=str(run), sha256=model_hash(run))
+
+
+def _copied(graph: str, folder: Path) -> str:
+    """The name of the copy of a graph in the desk's folder; "" without one."""
+    if not graph:
+        return ""
+    name = f"{GRAPH}{Path(graph).suffix}"
+    try:
+        shutil.copyfile(graph, folder / name)
+    except OSError as error:
+        raise XinyeError(f"{graph}: cannot be read ({error.strerror})") from None
+    return name
 
 
 # -- reading ---------------------------------------------------------------------------------------
@@ -223,10 +254,13 @@ def _train(
     settings: PrepareSettings,
     folder: Path,
     watching: tuple[Report, Observer],
-) -> Mapping[str, Role]:
+) -> dict[str, Role]:
     """The models that were trained, by role. The report says which are missing, and why."""
     report, observer = watching
-    report.missing = dict.fromkeys(ROLES, "name a run in models.toml")
+    missing = [role for role in ROLES if role not in settings.models]
+    report.missing = dict.fromkeys(missing, "name a run: --role ROLE=RUN, or in models.toml")
+    if "intents" in settings.models:
+        return {}
     learned, why = learnable(parts.labelled)
     if learned and not settings.seconds:
         why = "no time to train (--time)"

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from xinye.errors import XinyeError
+from xinye.apps.support.desk_settings import ROLES
+from xinye.errors import XinyeError, did_you_mean
 from xinye.planning.units import parse_time
 
 
@@ -17,6 +18,16 @@ class PrepareSettings(BaseModel):
     output: Path = Field(description="the desk's folder")
     knowledge: tuple[str, ...] = Field(
         (), description="folders and files of documents to answer from"
+    )
+    graph: str = Field(
+        "", description="file of triples to answer from, with a model for the role relations"
+    )
+    role: tuple[str, ...] = Field(
+        (),
+        description=(
+            "the run for a role, such as answer=runs/reader; roles: answer, relations, mood, "
+            "entities, chat, intents (may be given several times)"
+        ),
     )
     precision: float = Field(
         0.95, ge=0.5, le=0.99, description="share of the bot's answers that must be right"
@@ -48,6 +59,20 @@ class PrepareSettings(BaseModel):
         except XinyeError as error:
             raise ValueError(str(error)) from None
         return value
+
+    @property
+    def models(self) -> dict[str, Path]:
+        """The folder of the run for each role. Raises `XinyeError` for an unknown role."""
+        found = {}
+        for given in self.role:
+            name, _, run = given.partition("=")
+            if name not in ROLES or not run:
+                raise XinyeError(
+                    f"--role {given}: write ROLE=RUN, with one of the roles {', '.join(ROLES)}"
+                    f"{did_you_mean(name, ROLES)}"
+                )
+            found[name] = Path(run).resolve()
+        return found
 
     @property
     def seconds(self) -> float:

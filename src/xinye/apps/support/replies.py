@@ -24,11 +24,11 @@ from xinye.retrieval.confidence import Calibration
 from xinye.retrieval.follow_up import about
 from xinye.retrieval.refusal import judge
 from xinye.retrieval.results import Found
-from xinye.retrieval.sentences import best_sentence
 
 OFFERED = 3  # questions of the FAQ that a customer may have meant
 NEAR = 20  # questions of the FAQ that may say what a customer talks about
 EVEN = 0.5  # precision from which on they are offered
+SIMILAR = 0.5  # times the confidence of the first that the others have
 NEVER = Step(threshold=None)
 
 
@@ -77,7 +77,7 @@ class Answerer:
             if graph := self._from_graph(asked):
                 found.insert(0, graph)
             if passages := self._passages(asked.question):
-                found.append(self._quoted(asked.question, passages, None))
+                found.append(self._cited("passage", passages[0].text, passages[:1], None, ""))
         return sorted(found, key=lambda each: -(each.score or 0))[:count]
 
     # -- a person, and templates -------------------------------------------------------------------
@@ -188,7 +188,8 @@ class Answerer:
 
     def _from_passage(self, asked: Asked) -> Reply | None:
         """An answer from the documents, if the knowledge base is sure enough to have it: quoted by
-        the model that finds it, else written by the chat model, else the sentence that fits."""
+        the model that finds it, else written by the chat model, else the whole passage, of which
+        the base is sure."""
         base, found = self.desk.knowledge, self._passages(asked.question)
         if base is None or not found or self._least_of_passages() is None:
             return None
@@ -210,19 +211,15 @@ class Answerer:
                 )
         if reader:  # it has looked, and found nothing
             return None
-        return self._quoted(asked.question, found, verdict.confidence)
+        if found[0].text == asked.given:
+            return None  # that was the answer to the question before
+        return self._cited("passage", found[0].text, found[:1], verdict.confidence, "")
 
     def _passages(self, question: str) -> list[Found]:
         base = self.desk.knowledge
         if base is None or not question.strip():
             return []
         return base.search(question, PASSAGES)
-
-    def _quoted(self, question: str, found: Sequence[Found], score: float | None) -> Reply:
-        """The sentence of the best passage that fits a question best."""
-        sentence = best_sentence(question, [found[0].text])
-        text = sentence.text if sentence else found[0].text
-        return self._cited("passage", text, found[:1], score, "")
 
     def _cited(
         self, kind: str, text: str, found: Sequence[Found], score: float | None, model: str
@@ -253,7 +250,12 @@ class Answerer:
         likely = self.desk.matcher.threshold(EVEN) or 0.0
         questions = list[str]()
         if score is not None and score >= likely:
-            questions = [self.desk.entries[each.entry].question for each in matches]
+            likely = max(likely, SIMILAR * score)
+            questions = [
+                self.desk.entries[each.entry].question
+                for each in matches
+                if each.confidence >= likely
+            ]
         _, said = self._said("offer" if questions else "unsure", asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
         return Reply(UNSURE, text, (), score, step.threshold, UNCERTAIN, self.desk.matcher_hash)

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from xinye.errors import Unavailable
 from xinye.retrieval.manifest import CALIBRATION, MANIFEST
 
 log = logging.getLogger("xinye.server")
-READ_LATER = ("passage", "written")  # replies for which files of the desk are read once more
+FROM_FILES = ("passage", "written")  # replies for which files of the desk are read once more
 Result = TypeVar("Result")
 State = tuple[tuple[str, int, int, int], ...]
 
@@ -44,6 +45,15 @@ class Answering(Protocol):
 Load = Callable[[Path, Answering | None], Answering]
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A desk as it was read, and what it was like on the disk then."""
+
+    answering: Answering
+    state: State
+    documents: State
+
+
 class Answers:
     """What answers now. When the folder of the desk changes it is read again, and what was read
     before answers until then. If the folder is damaged, that goes on."""
@@ -52,40 +62,43 @@ class Answers:
         """`repair` is called before the folder is read. Raises `XinyeError` if the desk cannot be
         read."""
         self.folder, self._load, self._repair = folder, load, repair
-        self._lock, self._tagging = threading.Lock(), threading.Lock()
-        repair()
-        self._state = state_of(folder)
+        self._lock, self._asking, self._tagging = (threading.Lock() for _ in range(3))
         self._refused: State = ()  # the state of a damaged folder, which is not tried again
-        self._knowledge = knowledge_of(folder)
-        self.current = load(folder, None)
+        self._opened = self._open(None)
+
+    @property
+    def current(self) -> Answering:
+        """What answers now."""
+        return self._opened.answering
 
     def refresh(self) -> None:
         """Read the desk again if it has changed."""
         with self._lock:
             state = state_of(self.folder)
-            if not state or state in (self._state, self._refused):
+            if not state or state in (self._opened.state, self._refused):
                 return
             try:
-                self._repair()
-                state, knowledge = state_of(self.folder), knowledge_of(self.folder)
-                new = self._load(self.folder, self.current)
+                self._opened = self._open(self.current)
+            except Unavailable:  # another process is changing it just now
+                return
             except Exception as error:
                 log.error("the desk has changed and cannot be read; the old one goes on: %s", error)
                 self._refused = state
                 return
-            self.current, self._state, self._knowledge = new, state, knowledge
             log.info("the desk was read again")
 
     def answer(self, turns: Sequence[Message]) -> Reply:
         """The reply to the last of some messages."""
-        reply = self._asked(lambda current: current.answer(turns))
-        if reply.kind in READ_LATER and self._is_stale():
-            reply = self._asked_again(lambda current: current.answer(turns))
-        return reply
+        return self._asked(
+            lambda answering: answering.answer(turns), lambda reply: reply.kind in FROM_FILES
+        )
 
     def suggestions(self, turns: Sequence[Message], count: int) -> list[Reply]:
         """What an operator might reply to the last of some messages."""
-        return self._asked(lambda current: current.suggestions(turns, count))
+        return self._asked(
+            lambda answering: answering.suggestions(turns, count),
+            lambda replies: any(reply.kind in FROM_FILES for reply in replies),
+        )
 
     def tags(self, text: str) -> list[Personal]:
         """The names and addresses in a text, if there is a model that finds them."""
@@ -95,23 +108,34 @@ class Answers:
         with self._tagging:
             return [*tagger(text)]
 
-    def _is_stale(self) -> bool:
-        """Whether the documents on the disk are not those that were read."""
-        return knowledge_of(self.folder) != self._knowledge
+    def _open(self, before: Answering | None) -> Opened:
+        self._repair()
+        state, documents = state_of(self.folder), documents_of(self.folder)
+        return Opened(self._load(self.folder, before), state, documents)
 
-    def _asked(self, ask: Callable[[Answering], Result]) -> Result:
+    def _asked(
+        self, ask: Callable[[Answering], Result], from_files: Callable[[Result], bool]
+    ) -> Result:
+        """The result. If it comes from documents and these have changed meanwhile, or it failed
+        because they have, it is asked again of the changed ones."""
+        opened = self._opened
+        failed: Exception | None = None
         try:
-            return ask(self.current)
-        except Exception:
-            if not self._is_stale():  # the files of the old desk are gone
-                raise
-            return self._asked_again(ask)
-
-    def _asked_again(self, ask: Callable[[Answering], Result]) -> Result:
+            with self._asking:  # a desk that was read again may share the models of the one before
+                result = ask(opened.answering)
+        except Exception as error:
+            failed = error
+        if documents_of(self.folder) == opened.documents:
+            if failed:
+                raise failed
+            return result
+        if not failed and not from_files(result):
+            return result
         self.refresh()
-        if self._is_stale():
+        if documents_of(self.folder) != self._opened.documents:
             raise Unavailable("the documents of the desk cannot be read now")
-        return ask(self.current)
+        with self._asking:
+            return ask(self.current)
 
 
 def state_of(folder: Path) -> State:
@@ -121,7 +145,7 @@ def state_of(folder: Path) -> State:
     return tuple(each for name in files for each in _about(folder / name))
 
 
-def knowledge_of(folder: Path) -> State:
+def documents_of(folder: Path) -> State:
     """What differs after the documents of a desk have changed."""
     return _about(folder / KNOWLEDGE / MANIFEST)
 

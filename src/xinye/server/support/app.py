@@ -71,7 +71,7 @@ def _add_state(app: FastAPI, parts: Support, metrics: RequestMetrics) -> None:
 
 def _add_pages(app: FastAPI, parts: Support) -> None:
     """Adds the pages, and the script that shows one in a frame of a shop's page."""
-    chat = Page.read(PAGES / "customer.html", framed_by=parts.settings.allow_origin)
+    chat = Page.read(PAGES / "customer.html", framed_by=("'self'", *parts.settings.allow_origin))
     desk = Page.read(PAGES / "operator.html")
     widget = (PAGES / "widget.js").read_text("utf-8")
 

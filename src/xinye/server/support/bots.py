@@ -79,8 +79,9 @@ class Bots:
         except Exception as error:
             self._failed("the bot cannot answer a message", error)
             self._give_back(pending)
-            return
-        self._save(pending, reply)
+        else:
+            self._save(pending, reply)
+        self._hub.typing(pending.conversation, begun=False)
         self._hub.changed(pending.conversation)
 
     def _save(self, pending: Pending, reply: Reply) -> None:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 from xinye.apps.support.desk_folder import DOCUMENTS, KNOWLEDGE
 from xinye.errors import NotFound, XinyeError, not_unicode
@@ -17,7 +18,7 @@ from xinye.retrieval.knowledge import KnowledgeBase
 log = logging.getLogger("xinye.server")
 ID = re.compile(r"(?!\.)[A-Za-z0-9._\-\u3400-\u4dbf\u4e00-\u9fff]{1,64}")
 END = ".md"
-LEFT = re.compile(r"\..+\.(?:new|old)")  # files of a change that was interrupted
+LEFT = re.compile(r"\.(.+)\.(?:new|old)")  # files of a change that was interrupted
 
 
 class Documents:
@@ -25,6 +26,7 @@ class Documents:
 
     def __init__(self, desk: Path) -> None:
         self.folder, self.base = desk / DOCUMENTS, desk / KNOWLEDGE
+        self._lock = Lock()
 
     def put(self, identity: str, text: str) -> tuple[bool, int]:
         """Write a document. Returns whether it is new, and the number of its passages. If this
@@ -74,11 +76,12 @@ class Documents:
         if not self.folder.is_dir():
             return
         with self._changing(), full_disk_told(self.base):
-            for path in self.folder.iterdir():
-                if LEFT.fullmatch(path.name):
-                    path.unlink()
             there = {path.absolute(): path for path in sorted(self.folder.glob(f"*{END}"))}
             files = {path.name for path in there}
+            for path in self.folder.iterdir():
+                if left := LEFT.fullmatch(path.name):
+                    files.add(left[1])
+                    path.unlink()
             entries = self._entries()
             gone = {
                 Path(file)
@@ -135,11 +138,13 @@ class Documents:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Inside, no other process changes the documents."""
-        with full_disk_told(self.base):
-            self.folder.mkdir(exist_ok=True)
-        with alone(self.folder):
-            yield
+        """Inside, nobody else changes the documents. Threads wait for each other; raises
+        `Unavailable` if another process changes them."""
+        with self._lock:
+            with full_disk_told(self.base):
+                self.folder.mkdir(exist_ok=True)
+            with alone(self.folder):
+                yield
 
 
 def _beside(path: Path, end: str) -> Path:

@@ -65,7 +65,7 @@ async def conversation_events(
                 yield event("state", state)
             if state.get("state") == "closed":
                 return
-            if typing and not messages:
+            if typing and not any(message["sender"] == "bot" for message in messages):
                 yield event("typing", {})
             if not await wakeup.wait(KEEP_ALIVE):
                 yield ALIVE

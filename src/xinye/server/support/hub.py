@@ -19,13 +19,14 @@ class Wakeup:
         self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
         self.typing = False
 
-    def wake(self, typing: bool) -> None:
-        """Wake the stream, from any thread."""
+    def wake(self, typing: bool | None) -> None:
+        """Wake the stream, from any thread. `typing` is None if that has not changed."""
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._wake, typing)
 
-    def _wake(self, typing: bool) -> None:
-        self.typing = typing
+    def _wake(self, typing: bool | None) -> None:
+        if typing is not None:
+            self.typing = typing
         self._event.set()
 
     async def wait(self, seconds: float) -> bool:
@@ -76,9 +77,9 @@ class Hub:
         self._wake(conversation)
         self._wake(QUEUE)
 
-    def typing(self, conversation: str) -> None:
-        """The bot has begun to answer."""
-        self._wake(conversation, typing=True)
+    def typing(self, conversation: str, begun: bool = True) -> None:
+        """The bot has begun to answer, or has ended."""
+        self._wake(conversation, begun)
 
     def close(self) -> None:
         """End all streams."""
@@ -86,7 +87,7 @@ class Hub:
         for channel in [*self._streams]:
             self._wake(channel)
 
-    def _wake(self, channel: str, typing: bool = False) -> None:
+    def _wake(self, channel: str, typing: bool | None = None) -> None:
         with self._lock:
             streams = [*self._streams.get(channel, ())]
         for each in streams:

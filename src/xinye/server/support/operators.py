@@ -1,7 +1,6 @@
 """The routes of operators: the queue, replies, feedback, figures and the log."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -76,7 +75,7 @@ async def suggest(conversation: str, body: OperatorRequest, parts: Parts) -> JSO
     turns = await parts.threads.read(_turns, parts, conversation)
     if not turns:
         raise Conflict("the customer has written nothing yet")
-    found = await parts.threads.run("suggest", parts.answers.suggestions, turns, SUGGESTED)
+    found = await parts.threads.run("suggest", _suggestions, parts, turns)
     parts.suggested.pop(conversation, None)
     parts.suggested[conversation] = found
     while len(parts.suggested) > REMEMBERED:
@@ -86,7 +85,7 @@ async def suggest(conversation: str, body: OperatorRequest, parts: Parts) -> JSO
     return {"suggestions": listed}
 
 
-def _turns(parts: Support, conversation: str) -> Sequence[Message]:
+def _turns(parts: Support, conversation: str) -> list[Message]:
     """The last messages up to the last one of the customer."""
     operators = parts.store.operators
     last = operators.state(conversation).messages
@@ -94,6 +93,17 @@ def _turns(parts: Support, conversation: str) -> Sequence[Message]:
     while turns and turns[-1].sender != "customer":
         turns.pop()
     return turns
+
+
+def _suggestions(parts: Support, turns: list[Message]) -> list[Reply]:
+    """The suggestions for the last message of the customer that has any: the very last one often
+    only asks for a person."""
+    while turns:
+        asked = turns[-1].sender == "customer"
+        if asked and (found := parts.answers.suggestions(turns, SUGGESTED)):
+            return found
+        turns = turns[:-1]
+    return []
 
 
 @router.post(f"{ONE}/reply", status_code=201)

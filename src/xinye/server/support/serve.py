@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.limits import Limits
+from xinye.apps.support.messages import Message
 from xinye.server.http import Server, listen, run
 from xinye.server.support.answers import Answering, Answers, Load
 from xinye.server.support.app import build_app
@@ -44,7 +45,9 @@ def load(folder: Path, before: Answering | None) -> Answering:
         desk = DeskFolder.read(folder)
         same = desk.models == before.desk.models and desk.settings == before.desk.settings
         if same and desk.folder == before.desk.folder:
-            return Answerer(desk, before.models)
+            again = Answerer(desk, before.models)
+            again.answer([Message.of_customer("?")])  # reads what is read when it is first used
+            return again
     return Answerer.read(folder)
 
 

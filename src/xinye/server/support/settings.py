@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.errors import XinyeError
 from xinye.server.settings import (
-    MaxBody,
-    MaxRequests,
-    Origins,
-    Port,
+    ALLOW_ORIGIN,
+    MAX_BODY,
+    MAX_REQUESTS,
+    PORT,
     check_key,
     check_origins,
     is_local,
@@ -32,7 +32,7 @@ class SupportSettings(BaseModel):
         "127.0.0.1",
         description=("address to listen on; any address except this machine's own needs both keys"),
     )
-    port: Port = 8000
+    port: int = PORT
     operator_key: str | None = Field(
         None,
         description=(
@@ -47,7 +47,7 @@ class SupportSettings(BaseModel):
             "a new one for each start)"
         ),
     )
-    allow_origin: Origins = ()
+    allow_origin: tuple[str, ...] = ALLOW_ORIGIN
     proxy: bool = Field(
         False,
         description=(
@@ -67,8 +67,8 @@ class SupportSettings(BaseModel):
         ge=1,
         description="keep at most this many streams open; refuse more with status 503",
     )
-    max_requests: MaxRequests = 512
-    max_body: MaxBody = 2
+    max_requests: int = MAX_REQUESTS
+    max_body: int = MAX_BODY
     grace: int = Field(
         10,
         ge=0,
