@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 from websockets.sync.client import ClientConnection, connect
 
@@ -20,8 +20,8 @@ CHROMIUM = next(
 
 
 class Page:
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket, self.number = socket, 0
+    def __init__(self, socket: ClientConnection, browser: str) -> None:
+        self.socket, self.browser, self.number = socket, browser, 0
         self.events: list[dict[str, Any]] = []  # what the page has complained of, or asked for
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
@@ -81,12 +81,29 @@ def browsing(folder: Path, *flags: str) -> Iterator[Page]:
             while not (told.exists() and told.read_text().count("\n")):
                 assert process.poll() is None, "Chromium did not start"
                 time.sleep(0.05)
-            with urlopen(f"http://127.0.0.1:{told.read_text().splitlines()[0]}/json") as answer:
+            browser = f"http://127.0.0.1:{told.read_text().splitlines()[0]}/json"
+            with urlopen(browser) as answer:
                 pages = [target for target in json.load(answer) if target["type"] == "page"]
-            with connect(pages[0]["webSocketDebuggerUrl"], max_size=None) as socket:
-                page = Page(socket)
-                for domain in ("Page", "Runtime", "Log", "Network"):
-                    page.call(f"{domain}.enable")
+            with _connected(pages[0], browser) as page:
                 yield page
         finally:
             process.terminate()
+
+
+@contextmanager
+def another(page: Page) -> Iterator[Page]:
+    """One more page in the same browser, with a session of its own."""
+    with urlopen(Request(f"{page.browser}/new?about:blank", method="PUT")) as answer:
+        target = json.load(answer)
+    with _connected(target, page.browser) as other:
+        yield other
+        other.call("Page.close")
+
+
+@contextmanager
+def _connected(target: dict[str, Any], browser: str) -> Iterator[Page]:
+    with connect(target["webSocketDebuggerUrl"], max_size=None) as socket:
+        page = Page(socket, browser)
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            page.call(f"{domain}.enable")
+        yield page

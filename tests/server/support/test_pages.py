@@ -1,0 +1,340 @@
+"""The pages of a desk in a real browser: what a customer and an operator see and do."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from server.browser import CHROMIUM, Page, another, browsing
+from server.support.desk_server import ADMIN, OPERATOR, Customer, Desk, Echo, make_desk, serving
+from server.test_page import INJECTIONS
+from xinye.apps.support.reply import Reply, Source
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+CHINESE = ("--lang=zh-CN", "--accept-lang=zh-CN")
+TEXTS = "[...document.querySelectorAll('#messages .bubble p')].map(each => each.textContent)"
+MINE = "!document.querySelector('#text').disabled"
+
+
+class Quoting(Echo):
+    """Answers with the question, and gives it as source, too."""
+
+    def answer(self, turns):
+        asked = turns[-1].text
+        return Reply("passage", asked, (Source(INJECTIONS[2], 3, asked),), 0.9, 0.8, asked)
+
+    def suggestions(self, turns, count=3):
+        return [self.answer(turns)]
+
+
+class Shop(BaseHTTPRequestHandler):
+    """A page of a shop with the widget, which is included twice."""
+
+    desk = ""
+
+    def do_GET(self):
+        script = f'<script src="{self.desk}/widget.js" defer></script>'
+        told = (
+            "<script>addEventListener('message', event => { window.told = event.origin })</script>"
+        )
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(f"<!doctype html><html lang=zh-CN>{told}{script}{script}".encode())
+
+    def log_message(self, *_):
+        pass
+
+
+@dataclass
+class Wire:
+    """A wire to a server, which can be cut."""
+
+    port: int
+    whole: bool = True
+    ends: list[socket.socket] = field(default_factory=list)
+
+    def cut(self) -> None:
+        self.whole = False
+        for each in self.ends:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = listener.accept()
+                if not self.whole:
+                    near.close()
+                    continue
+                far = socket.create_connection(("127.0.0.1", self.port))
+                self.ends += [near, far]
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    @staticmethod
+    def _carry(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError), source, target:
+            while data := source.recv(65536):
+                target.sendall(data)
+
+
+@contextmanager
+def wired(address: str) -> Iterator[tuple[Wire, str]]:
+    wire = Wire(int(address.rpartition(":")[2]))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=wire.accept, args=(listener,), daemon=True).start()
+        yield wire, f"http://127.0.0.1:{listener.getsockname()[1]}"
+        wire.cut()
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[int]:
+    """The port of a shop."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_port
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory, shop: int) -> Iterator[Desk]:
+    folder = tmp_path_factory.mktemp("pages")
+    allowed = (f"http://127.0.0.1:{shop}",)
+    store = folder / "support.db"
+    with serving(make_desk(folder / "desk"), store, load=Quoting, allow_origin=allowed) as desk:
+        Shop.desk = desk.address
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browsing(tmp_path_factory.mktemp("browser"), *CHINESE) as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    with another(browser) as page:
+        yield page
+
+
+def go(page: Page, address: str, until: str = "true") -> None:
+    page.call("Page.navigate", url=address)
+    there = f"location.href.startsWith('{address}') && document.readyState === 'complete'"
+    page.until(f"{there} && {until}")
+
+
+def write(page: Page, place: str, text: str) -> None:
+    page.run(
+        f"document.querySelector('{place}').value = {json.dumps(text)}; document.querySelector("
+        f"'{place}').dispatchEvent(new Event('input', {{ bubbles: true }}))"
+    )
+
+
+def click(page: Page, place: str) -> None:
+    page.until(f"document.querySelector('{place}') !== null")
+    page.run(f"document.querySelector('{place}').click()")
+
+
+def press(page: Page, key: str, code: int, **more: str) -> None:
+    for kind in ("keyDown", "keyUp"):
+        about = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
+        page.call("Input.dispatchKeyEvent", **about, **more)
+
+
+def say(page: Page, text: str) -> None:
+    write(page, "#prompt", text)
+    click(page, "#send")
+
+
+def sign_in(page: Page, desk: Desk, name: str, key: str = OPERATOR, language: str = "zh") -> None:
+    go(page, f"{desk.address}/desk?lang={language}")
+    write(page, "#name", name)
+    write(page, "#key", key)
+    click(page, "#enter button")
+    page.until("document.querySelector('#queue').childElementCount > 0")
+
+
+def begun(page: Page, desk: Desk) -> Customer:
+    """The conversation of a page."""
+    chat = json.loads(page.run("sessionStorage.getItem('xinye.chat')"))
+    return Customer(desk.http, chat["id"], chat["token"])
+
+
+def waiting(desk: Desk, text: str) -> Customer:
+    """A customer who has asked and waits for a person."""
+    customer = desk.begin()
+    customer.says(text)
+    customer.waits_for(2)
+    customer.ask("POST", "/handover")
+    return customer
+
+
+def test_of_two_operators_one_gets_it(desk: Desk, browser: Page) -> None:
+    customer = waiting(desk, "怎么退货？")
+    with another(browser) as wang, another(browser) as smith:
+        sign_in(wang, desk, "小王")
+        sign_in(smith, desk, "Smith", language="en")
+        for page in (wang, smith):
+            click(page, f'[data-conversation="{customer.id}"]')
+            page.until("document.querySelectorAll('#history article').length === 2")
+        for page in (wang, smith):  # neither waits for the other
+            page.run("void document.querySelector('#claim').click()")
+        for page in (wang, smith):
+            page.until("opened.state.state === 'human' && !document.querySelector('#owner').hidden")
+        assert [page.run(MINE) for page in (wang, smith)].count(True) == 1
+        first, second = (wang, smith) if wang.run(MINE) else (smith, wang)
+        taken = {wang: "会话已由 Smith 接入。", smith: "小王 has this conversation."}[second]
+        second.until(f"document.querySelector('#line span').textContent === '{taken}'")
+        assert second.run("document.querySelector('#hint').textContent") == taken
+        click(first, ".use")
+        assert first.run("document.querySelector('#text').value") == "怎么退货？"
+        write(first, "#text", "七天内可以退。")
+        first.run("document.querySelector('#text').focus()")
+        press(first, "Enter", 13, text="\r")
+        second.until("document.querySelectorAll('#history .operator').length === 1")
+        reply = desk.operator("GET", f"/v1/support/conversations/{customer.id}/messages").json()
+        last = reply["messages"][-1]
+        assert (last["text"], last["suggestion"]) == ("七天内可以退。", "怎么退货？")
+        click(first, "#release")
+        second.until("!document.querySelector('#claim').hidden")
+
+
+def test_a_reload_and_a_cut_lose_and_repeat_nothing(desk: Desk, page: Page) -> None:
+    with wired(desk.address) as (wire, address):
+        go(page, address)
+        say(page, "第一")
+        page.until(f"{TEXTS}.length === 3")
+        write(page, "#prompt", "还没写完")
+        page.call("Page.reload")
+        page.until(f"document.readyState === 'complete' && {TEXTS}.length === 3")
+        assert page.run(TEXTS)[1:] == ["第一", "第一"]
+        page.run(  # Enter that ends the word of an input method sends nothing
+            "document.querySelector('#prompt').dispatchEvent(new KeyboardEvent('keydown', "
+            "{ key: 'Enter', isComposing: true }))"
+        )
+        assert page.run("document.querySelector('#prompt').value") == "还没写完"
+        wire.cut()
+        page.until("document.querySelector('#status').className === 'off'")
+        customer = begun(page, desk)
+        desk.does(customer.id, "claim", operator="小王")
+        desk.does(customer.id, "reply", operator="小王", text="第二")
+        say(page, "第三")
+        page.until("document.querySelector('#outbox .late') !== null")
+        wire.whole = True
+        page.run("wake()")
+        page.until(f"{TEXTS}.length === 5 && !document.querySelector('#outbox article')")
+        assert page.run(TEXTS)[1:] == ["第一", "第一", "第二", "第三"] == customer.texts
+        banner = page.run("document.querySelector('#banner').textContent")
+        assert "小王 已接入" in banner
+
+
+def test_what_others_write_is_text_and_nothing_runs(desk: Desk, page: Page) -> None:
+    text = "\n".join(INJECTIONS).strip()
+    go(page, desk.address)
+    say(page, text)
+    page.until(f"{TEXTS}.length === 3")
+    assert page.run(TEXTS)[2] == text
+    assert page.run("document.querySelector('blockquote').textContent") == text
+    links = page.run("[...document.links].map(each => each.protocol + each.rel)")
+    assert {*links} == {"https:noopener noreferrer nofollow"}
+    click(page, ".vote button:last-of-type")
+    click(page, "#person")
+    page.until("!document.querySelector('#banner').hidden")
+    check(page, desk, {"IMG", "IFRAME", "math"})
+
+    desk.admin("PUT", "/v1/knowledge/documents/注入", {"text": f"# 退货\n\n{text}\n"})
+    customer = begun(page, desk)
+    sign_in(page, desk, INJECTIONS[0], ADMIN)
+    click(page, f'[data-conversation="{customer.id}"]')
+    page.until("document.querySelectorAll('#history article').length === 2")
+    page.until("document.querySelector('#suggestions .use') !== null")
+    assert page.run("document.querySelector('#history .customer p').textContent") == text
+    assert page.run("document.querySelector('#suggestions p').textContent") == text
+    click(page, "#claim")
+    page.until(MINE)
+    click(page, "[data-tab=knowledge]")
+    write(page, "#words", "退货 script")
+    click(page, "#seek button")
+    page.until("document.querySelector('#found').textContent.includes('onerror=')")
+    click(page, "[data-tab=feedback]")
+    page.until("document.querySelector('#opinions').textContent.includes('onerror=')")
+    check(page, desk, {"IMG", "IFRAME", "math", "svg", "A"})
+
+
+def check(page: Page, desk: Desk, strange: set[str]) -> None:
+    """No element came out of a text, nothing ran, and nothing was asked of another server."""
+    names = page.run("[...document.querySelectorAll('body *')].map(each => each.tagName)")
+    assert not strange & {*names}
+    assert names.count("SCRIPT") == 1 and "STYLE" not in names
+    assert page.run("typeof window.broken") == "undefined"
+    asked = [each for each in page.events if each["method"] == "Network.requestWillBeSent"]
+    urls = {each["params"]["request"]["url"] for each in asked}
+    assert all(url.startswith(desk.address) for url in urls - {"about:blank"})
+    wrong = ("Runtime.exceptionThrown", "Log.entryAdded")
+    found = [str(each) for each in page.events if each["method"] in wrong]
+    assert not [each for each in found if "favicon" not in each]
+
+
+def test_the_widget_opens_the_chat_where_it_is_allowed(desk: Desk, page: Page, shop: int) -> None:
+    host = "document.querySelectorAll('[data-xinye-support]').length"
+    for name in ("127.0.0.1", "localhost"):
+        go(page, f"http://{name}:{shop}/", f"{host} > 0")
+        assert page.run(host) == 1
+        asked = [str(each) for each in page.events if "embed=1" in str(each)]
+        assert not asked or name == "localhost"  # it is loaded when it is opened
+        press(page, "Tab", 9)
+        assert page.run("document.activeElement.dataset.xinyeSupport") == desk.address
+        press(page, "Enter", 13, text="\r")
+        if name == "127.0.0.1":
+            page.until(f"window.told === '{desk.address}'")
+            assert page.run("Object.keys(window).filter(each => /xinye/i.test(each))") == []
+            assert any("embed=1&lang=zh" in str(each) for each in page.events)
+    end = time.monotonic() + 5
+    while not any("frame-ancestors" in str(each) for each in page.events):
+        assert time.monotonic() < end, "the frame was not refused"
+        page.run("0")
+    assert page.run("window.told") is None
+
+
+def test_both_languages_say_the_same(desk: Desk, page: Page) -> None:
+    keys = "JSON.stringify(Object.keys(WORDS.{}).sort())"
+    for path in ("/", "/desk"):
+        go(page, f"{desk.address}{path}?lang=en", "document.documentElement.lang === 'en'")
+        assert page.run(keys.format("en")) == page.run(keys.format("zh"))
+        chinese = r"document.body.innerText.replace('中文', '').match(/[\u4e00-\u9fff]/g)"
+        if path == "/":
+            page.until("document.title === '新叶 support'")
+            assert "Send" in page.run("document.body.innerText")
+        else:
+            assert page.run(chinese) is None
+        click(page, "#language")
+        page.until("document.documentElement.lang === 'zh-CN'")
+        words = page.run("document.body.innerText")
+        assert ("转人工" if path == "/" else "登录客服台") in words and "Send" not in words
+        page.run("sessionStorage.clear()")
+
+
+def test_the_page_says_how_a_conversation_stands(desk: Desk, page: Page) -> None:
+    banner = "document.querySelector('#banner span').textContent"
+    go(page, desk.address)
+    click(page, "#person")
+    page.until(f"{banner}.includes('正在排队')")
+    customer = begun(page, desk)
+    desk.does(customer.id, "claim", operator="小王")
+    page.until(f"{banner} === '人工客服 小王 已接入，正在为您服务。'")
+    desk.does(customer.id, "close", operator="小王")
+    page.until(f"{banner} === '会话已结束，感谢您的咨询。'")
+    write(page, "#prompt", "还有一问")
+    click(page, "#again")
+    assert page.run("document.querySelector('#prompt').value") == "还有一问"
+    click(page, "#send")
+    page.until(f"{TEXTS}.length === 3")
+    assert begun(page, desk).id != customer.id
