@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xinye.apps.support import classifier, prepare
-from xinye.apps.support.desk_folder import DeskFolder, Step
+from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.held_out import without
 from xinye.data.personal import find_personal
 
@@ -48,7 +48,7 @@ def test_a_desk_of_a_table(xinye, workplace):
     learned = {text for entry in without(desk.entries, desk.test) for text in entry.wordings}
     assert len(learned) == 135 - 14
     assert len(desk.test) == 14 and not {each.question for each in desk.test} & learned
-    assert desk.calibrations.steps.keys() == {"faq"}
+    assert report["steps"].keys() == {"faq", "passage"}
     assert report["tested"]["questions"] == 14 and report["tested"]["answerable"] > 0
 
 
@@ -104,14 +104,14 @@ def test_a_classifier_is_trained_and_named(xinye, workplace, monkeypatch, traine
     assert report["trained"]["intents"]["intents"] == 3
     assert report["trained"]["intents"]["accuracy"] is not None
     assert desk.models["intents"].path == "models/intents"
-    assert desk.calibrations.steps["intents"].questions == 12
+    assert report["steps"]["intents"]["questions"] == 12
     assert [path.name for path in Path("desk/models").iterdir()] == ["intents"]
 
 
 def test_a_classifier_that_is_worse_than_the_baseline_is_not_used(xinye, workplace, monkeypatch):
     Path("faq.csv").write_text(rows(), "utf-8")
     worse = classifier.Trained(3, 120, 14, 0.2, 0.9, 1.0, kept=False)
-    monkeypatch.setattr(prepare, "train_intents", lambda *_: (worse, Step(threshold=None)))
+    monkeypatch.setattr(prepare, "train_intents", lambda *_: (worse, []))
     found = xinye("support", "prepare", "faq.csv", "-o", "desk")
     assert "its accuracy on 14 questions kept apart: 20.0%" in found.out
     assert "no model for the role intents: the trained model is less accurate" in found.out

@@ -6,7 +6,6 @@ from xinye.apps.support.desk_folder import (
     Calibrations,
     Contents,
     DeskFolder,
-    Step,
     Template,
     TestQuestion,
     beside,
@@ -32,7 +31,7 @@ def desk(tmp_path):
             [Template(intent="thanks", text="不客气。", language="zh")],
             [TestQuestion(question="退？", answerable=False)],
             [],
-            Calibrations(precision=0.95, steps={"faq": Step(threshold=None)}),
+            Calibrations(),
             FAQMatcher(),
             {"files": 1},
         ).write(folder)

@@ -1,5 +1,6 @@
 """What the bot says: its steps, its thresholds, and what it hands over."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from xinye.apps.support.desk_folder import (
     Calibrations,
     Contents,
     DeskFolder,
-    Step,
     Template,
     beside,
 )
@@ -52,16 +52,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     matcher = FAQMatcher()
     matcher.fit(questions, numbers)
     matcher.calibrate(made_questions(questions, numbers), 0.7, made=True)
-    step = Step(threshold=matcher.threshold(0.7))
-    assert step.threshold is not None
+    assert matcher.threshold(0.7) is not None
     contents = Contents(
-        DeskSettings(forbidden=("处方", "tax"), person_words=("找老板",)),
+        DeskSettings(precision=0.7, forbidden=("处方", "tax"), person_words=("找老板",)),
         {},
         ENTRIES,
         [Template(intent="thanks", text="谢谢惠顾！", language="zh")],
         [],
         [],
-        Calibrations(precision=0.7, steps={"faq": step}),
+        Calibrations(),
         matcher,
         {},
     )
@@ -110,6 +109,17 @@ def test_a_reworded_question_needs_the_threshold(bot: Answerer) -> None:
     assert found.score is not None
     assert found.threshold is not None
     assert found.threshold <= found.score < 1
+
+
+def test_less_precision_answers_more(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "desk")
+    path, asked = tmp_path / "desk" / "desk.toml", turns("紫砂壶现货")
+    path.write_text(path.read_text("utf-8").replace("precision = 0.7", "precision = 0.5"), "utf-8")
+    low, high = Answerer.read(tmp_path / "desk").answer(asked), Answerer.read(folder).answer(asked)
+    assert low.score == high.score
+    assert low.threshold is not None
+    assert high.threshold is not None
+    assert low.threshold < high.threshold
 
 
 def test_a_strange_question_is_asked_back_once_and_then_handed_over(bot: Answerer) -> None:

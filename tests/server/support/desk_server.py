@@ -43,7 +43,7 @@ def make_desk(folder: Path, company: str = "新叶") -> Path:
     entry = {"question": "怎么退货？", "answer": "七天内可以退货。", "source": source}
     write_json_lines(folder / FAQ, [entry])
     write_json_lines(folder / TEMPLATES, [])
-    write_json(folder / CALIBRATION, Calibrations(precision=0.95, steps={}).model_dump())
+    write_json(folder / CALIBRATION, Calibrations().model_dump())
     return folder
 
 

@@ -2,17 +2,38 @@
 apart."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from xinye.apps.support.desk_folder import Step, TestQuestion
+from xinye.apps.support.desk_folder import TestQuestion
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.groups import plain
 from xinye.apps.support.held_out import Question, in_turn, wordings
 from xinye.apps.support.matching import Asked, FAQMatcher, HeldOut, enough, made_questions
 from xinye.errors import XinyeError
+from xinye.retrieval.confidence import Threshold
 
 PARTS = 5  # of the questions, of which one is asked and the others are known, in turn
 MOST = 1000  # questions from which on no further part is asked
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a step of the desk decides, for the report. It answers from the confidence `threshold`
+    on; None if nothing reaches the wanted precision. `answered` is the share of what was asked in
+    its calibration on `questions` that reaches it; `made` ones were made of known ones."""
+
+    threshold: float | None
+    answered: float
+    questions: int
+    made: bool = False
+
+    @classmethod
+    def at(cls, reached: Threshold | None, questions: int, made: bool = False) -> "Step":
+        """The step that answers from this threshold on."""
+        if reached is None:
+            return cls(None, 0.0, questions, made)
+        return cls(reached.confidence, reached.answered, questions, made)
 
 
 @dataclass(frozen=True)
@@ -54,18 +75,10 @@ def calibrated(entries: Sequence[Entry], precision: float) -> tuple[FAQMatcher, 
         more = made_questions(matcher.questions, matcher.entries)
         asked += matcher.asked(more, len(real))
         real += more
-    try:
+    with suppress(XinyeError):  # of too few questions: then only equal ones are answered
         matcher.calibrate_on(asked, precision, made)
-    except XinyeError:  # too few questions: only equal ones are answered
-        return matcher, Step(threshold=None, made=made)
-    assert matcher.calibration
-    reached = matcher.calibration.reached(precision)
-    return matcher, Step(
-        threshold=reached.confidence if reached else None,
-        answered=reached.answered if reached else 0.0,
-        questions=len(real),
-        made=made,
-    )
+    reached = matcher.calibration.reached(precision) if matcher.calibration else None
+    return matcher, Step.at(reached, len(real), made)
 
 
 def _fitted(entries: Sequence[Entry], questions: Sequence[Question]) -> FAQMatcher:

@@ -14,11 +14,12 @@ from typing import Any
 
 from xinye import api
 from xinye.apps.support.classes import Classes
-from xinye.apps.support.desk_folder import Labelled, Step
+from xinye.apps.support.desk_folder import Labelled
 from xinye.apps.support.intents import WORDS, Intents
 from xinye.data.files import write_json_lines
 from xinye.errors import plural
 from xinye.observer import Observer
+from xinye.retrieval.confidence import Threshold
 from xinye.runs.folder import RunFolder
 
 FEWEST_INTENTS = 2
@@ -46,6 +47,7 @@ class Trained:
     seconds: float
     kept: bool  # whether it is as good as the baseline, and so used
     network: float | None = None
+    calibrated_on: int = 0  # questions, which were not learned
 
 
 def is_good(accuracy: float | None, baseline: float | None, questions: int) -> bool:
@@ -75,12 +77,10 @@ def learnable(labelled: Sequence[Labelled]) -> tuple[list[Labelled], str]:
 
 @dataclass(frozen=True)
 class Budget:
-    """The time to train, in seconds; the model to begin with, "" to train one from scratch; and the
-    wanted precision."""
+    """The time to train, in seconds, and the model to begin with; "" to train one from scratch."""
 
     seconds: float
-    base: str
-    precision: float
+    base: str = ""
 
 
 def train_intents(
@@ -90,7 +90,7 @@ def train_intents(
     folder: Path,
     budget: Budget,
     observer: Observer,
-) -> tuple[Trained, Step]:
+) -> tuple[Trained, list[Threshold]]:
     """Train the classifier in `folder`, and calibrate it on questions that are kept apart for that.
     The small GPT learns from `texts` and is deleted again; so is a classifier that is worse than
     the baseline."""
@@ -133,8 +133,8 @@ def train_intents(
             shutil.rmtree(folder)
         seconds = round(time.monotonic() - began, 1)
         counts = len(known), len(learned), len(asked)
-        trained = Trained(*counts, accuracy, baseline, seconds, kept, alone)
-        return trained, intents.step(apart, budget.precision)
+        trained = Trained(*counts, accuracy, baseline, seconds, kept, alone, count)
+        return trained, intents.thresholds(apart)
     finally:
         for path in files:
             shutil.rmtree(path, ignore_errors=True)

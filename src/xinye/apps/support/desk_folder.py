@@ -31,6 +31,7 @@ from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError
 from xinye.retrieval.changing import next_to
+from xinye.retrieval.confidence import Threshold
 from xinye.retrieval.file_names import name_below, shared_folder
 from xinye.retrieval.format import Format, Strict, damaged
 from xinye.retrieval.knowledge import KnowledgeBase
@@ -95,24 +96,13 @@ class Labelled(Strict):
     label: str
 
 
-class Step(Strict):
-    """How a step decides. It answers from the confidence `threshold` on; None if nothing reaches
-    the wanted precision. `answered` is the share that it answered of the `questions` that it was
-    calibrated on, and `made` says that these were made of known ones."""
-
-    threshold: float | None
-    answered: float = 0.0
-    questions: int = 0
-    made: bool = False
-
-
 class Calibrations(Strict):
-    """The calibration of each step, for the wanted precision."""
+    """From which probability on the likeliest intent has which precision. The FAQ and the knowledge
+    base have calibrations of their own, in matching.json and in knowledge/."""
 
     kind: str = KIND
     version: int = VERSION
-    precision: float
-    steps: dict[str, Step]
+    intents: list[Threshold] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)

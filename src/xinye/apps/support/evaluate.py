@@ -100,7 +100,7 @@ def _figures(
     answerable = [each.answerable for each in test]
     return DeskEvaluation(
         desk=str(desk.folder),
-        wanted=desk.calibrations.precision,
+        wanted=desk.settings.precision,
         questions=len(test),
         answerable=sum(answerable),
         answered=sum(answered),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from xinye.apps.support.calibrating import Tested, calibrated, tested_faq
 from xinye.apps.support.conversations import Conversations
-from xinye.apps.support.desk_folder import Contents, DeskFolder, Step, TestQuestion, beside
+from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
 from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.feedback import Feedback
@@ -74,13 +74,12 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
             "page first"
         )
     observer.stage("calibrating")
-    precision, test = desk.calibrations.precision, faq.test(desk.test)
+    precision, test = desk.settings.precision, faq.test(desk.test)
     old = replace(desk, entries=without(desk.entries, test))
     before = tested_faq(old.matcher, old.entries, test, precision)
-    matcher, step, after = _best_matcher(old, without(faq.entries, test), test)
+    matcher, after = _best_matcher(old, without(faq.entries, test), test)
     kept = ""
     if _worth(after, precision) >= _worth(before, precision):
-        steps = {**desk.calibrations.steps, "faq": step}
         contents = Contents(
             desk.settings,
             desk.models,
@@ -88,7 +87,7 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
             desk.templates,
             test,
             desk.labelled,
-            desk.calibrations.model_copy(update={"steps": steps}),
+            desk.calibrations,
             matcher,
             desk.report | {"improved": {**faq.counts, "tested": asdict(after)}},
         )
@@ -109,16 +108,16 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
 
 def _best_matcher(
     old: DeskFolder, entries: Sequence[Entry], test: Sequence[TestQuestion]
-) -> tuple[FAQMatcher, Step, Tested]:
+) -> tuple[FAQMatcher, Tested]:
     """A matcher of the new entries: by the old calibration, unless a new one does better."""
-    precision = old.calibrations.precision
+    precision = old.settings.precision
     same = replace(old, entries=entries)
     tested = tested_faq(same.matcher, entries, test, precision)
-    matcher, step = calibrated(entries, precision)
+    matcher, _ = calibrated(entries, precision)
     newly = tested_faq(matcher, entries, test, precision)
     if _worth(newly, precision) > _worth(tested, precision):
-        return matcher, step, newly
-    return same.matcher, old.calibrations.steps.get("faq", step), tested
+        return matcher, newly
+    return same.matcher, tested
 
 
 def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:

@@ -7,8 +7,8 @@ import numpy as np
 
 from xinye import api
 from xinye.apps.support.classes import Classes
-from xinye.apps.support.desk_folder import Labelled, Step
-from xinye.retrieval.confidence import FEWEST, thresholds
+from xinye.apps.support.desk_folder import Labelled
+from xinye.retrieval.confidence import FEWEST, Threshold, thresholds
 
 WORDS = "words.safetensors"  # in the folder of the network
 
@@ -41,21 +41,17 @@ class Intents:
         label = max(shares, key=shares.__getitem__)
         return label, shares[label]
 
-    def step(self, asked: Sequence[Labelled], precision: float) -> Step:
-        """From which probability on the likeliest intent is right with this precision, found on
-        questions that the models did not learn from."""
+    def thresholds(self, asked: Sequence[Labelled]) -> list[Threshold]:
+        """From which probability on the likeliest intent has which precision, found on questions
+        that the models did not learn from; none of fewer than 20."""
+        if len(asked) < FEWEST:
+            return []
         found = [self.likeliest(each.text) for each in asked]
         right = np.array(
             [label == each.label for (label, _), each in zip(found, asked, strict=True)]
         )
         shares = np.array([share for _, share in found])
-        known = thresholds(shares, shares, right) if len(asked) >= FEWEST else []
-        reached = next((each for each in known if each.precision >= precision - 1e-9), None)
-        return Step(
-            threshold=reached.confidence if reached else None,
-            answered=reached.answered if reached else 0.0,
-            questions=len(asked),
-        )
+        return thresholds(shares, shares, right)
 
     def accuracy(self, asked: Sequence[Labelled]) -> float | None:
         """The share of the questions whose intent is the likeliest; None without questions."""
@@ -65,6 +61,11 @@ class Intents:
             for each, shares in zip(asked, found, strict=True)
         ]
         return sum(right) / len(right) if right else None
+
+
+def reached(found: Sequence[Threshold], precision: float) -> Threshold | None:
+    """The threshold for a precision; None if the intents do not reach it."""
+    return next((each for each in found if each.precision >= precision - 1e-9), None)
 
 
 def mean(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:

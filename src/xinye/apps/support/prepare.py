@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye import api
-from xinye.apps.support.calibrating import calibrated, tested_faq
+from xinye.apps.support.calibrating import Step, calibrated, tested_faq
 from xinye.apps.support.classifier import Budget, learnable, train_intents
 from xinye.apps.support.clusters import name_clusters
 from xinye.apps.support.desk_folder import (
@@ -21,14 +21,13 @@ from xinye.apps.support.desk_folder import (
     Contents,
     DeskFolder,
     Labelled,
-    Step,
     Template,
     beside,
 )
 from xinye.apps.support.desk_settings import ROLES, DeskSettings, Role, model_hash
 from xinye.apps.support.faq import Entry, Faq, make_faq
 from xinye.apps.support.held_out import Parts, kept_apart
-from xinye.apps.support.intents import Intents
+from xinye.apps.support.intents import Intents, reached
 from xinye.apps.support.logs import Columns, Logs, read_logs
 from xinye.apps.support.models import Models
 from xinye.apps.support.prepare_settings import PrepareSettings
@@ -38,7 +37,7 @@ from xinye.data.scripts import has_han
 from xinye.data.spreadsheets import sheet_named
 from xinye.errors import XinyeError
 from xinye.observer import Observer
-from xinye.retrieval.confidence import Calibration
+from xinye.retrieval.confidence import Calibration, Threshold
 from xinye.retrieval.documents import documents, find_files
 from xinye.retrieval.knowledge import KnowledgeBase
 
@@ -110,15 +109,14 @@ def prepare(
         if report.intents_from == "clusters":  # nobody said that these are intents
             parts = replace(parts, labelled=[])
         base = _knowledge(settings.knowledge, folder, report, observer)
-        models, steps = _train(parts, logs, settings, folder, (report, observer))
+        models, intents = _train(parts, logs, settings, folder, (report, observer))
         observer.stage("calibrating")
         matcher, step = calibrated(parts.entries, settings.precision)
         tested = tested_faq(matcher, parts.entries, parts.test, settings.precision)
         report.tested = asdict(tested) | {"share": tested.share, "precision": tested.precision}
-        steps["faq"] = step
-        report.steps = {name: each.model_dump() for name, each in steps.items()}
+        report.steps["faq"] = asdict(step)
         if base:
-            report.steps["passage"] = _step_of_passages(base, settings.precision).model_dump()
+            report.steps["passage"] = asdict(_step_of_passages(base, settings.precision))
         report.seconds = round(time.monotonic() - began, 1)
         Contents(
             DeskSettings(
@@ -131,8 +129,7 @@ def prepare(
             _templates(),
             parts.test,
             parts.labelled,
-            # the knowledge base has its own calibration, which changes with its documents
-            Calibrations(precision=settings.precision, steps=steps),
+            Calibrations(intents=intents),
             matcher,
             asdict(report),
         ).write(folder)
@@ -257,21 +254,23 @@ def _train(
     settings: PrepareSettings,
     folder: Path,
     watching: tuple[Report, Observer],
-) -> tuple[dict[str, Role], dict[str, Step]]:
-    """The models that were trained, by role, and how they decide. The report says which are
-    missing, and why."""
+) -> tuple[dict[str, Role], list[Threshold]]:
+    """The models that were trained, by role, and from when on intents are sure. The report
+    says which models are missing, and why."""
     report, observer = watching
     missing = [role for role in ROLES if role not in settings.models]
     report.missing = dict.fromkeys(missing, "name a run: --role ROLE=RUN, or in models.toml")
     test = [Labelled(text=each.question, label=each.intent) for each in parts.test if each.intent]
     if run := settings.models.get("intents"):
-        return {}, {"intents": Intents.of(api.load(run)).step(test, settings.precision)}
+        found = Intents.of(api.load(run)).thresholds(test)
+        _report_intents(report, found, len(test))
+        return {}, found
     learned, why = learnable(parts.labelled)
     if learned and not settings.seconds:
         why = "no time to train (--time)"
     if why:
         report.missing["intents"] = why
-        return {}, {}
+        return {}, []
     run = folder / RUNS / "intents"
     run.parent.mkdir()
     asked = {each.question for each in parts.test}
@@ -279,8 +278,8 @@ def _train(
     texts += [
         f"{each.question}\n{each.answer}" for each in logs.exchanges if each.question not in asked
     ]
-    budget = Budget(settings.seconds, settings.from_ or "", settings.precision)
-    trained, step = train_intents(learned, test, texts, run, budget, observer)
+    budget = Budget(settings.seconds, settings.from_ or "")
+    trained, found = train_intents(learned, test, texts, run, budget, observer)
     report.trained["intents"] = asdict(trained)
     if not trained.kept:
         run.parent.rmdir()
@@ -288,18 +287,19 @@ def _train(
             "the trained model is less accurate than TF-IDF with logistic regression; give it more "
             "time (--time 1h), or a model to train from (--from MODEL)"
         )
-        return {}, {}
+        return {}, []
     del report.missing["intents"]
-    return {"intents": Role(path=f"{RUNS}/intents", sha256=model_hash(run))}, {"intents": step}
+    _report_intents(report, found, trained.calibrated_on)
+    return {"intents": Role(path=f"{RUNS}/intents", sha256=model_hash(run))}, found
+
+
+def _report_intents(report: Report, found: Sequence[Threshold], questions: int) -> None:
+    report.steps["intents"] = asdict(Step.at(reached(found, report.precision), questions))
 
 
 def _step_of_passages(base: KnowledgeBase, precision: float) -> Step:
     """From which confidence on the knowledge base answers, by its own calibration."""
     learned = Calibration.load(base.folder)
-    reached = learned.reached(precision) if learned else None
-    return Step(
-        threshold=reached.confidence if reached else None,
-        answered=reached.answered if reached else 0.0,
-        questions=learned.questions if learned else 0,
-        made=learned.made if learned else False,
-    )
+    if learned is None:
+        return Step.at(None, 0)
+    return Step.at(learned.reached(precision), learned.questions, learned.made)

@@ -12,7 +12,8 @@ from pathlib import Path
 from threading import Lock
 
 from xinye.apps.support.asked import Asked, offer
-from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder, Step, Template
+from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder, Template
+from xinye.apps.support.intents import reached
 from xinye.apps.support.log import ANGRY, ASKED, FORBIDDEN, UNCERTAIN
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
@@ -30,7 +31,6 @@ OFFERED = 3  # questions of the FAQ that a customer may have meant
 NEAR = 20  # questions of the FAQ that may say what a customer talks about
 EVEN = 0.5  # precision from which on they are offered
 SIMILAR = 0.5  # times the confidence of the first that the others have
-NEVER = Step(threshold=None)
 
 
 class Answerer:
@@ -110,7 +110,7 @@ class Answerer:
             return self._template(asked, intent, None)
         if not re.search(r"\w", asked.bare):  # a phone number that was masked, "?" or an emoji
             return self._template(asked, "acknowledgement", None)
-        intents, least = self.models.intents, self._step("intents").threshold
+        intents, least = self.models.intents, self._least_of_intents()
         if intents is None or least is None:
             return None
         intent, share = intents.likeliest(asked.question)
@@ -121,7 +121,7 @@ class Answerer:
         number, text = self._said(intent, asked.language)
         if not text:
             return None
-        least = None if score is None else self._step("intents").threshold
+        least = None if score is None else self._least_of_intents()
         model = "" if score is None else self._hash("intents")
         source = (Source(TEMPLATES, number, text),) if number else ()
         return Reply("template", text, source, score, least, f"intent {intent}", model)
@@ -139,7 +139,7 @@ class Answerer:
 
     def _from_faq(self, asked: Asked) -> Reply | None:
         """The answer of an entry that is sure enough to be meant."""
-        matcher, least = self.desk.matcher, self._step("faq").threshold
+        matcher, least = self.desk.matcher, self._least_of_faq()
         match = matcher.match(asked.bare)
         if match is None or (asked.follows and match.confidence < 1):
             match = matcher.match(self._about(asked))
@@ -164,7 +164,7 @@ class Answerer:
             entry.answer,
             (Source(Path(entry.file).name, entry.line, entry.question),),
             confidence,
-            self._step("faq").threshold,
+            self._least_of_faq(),
             f"line {number + 1} of {FAQ}",
             self.desk.matcher_hash,
         )
@@ -194,7 +194,7 @@ class Answerer:
         base, found = self.desk.knowledge, self._passages(asked.question)
         if base is None or not found or self._least_of_passages() is None:
             return None
-        verdict = judge(base, asked.question, found, self.desk.calibrations.precision)
+        verdict = judge(base, asked.question, found, self.desk.settings.precision)
         if verdict is None or verdict.refused:
             return None
         if reader := self.models.get("answer"):
@@ -235,15 +235,14 @@ class Answerer:
         """The threshold of the knowledge base, which is calibrated anew when documents change."""
         base = self.desk.knowledge
         calibration = Calibration.load(base.folder) if base else None
-        reached = calibration and calibration.reached(self.desk.calibrations.precision)
-        return reached.confidence if reached else None
+        found = calibration and calibration.reached(self.desk.settings.precision)
+        return found.confidence if found else None
 
     # -- no answer ---------------------------------------------------------------------------------
 
     def _missed(self, asked: Asked) -> Reply:
         """What is said without an answer: whether one of some questions is meant, or that a person
         is asked."""
-        step = self._step("faq")
         matches = self.desk.matcher.matches(self._about(asked), OFFERED)
         score = matches[0].confidence if matches else None
         if asked.misses + 1 >= self.desk.settings.misses:
@@ -259,12 +258,18 @@ class Answerer:
             ]
         _, said = self._said("offer" if questions else "unsure", asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
-        return Reply(UNSURE, text, (), score, step.threshold, UNCERTAIN, self.desk.matcher_hash)
+        return Reply(
+            UNSURE, text, (), score, self._least_of_faq(), UNCERTAIN, self.desk.matcher_hash
+        )
 
     # -- the desk ----------------------------------------------------------------------------------
 
-    def _step(self, name: str) -> Step:
-        return self.desk.calibrations.steps.get(name, NEVER)
+    def _least_of_intents(self) -> float | None:
+        found = reached(self.desk.calibrations.intents, self.desk.settings.precision)
+        return found.confidence if found else None
+
+    def _least_of_faq(self) -> float | None:
+        return self.desk.matcher.threshold(self.desk.settings.precision)
 
     def _hash(self, role: str) -> str:
         return self.models.hashes.get(role, "")
