@@ -6,6 +6,7 @@ from pathlib import Path
 
 from xinye.data.files import write_json_lines
 from xinye.demo.stories import stories
+from xinye.demo.support import Shop
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("README.md", "README_zh.md")
@@ -77,6 +78,11 @@ def make_world(folder: Path) -> None:
     write_json_lines(folder / "laws.jsonl", laws)
     write_json_lines(folder / "questions.jsonl", asked)
     write_json_lines(folder / "chats.jsonl", questions)
+    (folder / "handbook").mkdir(exist_ok=True)
+    Shop("zh").write_log(folder / "logs.csv")
+    rows = (folder / "logs.csv").read_text("utf-8").splitlines(keepends=True)
+    (folder / "logs.csv").write_text("".join(rows[:200]), "utf-8")
+    Shop("zh").write_handbook(folder / "handbook")
     write_json_lines(folder / "train.json", named)
 
 
@@ -99,4 +105,6 @@ def shortened(words: list[str]) -> list[str]:
         rest += (
             ["--steps", "2", "--compile", "no"] if "--from" in rest else [*SMALL, "--steps", "2"]
         )
+    if verb == "support" and rest[0] == "prepare":
+        rest += ["--time", "0s"]
     return [verb, *rest]

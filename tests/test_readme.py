@@ -16,7 +16,11 @@ from xinye.cli.main import main
 
 def commands(name: str) -> list[str]:
     found = [text for kind, text in shown(name, inline=False) if kind == "command"]
-    return [text for text in found if re.match("xinye (pretrain|generate|tokenizer) ", text)]
+    return [
+        text
+        for text in found
+        if re.match("xinye (pretrain|generate|tokenizer|support prepare) ", text)
+    ]
 
 
 def python(name: str) -> list[str]:
@@ -37,7 +41,7 @@ def test_both_languages_show_the_same_commands():
     assert commands(english) and commands(english) == commands(chinese)
     assert python(english) == python(chinese)
     heads = [
-        re.findall(r"^xinye (?:data |tokenizer |runs )?\w+", text, re.MULTILINE)
+        re.findall(r"^xinye (?:data |tokenizer |runs |support )?\w+", text, re.MULTILINE)
         for text in map(said, NAMES)
     ]
     assert heads[0] == heads[1]  # the same verbs in the same order, also inside sentences

@@ -197,6 +197,8 @@ def run_xinye(line: str) -> None:
         more = []
     if words[:2] == ["demo", "--task"]:  # which takes minutes: what it needs is the same as below
         more, most = [], 30
+    if words[:2] in (["demo", "--application"], ["support", "serve"]):  # until Ctrl-C
+        more, most = [], 40
     if words[0] != "plan":  # its budget is a time
         words = shortened(words)
     out = run(["xinye", *words, *more], typed="你好\n", most=most)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xinye.apps.support import classifier, prepare
-from xinye.apps.support.desk_folder import DeskFolder
+from xinye.apps.support.desk_folder import DeskFolder, Step
 from xinye.apps.support.held_out import without
 from xinye.data.personal import find_personal
 
@@ -104,13 +104,14 @@ def test_a_classifier_is_trained_and_named(xinye, workplace, monkeypatch, traine
     assert report["trained"]["intents"]["intents"] == 3
     assert report["trained"]["intents"]["accuracy"] is not None
     assert desk.models["intents"].path == "models/intents"
+    assert desk.calibrations.steps["intents"].questions == 12
     assert [path.name for path in Path("desk/models").iterdir()] == ["intents"]
 
 
 def test_a_classifier_that_is_worse_than_the_baseline_is_not_used(xinye, workplace, monkeypatch):
     Path("faq.csv").write_text(rows(), "utf-8")
     worse = classifier.Trained(3, 120, 14, 0.2, 0.9, 1.0, kept=False)
-    monkeypatch.setattr(prepare, "train_intents", lambda *_: worse)
+    monkeypatch.setattr(prepare, "train_intents", lambda *_: (worse, Step(threshold=None)))
     found = xinye("support", "prepare", "faq.csv", "-o", "desk")
     assert "its accuracy on 14 questions kept apart: 20.0%" in found.out
     assert "no model for the role intents: the trained model is less accurate" in found.out

@@ -72,7 +72,7 @@ def invent(shop: Shop, place: Place, words: dict[str, str]) -> None:
     conversations = shop.write_log(place.log)
     documents = shop.write_handbook(place.handbook)
     counts = {"conversations": conversations, "documents": documents, "company": shop.company}
-    show_step(1, words["log"].format(**counts), f"head {quoted(place.log)}")
+    show_step(1, words["log"].format(**counts), " ".join(["head", quoted(place.log)]))
 
 
 def make(shop: Shop, place: Place, words: dict[str, str]) -> Figures:

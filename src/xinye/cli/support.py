@@ -117,7 +117,7 @@ def show_faq(report: "Report") -> None:
         if report.intents_from == "clusters":
             answer.print(f"the logs name no intents; {count} found as clusters of questions:")
         else:
-            answer.print(f"{count} given by the logs:")
+            answer.print(f"the logs name {count}:")
         answer.print(verbatim(f"  {some}{more}"), soft_wrap=True)
 
 
@@ -146,10 +146,16 @@ def show_steps(report: "Report") -> None:
         if step["threshold"] is not None:
             asked = plural(step["questions"], "question")
             threshold, answered = f"{step['threshold']:.0%}", f"{step['answered']:.0%}"
-            answer.print(
-                f"step {name}: answers from a confidence of {threshold} on; in its calibration on "
-                f"{asked}, each also asked without its answer, {answered} reach it"
-            )
+            if name == "intents":
+                answer.print(
+                    f"step {name}: answers with a template from a confidence of {threshold} on, "
+                    f"which {answered} of {asked} reach"
+                )
+            else:
+                answer.print(
+                    f"step {name}: answers from a confidence of {threshold} on; in its calibration "
+                    f"on {asked}, each also asked without its answer, {answered} reach it"
+                )
         elif name == "faq":
             answer.print(
                 f"step {name}: nothing reaches a precision of {precision}, so it answers only "
@@ -159,7 +165,7 @@ def show_steps(report: "Report") -> None:
             answer.print(
                 f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
             )
-        if step["made"]:
+        if step["made"] and name == "faq":
             answer.print(
                 f"step {name}: too few questions have several wordings, so some were made of known "
                 "ones"

@@ -83,7 +83,7 @@ def test_a_worse_desk_does_not_replace_the_old_one(
     folder: Path, desk: Conversations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     approve(desk, "礼盒能印公司标志吗？", "可以印，五十盒起。")
-    figures = iter([Tested(10, 8, 6, 6), Tested(10, 8, 9, 7)])
+    figures = iter([Tested(10, 8, 6, 6), Tested(10, 8, 9, 5), Tested(10, 8, 5, 5)])
     monkeypatch.setattr(improving, "tested_faq", lambda *_: next(figures))
     before = (folder / "faq.jsonl").read_bytes()
     found = improve(folder, desk.store.path)

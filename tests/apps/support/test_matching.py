@@ -152,3 +152,15 @@ def test_sounds_ignore_tones_and_similar_initials() -> None:
 
 def test_longest_run() -> None:
     assert longest_run("我想退货怎么办", "如何退货怎么样") == 4
+
+
+def test_answers_tell_entries_apart() -> None:
+    questions = [f"{thing}有什么问题" for thing in THINGS]
+    answers = {at: f"请发邮件给{who}" for at, who in enumerate("甲乙丙丁戊己庚辛壬癸")}
+    matcher = FAQMatcher()
+    matcher.fit(questions, [*answers], answers)
+    asked = [(f"我有问题，该找{answers[at][-1]}吗", at) for at in answers]
+    matcher.calibrate(2 * asked, 0.9)
+    match = matcher.match("问题找癸")
+    assert match is not None
+    assert match.entry == 9

@@ -1,6 +1,7 @@
 """The models of a desk: what each role makes the bot do. Their weights are random or zero; what
 counts is what is made of their results."""
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,6 +108,25 @@ def test_a_chat_model_that_writes_nonsense_is_not_shown(
     save_model(tmp_path / "chat", gpt, TOKENIZER)
     found = bot_with(chat=tmp_path / "chat").answer(turns("灯市口分店的钥匙谁保管？"))
     assert (found.kind, found.text) == ("passage", "灯市口分店的冷藏库在地下5楼，钥匙由店长保管。")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "kind"), [(0.4, "template"), (0.6, "unsure"), (None, "unsure")]
+)
+def test_an_intent_that_is_sure_enough_gets_its_template(
+    made: Path, tmp_path: Path, threshold: float | None, kind: str
+) -> None:
+    intents = model(tmp_path / "intents", "sequence", ("停车", "开门"))  # each has one half
+    shutil.copytree(made / "desk", tmp_path / "desk")
+    role = {"intents": Role(path=str(intents), sha256=model_hash(intents))}
+    write_models(tmp_path / "desk" / "models.toml", role)
+    with (tmp_path / "desk" / "templates.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"intent": "停车", "text": "门口可以停车。", "language": "zh"}\n')
+    path = tmp_path / "desk" / "calibration.json"
+    saved = json.loads(path.read_text("utf-8"))
+    saved["steps"]["intents"] = {"threshold": threshold}
+    path.write_text(json.dumps(saved), "utf-8")
+    assert Answerer.read(tmp_path / "desk").answer(turns("我开车来放哪里")).kind == kind
 
 
 def test_names_are_masked_by_the_tagger(bot_with: Callable[..., Answerer], tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_customers_do_not_see_what_is_for_operators(desk: Desk) -> None:
     customer.waits_for(2)
     names = {"suggestion", "score", "threshold", "why"}
     seen = customer.ask("GET", "/messages").json()["messages"][1]
-    assert not names & {*seen} and seen["sources"][0]["line"] == 3 and seen["kind"] == "faq"
+    assert not names & {*seen} and seen["sources"] == [] and seen["kind"] == "faq"
     path = f"/v1/support/conversations/{customer.id}"
     whole = desk.operator("GET", f"{path}/messages").json()["messages"][1]
     assert whole["score"] == 0.9 and whole["why"] == "it was asked"

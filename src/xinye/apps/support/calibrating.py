@@ -72,7 +72,8 @@ def _fitted(entries: Sequence[Entry], questions: Sequence[Question]) -> FAQMatch
     """A matcher that knows these questions, and has learned from the other wordings of entries."""
     matcher = FAQMatcher()
     numbers = [each.entry or 0 for each in questions]
-    matcher.fit([each.text for each in questions], numbers)
+    answers = {number: entry.answer for number, entry in enumerate(entries)}
+    matcher.fit([each.text for each in questions], numbers, answers)
     first = dict(zip(reversed(numbers), reversed(matcher.questions), strict=True))
     pairs = zip(matcher.questions, (first[number] for number in numbers), strict=True)
     matcher.learn([(text, question) for text, question in pairs if text != question])

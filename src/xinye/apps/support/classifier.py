@@ -1,6 +1,8 @@
 """Trains the model of a desk that says what a question is about, with the existing recipes: a small
-GPT on the company's texts, then a classifier on the questions with intents."""
+GPT on the company's texts, then a classifier on the questions with intents. A linear model of their
+words is learned beside it."""
 
+import random
 import shutil
 import time
 from collections import Counter
@@ -11,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from xinye import api
-from xinye.apps.support.desk_folder import Labelled
+from xinye.apps.support.classes import Classes
+from xinye.apps.support.desk_folder import Labelled, Step
+from xinye.apps.support.intents import WORDS, Intents
 from xinye.data.files import write_json_lines
 from xinye.errors import plural
 from xinye.observer import Observer
@@ -20,6 +24,7 @@ from xinye.runs.folder import RunFolder
 FEWEST_INTENTS = 2
 FEWEST_EACH = 10  # questions of an intent; rarer ones are not learned
 FEWEST = 100  # questions with intents
+CALIBRATION = 0.1  # share of the questions with intents
 PRETRAINING = 0.4  # share of the time
 EPOCHS = 40  # of the classifier, at most
 TRIAL = 5  # steps that are timed first, to know how many fit into the time
@@ -31,7 +36,7 @@ CONTEXT = 128
 class Trained:
     """A classifier: its figures on the questions that were kept apart, those of TF-IDF with
     logistic regression on the same, and how many of these and of the learned questions there
-    were."""
+    were. `network` is the accuracy without the model of words."""
 
     intents: int
     questions: int
@@ -40,6 +45,7 @@ class Trained:
     baseline: float | None
     seconds: float
     kept: bool  # whether it is as good as the baseline, and so used
+    network: float | None = None
 
 
 def is_good(accuracy: float | None, baseline: float | None, questions: int) -> bool:
@@ -69,10 +75,12 @@ def learnable(labelled: Sequence[Labelled]) -> tuple[list[Labelled], str]:
 
 @dataclass(frozen=True)
 class Budget:
-    """The time to train, in seconds, and the model to begin with; "" to train one from scratch."""
+    """The time to train, in seconds; the model to begin with, "" to train one from scratch; and the
+    wanted precision."""
 
     seconds: float
-    base: str = ""
+    base: str
+    precision: float
 
 
 def train_intents(
@@ -82,9 +90,10 @@ def train_intents(
     folder: Path,
     budget: Budget,
     observer: Observer,
-) -> Trained:
-    """Train the classifier in `folder`. The small GPT learns from `texts` and is deleted again; so
-    is a classifier that is worse than the baseline."""
+) -> tuple[Trained, Step]:
+    """Train the classifier in `folder`, and calibrate it on questions that are kept apart for that.
+    The small GPT learns from `texts` and is deleted again; so is a classifier that is worse than
+    the baseline."""
     files = [folder.with_name(f"{folder.name}-{name}") for name in ("base", "trial")]
     base, trial = files
     records, held_out, corpus = (
@@ -92,6 +101,9 @@ def train_intents(
     )
     known = {each.label for each in learned}
     asked = [each for each in test if each.label in known]
+    learned = random.Random(0).sample([*learned], len(learned))
+    count = round(CALIBRATION * len(learned))
+    apart, learned = learned[:count], learned[count:]
     write_json_lines(records, (each.model_dump() for each in learned))
     write_json_lines(held_out, (each.model_dump() for each in asked))
     write_json_lines(corpus, ({"text": text} for text in texts))
@@ -108,15 +120,21 @@ def train_intents(
         steps = _steps(trial, len(learned), left)
         classifier = _finetune(model, folder, records, steps, observer)
         figures: dict[str, Any] = classifier.evaluate_task(held_out) if asked else {}
-        accuracy, baseline = (
+        alone, baseline = (
             figures[name]["accuracy"] if figures.get(name) else None
             for name in ("measured", "baseline")
         )
+        words = Classes.learn([each.text for each in learned], [each.label for each in learned])
+        words.save(folder / WORDS)
+        intents = Intents(classifier, words)
+        accuracy = intents.accuracy(asked)
         kept = is_good(accuracy, baseline, len(asked))
         if not kept:
             shutil.rmtree(folder)
         seconds = round(time.monotonic() - began, 1)
-        return Trained(len(known), len(learned), len(asked), accuracy, baseline, seconds, kept)
+        counts = len(known), len(learned), len(asked)
+        trained = Trained(*counts, accuracy, baseline, seconds, kept, alone)
+        return trained, intents.step(apart, budget.precision)
     finally:
         for path in files:
             shutil.rmtree(path, ignore_errors=True)

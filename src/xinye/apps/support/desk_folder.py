@@ -157,7 +157,8 @@ class DeskFolder:
             (text, number) for number, entry in enumerate(self.entries) for text in entry.wordings
         ]
         questions, entries = [text for text, _ in wordings], [number for _, number in wordings]
-        return FAQMatcher.load(self.folder, questions, entries)
+        answers = {number: entry.answer for number, entry in enumerate(self.entries)}
+        return FAQMatcher.load(self.folder, questions, entries, answers)
 
     @cached_property
     def matcher_hash(self) -> str:

@@ -66,7 +66,8 @@ def make_faq(exchanges: Sequence[Exchange]) -> Faq:
         entry = _entry([asked[number] for number in group], faq)
         if entry:
             entries.append(entry)
-    faq.entries = _one_for_each_question(_one_for_each_answer(entries, faq))
+    entries = _one_for_each_question(_one_for_each_answer(entries, faq))
+    faq.entries = [_with_typical_question(entry) for entry in entries]
     return faq
 
 
@@ -122,9 +123,15 @@ def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
             found[key] = entry
             continue
         faq.merged += 1
-        variants = _variants(first.question, [*first.variants, *entry.wordings])
+        variants = (*first.variants, *entry.wordings)
         found[key] = replace(first, variants=variants, intent=first.intent or entry.intent)
     return [*found.values()]
+
+
+def _with_typical_question(entry: Entry) -> Entry:
+    """The entry with the question that is most like all its wordings."""
+    question = typical(entry.wordings)
+    return replace(entry, question=question, variants=_variants(question, entry.wordings))
 
 
 def _one_for_each_question(entries: Sequence[Entry]) -> list[Entry]:

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from math import log
 
 from xinye.data.duplicates import digest
@@ -13,6 +14,7 @@ from xinye.retrieval.terms import content, terms
 
 NEAR = 0.8  # share of the terms, counted by rarity, that two near-equal texts have in common
 MOST_COMPARED = 20  # candidates for each text, so that the time stays linear
+COMPARED = 200  # texts of which the typical one is chosen
 BANDS, ROWS = 16, 4  # two texts are candidates if a band of their sketches is equal
 PERMUTATIONS = BANDS * ROWS
 # Words that change what a text means, however short they are.
@@ -94,6 +96,17 @@ def members(groups: Sequence[int]) -> list[list[int]]:
 
 
 def typical(texts: Sequence[str]) -> str:
-    """The most common of some texts, the shortest of equally common ones."""
-    counts = Counter(texts)
-    return min(counts, key=lambda text: (-counts[text], len(text), text))
+    """The text that is most like the others: that has the greatest share of pieces in common with
+    them (Dice's coefficient); the shortest of these."""
+    pieces = [_pieces(plain(text)) for text in texts[:COMPARED]]
+
+    def likeness(own: set[str]) -> float:
+        return sum(len(own & other) / (len(own) + len(other)) for other in pieces)
+
+    best = min(range(len(pieces)), key=lambda at: (-likeness(pieces[at]), len(texts[at])))
+    return texts[best]
+
+
+def _pieces(text: str) -> set[str]:
+    """Pairs of neighbouring characters."""
+    return {one + two for one, two in pairwise(text)} or {text}

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from xinye.apps.support.calibrating import Tested, calibrated, tested_faq
 from xinye.apps.support.conversations import Conversations
-from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
+from xinye.apps.support.desk_folder import Contents, DeskFolder, Step, TestQuestion, beside
 from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.feedback import Feedback
 from xinye.apps.support.groups import near_groups, plain
 from xinye.apps.support.held_out import without, wordings
+from xinye.apps.support.matching import FAQMatcher
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
 from xinye.observer import Observer
@@ -74,10 +75,9 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
         )
     observer.stage("calibrating")
     precision, test = desk.calibrations.precision, faq.test(desk.test)
-    matcher, step = calibrated(without(faq.entries, test), precision)
     old = replace(desk, entries=without(desk.entries, test))
     before = tested_faq(old.matcher, old.entries, test, precision)
-    after = tested_faq(matcher, without(faq.entries, test), test, precision)
+    matcher, step, after = _best_matcher(old, without(faq.entries, test), test)
     kept = ""
     if _worth(after, precision) >= _worth(before, precision):
         steps = {**desk.calibrations.steps, "faq": step}
@@ -107,6 +107,20 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
     )
 
 
+def _best_matcher(
+    old: DeskFolder, entries: Sequence[Entry], test: Sequence[TestQuestion]
+) -> tuple[FAQMatcher, Step, Tested]:
+    """A matcher of the new entries: by the old calibration, unless a new one does better."""
+    precision = old.calibrations.precision
+    same = replace(old, entries=entries)
+    tested = tested_faq(same.matcher, entries, test, precision)
+    matcher, step = calibrated(entries, precision)
+    newly = tested_faq(matcher, entries, test, precision)
+    if _worth(newly, precision) > _worth(tested, precision):
+        return matcher, step, newly
+    return same.matcher, old.calibrations.steps.get("faq", step), tested
+
+
 def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     """The question and the approved answer, as `prepare` would read them."""
     place = f"feedback {feedback.number}"
@@ -118,11 +132,13 @@ def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     return [*exchanges(Talk([question, answer], place), file, None, dropped)]
 
 
-def _worth(tested: Tested, precision: float) -> float:
-    """Right answers, less the wrong ones, each of which counts as many as may stand beside it at
-    this precision."""
+def _worth(tested: Tested, precision: float) -> tuple[bool, float]:
+    """Whether the answers are as precise as they should be, and then how many are right; if not,
+    less the wrong ones, each of which counts as many as may stand beside it."""
     wrong = tested.answered - tested.right
-    return tested.right - wrong * precision / (1 - precision)
+    if wrong <= tested.answered * (1 - precision):
+        return True, tested.right
+    return False, tested.right - wrong * precision / (1 - precision)
 
 
 class Merged:

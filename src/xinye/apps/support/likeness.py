@@ -1,15 +1,16 @@
 """Measures how well the known wordings of a FAQ fit a question."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from math import log1p
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xinye.apps.support.classes import Classes
 from xinye.apps.support.wordings import Wordings, distinct_terms
 from xinye.data.scripts import has_han
 from xinye.libraries import need
@@ -18,6 +19,10 @@ from xinye.retrieval.index import Index, rarity_of
 CANDIDATES = 10  # entries that are compared closely
 VOTERS = 20  # wordings whose entries count as votes
 LONGEST = 1000  # characters of a question that count, and of a wording
+LEARNABLE, EACH = 10, 200  # wordings of an entry that a classifier learns, at least and at most
+CLASSES = 200  # entries that it learns, at most; time grows with them
+PARTS = 5  # of these entries; each is left out once, to calibrate
+UNKNOWN = -1.0
 OWN = (
     0.5  # the share of a question's own terms in what it means; the wordings learned have the rest
 )
@@ -32,6 +37,9 @@ SCORES = (
     "asked_covered",  # share of the wording that is in the clauses that ask
     "covering",  # share of the clauses that ask that is in the wording
     "sounding",  # share of the wording's sounds that is in the question
+    "told",  # BM25 of the whole question in the entry's answer
+    "asked_told",  # the same, of the clauses that ask
+    "classed",  # what a classifier of the entries with many wordings says
     "votes",  # share of the best wordings that are of the same entry
 )
 OTHERS = (
@@ -68,7 +76,13 @@ class Candidate:
 class Likeness:
     """Compares questions with the wordings of a FAQ, of which each belongs to an entry."""
 
-    def __init__(self, wordings: Sequence[str], entries: Sequence[int], learned: Wordings) -> None:
+    def __init__(
+        self,
+        wordings: Sequence[str],
+        entries: Sequence[int],
+        learned: Wordings,
+        answers: Mapping[int, str] | None = None,
+    ) -> None:
         self.texts = [text[:LONGEST] for text in wordings]
         self.entries, self.learned = np.array(entries, np.int64), learned
         self.index = Index.of(self.texts)
@@ -76,11 +90,41 @@ class Likeness:
         self.sounds = Index.of(heard)
         self.words = _Shares([distinct_terms(text) for text in self.texts], learned)
         self.heard = _Shares([distinct_terms(text) for text in heard], Wordings())
+        self.answers = Index.of([text[:LONGEST] for text in answers.values()]) if answers else None
+        order = {entry: at for at, entry in enumerate(answers or ())}
+        self.answer_of = np.array([order.get(entry, len(order)) for entry in entries], np.int64)
+        self.frequent = _frequent(self.texts, entries)
 
-    def candidates(self, question: str, hidden: Collection[int] = ()) -> list[Candidate]:
-        """The wordings that fit a question best, one of each entry, without hidden entries."""
+    @cached_property
+    def classes(self) -> Classes | None:
+        """What tells the entries with many wordings apart; None without such entries."""
+        return next(self._learned([()]), None)
+
+    def classes_without(self) -> dict[int, tuple[Collection[int], Classes]]:
+        """For each entry that the classifier knows a few of these, and a classifier that has not
+        seen them."""
+        known = [*dict.fromkeys(entry for _, entry in self.frequent)]
+        parts = [known[at::PARTS] for at in range(PARTS)] if len(known) >= 2 * PARTS else []
+        return {
+            entry: (part, classes)
+            for part, classes in zip(parts, self._learned(parts), strict=True)
+            for entry in part
+        }
+
+    def _learned(self, left_out: Sequence[Collection[int]]) -> Iterator[Classes]:
+        if not self.frequent or not left_out:
+            return iter(())
+        texts = [text for text, _ in self.frequent]
+        labels = [str(entry) for _, entry in self.frequent]
+        return Classes.learn_without(texts, labels, [{*map(str, part)} for part in left_out])
+
+    def candidates(
+        self, question: str, hidden: Collection[int] = (), classes: Classes | None = None
+    ) -> list[Candidate]:
+        """The wordings that fit a question best, one of each entry, without hidden entries, which
+        `classes` has not seen."""
         question = question[:LONGEST]
-        scores = self._scores(question)
+        scores = np.column_stack([self._scores(question), self._classed(question, classes)])
         possible = (scores[:, :4].max(1) > 0) & ~np.isin(self.entries, [*hidden])
         if not possible.any():
             return []
@@ -105,7 +149,7 @@ class Likeness:
         ]
 
     def _scores(self, question: str) -> Numbers:
-        """The `SCORES` of all wordings but the votes, (wordings, 9)."""
+        """The `SCORES` of all wordings but the last two, (wordings, 11)."""
         asking, heard = clauses(question), sounds(question)
         own, asked = distinct_terms(question), distinct_terms(asking)
         shared = self.words.shared(asked)
@@ -119,8 +163,25 @@ class Likeness:
             shared / self.words.mass,
             shared / (sum(map(self.words.rarity, asked)) or 1.0),
             self.heard.shared(distinct_terms(heard)) / self.heard.mass,
+            self._told(question),
+            self._told(asking),
         ]
         return np.column_stack(columns).astype(np.float64)
+
+    def _classed(self, question: str, classes: Classes | None) -> Numbers:
+        """What the classifier says to the entry of each wording; -1 if it does not know it."""
+        classes = classes or self.classes
+        if classes is None:
+            return np.zeros(len(self.texts))
+        known = dict(zip(map(int, classes.labels), classes.scores(question).tolist(), strict=True))
+        return np.array([known.get(entry, UNKNOWN) for entry in self.entries.tolist()])
+
+    def _told(self, question: str) -> Numbers:
+        """The BM25 scores of the answers to each wording; 0 for an entry without one."""
+        if self.answers is None:
+            return np.zeros(len(self.texts))
+        scores = self.answers.scores(rarity_of(question, [self.answers]))
+        return np.append(scores, 0.0)[self.answer_of]
 
     def _meant(self, terms: Sequence[str]) -> Numbers:
         """The logarithm of how much likelier each wording's terms are after this question than
@@ -189,6 +250,18 @@ class _Shares:
     def cosine(self, one: int, other: int) -> float:
         shared = sum(map(self.rarity, self.terms[one] & self.terms[other]))
         return float(shared / np.sqrt(self.mass[one] * self.mass[other]))
+
+
+def _frequent(texts: Sequence[str], entries: Sequence[int]) -> list[tuple[str, int]]:
+    """The wordings, and their entries, that a classifier can learn from."""
+    found: dict[int, list[str]] = {}
+    for text, entry in zip(texts, entries, strict=True):
+        found.setdefault(entry, []).append(text)
+    frequent = [entry for entry in found if len(found[entry]) >= LEARNABLE]
+    frequent = sorted(frequent, key=lambda entry: -len(found[entry]))[:CLASSES]
+    if len(frequent) < 2:
+        return []
+    return [(text, entry) for entry in frequent for text in found[entry][:EACH]]
 
 
 def _ahead(scores: Numbers) -> Numbers:

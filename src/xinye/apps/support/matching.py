@@ -11,8 +11,9 @@ from typing import Self
 import numpy as np
 from pydantic import Field, field_validator
 
+from xinye.apps.support.classes import Classes
 from xinye.apps.support.groups import plain
-from xinye.apps.support.likeness import FEATURES, Candidate, Likeness
+from xinye.apps.support.likeness import FEATURES, OTHERS, Candidate, Likeness, Numbers
 from xinye.apps.support.wordings import Pairs, Wordings
 from xinye.data.files import write_json
 from xinye.errors import XinyeError
@@ -23,6 +24,7 @@ FILE, WORDINGS = "matching.json", "wordings.safetensors"
 MADE = 400  # questions that are made of the FAQ's own
 KEPT, REPLACED = 0.8, 0.15  # shares of their pieces
 ADDED = 6  # pieces of other questions before and behind them, at most
+DECAY, LITTLE = 1e-3, 1e-9
 MOST = 4000  # held-out questions to learn from, so that it takes a minute
 _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]{1,2}|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+ ?")
 _FORMAT = Format(
@@ -99,6 +101,7 @@ class FAQMatcher:
     def __init__(self) -> None:
         self.questions: list[str] = []
         self.entries: list[int] = []
+        self.answers: dict[int, str] = {}
         self.wordings = Wordings()
         self.calibration: MatchCalibration | None = None
         self._equal: dict[str, int] = {}
@@ -109,14 +112,22 @@ class FAQMatcher:
         FAQ's wordings of them. Calibrate afterwards, on other questions. Later calls replace what
         was learned before."""
         self.wordings = Wordings.learn(pairs)
-        self.fit(self.questions, self.entries)
+        self.fit(self.questions, self.entries, self.answers)
 
-    def fit(self, questions: Sequence[str], entries: Sequence[int]) -> None:
-        """Take the questions of a FAQ; `entries` has the number of the entry of each. What was
-        learned and the calibration stay."""
-        self.questions, self.entries = [*questions], [*entries]
+    def fit(
+        self,
+        questions: Sequence[str],
+        entries: Sequence[int],
+        answers: Mapping[int, str] | None = None,
+    ) -> None:
+        """Take the questions of a FAQ; `entries` has the number of the entry of each, and `answers`
+        the answers of entries, which help to find them. What was learned and the calibration
+        stay."""
+        self.questions, self.entries, self.answers = [*questions], [*entries], dict(answers or {})
         self._equal = dict(zip(map(plain, questions), entries, strict=True))
-        self._likeness = Likeness(questions, entries, self.wordings) if questions else None
+        self._likeness = (
+            Likeness(questions, entries, self.wordings, self.answers) if questions else None
+        )
 
     def match(self, question: str) -> Match | None:
         """The entry that fits a question best; None if no question of the FAQ shares a word with
@@ -153,10 +164,13 @@ class FAQMatcher:
         """What is found for questions, as `calibrate` asks them. `first_group` is the number of the
         first, so that the questions of several calls can be told apart."""
         asked: list[Asked] = []
+        parts = self._likeness.classes_without() if self._likeness else {}
         for group, (question, entry) in enumerate(held_out, first_group):
-            hidden: tuple[int, ...] = () if entry is None else (entry,)
-            for without in dict.fromkeys(((), hidden)):
-                asked.append(Asked(self._candidates(question, without), entry, group))
+            asked.append(Asked(self._candidates(question), entry, group))
+            if entry is not None:
+                hidden, classes = parts.get(entry, ((entry,), None))
+                found = self._candidates(question, hidden, classes)
+                asked.append(Asked(found, entry, group))
         return asked
 
     def calibrate_on(self, asked: "Sequence[Asked]", precision: float, made: bool = False) -> None:
@@ -169,8 +183,10 @@ class FAQMatcher:
         reached = self.calibration.reached(precision) if self.calibration else None
         return reached.confidence if reached else None
 
-    def _candidates(self, question: str, hidden: Collection[int] = ()) -> list[Candidate]:
-        return self._likeness.candidates(question, hidden) if self._likeness else []
+    def _candidates(
+        self, question: str, hidden: Collection[int] = (), classes: Classes | None = None
+    ) -> list[Candidate]:
+        return self._likeness.candidates(question, hidden, classes) if self._likeness else []
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -180,13 +196,20 @@ class FAQMatcher:
         write_json(folder / FILE, _Saved(calibration=self.calibration).model_dump())
 
     @classmethod
-    def load(cls, folder: Path, questions: Sequence[str], entries: Sequence[int]) -> Self:
+    def load(
+        cls,
+        folder: Path,
+        questions: Sequence[str],
+        entries: Sequence[int],
+        answers: Mapping[int, str] | None = None,
+    ) -> Self:
         """The matcher that was saved in a folder, for the questions of a FAQ. Raises `XinyeError`
         if a file is damaged."""
         matcher = cls()
         matcher.wordings = Wordings.load(folder / WORDINGS)
         matcher.calibration = _FORMAT.read(folder / FILE, _Saved).calibration
-        matcher.fit(questions, entries)
+        matcher.fit(questions, entries, answers)
+        matcher.match("?")  # learns what is learned on first use, so that no customer waits for it
         return matcher
 
 
@@ -245,8 +268,8 @@ def _calibrated(asked: Sequence[Asked], precision: float, made: bool) -> MatchCa
 def _fitted(asked: Sequence[Asked]) -> MatchCalibration:
     """The models of these questions, without thresholds. A question whose entry is not there says
     nothing about the order of the others, so the ranking does not learn from it."""
-    ranking, _ = _logistic([each for each in asked if any(each.right)])
     weights, bias = _logistic(asked)
+    ranking = _ranking([each for each in asked if any(each.right)])
     return MatchCalibration(
         questions=len(asked),
         made=False,
@@ -272,6 +295,33 @@ def _logistic(asked: Sequence[Asked]) -> tuple[dict[str, float], float]:
     weights = model.coef_[0] / scaler.scale_
     bias = float(model.intercept_[0] - weights @ scaler.mean_)
     return dict(zip(FEATURES, weights.tolist(), strict=True)), bias
+
+
+def _ranking(asked: Sequence[Asked]) -> dict[str, float]:
+    """The weights by which the entry of each question is likeliest to come first, a conditional
+    logit (McFadden, 1974). A better fit may not count against a candidate: on made questions,
+    weights without this bound also learn how these were made."""
+    from scipy.optimize import minimize
+
+    counts = [len(one.found) for one in asked]
+    begins = np.cumsum([0, *counts[:-1]])
+    table = np.array([each.features for one in asked for each in one.found])
+    right = np.array([each for one in asked for each in one.right], float)
+    spread = table.std(0)
+    spread[spread < LITTLE] = 1.0
+    table /= spread
+
+    def loss(weights: Numbers) -> tuple[float, Numbers]:
+        scores = table @ weights
+        shares = np.exp(scores - np.repeat(np.maximum.reduceat(scores, begins), counts))
+        shares /= np.repeat(np.add.reduceat(shares, begins), counts)
+        wrong = -float(right @ np.log(shares + LITTLE)) / len(asked)
+        slope = table.T @ (shares - right) / len(asked)
+        return wrong + DECAY * float(weights @ weights), slope + 2 * DECAY * weights
+
+    bounds = [(0.0, 0.0) if name in OTHERS and name != "run" else (0.0, None) for name in FEATURES]
+    found = minimize(loss, np.zeros(len(FEATURES)), jac=True, bounds=bounds, method="L-BFGS-B")
+    return dict(zip(FEATURES, (found.x / spread).tolist(), strict=True))
 
 
 def enough(held_out: Sequence[HeldOut]) -> bool:

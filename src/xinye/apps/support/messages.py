@@ -5,7 +5,7 @@ from sqlite3 import Row
 
 from xinye.apps.store import Transaction
 from xinye.apps.support.log import sources_in
-from xinye.apps.support.reply import Source
+from xinye.apps.support.reply import FROM_DOCUMENTS, Source
 from xinye.errors import XinyeError, not_unicode
 
 _SELECT = (
@@ -37,9 +37,12 @@ class Message:
         return cls(1, 0.0, "customer", text, "", "", "", None, None, "", ())
 
     def for_customer(self) -> "Message":
-        """The message without what is for operators only."""
+        """The message without what is for operators only. Of the sources those in documents stay:
+        an entry of the FAQ names what another customer has written."""
         seen = replace(self, suggestion="", score=None, threshold=None, why="")
-        return seen if self.sender == "bot" else replace(seen, kind="", sources=())
+        if self.sender != "bot":
+            return replace(seen, kind="", sources=())
+        return seen if self.kind in FROM_DOCUMENTS else replace(seen, sources=())
 
 
 def find_message(transaction: Transaction, conversation: str, number: int) -> Message | None:

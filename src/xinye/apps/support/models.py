@@ -7,6 +7,7 @@ from typing import Any
 from xinye import api
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.desk_settings import MODELS, SETTINGS
+from xinye.apps.support.intents import Intents
 from xinye.data.personal import Personal, Tagger
 from xinye.errors import XinyeError
 from xinye.model.heads import Head
@@ -29,10 +30,12 @@ _VERBS = {
 @dataclass(frozen=True)
 class Models:
     """The loaded models; a role that is missing is not among them. `hashes` has the SHA-256 of
-    each, and `graph` the triples that the model of "relations" answers from."""
+    each; `intents` says what a question is about, and `graph` has the triples that the model of
+    "relations" answers from."""
 
     loaded: dict[str, api.Model] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    intents: Intents | None = None
     graph: Graph | None = None
 
     @classmethod
@@ -52,7 +55,8 @@ class Models:
                     f"{desk.folder / SETTINGS}: graph needs a model for the role relations in "
                     f"{MODELS}; name one, or empty graph"
                 )
-        return cls(loaded, hashes, graph)
+        network = loaded.get("intents")
+        return cls(loaded, hashes, Intents.of(network) if network else None, graph)
 
     def get(self, role: str) -> api.Model | None:
         """The model of a role; None if it is missing."""

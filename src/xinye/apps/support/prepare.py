@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from xinye import api
 from xinye.apps.support.calibrating import calibrated, tested_faq
-from xinye.apps.support.classifier import Budget, Trained, learnable, train_intents
+from xinye.apps.support.classifier import Budget, learnable, train_intents
 from xinye.apps.support.clusters import name_clusters
 from xinye.apps.support.desk_folder import (
     GRAPH,
@@ -27,6 +28,7 @@ from xinye.apps.support.desk_folder import (
 from xinye.apps.support.desk_settings import ROLES, DeskSettings, Role, model_hash
 from xinye.apps.support.faq import Entry, Faq, make_faq
 from xinye.apps.support.held_out import Parts, kept_apart
+from xinye.apps.support.intents import Intents
 from xinye.apps.support.logs import Columns, Logs, read_logs
 from xinye.apps.support.models import Models
 from xinye.apps.support.prepare_settings import PrepareSettings
@@ -108,12 +110,13 @@ def prepare(
         if report.intents_from == "clusters":  # nobody said that these are intents
             parts = replace(parts, labelled=[])
         base = _knowledge(settings.knowledge, folder, report, observer)
-        models = named | _train(parts, logs, settings, folder, (report, observer))
+        models, steps = _train(parts, logs, settings, folder, (report, observer))
         observer.stage("calibrating")
         matcher, step = calibrated(parts.entries, settings.precision)
         tested = tested_faq(matcher, parts.entries, parts.test, settings.precision)
         report.tested = asdict(tested) | {"share": tested.share, "precision": tested.precision}
-        report.steps["faq"] = step.model_dump()
+        steps["faq"] = step
+        report.steps = {name: each.model_dump() for name, each in steps.items()}
         if base:
             report.steps["passage"] = _step_of_passages(base, settings.precision).model_dump()
         report.seconds = round(time.monotonic() - began, 1)
@@ -123,13 +126,13 @@ def prepare(
                 languages=_languages(entries),
                 graph=_copied(settings.graph, folder),
             ),
-            models,
+            named | models,
             entries,
             _templates(),
             parts.test,
             parts.labelled,
             # the knowledge base has its own calibration, which changes with its documents
-            Calibrations(precision=settings.precision, steps={"faq": step}),
+            Calibrations(precision=settings.precision, steps=steps),
             matcher,
             asdict(report),
         ).write(folder)
@@ -254,29 +257,30 @@ def _train(
     settings: PrepareSettings,
     folder: Path,
     watching: tuple[Report, Observer],
-) -> dict[str, Role]:
-    """The models that were trained, by role. The report says which are missing, and why."""
+) -> tuple[dict[str, Role], dict[str, Step]]:
+    """The models that were trained, by role, and how they decide. The report says which are
+    missing, and why."""
     report, observer = watching
     missing = [role for role in ROLES if role not in settings.models]
     report.missing = dict.fromkeys(missing, "name a run: --role ROLE=RUN, or in models.toml")
-    if "intents" in settings.models:
-        return {}
+    test = [Labelled(text=each.question, label=each.intent) for each in parts.test if each.intent]
+    if run := settings.models.get("intents"):
+        return {}, {"intents": Intents.of(api.load(run)).step(test, settings.precision)}
     learned, why = learnable(parts.labelled)
     if learned and not settings.seconds:
         why = "no time to train (--time)"
     if why:
         report.missing["intents"] = why
-        return {}
+        return {}, {}
     run = folder / RUNS / "intents"
     run.parent.mkdir()
-    test = [Labelled(text=each.question, label=each.intent) for each in parts.test if each.intent]
     asked = {each.question for each in parts.test}
     texts = [each.text for each in parts.labelled]
     texts += [
         f"{each.question}\n{each.answer}" for each in logs.exchanges if each.question not in asked
     ]
-    budget = Budget(settings.seconds, settings.from_ or "")
-    trained: Trained = train_intents(learned, test, texts, run, budget, observer)
+    budget = Budget(settings.seconds, settings.from_ or "", settings.precision)
+    trained, step = train_intents(learned, test, texts, run, budget, observer)
     report.trained["intents"] = asdict(trained)
     if not trained.kept:
         run.parent.rmdir()
@@ -284,9 +288,9 @@ def _train(
             "the trained model is less accurate than TF-IDF with logistic regression; give it more "
             "time (--time 1h), or a model to train from (--from MODEL)"
         )
-        return {}
+        return {}, {}
     del report.missing["intents"]
-    return {"intents": Role(path=f"{RUNS}/intents", sha256=model_hash(run))}
+    return {"intents": Role(path=f"{RUNS}/intents", sha256=model_hash(run))}, {"intents": step}
 
 
 def _step_of_passages(base: KnowledgeBase, precision: float) -> Step:

@@ -6,6 +6,7 @@ confidence on that its calibration found for the wanted precision. If none does,
 other words, and after some misses for a person.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -56,7 +57,7 @@ class Answerer:
         models is damaged."""
         desk = DeskFolder.read(folder)
         answerer = cls(desk, Models.load(desk))
-        answerer.answer([Message.of_customer("?")])  # reads what is read when it is first used
+        answerer.answer([Message.of_customer("first 第一")])  # reads what is read at first use
         return answerer
 
     def answer(self, turns: Sequence[Message]) -> Reply:
@@ -107,13 +108,13 @@ class Answerer:
         """A fixed text for small talk, or for what the question is about."""
         if intent := small_talk(asked.text):
             return self._template(asked, intent, None)
-        model, step = self.models.get("intents"), self._step("intents")
-        if model is None or step.threshold is None:
+        if not re.search(r"\w", asked.bare):  # a phone number that was masked, "?" or an emoji
+            return self._template(asked, "acknowledgement", None)
+        intents, least = self.models.intents, self._step("intents").threshold
+        if intents is None or least is None:
             return None
-        found = model.classify(asked.question)
-        if found["probability"] < step.threshold:
-            return None
-        return self._template(asked, found["label"], found["probability"])
+        intent, share = intents.likeliest(asked.question)
+        return self._template(asked, intent, share) if share >= least else None
 
     def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
         """The template of an intent; None if there is none."""

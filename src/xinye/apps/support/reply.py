@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 HANDOVER = "handover"  # the kind of a reply that asks for a person
+FROM_DOCUMENTS = ("passage", "graph", "written")  # kinds that quote what the company has published
 UNSURE = "unsure"  # the kind of a reply that asks the customer to say it in other words
 
 

@@ -21,13 +21,13 @@ _CUSTOMER = {
         r"(?: please| now)?",
     ),
     "greeting": (
-        r"(?:您好|你好|在吗|在么|在不在|在的吗|有人吗|有人在吗|亲亲?|嗨|哈喽|哈啰|早上好|早|上午好|中午好|下午好|晚上好|"
+        r"(?:客服(?=[您你]好)|您好|你好|在吗|在么|在不在|在的吗|有人吗|有人在吗|亲亲?|嗨|哈喽|哈啰|早上好|早|上午好|中午好|下午好|晚上好|"
         r"客服|请问|打扰(?:一下|了)?|咨询(?:一下)?|问一下|想问一下|我想问一下|请教一下)++",
         r"(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings|is anyone (?:there|here)"
         r"|anyone there|are you there|howdy)(?: (?:there|all|team|everyone|sir|madam))?",
     ),
     "thanks": (
-        r"(?:好的?|嗯+|行|哦|那)*(?:太|非常|十分|多|万分)?(?:谢谢?|感谢|谢了|多谢|辛苦)(?:您|你|了|啦|哈|啊|呀|们|的)*"
+        r"(?:好的?|嗯+|行|哦|那|知道了?|明白了?|了解了?|收到)*(?:太|非常|十分|多|万分)?(?:谢谢?|感谢|谢了|多谢|辛苦)(?:您|你|了|啦|哈|啊|呀|们|的|客服|老板)*"
         r"(?:你?们?的?(?:帮助|解答|回复|耐心)(?:解答|帮助)?)?(?:再见|拜拜)?",
         r"(?:ok |okay |great |perfect |awesome |got it |no )*(?:many |much )?(?:thanks?|thx|cheers)"
         r"(?: you)?(?: (?:so|very) much| a lot| again)?"
@@ -81,8 +81,9 @@ _COMMA = re.compile(r"[，,、\s]+(?![A-Za-z])")
 _BETWEEN = re.compile(r"[\s,，.。!！~～…、;；?？:：]+")
 # What stands before a question and is not a part of it.
 _OPENING = re.compile(
-    r"(?:(?:您好|你好|在吗|在么|有人吗|亲|嗨|哈喽|早上好|上午好|下午好|晚上好|请问(?:一下|下)?|打扰(?:一下|了)|咨询一下|问一下|想问一下"
-    r"|我想问一下|请教一下|麻烦问一下|hi there|hello there|hi|hello|hey"
+    r"(?:(?:客服(?=[，, ]?[您你]好)|您好|你好|在吗|在么|有人吗|亲|嗨|哈喽|早上好|上午好|下午好"
+    r"|晚上好|请问(?:一下|下)?|打扰(?:一下|了)|咨询一下|问一下|想问一下|我想问一下"
+    r"|请教一下|麻烦问一下|hi there|hello there|hi|hello|hey"
     r"|good (?:morning|afternoon|evening))(?![a-z])[\s,，.。!！~～…、;；:：?？]*)+",
     re.IGNORECASE,
 )
