@@ -7,7 +7,7 @@ from xinye.apps.store import Transaction
 from xinye.apps.support.desk import Desk
 from xinye.apps.support.feedback import give
 from xinye.apps.support.log import Entry
-from xinye.apps.support.messages import Message, checked_text, find_message, page
+from xinye.apps.support.messages import Message, checked_text, last_words, page
 from xinye.apps.support.reply import Reply
 from xinye.apps.support.states import (
     CLOSED,
@@ -24,8 +24,8 @@ from xinye.errors import Conflict
 @dataclass(frozen=True)
 class Queue:
     """The conversations for people: first those that wait, the longest first, then those that are
-    taken. There are `total`, of which at most `Limits.page` are listed. `last` has the text of the
-    last message of each, by its id."""
+    taken. There are `total`, of which at most `Limits.page` are listed. `last` has what
+    the customer of each has said last, by its id."""
 
     total: int
     conversations: tuple[Conversation, ...]
@@ -52,10 +52,7 @@ class Operators:
             total = transaction.select(
                 "SELECT count(*) FROM conversations WHERE state IN ('waiting', 'human')"
             )[0][0]
-            last = {row["id"]: "" for row in rows}
-            for row in rows:
-                if said := find_message(transaction, row["id"], row["messages"]):
-                    last[row["id"]] = said.text
+            last = {row["id"]: last_words(transaction, row["id"]) for row in rows}
         return Queue(total, tuple(Conversation.of(row, now) for row in rows), last)
 
     def state(self, conversation: str) -> Conversation:
