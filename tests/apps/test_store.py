@@ -160,7 +160,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, exists: bool) -> None:
     if exists:
         opened(place / "notes.db").close()
         (place / "notes.db").chmod(0o644)
-    for folder in (place, *place.parents[:3]):
+    for folder in (place, *place.parents[:4]):
         folder.chmod(0o755)
     place.chmod(0o555)
     said = subprocess.run(

@@ -126,7 +126,7 @@ class Store:
 
         `secure_delete` alone is not enough: when SQLite moves rows to another page, it leaves a
         copy that it later does not overwrite. `VACUUM` writes all pages again."""
-        with self._explained(), self._held(self._writing):
+        with self._explained(), self._held(self._writing), self._held(self._reading):
             self._writer.execute("VACUUM")
             self._checkpoint()
 

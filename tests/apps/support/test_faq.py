@@ -76,6 +76,20 @@ def test_the_question_of_an_entry_is_what_most_wordings_say():
     assert {*entry.wordings} == {*asked}
 
 
+def test_a_question_that_one_customer_wrote_is_not_offered():
+    asked = [
+        exchange("我叫张伟，怎么改地址？", RETURN),
+        exchange("茶饼怎么撬开？", "用茶针从侧面撬。"),
+    ]
+    said = [
+        *asked,
+        exchange("茶饼怎么撬开", "用茶针从侧面撬。"),
+        replace(exchange("几点开门？", "八点。"), is_row=True),
+    ]
+    offered = {entry.question: entry.offered for entry in make_faq(said).entries}
+    assert offered == {"我叫张伟，怎么改地址？": False, "茶饼怎么撬开": True, "几点开门？": True}
+
+
 def test_questions_of_one_answer_are_one_entry():
     [entry] = make_faq([exchange("怎么退货？", RETURN), exchange("茶不好喝", RETURN)]).entries
     assert {*entry.wordings} == {"怎么退货？", "茶不好喝"}

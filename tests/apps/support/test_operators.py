@@ -173,3 +173,17 @@ def test_what_operators_get_wrong(waiting: Customer) -> None:
     operators.claim(waiting.conversation, "amy")
     with pytest.raises(XinyeError, match="the reply has 20,001 characters; at most 20,000"):
         operators.reply(waiting.conversation, "amy", "字" * 20_001)
+
+
+def test_a_suggestion_is_masked_as_a_reply_is(waiting: Customer) -> None:
+    waiting.asks("我的电话是13812345678")
+    waiting.desk.operators.claim(waiting.conversation, "amy")
+    said = "我们会打13812345678给您。"
+    message = waiting.desk.operators.reply(
+        waiting.conversation, "amy", said, suggestion=Reply("faq", said)
+    )
+    assert "13812345678" not in message.text + message.suggestion
+    with pytest.raises(XinyeError, match="the suggestion has 20,001 characters"):
+        waiting.desk.operators.reply(
+            waiting.conversation, "amy", "好", suggestion=Reply("faq", "长" * 20_001)
+        )

@@ -149,7 +149,16 @@ def test_what_a_person_must_answer(bot: Answerer, text: str, why: str) -> None:
     assert (found.kind, found.why) == ("handover", why)
 
 
-@pytest.mark.parametrize("text", ["不用转人工，红茶多少钱？", "Do you go by taxi?"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "不用转人工，红茶多少钱？",
+        "别给我转人工",
+        "我不想找人工",
+        "I do not want to talk to a person",
+        "Do you go by taxi?",
+    ],
+)
 def test_what_only_looks_like_it(bot: Answerer, text: str) -> None:
     assert bot.answer(turns(text)).kind != "handover"
 
@@ -159,10 +168,30 @@ def test_the_thing_talked_about_is_carried_over(bot: Answerer) -> None:
     assert found.text == "白瓷杯的现货：见第8页。"
 
 
-def test_a_question_is_chosen_by_its_number(bot: Answerer) -> None:
-    offered = "您问的是哪一个？\n1. 龙井多少钱？\n2. 红茶怎么保存？"
-    found = bot.answer(turns("红茶", offered, "第2个", kinds=("unsure",)))
+OFFERED = "您问的是哪一个？\n1. 龙井多少钱？\n2. 红茶怎么保存？"
+
+
+@pytest.mark.parametrize("said", ["2", "第2个", "二", "2吧", "No. 2", "2。"])
+def test_a_question_is_chosen_by_its_number(bot: Answerer, said: str) -> None:
+    found = bot.answer(turns("红茶", OFFERED, said, kinds=("unsure",)))
     assert found.text == "红茶的保存：见第21页。"
+
+
+@pytest.mark.parametrize("said", ["说一下运费", "换一个", "不是1", "size 2", "12", "都不是"])
+def test_other_words_with_a_number_choose_nothing(bot: Answerer, said: str) -> None:
+    found = bot.answer(turns("红茶", OFFERED, said, kinds=("unsure",)))
+    assert found.text not in ("红茶的保存：见第21页。", "龙井的价格：见第15页。")
+
+
+def test_what_one_customer_wrote_is_offered_to_no_other(folder: Path) -> None:
+    desk = DeskFolder.read(folder)
+    said = "红茶上次寄到建国路88号，我是张伟"
+    private = replace(desk.entries[0], question=said, variants=(), offered=False)
+    for offered in (False, True):
+        own = replace(desk, entries=[replace(private, offered=offered)])
+        own.matcher.calibration = None
+        text = Answerer(own, Models()).answer(turns("红茶上次的")).text
+        assert (said in text) is offered
 
 
 def test_operators_see_what_the_bot_would_not_say(bot: Answerer) -> None:

@@ -139,7 +139,7 @@ def test_an_address_begins_few_conversations_a_minute(tmp_path) -> None:
 
 def test_a_minute_passes() -> None:
     now = [0.0]
-    rate = Rate(1, lambda: now[0])
+    rate = Rate(1, "too many", lambda: now[0])
     rate.check("a")
     now[0] = 60.5
     rate.check("a")

@@ -43,7 +43,7 @@ class Customers:
         begun = Begun(secrets.token_urlsafe(16), secrets.token_urlsafe(32))
         with self._desk.writing() as (transaction, now):
             if _open(transaction, None) >= limits.open_conversations:
-                close_idle(transaction, now, limits.idle_hours * 3600)
+                close_idle(transaction, now, limits)
             _check_open(transaction, None, limits.open_conversations)
             if hashed:
                 _check_open(transaction, hashed, limits.open_per_user)

@@ -64,6 +64,7 @@ class SavedEntry(Strict):
     variants: list[str] = Field(default_factory=list)
     intent: str = ""
     source: Source
+    offered: bool = True  # whether the bot may ask other customers if they mean this question
 
 
 class Template(Strict):
@@ -157,6 +158,12 @@ class DeskFolder:
         for name in (FAQ, MATCHING, WORDINGS):
             digest.update((self.folder / name).read_bytes())
         return digest.hexdigest()
+
+    @cached_property
+    def knowledge_hash(self) -> str:
+        """The SHA-256 of what decides whether the documents answer; "" without documents."""
+        path = self.folder / KNOWLEDGE / CALIBRATION
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
     def name_of(self, file: str) -> str:
         """How a document of the knowledge base is called in answers: by its path below the desk if
@@ -308,7 +315,7 @@ def _where(number: int, error: Exception) -> str:
 def _entry(saved: SavedEntry) -> Entry:
     return Entry(
         saved.question, saved.answer, tuple(saved.variants), saved.intent, saved.source.file,
-        saved.source.line,
+        saved.source.line, saved.offered,
     )  # fmt: skip
 
 
@@ -316,4 +323,5 @@ def _saved(entry: Entry) -> SavedEntry:
     return SavedEntry(
         question=entry.question, answer=entry.answer, variants=[*entry.variants],
         intent=entry.intent, source=Source(file=entry.file, line=entry.line),
+        offered=entry.offered,
     )  # fmt: skip

@@ -54,8 +54,8 @@ class DeskSettings(BaseModel):
 
 TITLES = {
     SETTINGS: Both(
-        "The settings of this desk. Change them, then start the desk again.",
-        "客服台的设置。修改后请重新启动客服台。",
+        "The settings of this desk. A server that runs reads changes within a second.",
+        "客服台的设置。运行中的服务会在一秒左右读取修改。",
     ),
     MODELS: Both(
         "The model of each role: the folder of its run, and the SHA-256 of its files.",

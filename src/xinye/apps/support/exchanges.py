@@ -10,6 +10,7 @@ from math import sqrt
 from xinye.apps.support.small_talk import is_phrase, said_sentences, small_talk, without_opening
 from xinye.data.masking import Masker
 from xinye.data.notes import Notes
+from xinye.data.personal import Tagger
 from xinye.data.scripts import HAN
 from xinye.generation.chat import Message
 from xinye.retrieval.search import LONGEST_QUESTION
@@ -66,6 +67,7 @@ class Exchange:
     file: str
     line: int | None
     wordings: tuple[str, ...] = ()
+    is_row: bool = False  # of a table of questions and answers
 
     @property
     def place(self) -> str:
@@ -81,6 +83,7 @@ class Talk:
     place: str
     intent: str = ""
     wordings: tuple[str, ...] = ()
+    is_row: bool = False
 
     @property
     def turns(self) -> list[tuple[str, str]]:
@@ -92,7 +95,9 @@ class Talk:
         ]
 
 
-def exchanges(talk: Talk, file: str, line: int | None, dropped: Notes) -> Iterator[Exchange]:
+def exchanges(
+    talk: Talk, file: str, line: int | None, dropped: Notes, tagger: Tagger | None = None
+) -> Iterator[Exchange]:
     """The questions of a conversation with their answers. What a customer wrote is masked, with the
     same marks in the whole conversation. `dropped` counts what is left out, and why.
 
@@ -101,7 +106,7 @@ def exchanges(talk: Talk, file: str, line: int | None, dropped: Notes) -> Iterat
     """
     turns = talk.turns
     pair = len(turns) == 2  # a row of a table, whose answer may also ask something
-    masker = Masker()
+    masker = Masker(tagger=tagger)
     open_question, asked_back, of_case = "", False, False
     for number, (role, text) in enumerate(turns):
         if role == "user":
@@ -119,7 +124,7 @@ def exchanges(talk: Talk, file: str, line: int | None, dropped: Notes) -> Iterat
             open_question = open_question if why else ""
         elif open_question:
             wordings = tuple(masker.mask(each) for each in talk.wordings)
-            yield Exchange(open_question, answer, talk.intent, file, line, wordings)
+            yield Exchange(open_question, answer, talk.intent, file, line, wordings, talk.is_row)
             open_question = ""
     if open_question:
         dropped.add(talk.place, UNANSWERED)

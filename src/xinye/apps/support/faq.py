@@ -17,7 +17,8 @@ SHOWN = 5  # answers of a conflict that are listed
 @dataclass(frozen=True)
 class Entry:
     """A question of the FAQ with its answer. `variants` are other wordings, and `file` and `line`
-    say where the answer was read."""
+    say where the answer was read. `offered` says whether other customers may read the question: one
+    that a single customer wrote may tell about that customer."""
 
     question: str
     answer: str
@@ -25,6 +26,7 @@ class Entry:
     intent: str
     file: str
     line: int | None
+    offered: bool = True
 
     @property
     def wordings(self) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ def _entry(group: Sequence[Exchange], faq: Faq) -> Entry | None:
     wordings = [text for each in group for text in (each.question, *each.wordings)]
     return Entry(
         question, chosen.answer, _variants(question, wordings), _intent(group), chosen.file,
-        chosen.line,
+        chosen.line, len(group) > 1 or chosen.is_row,
     )  # fmt: skip
 
 
@@ -124,7 +126,8 @@ def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
             continue
         faq.merged += 1
         variants = (*first.variants, *entry.wordings)
-        found[key] = replace(first, variants=variants, intent=first.intent or entry.intent)
+        intent = first.intent or entry.intent
+        found[key] = replace(first, variants=variants, intent=intent, offered=True)
     return [*found.values()]
 
 

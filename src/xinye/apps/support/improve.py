@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from xinye.apps.support.calibrating import Tested, calibrated, tested_faq
@@ -162,7 +163,8 @@ class Merged:
         found = self._entry_of.get(group, self._answers.get(answer))
         number = len(self.entries) if found is None else found
         if found is None:
-            entry = Entry(learned.question, learned.answer, (), "", learned.file, learned.line)
+            where = learned.file, learned.line
+            entry = Entry(learned.question, learned.answer, (), "", *where, offered=False)
             self.entries.append(entry)
             self.counts[ADDED] += 1
         else:
@@ -202,7 +204,9 @@ class Merged:
 
 def _replaced(desk: DeskFolder, contents: Contents) -> Path:
     """Put the new desk in the place of the old one. Returns where that is kept."""
-    kept = desk.folder.with_name(f"{desk.folder.name}.{time.strftime('%Y-%m-%d-%H%M%S')}")
+    name = f"{desk.folder.name}.{time.strftime('%Y-%m-%d-%H%M%S')}"
+    numbered = (f"{name}-{number}" if number else name for number in count())
+    kept = next(path for each in numbered if not (path := desk.folder.with_name(each)).exists())
     with ExitStack() as held:
         if desk.knowledge:  # no document may change meanwhile
             held.enter_context(alone(desk.knowledge.folder))

@@ -20,6 +20,7 @@ class Limits:
     claim_minutes: float = 10.0  # without a reply, until a conversation waits again
     answer_seconds: float = 120.0  # until another worker tries to answer
     answer_tries: int = 3  # until a person is asked instead
+    empty_hours: float = 1.0  # until a conversation that nobody has written in is closed
     idle_hours: float = 72.0  # until a conversation without messages is closed
     retention_days: float = 180.0  # until a conversation without messages is deleted
 

@@ -15,7 +15,7 @@ from xinye.data.columns import FIELD_NAMES, find_column
 from xinye.data.files import PLAIN_SUFFIXES, suffix_of
 from xinye.data.masking import Masker
 from xinye.data.notes import Notes, place_of
-from xinye.data.personal import find_personal, plain_value
+from xinye.data.personal import Tagger, find_personal, plain_value
 from xinye.data.records import Row
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError, did_you_mean, plural
@@ -78,13 +78,14 @@ def read_logs(
     names: Sequence[str],
     columns: Columns = UNNAMED_COLUMNS,
     published: Sequence[str] = (),
+    tagger: Tagger | None = None,
     observer: Observer | None = None,
 ) -> Logs:
     """The questions in files, folders and globs, with their answers, masked.
 
     `published` are texts of the company, such as its handbook: the phone numbers in them are its
-    own. Raises `XinyeError` for files that cannot be read, and if more than half of a file's
-    records are bad.
+    own. `tagger` finds names and addresses to mask. Raises `XinyeError` for files that cannot be
+    read, and if more than half of a file's records are bad.
     """
     observer = observer or Observer()
     logs, values = Logs(), _Values()
@@ -100,11 +101,11 @@ def read_logs(
             number = int(line[1]) if line else None
             values.add(talk)
             if talk.messages[-1:] and talk.messages[-1]["role"] == "intent":
-                masker = Masker()
+                masker = Masker(tagger=tagger)
                 asked = masker.mask(talk.messages[0]["content"])
                 found.append(Exchange(asked, "", talk.intent, str(path), number))
             else:
-                found += exchanges(talk, str(path), number, logs.dropped)
+                found += exchanges(talk, str(path), number, logs.dropped, tagger)
     kept = []
     for exchange in found:
         if values.are_own(exchange.answer):
@@ -149,10 +150,13 @@ def _conversations(
     named = Named(columns.prompt_field, columns.answer_field, columns.assistant_name)
     has_more = any(columns.intent_field or find_column(row, (*INTENTS, *WORDINGS)) for row in head)
     more = _more(path, columns) if has_more else {}
+    first = head[0] if head else {}
+    is_row = bool(columns.prompt_field or find_column(first, QUESTIONS))
+    is_row = is_row and not find_column(first, ROLE_NAMES)
     unread = Notes()  # columns that are not read: a log has many
     for record in read_conversations(path, on_bad, named, unread):
         intent, wordings = more.get(record.place, ("", ()))
-        yield Talk(record.messages, record.place, intent, wordings)
+        yield Talk(record.messages, record.place, intent, wordings, is_row)
     for what, times in unread.counts.items():
         if "is not read" not in what and "joined by a line break" not in what:
             notes.counts[what] += times

@@ -53,16 +53,6 @@ def find_message(transaction: Transaction, conversation: str, number: int) -> Me
     return _message(row) if row else None
 
 
-def last_words(transaction: Transaction, conversation: str) -> str:
-    """What the customer has said last; "" if nothing."""
-    row = transaction.select_one(
-        "SELECT text FROM messages WHERE conversation = ? AND sender = 'customer' "
-        "ORDER BY number DESC LIMIT 1",
-        conversation,
-    )
-    return str(row["text"]) if row else ""
-
-
 def page(transaction: Transaction, conversation: Row, after: int, count: int) -> list[Message]:
     """The first `count` messages with numbers above `after`, in order."""
     after = max(0, min(after, conversation["messages"]))

@@ -66,7 +66,12 @@ class Models:
     def tagger(self) -> Tagger | None:
         """What finds names and addresses to mask; None without a model for that."""
         model = self.loaded.get("entities")
-        return None if model is None else lambda text: _personal(model.tag(text))
+        return tagger_of(model) if model else None
+
+
+def tagger_of(model: api.Model) -> Tagger:
+    """What finds names and addresses by a model that tags."""
+    return lambda text: _personal(model.tag(text))
 
 
 def _check(desk: DeskFolder, role: str, model: api.Model) -> None:

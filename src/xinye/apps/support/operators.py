@@ -6,8 +6,8 @@ from sqlite3 import Row
 from xinye.apps.store import Transaction
 from xinye.apps.support.desk import Desk
 from xinye.apps.support.feedback import give
-from xinye.apps.support.log import Entry
-from xinye.apps.support.messages import Message, checked_text, last_words, page
+from xinye.apps.support.log import OTHER, Entry
+from xinye.apps.support.messages import Message, checked_text, page
 from xinye.apps.support.reply import Reply
 from xinye.apps.support.states import (
     CLOSED,
@@ -44,7 +44,9 @@ class Operators:
         now = self._desk.clock()
         with self._desk.store.reading() as transaction:
             rows = transaction.select(
-                "SELECT * FROM conversations WHERE state IN ('waiting', 'human') "
+                "SELECT *, (SELECT text FROM messages WHERE conversation = id "
+                "AND sender = 'customer' ORDER BY number DESC LIMIT 1) AS last "
+                "FROM conversations WHERE state IN ('waiting', 'human') "
                 "ORDER BY state = 'human' AND claimed_until > ?1, "
                 "coalesce(waiting, changed), begun LIMIT ?2",
                 now, self._desk.limits.page,
@@ -52,7 +54,7 @@ class Operators:
             total = transaction.select(
                 "SELECT count(*) FROM conversations WHERE state IN ('waiting', 'human')"
             )[0][0]
-            last = {row["id"]: last_words(transaction, row["id"]) for row in rows}
+        last = {row["id"]: row["last"] or "" for row in rows}
         return Queue(total, tuple(Conversation.of(row, now) for row in rows), last)
 
     def state(self, conversation: str) -> Conversation:
@@ -74,7 +76,7 @@ class Operators:
             row = self._desk.find(transaction, conversation)
             check_open(row)
             if row["state"] != HUMAN:
-                move(transaction, row, HUMAN, now, operator=operator)
+                move(transaction, row, HUMAN, now, operator=operator, reason=row["reason"] or OTHER)
                 Entry(now, "operator", "claimed", row["id"], operator).write(transaction)
             elif row["operator"] != operator:
                 raise _taken()
@@ -115,7 +117,7 @@ class Operators:
             seconds = None if row["waiting"] is None else now - row["waiting"]
             entry = Entry(now, "operator", "reply", row["id"], operator, seconds=seconds)
             entry = entry.on(suggestion) if suggestion else entry
-            suggested = suggestion.text if suggestion else ""
+            suggested = self._suggested(transaction, row, suggestion) if suggestion else ""
             message = self._desk.append(transaction, row, masked, entry, hashed, suggested)
             transaction.execute("UPDATE conversations SET waiting = NULL WHERE id = ?", row["id"])
             self._keep(transaction, row, now)
@@ -133,6 +135,11 @@ class Operators:
                 raise _taken()
             if row["state"] != CLOSED:
                 close(transaction, row, Entry(now, "operator", "closed", row["id"], operator))
+
+    def _suggested(self, transaction: Transaction, conversation: Row, suggestion: Reply) -> str:
+        limit = self._desk.limits.reply_characters
+        text = checked_text(suggestion.text, limit, "the suggestion")
+        return self._desk.masked(transaction, conversation, text, None, only_known=True)
 
     def _own(self, transaction: Transaction, conversation: str, operator: str) -> Row:
         row = self._desk.find(transaction, conversation)

@@ -29,10 +29,11 @@ from xinye.apps.support.faq import Entry, Faq, make_faq
 from xinye.apps.support.held_out import Parts, kept_apart
 from xinye.apps.support.intents import Intents, reached
 from xinye.apps.support.logs import Columns, Logs, read_logs
-from xinye.apps.support.models import Models
+from xinye.apps.support.models import Models, tagger_of
 from xinye.apps.support.prepare_settings import PrepareSettings
 from xinye.apps.support.small_talk import TEMPLATES
 from xinye.data.notes import Notes
+from xinye.data.personal import Tagger
 from xinye.data.scripts import has_han
 from xinye.data.spreadsheets import sheet_named
 from xinye.errors import XinyeError
@@ -99,7 +100,8 @@ def prepare(
                 settings.intent_field,
                 settings.assistant_name,
             )
-            logs = read_logs(settings.logs, columns, _published(settings.knowledge), observer)
+            published, tagger = _published(settings.knowledge), _tagger(settings)
+            logs = read_logs(settings.logs, columns, published, tagger, observer)
         _report_logs(logs, report)
         observer.stage("making the FAQ")
         faq = make_faq(logs.exchanges)
@@ -137,6 +139,12 @@ def prepare(
             observer.stage("loading the models")
             Models.load(DeskFolder.read(folder))
     return report
+
+
+def _tagger(settings: PrepareSettings) -> Tagger | None:
+    """What finds names and addresses in the logs, if a model was named for that."""
+    run = settings.models.get("entities")
+    return tagger_of(api.load(run)) if run else None
 
 
 def _role(role: str, run: Path) -> Role:
@@ -273,7 +281,7 @@ def _train(
         return {}, []
     run = folder / RUNS / "intents"
     run.parent.mkdir()
-    asked = {each.question for each in parts.test}
+    asked = {text for each in parts.test for text in (each.question, *each.near)}
     texts = [each.text for each in parts.labelled]
     texts += [
         f"{each.question}\n{each.answer}" for each in logs.exchanges if each.question not in asked

@@ -10,11 +10,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 from xinye.apps.support.asked import Asked, offer
 from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder, Template
 from xinye.apps.support.intents import reached
 from xinye.apps.support.log import ANGRY, ASKED, FORBIDDEN, UNCERTAIN
+from xinye.apps.support.matching import Match
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.reply import HANDOVER, UNSURE, Reply, Source
@@ -56,9 +58,12 @@ class Answerer:
         """The answerer of the desk in a folder. Raises `XinyeError` if the desk or one of its
         models is damaged."""
         desk = DeskFolder.read(folder)
-        answerer = cls(desk, Models.load(desk))
-        answerer.answer([Message.of_customer("first 第一")])  # reads what is read at first use
-        return answerer
+        return cls(desk, Models.load(desk)).warm()
+
+    def warm(self) -> Self:
+        """Read now what is otherwise read for the first question; returns itself."""
+        self.answer([Message.of_customer("first 第一")])
+        return self
 
     def answer(self, turns: Sequence[Message]) -> Reply:
         """The reply to the last of some messages, which is the customer's."""
@@ -92,8 +97,8 @@ class Answerer:
             return self._handover(asked, f"{FORBIDDEN}: {topic}")
         if (model := self.models.get("mood")) and asked.text.strip():
             found = model.classify(asked.text)
-            mood = found.get("label") or ", ".join(found.get("labels", ()))
-            if mood in settings.angry:
+            moods = found.get("labels") or [found["label"]]
+            if mood := next((each for each in moods if each in settings.angry), ""):
                 chance = found["probabilities"][mood]
                 return self._handover(asked, f"{ANGRY}: {mood}", chance, self._hash("mood"))
         return None
@@ -214,7 +219,9 @@ class Answerer:
             return None
         if found[0].text == asked.given:
             return None  # that was the answer to the question before
-        return self._cited("passage", found[0].text, found[:1], verdict.confidence, "")
+        return self._cited(
+            "passage", found[0].text, found[:1], verdict.confidence, self.desk.knowledge_hash
+        )
 
     def _passages(self, question: str) -> list[Found]:
         base = self.desk.knowledge
@@ -247,20 +254,25 @@ class Answerer:
         score = matches[0].confidence if matches else None
         if asked.misses + 1 >= self.desk.settings.misses:
             return self._handover(asked, f"{UNCERTAIN}: {asked.misses + 1} times", score)
-        likely = self.desk.matcher.threshold(EVEN) or 0.0
-        questions = list[str]()
-        if score is not None and score >= likely:
-            likely = max(likely, SIMILAR * score)
-            questions = [
-                self.desk.entries[each.entry].question
-                for each in matches
-                if each.confidence >= likely
-            ]
+        questions = self._likely(matches)
         _, said = self._said("offer" if questions else "unsure", asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
         return Reply(
             UNSURE, text, (), score, self._least_of_faq(), UNCERTAIN, self.desk.matcher_hash
         )
+
+    def _likely(self, matches: Sequence[Match]) -> list[str]:
+        """The questions that a customer may have meant, of those that customers may read."""
+        likely = self.desk.matcher.threshold(EVEN)
+        if self.desk.matcher.calibration and likely is None:
+            return []
+        first = matches[0].confidence if matches else 0.0
+        if first < (likely or 0.0):
+            return []
+        near = (
+            self.desk.entries[each.entry] for each in matches if each.confidence >= SIMILAR * first
+        )
+        return [entry.question for entry in near if entry.offered]
 
     # -- the desk ----------------------------------------------------------------------------------
 

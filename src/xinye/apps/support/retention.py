@@ -36,6 +36,7 @@ class Retention:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._unscrubbed = False
 
     def forget(self, user: str) -> Erased:
         """Delete the conversations of a user, with feedback and training records. If this fails
@@ -62,14 +63,16 @@ class Retention:
         than `Limits.retention_days`. A server calls this once a day."""
         limits = self._desk.limits
         with self._desk.writing() as (transaction, now):
-            closed = close_idle(transaction, now, limits.idle_hours * 3600)
+            closed = close_idle(transaction, now, limits)
             rows = transaction.select(
                 "SELECT * FROM conversations WHERE erased IS NULL AND changed <= ?",
                 now - limits.retention_days * 86_400,
             )
             expired = _erase(transaction, rows, "expired", now)
-        if rows:
-            self._desk.store.scrub()
+        self._unscrubbed = self._unscrubbed or bool(rows)
+        if self._unscrubbed:
+            self._desk.store.scrub()  # if this fails, it is done the next time
+            self._unscrubbed = False
         return Tidied(closed, expired)
 
 

@@ -88,9 +88,11 @@ _OPENING = re.compile(
     re.IGNORECASE,
 )
 
+# What stands before it if a customer wants no person.
+_NOT = re.compile(r"(?:[不别没]|\bnot|n't|\bnever)[^，。！？；,.!?;]{0,16}$", re.IGNORECASE)
 # A part of a message that asks for a person, such as the end of "This does not help, 转人工".
 _ASKS_PERSON = re.compile(
-    r"(?<!不用)(?<!不要)(?<!不需要)(?<![不别])(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成|你们?的?)*+(?:人工|真人|活人)"
+    r"(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成|你们?的?)*+(?:人工|真人|活人)"
     r"|\b(?:speak|talk|connect me|transfer me|put me through)\b(?: (?:to|with))?"
     r" (?:an?|the|your|some)? ?(?:real |live |actual )?"
     r"(?:person|human|operator|representative|agent|one|someone)\b",
@@ -126,7 +128,8 @@ def asks_for_person(text: str) -> bool:
     >>> asks_for_person("没用，帮我转人工！"), asks_for_person("人工客服几点上班？")
     (True, False)
     """
-    return small_talk(text) == "person" or bool(_ASKS_PERSON.search(text))
+    asked = (text[: each.start()] for each in _ASKS_PERSON.finditer(text))
+    return small_talk(text) == "person" or any(not _NOT.search(before) for before in asked)
 
 
 def small_talk(text: str) -> str:

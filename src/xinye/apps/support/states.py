@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlite3 import Row
 
 from xinye.apps.store import Transaction
+from xinye.apps.support.limits import Limits
 from xinye.apps.support.log import Entry
 from xinye.errors import Conflict
 
@@ -86,12 +87,13 @@ def put_back(transaction: Transaction, conversation: Row, now: float) -> None:
     move(transaction, conversation, WAITING, now, waiting=since, **unclaimed)
 
 
-def close_idle(transaction: Transaction, now: float, seconds: float) -> int:
-    """Close the conversations in which nothing has happened for so long. Returns how many."""
+def close_idle(transaction: Transaction, now: float, limits: Limits) -> int:
+    """Close the conversations in which nothing has happened for too long. Returns how many."""
     rows = transaction.select(
-        "SELECT * FROM conversations WHERE state IN ('bot', 'waiting', 'human') AND changed <= ?",
-        now - seconds,
-    )
+        "SELECT * FROM conversations WHERE state IN ('bot', 'waiting', 'human') "
+        "AND (changed <= ? OR changed <= ? AND messages = 0)",
+        now - limits.idle_hours * 3600, now - limits.empty_hours * 3600,
+    )  # fmt: skip
     for row in rows:
         close(transaction, row, Entry(now, "system", "idle", row["id"]))
     return len(rows)

@@ -53,7 +53,7 @@ async def begin(
             403, "user: only the shop's own server may name one", "user", "operator_only"
         )
     if not who.is_operator:
-        parts.rate.check(address_of(request))
+        parts.begun.check(address_of(request))
     begun = await parts.threads.write(parts.store.customers.begin, user)
     parts.changed(begun.conversation)
     return {
@@ -130,6 +130,7 @@ async def message(
     conversation: str, body: MessageRequest, parts: Parts, who: Somebody
 ) -> JSONResponse:
     """Send a message. 202: it will be answered in the stream. 200: it had been sent before."""
+    parts.said.check(who.token)
     now = time.time()
     sent = await parts.threads.write(
         parts.store.customers.message, conversation, who.token, body.text, body.client_id

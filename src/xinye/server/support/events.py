@@ -13,6 +13,7 @@ from typing import Any
 from fastapi.responses import StreamingResponse
 
 from xinye.errors import NotFound, XinyeError
+from xinye.server.errors import APIError
 from xinye.server.support.hub import QUEUE, Hub
 
 log = logging.getLogger("xinye.server")
@@ -52,7 +53,7 @@ async def conversation_events(
                 state, messages = await read(after)
             except NotFound:
                 return
-            except XinyeError as error:
+            except (XinyeError, APIError) as error:
                 log.error("a stream cannot read its conversation: %s", error)
                 state, messages = known, []
             for message in messages:
@@ -82,7 +83,7 @@ async def queue_events(hub: Hub, read: Callable[[], Awaitable[JSON]]) -> AsyncIt
         while not hub.closed:
             try:
                 queue = await read()
-            except XinyeError as error:
+            except (XinyeError, APIError) as error:
                 log.error("a stream cannot read the queue: %s", error)
                 queue = known or {}
             if queue != known:

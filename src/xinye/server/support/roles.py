@@ -140,10 +140,13 @@ def address_of(request: Request) -> str:
 
 
 class Rate:
-    """Lets each address do something at most `most` times a minute."""
+    """Lets each address, or each conversation, do something at most `most` times a minute;
+    `problem` says what was done too often."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._clock = most, clock
+    def __init__(
+        self, most: int, problem: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most, self._problem, self._clock = most, problem, clock
         self._times: dict[str, deque[float]] = {}  # that of the latest is last
 
     def check(self, address: str) -> None:
@@ -157,7 +160,7 @@ class Rate:
             wait = max(1, round(times[0] + MINUTE - now))
             raise APIError(
                 429,
-                "too many conversations were begun from this address; try again later",
+                f"{self._problem}; try again later",
                 code="too_many",
                 headers={"Retry-After": str(wait)},
             )

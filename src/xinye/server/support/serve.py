@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.limits import Limits
-from xinye.apps.support.messages import Message
 from xinye.server.http import Server, listen, run
 from xinye.server.support.answers import Answering, Answers, Load
 from xinye.server.support.app import build_app
@@ -45,9 +44,7 @@ def load(folder: Path, before: Answering | None) -> Answering:
         desk = DeskFolder.read(folder)
         same = desk.models == before.desk.models and desk.settings == before.desk.settings
         if same and desk.folder == before.desk.folder:
-            again = Answerer(desk, before.models)
-            again.answer([Message.of_customer("?")])  # reads what is read when it is first used
-            return again
+            return Answerer(desk, before.models).warm()
     return Answerer.read(folder)
 
 
@@ -69,7 +66,8 @@ def opened(
         bots.start()
         yield Support(
             settings, Keys(*keys), conversations, answers, documents, hub, bots, threads,
-            Rate(settings.begun_per_minute),
+            Rate(settings.begun_per_minute, "too many conversations were begun from this address"),
+            Rate(settings.messages_per_minute, "too many messages in this conversation"),
         )  # fmt: skip
     finally:
         hub.close()

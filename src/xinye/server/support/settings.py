@@ -25,7 +25,7 @@ class SupportSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     groups: ClassVar[Mapping[str, str]] = {  # the titles under which --help lists the settings
         "access": "host port operator_key admin_key allow_origin proxy",
-        "limits": "begun_per_minute max_streams max_requests max_body grace",
+        "limits": "begun_per_minute messages_per_minute max_streams max_requests max_body grace",
     }
 
     host: str = Field(
@@ -60,6 +60,14 @@ class SupportSettings(BaseModel):
         description=(
             "let one address begin at most this many conversations a minute; refuse more with "
             "status 429"
+        ),
+    )
+    messages_per_minute: int = Field(
+        30,
+        ge=1,
+        description=(
+            "take at most this many messages a minute in one conversation; refuse more with status "
+            "429"
         ),
     )
     max_streams: int = Field(

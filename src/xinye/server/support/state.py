@@ -90,7 +90,8 @@ class Support:
     hub: Hub
     bots: Bots
     threads: Threads
-    rate: Rate
+    begun: Rate
+    said: Rate
     suggested: dict[str, list[Reply]] = field(default_factory=dict)  # by conversation, the last
 
     @property
