@@ -179,7 +179,7 @@ def test_the_gain_is_told_from_another_seed():
         BITS,
     )
     assert "The time was used up after 9 of 20 trials" in short[1] and "only a hint" in short[2]
-    errors = Figure("bits_per_byte", "errors", digits=1, percent=True, lower_is_better=True)
+    errors = Figure("bits_per_byte", "errors", digits=1, percent=True, lower_replaced=True)
     told |= {"top": [trial(7, 0.05)], "defaults": trial(0, 0.09)}
     fewer = explain({**told, "again": {"seed": 1, "defaults": 0.08, "best": 0.05}}, errors)
     assert (

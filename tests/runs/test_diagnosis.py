@@ -176,11 +176,11 @@ def test_what_is_missing_gives_no_finding(make_run, missing):
     ("figure", "ours", "theirs", "says"),
     [
         (Figure("hits", "hits", digits=1, percent=True), 0.9, 0.8, "Better than its baseline: hits 90.0%, counting 80.0%."),
-        (Figure("errors", "errors", lower_is_better=True), 2.0, 3.0, "Better than its baseline: errors 2.000, counting 3.000."),
-        (Figure("errors", "errors", lower_is_better=True), 3.0, 2.0, "Worse than its baseline: errors 3.000, counting 2.000."),
+        (Figure("errors", "errors", lower_replaced=True), 2.0, 3.0, "Better than its baseline: errors 2.000, counting 3.000."),
+        (Figure("errors", "errors", lower_replaced=True), 3.0, 2.0, "Worse than its baseline: errors 3.000, counting 2.000."),
     ],
 )  # fmt: skip
-def test_a_figure_says_itself_what_is_better(make_run, figure, ours, theirs, says):
+def test_a_figure_says_itself_what_replaced(make_run, figure, ours, theirs, says):
     name = figure.name
     words = asdict(TaskWords(figures=(figure,), decides=name))
     measured = {"measured": {name: ours}, "baseline": {"name": "counting", name: theirs}}

@@ -29,7 +29,8 @@ def prepare(arguments: list[str]) -> int:
         "(CSV, XLSX, JSON Lines, one message a row, lines of 客户：… and 客服：…, exports of QQ "
         "and WeChat) and tables of questions and answers or intents; makes a FAQ, keeps a test set "
         "apart, trains a classifier if there are enough intents, and calibrates when to answer. "
-        "Personal data are masked before anything is written.",
+        "Phone numbers, mail addresses and the like are masked before anything is written; names "
+        "and postal addresses only with a model that finds them (--role entities=RUN).",
         "xinye support prepare logs.csv --knowledge handbook/ -o desk",
         flag("logs", "LOGS", "files, folders or globs of logs", nargs="+"),
         flag("-o --output", "DESK", "the folder to write", required=True, type=Path),

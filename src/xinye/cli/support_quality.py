@@ -83,7 +83,7 @@ def improve(arguments: list[str]) -> int:
         found = learn(given.desk, given.store, display)
     if given.json:
         figures = {"before": vars(found.before), "after": vars(found.after)}
-        print_json(vars(found) | figures | {"is_better": found.is_better})
+        print_json(vars(found) | figures | {"replaced": found.replaced})
     else:
         show_improvement(found)
     return 0
@@ -103,7 +103,7 @@ def show_improvement(found: "Improvement") -> None:
         f"test on {plural(found.after.questions, 'question')}: before {before}, after {after} "
         "(right of answered)"
     )
-    if found.is_better:
+    if found.replaced:
         console.print(
             f"the new desk is in {found.desk}; the old one is kept in {found.kept}", soft_wrap=True
         )

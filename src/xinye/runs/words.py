@@ -39,7 +39,7 @@ class Figure:
     digits: int = 3
     percent: bool = False
     reported: bool = True  # whether it is in the report and the model card, too
-    lower_is_better: bool = False
+    lower_replaced: bool = False
 
     def written(self, value: float, space: str = "") -> str:
         """The value in readable form: 94.5%, or with `space` 94.5 %."""
@@ -49,7 +49,7 @@ class Figure:
 
     def gain(self, value: float, than: float) -> float:
         """By how much `value` is better than `than`; negative if it is worse."""
-        return than - value if self.lower_is_better else value - than
+        return than - value if self.lower_replaced else value - than
 
     def chance(self, one: float, other: float, records: int) -> float:
         """The largest difference that chance makes between two shares measured on so many records,
@@ -65,7 +65,7 @@ class Figure:
         return f"{100 * gain:.1f} points" if self.percent else f"{gain:.{self.digits}f}"
 
 
-LOSS = Figure("loss", "loss", Both("loss", "损失"), reported=False, lower_is_better=True)
+LOSS = Figure("loss", "loss", Both("loss", "损失"), reported=False, lower_replaced=True)
 
 
 @dataclass(frozen=True)

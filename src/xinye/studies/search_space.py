@@ -52,7 +52,7 @@ class PretrainSearch:
     """
 
     # The metric on validation text that compares trials.
-    figure = Figure("bits_per_byte", "bits per byte", lower_is_better=True)
+    figure = Figure("bits_per_byte", "bits per byte", lower_replaced=True)
     tokenizer: Tokenizer | None = None  # used by all trials
     tokens: int | None = None  # the tokens that each trial reads
 

@@ -100,7 +100,7 @@ def make_study(
     search.output.mkdir(parents=True, exist_ok=True)
     if search.tokenizer:
         search.tokenizer.save(search.output / "tokenizer")
-    direction: Any = "minimize" if search.figure.lower_is_better else "maximize"
+    direction: Any = "minimize" if search.figure.lower_replaced else "maximize"
     study = optuna.create_study(
         study_name="tune", storage=f"sqlite:///{search.output}/study.db", direction=direction
     )
@@ -208,7 +208,7 @@ def conclude(tuning: Tuning, observer: Observer) -> Figures:
         study.get_trials(states=(TrialState.COMPLETE,)),
         key=lambda trial: trial.value or 0.0,
     )
-    if not search.figure.lower_is_better:
+    if not search.figure.lower_replaced:
         finished.reverse()
     if not finished:
         raise XinyeError(
@@ -225,7 +225,7 @@ def conclude(tuning: Tuning, observer: Observer) -> Figures:
         "asked_for": tuning.trials,
         "finished": len(finished),
         "figure": search.figure.name,
-        "lower_is_better": search.figure.lower_is_better,
+        "lower_replaced": search.figure.lower_replaced,
         "top": [tuning.shown(trial) for trial in finished[:5]],
         "defaults": tuning.shown(defaults) if defaults else None,
         "again": {"seed": search.settings.seed + 1, **again},
@@ -269,7 +269,7 @@ def charts(tuning: Tuning, importance: dict[str, float]) -> dict[str, str]:
     finished = [t for t in tuning.study.trials if t.user_attrs.get("state") == "finished"]
     numbers = [trial.number for trial in finished]
     values = [float(trial.value or 0.0) for trial in finished]
-    best = min if tuning.search.figure.lower_is_better else max
+    best = min if tuning.search.figure.lower_replaced else max
     so_far = [best(values[: count + 1]) for count in range(len(values))]
     series = {"finished trials": (numbers, values), "best so far": (numbers, so_far)}
     return {

@@ -75,7 +75,7 @@ class Proofread(LanguageTask):
             _share("detection_f1", "detection F1", "检测 F1（检错）"),
             replace(
                 _share("clean_changed", "clean sentences changed", "被误改的正确句子"),
-                lower_is_better=True,
+                lower_replaced=True,
             ),
             LOSS,
         ),

@@ -175,7 +175,7 @@ class Summarize(TextToText):
         except ValidationError:
             task.damaged = True
         damage: list[str] = []
-        task.quotes = _extract_is_better(Result.read(files.result_file, damage).measured or {})
+        task.quotes = _extract_replaced(Result.read(files.result_file, damage).measured or {})
         task.undecided = bool(damage)
         return task
 
@@ -282,7 +282,7 @@ class Summarize(TextToText):
     ) -> Figures:
         """Measures both kinds of summaries, and makes the better one the default."""
         found = self._both(model, tokenizer, records, context)
-        self.quotes = _extract_is_better(found[FREE] | found[EXTRACT])
+        self.quotes = _extract_replaced(found[FREE] | found[EXTRACT])
         return self._of_default(found)
 
     def measure(
@@ -354,7 +354,7 @@ def _learned(records: Sequence[TextRecord]) -> ClausePicker:
     )
 
 
-def _extract_is_better(measured: Mapping[str, Any]) -> bool:
+def _extract_replaced(measured: Mapping[str, Any]) -> bool:
     """Whether quoted clauses were better than free summaries in measured figures, or nothing was
     measured, as in a run that did not end."""
     if not measured:

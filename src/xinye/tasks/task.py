@@ -109,9 +109,9 @@ class Task(ReadsRecords):
         return next(figure for figure in known if figure.name == cls.better)
 
     @property
-    def lower_is_better(self) -> bool:
+    def lower_replaced(self) -> bool:
         """True if a lower value of the deciding metric is better."""
-        return self.deciding().lower_is_better
+        return self.deciding().lower_replaced
 
     # -- records -----------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ _FIGURES = (
         Both("texts with a number that no fact has", "含有要点之外数字的文本"),
         percent=True,
         digits=0,
-        lower_is_better=True,
+        lower_replaced=True,
     ),
     Figure(
         "repetition",
@@ -59,7 +59,7 @@ _FIGURES = (
         Both("repeated 4-grams", "重复的四字（词）片段"),
         1,
         percent=True,
-        lower_is_better=True,
+        lower_replaced=True,
     ),
     Figure(
         "length_kept",
@@ -74,7 +74,7 @@ _FIGURES = (
         Both("records whose mail or facts were cut", "来信或要点被截短的样本"),
         0,
         percent=True,
-        lower_is_better=True,
+        lower_replaced=True,
     ),
 )
 

@@ -53,13 +53,13 @@ WRITTEN = (  # the metrics of all tasks that write
         "loss",
         "loss",
         Both("loss on answers (nats per token)", "回答的损失（每 token 的 nat 数）"),
-        lower_is_better=True,
+        lower_replaced=True,
     ),
     Figure(
         "bits_per_byte",
         "bits per byte",
         Both("bits per byte of the answers", "回答的每字节比特数"),
-        lower_is_better=True,
+        lower_replaced=True,
     ),
     Figure(
         "ended", "ended", Both("answers that end by themselves", "自行结束的回答"), 0, percent=True

@@ -72,7 +72,7 @@ class Job(ABC):
 
     figures: tuple[str, ...]  # the names of its figures, in the order in which they are shown
     better: str  # the figure that decides which checkpoint is the best
-    lower_is_better: bool
+    lower_replaced: bool
     judge_first: bool  # whether the model is also evaluated before the first step
     learns_threshold = False  # whether `validate` sets a threshold, which is saved with the model
 

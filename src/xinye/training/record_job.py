@@ -83,7 +83,7 @@ class RecordJob(Job):
         self.samples, self.tokenizer = self.data.examples, self.data.tokenizer
         self.task = task = self.data.task
         self.figures, self.better, self.words = task.figures, task.better, task.words
-        self.lower_is_better = task.lower_is_better
+        self.lower_replaced = task.lower_replaced
         self.judge_first = task.baseline_is_base
         self.learns_threshold = task.learns_threshold
 

@@ -250,7 +250,7 @@ class Session:
         self.check_finite()
         self.judged = self.judge("validation", last=False)
         figure, best, name = self.judged[self.job.better], self.progress.best, self.job.better
-        sign = 1 if self.job.lower_is_better else -1
+        sign = 1 if self.job.lower_replaced else -1
         if not best or sign * (figure - best[name]) < 0:
             step, loss = self.progress.step, self.judged["loss"]
             self.progress.best = {"step": step, "loss": loss, name: figure, "worse_since": 0}

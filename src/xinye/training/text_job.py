@@ -50,7 +50,7 @@ class TextJob(Job):
     speed: Speed  # measured before the run
     figures = ("loss", "bits_per_byte")
     better = "bits_per_byte"
-    lower_is_better = True
+    lower_replaced = True
     tokens_per_target = 1.0
 
     def check(self) -> None:

@@ -71,7 +71,7 @@ def test_approved_answers_are_learned_and_the_old_desk_is_kept(
     approve(desk, "脏了的茶巾咋弄干净啊？", "茶巾的保养：请看说明书第7页。")
     found = improve(folder, desk.store.path)
     assert (found.added, found.corrected, found.reworded, found.known) == (1, 1, 1, 0)
-    assert found.is_better
+    assert found.replaced
     assert reply_to(folder, "礼盒能印公司标志吗").text == "可以印，五十盒起。"
     assert reply_to(folder, "龙井可以退掉吗？").text == "龙井开封后不退。"
     assert reply_to(folder, "脏了的茶巾咋弄干净").text == "茶巾的保养：请看说明书第7页。"
@@ -87,7 +87,7 @@ def test_a_worse_desk_does_not_replace_the_old_one(
     monkeypatch.setattr(improving, "tested_faq", lambda *_: next(figures))
     before = (folder / "faq.jsonl").read_bytes()
     found = improve(folder, desk.store.path)
-    assert not found.is_better
+    assert not found.replaced
     assert (folder / "faq.jsonl").read_bytes() == before
     assert [path.name for path in folder.parent.glob("*desk*")] == ["desk"]
 

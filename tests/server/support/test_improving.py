@@ -56,7 +56,7 @@ def test_a_desk_is_improved_while_customers_ask(tmp_path: Path) -> None:
         path = f"/v1/support/conversations/{customer.id}/feedback"
         number = desk.operator("POST", path, wrong).json()["feedback"]
         desk.operator("POST", f"/v1/support/feedback/{number}/approve", {"operator": "李"})
-        assert improve(folder, store).is_better
+        assert improve(folder, store).replaced
         before, end = len(replies), time.monotonic() + 20
         while asks(desk, NEW) != RIGHT and time.monotonic() < end:
             time.sleep(0.1)

@@ -50,7 +50,7 @@ class Improvement:
     kept: str
 
     @property
-    def is_better(self) -> bool:
+    def replaced(self) -> bool:
         """Whether the new desk took the place of the old one."""
         return bool(self.kept)
 
