@@ -1,6 +1,7 @@
 """`xinye data mask`: a copy has the form of its file, and no personal data."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,15 @@ def test_records_of_a_task_are_checked_for_it(xinye, workplace):
     Path("a.csv").write_text("text,label\n电话13812345678,好\n新叶,差\n", "utf-8")
     outcome = xinye("data", "check", "a.csv", "--task", "classify")
     assert "personal data: Chinese mobile number" in outcome.out and "a.csv, line 2" in outcome.out
+
+
+def test_a_link_or_a_device_is_not_replaced(xinye, workplace):
+    Path("in.txt").write_text("13812345678\n", "utf-8")
+    Path("target.txt").write_text("old", "utf-8")
+    Path("link.txt").symlink_to("target.txt")
+    os.mkfifo("pipe.txt")
+    for name in ("link.txt", "pipe.txt"):
+        found = xinye("data", "mask", "in.txt", "-o", name, "--overwrite")
+        assert (found.code, "a link, a device or a folder" in found.complaint) == (2, True)
+    assert Path("link.txt").is_symlink() and Path("target.txt").read_text() == "old"
+    assert Path("pipe.txt").is_fifo()

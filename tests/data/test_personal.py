@@ -159,9 +159,15 @@ def test_a_tagger_adds_addresses() -> None:
     assert {"address", "name"} < KINDS.keys()
 
 
+@pytest.mark.parametrize("comma", [",", ", ", "，", "、", "/", "\n"])
+def test_every_number_of_a_list_is_found(comma: str) -> None:
+    numbers = ["13812345678", "138-1234-5679", "010-62345678", "13712345670"] * 5
+    assert len(find_personal(comma.join(numbers))) == 20
+
+
 @pytest.mark.parametrize(
     "piece",
-    ["1", "1 ", "13812345678", "1.", "+1", "@", "a@", "a.a@", "://a:", "2000:", "京A", "京A1", "0-", "((", "订单"],
+    ["1", "13812345678,", "1 ", "13812345678", "1.", "+1", "@", "a@", "a.a@", "://a:", "2000:", "京A", "京A1", "0-", "((", "订单"],
 )  # fmt: skip
 def test_hostile_text_takes_linear_time(piece: str) -> None:
     begin = time.process_time()

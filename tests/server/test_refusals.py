@@ -367,7 +367,7 @@ def test_other_routes_and_methods(server):
 
 
 def test_a_body_that_comes_in_drops_is_not_waited_for(folders, monkeypatch):
-    monkeypatch.setattr("xinye.server.guard.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("xinye.server.guard.Guard.body_seconds", 0.2)
     head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n"
     with (
         serving(folders[:1]) as server,

@@ -361,8 +361,11 @@ def _digest(path: Path) -> bytes:
 @contextmanager
 def written_beside(path: Path) -> Iterator[Path]:
     """A temporary path next to a file. If the block succeeds, the finished file replaces the old
-    one; if it fails, the temporary file is deleted.
+    one; if it fails, the temporary file is deleted. Raises `XinyeError` for a path that is not a
+    regular file, such as a device or a link: it would be gone.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise XinyeError(f"{path}: this is a link, a device or a folder; name a file")
     beside = path.with_name(f".{path.name}.new")
     try:
         yield beside

@@ -225,7 +225,10 @@ _START = r"""(?:(?<=(?i:tel)[:=/_-])|(?<=(?i:phone)[:=/_-])|(?<=(?i:mobile)[:=/_
     |(?<![0-9¥￥$€£#])(?<![0-9=\s(,<>~^]\.)(?<![0-9A-Za-z_]-)(?<![A-Za-z_][/=_])
      (?<!(?<![0-9]{6})[0-9][/=_]))"""
 # and right behind it: no digit, no decimals and no unit
-_END = "(?![0-9]|[.,][0-9]|[ ]?(?:[%‰]|[美港欧日]?元|万|亿|块|股|吨|字节|(?i:usd|rmb|cny|bytes)))"
+_END = (
+    "(?![0-9]|[.,][0-9]{1,9}(?![0-9])"
+    "|[ ]?(?:[%‰]|[美港欧日]?元|万|亿|块|股|吨|字节|(?i:usd|rmb|cny|bytes)))"
+)
 _NUMBER = re.compile(
     rf"""(?x)
     (?P<identity_card>(?<![0-9A-Za-z.])[1-8][0-9]{{5}}(?P<a>[ -]?)(?:19|20)[0-9]{{2}}[01][0-9]
@@ -287,7 +290,7 @@ def _numbers(text: str) -> Iterator[Personal]:
         # the text around a run, in which `at` is the begin of the run
         begin = max(0, run.start() - BEFORE)
         window = _ascii(text[begin : run.end() + BEHIND])
-        position, end = max(0, run.start() - begin - 3), run.end() - begin + 8
+        position, end = max(0, run.start() - begin - 3), run.end() - begin + BEHIND
         while found := _NUMBER.search(window, position, end):
             kind = _kind(found, window)
             if kind:

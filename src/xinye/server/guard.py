@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from xinye.server.errors import CLOSE, APIError, as_api_error
 
 OPEN = ("/", "/health")  # reachable without a key: the page contains no data and asks for the key
-BODY_SECONDS = 60  # seconds in which a body must arrive
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 # Called after each request with its status (0 if the client left) and its duration in seconds.
 OnAnswer = Callable[[Scope, int, float], None]
@@ -47,6 +46,7 @@ class Guard:
     # what pages of allowed origins may send
     methods: ClassVar[str] = "GET, POST"
     headers: ClassVar[str] = "authorization, content-type"
+    body_seconds: ClassVar[float] = 60  # in which a body must arrive
 
     def __init__(self, app: ASGIApp, settings: Access, on_answer: OnAnswer) -> None:
         self.app, self.settings, self.on_answer = app, settings, on_answer
@@ -86,7 +86,8 @@ class Guard:
             self.check_caller(scope, headers)
             self._check_load(scope)
             self._check_encoding(headers)
-            body = LimitedBody(receive, headers, self.settings.max_body * 1_000_000)
+            limit = self.settings.max_body * 1_000_000
+            body = LimitedBody(receive, headers, limit, self.body_seconds)
             await self.app(scope, body.receive, answer)
         except Exception as error:
             refusal = as_api_error(error)  # also logs internal errors
@@ -180,7 +181,7 @@ EXPOSED = {"access-control-expose-headers": "x-request-id, retry-after", "vary":
 class LimitedBody:
     """A request's body, which must not be too large or take too long."""
 
-    def __init__(self, receive: Receive, headers: Headers, limit: int) -> None:
+    def __init__(self, receive: Receive, headers: Headers, limit: int, seconds: float) -> None:
         self._receive, self.limit = receive, limit
         self.size = 0
         self.whole = False
@@ -188,7 +189,7 @@ class LimitedBody:
         # enough for any limit; Python refuses to parse thousands of digits
         digits = length.lstrip("0")[:20]
         self.declared = int(digits) if digits.isdecimal() else 0
-        self.end = asyncio.get_running_loop().time() + BODY_SECONDS
+        self.end = asyncio.get_running_loop().time() + seconds
 
     async def receive(self) -> Message:
         """The next message of the body. Raises `APIError` if it is too large or too late."""

@@ -68,6 +68,7 @@ def edit(path, old, new):
         ("faq.jsonl", "{", "", "line 1: not valid JSON"),
         ("templates.jsonl", "不客气。", "", "line 1: text"),
         ("calibration.json", "xinye desk calibration", "other", "not the calibration of a desk"),
+        ("desk.toml", 'languages = ["zh", "en"]', "languages = []", "languages: "),
         ("matching.json", "null", '{"a": 1}', "damaged file \\(calibration"),
     ],
 )

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xinye.apps.support.clusters import name_clusters
-from xinye.apps.support.exchanges import Exchange
+from xinye.apps.support.exchanges import Exchange, without_templates
 from xinye.apps.support.faq import make_faq
 from xinye.apps.support.groups import near_groups, plain
 from xinye.apps.support.held_out import kept_apart
 from xinye.apps.support.matching import FAQMatcher
+from xinye.data.notes import Notes
 
 RETURN = "七天之内，茶叶未拆封都可以退货。"
 
@@ -131,3 +132,22 @@ def test_a_variant_of_two_answers_belongs_to_neither():
     asked = [replace(exchange("怎么退货？", RETURN), wordings=("怎么办",)),
              replace(exchange("怎么保存？", long), wordings=("怎么办",))]  # fmt: skip
     assert [each.variants for each in make_faq(asked).entries] == [(), ()]
+
+
+def test_rows_of_a_table_with_one_answer_stay():
+    asked = (
+        "杯子脏了",
+        "怎样除茶垢",
+        "壶里发黄",
+        "水渍去不掉",
+        "洗不干净",
+        "咖啡印",
+        "锈色",
+        "污迹",
+        "发黑",
+        "斑点",
+        "一圈印子",
+        "用久了变色",
+    )
+    rows = [replace(exchange(each, RETURN, line), is_row=True) for line, each in enumerate(asked)]
+    assert without_templates(rows, Notes()) == rows

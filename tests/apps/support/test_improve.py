@@ -101,6 +101,7 @@ def test_what_needs_the_conversation_is_left_out(folder: Path, desk: Conversatio
     number = desk.feedback.by_operator(customer.conversation, "李", 4, good=False, text="九十元。")
     desk.feedback.approve(number, "李")
     approve(desk, "在吗", "在的。")
+    approve(desk, "我的电话是13812345678，什么时候回电？", "五点前打[电话1]给您。")
     with pytest.raises(XinyeError, match="no approved answer is new to desk"):
         improve(folder, desk.store.path)
 

@@ -187,3 +187,8 @@ def test_a_suggestion_is_masked_as_a_reply_is(waiting: Customer) -> None:
         waiting.desk.operators.reply(
             waiting.conversation, "amy", "好", suggestion=Reply("faq", "长" * 20_001)
         )
+
+
+def test_a_name_forges_no_line_of_the_log(waiting: Customer) -> None:
+    with pytest.raises(XinyeError, match="cannot be printed"):
+        waiting.desk.operators.claim(waiting.conversation, "Kim\n12:00 admin erased")

@@ -224,6 +224,15 @@ def test_any_text_gets_a_reply(bot: Answerer, text: str) -> None:
     assert bot.answer(turns(text)).kind in ("unsure", "handover", "template")
 
 
+def test_a_long_story_before_a_question_is_cut(bot: Answerer, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "shops.md").write_text(SHOPS, "utf-8")
+    base, _ = KnowledgeBase.build(tmp_path / "kb", [tmp_path / "shops.md"])
+    desk = DeskFolder.read(folder)
+    desk.__dict__["knowledge"] = base
+    told = turns("我" * 2000, "…", "那" + "它怎么样" * 499, kinds=("faq",))
+    assert Answerer(desk, Models()).answer(told).kind == "unsure"
+
+
 def test_languages_of_the_desk() -> None:
     def language(text: str, *languages: str) -> str:
         return Asked.of(turns(text), languages).language

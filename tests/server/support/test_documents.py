@@ -43,6 +43,8 @@ def test_documents_are_written_replaced_and_deleted(own: Desk) -> None:
     assert own.admin("DELETE", f"{URL}/停车").status_code == 204
     assert found(own, "会员停车") == [] and found(own, "parking members")
     assert own.admin("DELETE", f"{URL}/停车").status_code == 404
+    binary = own.admin("PUT", f"{URL}/停车", {"text": "\0\1"})
+    assert binary.status_code == 400 and str(own.parts.answers.folder) not in binary.text
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ def test_a_full_disk_is_told_and_loses_nothing(own: Desk) -> None:
     assert len(customer.waits_for(2 * number + 2)) == 2 * number + 2
 
 
-def test_a_bot_that_fails_hands_over_and_quotes_nobody(own: Desk, caplog) -> None:
+def test_a_bot_that_fails_hands_over_and_quotes_nobody(own: Desk, caplog, monkeypatch) -> None:
+    monkeypatch.setattr("xinye.server.support.bots.PAUSE", 0.01)
     customer, other = own.begin(), own.begin()
     customer.says("崩溃")
     other.says("你好")

@@ -12,6 +12,7 @@ from xinye.apps.support.small_talk import small_talk, without_opening
 from xinye.data.scripts import has_han
 from xinye.generation.chat import Message as Turn
 from xinye.retrieval.follow_up import follows, in_context
+from xinye.retrieval.search import LONGEST_QUESTION
 
 SHORT = 20  # characters of a message that may be a number
 LONGEST = 500  # characters of the question before, of which the next one needs the topic only
@@ -70,7 +71,7 @@ class Asked:
     def question(self) -> str:
         """What can be understood without the conversation: the question before, if it is needed,
         and the message."""
-        return in_context(self.bare, self.before)
+        return in_context(self.bare, self.before)[:LONGEST_QUESTION]
 
     def mentions(self, words: Iterable[str]) -> str:
         """The first of these words that the message has; "" if it has none. Words in Latin letters

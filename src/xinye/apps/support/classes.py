@@ -4,6 +4,7 @@ machine for each, against all others, on words, pairs of words and pieces of wor
 import json
 import re
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from math import log
@@ -71,13 +72,16 @@ class Classes:
     def _learned(self, rows: Sequence["_Row"], labels: Sequence[str]) -> "Classes":
         """A model with the same terms that has learned these rows."""
         from scipy.sparse import csr_array
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.svm import LinearSVC
 
         begins = np.cumsum([0, *(len(numbers) for numbers, _ in rows)]).astype(np.int32)
         numbers = np.concatenate([row[0] for row in rows])
         values = np.concatenate([row[1] for row in rows])
         table = csr_array((values, numbers, begins), shape=(len(rows), len(self.terms)))
-        machine = LinearSVC(C=COST, random_state=0).fit(table, [*labels])
+        with warnings.catch_warnings():  # how well it has learned is measured
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            machine = LinearSVC(C=COST, random_state=0).fit(table, [*labels])
         weights, bias = machine.coef_.T, machine.intercept_
         if weights.shape[1] == 1:  # one machine for two labels
             weights, bias = np.hstack([-weights, weights]), np.concatenate([-bias, bias])

@@ -67,7 +67,10 @@ class Desk:
 
     def checked_id(self, value: str, what: str) -> str:
         """An id that somebody else gave. Raises `XinyeError` for one that is empty or too long."""
-        return checked_text(value, self.limits.id_characters, what)
+        value = checked_text(value, self.limits.id_characters, what)
+        if not value.isprintable():  # a line break would forge a line of the log
+            raise XinyeError(f"{what} has characters that cannot be printed; leave them out")
+        return value
 
     # -- messages ----------------------------------------------------------------------------------
 

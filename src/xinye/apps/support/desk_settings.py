@@ -41,7 +41,7 @@ class DeskSettings(BaseModel):
     version: int = VERSION
     company: str = ""
     bot: str = ""
-    languages: tuple[Literal["zh", "en"], ...] = ("zh", "en")
+    languages: tuple[Literal["zh", "en"], ...] = Field(("zh", "en"), min_length=1)
     precision: float = Field(0.95, ge=0.5, le=0.99)
     misses: int = Field(2, ge=1, le=10)
     forbidden: tuple[str, ...] = ()

@@ -152,6 +152,11 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
     return question
 
 
+def has_mark(text: str) -> bool:
+    """True if a text has the mark of masked personal data."""
+    return bool(_MARK.search(text))
+
+
 def without_marks(question: str) -> str:
     """A question without the clauses that only give personal data, unless nothing else is left.
 
@@ -222,6 +227,8 @@ def _templates(found: Sequence[Exchange]) -> Collection[str]:
         shares = _shares([asked[number] for number in numbers])
         typical = max((share - everywhere[term] for term, share in shares.items()), default=0.0)
         alone = len({found[number].answer for number in numbers}) < ANSWERS
+        if alone and all(found[number].is_row for number in numbers):
+            continue  # somebody gave one answer to many questions of a table
         if typical < (min(TYPICAL, CHANCE / sqrt(len(numbers))) if alone else TYPICAL):
             templates.add(sentence)
     return templates

@@ -16,7 +16,7 @@ from pathlib import Path
 from xinye.apps.support.calibrating import Tested, calibrated, tested_faq
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
-from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges
+from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges, has_mark
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.feedback import Feedback
 from xinye.apps.support.groups import near_groups, plain
@@ -28,6 +28,7 @@ from xinye.observer import Observer
 from xinye.retrieval.changing import alone
 from xinye.retrieval.follow_up import follows
 
+MARKED = "answers with personal data of the customer, which was masked"
 ADDED, CORRECTED, REWORDED, KNOWN = "added", "corrected", "reworded", "known"
 
 
@@ -126,6 +127,9 @@ def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     place = f"feedback {feedback.number}"
     if len(feedback.turns) > 1 and follows(feedback.question):
         dropped.add(place, REFERS)
+        return []
+    if has_mark(feedback.chosen):
+        dropped.add(place, MARKED)
         return []
     question = {"role": "user", "content": feedback.question}
     answer = {"role": "assistant", "content": feedback.chosen}

@@ -16,6 +16,7 @@ from xinye.server.support.hub import Hub
 log = logging.getLogger("xinye.server")
 BOTS = 2  # one answers while the other saves
 LOOK = 1.0  # seconds until a bot looks without being woken, and the desk is looked at
+PAUSE = 1.0  # seconds until an answer that failed is tried again
 DAY = 86_400.0
 
 
@@ -78,6 +79,7 @@ class Bots:
             reply = self._answers.answer(pending.turns)
         except Exception as error:
             self._failed("the bot cannot answer a message", error)
+            self._stop.wait(PAUSE)  # what failed may pass, such as a folder that is being replaced
             self._give_back(pending)
         else:
             self._save(pending, reply)

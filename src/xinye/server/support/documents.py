@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from xinye.apps.support.desk_folder import DOCUMENTS, KNOWLEDGE
-from xinye.errors import NotFound, XinyeError, not_unicode
+from xinye.errors import NotFound, Unavailable, XinyeError, not_unicode
 from xinye.retrieval.changing import alone, full_disk_told
 from xinye.retrieval.documents import documents
 from xinye.retrieval.knowledge import KnowledgeBase
@@ -115,8 +115,9 @@ class Documents:
         if self.base.is_dir():
             base = KnowledgeBase(self.base)
             changes = base.add([path])
-            if changes.skipped:
-                raise XinyeError(changes.skipped[0])
+            if changes.skipped:  # the client must not see where the file is
+                _, _, reason = changes.skipped[0].partition(f"{path.name}: ")
+                raise XinyeError(f"the document cannot be read: {reason or 'it is no text'}")
         else:
             base, _ = KnowledgeBase.build(self.base, [path])
         file = os.path.abspath(path)
@@ -142,7 +143,10 @@ class Documents:
         `Unavailable` if another process changes them."""
         with self._lock:
             with full_disk_told(self.base):
-                self.folder.mkdir(exist_ok=True)
+                try:
+                    self.folder.mkdir(exist_ok=True)
+                except FileNotFoundError:
+                    raise Unavailable("the desk is being replaced; try again later") from None
             with alone(self.folder):
                 yield
 

@@ -103,6 +103,7 @@ class Door(Guard):
     little, have a limit of their own."""
 
     methods: ClassVar[str] = "GET, POST, PUT, DELETE"
+    body_seconds: ClassVar[float] = 15  # messages are small
     headers: ClassVar[str] = "authorization, content-type, last-event-id"
     settings: SupportSettings
 
