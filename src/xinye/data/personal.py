@@ -267,7 +267,7 @@ _LETTERS_AROUND = re.compile("[A-Za-z]{2}")  # as in a hash
 _NO_PERSON = re.compile(
     "(?<![卡证户])(?:订单|单号|流水|编号|编码|代码|序列|批次|批号|条码|条形码|货号|型号|工号|学号|合同|发票|案号|时间戳"
     r"|isbn|issn|doi|order|invoice|tracking|serial|batch|sku|timestamp|transaction|ticket|reference)"
-    r"(?:号码?|编号|\s*(?:id|no|number|code)\b)?[\s.:：#=是为（(_-]*$",
+    r"(?:号码?|编号|[\s_-]*(?:id|no|number|code)\b)?[\s.:：#=是为（(_-]*$",
     re.IGNORECASE,
 )
 # The 31 provinces and the three regions of GB/T 2260
