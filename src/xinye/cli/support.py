@@ -160,7 +160,8 @@ def show_steps(report: "Report") -> None:
         elif name == "faq":
             answer.print(
                 f"step {name}: nothing reaches a precision of {precision}, so it answers only "
-                "questions that equal a known one"
+                "questions that equal a known one; other wordings of each question help (a column "
+                "variants)"
             )
         else:
             answer.print(
