@@ -86,6 +86,7 @@ def turns(*said: str, kinds: tuple[str, ...] = ()) -> list[Message]:
     ("text", "reply"),
     [
         ("谢谢！", "谢谢惠顾！"),
+        ("[电话1]", "好的，请问还有什么可以帮您？"),
         ("Hello", "Hello! How can I help you?"),
         ("在吗", "您好！请问有什么可以帮您？"),
     ],

@@ -27,6 +27,7 @@ from xinye.apps.support.desk_settings import (
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.matching import FILE as MATCHING
 from xinye.apps.support.matching import WORDINGS, FAQMatcher
+from xinye.apps.support.small_talk import TEMPLATES as OURS_SAID
 from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError
@@ -150,6 +151,18 @@ class DeskFolder:
         questions, entries = [text for text, _ in wordings], [number for _, number in wordings]
         answers = {number: entry.answer for number, entry in enumerate(self.entries)}
         return FAQMatcher.load(self.folder, questions, entries, answers)
+
+    def said(self, intent: str, language: str) -> tuple[int | None, str]:
+        """The line of an intent's template and its text, in this language if there is one. Without
+        a template that is None and our own text, or "" if we have none."""
+        saved = {
+            (each.intent, each.language): (number, each.text)
+            for number, each in reversed([*enumerate(self.templates, 1)])
+        }
+        for wanted in (language, "", *self.settings.languages):
+            if found := saved.get((intent, wanted)):
+                return found
+        return None, getattr(OURS_SAID[intent], language) if intent in OURS_SAID else ""
 
     @cached_property
     def matcher_hash(self) -> str:

@@ -157,6 +157,11 @@ def has_mark(text: str) -> bool:
     return bool(_MARK.search(text))
 
 
+def says_something(text: str) -> bool:
+    """True if a text has letters or digits besides the marks of masked personal data."""
+    return bool(re.search(r"\w", _MARK.sub("", text)))
+
+
 def without_marks(question: str) -> str:
     """A question without the clauses that only give personal data, unless nothing else is left.
 

@@ -1,26 +1,26 @@
 """`Answerer`: what the bot of a desk says.
 
 A question goes from step to step until one answers: a template, the FAQ, the knowledge graph, a
-quotation of a passage, a text that is written from passages. Each step answers only from the
-confidence on that its calibration found for the wanted precision. If none does, the bot asks for
-other words, and after some misses for a person.
+quotation of a passage, a text that is written from passages. Intents, FAQ and documents answer only
+from the confidence on that their calibration found for the wanted precision; the graph, if its
+model finds what is asked of which entity. If nothing answers, the bot asks for other words, and
+after some misses for a person.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Self
 
 from xinye.apps.support.asked import Asked, offer
-from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder, Template
+from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder
+from xinye.apps.support.exchanges import says_something
 from xinye.apps.support.intents import reached
 from xinye.apps.support.log import ANGRY, ASKED, FORBIDDEN, UNCERTAIN
 from xinye.apps.support.matching import Match
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.reply import HANDOVER, UNSURE, Reply, Source
-from xinye.apps.support.small_talk import TEMPLATES as BUILT_IN
 from xinye.apps.support.small_talk import asks_for_person, small_talk
 from xinye.jobs.answering import answer as read_answer
 from xinye.jobs.composing import PASSAGES, compose
@@ -41,10 +41,6 @@ class Answerer:
     def __init__(self, desk: DeskFolder, models: Models) -> None:
         self.desk, self.models = desk, models
         self._lock = Lock()
-        self._templates = {
-            (each.intent, each.language): (number, each)
-            for number, each in enumerate(desk.templates, 1)
-        }
         self._steps = (
             self._handed_over,
             self._from_template,
@@ -106,14 +102,14 @@ class Answerer:
     def _handover(
         self, asked: Asked, why: str, score: float | None = None, model: str = ""
     ) -> Reply:
-        _, text = self._said("person", asked.language)
+        _, text = self.desk.said("person", asked.language)
         return Reply(HANDOVER, text, score=score, why=why, model=model)
 
     def _from_template(self, asked: Asked) -> Reply | None:
         """A fixed text for small talk, or for what the question is about."""
         if intent := small_talk(asked.text):
             return self._template(asked, intent, None)
-        if not re.search(r"\w", asked.bare):  # a phone number that was masked, "?" or an emoji
+        if not says_something(asked.bare):  # a phone number that was masked, "?" or an emoji
             return self._template(asked, "acknowledgement", None)
         intents, least = self.models.intents, self._least_of_intents()
         if intents is None or least is None:
@@ -123,22 +119,13 @@ class Answerer:
 
     def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
         """The template of an intent; None if there is none."""
-        number, text = self._said(intent, asked.language)
+        number, text = self.desk.said(intent, asked.language)
         if not text:
             return None
         least = None if score is None else self._least_of_intents()
         model = "" if score is None else self._hash("intents")
         source = (Source(TEMPLATES, number, text),) if number else ()
         return Reply("template", text, source, score, least, f"intent {intent}", model)
-
-    def _said(self, intent: str, language: str) -> tuple[int | None, str]:
-        """The line of a template and its text, in this language if there is one."""
-        saved: tuple[int, Template] | None = None
-        for wanted in (language, "", *self.desk.settings.languages):
-            saved = saved or self._templates.get((intent, wanted))
-        if saved:
-            return saved[0], saved[1].text
-        return None, getattr(BUILT_IN[intent], language) if intent in BUILT_IN else ""
 
     # -- the FAQ -----------------------------------------------------------------------------------
 
@@ -255,7 +242,7 @@ class Answerer:
         if asked.misses + 1 >= self.desk.settings.misses:
             return self._handover(asked, f"{UNCERTAIN}: {asked.misses + 1} times", score)
         questions = self._likely(matches)
-        _, said = self._said("offer" if questions else "unsure", asked.language)
+        _, said = self.desk.said("offer" if questions else "unsure", asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
         return Reply(
             UNSURE, text, (), score, self._least_of_faq(), UNCERTAIN, self.desk.matcher_hash

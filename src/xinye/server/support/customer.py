@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from xinye.apps.support.small_talk import TEMPLATES
 from xinye.server.bodies import JSONRoute
 from xinye.server.errors import APIError
 from xinye.server.support.events import conversation_events, stream
@@ -70,11 +69,8 @@ def greeting(parts: Support, languages: str) -> str:
     """The first words of the bot: in the first language that the browser and the desk share."""
     known = parts.desk.languages
     asked = (each.strip()[:2].lower() for each in languages[:200].split(","))
-    language = next((each for each in asked if each in known), known[0] if known else "en")
-    for template in parts.answers.current.desk.templates:
-        if template.intent == "greeting" and template.language in (language, ""):
-            return template.text
-    return str(getattr(TEMPLATES["greeting"], language))
+    language = next((each for each in asked if each in known), known[0])
+    return parts.answers.current.desk.said("greeting", language)[1]
 
 
 @router.get(ONE)
