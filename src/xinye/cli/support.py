@@ -116,9 +116,9 @@ def show_faq(report: "Report") -> None:
         more = " …" if len(names) > SHOWN else ""
         count = plural(len(names), "intent")
         if report.intents_from == "clusters":
-            answer.print(f"the logs name no intents; {count} found as clusters of questions:")
+            answer.print(f"the logs name no intents; {count} found as clusters of questions")
         else:
-            answer.print(f"the logs name {count}:")
+            answer.print(f"the logs name {count}")
         answer.print(verbatim(f"  {some}{more}"), soft_wrap=True)
 
 
