@@ -114,11 +114,11 @@ def show_faq(report: "Report") -> None:
         names = [*report.intents.items()]
         some = ", ".join(f"{name} {count:,}" for name, count in names[:SHOWN])
         more = " …" if len(names) > SHOWN else ""
-        count = plural(len(names), "intent")
+        intents = plural(len(names), "intent")
         if report.intents_from == "clusters":
-            answer.print(f"the logs name no intents; {count} found as clusters of questions")
+            answer.print(f"the logs name no intents; {intents} found as clusters of questions")
         else:
-            answer.print(f"the logs name {count}")
+            answer.print(f"the logs name {intents}")
         answer.print(verbatim(f"  {some}{more}"), soft_wrap=True)
 
 
