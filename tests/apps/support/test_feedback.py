@@ -8,6 +8,7 @@ import pytest
 from apps.support.conftest import FAQ, Clock, Customer
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.limits import Limits
+from xinye.apps.support.reply import Reply
 from xinye.data.notes import Notes
 from xinye.errors import NotFound, TooMany, XinyeError
 from xinye.tasks.chat import Chat
@@ -126,3 +127,21 @@ def test_thumbs_are_counted_to_a_limit(tmp_path: Path, clock: Clock) -> None:
     with pytest.raises(TooMany, match="has had 3 thumbs"):
         desk.feedback.by_customer(*customer.ids, 2, False)
     desk.close()
+
+
+def test_a_correction_belongs_to_the_question_and_not_to_the_handover(desk: Conversations) -> None:
+    customer = Customer(desk)
+    customer.asks("你好")
+    customer.gets(Reply("template", "您好！"))
+    customer.asks("杯子能刻名字吗？")
+    customer.gets(Reply("unsure", "能换个说法吗？"))
+    customer.asks("我要人工")
+    customer.gets(Reply("handover", "请稍候。", why="the customer asks for a person"))
+    desk.operators.claim(customer.conversation, "李")
+    sent = desk.operators.reply(
+        customer.conversation, "李", "可以，十个字以内。", suggestion=Reply("faq", "可以。")
+    )
+    [given] = desk.feedback.waiting()
+    approved = desk.feedback.approve(given.number, "李")
+    assert (given.message, approved.question) == (sent.number, "杯子能刻名字吗？")
+    assert [each["role"] for each in approved.chat()["messages"]] == ["user", "assistant"]

@@ -10,7 +10,9 @@ from typing import Any
 from xinye.apps.store import Transaction
 from xinye.apps.support.desk import Desk
 from xinye.apps.support.log import Entry
-from xinye.apps.support.messages import checked_text, find_message, messages_between
+from xinye.apps.support.messages import Message, checked_text, find_message, messages_between
+from xinye.apps.support.reply import HANDOVER, UNSURE
+from xinye.apps.support.small_talk import small_talk
 from xinye.errors import NotFound, TooMany, XinyeError
 
 Turn = dict[str, Any]  # a message of a training record: role, content, perhaps weight
@@ -161,6 +163,7 @@ class Feedbacks:
         *before, answer = messages_between(
             transaction, row["conversation"], number - 1 - limit, number
         )
+        before = [each for each in before if _asks_or_answers(each)] or before
         roles = ("user" if each.sender == "customer" else "assistant" for each in before)
         turns = _turns([*zip(roles, (each.text for each in before), strict=True)])
         chosen = row["text"] or (answer.text if row["good"] else "")
@@ -219,6 +222,13 @@ def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:
         {"role": role, "content": "\n".join(text for _, text in of_one)}
         for role, of_one in groupby(said, itemgetter(0))
     )
+
+
+def _asks_or_answers(message: Message) -> bool:
+    """False for what only leads to a person: "转人工", what the bot says then, and small talk."""
+    if message.sender == "customer":
+        return not small_talk(message.text)
+    return message.kind not in ("template", UNSURE, HANDOVER)
 
 
 def _thumb(good: bool) -> str:
