@@ -68,10 +68,16 @@ def replace(folder: Path, new: Path) -> None:
         return
     old = next_to(folder)
     with alone(folder):
-        folder.rename(old)
-        try:
-            new.rename(folder)
-        except OSError:
-            old.rename(folder)
-            raise
+        put_in_place(folder, new, old)
     shutil.rmtree(old)
+
+
+def put_in_place(folder: Path, new: Path, old: Path) -> None:
+    """Give a new folder the name of another, which is called `old` from then on. If that fails, it
+    gets its name back."""
+    folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise

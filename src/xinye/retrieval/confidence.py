@@ -155,10 +155,8 @@ class Calibration(Strict):
         return 1 / (1 + exp(-max(-500.0, total)))
 
     def reached(self, precision: float) -> Threshold | None:
-        """The threshold for a precision; None if the questions do not reach it. Made questions are
-        easier than real ones: half as many errors are allowed on them."""
-        errors = (1 - precision) / (2 if self.made else 1) + 1e-9
-        return next((each for each in self.thresholds if 1 - each.precision <= errors), None)
+        """The threshold for a precision; None if the questions do not reach it."""
+        return reached(self.thresholds, precision, self.made)
 
     def threshold(self, precision: float | None = None) -> Threshold:
         """The threshold for a precision, by default the one that was wanted. Raises `XinyeError` if
@@ -187,6 +185,13 @@ class Calibration(Strict):
 
 def _known(features: Features) -> dict[str, float]:
     return {name: value for name, value in asdict(features).items() if value is not None}
+
+
+def reached(found: Sequence[Threshold], precision: float, made: bool = False) -> Threshold | None:
+    """The threshold for a precision; None if none has it. Made questions are easier than real ones:
+    half as many errors are allowed on them."""
+    errors = (1 - precision) / (2 if made else 1) + 1e-9
+    return next((each for each in found if 1 - each.precision <= errors), None)
 
 
 def thresholds(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from xinye.data.scripts import has_han
+from xinye.retrieval.terms import trimmed
 
 LONGEST = 200  # characters of a question that are compared
 SHORTEST = 2  # characters of a thing
@@ -22,7 +23,6 @@ _LINK = re.compile(
     r"|\b(?:it|its|they|them|their|this|that|those|these)\b",
     re.IGNORECASE,
 )
-_PIECES = re.compile(r"[\W_]+$|^[\W_]+")
 
 
 def in_context(question: str, before: str) -> str:
@@ -60,4 +60,4 @@ def _shared(one: str, other: str) -> str:
     """The longest stretch that two texts share."""
     one, other = one[:LONGEST].casefold(), other[:LONGEST].casefold()
     match = SequenceMatcher(None, one, other, autojunk=False).find_longest_match()
-    return _PIECES.sub("", one[match.a : match.a + match.size]).strip()
+    return trimmed(one[match.a : match.a + match.size])

@@ -14,6 +14,7 @@ _ASKING = re.compile(
     r"吗|呢|(?i:\b(?:what|which|who|whom|whose|when|where|why|how|do|does|did|is|are|was|were|"
     r"can|may|i|the|an?|of|in|on|to|for)\b)"
 )
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
 def terms(text: str) -> list[str]:
@@ -51,6 +52,15 @@ def index_terms(text: str) -> list[str]:
             found += [run[at : at + 2] for at in range(len(run) - 1)]
         found += map(_folded, words)
     return found
+
+
+def trimmed(text: str) -> str:
+    """A text without punctuation and spaces at its ends.
+
+    >>> trimmed("（谢谢！）"), trimmed("……")
+    ('谢谢', '')
+    """
+    return _EDGES.sub("", text)
 
 
 def content(question: str) -> str:

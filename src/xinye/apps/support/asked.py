@@ -13,13 +13,13 @@ from xinye.data.scripts import has_han
 from xinye.generation.chat import Message as Turn
 from xinye.retrieval.follow_up import follows, in_context
 from xinye.retrieval.search import LONGEST_QUESTION
+from xinye.retrieval.terms import trimmed
 
 SHORT = 20  # characters of a message that may be a number
 LONGEST = 500  # characters of the question before, of which the next one needs the topic only
 _NUMBER = re.compile(
     r"(?:第|选|number |no\.? ?|#)?([1-9一二三])(?:个|条|号|项)?(?:吧|谢谢)?", re.IGNORECASE
 )
-_EDGE = re.compile(r"^[\W_]+|[\W_]+$")
 _OFFERED = re.compile(r"^([1-9])\. (.+)$", re.MULTILINE)
 _CHINESE_NUMBERS = {"一": "1", "二": "2", "三": "3"}
 
@@ -102,7 +102,7 @@ def offer(questions: Sequence[str]) -> str:
 
 def _chosen(text: str, reply: str) -> str:
     """The question of a reply that a customer has chosen by its number, or ""."""
-    if not (found := _NUMBER.fullmatch(_EDGE.sub("", text[:SHORT]))):
+    if not (found := _NUMBER.fullmatch(trimmed(text[:SHORT]))):
         return ""
     number = _CHINESE_NUMBERS.get(found[1], found[1])
     return dict(_OFFERED.findall(reply)).get(number, "")

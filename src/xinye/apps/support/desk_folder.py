@@ -31,7 +31,7 @@ from xinye.apps.support.small_talk import TEMPLATES as OURS_SAID
 from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError
-from xinye.retrieval.changing import next_to
+from xinye.retrieval.changing import next_to, put_in_place
 from xinye.retrieval.confidence import Threshold
 from xinye.retrieval.file_names import name_below, shared_folder
 from xinye.retrieval.format import Format, Strict, damaged
@@ -283,12 +283,7 @@ def _replace(folder: Path, new: Path, kept: Path | None) -> None:
     if (folder / DOCUMENTS).is_dir() and not (new / DOCUMENTS).exists():
         shutil.copytree(folder / DOCUMENTS, new / DOCUMENTS)
     old = kept or next_to(folder)
-    folder.rename(old)
-    try:
-        new.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
+    put_in_place(folder, new, old)
     if not kept:
         shutil.rmtree(old)
 

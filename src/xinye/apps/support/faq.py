@@ -1,7 +1,7 @@
 """Makes a FAQ of questions and answers: near-equal questions become one entry with several
 wordings, and one answer."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -153,12 +153,3 @@ def _one_for_each_question(entries: Sequence[Entry]) -> list[Entry]:
         )
         for entry in entries
     ]
-
-
-def by_intent(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-    """The entries of each intent that has a name."""
-    found = defaultdict[str, list[Entry]](list)
-    for entry in entries:
-        if entry.intent:
-            found[entry.intent].append(entry)
-    return found

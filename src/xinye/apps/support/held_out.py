@@ -119,8 +119,8 @@ def in_turn(entries: Sequence[Entry], parts: int) -> Iterator[tuple[list[Questio
     random.Random(SEED).shuffle(groups)
     for part in range(parts):
         apart = [[questions[each] for each in group] for group in groups[part::parts]]
-        kept = sorted(each for at in range(parts) if at != part for each in _all(groups[at::parts]))
-        rest = [questions[each] for each in kept]
+        numbers = set(chain.from_iterable(groups[part::parts]))
+        rest = [each for number, each in enumerate(questions) if number not in numbers]
         known = {each.entry for each in rest}
         yield (
             rest,
@@ -130,7 +130,3 @@ def in_turn(entries: Sequence[Entry], parts: int) -> Iterator[tuple[list[Questio
                 for each in first_of_each(group)
             ],
         )
-
-
-def _all(groups: Sequence[Sequence[int]]) -> Iterator[int]:
-    return chain.from_iterable(groups)

@@ -2,8 +2,10 @@
 since they err on different questions."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xinye import api
 from xinye.apps.support.classes import Classes
@@ -35,37 +37,28 @@ class Intents:
         words = [self.words.probabilities(question) for question in questions]
         return [mean(one, other) for one, other in zip(shares, words, strict=True)]
 
-    def likeliest(self, question: str) -> tuple[str, float]:
-        """The likeliest intent of a question, and its probability."""
-        [shares] = self.probabilities([question])
-        label = max(shares, key=shares.__getitem__)
-        return label, shares[label]
+    def likeliest(self, questions: Sequence[str]) -> list[tuple[str, float]]:
+        """For each question the likeliest intent, and its probability."""
+        return [max(each.items(), key=itemgetter(1)) for each in self.probabilities(questions)]
 
     def thresholds(self, asked: Sequence[Labelled]) -> list[Threshold]:
         """From which probability on the likeliest intent has which precision, found on questions
         that the models did not learn from; none of fewer than 20."""
         if len(asked) < FEWEST:
             return []
-        found = [self.likeliest(each.text) for each in asked]
-        right = np.array(
-            [label == each.label for (label, _), each in zip(found, asked, strict=True)]
-        )
+        found = self.likeliest([each.text for each in asked])
         shares = np.array([share for _, share in found])
-        return thresholds(shares, shares, right)
+        return thresholds(shares, shares, _right(found, asked))
 
     def accuracy(self, asked: Sequence[Labelled]) -> float | None:
         """The share of the questions whose intent is the likeliest; None without questions."""
-        found = self.probabilities([each.text for each in asked])
-        right = [
-            max(shares, key=shares.__getitem__) == each.label
-            for each, shares in zip(asked, found, strict=True)
-        ]
-        return sum(right) / len(right) if right else None
+        if not asked:
+            return None
+        return float(_right(self.likeliest([each.text for each in asked]), asked).mean())
 
 
-def reached(found: Sequence[Threshold], precision: float) -> Threshold | None:
-    """The threshold for a precision; None if the intents do not reach it."""
-    return next((each for each in found if each.precision >= precision - 1e-9), None)
+def _right(found: Sequence[tuple[str, float]], asked: Sequence[Labelled]) -> NDArray[np.bool_]:
+    return np.array([label == each.label for (label, _), each in zip(found, asked, strict=True)])
 
 
 def mean(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:

@@ -17,7 +17,7 @@ from xinye.apps.support.likeness import FEATURES, OTHERS, Candidate, Likeness, N
 from xinye.apps.support.wordings import Pairs, Wordings
 from xinye.data.files import write_json
 from xinye.errors import XinyeError
-from xinye.retrieval.confidence import FEWEST, FOLDS, Threshold, thresholds
+from xinye.retrieval.confidence import FEWEST, FOLDS, Threshold, reached, thresholds
 from xinye.retrieval.format import Format, Strict
 
 FILE, WORDINGS = "matching.json", "wordings.safetensors"
@@ -78,10 +78,8 @@ class MatchCalibration(Strict):
         return 1 / (1 + exp(-min(500.0, max(-500.0, total))))
 
     def reached(self, precision: float) -> Threshold | None:
-        """The threshold for a precision; None if the questions do not reach it. Made questions are
-        easier than real ones: half as many errors are allowed on them."""
-        errors = (1 - precision) / (2 if self.made else 1) + 1e-9
-        return next((each for each in self.thresholds if 1 - each.precision <= errors), None)
+        """The threshold for a precision; None if the questions do not reach it."""
+        return reached(self.thresholds, precision, self.made)
 
 
 class _Saved(Strict):

@@ -27,7 +27,7 @@ from xinye.apps.support.desk_folder import (
 from xinye.apps.support.desk_settings import ROLES, DeskSettings, Role, model_hash
 from xinye.apps.support.faq import Entry, Faq, make_faq
 from xinye.apps.support.held_out import Parts, kept_apart
-from xinye.apps.support.intents import Intents, reached
+from xinye.apps.support.intents import Intents
 from xinye.apps.support.logs import Columns, Logs, read_logs
 from xinye.apps.support.models import Models, tagger_of
 from xinye.apps.support.prepare_settings import PrepareSettings
@@ -38,7 +38,7 @@ from xinye.data.scripts import has_han
 from xinye.data.spreadsheets import sheet_named
 from xinye.errors import XinyeError
 from xinye.observer import Observer
-from xinye.retrieval.confidence import Calibration, Threshold
+from xinye.retrieval.confidence import Calibration, Threshold, reached
 from xinye.retrieval.documents import documents, find_files
 from xinye.retrieval.knowledge import KnowledgeBase
 

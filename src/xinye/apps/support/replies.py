@@ -15,7 +15,6 @@ from typing import Self
 from xinye.apps.support.asked import Asked, offer
 from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder
 from xinye.apps.support.exchanges import says_something
-from xinye.apps.support.intents import reached
 from xinye.apps.support.log import ANGRY, ASKED, FORBIDDEN, UNCERTAIN
 from xinye.apps.support.matching import Match
 from xinye.apps.support.messages import Message
@@ -24,7 +23,7 @@ from xinye.apps.support.reply import HANDOVER, UNSURE, Reply, Source
 from xinye.apps.support.small_talk import asks_for_person, small_talk
 from xinye.jobs.answering import answer as read_answer
 from xinye.jobs.composing import PASSAGES, compose
-from xinye.retrieval.confidence import Calibration
+from xinye.retrieval.confidence import Calibration, reached
 from xinye.retrieval.follow_up import about
 from xinye.retrieval.refusal import judge
 from xinye.retrieval.results import Found
@@ -79,7 +78,10 @@ class Answerer:
             if graph := self._from_graph(asked):
                 found.insert(0, graph)
             if passages := self._passages(asked.question):
-                found.append(self._cited("passage", passages[0].text, passages[:1], None, ""))
+                least = self._least_of_passages()
+                found.append(
+                    self._cited("passage", passages[0].text, passages[:1], (None, least), "")
+                )
         return sorted(found, key=lambda each: -(each.score or 0))[:count]
 
     # -- a person, and templates -------------------------------------------------------------------
@@ -114,7 +116,7 @@ class Answerer:
         intents, least = self.models.intents, self._least_of_intents()
         if intents is None or least is None:
             return None
-        intent, share = intents.likeliest(asked.question)
+        [(intent, share)] = intents.likeliest([asked.question])
         return self._template(asked, intent, share) if share >= least else None
 
     def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
@@ -184,31 +186,27 @@ class Answerer:
         the model that finds it, else written by the chat model, else the whole passage, of which
         the base is sure."""
         base, found = self.desk.knowledge, self._passages(asked.question)
-        if base is None or not found or self._least_of_passages() is None:
+        least = self._least_of_passages() if found else None
+        if base is None or least is None:
             return None
         verdict = judge(base, asked.question, found, self.desk.settings.precision)
         if verdict is None or verdict.refused:
             return None
+        sure = verdict.confidence, least
         if reader := self.models.get("answer"):
             read = read_answer(reader.judged(), asked.question, [found[0].text])
             if not read.refused:
-                return self._cited(
-                    "passage", read.sentence, found[:1], verdict.confidence, self._hash("answer")
-                )
+                return self._cited("passage", read.sentence, found[:1], sure, self._hash("answer"))
         if writer := self.models.get("chat"):
             composed = compose(writer.engine, asked.question, found)
             if composed.text and not composed.fallen_back:
                 cited = [each.source for each in composed.citations]
-                return self._cited(
-                    "written", composed.text, cited, verdict.confidence, self._hash("chat")
-                )
+                return self._cited("written", composed.text, cited, sure, self._hash("chat"))
         if reader:  # it has looked, and found nothing
             return None
         if found[0].text == asked.given:
             return None  # that was the answer to the question before
-        return self._cited(
-            "passage", found[0].text, found[:1], verdict.confidence, self.desk.knowledge_hash
-        )
+        return self._cited("passage", found[0].text, found[:1], sure, self.desk.knowledge_hash)
 
     def _passages(self, question: str) -> list[Found]:
         base = self.desk.knowledge
@@ -217,13 +215,18 @@ class Answerer:
         return base.search(question, PASSAGES)
 
     def _cited(
-        self, kind: str, text: str, found: Sequence[Found], score: float | None, model: str
+        self,
+        kind: str,
+        text: str,
+        found: Sequence[Found],
+        sure: tuple[float | None, float | None],
+        model: str,
     ) -> Reply:
+        """A reply from passages; `sure` has its score and the threshold."""
         sources = tuple(
             Source(self.desk.name_of(each.file), each.line, each.text) for each in found
         )
-        least = self._least_of_passages()
-        return Reply(kind, text, sources, score, least, "the documents answer it", model)
+        return Reply(kind, text, sources, *sure, "the documents answer it", model)
 
     def _least_of_passages(self) -> float | None:
         """The threshold of the knowledge base, which is calibrated anew when documents change."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from xinye.data.sentences import sentences
+from xinye.retrieval.terms import trimmed
 from xinye.runs.words import Both
 
 # The first of these that a message matches as a whole is its intent.
@@ -76,7 +77,6 @@ _EMPLOYEE = re.compile(
     re.IGNORECASE,
 )
 LONGEST = 90  # characters; small talk is short
-_EDGE = re.compile(r"^[\W_]+|[\W_]+$")
 _COMMA = re.compile(r"[，,、\s]+(?![A-Za-z])")
 _BETWEEN = re.compile(r"[\s,，.。!！~～…、;；?？:：]+")
 # What stands before a question and is not a part of it.
@@ -139,7 +139,7 @@ def small_talk(text: str) -> str:
     >>> small_talk("你好，在吗？"), small_talk("Thanks a lot!"), small_talk("怎么退货？")
     ('greeting', 'thanks', '')
     """
-    spoken = _EDGE.sub("", text[: LONGEST + 1]).casefold()
+    spoken = trimmed(text[: LONGEST + 1]).casefold()
     if len(text) > LONGEST:
         return ""
     for joined in (_BETWEEN.sub(" ", spoken), _BETWEEN.sub("", spoken)):
@@ -167,7 +167,7 @@ def said_sentences(text: str) -> Iterator[str]:
 def is_phrase(sentence: str) -> bool:
     """True for a sentence of an employee that answers nothing: a greeting, thanks, or a request to
     wait."""
-    spoken = _EDGE.sub("", sentence)
+    spoken = trimmed(sentence)
     if len(spoken) > LONGEST:
         return False
     parts = (part for part in _COMMA.split(spoken) if part)
