@@ -107,8 +107,13 @@ def show_faq(report: "Report") -> None:
         chosen = report.conflicts - report.by_case
         answer.print(
             f"{plural(report.conflicts, 'question')} with different answers: {chosen:,} got the "
-            f"most common or latest one, {report.by_case:,} without a common answer are left out; "
-            "see report.json"
+            f"most common or latest one, {report.by_case:,} have no common answer; see report.json"
+        )
+    if report.unanswered:
+        answer.print(
+            f"{plural(report.unanswered, 'entry is', 'entries are')} only suggested to operators, "
+            "since the answer is about the case of a customer: `\"answered\": false` in faq.jsonl",
+            soft_wrap=True,
         )
     if report.intents:
         names = [*report.intents.items()]

@@ -104,6 +104,8 @@ def tested_faq(
         match = matcher.match(each.question)
         if match is None or match.confidence < (1.0 if least is None else least):
             continue
+        if not entries[match.entry].answered:
+            continue
         answered += 1
         right += is_right(entries[match.entry].answer, each)
     return Tested(len(questions), sum(each.answerable for each in questions), answered, right)

@@ -66,6 +66,7 @@ class SavedEntry(Strict):
     intent: str = ""
     source: Source
     offered: bool = True  # whether the bot may ask other customers if they mean this question
+    answered: bool = True  # false: only suggested to operators
 
 
 class Template(Strict):
@@ -323,7 +324,7 @@ def _where(number: int, error: Exception) -> str:
 def _entry(saved: SavedEntry) -> Entry:
     return Entry(
         saved.question, saved.answer, tuple(saved.variants), saved.intent, saved.source.file,
-        saved.source.line, saved.offered,
+        saved.source.line, saved.offered, saved.answered,
     )  # fmt: skip
 
 
@@ -331,5 +332,5 @@ def _saved(entry: Entry) -> SavedEntry:
     return SavedEntry(
         question=entry.question, answer=entry.answer, variants=[*entry.variants],
         intent=entry.intent, source=Source(file=entry.file, line=entry.line),
-        offered=entry.offered,
+        offered=entry.offered, answered=entry.answered,
     )  # fmt: skip

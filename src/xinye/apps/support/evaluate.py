@@ -114,11 +114,12 @@ def _figures(
 
 def _confidence(desk: DeskFolder, asked: TestQuestion) -> float:
     match = desk.matcher.match(asked.question)
-    return match.confidence if match else 0.0
+    return match.confidence if match and desk.entries[match.entry].answered else 0.0
 
 
 def _baseline(entries: Sequence[Entry], test: Sequence[TestQuestion], count: int) -> Baseline:
     """BM25 that answers so many questions."""
+    entries = [entry for entry in entries if entry.answered]
     known = wordings(entries)
     if not known:
         return Baseline(0, None)

@@ -5,12 +5,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from xinye.apps.support.cases import case_signs
 from xinye.apps.support.exchanges import Exchange
 from xinye.apps.support.groups import members, near_groups, plain, typical
 
 LONG_ANSWER = 12  # characters; shorter ones, such as "yes", answer many questions
 # An answer that is different each time depends on the case: "Where is my parcel?"
 SEVERAL, COMMON = 3, 1 / 3
+# Signs of a case from which on an answer holds for one customer only, if it was given in one
+# conversation, and if in several.
+ONCE, OFTEN = 1, 2
 SHOWN = 5  # answers of a conflict that are listed
 
 
@@ -18,7 +22,8 @@ SHOWN = 5  # answers of a conflict that are listed
 class Entry:
     """A question of the FAQ with its answer. `variants` are other wordings, and `file` and `line`
     say where the answer was read. `offered` says whether other customers may read the question: one
-    that a single customer wrote may tell about that customer."""
+    that a single customer wrote may tell about that customer. `answered` is false if the answer is
+    about one customer's case: the bot knows the question by it, and asks a person to answer."""
 
     question: str
     answer: str
@@ -27,6 +32,7 @@ class Entry:
     file: str
     line: int | None
     offered: bool = True
+    answered: bool = True
 
     @property
     def wordings(self) -> tuple[str, ...]:
@@ -48,12 +54,17 @@ class Conflict:
 @dataclass
 class Faq:
     """The entries, the conflicts, and how many questions were merged with an equal or near-equal
-    one. `by_case` counts the questions whose answers depend on the case; they are left out."""
+    one. `by_case` are the entries whose answers differ each time."""
 
     entries: list[Entry] = field(default_factory=list)
     conflicts: list[Conflict] = field(default_factory=list)
     merged: int = 0
-    by_case: int = 0
+    by_case: list[Entry] = field(default_factory=list)
+
+    @property
+    def unanswered(self) -> int:
+        """The entries that are only suggested to operators."""
+        return sum(not entry.answered for entry in self.entries)
 
 
 def make_faq(exchanges: Sequence[Exchange]) -> Faq:
@@ -65,16 +76,15 @@ def make_faq(exchanges: Sequence[Exchange]) -> Faq:
     faq.merged = len(asked) - len(groups)
     entries = []
     for group in groups:
-        entry = _entry([asked[number] for number in group], faq)
-        if entry:
-            entries.append(entry)
-    entries = _one_for_each_question(_one_for_each_answer(entries, faq))
+        entry, by_case = _entry([asked[number] for number in group], faq)
+        (faq.by_case if by_case else entries).append(entry)
+    entries = _one_for_each_question([*_one_for_each_answer(entries, faq), *faq.by_case])
     faq.entries = [_with_typical_question(entry) for entry in entries]
     return faq
 
 
-def _entry(group: Sequence[Exchange], faq: Faq) -> Entry | None:
-    """The entry for near-equal questions, or None if their answers have nothing in common."""
+def _entry(group: Sequence[Exchange], faq: Faq) -> tuple[Entry, bool]:
+    """The entry for near-equal questions, and whether their answers have nothing in common."""
     answers = members(near_groups([each.answer for each in group]))
     latest = max(answers, key=lambda numbers: (len(numbers), numbers[-1]))
     chosen = group[latest[-1]]
@@ -90,14 +100,21 @@ def _entry(group: Sequence[Exchange], faq: Faq) -> Entry | None:
                 tuple(each.place for each in others[:SHOWN]),
             )
         )
-    if by_case:
-        faq.by_case += 1
-        return None
+    answered = not by_case and _for_all([group[number] for number in latest], question)
     wordings = [text for each in group for text in (each.question, *each.wordings)]
-    return Entry(
+    entry = Entry(
         question, chosen.answer, _variants(question, wordings), _intent(group), chosen.file,
-        chosen.line, len(group) > 1 or chosen.is_row,
+        chosen.line, len(group) > 1 or chosen.is_row, answered,
     )  # fmt: skip
+    return entry, by_case
+
+
+def _for_all(said: Sequence[Exchange], question: str) -> bool:
+    """Whether an answer that was given in these exchanges holds for all customers. A row of a table
+    does; one from conversations, unless it seems to be about a case."""
+    talks = {(each.file, each.line) for each in said}
+    fewest = ONCE if len(talks) == 1 else OFTEN
+    return said[-1].is_row or case_signs(question, said[-1].answer) < fewest
 
 
 def _variants(question: str, wordings: Sequence[str]) -> tuple[str, ...]:
@@ -127,8 +144,17 @@ def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
         faq.merged += 1
         variants = (*first.variants, *entry.wordings)
         intent = first.intent or entry.intent
-        found[key] = replace(first, variants=variants, intent=intent, offered=True)
+        answered = first.answered or entry.answered or _agree(first, entry)
+        found[key] = replace(
+            first, variants=variants, intent=intent, offered=True, answered=answered
+        )
     return [*found.values()]
+
+
+def _agree(one: Entry, other: Entry) -> bool:
+    """Whether the answer of two entries holds for all, because it was given to both."""
+    signs = max(case_signs(each.question, each.answer) for each in (one, other))
+    return (one.file, one.line) != (other.file, other.line) and signs < OFTEN
 
 
 def _with_typical_question(entry: Entry) -> Entry:

@@ -50,7 +50,7 @@ def kept_apart(entries: Sequence[Entry], labelled: Sequence[Labelled], share: fl
                     question=question.text,
                     answer=entry.answer if entry else "",
                     intent=question.intent,
-                    answerable=question.entry in left,
+                    answerable=bool(entry and entry.answered) and question.entry in left,
                     near=near,
                 )
             )

@@ -20,9 +20,10 @@ REASONS = (
     "a forbidden topic",
     "no answer is certain enough",
     "no reply in time",
+    "it depends on the case",
     "another reason",
 )
-ASKED, ANGRY, FORBIDDEN, UNCERTAIN, LATE, OTHER = REASONS
+ASKED, ANGRY, FORBIDDEN, UNCERTAIN, LATE, BY_CASE, OTHER = REASONS
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,8 @@ class Report:
     entries: int = 0
     wordings: int = 0
     merged: int = 0
-    by_case: int = 0  # questions whose answers depend on the case, which are left out
+    by_case: int = 0  # questions whose answers differ each time
+    unanswered: int = 0  # entries that are only suggested to operators
     conflicts: int = 0
     conflicts_listed: list[dict[str, Any]] = field(default_factory=list)
     intents: dict[str, int] = field(default_factory=dict)  # wordings of each in the FAQ
@@ -220,7 +221,8 @@ def _with_intents(entries: Sequence[Entry], report: Report) -> list[Entry]:
 def _report_faq(faq: Faq, parts: Parts, report: Report) -> None:
     report.entries = len(faq.entries)
     report.wordings = sum(len(entry.wordings) for entry in faq.entries)
-    report.merged, report.by_case, report.conflicts = faq.merged, faq.by_case, len(faq.conflicts)
+    report.merged, report.conflicts = faq.merged, len(faq.conflicts)
+    report.by_case, report.unanswered = len(faq.by_case), faq.unanswered
     report.conflicts_listed = [asdict(each) for each in faq.conflicts[:LISTED]]
     counts = Counter(each.label for each in parts.labelled)
     report.intents = dict(counts.most_common())

@@ -15,7 +15,7 @@ from typing import Self
 from xinye.apps.support.asked import Asked, offer
 from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder
 from xinye.apps.support.exchanges import says_something
-from xinye.apps.support.log import ANGRY, ASKED, FORBIDDEN, UNCERTAIN
+from xinye.apps.support.log import ANGRY, ASKED, BY_CASE, FORBIDDEN, UNCERTAIN
 from xinye.apps.support.matching import Match
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
@@ -104,7 +104,8 @@ class Answerer:
     def _handover(
         self, asked: Asked, why: str, score: float | None = None, model: str = ""
     ) -> Reply:
-        _, text = self.desk.said("person", asked.language)
+        said = "case" if why.startswith(BY_CASE) else "person"
+        _, text = self.desk.said(said, asked.language)
         return Reply(HANDOVER, text, score=score, why=why, model=model)
 
     def _from_template(self, asked: Asked) -> Reply | None:
@@ -132,7 +133,8 @@ class Answerer:
     # -- the FAQ -----------------------------------------------------------------------------------
 
     def _from_faq(self, asked: Asked) -> Reply | None:
-        """The answer of an entry that is sure enough to be meant."""
+        """The answer of an entry that is sure enough to be meant; a person, if that is about the
+        case of a customer."""
         matcher, least = self.desk.matcher, self._least_of_faq()
         match = matcher.match(asked.bare)
         if match is None or (asked.follows and match.confidence < 1):
@@ -141,6 +143,9 @@ class Answerer:
             return None
         if asked.follows and self.desk.entries[match.entry].answer == asked.given:
             return None  # that was the answer to the question before
+        if not self.desk.entries[match.entry].answered:
+            why = f"{BY_CASE}: line {match.entry + 1} of {FAQ}"
+            return self._handover(asked, why, match.confidence, self.desk.matcher_hash)
         return self._entry(match.entry, match.confidence)
 
     def _about(self, asked: Asked) -> str:
@@ -262,7 +267,7 @@ class Answerer:
         near = (
             self.desk.entries[each.entry] for each in matches if each.confidence >= SIMILAR * first
         )
-        return [entry.question for entry in near if entry.offered]
+        return [entry.question for entry in near if entry.offered and entry.answered]
 
     # -- the desk ----------------------------------------------------------------------------------
 

@@ -110,6 +110,10 @@ TEMPLATES = {  # what the bot says, by intent
         "I am handing you over to a colleague. Please wait a moment.",
         "正在为您转接人工客服，请稍候。",
     ),
+    "case": Both(
+        "I cannot see your case from here, so I am asking a colleague. Please wait a moment.",
+        "这要看您的具体情况，我请同事来查，请稍候。",
+    ),
     "unsure": Both(
         "I am not sure what you mean. Could you say it in other words?",
         "抱歉，我没有完全明白您的意思。能换个说法吗？",
