@@ -112,7 +112,7 @@ def show_faq(report: "Report") -> None:
     if report.unanswered:
         answer.print(
             f"{plural(report.unanswered, 'entry is', 'entries are')} only suggested to operators, "
-            "since the answer is about the case of a customer: `\"answered\": false` in faq.jsonl",
+            'since the answer is about the case of a customer: `"answered": false` in faq.jsonl',
             soft_wrap=True,
         )
     if report.intents:
@@ -181,9 +181,24 @@ def show_steps(report: "Report") -> None:
     if not tested["questions"]:
         return
     asked = plural(tested["questions"], "question")
-    answer.print(
-        f"test: {asked} kept apart and asked of the FAQ without them; it then still has the answer "
-        f"of {tested['answerable']:,}, in other words"
-    )
+    if not tested["answerable"]:
+        show_unanswerable(asked)
+        if not tested["answered"]:
+            return
+    else:
+        answer.print(
+            f"test: {asked} kept apart and asked of the FAQ without them; it then still has the "
+            f"answer of {tested['answerable']:,}, in other words"
+        )
     answered, right = f"{tested['answered']:,}", f"{tested['right']:,}"
     answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
+
+
+def show_unanswerable(asked: str) -> None:
+    """Print that a test of these questions says little."""
+    answer.print(
+        f"test: {asked} kept apart, of which none can be answered without the question "
+        "itself, since each is in the logs once; the test shows only what is answered wrongly. Other wordings "
+        "help (a column variants)",
+        soft_wrap=True,
+    )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, Parser, flag
 from xinye.cli.output import Display, answer, console, print_json, verbatim
+from xinye.cli.support import show_unanswerable
 from xinye.errors import plural
 from xinye.language import shown, shown_word
 
@@ -38,10 +39,13 @@ def evaluate(arguments: list[str]) -> int:
 
 def show_evaluation(found: "DeskEvaluation") -> None:
     """Print what the bot answered, and how much of it is right."""
-    answer.print(
-        f"{plural(found.questions, 'question')} kept apart; the FAQ has the answer of "
-        f"{found.answerable:,}, in other words"
-    )
+    asked = plural(found.questions, "question")
+    if found.answerable:
+        answer.print(
+            f"{asked} kept apart; the FAQ has the answer of {found.answerable:,}, in other words"
+        )
+    else:
+        show_unanswerable(asked)
     share = f"{found.answered / found.questions:.1%}"
     answer.print(f"answered: {found.answered:,} ({share})")
     if found.precision is not None:
@@ -49,7 +53,8 @@ def show_evaluation(found: "DeskEvaluation") -> None:
         answer.print(
             f"right: {found.right:,} of {judged} ({found.precision:.1%}; wanted: {wanted})"
         )
-        answer.print(f"BM25 with as many answers: {found.baseline.right:,} of {judged} right")
+        if found.answerable:
+            answer.print(f"BM25 with as many answers: {found.baseline.right:,} of {judged} right")
     if found.unjudged:
         answer.print(
             f"answered from documents: {found.unjudged:,}; read them in the file that -o writes, "
@@ -83,7 +88,7 @@ def improve(arguments: list[str]) -> int:
         found = learn(given.desk, given.store, display)
     if given.json:
         figures = {"before": vars(found.before), "after": vars(found.after)}
-        print_json(vars(found) | figures | {"replaced": found.replaced})
+        print_json(vars(found) | figures | {"replaced": found.replaced, "judged": found.judged})
     else:
         show_improvement(found)
     return 0
@@ -98,11 +103,16 @@ def show_improvement(found: "Improvement") -> None:
     )
     for why, count in found.left_out.items():
         answer.print(verbatim(f"  {count:>7,}  {shown(why)}"), soft_wrap=True)
-    before, after = _tested(found.before), _tested(found.after)
-    answer.print(
-        f"test on {plural(found.after.questions, 'question')}: before {before}, after {after} "
-        "(right of answered)"
-    )
+    asked = plural(found.after.questions, "question")
+    if found.judged:
+        before, after = _tested(found.before), _tested(found.after)
+        answer.print(f"test on {asked}: before {before}, after {after} (right of answered)")
+    else:
+        answer.print(
+            f"test on {asked}: neither the old nor the new desk answers any, so it cannot tell "
+            "which one is better",
+            soft_wrap=True,
+        )
     if found.replaced:
         console.print(
             f"the new desk is in {found.desk}; the old one is kept in {found.kept}", soft_wrap=True

@@ -1,47 +1,48 @@
-"""Answers that are true for one customer only: "It will be with you tomorrow.\""""
+"""Answers that hold for one customer only: "It will be with you tomorrow"."""
 
 import re
 
-# What is a customer's own, and has a state that only an employee can look up.
-_THINGS_ZH = (
-    r"(?:订单|单子|包裹|快递|快件|物流|货|退款|退货|换货|售后|账[号户]|会员|等级|积分|余额|优惠券|发票|预约|申请|邮件|投诉|工单|维修|地址)"
+_NAMED_ZH = (  # what customers have, whose state only an employee can look up
+    r"(?:订单|单子|包裹|快[递件]|物流|货|退款|账[号户]|会员|等级|积分|余额|优惠券|发票|预约|申请"
+    r"|邮件|投诉|工单|套餐|号)"
 )
-_THINGS_EN = (
-    r"(?:orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|refunds?|returns?|exchanges?"
-    r"|accounts?|membership|points|balance|vouchers?|coupons?|invoices?|bookings?|appointments?"
-    r"|class|repairs?|applications?|e-?mails?|complaints?|tickets?|cases?|payments?|replacements?)"
+_NAMED_EN = (
+    r"(?:orders?|parcels?|packages?|deliver(?:y|ies)|shipments?|refunds?|returns?|accounts?|bill"
+    r"|membership|points|balance|vouchers?|coupons?|invoices?|bookings?|appointments?|class"
+    r"|repairs?|applications?|complaints?|tickets?|payments?|replacements?)"
 )
 _DONE_ZH = (
-    r"(?:发[出货放到往]|寄[出到]|补[发寄]|退[回款到还]|到账|签收|派[送件]|送[到达]|到达|改[好成到为]|修[好改]|取消|催|处理"
-    r"|解[锁冻]|开[好具出]|审核通过|通过|登记|安排|备注|申请|核实|联系|反馈|提交|记录|受理|查到|收到|放[在到]|重发|打包|出库|揽收|关闭|注销|延长|更新)"
+    r"(?:[发寄送][出到]|补[发寄]|退[回款]|到[账货]|签收|改好|修好|取消|催|处理好|解[锁冻]|通过|登记"
+    r"|备注|核实|联系|反馈|提交|查[到询过]|收到|打包|出库|揽收)"
 )
 _DONE_EN = (
-    r"(?:sent|shipped|posted|e?-?mailed|mailed|refunded|returned|changed|cancell?ed|added|unlocked"
-    r"|reset|checked|asked|told|updated|moved|approved|received|arrived|delivered|dispatched"
-    r"|repaired|finished|charged|booked|reserved|arranged|forwarded|extended|removed|fixed"
-    r"|corrected|noted|issued|credited|replaced|contacted|called|spoken|looked|found|put|made"
-    r"|expired|left|collected|reported|opened|closed|processed|paid|transferred|merged)"
+    r"(?:\w{2,}ed|sent|made|found|taken|done|told|spoken|given|got|gone|left|kept|written|put|took"
+    r"|gave|spoke|wrote)"
 )
-# An answer with one of these tells what was done, or how something is now.
-_TOLD = re.compile(
-    rf"(?:已经?|刚刚?)[^，。；！？\n]{{0,12}}?{_DONE_ZH}[^，。；！？\n的后]{{0,8}}(?:了|$|[，。；！])"
-    rf"|[给为替帮][您你][^，。；！？\n]{{0,12}}?{_DONE_ZH}[^，。；！？\n的后]{{0,8}}了"
-    rf"|(?:^|[，。；！])(?:好的?，?)?{_DONE_ZH}了(?=$|[，。；！])"
-    r"|(?:今天|昨天|明天|后天|前天|今晚|明早|今早|昨晚|刚才|刚刚查|这会儿?|目前在|现在在)"
-    r"|正在(?:处理|核实|派[送件]|联系|打包|审核|运输|赶来|维修)|派[送件]中|运输中|在路上|还在仓库"
-    r"|(?:到|抵达)(?!期)[^，。；！？\n的]{2,8}(?:了(?=$|[，。；！])|分拨|中转|转运|集散|网点|驿站)"
-    r"|[您你]这(?:单|笔|个(?:订单|包裹|快递))|这[单笔](?:还|已|是|在)|[您你](?:现在|目前|当前)是|[您你]约的是?|[您你]有[\d\[]"
-    rf"|[您你]的{_THINGS_ZH}[^，。；！？\n]{{0,16}}(?:了(?=$|[，。；！])|已|正|还在)"
-    rf"|\b(?:I|we)(?:'ve|’ve| have)? (?:just |already |now )?{_DONE_EN}\b"
-    rf"|\b(?:it|he|she|they) (?:is|has|was) (?:just |already |now |been )*{_DONE_EN}\b"
+# Such an answer tells what was done, or how something is now.
+_TOLD_ZH = (
+    r"(?:已经?|刚刚?)(?![拆开])[^，。；！？\n的后请需时不可无]{1,16}(?=$|[，。；！\n])"
+    r"|(?:[给为替帮][您你]|这边|我们?(?!觉得|建议|推荐|就))[^，。；！？\n的]{1,16}了(?![^，。；！？\n]{0,9}[的吗])"
+    rf"|(?:^|[，。；！])(?:好的?)?{_DONE_ZH}了(?=$|[，。；！])"
+    r"|[今昨明后前]天|今晚|[明今]早|昨晚|刚才|正在(?:处理|核实|派|联系|打包|审核|运|维修)"
+    r"|派[送件]中|运输中|在路上|还在(?:仓库|审|复审|处理|排队)|跟\w{1,4}说了|师傅已|现已"
+    r"|(?:^|[，。；！已])(?:到|抵达)[^，。；！？\n的期]{2,8}(?:了(?=$|[，。；！])|分拨|中转|网点|驿站)"
+    r"|[您你]这[单笔个]|这[单笔](?:还|已|是|在)|[您你](?:现在|目前|当前|本月|上月|上次)"
+    r"|[您你][约订考买拍付](?:的|了)|[您你]消费了|[您你]有\d"
+    rf"|[您你]的{_NAMED_ZH}(?:[^，。；！？\n]{{0,16}}了(?=$|[，。；！])|[^，。；！？\n]{{0,6}}(?:已|正|还在|因))"
+)
+_TOLD_EN = (
+    rf"\b(?:I|we)(?:['’]ve| have) (?:just |already |now )?{_DONE_EN}\b"
+    rf"|\b(?:I|we) (?:just |already )?{_DONE_EN}\b|\bI(?:['’]ll| will)\b"
     rf"|\b(?:has|have|was|were|is|are) (?:just |already |now |been )+{_DONE_EN}\b"
-    rf"|\byour {_THINGS_EN} (?:is|are|has|was|were|left|will|should|went|came|expired)\b"
+    r"|\b(?:it|he|she|they) (?:was|left|arrived|came|told|went|has)\b"
+    rf"|\byour {_NAMED_EN} (?:is|are|has|was|were|left|will|should|went|came|expired)\b"
     r"|\b(?:today|yesterday|tomorrow|tonight|this (?:morning|afternoon|evening)|just now)\b"
-    r"|\b(?:still on its way|on its way to|is on its way|out for delivery)\b"
-    r"|\byou (?:are a \w+ member|have [\d,.]+ points)\b"
-    r"|^(?:done|all done)\b",
-    re.IGNORECASE,
+    r"|\b(?:on (?:the|its|his|her) way|is still|under review|out for delivery)\b"
+    r"|\byou (?:passed|paid|owe|ordered|booked|used|are (?:a|in the)|have [\d,.]+ points)\b"
+    r"|^(?:all )?done\b"
 )
+_TOLD = re.compile(f"{_TOLD_ZH}|{_TOLD_EN}", re.IGNORECASE)
 # What holds under a condition holds for others, too.
 _IF = re.compile(
     r"[^，。；！？\n]*(?:如果|如[需有]|若|要是|一旦|假如|只要|凡是|是否|的话)[^，。；！？\n]*"
@@ -49,25 +50,37 @@ _IF = re.compile(
     r"[^.;!?,]*",
     re.IGNORECASE,
 )
-# A question with one of these asks about a customer's own case …
-_ASKS_OWN = re.compile(
-    rf"[我俺](?:[的这那个刚才昨天前天上周今天买拍订下单约申请寄付退换在你们家]){{1,8}}[^，。；！？\n]{{0,8}}{_THINGS_ZH}"
-    rf"|{_THINGS_ZH}[^，。；！？\n]{{0,8}}(?:到哪|还没|没[到动收发有]|不对|[了好过]吗|[了好]没)"
-    r"|(?:查|催|看)(?:一?下|一查)[^，。；！？\n]{0,8}(?:单|快递|包裹|物流|发货|货|件)|催发货"
-    r"|还没(?:发|到|退|收|给|寄|送)|没收到|[少漏错]发了?|拍错|发错|多扣|扣了?两次|付了两次|碎了|坏了[一两]个"
-    r"|\[[^\[\]]{1,16}\d+\]|什么时候(?:给我|到(?=[？?\W]*$))|[了过]吗[？?\W]*$|便宜点|不见了|没了"
-    rf"|\bmy (?:\w+ )?{_THINGS_EN}(?! confirm)\b|\b(?:did|have) you (?:got|get|receive|received|have)\b"
-    r"|\bI (?:was|have been|'ve been) |\bI(?:'ve| have)? (?:ordered|bought|sent|paid|returned)\b"
-    r"|\b(?:arrived|came) (?:broken|damaged)\b|\bis missing\b(?!.*\bwhat (?:now|if|do))|\bcall me\b|\bhave you\b|\bcancel order\b"
-    r"|\border (?:no|number|#)?\.? ?[\d\[]",
+# Such a question asks how something of the customer is now …
+_STATE = re.compile(
+    r"(?<![帮给])我[^，。；！？\n怎想帮把]{1,12}(?:[了过]吗|了没有?|到哪|没有(?=\W*$))"
+    rf"|(?:查|催)(?:一?下|一查)[^，。；！？\n]{{0,6}}{_NAMED_ZH}"
+    rf"|{_NAMED_ZH}[^，。；！？\n怎]{{0,8}}(?:到哪|还没|没[到动收发])|还没(?:发|到|退|收|给|寄|送)"
+    r"|\[[^\[\]]{1,16}\d+\]"
+    r"|^\W*(?:did|has|have|was|were) my\b"
+    r"|\bwhere(?: is|'s) my (?:order|parcel|package|refund)(?=\W*$)"
+    r"|\bis my\b[^.!?]{1,20} (?:ready|done|repaired|finished|here|there)\b"
+    r"|\bmy\b[^.!?]{1,30}\b(?:hasn't|haven't|isn't here|has not)\b",
     re.IGNORECASE,
 )
-# … and an answer with one of these is about a customer.
+# … and one of these tells of the customer,
+_OWN = re.compile(
+    r"我(?:的|家|这|那|刚|昨天|前天|上周|今天|买|拍|订|下单|约|预约|申请|寄|付|退)|[帮给]我(?:[退改催补开取备]|单独)|上次|刚才"
+    r"|没收到|[少漏错]发|拍错|多扣|[扣付]了?两次|碎了|坏了[一两]个|没了|便宜点|什么时候到(?=\W*$)"
+    r"|\bmy\b|\b(?:did|have|do) you (?:get|got|have my|received?|find|found)\b"
+    r"|\bcall me\b"
+    r"|\bI (?:was|have|left|ordered|bought|sent|paid|returned)\b|\bI['’]ve\b"
+    r"|\border (?:no|#)?\W*\d",
+    re.IGNORECASE,
+)
+# … to which one of these is an answer about that customer.
 _TO_CUSTOMER = re.compile(
-    r"预计|[给为帮替][您你]|[您你](?:的|小区|家里?|这|那|现在|约|有)|\d+月\d+[日号]|[上下]午[一二三四五六七八九十\d]+点|周[一二三四五六日天]"
-    r"|\b(?:I|we)(?:'ll|’ll| will)\b|\b(?:he|she|they) (?:will|left|is|are)\b|\bwill call you\b|\bwe are \w+ing\b|\b(?:Mr|Mrs|Ms|Miss)\b"
-    r"|\byour\b|\b(?:on )?(?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
-    r"|\bon \d{1,2} (?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)",
+    r"预计|[给为帮替][您你](?!推荐|介绍|找|搜)|[您你](?:的|小区|家|这|那)|\d+月\d+[日号]"
+    r"|[上下]午[一二三四五六七八九十\d]+点"
+    r"|(?<!可以)(?<![行好])了(?=$|[，。！\d])"
+    r"|\bwe(?:['’]ll| will)\b|\b(?:he|she|they) (?:will|is|are)\b|\bwe are \w+ing\b|\bMrs?\b|\bMs\b"
+    r"|\byour \w+ (?:is|was|has|are)\b|\b(?:on|by) (?:mon|tues|wednes|thurs|fri|satur|sun)day\b"
+    r"|\b(?:should|will) be (?:there|with you|here)\b"
+    r"|\bat your\b|\bwith your neigh|\bsince\b|\bfor you\b",
     re.IGNORECASE,
 )
 
@@ -77,9 +90,12 @@ def case_signs(question: str, answer: str) -> int:
     was done for that customer, or how an order, a parcel or an account of theirs is: 0 (not at
     all), 1 or 2.
 
-    >>> case_signs("我的包裹到哪了？", "到杭州了，明天派送。"), case_signs("怎么查物流？", "在“我的订单”里查。")
+    >>> case_signs("包裹到哪了？", "明天派送。"), case_signs("怎么查物流？", "点“物流”。")
     (2, 0)
     """
     told = bool(_TOLD.search(_IF.sub("", answer)))
-    asked = bool(_ASKS_OWN.search(question))
-    return told + asked if told else int(asked and bool(_TO_CUSTOMER.search(answer)))
+    state = bool(_STATE.search(question))
+    own = state or bool(_OWN.search(question))
+    if told or state:
+        return 1 + (told and own)
+    return int(own and bool(_TO_CUSTOMER.search(answer)))

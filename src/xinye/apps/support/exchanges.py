@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from math import sqrt
 
+from xinye.apps.support.context import needs_earlier
 from xinye.apps.support.small_talk import is_phrase, said_sentences, small_talk, without_opening
 from xinye.data.masking import Masker
 from xinye.data.notes import Notes
@@ -31,13 +32,15 @@ _ASKS = re.compile(
     r"missing|wrong|failed|broken|lost|refund|cancel)\b",
     re.IGNORECASE,
 )
-_REFERS = re.compile(
-    r"^(?:那|它|他|她|这|该|此|其|还有(?!没)|另外那)|它|这[家个些里款种]|那[家个些里款种]|刚才|上面说|前面说"
-    r"|^(?:and|what about|how about|so)\b|\b(?:it|they|them|this|that|these|those|one)\b",
-    re.IGNORECASE,
-)
 _QUESTION_BACK = re.compile(r"[?？][\W_]*$|(?:吗|呢|么)[\W_]*$")
 _CLAUSE = re.compile(r"[^，,。；;！!？?\n]+[，,。；;！!？?\n]*")
+# The customer's name before an answer.
+_NAME = re.compile(
+    rf"(?:尊敬的|亲爱的)?[{HAN}]{{1,4}}?(?:(?:先生|女士|小姐|老师)?[，, ]?[您你]好|先生|女士|小姐)"
+    r"[\s，,。！!～~：:、]+"
+    r"|(?i:dear|hi|hello|hey) (?:(?i:mr|mrs|ms|miss)\.? )?[A-Z][\w'’-]*(?: [A-Z][\w'’-]*)?"
+    r"\s*[,!:.–-]+\s*"
+)
 _IS = re.compile(r"\bis\b", re.IGNORECASE)  # "my number is …" asks nothing
 _MARK = re.compile(r"\[[^\[\]]{1,16}\d+\]")  # of masked personal data
 _UNIT = re.compile(rf"[{HAN}]|[^\W_{HAN}]+")
@@ -123,6 +126,8 @@ def exchanges(
             dropped.add(talk.place, why or OF_CASE)
             open_question = open_question if why else ""
         elif open_question:
+            if not talk.is_row:
+                answer = _without_name(answer)
             wordings = tuple(masker.mask(each) for each in talk.wordings)
             yield Exchange(open_question, answer, talk.intent, file, line, wordings, talk.is_row)
             open_question = ""
@@ -144,7 +149,7 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
         why = LONG
     elif short or ((later or asked_back) and not _ASKS.search(question)):
         why = NO_QUESTION
-    elif later and _REFERS.search(question):
+    elif later and needs_earlier(question):
         why = REFERS
     if why:
         dropped.add(place, why)
@@ -188,6 +193,12 @@ def _answer(text: str, pair: bool) -> tuple[str, str]:
     begin = text.index(kept[0])
     end = text.rindex(kept[-1]) + len(kept[-1])
     return text[begin:end].strip(), ""
+
+
+def _without_name(answer: str) -> str:
+    """An answer without the customer's name at its beginning, such as "Dear Anna,"."""
+    rest = answer[found.end() :] if (found := _NAME.match(answer)) else ""
+    return rest if re.search(r"\w", rest) else answer
 
 
 # -- templates -------------------------------------------------------------------------------------

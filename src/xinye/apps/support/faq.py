@@ -74,7 +74,7 @@ def make_faq(exchanges: Sequence[Exchange]) -> Faq:
     asked = [each for each in exchanges if each.answer]
     groups = members(near_groups([each.question for each in asked]))
     faq.merged = len(asked) - len(groups)
-    entries = []
+    entries: list[Entry] = []
     for group in groups:
         entry, by_case = _entry([asked[number] for number in group], faq)
         (faq.by_case if by_case else entries).append(entry)

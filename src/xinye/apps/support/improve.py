@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from xinye.apps.support.calibrating import Tested, calibrated, tested_faq
+from xinye.apps.support.cases import case_signs
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
 from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges, has_mark
@@ -29,6 +30,7 @@ from xinye.retrieval.changing import alone
 from xinye.retrieval.follow_up import follows
 
 MARKED = "answers with personal data of the customer, which was masked"
+OF_ONE = "answers about the case of a customer, such as “it will come tomorrow”"
 ADDED, CORRECTED, REWORDED, KNOWN = "added", "corrected", "reworded", "known"
 
 
@@ -55,6 +57,11 @@ class Improvement:
         """Whether the new desk took the place of the old one."""
         return bool(self.kept)
 
+    @property
+    def judged(self) -> bool:
+        """Whether the test can tell the desks apart: one of them answered something."""
+        return bool(self.before.answered or self.after.answered)
+
 
 def improve(folder: Path, store: Path, observer: Observer | None = None) -> Improvement:
     """Learn from the approved feedback of a store. Raises `XinyeError` if there is none that is
@@ -71,6 +78,11 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
     learned = [found for each in records for found in _exchanges(each, store.name, dropped)]
     faq = Merged(desk.entries, learned)
     if not any(faq.counts[what] for what in (ADDED, CORRECTED, REWORDED)):
+        for why, times in dropped.counts.most_common(1):
+            raise XinyeError(
+                f"{store}: no approved answer is new to {folder.name}; most of what was left out: "
+                f"{why} ({times:,})"
+            )
         raise XinyeError(
             f"{store}: no approved answer is new to {folder.name}; approve feedback on the desk's "
             "page first"
@@ -131,6 +143,9 @@ def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     if has_mark(feedback.chosen):
         dropped.add(place, MARKED)
         return []
+    if case_signs(feedback.question, feedback.chosen):
+        dropped.add(place, OF_ONE)
+        return []
     question = {"role": "user", "content": feedback.question}
     answer = {"role": "assistant", "content": feedback.chosen}
     return [*exchanges(Talk([question, answer], place), file, None, dropped)]
@@ -173,8 +188,11 @@ class Merged:
             self.counts[ADDED] += 1
         else:
             entry = self.entries[number]
-            if plain(entry.answer) != answer:
-                entry = replace(entry, answer=learned.answer, file=learned.file, line=learned.line)
+            if plain(entry.answer) != answer or not entry.answered:
+                entry = replace(
+                    entry, answer=learned.answer, file=learned.file, line=learned.line,
+                    answered=True,
+                )  # fmt: skip
                 self.counts[CORRECTED] += 1
             if plain(learned.question) not in map(plain, entry.wordings):
                 entry = replace(entry, variants=(*entry.variants, learned.question))

@@ -1,0 +1,72 @@
+"""Questions that are not understood without the messages before them: "And its price?\""""
+
+import re
+
+from xinye.data.scripts import HAN
+
+_BEGINS = re.compile(
+    r"^(?:那|它|他|她|这|该|此|其|还有(?!没)|另外那|哪一?家)|^(?:and|what about|how about|so)\b",
+    re.IGNORECASE,
+)
+_REFERS = re.compile(
+    r"它|[他她]家|这[家个些里款种]|那[家个些里款种]|刚才|上面说|前面说"
+    r"|\b(?:it|they|them|this|that|these|those|one)\b",
+    re.IGNORECASE,
+)
+# What is asked of a thing, and the words around it; a question of such words alone names no thing.
+_ASKED_ZH = (
+    r"联系电话|电话号码|联系方式|电话|号码|地址|位置|评分|分数|价格|价钱|单价|票价|门票|人均消费|人均|消费|费用|房价"
+    r"|营业时间|开放时间|开门|关门|营业|时间|时长|多长|多久|多远|多大|多重|多少钱|多少|多钱|几点|几个|几天|几层|几星"
+    r"|周边|附近|旁边|怎么走|怎么去|怎么样|咋样|怎么办|如何|什么时候|时候|什么|哪些|哪里|哪儿|哪个|哪|谁|为什么|为啥|啥"
+    r"|导演|主演|演员|作者|歌手|上映|颜色|尺寸|尺码|重量|材质|类型|特点|特色|推荐菜|菜|游玩|贵|便宜|高不高|高|车型|车牌"
+    r"|酒店|餐馆|餐厅|饭店|景点|地铁站|地铁|店|到达|到|去|走|玩|住|吃"
+)
+_AROUND_ZH = (
+    r"你知道|您知道|知道|告诉|麻烦|告我|请问|请|谢谢|能不能|可不可以|可以|能否|是不是|有没有|给我|帮我|帮忙|查|看|发|说|问"
+    r"|一下|下|我们|我|[你您](?!们|家)|它|在|是|有|要|的|得|了|吗|呢|么|吧|啊|呀|呗|嘛|哦|哈|和|与|跟|还|也|都|再|又|就|会|能"
+    r"|想|给|把|大概|具体|详细|一共|分别|那|从|最|几|第|个|家|间|条|部|首|钱|拍|演|唱|写|到|好|行|没|不|别的|其他|其它|不错|好吃|好玩|好"
+)
+_ASKED_EN = (
+    r"address|phone|telephone|number|price|cost|costs|fee|rating|score|opening|hours|open|close|time"
+    r"|times|duration|long|far|near|nearby|much|many|when|where|who|whose|why|which|what|how|colou?r"
+    r"|size|weight|director|directed|actors?|star(?:red|ring|s)?|author|wrote|released?|entrance"
+)
+_AROUND_EN = (
+    r"can you|could you|would you|will you|do you know|do you have|please|tell|give|send|let|know|me"
+    r"|i|the|a|an|is|are|was|were|does|did|do|be|of|for|to|at|from|and|or|also|there|in|on|s|by"
+    r"|have|has|got|get|need|want|its|their|his|her|he|she|about|then|so|any|some|else|ok|thanks"
+)
+_WORDS = re.compile(rf"{_ASKED_ZH}|{_AROUND_ZH}|\b(?:{_ASKED_EN}|{_AROUND_EN})\b", re.IGNORECASE)
+_ASKED = re.compile(rf"{_ASKED_ZH}|\b(?:{_ASKED_EN})\b", re.IGNORECASE)
+# "Very good," before a question says nothing of what is asked.
+_AGREES = re.compile(
+    r"^(?:[嗯恩哦噢喔]|[好行](?!久|多|几|用)|可以|收到|谢谢|多谢|太[好棒]|[挺真很]|不错|明白|知道"
+    r"|没问题|没关系|是[吗的啊]|原来|还[挺不凑])"
+    r"|^(?:ok(?:ay)?|great|good|fine|nice|perfect|thanks|thank you|i see|got it|all right|alright)\b",
+    re.IGNORECASE,
+)
+_CLAUSE = re.compile(r"[^，,。；;！!？?\n~～.]+")
+LONGEST_AGREEING = 40  # characters of a clause before a question that only agrees
+
+
+def needs_earlier(question: str) -> bool:
+    """True if a later question of a conversation is not understood without what was said before:
+    it refers to that, or names nothing that it asks about.
+
+    >>> needs_earlier("好的，地址在哪里呢？"), needs_earlier("龙井的产地在哪里？")
+    (True, False)
+    """
+    clauses = [each.strip() for each in _CLAUSE.findall(question) if each.strip()]
+    asking = [each for each in clauses if not _agrees(each)] or clauses[-1:]
+    begins = any(_BEGINS.search(each) for each in (question, *asking[:1]))
+    return begins or bool(_REFERS.search(question)) or all(map(_names_nothing, asking))
+
+
+def _agrees(clause: str) -> bool:
+    return bool(_AGREES.search(clause[:LONGEST_AGREEING])) and not _ASKED.search(clause)
+
+
+def _names_nothing(clause: str) -> bool:
+    """True for a clause such as "where is the address"."""
+    rest = _WORDS.sub(" ", clause)
+    return bool(_ASKED.search(clause)) and not re.search(rf"[{HAN}\w]", rest)

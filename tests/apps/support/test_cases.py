@@ -1,0 +1,28 @@
+"""Answers to one customer's case are told from answers for everybody."""
+
+import pytest
+
+from xinye.apps.support.cases import case_signs
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "signs"),
+    [
+        ("我的包裹到哪了", "到杭州了，明天派送。", 2),
+        ("订单什么时候发货", "您的订单今天下午已发出。", 1),
+        ("少发了一个盖子", "这边给您补寄，单号稍后发您。", 1),
+        ("我预约的茶艺课是几点", "您约的是周六下午两点。", 2),
+        ("订单什么时候发货", "下午四点前付款的当天发货。", 0),
+        ("包裹丢了怎么办", "请联系我们，三天内给您补发或者退款。", 0),
+        ("已经拆封的茶叶能退吗", "已拆封的茶叶不能退换。", 0),
+        ("我的优惠券怎么用不了", "优惠券要满100元才能用。", 0),
+        ("Where is my parcel?", "It is still on its way and will come tomorrow.", 2),
+        ("I can't log in", "I have unlocked your account.", 1),
+        ("My parcel isn't here", "The driver left it at your neighbour's.", 1),
+        ("How long does a repair take?", "About two weeks after we have received it.", 0),
+        ("Where is my order confirmation?", "We send it by e-mail within an hour.", 0),
+        ("Can I collect my order?", "Yes, from our shop on weekdays after 2 pm.", 0),
+    ],
+)
+def test_signs_of_a_case(question, answer, signs):
+    assert case_signs(question, answer) == signs
