@@ -197,8 +197,8 @@ def show_steps(report: "Report") -> None:
 def show_unanswerable(asked: str) -> None:
     """Print that a test of these questions says little."""
     answer.print(
-        f"test: {asked} kept apart, of which none can be answered without the question "
-        "itself, since each is in the logs once; the test shows only what is answered wrongly. Other wordings "
-        "help (a column variants)",
+        f"test: {asked} kept apart, of which none can be answered without the question itself, as "
+        "each is in the logs once; it only shows what is answered wrongly. Other wordings help (a "
+        "column variants)",
         soft_wrap=True,
     )

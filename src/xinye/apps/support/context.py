@@ -32,9 +32,9 @@ _ASKED_EN = (
     r"|size|weight|director|directed|actors?|star(?:red|ring|s)?|author|wrote|released?|entrance"
 )
 _AROUND_EN = (
-    r"can you|could you|would you|will you|do you know|do you have|please|tell|give|send|let|know|me"
-    r"|i|the|a|an|is|are|was|were|does|did|do|be|of|for|to|at|from|and|or|also|there|in|on|s|by"
-    r"|have|has|got|get|need|want|its|their|his|her|he|she|about|then|so|any|some|else|ok|thanks"
+    r"can you|could you|would you|will you|do you know|do you have|please|tell|give|send|let|know"
+    r"|me|i|the|a|an|is|are|was|were|does|did|do|be|of|for|to|at|from|and|or|also|there|in|on|s"
+    r"|by|have|has|got|get|need|want|its|their|his|her|he|she|about|then|so|any|some|else|ok|thanks"
 )
 _WORDS = re.compile(rf"{_ASKED_ZH}|{_AROUND_ZH}|\b(?:{_ASKED_EN}|{_AROUND_EN})\b", re.IGNORECASE)
 _ASKED = re.compile(rf"{_ASKED_ZH}|\b(?:{_ASKED_EN})\b", re.IGNORECASE)
@@ -42,7 +42,7 @@ _ASKED = re.compile(rf"{_ASKED_ZH}|\b(?:{_ASKED_EN})\b", re.IGNORECASE)
 _AGREES = re.compile(
     r"^(?:[嗯恩哦噢喔]|[好行](?!久|多|几|用)|可以|收到|谢谢|多谢|太[好棒]|[挺真很]|不错|明白|知道"
     r"|没问题|没关系|是[吗的啊]|原来|还[挺不凑])"
-    r"|^(?:ok(?:ay)?|great|good|fine|nice|perfect|thanks|thank you|i see|got it|all right|alright)\b",
+    r"|^(?:ok(?:ay)?|great|good|fine|nice|perfect|thanks|thank you|i see|got it|all right)\b",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(r"[^，,。；;！!？?\n~～.]+")

@@ -111,9 +111,11 @@ def exchanges(
     pair = len(turns) == 2  # a row of a table, whose answer may also ask something
     masker = Masker(tagger=tagger)
     open_question, asked_back, of_case = "", False, False
-    for number, (role, text) in enumerate(turns):
+    later = False  # the customer has said something besides greetings
+    for role, text in turns:
         if role == "user":
-            question = _question(masker.mask(text), number > 1, asked_back, talk.place, dropped)
+            question = _question(masker.mask(text), later, asked_back, talk.place, dropped)
+            later = later or any(line.strip() and not small_talk(line) for line in text.split("\n"))
             if question:
                 if open_question:
                     dropped.add(talk.place, UNANSWERED)
