@@ -65,6 +65,26 @@ def test_answers_that_depend_on_the_case_are_only_suggested():
     assert faq.entries == faq.by_case and faq.unanswered == 1 and faq.conflicts[0].chosen == ""
 
 
+def test_answers_about_one_customer_s_case_are_only_suggested():
+    asked = [
+        exchange("我的茶壶修好了吗？", "修好了，昨天寄出的。", 1),
+        exchange("怎么开发票？", "已经开好的发票在“我的订单”里下载。", 3),
+        exchange("能改地址吗？", "已经给您改了。", 5),
+        exchange("可以改地址吗？", "已经给您改了。", 7),
+        exchange("几点开门？", "今天十点开门。", 9),
+        exchange("几点开门", "今天十点开门。", 11),
+        replace(exchange("我的包裹到哪了？", "您的包裹已发出。", 13), is_row=True),
+    ]
+    answered = {each.answer: each.answered for each in make_faq(asked).entries}
+    assert answered == {
+        "修好了，昨天寄出的。": False,
+        "已经开好的发票在“我的订单”里下载。": True,
+        "已经给您改了。": False,
+        "今天十点开门。": True,  # two customers were told so
+        "您的包裹已发出。": True,
+    }
+
+
 def test_the_question_of_an_entry_is_what_most_wordings_say():
     asked = [
         "我想问下我就买一个杯子，还要邮费吗，急",

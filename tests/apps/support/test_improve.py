@@ -102,8 +102,21 @@ def test_what_needs_the_conversation_is_left_out(folder: Path, desk: Conversatio
     desk.feedback.approve(number, "李")
     approve(desk, "在吗", "在的。")
     approve(desk, "我的电话是13812345678，什么时候回电？", "五点前打[电话1]给您。")
-    with pytest.raises(XinyeError, match="no approved answer is new to desk"):
+    approve(desk, "我的礼盒到哪了？", "您的包裹已经到杭州了。")
+    with pytest.raises(XinyeError, match="no approved answer is new to desk; most of what was"):
         improve(folder, desk.store.path)
+
+
+def test_an_answer_that_was_only_suggested_is_answered_once_it_is_corrected(
+    folder: Path, desk: Conversations
+) -> None:
+    row = {"question": "能刻字吗？", "answer": "已经给您刻好了。", "source": {"file": "log.csv"}}
+    with open(folder / "faq.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(row | {"answered": False}, ensure_ascii=False) + "\n")
+    assert reply_to(folder, "能刻字吗").kind == "handover"
+    approve(desk, "能刻字吗？", "可以，两天刻好。")
+    assert improve(folder, desk.store.path).corrected == 1
+    assert reply_to(folder, "能刻字吗").text == "可以，两天刻好。"
 
 
 def test_learned_questions_near_the_test_do_not_make_it_easier(

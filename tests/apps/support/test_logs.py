@@ -70,6 +70,37 @@ def test_english_rows(tmp_path):
     ]
 
 
+TURNS = """客户：在吗
+客服：您好
+客户：地址在哪里？
+客服：李明您好，在西湖边。
+客户：好的，电话是多少呢？
+客服：05718888。
+客户：不错，那几点开门
+客服：十点。
+客户：谢谢，龙井多少钱一斤？
+客服：一千元。
+
+User: Is delivery free?
+Assistant: Dear Anna, it is free from £40.
+User: Great, what are the opening hours?
+Assistant: 9 to 5.
+User: How much is a teapot?
+Assistant: £30.
+"""
+
+
+def test_later_questions_that_name_no_thing_are_left_out(tmp_path):
+    logs = read_logs([written(tmp_path, "turns.txt", TURNS)])
+    assert pairs(logs) == [
+        ("地址在哪里？", "在西湖边。"),
+        ("谢谢，龙井多少钱一斤？", "一千元。"),
+        ("Is delivery free?", "it is free from £40."),
+        ("How much is a teapot?", "£30."),
+    ]
+    assert logs.dropped.counts[exchanges.REFERS] == 3
+
+
 def test_a_workbook_with_intents_and_similar_questions(tmp_path):
     book = Workbook()
     book.active.append(["问题", "答案", "意图", "相似问"])

@@ -16,7 +16,7 @@ from xinye.apps.support.desk_folder import (
 )
 from xinye.apps.support.desk_settings import DeskSettings
 from xinye.apps.support.faq import Entry
-from xinye.apps.support.log import ASKED, FORBIDDEN, UNCERTAIN
+from xinye.apps.support.log import ASKED, BY_CASE, FORBIDDEN, UNCERTAIN
 from xinye.apps.support.matching import FAQMatcher, made_questions
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
@@ -128,6 +128,19 @@ def test_a_strange_question_is_asked_back_once_and_then_handed_over(bot: Answere
     assert (first.kind, first.why) == ("unsure", UNCERTAIN)
     second = bot.answer(turns("今天股市会涨吗", first.text, "大盘呢", kinds=("unsure",)))
     assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2 times")
+
+
+def test_what_depends_on_the_case_is_handed_over(bot: Answerer) -> None:
+    """Also if the answer to another customer is known; operators see that."""
+    case = Entry("我的拓片到哪了？", "到杭州了。", (), "", "log.csv", 7, answered=False)
+    desk = replace(bot.desk, entries=[*bot.desk.entries, case])
+    asked = turns("请问我的拓片到哪了")
+    found = Answerer(desk, bot.models).answer(asked)
+    assert (found.kind, found.score) == ("handover", 1.0)
+    assert found.text == "这要看您的具体情况，我请同事来查，请稍候。"
+    assert found.why == f"{BY_CASE}: line {len(desk.entries)} of faq.jsonl"
+    assert Answerer(desk, bot.models).suggestions(asked)[0].text == "到杭州了。"
+    assert bot.answer(asked).why == BY_CASE
 
 
 def test_an_answer_between_two_misses_begins_the_count_again(bot: Answerer) -> None:

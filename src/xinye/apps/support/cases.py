@@ -85,6 +85,15 @@ _TO_CUSTOMER = re.compile(
 )
 
 
+def asks_state(question: str) -> bool:
+    """True if a customer asks how something of theirs is now, which only an employee can look up.
+
+    >>> asks_state("我的包裹到哪了？"), asks_state("怎么查物流？")
+    (True, False)
+    """
+    return bool(_STATE.search(question))
+
+
 def case_signs(question: str, answer: str) -> int:
     """How strongly an answer seems to hold for the customer who asked only, because it says what
     was done for that customer, or how an order, a parcel or an account of theirs is: 0 (not at
@@ -94,7 +103,7 @@ def case_signs(question: str, answer: str) -> int:
     (2, 0)
     """
     told = bool(_TOLD.search(_IF.sub("", answer)))
-    state = bool(_STATE.search(question))
+    state = asks_state(question)
     own = state or bool(_OWN.search(question))
     if told or state:
         return 1 + (told and own)

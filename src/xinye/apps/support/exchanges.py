@@ -114,22 +114,22 @@ def exchanges(
     later = False  # the customer has said something besides greetings
     for role, text in turns:
         if role == "user":
-            question = _question(masker.mask(text), later, asked_back, talk.place, dropped)
+            question, why = _question(masker.mask(text), later, asked_back)
+            if why:
+                dropped.add(talk.place, why)
             later = later or any(line.strip() and not small_talk(line) for line in text.split("\n"))
-            if question:
+            if question or why in (REFERS, LONG):  # the next reply answers this one
                 if open_question:
                     dropped.add(talk.place, UNANSWERED)
                 open_question, of_case = question, False
             continue
-        answer, why = _answer(text, pair)
+        answer, why = _answer(text if talk.is_row else _without_name(text), pair)
         asked_back = why == ASKED_BACK
         of_case = of_case or asked_back
         if why or (open_question and of_case):
             dropped.add(talk.place, why or OF_CASE)
             open_question = open_question if why else ""
         elif open_question:
-            if not talk.is_row:
-                answer = _without_name(answer)
             wordings = tuple(masker.mask(each) for each in talk.wordings)
             yield Exchange(open_question, answer, talk.intent, file, line, wordings, talk.is_row)
             open_question = ""
@@ -137,9 +137,9 @@ def exchanges(
         dropped.add(talk.place, UNANSWERED)
 
 
-def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Notes) -> str:
-    """The question in a customer's message, without small talk; "" if it asks nothing. The first
-    message of a conversation always asks something."""
+def _question(text: str, later: bool, asked_back: bool) -> tuple[str, str]:
+    """The question in a customer's message, without small talk; or "" and why it is left out. The
+    first message of a conversation always asks something."""
     lines = [line.strip() for line in text.split("\n")]
     kept = [without_opening(line) for line in lines if line and not small_talk(line)]
     question = without_marks("\n".join(kept)).strip().replace("\n", " ")
@@ -153,10 +153,7 @@ def _question(text: str, later: bool, asked_back: bool, place: str, dropped: Not
         why = NO_QUESTION
     elif later and needs_earlier(question):
         why = REFERS
-    if why:
-        dropped.add(place, why)
-        return ""
-    return question
+    return "" if why else question, why
 
 
 def has_mark(text: str) -> bool:

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Self
 
 from xinye.apps.support.asked import Asked, offer
+from xinye.apps.support.cases import asks_state
 from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder
 from xinye.apps.support.exchanges import says_something
 from xinye.apps.support.log import ANGRY, ASKED, BY_CASE, FORBIDDEN, UNCERTAIN
@@ -247,6 +248,8 @@ class Answerer:
         is asked."""
         matches = self.desk.matcher.matches(self._about(asked), OFFERED)
         score = matches[0].confidence if matches else None
+        if asks_state(asked.bare):
+            return self._handover(asked, BY_CASE, score)
         if asked.misses + 1 >= self.desk.settings.misses:
             return self._handover(asked, f"{UNCERTAIN}: {asked.misses + 1} times", score)
         questions = self._likely(matches)
