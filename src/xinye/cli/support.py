@@ -183,13 +183,14 @@ def show_steps(report: "Report") -> None:
     asked = plural(tested["questions"], "question")
     if not tested["answerable"]:
         show_unanswerable(asked)
-        if not tested["answered"]:
-            return
     else:
         answer.print(
             f"test: {asked} kept apart and asked of the FAQ without them; it then still has the "
             f"answer of {tested['answerable']:,}, in other words"
         )
+    if not tested["answered"]:
+        answer.print("the FAQ answered none of them")
+        return
     answered, right = f"{tested['answered']:,}", f"{tested['right']:,}"
     answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
 

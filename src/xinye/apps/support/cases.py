@@ -28,7 +28,8 @@ _TOLD_ZH = (
     r"|派[送件]中|运输中|在路上|还在(?:仓库|审|复审|处理|排队)|跟\w{1,4}说了|师傅已|现已"
     r"|(?:^|[，。；！已])(?:到|抵达)[^，。；！？\n的期]{2,8}(?:了(?=$|[，。；！])|分拨|中转|网点|驿站)"
     r"|[您你]这[单笔个]|这[单笔](?:还|已|是|在)|[您你](?:现在|目前|当前|本月|上月|上次)"
-    r"|[您你][约订考买拍付](?:的|了)|[您你]消费了|[您你]有\d"
+    r"|[您你][约订考买拍付](?:的|了)|[您你]消费了|[您你](?:还|只)?[有剩差]\d|[您你]还剩"
+    r"|(?:师傅|快递员|司机|工程师|仓库)(?!会|一般|通常)[^，。；！？\n会后前]{0,10}(?:到|来|联系|堵|签收|出发|说)(?!后|前)"
     rf"|[您你]的{_NAMED_ZH}(?:[^，。；！？\n]{{0,16}}了(?=$|[，。；！])|[^，。；！？\n]{{0,6}}(?:已|正|还在|因))"
 )
 _TOLD_EN = (
@@ -40,7 +41,7 @@ _TOLD_EN = (
     r"|\b(?:today|yesterday|tomorrow|tonight|this (?:morning|afternoon|evening)|just now)\b"
     r"|\b(?:on (?:the|its|his|her) way|is still|under review|out for delivery)\b"
     r"|\byou (?:passed|paid|owe|ordered|booked|used|are (?:a|in the)|have [\d,.]+ points)\b"
-    r"|^(?:all )?done\b"
+    r"|\b(?:he|she) (?:is|will)\b|\byou (?:still )?have \d+ \w+ left\b|^(?:all )?done\b"
 )
 _TOLD = re.compile(f"{_TOLD_ZH}|{_TOLD_EN}", re.IGNORECASE)
 # What holds under a condition holds for others, too.
@@ -54,8 +55,9 @@ _IF = re.compile(
 _STATE = re.compile(
     r"(?<![帮给])我[^，。；！？\n怎想帮把]{1,12}(?:[了过]吗|了没有?|到哪|没有(?=\W*$))"
     rf"|(?:查|催)(?:一?下|一查)[^，。；！？\n]{{0,6}}{_NAMED_ZH}"
-    rf"|{_NAMED_ZH}[^，。；！？\n怎]{{0,8}}(?:到哪|还没|没[到动收发])|还没(?:发|到|退|收|给|寄|送)"
+    rf"|{_NAMED_ZH}[^，。；！？\n怎]{{0,8}}(?:到哪|还没|没[到动收发])|还没(?:发|到|退|收|给|寄|送)|怎么还[不没]"
     r"|\[[^\[\]]{1,16}\d+\]"
+    r"|\bwhy (?:was|were) my\b|\bstill (?:isn't|hasn't|haven't)\b"
     r"|^\W*(?:did|has|have|was|were) my\b"
     r"|\bwhere(?: is|'s) my (?:order|parcel|package|refund)(?=\W*$)"
     r"|\bis my\b[^.!?]{1,20} (?:ready|done|repaired|finished|here|there)\b"
