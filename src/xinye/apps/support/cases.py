@@ -20,7 +20,7 @@ _DONE_EN = (
     r"|gave|spoke|wrote)"
 )
 # Such an answer tells what was done, or how something is now.
-_TOLD_ZH = (
+_TOLD_ZH = re.compile(
     r"(?:已经?|刚刚?)(?![拆开])[^，。；！？\n的后请需时不可无]{1,16}(?=$|[，。；！\n])"
     r"|(?:[给为替帮][您你]|这边|我们?(?!觉得|建议|推荐|就))[^，。；！？\n的]{1,16}了(?![^，。；！？\n]{0,9}[的吗])"
     rf"|(?:^|[，。；！])(?:好的?)?{_DONE_ZH}了(?=$|[，。；！])"
@@ -32,7 +32,7 @@ _TOLD_ZH = (
     r"|(?:师傅|快递员|司机|工程师|仓库)(?!会|一般|通常)[^，。；！？\n会后前]{0,10}(?:到|来|联系|堵|签收|出发|说)(?!后|前)"
     rf"|[您你]的{_NAMED_ZH}(?:[^，。；！？\n]{{0,16}}了(?=$|[，。；！])|[^，。；！？\n]{{0,6}}(?:已|正|还在|因))"
 )
-_TOLD_EN = (
+_TOLD_EN = re.compile(
     rf"\b(?:I|we)(?:['’]ve| have) (?:just |already |now )?{_DONE_EN}\b"
     rf"|\b(?:I|we) (?:just |already )?{_DONE_EN}\b|\bI(?:['’]ll| will)\b"
     rf"|\b(?:has|have|was|were|is|are) (?:just |already |now |been )+{_DONE_EN}\b"
@@ -41,9 +41,9 @@ _TOLD_EN = (
     r"|\b(?:today|yesterday|tomorrow|tonight|this (?:morning|afternoon|evening)|just now)\b"
     r"|\b(?:on (?:the|its|his|her) way|is still|under review|out for delivery)\b"
     r"|\byou (?:passed|paid|owe|ordered|booked|used|are (?:a|in the)|have [\d,.]+ points)\b"
-    r"|\b(?:he|she) (?:is|will)\b|\byou (?:still )?have \d+ \w+ left\b|^(?:all )?done\b"
+    r"|\b(?:he|she) (?:is|will)\b|\byou (?:still )?have \d+ \w+ left\b|^(?:all )?done\b",
+    re.IGNORECASE,
 )
-_TOLD = re.compile(f"{_TOLD_ZH}|{_TOLD_EN}", re.IGNORECASE)
 # What holds under a condition holds for others, too.
 _IF = re.compile(
     r"[^，。；！？\n]*(?:如果|如[需有]|若|要是|一旦|假如|只要|凡是|是否|的话)[^，。；！？\n]*"
@@ -104,7 +104,8 @@ def case_signs(question: str, answer: str) -> int:
     >>> case_signs("包裹到哪了？", "明天派送。"), case_signs("怎么查物流？", "点“物流”。")
     (2, 0)
     """
-    told = bool(_TOLD.search(_IF.sub("", answer)))
+    said = _IF.sub("", answer)
+    told = bool(_TOLD_ZH.search(said) or _TOLD_EN.search(said))
     state = asks_state(question)
     own = state or bool(_OWN.search(question))
     if told or state:

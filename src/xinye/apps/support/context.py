@@ -31,12 +31,14 @@ _ASKED_EN = (
     r"|times|duration|long|far|near|nearby|much|many|when|where|who|whose|why|which|what|how|colou?r"
     r"|size|weight|director|directed|actors?|star(?:red|ring|s)?|author|wrote|released?|entrance"
 )
-_AROUND_EN = (
-    r"can you|could you|would you|will you|do you know|do you have|please|tell|give|send|let|know"
-    r"|me|i|the|a|an|is|are|was|were|does|did|do|be|of|for|to|at|from|and|or|also|there|in|on|s"
-    r"|by|have|has|got|get|need|want|its|their|his|her|he|she|about|then|so|any|some|else|ok|thanks"
+_ASKED_OR_AROUND_EN = re.compile(
+    rf"\b(?:{_ASKED_EN}|can you|could you|would you|will you|do you know|do you have|please|tell"
+    r"|give|send|let|know|me|i|the|a|an|is|are|was|were|does|did|do|be|of|for|to|at|from|and|or|also|there|in|on|s"
+    r"|by|have|has|got|get|need|want|its|their|his|her|he|she|about|then|so|any|some|else"
+    r"|ok|thanks)\b",
+    re.IGNORECASE,
 )
-_WORDS = re.compile(rf"{_ASKED_ZH}|{_AROUND_ZH}|\b(?:{_ASKED_EN}|{_AROUND_EN})\b", re.IGNORECASE)
+_ASKED_OR_AROUND_ZH = re.compile(f"{_ASKED_ZH}|{_AROUND_ZH}")
 _ASKED = re.compile(rf"{_ASKED_ZH}|\b(?:{_ASKED_EN})\b", re.IGNORECASE)
 # "Very good," before a question says nothing of what is asked.
 _AGREES = re.compile(
@@ -68,5 +70,5 @@ def _agrees(clause: str) -> bool:
 
 def _names_nothing(clause: str) -> bool:
     """True for a clause such as "where is the address"."""
-    rest = _WORDS.sub(" ", clause)
+    rest = _ASKED_OR_AROUND_EN.sub(" ", _ASKED_OR_AROUND_ZH.sub(" ", clause))
     return bool(_ASKED.search(clause)) and not re.search(rf"[{HAN}\w]", rest)
