@@ -152,12 +152,23 @@ def show_steps(report: "Report") -> None:
                     f"step {name}: answers with a template from a confidence of {threshold} on, "
                     f"which {answered} of {asked} reach"
                 )
+            elif name == "passage":
+                answer.print(
+                    f"step {name}: answers from a confidence of {threshold} on; calibrated on "
+                    f"{asked} that the FAQ is not sure of, and on ones made of the passages"
+                )
             else:
                 answer.print(
                     f"step {name}: answers from a confidence of {threshold} on; in its calibration "
                     f"on {asked}, each also asked without its answer, {answered} reach it"
                 )
-        elif name == "faq":
+            if step["made"] and name == "faq":
+                answer.print(
+                    f"step {name}: too few questions have several wordings, so some were made of "
+                    "known ones"
+                )
+            continue
+        if name == "faq":
             answer.print(
                 f"step {name}: nothing reaches a precision of {precision}, so it answers only "
                 "questions that equal a known one; other wordings of each question help (a column "
@@ -167,11 +178,17 @@ def show_steps(report: "Report") -> None:
             answer.print(
                 f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
             )
-        if step["made"] and name == "faq":
+        if step["highest"]:
+            highest = f"{step['highest']:.0%}"
             answer.print(
-                f"step {name}: too few questions have several wordings, so some were made of known "
-                "ones"
+                f"step {name}: it reaches {highest}; to accept that, set precision = "
+                f"{step['highest']:g} in desk.toml"
             )
+    show_test(report)
+
+
+def show_test(report: "Report") -> None:
+    """Print what the FAQ did with the questions that were kept apart."""
     tested = report.tested
     if not tested["questions"]:
         return
@@ -182,3 +199,7 @@ def show_steps(report: "Report") -> None:
     )
     answered, right = f"{tested['answered']:,}", f"{tested['right']:,}"
     answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
+    for wanted, found in report.tested_at.items():
+        if float(wanted) != report.precision:
+            answered, right = f"{found['answered']:,}", f"{found['right']:,}"
+            answer.print(f"  with precision = {wanted} in desk.toml: {answered}, {right} right")

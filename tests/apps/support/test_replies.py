@@ -17,11 +17,12 @@ from xinye.apps.support.desk_folder import (
 from xinye.apps.support.desk_settings import DeskSettings
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.log import ASKED, FORBIDDEN, UNCERTAIN
-from xinye.apps.support.matching import FAQMatcher, made_questions
+from xinye.apps.support.matching import FAQMatcher, Match, made_questions
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.replies import Answerer
 from xinye.retrieval.knowledge import KnowledgeBase
+from xinye.retrieval.manifest import CALIBRATION
 
 THINGS = ("紫砂壶", "白瓷杯", "竹茶盘", "龙井", "红茶", "茶叶罐", "礼盒", "茶巾")
 ASKS = {"怎么退货？": "退货", "多少钱？": "价格", "有现货吗？": "现货", "怎么保存？": "保存"}
@@ -58,6 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {},
         ENTRIES,
         [Template(intent="thanks", text="谢谢惠顾！", language="zh")],
+        [],
         [],
         [],
         Calibrations(),
@@ -201,17 +203,41 @@ def test_operators_see_what_the_bot_would_not_say(bot: Answerer) -> None:
     assert all("红茶" in each.text for each in found)
 
 
-def test_documents_answer_what_the_faq_does_not(folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def with_shops(folder: Path, tmp_path: Path) -> Answerer:
     (tmp_path / "shops.md").write_text(SHOPS, "utf-8")
     base, _ = KnowledgeBase.build(tmp_path / "kb", [tmp_path / "shops.md"])
     desk = DeskFolder.read(folder)
     desk.__dict__["knowledge"] = base
-    bot = Answerer(desk, Models())
+    return Answerer(desk, Models())
+
+
+def test_documents_answer_what_the_faq_does_not(with_shops: Answerer) -> None:
+    bot = with_shops
     found = bot.answer(turns("灯市口分店的钥匙谁保管？"))
     text = "灯市口分店的冷藏库在地下5楼，钥匙由店长保管。"
     assert (found.kind, found.text) == ("passage", text)
     assert [(each.file, each.passage) for each in found.sources] == [("shops.md", text)]
     assert found.sources[0].line == SHOPS[: SHOPS.index(text)].count("\n") + 1
+
+
+def test_documents_answer_nothing_that_the_faq_is_likely_to_know(
+    with_shops: Answerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FAQMatcher, "threshold", lambda matcher, precision: 0.9)
+    monkeypatch.setattr(FAQMatcher, "match", lambda matcher, question: Match(0, 0.6))
+    bot = with_shops
+    assert bot.answer(turns("灯市口分店的钥匙谁保管？")).kind == "unsure"
+
+
+def test_operators_see_passages_of_documents_that_are_too_few(
+    with_shops: Answerer,
+) -> None:
+    base = with_shops.desk.knowledge
+    assert base is not None
+    (base.folder / CALIBRATION).unlink()
+    found = with_shops.suggestions(turns("红茶在灯市口分店有现货吗"))
+    assert len(found) == 3 and "passage" in [each.kind for each in found]
 
 
 def test_a_removed_template_falls_back_to_ours(bot: Answerer) -> None:
@@ -225,13 +251,9 @@ def test_any_text_gets_a_reply(bot: Answerer, text: str) -> None:
     assert bot.answer(turns(text)).kind in ("unsure", "handover", "template")
 
 
-def test_a_long_story_before_a_question_is_cut(bot: Answerer, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "shops.md").write_text(SHOPS, "utf-8")
-    base, _ = KnowledgeBase.build(tmp_path / "kb", [tmp_path / "shops.md"])
-    desk = DeskFolder.read(folder)
-    desk.__dict__["knowledge"] = base
+def test_a_long_story_before_a_question_is_cut(with_shops: Answerer) -> None:
     told = turns("我" * 2000, "…", "那" + "它怎么样" * 499, kinds=("faq",))
-    assert Answerer(desk, Models()).answer(told).kind == "unsure"
+    assert with_shops.answer(told).kind == "unsure"
 
 
 def test_languages_of_the_desk() -> None:

@@ -39,11 +39,12 @@ from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.manifest import CALIBRATION
 
 FAQ, TEMPLATES, TEST, INTENTS = "faq.jsonl", "templates.jsonl", "test.jsonl", "intents.jsonl"
+UNSURE = "unsure.jsonl"  # questions that the documents are calibrated on
 REPORT, KNOWLEDGE, RUNS = "report.json", "knowledge", "models"
 DOCUMENTS = "documents"  # that an admin has written, and which are in the knowledge base, too
 OURS = (
-    SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, CALIBRATION, MATCHING, WORDINGS, REPORT,
-    KNOWLEDGE, RUNS, DOCUMENTS,
+    SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, UNSURE, CALIBRATION, MATCHING, WORDINGS,
+    REPORT, KNOWLEDGE, RUNS, DOCUMENTS,
 )  # fmt: skip
 GRAPH = "graph"  # before its suffix
 KIND, VERSION = "xinye desk calibration", 1
@@ -96,6 +97,14 @@ class Labelled(Strict):
 
     text: str
     label: str
+
+
+class Unsure(Strict):
+    """A question in unsure.jsonl of which the FAQ, without this wording, is not sure; with the
+    answer that it had in the logs. The documents are calibrated on these."""
+
+    question: str
+    answer: str
 
 
 class Calibrations(Strict):
@@ -203,6 +212,11 @@ class DeskFolder:
         return [*_rows(self.folder / INTENTS, Labelled)]
 
     @property
+    def unsure(self) -> list[Unsure]:
+        """The questions that the documents are calibrated on."""
+        return [*_rows(self.folder / UNSURE, Unsure)]
+
+    @property
     def report(self) -> dict[str, Any]:
         """What `prepare` read, dropped, merged and trained."""
         return read_json(self.folder / REPORT)
@@ -218,6 +232,7 @@ class Contents:
     templates: Sequence[Template]
     test: Sequence[TestQuestion]
     labelled: Sequence[Labelled]
+    unsure: Sequence[Unsure]
     calibrations: Calibrations
     matcher: FAQMatcher
     report: Mapping[str, Any]
@@ -228,7 +243,8 @@ class Contents:
         write_models(folder / MODELS, self.models)
         write_json_lines(folder / FAQ, (_saved(entry).model_dump() for entry in self.entries))
         for name, rows in (
-            (TEMPLATES, self.templates), (TEST, self.test), (INTENTS, self.labelled)
+            (TEMPLATES, self.templates), (TEST, self.test), (INTENTS, self.labelled),
+            (UNSURE, self.unsure),
         ):  # fmt: skip
             write_json_lines(folder / name, (row.model_dump() for row in rows))
         write_json(folder / CALIBRATION, self.calibrations.model_dump())

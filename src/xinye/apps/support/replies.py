@@ -13,7 +13,9 @@ from threading import Lock
 from typing import Self
 
 from xinye.apps.support.asked import Asked, offer
+from xinye.apps.support.calibrating import MEANT
 from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder
+from xinye.apps.support.documents import may_answer
 from xinye.apps.support.exchanges import says_something
 from xinye.apps.support.log import ANGRY, ASKED, FORBIDDEN, UNCERTAIN
 from xinye.apps.support.matching import Match
@@ -25,7 +27,7 @@ from xinye.jobs.answering import answer as read_answer
 from xinye.jobs.composing import PASSAGES, compose
 from xinye.retrieval.confidence import Calibration, reached
 from xinye.retrieval.follow_up import about
-from xinye.retrieval.refusal import judge
+from xinye.retrieval.refusal import confidence_in
 from xinye.retrieval.results import Found
 
 OFFERED = 3  # questions of the FAQ that a customer may have meant
@@ -78,11 +80,10 @@ class Answerer:
             if graph := self._from_graph(asked):
                 found.insert(0, graph)
             if passages := self._passages(asked.question):
-                least = self._least_of_passages()
-                found.append(
-                    self._cited("passage", passages[0].text, passages[:1], (None, least), "")
-                )
-        return sorted(found, key=lambda each: -(each.score or 0))[:count]
+                sure = self._sure(asked.question, passages)
+                passage = self._cited("passage", passages[0].text, passages[:1], sure, "")
+                found = [*found[: count - 1], passage]
+        return sorted(found[:count], key=lambda each: -(each.score or 0))
 
     # -- a person, and templates -------------------------------------------------------------------
 
@@ -182,17 +183,19 @@ class Answerer:
         return Reply("graph", found.text, sources, score, None, why, self._hash("relations"))
 
     def _from_passage(self, asked: Asked) -> Reply | None:
-        """An answer from the documents, if the knowledge base is sure enough to have it: quoted by
-        the model that finds it, else written by the chat model, else the whole passage, of which
-        the base is sure."""
-        base, found = self.desk.knowledge, self._passages(asked.question)
-        least = self._least_of_passages() if found else None
-        if base is None or least is None:
+        """An answer from the documents, if they are sure enough to have it and the FAQ is not
+        likely to: quoted by the model that finds it, else written by the chat model, else the whole
+        passage."""
+        found = self._passages(asked.question)
+        confidence, least = self._sure(asked.question, found)
+        if confidence is None or least is None or confidence < least:
             return None
-        verdict = judge(base, asked.question, found, self.desk.settings.precision)
-        if verdict is None or verdict.refused:
+        if not may_answer(asked.question, found):
             return None
-        sure = verdict.confidence, least
+        match = self.desk.matcher.match(self._about(asked))
+        if match and match.confidence >= MEANT:
+            return None
+        sure = confidence, least
         if reader := self.models.get("answer"):
             read = read_answer(reader.judged(), asked.question, [found[0].text])
             if not read.refused:
@@ -228,12 +231,16 @@ class Answerer:
         )
         return Reply(kind, text, sources, *sure, "the documents answer it", model)
 
-    def _least_of_passages(self) -> float | None:
-        """The threshold of the knowledge base, which is calibrated anew when documents change."""
+    def _sure(self, question: str, found: Sequence[Found]) -> tuple[float | None, float | None]:
+        """How sure the documents are that the first passage answers, and from when on they answer.
+        The calibration is read each time, since it changes with the documents."""
         base = self.desk.knowledge
-        calibration = Calibration.load(base.folder) if base else None
-        found = calibration and calibration.reached(self.desk.settings.precision)
-        return found.confidence if found else None
+        calibration = Calibration.load(base.folder) if base and found else None
+        if base is None or calibration is None:
+            return None, None
+        least = calibration.reached(self.desk.settings.precision)
+        confidence = confidence_in(base, calibration, question, found)
+        return confidence, least.confidence if least else None
 
     # -- no answer ---------------------------------------------------------------------------------
 
