@@ -213,8 +213,9 @@ class DeskFolder:
 
     @property
     def unsure(self) -> list[Unsure]:
-        """The questions that the documents are calibrated on."""
-        return [*_rows(self.folder / UNSURE, Unsure)]
+        """The questions that the documents are calibrated on; none in a desk made by hand."""
+        path = self.folder / UNSURE
+        return [*_rows(path, Unsure)] if path.exists() else []
 
     @property
     def report(self) -> dict[str, Any]:
