@@ -21,15 +21,15 @@ from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.reply import HANDOVER, UNSURE, Reply, Source
 from xinye.apps.support.small_talk import asks_for_person, small_talk
+from xinye.apps.support.understanding import Understanding
 from xinye.jobs.answering import answer as read_answer
 from xinye.jobs.composing import PASSAGES, compose
 from xinye.retrieval.confidence import Calibration, reached
-from xinye.retrieval.follow_up import about
+from xinye.retrieval.follow_up import names
 from xinye.retrieval.refusal import judge
 from xinye.retrieval.results import Found
 
 OFFERED = 3  # questions of the FAQ that a customer may have meant
-NEAR = 20  # questions of the FAQ that may say what a customer talks about
 EVEN = 0.5  # precision from which on they are offered
 SIMILAR = 0.5  # times the confidence of the first that the others have
 
@@ -39,6 +39,7 @@ class Answerer:
 
     def __init__(self, desk: DeskFolder, models: Models) -> None:
         self.desk, self.models = desk, models
+        self._understanding = Understanding(desk.matcher, desk.entries)
         self._lock = Lock()
         self._steps = (
             self._handed_over,
@@ -63,17 +64,18 @@ class Answerer:
     def answer(self, turns: Sequence[Message]) -> Reply:
         """The reply to the last of some messages, which is the customer's."""
         with self._lock:
-            asked = Asked.of(turns, self.desk.settings.languages)
+            asked = self._asked(turns)
             for step in self._steps:
-                if reply := step(asked):
+                reply = step(asked)
+                if reply and not _is_of_another(reply, asked.thing):
                     return reply
             return self._missed(asked)
 
     def suggestions(self, turns: Sequence[Message], count: int = OFFERED) -> list[Reply]:
         """What an operator might reply, the likeliest first, whatever the thresholds say."""
         with self._lock:
-            asked = Asked.of(turns, self.desk.settings.languages)
-            matches = self.desk.matcher.matches(self._about(asked), count)
+            asked = self._asked(turns)
+            matches = self.desk.matcher.matches(asked.meant, count)
             found = [self._entry(each.entry, each.confidence) for each in matches]
             if graph := self._from_graph(asked):
                 found.insert(0, graph)
@@ -83,6 +85,9 @@ class Answerer:
                     self._cited("passage", passages[0].text, passages[:1], (None, least), "")
                 )
         return sorted(found, key=lambda each: -(each.score or 0))[:count]
+
+    def _asked(self, turns: Sequence[Message]) -> Asked:
+        return Asked.of(turns, self.desk.settings.languages, self._understanding.understood)
 
     # -- a person, and templates -------------------------------------------------------------------
 
@@ -136,20 +141,15 @@ class Answerer:
         matcher, least = self.desk.matcher, self._least_of_faq()
         match = matcher.match(asked.bare)
         if match is None or (asked.follows and match.confidence < 1):
-            match = matcher.match(self._about(asked))
+            match = matcher.match(asked.meant)
         if match is None or match.confidence < (1 if least is None else least):
             return None
-        if asked.follows and self.desk.entries[match.entry].answer == asked.given:
+        if asked.thing:
+            if not self._understanding.names(match.entry, asked.thing):
+                return None
+        elif asked.follows and self.desk.entries[match.entry].answer == asked.given:
             return None  # that was the answer to the question before
         return self._entry(match.entry, match.confidence)
-
-    def _about(self, asked: Asked) -> str:
-        """The question with the thing talked about."""
-        if not asked.follows:
-            return asked.bare
-        near = self.desk.matcher.matches(asked.bare, NEAR)
-        known = [self.desk.entries[each.entry].question for each in near]
-        return about(asked.bare, asked.before, known) or asked.question
 
     def _entry(self, number: int, confidence: float) -> Reply:
         entry = self.desk.entries[number]
@@ -240,7 +240,7 @@ class Answerer:
     def _missed(self, asked: Asked) -> Reply:
         """What is said without an answer: whether one of some questions is meant, or that a person
         is asked."""
-        matches = self.desk.matcher.matches(self._about(asked), OFFERED)
+        matches = self.desk.matcher.matches(asked.meant, OFFERED)
         score = matches[0].confidence if matches else None
         if asked.misses + 1 >= self.desk.settings.misses:
             return self._handover(asked, f"{UNCERTAIN}: {asked.misses + 1} times", score)
@@ -275,3 +275,9 @@ class Answerer:
 
     def _hash(self, role: str) -> str:
         return self.models.hashes.get(role, "")
+
+
+def _is_of_another(reply: Reply, thing: str) -> bool:
+    """True for a reply from documents to "And the cup?" that does not name the cup."""
+    found = " ".join([reply.text, *(each.passage for each in reply.sources)])
+    return bool(thing) and reply.kind in ("passage", "written") and not names(found, thing)

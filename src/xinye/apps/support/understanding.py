@@ -1,0 +1,43 @@
+"""Makes one question of a message and the question before it, in words of the FAQ."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xinye.apps.support.faq import Entry
+from xinye.apps.support.matching import FAQMatcher
+from xinye.retrieval.follow_up import about, follows, in_context, names, thing, with_thing
+
+NEAR = 20  # questions of the FAQ that may say what a customer talks about
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """What the FAQ knows about questions that need the one before."""
+
+    matcher: FAQMatcher
+    entries: Sequence[Entry]
+
+    def understood(self, question: str, before: str) -> str:
+        """A question that can be understood without the one before. "And the cup?" stands for the
+        question before with its thing replaced: of all ways to replace it, the one that an entry
+        naming the new thing fits best. Any other question gets the thing of the one before."""
+        if not before or not follows(question):
+            return question
+        if named := thing(question):
+            return self._replaced(before, named) or f"{before} {named}"
+        near = self.matcher.matches(question, NEAR)
+        known = [self.entries[each.entry].question for each in near]
+        return about(question, before, known) or in_context(question, before)
+
+    def names(self, entry: int, named: str) -> bool:
+        """True if a wording or the answer of an entry names a thing."""
+        found = self.entries[entry]
+        return any(names(text, named) for text in (found.answer, *found.wordings))
+
+    def _replaced(self, before: str, named: str) -> str:
+        found: dict[str, float] = {}
+        for text in with_thing(before, named):
+            match = self.matcher.match(text)
+            if match and self.names(match.entry, named):
+                found[text] = match.confidence
+        return max(found, key=lambda text: found[text], default="")
