@@ -26,8 +26,8 @@ _LINK = re.compile(
 
 # A question that only names a thing: "那新疆呢？", "And in Ireland?"
 _NAMES = re.compile(
-    r"(?:那么?|还有|然后|要是|如果是?|换成)*[,，]?\s*(?P<zh>[^\s,，。？?]{1,12}?)呢[？?]?"
-    r"|那么?(?P<asked>[^\s,，。？?]{1,12})[？?]"
+    r"(?:那么?|还有|然后|要是|如果是?|换成)*[,，]?\s*(?:[寄送发](?:[到往去给]))?(?P<zh>[^,，。？?]{1,12}?)的?呢[？?]?"
+    r"|那么?(?:[寄送发](?:[到往去给]))?(?P<asked>[^,，。？?]{1,12}?)的?[？?]"
     r"|(?:and )?(?:what about |how about )?(?:(?:for|to|in|on|with|by|from|at) )?"
     r"(?:(?:the|an?|your|my|our|some) )?(?P<en>[^\s,?]+(?: [^\s,?]+){0,3}?)(?: one| ones)?\s*[?.]*",
     re.IGNORECASE,
@@ -35,13 +35,22 @@ _NAMES = re.compile(
 _BEGINS = re.compile(r"(?:and|what about|how about)\b", re.IGNORECASE)
 # Words of a question that says more, or of nothing that an earlier message names.
 _SAYS_MORE = re.compile(
-    r"^(?:你们?|您|我们?|咱们?|它们?|他们?|她们?|人|人家|这|那|这个|那个|这种|那种|这样|那样|现在|之后|后来|其他|别的)$"
+    r"^(?:你们?|您|我们?|咱们?|它们?|他们?|她们?|人|人家|这|那|这个|那个|这种|那种|这样|那样|现在|之后|后来|其他|别的|还有|然后|接着)$"
     r"|[吗吧了]$|\b(?:what|which|who|when|where|why|how|if|do|does|did|is|are|was|were|am|be|can|could"
     r"|may|will|would|should|has|have|had|it|its|they|them|their|this|that|these|those|there|i|me"
-    r"|you|we|he|she|his|her|so|then|now|else|others?|please|thanks?|not?)\b",
+    r"|you|we|he|she|his|her|and|so|then|now|else|others?|please|thanks?|not?)\b",
     re.IGNORECASE,
 )
-_PIECE = re.compile(rf"[{HAN}]|[^\s{HAN}]+\s*")
+# Words between which things stand: they stay if a thing is replaced.
+_STAYS = re.compile(
+    r"为什么|什么|怎么样?|怎样|如何|多[少久长大高远]|[吗呢么吧谁哪几能可以会要想是有没不的了在到去把给用从和我你您们这那该]"
+    r"|\b(?:what|which|who|when|where|why|how|long|much|many|often|do|does|did|is|are|was|were|be"
+    r"|can|could|may|will|would|should|has|have|had|if|i|me|you|we|us|it|they|my|your|our|their|this"
+    r"|that|these|those|there|the|an?|any|some|of|in|on|at|to|into|for|from|with|by|and|or|not)\b"
+    r"|[^\w\s]+",
+    re.IGNORECASE,
+)
+_PIECE = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
 PIECES, REPLACED = 20, 6  # Han characters and words of a question; those in place of a thing
 
 
@@ -91,20 +100,20 @@ def thing(question: str) -> str:
 
 def with_thing(before: str, named: str) -> list[str]:
     """The question before with this thing in place of each stretch of its words that may be the old
-    one.
+    one, and behind it.
 
     >>> "How long does it take to Ireland" in with_thing("How long does it take to Wales", "Ireland")
     True
     """
-    begins = [found.start() for found in _PIECE.finditer(before)][-PIECES:]
-    ends = [*begins[1:], len(before)]
+    stays = {at for found in _STAYS.finditer(before) for at in range(*found.span())}
+    pieces = [found.span() for found in _PIECE.finditer(_STAYS.sub(_blank, before))][-PIECES:]
     found = []
-    for at, begin in enumerate(begins):
-        for end in ends[at : at + REPLACED]:
+    for at, (begin, _) in enumerate(pieces):
+        for _, end in pieces[at : at + REPLACED]:
             head, tail = before[:begin], before[end:]
-            if terms(head + tail):
+            if stays.isdisjoint(range(begin, end)) and terms(head + tail):
                 found.append(_joined(_joined(head.strip(), named), tail.strip()))
-    return found
+    return [*found, _joined(trimmed(before), named)]
 
 
 def names(text: str, named: str) -> bool:
@@ -112,8 +121,13 @@ def names(text: str, named: str) -> bool:
     return {*terms(named)} <= {*terms(text)}
 
 
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found[0])
+
+
 def _joined(one: str, other: str) -> str:
-    between = "" if has_han(one[-1:]) or has_han(other[:1]) or not (one and other) else " "
+    glued = has_han(one[-1:]) or has_han(other[:1]) or not one or not other[:1].isalnum()
+    between = "" if glued else " "
     return f"{one}{between}{other}"
 
 

@@ -35,9 +35,9 @@ class Understanding:
         return any(names(text, named) for text in (found.answer, *found.wordings))
 
     def _replaced(self, before: str, named: str) -> str:
-        found: dict[str, float] = {}
+        found: dict[str, tuple[float, int]] = {}
         for text in with_thing(before, named):
             match = self.matcher.match(text)
             if match and self.names(match.entry, named):
-                found[text] = match.confidence
+                found[text] = round(match.confidence, 2), -len(text)  # less of the old thing
         return max(found, key=lambda text: found[text], default="")
