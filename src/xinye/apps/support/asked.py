@@ -7,23 +7,17 @@ from dataclasses import dataclass
 
 from xinye.apps.support.exchanges import without_marks
 from xinye.apps.support.messages import Message
+from xinye.apps.support.offers import chosen
 from xinye.apps.support.reply import UNSURE
-from xinye.apps.support.small_talk import small_talk, without_opening
+from xinye.apps.support.small_talk import asks_nothing, without_opening
 from xinye.data.scripts import has_han
 from xinye.generation.chat import Message as Turn
 from xinye.retrieval.follow_up import follows, in_context, thing
 from xinye.retrieval.search import LONGEST_QUESTION
-from xinye.retrieval.terms import trimmed
 
-SHORT = 20  # characters of a message that may be a number
 LONGEST = 500  # characters of the question before, of which the next one needs the topic only
-_NUMBER = re.compile(
-    r"(?:第|选|number |no\.? ?|#)?([1-9一二三])(?:个|条|号|项)?(?:吧|谢谢)?", re.IGNORECASE
-)
-_OFFERED = re.compile(r"^([1-9])\. (.+)$", re.MULTILINE)
 TOPICS = 4  # questions in a row that need the one before
-_CHINESE_NUMBERS = {"一": "1", "二": "2", "三": "3"}
-
+WORDS = 3  # in Latin letters, with which a message is in English
 
 Understand = Callable[[str, str], str]  # a question, and the one before it, as one question
 
@@ -40,6 +34,7 @@ class Asked:
     bare: str
     before: str
     meant: str
+    chosen: bool
     language: str  # "zh" or "en"
     misses: int
     given: str
@@ -68,6 +63,7 @@ class Asked:
             bare=bare,
             before=topic,
             meant=understand(bare, topic),
+            chosen=bool(_chosen(turns, len(before))),
             language=_language(last.text, languages),
             misses=_misses(replies),
             given=given.text if given else "",
@@ -92,6 +88,13 @@ class Asked:
             return self.meant[:LONGEST_QUESTION]
         return in_context(self.bare, self.before)[:LONGEST_QUESTION]
 
+    @property
+    def written(self) -> str:
+        """The language of a message of some words, whether the desk speaks it; "" for others."""
+        if has_han(self.text):
+            return "zh"
+        return "en" if len(re.findall("[A-Za-z]{2,}", self.text)) >= WORDS else ""
+
     def mentions(self, words: Iterable[str]) -> str:
         """The first of these words that the message has; "" if it has none. Words in Latin letters
         count as whole words only."""
@@ -105,15 +108,20 @@ class Asked:
 
 
 def _is_topic(message: Message) -> bool:
-    return message.sender == "customer" and not small_talk(message.text)
+    return message.sender == "customer" and not asks_nothing(message.text)
 
 
 def _bare(turns: Sequence[Message], at: int) -> str:
     """One of these messages without what asks nothing. If it is the number of a question that the
     reply before it offers, it is that question."""
-    bare = without_marks(without_opening(turns[at].text))
+    return _chosen(turns, at) or without_marks(without_opening(turns[at].text))
+
+
+def _chosen(turns: Sequence[Message], at: int) -> str:
     before = turns[at - 1] if at else None
-    return (before and before.kind == UNSURE and _chosen(bare, before.text)) or bare
+    if before is None or before.kind != UNSURE:
+        return ""
+    return chosen(without_opening(turns[at].text), before.text)
 
 
 def _misses(replies: Sequence[Message]) -> int:
@@ -124,19 +132,6 @@ def _misses(replies: Sequence[Message]) -> int:
             break
         count += 1
     return count
-
-
-def offer(questions: Sequence[str]) -> str:
-    """The lines that a customer chooses from by their number."""
-    return "\n".join(f"{number}. {text}" for number, text in enumerate(questions, 1))
-
-
-def _chosen(text: str, reply: str) -> str:
-    """The question of a reply that a customer has chosen by its number, or ""."""
-    if not (found := _NUMBER.fullmatch(trimmed(text[:SHORT]))):
-        return ""
-    number = _CHINESE_NUMBERS.get(found[1], found[1])
-    return dict(_OFFERED.findall(reply)).get(number, "")
 
 
 def _language(text: str, languages: Sequence[str]) -> str:

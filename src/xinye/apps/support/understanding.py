@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.matching import FAQMatcher
+from xinye.data.scripts import has_han
 from xinye.retrieval.follow_up import about, follows, in_context, names, thing, with_thing
 
+LANGUAGE = 0.05  # share of the questions in a language from which on the FAQ speaks it
 NEAR = 20  # questions of the FAQ that may say what a customer talks about
 
 
@@ -16,6 +19,14 @@ class Understanding:
 
     matcher: FAQMatcher
     entries: Sequence[Entry]
+
+    @cached_property
+    def languages(self) -> frozenset[str]:
+        """The languages of the FAQ's questions, "zh" and "en"."""
+        chinese = sum(has_han(each.question) for each in self.entries)
+        counts = {"zh": chinese, "en": len(self.entries) - chinese}
+        fewest = LANGUAGE * len(self.entries)
+        return frozenset(name for name, count in counts.items() if count and count >= fewest)
 
     def understood(self, question: str, before: str) -> str:
         """A question that can be understood without the one before. "And the cup?" stands for the
@@ -36,8 +47,9 @@ class Understanding:
 
     def _replaced(self, before: str, named: str) -> str:
         found: dict[str, tuple[float, int]] = {}
+        naming = cache(lambda entry: self.names(entry, named))
         for text in with_thing(before, named):
             match = self.matcher.match(text)
-            if match and self.names(match.entry, named):
+            if match and naming(match.entry):
                 found[text] = round(match.confidence, 2), -len(text)  # less of the old thing
         return max(found, key=lambda text: found[text], default="")
