@@ -36,7 +36,7 @@ _BEGINS = re.compile(r"(?:and|what about|how about)\b", re.IGNORECASE)
 # Words of a question that says more, or of nothing that an earlier message names.
 _SAYS_MORE = re.compile(
     r"^(?:你们?|您|我们?|咱们?|它们?|他们?|她们?|人|人家|这|那|这个|那个|这种|那种|这样|那样|现在|之后|后来|其他|别的|还有|然后|接着)$"
-    r"|[吗吧了]$|\b(?:what|which|who|when|where|why|how|if|do|does|did|is|are|was|were|am|be|can|could"
+    r"|[吗吧了么啊呀没]$|[是啥咋]|多[少久钱]|(.)[不没]\1|应该|\b(?:what|which|who|when|where|why|how|if|do|does|did|is|are|was|were|am|be|can|could"
     r"|may|will|would|should|has|have|had|it|its|they|them|their|this|that|these|those|there|i|me"
     r"|you|we|he|she|his|her|and|so|then|now|else|others?|please|thanks?|not?)\b",
     re.IGNORECASE,

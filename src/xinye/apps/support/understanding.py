@@ -30,25 +30,28 @@ class Understanding:
 
     def understood(self, question: str, before: str) -> str:
         """A question that can be understood without the one before. "And the cup?" stands for the
-        question before with its thing replaced: of all ways to replace it, the one that an entry
-        naming the new thing fits best. Any other question gets the thing of the one before."""
+        question before with its thing replaced, or for a question about its thing: of all ways, the
+        one that an entry naming the cup fits best. Any other gets the thing of the one before."""
         if not before or not follows(question):
             return question
-        if named := thing(question):
-            return self._replaced(before, named) or f"{before} {named}"
         near = self.matcher.matches(question, NEAR)
         known = [self.entries[each.entry].question for each in near]
-        return about(question, before, known) or in_context(question, before)
+        carried = about(question, before, known)
+        if named := thing(question):
+            ways = [*with_thing(before, named), carried]
+            return self._best([text for text in ways if text], named) or f"{before} {named}"
+        return carried or in_context(question, before)
 
     def names(self, entry: int, named: str) -> bool:
         """True if a wording or the answer of an entry names a thing."""
         found = self.entries[entry]
         return any(names(text, named) for text in (found.answer, *found.wordings))
 
-    def _replaced(self, before: str, named: str) -> str:
+    def _best(self, questions: Sequence[str], named: str) -> str:
+        """The question that an entry naming a thing fits best; "" if none does."""
         found: dict[str, tuple[float, int]] = {}
         naming = cache(lambda entry: self.names(entry, named))
-        for text in with_thing(before, named):
+        for text in questions:
             match = self.matcher.match(text)
             if match and naming(match.entry):
                 found[text] = round(match.confidence, 2), -len(text)  # less of the old thing
