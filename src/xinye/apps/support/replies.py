@@ -164,7 +164,7 @@ class Answerer:
         if match is None or match.confidence < (1 if least is None else least):
             return None
         if asked.thing:
-            if not self._understanding.names(match.entry, asked.thing):
+            if not self._understanding.tells(match.entry, asked.thing, asked.before):
                 return None
         elif asked.follows and self.desk.entries[match.entry].answer == asked.given:
             return None  # that was the answer to the question before

@@ -31,28 +31,32 @@ class Understanding:
     def understood(self, question: str, before: str) -> str:
         """A question that can be understood without the one before. "And the cup?" stands for the
         question before with its thing replaced, or for a question about its thing: of all ways, the
-        one that an entry naming the cup fits best. Any other gets the thing of the one before."""
+        one that an entry about the cup fits best. Any other gets the thing of the one before."""
         if not before or not follows(question):
             return question
         near = self.matcher.matches(question, NEAR)
         known = [self.entries[each.entry].question for each in near]
         carried = about(question, before, known)
         if named := thing(question):
-            ways = [*with_thing(before, named), carried]
-            return self._best([text for text in ways if text], named) or f"{before} {named}"
+            ways = [*with_thing(before, named), *([carried] if carried else [])]
+            return self._best(ways, named, before) or f"{before} {named}"
         return carried or in_context(question, before)
 
-    def names(self, entry: int, named: str) -> bool:
-        """True if a wording or the answer of an entry names a thing."""
+    def tells(self, entry: int, named: str, before: str) -> bool:
+        """True if an entry is about a thing: a wording names it, or the answer does if it also
+        answers the question before. An answer names many things in passing."""
         found = self.entries[entry]
-        return any(names(text, named) for text in (found.answer, *found.wordings))
+        if any(names(text, named) for text in found.wordings):
+            return True
+        match = self.matcher.match(before) if names(found.answer, named) else None
+        return match is not None and match.entry == entry
 
-    def _best(self, questions: Sequence[str], named: str) -> str:
-        """The question that an entry naming a thing fits best; "" if none does."""
+    def _best(self, questions: Sequence[str], named: str, before: str) -> str:
+        """The question that an entry about a thing fits best; "" if none does."""
         found: dict[str, tuple[float, int]] = {}
-        naming = cache(lambda entry: self.names(entry, named))
+        telling = cache(lambda entry: self.tells(entry, named, before))
         for text in questions:
             match = self.matcher.match(text)
-            if match and naming(match.entry):
+            if match and telling(match.entry):
                 found[text] = round(match.confidence, 2), -len(text)  # less of the old thing
         return max(found, key=lambda text: found[text], default="")
