@@ -94,7 +94,7 @@ _BESIDE = (
     "|do|did|answer|at|off|me|us",
 )
 _UPSET = re.compile(
-    "(?=.*(?:{0}))(?:{0}|{2})++|(?=.*(?:{1}))(?:(?:{1}|{3})(?![a-z]) ?)++".format(
+    "(?=.*(?:{0}))(?:{0}|{2})++|(?=.*(?:{1}))(?:(?:{1}|{3})(?![a-z']) ?)++".format(
         *_ANGRY_WORDS, *_BESIDE
     ),
     re.IGNORECASE,
