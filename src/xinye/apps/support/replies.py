@@ -141,7 +141,8 @@ class Answerer:
         """What is said to an insult: it counts as a question without an answer."""
         if asked.misses + 1 >= self.desk.settings.misses:
             return self._handover(asked, ANGRY)
-        return Reply(UNSURE, self.desk.said("upset", asked.language)[1], why="intent upset")
+        intent = "upset"
+        return Reply(UNSURE, self.desk.said(intent, asked.language)[1], why=f"intent {intent}")
 
     def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
         """The template of an intent; None if there is none."""

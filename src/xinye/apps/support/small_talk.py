@@ -78,25 +78,20 @@ _WISHES_TO_COMPLAIN = re.compile(
 _ASKS_HOW = re.compile(r"[吗?？]|怎|如何|哪|什么|\b(?:how|where|who|what|which|when)\b", re.I)
 _CLAUSES = re.compile(r"[^，。！；,.!;\n]+")
 # Words of anger, and what may stand beside them in a message that says nothing else.
-_ANGRY_WORDS = (
+_ANGRY = re.compile(
     "垃圾|骗子|骗人|骗钱|坑人|坑爹|黑店|傻[逼比瓜子]|智障|脑残|白痴|废物|滚蛋?|混蛋|王八蛋|无语|离谱|没什么用|没用"
-    "|差劲|太差|很差|真差|太烂|真烂|差评|敷衍|答非所问|听不懂人话|什么玩意儿?|气死我?|他?妈的|去死",
-    "useless|stupid|idiots?|rubbish|garbage|trash|crap|bullshit|shit|terrible|awful|horrible|dumb"
-    "|ridiculous|pathetic|hopeless|scam(?:mers?)?|liars?|fraud|thieves|sucks?|disgusting|fuck"
-    "|waste of time|not helpful|not helping|no help|worst|unhelpful"
-    "|doesn't help|didn't help|does not help|did not help|what a joke",
-)
-_BESIDE = (
-    "你们?|您|这|那|个|一|群|帮|都|就|真|是|太|什么|啥|好|简直|全|根本|完全|点|也|了|的|吧|啊|呀|死|透|极|家"
-    "|破|店|客服|机器人|公司|平台|服务|态度|回答|东西|人",
-    "you|your|you're|this|that|it|it's|is|are|was|so|such|just|really|completely|totally|all|a|an"
-    "|the|of|bot|service|company|shop|chat|guys|people|fucking|bloody|damn|very|ever|piece|does"
-    "|do|did|answer|at|off|me|us",
+    "|差劲|太差|很差|真差|太烂|真烂|差评|敷衍|答非所问|听不懂人话|什么玩意儿?|气死我?|他?妈的|去死"
+    r"|\b(?:useless|stupid|idiots?|rubbish|garbage|trash|crap|bullshit|shit|terrible|awful|horrible"
+    "|dumb|ridiculous|pathetic|hopeless|scam(?:mers?)?|liars?|fraud|thieves|sucks?|disgusting|fuck"
+    "|waste of time|(?:not|isn't) help(?:ful|ing)|no help|worst|unhelpful|what a joke"
+    r"|(?:doesn't|didn't|does not|did not) help)\b",
+    re.IGNORECASE,
 )
 _UPSET = re.compile(
-    "(?=.*(?:{0}))(?:{0}|{2})++|(?=.*(?:{1}))(?:(?:{1}|{3})(?![a-z']) ?)++".format(
-        *_ANGRY_WORDS, *_BESIDE
-    ),
+    rf"(?:{_ANGRY.pattern}|[你您们这那个一群帮都就真是太啥好全点也了的吧啊呀死透极家破店人]|什么|简直|根本|完全|客服|机器人|公司"
+    r"|平台|服务|态度|回答|东西|\b(?:you're|your?|this|that|it's|it|what a|is|are|was|so|such|just|really"
+    r"|completely|totally|all|an?|the|of|bot|service|company|shop|chat|guys|people|fucking|bloody|damn"
+    r"|very|ever|piece|do|answer|at|off|me|us)\b|\s)++",
     re.IGNORECASE,
 )
 
@@ -219,9 +214,10 @@ def about_the_bot(text: str) -> str:
     ('bot', 'upset')
     """
     for joined in _spoken(text):
-        for name, rule in (("bot", _BOT), ("upset", _UPSET)):
-            if rule.fullmatch(joined):
-                return name
+        if _BOT.fullmatch(joined):
+            return "bot"
+        if _UPSET.fullmatch(joined) and _ANGRY.search(joined):
+            return "upset"
     return ""
 
 
