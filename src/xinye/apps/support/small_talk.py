@@ -89,9 +89,9 @@ _ANGRY = re.compile(
 )
 _UPSET = re.compile(
     rf"(?:{_ANGRY.pattern}|[你您们这那个一群帮都就真是太啥好全点也了的吧啊呀死透极家破店人]|什么|简直|根本|完全|客服|机器人|公司"
-    r"|平台|服务|态度|回答|东西|\b(?:you're|your?|this|that|it's|it|what a|is|are|was|so|such|just|really"
-    r"|completely|totally|all|an?|the|of|bot|service|company|shop|chat|guys|people|fucking|bloody|damn"
-    r"|very|ever|piece|do|answer|at|off|me|us)\b|\s)++",
+    r"|平台|服务|态度|回答|东西|\b(?:you're|your?|this|that|it's|it|what a|is|are|was|so|such|just"
+    r"|really|completely|totally|all|an?|the|of|bot|service|company|shop|chat|guys|people|fucking|bloody"
+    r"|damn|very|ever|piece|do|answer|at|off|me|us)\b|\s)++",
     re.IGNORECASE,
 )
 
