@@ -57,6 +57,6 @@ class Understanding:
         telling = cache(lambda entry: self.tells(entry, named, before))
         for text in questions:
             match = self.matcher.match(text)
-            if match and telling(match.entry):
+            if match and match.confidence > 0 and telling(match.entry):
                 found[text] = round(match.confidence, 2), -len(text)  # less of the old thing
         return max(found, key=lambda text: found[text], default="")
