@@ -235,6 +235,7 @@ def test_a_chain_of_things(bot: Answerer) -> None:
 def test_an_unknown_thing_does_not_get_the_answer_about_the_old_one(bot: Answerer) -> None:
     found = bot.answer(turns("紫砂壶怎么退货？", ENTRIES[0].answer, "那铁锅呢？", kinds=("faq",)))
     assert found.kind == "unsure"
+    assert "紫砂壶怎么退货" not in found.text
 
 
 def test_an_answer_is_repeated_only_if_it_names_the_new_thing(folder: Path) -> None:

@@ -230,7 +230,7 @@ class Answerer:
                 return self._cited("written", composed.text, cited, sure, self._hash("chat"))
         if reader:  # it has looked, and found nothing
             return None
-        if found[0].text == asked.given:
+        if found[0].text == asked.given and not asked.thing:
             return None  # that was the answer to the question before
         return self._cited("passage", found[0].text, found[:1], sure, self.desk.knowledge_hash)
 
@@ -273,7 +273,7 @@ class Answerer:
         if self._is_foreign(asked):
             _, text = self.desk.said("language", asked.written)
             return Reply(UNSURE, text, score=score, why="another language")
-        questions = self._likely(matches)
+        questions = self._likely(matches, asked.given)
         _, said = self.desk.said("offer" if questions else "unsure", asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
         return Reply(
@@ -288,8 +288,9 @@ class Answerer:
         found = (each.text for each in self._passages(asked.question))
         return not any(has_han(text) == (asked.written == "zh") for text in found)
 
-    def _likely(self, matches: Sequence[Match]) -> list[str]:
-        """The questions that a customer may have meant, of those that customers may read."""
+    def _likely(self, matches: Sequence[Match], given: str) -> list[str]:
+        """The questions that a customer may have meant, of those that customers may read and that
+        were not answered just now. Of the questions with one answer it is the first."""
         likely = self.desk.matcher.threshold(EVEN)
         if self.desk.matcher.calibration and likely is None:
             return []
@@ -301,7 +302,7 @@ class Answerer:
         )
         questions: dict[str, str] = {}
         for entry in near:
-            if entry.offered:
+            if entry.offered and entry.answer != given:
                 questions.setdefault(entry.answer, shown(entry.question))
         return [*dict.fromkeys(questions.values())]
 
