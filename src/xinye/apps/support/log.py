@@ -17,12 +17,13 @@ from xinye.apps.support.reply import HANDOVER, Reply, Source
 REASONS = (
     "the customer asks for a person",
     "the customer is angry",
+    "the customer complains",
     "a forbidden topic",
     "no answer is certain enough",
     "no reply in time",
     "another reason",
 )
-ASKED, ANGRY, FORBIDDEN, UNCERTAIN, LATE, OTHER = REASONS
+ASKED, ANGRY, COMPLAINS, FORBIDDEN, UNCERTAIN, LATE, OTHER = REASONS
 
 
 @dataclass(frozen=True)

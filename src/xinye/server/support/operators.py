@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, Response
 from xinye.apps.support.feedback import Feedback
 from xinye.apps.support.messages import Message
 from xinye.apps.support.reply import Reply
-from xinye.apps.support.small_talk import small_talk
+from xinye.apps.support.small_talk import asks_nothing
 from xinye.errors import Conflict
 from xinye.server.bodies import JSONRoute
 from xinye.server.support.customer import ONE, After, Parts
@@ -100,7 +100,7 @@ def _suggestions(parts: Support, turns: list[Message]) -> list[Reply]:
     """The suggestions for the last message of the customer that has any: the very last one often
     only asks for a person."""
     while turns:
-        asked = turns[-1].sender == "customer" and not small_talk(turns[-1].text)
+        asked = turns[-1].sender == "customer" and not asks_nothing(turns[-1].text)
         if asked and (found := parts.answers.suggestions(turns, SUGGESTED)):
             return found
         turns = turns[:-1]
