@@ -328,7 +328,7 @@ def test_documents_answer_what_the_faq_does_not(with_shops: Answerer) -> None:
     bot = with_shops
     found = bot.answer(turns("灯市口分店的钥匙谁保管？"))
     text = "灯市口分店的冷藏库在地下5楼，钥匙由店长保管。"
-    assert (found.kind, found.text) == ("passage", text)
+    assert (found.kind, found.text) == ("passage", f"在我们的资料里找到这一段：\n{text}")
     assert [(each.file, each.passage) for each in found.sources] == [("shops.md", text)]
     assert found.sources[0].line == SHOPS[: SHOPS.index(text)].count("\n") + 1
 

@@ -33,7 +33,8 @@ from xinye.retrieval.follow_up import names
 from xinye.retrieval.refusal import confidence_in
 from xinye.retrieval.results import Found
 
-OF_RULES = ("person", "complaint", "bot", "upset", "language", "unsure", "offer")  # no intents
+# templates that rules choose, and no model
+OF_RULES = ("person", "complaint", "bot", "upset", "language", "quote", "unsure", "offer")
 OFFERED = 3  # questions of the FAQ that a customer may have meant
 EVEN = 0.5  # precision from which on they are offered
 SIMILAR = 0.5  # times the confidence of the first that the others have
@@ -233,9 +234,12 @@ class Answerer:
                 return self._cited("written", composed.text, cited, sure, self._hash("chat"))
         if reader:  # it has looked, and found nothing
             return None
-        if found[0].text == asked.given and not asked.thing:
+        passage = found[0].text
+        if asked.given.endswith(passage) and not asked.thing:
             return None  # that was the answer to the question before
-        return self._cited("passage", found[0].text, found[:1], sure, self.desk.knowledge_hash)
+        _, said = self.desk.said("quote", asked.language)
+        text = f"{said}\n{passage}"
+        return self._cited("passage", text, found[:1], sure, self.desk.knowledge_hash)
 
     def _passages(self, question: str) -> list[Found]:
         base = self.desk.knowledge

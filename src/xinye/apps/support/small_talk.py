@@ -170,6 +170,7 @@ TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
         "reach a colleague.",
         "抱歉，我只能用英文回答。请用英文提问；也可以回复“转人工”，由人工客服为您处理。",
     ),
+    "quote": Both("I found this in our documents:", "在我们的资料里找到这一段："),
     "unsure": Both(
         "I am not sure what you mean. Could you say it in other words?",
         "抱歉，我没有完全明白您的意思。能换个说法吗？",
