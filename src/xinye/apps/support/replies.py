@@ -15,7 +15,16 @@ from typing import Self
 from xinye.apps.support.asked import Asked, offer
 from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder
 from xinye.apps.support.exchanges import says_something
-from xinye.apps.support.log import ANGRY, ASKED, FORBIDDEN, UNCERTAIN
+from xinye.apps.support.log import (
+    ANGRY,
+    ASKED,
+    DOCUMENTS,
+    ENTRY,
+    FORBIDDEN,
+    GRAPH,
+    INTENT,
+    UNCERTAIN,
+)
 from xinye.apps.support.matching import Match
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
@@ -102,10 +111,15 @@ class Answerer:
         return None
 
     def _handover(
-        self, asked: Asked, why: str, score: float | None = None, model: str = ""
+        self,
+        asked: Asked,
+        why: str,
+        score: float | None = None,
+        model: str = "",
+        least: float | None = None,
     ) -> Reply:
         _, text = self.desk.said("person", asked.language)
-        return Reply(HANDOVER, text, score=score, why=why, model=model)
+        return Reply(HANDOVER, text, (), score, least, why, model)
 
     def _from_template(self, asked: Asked) -> Reply | None:
         """A fixed text for small talk, or for what the question is about."""
@@ -127,7 +141,7 @@ class Answerer:
         least = None if score is None else self._least_of_intents()
         model = "" if score is None else self._hash("intents")
         source = (Source(TEMPLATES, number, text),) if number else ()
-        return Reply("template", text, source, score, least, f"intent {intent}", model)
+        return Reply("template", text, source, score, least, f"{INTENT}: {intent}", model)
 
     # -- the FAQ -----------------------------------------------------------------------------------
 
@@ -159,7 +173,7 @@ class Answerer:
             (Source(Path(entry.file).name, entry.line, entry.question),),
             confidence,
             self._least_of_faq(),
-            f"line {number + 1} of {FAQ}",
+            f"{ENTRY}: {FAQ}:{number + 1}",
             self.desk.matcher_hash,
         )
 
@@ -177,8 +191,9 @@ class Answerer:
             Source(Path(fact.file).name, fact.line, f"{fact.head}, {fact.relation}: {fact.tail}")
             for fact in facts
         )
-        why = ", ".join(f"{each.entity}: {each.relation}" for each in found.requests)
+        asked_for = ", ".join(f"{each.entity}: {each.relation}" for each in found.requests)
         score = min(found.probabilities, default=None)
+        why = f"{GRAPH}: {asked_for}"
         return Reply("graph", found.text, sources, score, None, why, self._hash("relations"))
 
     def _from_passage(self, asked: Asked) -> Reply | None:
@@ -226,7 +241,7 @@ class Answerer:
         sources = tuple(
             Source(self.desk.name_of(each.file), each.line, each.text) for each in found
         )
-        return Reply(kind, text, sources, *sure, "the documents answer it", model)
+        return Reply(kind, text, sources, *sure, DOCUMENTS, model)
 
     def _least_of_passages(self) -> float | None:
         """The threshold of the knowledge base, which is calibrated anew when documents change."""
@@ -243,7 +258,8 @@ class Answerer:
         matches = self.desk.matcher.matches(self._about(asked), OFFERED)
         score = matches[0].confidence if matches else None
         if asked.misses + 1 >= self.desk.settings.misses:
-            return self._handover(asked, f"{UNCERTAIN}: {asked.misses + 1} times", score)
+            why, least = f"{UNCERTAIN}: {asked.misses + 1}×", self._least_of_faq()
+            return self._handover(asked, why, score, least=least)
         questions = self._likely(matches)
         _, said = self.desk.said("offer" if questions else "unsure", asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
