@@ -58,9 +58,9 @@ def serve(arguments: list[str]) -> int:
         documents = plural(len(desk.knowledge.documents) if desk.knowledge else 0, "document")
         console.print(f"{desk.folder}: FAQ of {entries}, {documents}", soft_wrap=True)
         if settings.operator_key is None:
-            console.print(f"key of operators, for this start: {operator_key}", soft_wrap=True)
+            console.print(f"operator key, for this start: {operator_key}", soft_wrap=True)
         if settings.admin_key is None:
-            console.print(f"key of admins, for this start: {admin_key}", soft_wrap=True)
+            console.print(f"admin key, for this start: {admin_key}", soft_wrap=True)
         console.print(
             f"ready at {address} for customers, and at {address}/desk for operators; press Ctrl-C "
             "to stop",
@@ -155,7 +155,7 @@ def log(arguments: list[str]) -> int:
         JSON,
     ).read(arguments)
     if not (0 < given.tail < MOST and 0 <= given.after < MOST):
-        raise XinyeError(f"support log: give --tail from 1 and --after from 0 on, below {MOST}")
+        raise XinyeError(f"give --tail from 1 and --after from 0 on, below {MOST}")
     with closing(Conversations(given.store, create=False)) as store:
         entries = store.log.latest(given.tail, given.after)
     older = entries[0][0] - 1 - given.after if entries else 0
@@ -181,11 +181,11 @@ def _because(why: str) -> str:
 
 
 def _measured(entry: Entry) -> str:
-    """The score of a reply beside the threshold, in the language of the screen."""
+    """The confidence of a reply beside the threshold, in the language of the screen."""
     if entry.score is None:
         return ""
-    score = f"{entry.score:.3f}"
+    confidence = f"{entry.score:.1%}"
     if entry.threshold is None:
-        return shown(f"score {score}, no threshold")
-    sign, threshold = "≥" if entry.score >= entry.threshold else "<", f"{entry.threshold:.3f}"
-    return shown(f"score {score} {sign} threshold {threshold}")
+        return shown(f"confidence {confidence}, no threshold")
+    sign, threshold = "≥" if entry.score >= entry.threshold else "<", f"{entry.threshold:.1%}"
+    return shown(f"confidence {confidence} {sign} threshold {threshold}")

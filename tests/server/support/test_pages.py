@@ -310,7 +310,11 @@ def test_the_desk_says_why_in_the_language_of_its_reader(desk: Desk, page: Page)
         (DOCUMENTS, "文档中的段落"),
     ):
         assert page.run(f"because({json.dumps(why)})") == said
-    for score, least, said in ((0.8849, 0.885, "得分 0.885 < 阈值 0.885"), (0.5, None, "未设阈值")):
+    for score, least, said in (
+        (0.9, 0.885, "置信度 90.0% ≥ 阈值 88.5%"),
+        (0.88, 0.885, "置信度 88.0% < 阈值 88.5%"),
+        (0.5, None, "置信度 50.0%，没有阈值"),
+    ):
         shown = f"evidence({{ score: {score}, threshold: {json.dumps(least)} }}).textContent"
         assert said in page.run(shown)
     assert page.run("[seconds(0.02), seconds(0.1)].join()") == "不到 0.1 秒,0.1 秒"

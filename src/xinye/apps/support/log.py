@@ -118,14 +118,12 @@ class Figures:
 
 
 # A reply to a greeting, which has no score, shows that nothing was asked yet.
-_ENDED = """
-SELECT count(*) AS ended, coalesce(sum(NOT person), 0) AS alone FROM (
+_ENDED = """SELECT count(*) AS ended, coalesce(sum(NOT person), 0) AS alone FROM (
     SELECT max(log.reason <> '' OR what = 'claimed') AS person,
         max(what = 'reply' AND (log.kind <> 'template' OR score IS NOT NULL)) AS replied
     FROM log JOIN conversations ON id = conversation
     WHERE begun >= ? AND state = 'closed' GROUP BY conversation
-) WHERE replied OR person
-"""
+) WHERE replied OR person"""
 
 
 class Log:
@@ -136,17 +134,17 @@ class Log:
 
     def entries(self, after: int = 0, count: int = 200) -> list[tuple[int, Entry]]:
         """The first `count` entries with numbers above `after`, each with its number."""
-        return self._entries("ORDER BY number", after, count)
+        return self._entries("ASC", after, count)
 
     def latest(self, count: int, after: int = 0) -> list[tuple[int, Entry]]:
         """The last `count` entries with numbers above `after`, the oldest first."""
-        return self._entries("ORDER BY number DESC", after, count)[::-1]
+        return self._entries("DESC", after, count)[::-1]
 
     def _entries(self, order: str, after: int, count: int) -> list[tuple[int, Entry]]:
         with self._store.reading() as transaction:
             rows = transaction.select(
                 "SELECT log.*, why, sources FROM log LEFT JOIN log_texts ON log = number "
-                f"WHERE number > ? {order} LIMIT ?",
+                f"WHERE number > ? ORDER BY number {order} LIMIT ?",
                 after, count,
             )  # fmt: skip
         return [(row["number"], _entry(row)) for row in rows]
