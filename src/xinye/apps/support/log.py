@@ -25,7 +25,7 @@ REASONS = (
 ASKED, ANGRY, FORBIDDEN, UNCERTAIN, LATE, OTHER = REASONS
 # on what the bot based a reply
 GROUNDS = (
-    "a fixed reply to this intent",
+    "the template of this intent",
     "an entry of the FAQ",
     "facts of the graph",
     "passages of the documents",
