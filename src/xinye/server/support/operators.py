@@ -87,7 +87,7 @@ async def suggest(conversation: str, body: OperatorRequest, parts: Parts) -> JSO
     parts.suggested[conversation] = found
     while len(parts.suggested) > REMEMBERED:
         parts.suggested.pop(next(iter(parts.suggested)))
-    names = ("kind", "text", "score", "sources")
+    names = ("kind", "text", "score", "threshold", "sources")
     listed = [{name: asdict(each)[name] for name in names} for each in found]
     return {"suggestions": listed}
 
