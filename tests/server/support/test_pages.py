@@ -317,6 +317,11 @@ def test_the_desk_says_why_in_the_language_of_its_reader(desk: Desk, page: Page)
     ):
         shown = f"evidence({{ score: {score}, threshold: {json.dumps(least)} }}).textContent"
         assert said in page.run(shown)
+    for rejected, said in (("三天", "更正"), ("", "有帮助")):
+        given = {"number": 1, "at": 0, "giver": "operator", "good": True, "question": "何时发货？"}
+        given |= {"answer": "两天", "chosen": "两天", "rejected": rejected}
+        badge = f"opinion({json.dumps(given)}).querySelector('.badge').textContent"
+        assert page.run(badge) == said
     assert page.run("[seconds(0.02), seconds(0.1)].join()") == "不到 0.1 秒,0.1 秒"
     click(page, "[data-tab=figures]")
     page.until("document.querySelector('.tiles') !== null")
