@@ -136,8 +136,12 @@ def show_models(report: "Report") -> None:
             answer.print(
                 f"TF-IDF with logistic regression on the same questions: {trained['baseline']:.1%}"
             )
-    for role, why in report.missing.items():
-        answer.print(f"no model for the role {role}: {why}", soft_wrap=True)
+    without: dict[str, list[str]] = {}
+    for role, reason in report.missing.items():
+        without.setdefault(reason, []).append(role)
+    for reason, roles in without.items():
+        names = ", ".join(roles)
+        answer.print(f"roles without a model: {names}; {reason}", soft_wrap=True)
 
 
 def show_steps(report: "Report") -> None:

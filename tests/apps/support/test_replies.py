@@ -129,7 +129,7 @@ def test_a_strange_question_is_asked_back_once_and_then_handed_over(bot: Answere
     first = bot.answer(turns("今天股市会涨吗"))
     assert (first.kind, first.why) == ("unsure", UNCERTAIN)
     second = bot.answer(turns("今天股市会涨吗", first.text, "大盘呢", kinds=("unsure",)))
-    assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2 times")
+    assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2×")
 
 
 def test_an_answer_between_two_misses_begins_the_count_again(bot: Answerer) -> None:

@@ -17,7 +17,18 @@ from xinye.apps.support.calibrating import MEANT
 from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder
 from xinye.apps.support.documents import may_answer
 from xinye.apps.support.exchanges import says_something
-from xinye.apps.support.log import ANGRY, ASKED, COMPLAINS, FORBIDDEN, UNCERTAIN
+from xinye.apps.support.log import (
+    ANGRY,
+    ASKED,
+    COMPLAINS,
+    DOCUMENTS,
+    ENTRY,
+    FORBIDDEN,
+    FOREIGN,
+    GRAPH,
+    INTENT,
+    UNCERTAIN,
+)
 from xinye.apps.support.matching import Match
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
@@ -114,11 +125,16 @@ class Answerer:
         return None
 
     def _handover(
-        self, asked: Asked, why: str, score: float | None = None, model: str = ""
+        self,
+        asked: Asked,
+        why: str,
+        score: float | None = None,
+        model: str = "",
+        least: float | None = None,
     ) -> Reply:
         said = "complaint" if why == COMPLAINS else "person"
         _, text = self.desk.said(said, asked.language)
-        return Reply(HANDOVER, text, score=score, why=why, model=model)
+        return Reply(HANDOVER, text, (), score, least, why, model)
 
     def _from_template(self, asked: Asked) -> Reply | None:
         """A fixed text for small talk, or for what the question is about."""
@@ -144,7 +160,7 @@ class Answerer:
         if asked.misses + 1 >= self.desk.settings.misses:
             return self._handover(asked, ANGRY)
         intent = "upset"
-        return Reply(UNSURE, self.desk.said(intent, asked.language)[1], why=f"intent {intent}")
+        return Reply(UNSURE, self.desk.said(intent, asked.language)[1], why=f"{INTENT}: {intent}")
 
     def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
         """The template of an intent; None if there is none."""
@@ -154,7 +170,7 @@ class Answerer:
         least = None if score is None else self._least_of_intents()
         model = "" if score is None else self._hash("intents")
         source = (Source(TEMPLATES, number, text),) if number else ()
-        return Reply("template", text, source, score, least, f"intent {intent}", model)
+        return Reply("template", text, source, score, least, f"{INTENT}: {intent}", model)
 
     # -- the FAQ -----------------------------------------------------------------------------------
 
@@ -187,7 +203,7 @@ class Answerer:
             (Source(Path(entry.file).name, entry.line, entry.question),),
             confidence,
             self._least_of_faq(),
-            f"line {number + 1} of {FAQ}",
+            f"{ENTRY}: {FAQ}:{number + 1}",
             self.desk.matcher_hash,
         )
 
@@ -205,8 +221,9 @@ class Answerer:
             Source(Path(fact.file).name, fact.line, f"{fact.head}, {fact.relation}: {fact.tail}")
             for fact in facts
         )
-        why = ", ".join(f"{each.entity}: {each.relation}" for each in found.requests)
+        asked_for = ", ".join(f"{each.entity}: {each.relation}" for each in found.requests)
         score = min(found.probabilities, default=None)
+        why = f"{GRAPH}: {asked_for}"
         return Reply("graph", found.text, sources, score, None, why, self._hash("relations"))
 
     def _from_passage(self, asked: Asked) -> Reply | None:
@@ -259,7 +276,7 @@ class Answerer:
         sources = tuple(
             Source(self.desk.name_of(each.file), each.line, each.text) for each in found
         )
-        return Reply(kind, text, sources, *sure, "the documents answer it", model)
+        return Reply(kind, text, sources, *sure, DOCUMENTS, model)
 
     def _sure(self, question: str, found: Sequence[Found]) -> tuple[float | None, float | None]:
         """How sure the documents are that the first passage answers, and from when on they answer.
@@ -280,10 +297,11 @@ class Answerer:
         matches = self.desk.matcher.matches(asked.meant, OFFERED)
         score = matches[0].confidence if matches else None
         if asked.misses + 1 >= self.desk.settings.misses:
-            return self._handover(asked, f"{UNCERTAIN}: {asked.misses + 1} times", score)
+            why, least = f"{UNCERTAIN}: {asked.misses + 1}×", self._least_of_faq()
+            return self._handover(asked, why, score, least=least)
         if self._is_foreign(asked):
             _, text = self.desk.said("language", asked.written)
-            return Reply(UNSURE, text, score=score, why="another language")
+            return Reply(UNSURE, text, score=score, why=FOREIGN)
         questions = self._likely(matches, asked.given)
         _, said = self.desk.said("offer" if questions else "unsure", asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
