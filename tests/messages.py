@@ -57,7 +57,18 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "cleaning",
     "adapter",
     *("finished", "diverged", "files"),
-    *("unsure", "passage", "handover", "written"),  # kinds of replies
+    *("template", "faq", "passage", "graph", "written", "unsure", "handover"),  # kinds of replies
+    *("customer", "bot", "operator", "system"),  # who and what stands in the log of a desk
+    *("begun", "message", "reply", "feedback", "up", "down", "approved", "declined", "claimed"),
+    *("released", "claim_ended", "idle", "closed", "forgotten", "expired"),
+    *(
+        "greeting",
+        "thanks",
+        "goodbye",
+        "acknowledgement",
+        "bot",
+        "upset",
+    ),  # intents that a desk knows
     *("en→zh", "zh→en", "(unchanged)"),
     "interrupted",
     "damaged",

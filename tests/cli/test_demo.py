@@ -9,6 +9,8 @@ import pytest
 
 from conftest import contents
 from xinye.apps.support.desk_folder import DeskFolder
+from xinye.apps.support.messages import Message
+from xinye.apps.support.replies import Answerer
 from xinye.cli import demo as verb
 from xinye.demo import demo as recipe
 from xinye.demo import demo_tasks as of_task
@@ -134,7 +136,6 @@ def test_a_desk_opens_and_opens_again(xinye, workplace, monkeypatch, language):
         ready(None, "http://127.0.0.1:1")
 
     monkeypatch.setattr("xinye.server.support.serve.serve", serve)
-    monkeypatch.setattr(shop, "TIMES", 1)
     arguments = ("demo", "--application", "support", "--language", language, "--json")
     first = xinye(*arguments)
     assert first.code == 0, first.err
@@ -145,6 +146,9 @@ def test_a_desk_opens_and_opens_again(xinye, workplace, monkeypatch, language):
     assert all(question in first.err for question in shop.Shop(language).questions)
     desk = DeskFolder.read(folder / "desk")
     assert desk.settings.company == shop.Shop(language).company and desk.settings.forbidden
+    bot = Answerer.read(folder / "desk")
+    replies = [bot.answer([Message.of_customer(each)]) for each in shop.Shop(language).questions]
+    assert [each.kind for each in replies] == ["faq", "passage", "handover"]
     before = contents(folder)
     again = xinye(*arguments)
     assert again.code == 0 and contents(folder) == before

@@ -56,7 +56,7 @@ def test_a_person_reads_what_was_done(xinye, workplace, monkeypatch):
     Path("chat.txt").write_text("客户：你好\n客服：您好\n客户：几点开门？\n客服：八点。\n", "utf-8")
     found = xinye("support", "prepare", "chat.txt", "-o", "desk")
     assert "1  messages that are only small talk" in found.out
-    assert "no model for the role intents: no question has an intent" in found.out
+    assert "roles without a model: intents; no question has an intent" in found.out
     assert "xinye support serve desk" in found.err
     monkeypatch.setenv("XINYE_LANGUAGE", "zh")
     again = xinye("support", "prepare", "chat.txt", "-o", "desk", "--overwrite")
@@ -114,7 +114,7 @@ def test_a_classifier_that_is_worse_than_the_baseline_is_not_used(xinye, workpla
     monkeypatch.setattr(prepare, "train_intents", lambda *_: (worse, []))
     found = xinye("support", "prepare", "faq.csv", "-o", "desk")
     assert "its accuracy on 14 questions kept apart: 20.0%" in found.out
-    assert "no model for the role intents: the trained model is less accurate" in found.out
+    assert "roles without a model: intents; the trained model is less accurate" in found.out
     assert not DeskFolder.read("desk").models and not Path("desk/models").exists()
 
 

@@ -51,10 +51,13 @@ def test_export_writes_what_finetune_reads(xinye, store, tmp_path) -> None:
 
 
 def test_forget_and_log(xinye, store) -> None:
-    before = xinye("support", "log", "--store", store, "--count", 3)
-    assert before.out.count("\n") == 3 and "the nearest question" in before.out
-    last = xinye("support", "log", "--store", store, "--after", 3, "--json")
-    assert json.loads(last.out)["entries"][0]["number"] == 4
+    before = xinye("support", "log", "--store", store, "--tail", 3)
+    assert [line.split()[0] for line in before.out.splitlines()] == ["7", "8", "9"]
+    assert "6 older entries not shown; for all: --tail 9" in before.err
+    whole = xinye("support", "log", "--store", store)
+    assert "the nearest question" in whole.out and not whole.err
+    after = xinye("support", "log", "--store", store, "--after", 3, "--json")
+    assert [each["number"] for each in json.loads(after.out)["entries"]] == [*range(4, 10)]
     nobody = xinye("support", "forget", "han.meimei", "--store", store)
     assert "deleted 0 conversations" in nobody.out and "check the id" in nobody.err
     erased = json.loads(xinye("support", "forget", "li.lei", "--store", store, "--json").out)
@@ -73,6 +76,7 @@ def test_what_is_refused(xinye, tmp_path, store) -> None:
         (("forget", "a", "--conversation", "b", "--store", store), "give either USER"),
         (("forget", "--conversation", "b", "--store", store), "there is no such conversation"),
         (("log", "--store", tmp_path / "none.db"), "no such file"),
+        (("log", "--store", store, "--tail", 0), "give --tail from 1"),
     ):
         outcome = xinye("support", *arguments)
         assert outcome.code == 2 and said in outcome.complaint

@@ -3,6 +3,7 @@ through."""
 
 import json
 import socket
+import time
 from contextlib import suppress
 
 import pytest
@@ -58,6 +59,20 @@ def test_two_requests_on_a_connection(server, request_):
 )
 def test_what_could_be_read_in_two_ways_ends_the_connection(server, request_):
     assert statuses(server, request_ + SECOND) == [400]
+
+
+@pytest.mark.parametrize("cut", [200, 20, 9])  # where the network cuts the request
+def test_an_address_may_have_letters_of_any_language(server, cut):
+    """A browser escapes them; curl sends them as they were typed."""
+    request = "GET /v1/models/退货?q=é HTTP/1.1\r\nHost: localhost\r\nX: é\r\n\r\n".encode()
+    with connected(server) as client:
+        client.sendall(request[:cut])
+        time.sleep(0.05)
+        client.sendall(request[cut:])
+        answer = answer_from(client)
+        assert b" 404 " in answer and "退货" in answer.decode()
+        client.sendall(SECOND)
+        assert b" 200 " in client.recv(65536)
 
 
 def test_what_would_keep_the_event_loop_busy_ends_the_connection(server):

@@ -118,8 +118,8 @@ SECOND_WORDS = {**GROUPS, "runs": ("list", "show", "compare", "verify", "clean")
 START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
 ENVIRONMENT = {  # docs/install.md lists all of them
     "XINYE_API_KEY": "the API key that clients of xinye serve must send",
-    "XINYE_OPERATOR_KEY": "the key of operators of xinye support serve",
-    "XINYE_ADMIN_KEY": "the key of admins of xinye support serve",
+    "XINYE_OPERATOR_KEY": "the operator key of xinye support serve",
+    "XINYE_ADMIN_KEY": "the admin key of xinye support serve",
     "XINYE_CACHE": "folder of the prepared text (~/.cache/xinye)",
     "HF_HOME": "folder of the downloaded models (~/.cache/huggingface)",
     "CUDA_VISIBLE_DEVICES": "the GPUs to use; empty: none",

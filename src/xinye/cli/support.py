@@ -141,8 +141,12 @@ def show_models(report: "Report") -> None:
             answer.print(
                 f"TF-IDF with logistic regression on the same questions: {trained['baseline']:.1%}"
             )
-    for role, why in report.missing.items():
-        answer.print(f"no model for the role {role}: {why}", soft_wrap=True)
+    without: dict[str, list[str]] = {}
+    for role, reason in report.missing.items():
+        without.setdefault(reason, []).append(role)
+    for reason, roles in without.items():
+        names = ", ".join(roles)
+        answer.print(f"roles without a model: {names}; {reason}", soft_wrap=True)
 
 
 def show_steps(report: "Report") -> None:
@@ -157,12 +161,23 @@ def show_steps(report: "Report") -> None:
                     f"step {name}: answers with a template from a confidence of {threshold} on, "
                     f"which {answered} of {asked} reach"
                 )
+            elif name == "passage":
+                answer.print(
+                    f"step {name}: answers from a confidence of {threshold} on; calibrated on "
+                    f"{asked} that the FAQ is not sure of, and on ones made of the passages"
+                )
             else:
                 answer.print(
                     f"step {name}: answers from a confidence of {threshold} on; in its calibration "
                     f"on {asked}, each also asked without its answer, {answered} reach it"
                 )
-        elif name == "faq":
+            if step["made"] and name == "faq":
+                answer.print(
+                    f"step {name}: too few questions have several wordings, so some were made of "
+                    "known ones"
+                )
+            continue
+        if name == "faq":
             answer.print(
                 f"step {name}: nothing reaches a precision of {precision}, so it answers only "
                 "questions that equal a known one; other wordings of each question help (a column "
@@ -172,11 +187,17 @@ def show_steps(report: "Report") -> None:
             answer.print(
                 f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
             )
-        if step["made"] and name == "faq":
+        if step["highest"]:
+            highest = f"{step['highest']:.0%}"
             answer.print(
-                f"step {name}: too few questions have several wordings, so some were made of known "
-                "ones"
+                f"step {name}: it reaches {highest}; to accept that, set precision = "
+                f"{step['highest']:g} in desk.toml"
             )
+    show_test(report)
+
+
+def show_test(report: "Report") -> None:
+    """Print what the FAQ did with the questions that were kept apart."""
     tested = report.tested
     if not tested["questions"]:
         return
@@ -193,6 +214,10 @@ def show_steps(report: "Report") -> None:
         return
     answered, right = f"{tested['answered']:,}", f"{tested['right']:,}"
     answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
+    for wanted, found in report.tested_at.items():
+        if float(wanted) != report.precision:
+            answered, right = f"{found['answered']:,}", f"{found['right']:,}"
+            answer.print(f"  with precision = {wanted} in desk.toml: {answered}, {right} right")
 
 
 def show_unanswerable(asked: str) -> None:

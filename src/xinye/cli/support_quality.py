@@ -57,7 +57,7 @@ def show_evaluation(found: "DeskEvaluation") -> None:
             answer.print(f"BM25 with as many answers: {found.baseline.right:,} of {judged} right")
     if found.unjudged:
         answer.print(
-            f"answered from documents: {found.unjudged:,}; read them in the file that -o writes, "
+            f"answered with a template: {found.unjudged:,}; read them in the file that -o writes, "
             "since the logs do not tell whether they are right"
         )
     if found.auroc is not None and found.baseline.auroc is not None:
@@ -67,6 +67,8 @@ def show_evaluation(found: "DeskEvaluation") -> None:
         )
     for kind, count in found.kinds.items():
         answer.print(verbatim(f"  {count:>7,}  {shown_word(kind)}"))
+        if kind in found.right_of_kind:
+            answer.print(f"           of these right: {found.right_of_kind[kind]:,}")
 
 
 def improve(arguments: list[str]) -> int:

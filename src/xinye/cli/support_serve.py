@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.apps.support.conversations import Conversations
+from xinye.apps.support.log import Entry
 from xinye.cli.arguments import JSON, Fields, Parser, flag, switch
 from xinye.cli.output import answer, console, print_json, show_log, verbatim
 from xinye.data.files import write_json_lines
-from xinye.errors import XinyeError, checked, plural, quoted
+from xinye.errors import XinyeError, checked, plural
+from xinye.language import shown, shown_word, with_colon
 from xinye.libraries import need
 from xinye.server.support.settings import SupportSettings
 
 if TYPE_CHECKING:  # fastapi is imported where it is used
     from xinye.server.support.state import Support
 
+MOST = 2**53  # no entry of a log has a higher number
 STORE = flag("--store", "FILE", "the store of conversations", required=True, type=Path)
 
 
@@ -55,9 +58,9 @@ def serve(arguments: list[str]) -> int:
         documents = plural(len(desk.knowledge.documents) if desk.knowledge else 0, "document")
         console.print(f"{desk.folder}: FAQ of {entries}, {documents}", soft_wrap=True)
         if settings.operator_key is None:
-            console.print(f"key of operators, for this start: {operator_key}", soft_wrap=True)
+            console.print(f"operator key, for this start: {operator_key}", soft_wrap=True)
         if settings.admin_key is None:
-            console.print(f"key of admins, for this start: {admin_key}", soft_wrap=True)
+            console.print(f"admin key, for this start: {admin_key}", soft_wrap=True)
         console.print(
             f"ready at {address} for customers, and at {address}/desk for operators; press Ctrl-C "
             "to stop",
@@ -145,22 +148,44 @@ def log(arguments: list[str]) -> int:
     given = Parser(
         "support log",
         "Show the log of a store: who did what, when, and why the bot answered as it did.",
-        "xinye support log --store support.db --after 1000",
+        "xinye support log --store support.db --tail 20",
         STORE,
-        flag("--after", "NUMBER", "begin behind the entry with this number (0)", 0, type=int),
-        flag("--count", "COUNT", "show at most so many entries (200)", 200, type=int),
+        flag("--tail", "N", "show the last N entries (200)", 200, type=int),
+        flag("--after", "NUMBER", "only entries behind the one with this number (0)", 0, type=int),
         JSON,
     ).read(arguments)
+    if not (0 < given.tail < MOST and 0 <= given.after < MOST):
+        raise XinyeError(f"give --tail from 1 and --after from 0 on, below {MOST}")
     with closing(Conversations(given.store, create=False)) as store:
-        entries = store.log.entries(given.after, given.count)
+        entries = store.log.latest(given.tail, given.after)
+    older = entries[0][0] - 1 - given.after if entries else 0
+    if older:
+        hidden = plural(older, "older entry", "older entries")
+        console.print(f"{hidden} not shown; for all: --tail {older + len(entries)}")
     if given.json:
         print_json({"entries": [{"number": number} | vars(each) for number, each in entries]})
         return 0
     for number, each in entries:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.at))
-        parts = (str(number), when, each.who, each.name, each.what, each.kind, each.why)
-        answer.print(verbatim("  ".join([*filter(None, parts), each.conversation])), soft_wrap=True)
-    if len(entries) == given.count:
-        more = f"--after {entries[-1][0]}"
-        console.print(f"there may be more: xinye support log --store {quoted(given.store)} {more}")
+        what = (shown_word(each.who), each.name, shown_word(each.what), shown_word(each.kind))
+        evidence = (_because(each.why or each.reason), _measured(each))
+        parts = (str(number), when, *what, *evidence, each.conversation)
+        answer.print(verbatim("  ".join(filter(None, parts))), soft_wrap=True)
     return 0
+
+
+def _because(why: str) -> str:
+    """Why the bot answered, or a person was asked, in the language of the screen."""
+    reason, _, details = why.partition(": ")
+    return with_colon(shown_word(reason), shown_word(details)) if details else shown_word(reason)
+
+
+def _measured(entry: Entry) -> str:
+    """The confidence of a reply beside the threshold, in the language of the screen."""
+    if entry.score is None:
+        return ""
+    confidence = f"{entry.score:.1%}"
+    if entry.threshold is None:
+        return shown(f"confidence {confidence}, no threshold")
+    sign, threshold = "≥" if entry.score >= entry.threshold else "<", f"{entry.threshold:.1%}"
+    return shown(f"confidence {confidence} {sign} threshold {threshold}")

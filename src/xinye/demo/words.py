@@ -63,10 +63,10 @@ SUPPORT = {
         "会话记录 -o 客服台",
     ),
     "open": Both("The desk opens, with random keys.", "打开客服台，密钥随机生成。"),
-    "customers": Both("page of customers:", "顾客页面："),
+    "customers": Both("customers' page:  ", "顾客页面："),
     "operators": Both("operators' desk:  ", "客服工作台："),
     "operator_key": Both("operator key:     ", "客服密钥："),
-    "admin_key": Both("admin key:        ", "管理密钥："),
+    "admin_key": Both("admin key:        ", "管理员密钥："),
     "stop": Both("Press Ctrl-C to stop.", "按 Ctrl-C 停止。"),
     "try": Both(
         "Ask on the customer's page (in words that no conversation has; about what only the "

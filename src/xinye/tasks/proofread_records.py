@@ -84,7 +84,8 @@ def read_texts(
             place = place_of(path, number)
             yield from _made(text, place, "correct texts, one per line", maker, notes)
         return
-    for line, row in read_records(path, refuse_line(on_bad), named.columns, notes=notes):
+    rows = read_records(path, refuse_line(on_bad), named.columns, tabbed=True, notes=notes)
+    for line, row in rows:
         place = place_of(path, line)
         try:
             if not isinstance(row, dict):

@@ -31,6 +31,7 @@ def desk(tmp_path):
             [Template(intent="thanks", text="不客气。", language="zh")],
             [TestQuestion(question="退？", answerable=False)],
             [],
+            [],
             Calibrations(),
             FAQMatcher(),
             {"files": 1},

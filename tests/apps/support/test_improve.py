@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.support.conftest import Customer
-from xinye.apps.support import improve as improving
-from xinye.apps.support.calibrating import Tested
+from xinye.apps.support.calibrating import Tested, Trial
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.evaluate import evaluate_desk
@@ -84,7 +83,7 @@ def test_a_worse_desk_does_not_replace_the_old_one(
 ) -> None:
     approve(desk, "礼盒能印公司标志吗？", "可以印，五十盒起。")
     figures = iter([Tested(10, 8, 6, 6), Tested(10, 8, 9, 5), Tested(10, 8, 5, 5)])
-    monkeypatch.setattr(improving, "tested_faq", lambda *_: next(figures))
+    monkeypatch.setattr(Trial, "tested", lambda *_: next(figures))
     before = (folder / "faq.jsonl").read_bytes()
     found = improve(folder, desk.store.path)
     assert not found.replaced

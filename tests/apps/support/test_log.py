@@ -34,12 +34,45 @@ def test_figures(busy: Conversations, clock: Clock) -> None:
     figures = busy.log.figures()
     assert figures.conversations == 4
     assert figures.states == {"bot": 2, "human": 1, "waiting": 1}
+    assert (figures.ended, figures.alone) == (0, 0)
     assert figures.replies == {"faq": 3, "handover": 1}
     assert figures.handovers == {UNCERTAIN: 1, ASKED: 1}
     assert figures.bot == Wait(conversations=3, median=2.0, p90=9.0)
     assert figures.people == Wait(conversations=1, median=300.0, p90=300.0)
     assert (figures.thumbs_up, figures.thumbs_down) == (1, 0)
     assert busy.log.figures(since=clock.now + 1).bot is None
+
+
+@pytest.mark.parametrize(
+    ("replies", "ended", "alone"),
+    [
+        ((), 0, 0),  # begun, and nothing said
+        ((Reply("template", "您好！"),), 0, 0),  # a greeting only
+        ((Reply("template", "三天内发货。", score=0.9, threshold=0.8),), 1, 1),
+        ((Reply("template", "您好！"), Reply("faq", "三天内发货。")), 1, 1),
+        ((Reply("unsure", "请换个说法。"), Reply("handover", "", why=UNCERTAIN)), 1, 0),
+    ],
+)
+def test_the_share_without_a_person_is_of_closed_conversations_with_a_question(
+    desk: Conversations, replies: tuple[Reply, ...], ended: int, alone: int
+) -> None:
+    closed, open_ = Customer(desk), Customer(desk)
+    for customer in (closed, open_):
+        for reply in replies:
+            customer.asks()
+            customer.gets(reply)
+    desk.customers.close(*closed.ids)
+    figures = desk.log.figures()
+    assert (figures.conversations, figures.ended, figures.alone) == (2, ended, alone)
+
+
+def test_who_is_taken_by_a_person_counts_as_with_one(desk: Conversations) -> None:
+    customer = Customer(desk)
+    customer.asks()
+    customer.gets()
+    desk.operators.claim(customer.conversation, "amy")
+    desk.operators.close(customer.conversation, "amy")
+    assert (desk.log.figures().ended, desk.log.figures().alone) == (1, 0)
 
 
 def test_figures_stay_when_a_user_is_forgotten(busy: Conversations) -> None:
@@ -56,6 +89,8 @@ def test_entries_are_numbered(busy: Conversations) -> None:
     entries = busy.log.entries()
     assert [number for number, _ in entries] == [*range(1, len(entries) + 1)]
     assert busy.log.entries(after=3, count=2) == entries[3:5]
+    assert busy.log.latest(3) == entries[-3:]
+    assert busy.log.latest(100, after=3) == entries[3:]
     assert [entry.why for _, entry in entries if entry.kind == "handover"] == [REASON]
 
 

@@ -107,7 +107,9 @@ def test_a_chat_model_that_writes_nonsense_is_not_shown(
     gpt.initialize(1)
     save_model(tmp_path / "chat", gpt, TOKENIZER)
     found = bot_with(chat=tmp_path / "chat").answer(turns("灯市口分店的钥匙谁保管？"))
-    assert (found.kind, found.text) == ("passage", "灯市口分店的冷藏库在地下5楼，钥匙由店长保管。")
+    assert found.kind == "passage" and found.text.endswith(
+        "\n灯市口分店的冷藏库在地下5楼，钥匙由店长保管。"
+    )
 
 
 @pytest.mark.parametrize(("threshold", "kind"), [(0.4, "template"), (0.6, "unsure")])

@@ -16,12 +16,13 @@ from xinye.apps.support.desk_folder import (
 )
 from xinye.apps.support.desk_settings import DeskSettings
 from xinye.apps.support.faq import Entry
-from xinye.apps.support.log import ASKED, BY_CASE, FORBIDDEN, UNCERTAIN
-from xinye.apps.support.matching import FAQMatcher, made_questions
+from xinye.apps.support.log import ANGRY, ASKED, BY_CASE, COMPLAINS, FORBIDDEN, UNCERTAIN
+from xinye.apps.support.matching import FAQMatcher, Match, made_questions
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.replies import Answerer
 from xinye.retrieval.knowledge import KnowledgeBase
+from xinye.retrieval.manifest import CALIBRATION
 
 THINGS = ("紫砂壶", "白瓷杯", "竹茶盘", "龙井", "红茶", "茶叶罐", "礼盒", "茶巾")
 ASKS = {"怎么退货？": "退货", "多少钱？": "价格", "有现货吗？": "现货", "怎么保存？": "保存"}
@@ -58,6 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {},
         ENTRIES,
         [Template(intent="thanks", text="谢谢惠顾！", language="zh")],
+        [],
         [],
         [],
         Calibrations(),
@@ -127,7 +129,7 @@ def test_a_strange_question_is_asked_back_once_and_then_handed_over(bot: Answere
     first = bot.answer(turns("今天股市会涨吗"))
     assert (first.kind, first.why) == ("unsure", UNCERTAIN)
     second = bot.answer(turns("今天股市会涨吗", first.text, "大盘呢", kinds=("unsure",)))
-    assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2 times")
+    assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2×")
 
 
 def test_what_depends_on_the_case_is_handed_over(bot: Answerer) -> None:
@@ -138,7 +140,7 @@ def test_what_depends_on_the_case_is_handed_over(bot: Answerer) -> None:
     found = Answerer(desk, bot.models).answer(asked)
     assert (found.kind, found.score) == ("handover", 1.0)
     assert found.text == "这要看您的具体情况，我请同事来查，请稍候。"
-    assert found.why == f"{BY_CASE}: line {len(desk.entries)} of faq.jsonl"
+    assert found.why == f"{BY_CASE}: faq.jsonl:{len(desk.entries)}"
     assert Answerer(desk, bot.models).suggestions(asked)[0].text == "到杭州了。"
     assert bot.answer(asked).why == BY_CASE
 
@@ -164,6 +166,58 @@ def test_what_a_person_must_answer(bot: Answerer, text: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["我要投诉", "太慢了，我要投诉你们！", "I want to complain about this"]
+)
+def test_a_complaint_goes_to_a_person_in_words_of_its_own(bot: Answerer, text: str) -> None:
+    found = bot.answer(turns(text))
+    assert (found.kind, found.why) == ("handover", COMPLAINS)
+    assert "带来不便" in found.text or "your complaint" in found.text
+
+
+@pytest.mark.parametrize(
+    "text", ["怎么投诉快递？", "投诉电话是多少", "我不想投诉", "How do I complain?"]
+)
+def test_a_question_about_complaints_is_a_question(bot: Answerer, text: str) -> None:
+    assert bot.answer(turns(text)).why != COMPLAINS
+
+
+@pytest.mark.parametrize("text", ["你是机器人吗？", "是真人还是机器人", "Are you a real person?"])
+def test_the_bot_says_that_it_is_one(bot: Answerer, text: str) -> None:
+    found = bot.answer(turns(text))
+    assert found.kind == "template"
+    assert "我是客服机器人" in found.text or "I am a bot" in found.text
+
+
+@pytest.mark.parametrize(
+    "text", ["垃圾", "你们骗人！", "什么破客服，答非所问", "This is useless", "you're stupid"]
+)
+def test_an_insult_gets_a_calm_answer_once(bot: Answerer, text: str) -> None:
+    first = bot.answer(turns(text))
+    assert "“转人工”" in first.text or "“a person please”" in first.text
+    second = bot.answer(turns(text, first.text, text, kinds=(first.kind,)))
+    assert (second.kind, second.why) == ("handover", ANGRY)
+
+
+@pytest.mark.parametrize(
+    "text", ["垃圾桶多少钱？", "没用过能退吗", "这是什么东西？", "is it useless without the lid?"]
+)
+def test_angry_words_in_a_question_are_no_insult(bot: Answerer, text: str) -> None:
+    assert bot.answer(turns(text)).why != "intent upset"
+
+
+def test_a_foreign_language_is_told_which_one_the_desk_speaks(folder: Path) -> None:
+    desk = DeskFolder.read(folder)
+    known = {"zh": "这个壶能退货吗？", "en": "Can I send the pot back?"}
+    asked = {"zh": "你们几点开门？", "en": "When does the shop open?"}
+    told = {"zh": "只能用英文回答", "en": "only answer in Chinese"}
+    for spoken in (("zh",), ("en",), ("zh", "en")):
+        entries = [replace(desk.entries[0], question=known[each]) for each in spoken]
+        bot = Answerer(replace(desk, entries=entries), Models())
+        for language, question in asked.items():
+            assert (told[language] in bot.answer(turns(question)).text) is (language not in spoken)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "不用转人工，红茶多少钱？",
@@ -182,6 +236,40 @@ def test_the_thing_talked_about_is_carried_over(bot: Answerer) -> None:
     assert found.text == "白瓷杯的现货：见第8页。"
 
 
+@pytest.mark.parametrize("said", ["那白瓷杯呢？", "白瓷杯呢", "那白瓷杯？"])
+def test_a_new_thing_is_asked_what_was_asked_before(bot: Answerer, said: str) -> None:
+    found = bot.answer(turns("紫砂壶怎么退货？", ENTRIES[0].answer, said, kinds=("faq",)))
+    assert (found.text, found.score) == ("白瓷杯的退货：见第6页。", 1.0)
+
+
+def test_a_chain_of_things(bot: Answerer) -> None:
+    said = ("紫砂壶多少钱？", "…", "那有现货吗？", "…", "那白瓷杯呢？", "…", "那龙井呢？")
+    assert bot.answer(turns(*said, kinds=("faq",) * 3)).text == "龙井的现货：见第16页。"
+
+
+def test_an_unknown_thing_does_not_get_the_answer_about_the_old_one(bot: Answerer) -> None:
+    found = bot.answer(turns("紫砂壶怎么退货？", ENTRIES[0].answer, "那铁锅呢？", kinds=("faq",)))
+    assert found.kind == "unsure"
+    assert "紫砂壶怎么退货" not in found.text
+
+
+def test_an_answer_is_repeated_only_if_it_names_the_new_thing(folder: Path) -> None:
+    desk = DeskFolder.read(folder)
+    shipping = replace(
+        desk.entries[0], question="江浙沪包邮吗？", answer="江浙沪包邮，新疆收15元。"
+    )
+    own = replace(desk, entries=[shipping, *desk.entries[1:]])
+    bot = Answerer(own, Models())
+    texts = {
+        thing: bot.answer(
+            turns("江浙沪包邮吗？", shipping.answer, f"那{thing}呢？", kinds=("faq",))
+        )
+        for thing in ("新疆", "月球")
+    }
+    assert texts["新疆"].text == shipping.answer
+    assert texts["月球"].kind == "unsure"
+
+
 OFFERED = "您问的是哪一个？\n1. 龙井多少钱？\n2. 红茶怎么保存？"
 
 
@@ -195,6 +283,32 @@ def test_a_question_is_chosen_by_its_number(bot: Answerer, said: str) -> None:
 def test_other_words_with_a_number_choose_nothing(bot: Answerer, said: str) -> None:
     found = bot.answer(turns("红茶", OFFERED, said, kinds=("unsure",)))
     assert found.text not in ("红茶的保存：见第21页。", "龙井的价格：见第15页。")
+
+
+def test_what_was_chosen_is_talked_about(bot: Answerer) -> None:
+    said = turns("红茶", OFFERED, "2", "红茶的保存", "那龙井呢？", kinds=("unsure", "faq"))
+    assert bot.answer(said).text == "龙井的保存：见第17页。"
+
+
+def test_offers_are_clean_and_lead_to_one_answer_each(folder: Path) -> None:
+    desk = DeskFolder.read(folder)
+    asked = ("想问下礼盒怎么寄回啊，谢谢", "你好，礼盒退回去怎么弄呀", "excuse me, 礼盒 refund thx")
+    answers = ("点“申请退货”。", "点“申请退货”。", "三天到账。")
+    own = replace(
+        desk,
+        entries=[
+            replace(desk.entries[0], question=question, answer=answer)
+            for question, answer in zip(asked, answers, strict=True)
+        ],
+    )
+    own.matcher.calibration = None
+    bot = Answerer(own, Models())
+    offered = bot.answer(turns("礼盒"))
+    lines = offered.text.splitlines()[1:]
+    assert {line[3:] for line in lines} < {"礼盒怎么寄回？", "礼盒退回去怎么弄？", "礼盒 refund"}
+    for number, line in enumerate(lines, 1):
+        found = bot.answer(turns("礼盒", offered.text, str(number), kinds=("unsure",)))
+        assert found.text == ("三天到账。" if "refund" in line else answers[0])
 
 
 def test_what_one_customer_wrote_is_offered_to_no_other(folder: Path) -> None:
@@ -214,17 +328,41 @@ def test_operators_see_what_the_bot_would_not_say(bot: Answerer) -> None:
     assert all("红茶" in each.text for each in found)
 
 
-def test_documents_answer_what_the_faq_does_not(folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def with_shops(folder: Path, tmp_path: Path) -> Answerer:
     (tmp_path / "shops.md").write_text(SHOPS, "utf-8")
     base, _ = KnowledgeBase.build(tmp_path / "kb", [tmp_path / "shops.md"])
     desk = DeskFolder.read(folder)
     desk.__dict__["knowledge"] = base
-    bot = Answerer(desk, Models())
+    return Answerer(desk, Models())
+
+
+def test_documents_answer_what_the_faq_does_not(with_shops: Answerer) -> None:
+    bot = with_shops
     found = bot.answer(turns("灯市口分店的钥匙谁保管？"))
     text = "灯市口分店的冷藏库在地下5楼，钥匙由店长保管。"
-    assert (found.kind, found.text) == ("passage", text)
+    assert (found.kind, found.text) == ("passage", f"在我们的资料里找到这一段：\n{text}")
     assert [(each.file, each.passage) for each in found.sources] == [("shops.md", text)]
     assert found.sources[0].line == SHOPS[: SHOPS.index(text)].count("\n") + 1
+
+
+def test_documents_answer_nothing_that_the_faq_is_likely_to_know(
+    with_shops: Answerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FAQMatcher, "threshold", lambda matcher, precision: 0.9)
+    monkeypatch.setattr(FAQMatcher, "match", lambda matcher, question: Match(0, 0.6))
+    bot = with_shops
+    assert bot.answer(turns("灯市口分店的钥匙谁保管？")).kind == "unsure"
+
+
+def test_operators_see_passages_of_documents_that_are_too_few(
+    with_shops: Answerer,
+) -> None:
+    base = with_shops.desk.knowledge
+    assert base is not None
+    (base.folder / CALIBRATION).unlink()
+    found = with_shops.suggestions(turns("红茶在灯市口分店有现货吗"))
+    assert len(found) == 3 and "passage" in [each.kind for each in found]
 
 
 def test_a_removed_template_falls_back_to_ours(bot: Answerer) -> None:
@@ -238,13 +376,9 @@ def test_any_text_gets_a_reply(bot: Answerer, text: str) -> None:
     assert bot.answer(turns(text)).kind in ("unsure", "handover", "template")
 
 
-def test_a_long_story_before_a_question_is_cut(bot: Answerer, folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "shops.md").write_text(SHOPS, "utf-8")
-    base, _ = KnowledgeBase.build(tmp_path / "kb", [tmp_path / "shops.md"])
-    desk = DeskFolder.read(folder)
-    desk.__dict__["knowledge"] = base
+def test_a_long_story_before_a_question_is_cut(with_shops: Answerer) -> None:
     told = turns("我" * 2000, "…", "那" + "它怎么样" * 499, kinds=("faq",))
-    assert Answerer(desk, Models()).answer(told).kind == "unsure"
+    assert with_shops.answer(told).kind == "unsure"
 
 
 def test_languages_of_the_desk() -> None:

@@ -69,7 +69,7 @@ class Echo:
     def suggestions(self, turns: Sequence[Message], count: int = 3) -> list[Reply]:
         if "人" in turns[-1].text:
             return []
-        return [Reply("faq", "七天内可以退货。", (SPOKEN_OF,), 0.5)]
+        return [Reply("faq", "七天内可以退货。", (SPOKEN_OF,), 0.5, 0.8)]
 
 
 @dataclass

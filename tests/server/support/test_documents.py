@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from server.support.desk_server import Desk, make_desk, serving
-from xinye.apps.support.desk_folder import beside
+from xinye.apps.support.desk_folder import KNOWLEDGE, UNSURE, beside
+from xinye.data.files import write_json_lines
 from xinye.retrieval import knowledge
 from xinye.retrieval.changing import alone
+from xinye.retrieval.confidence import Calibration
 from xinye.server.support.documents import Documents
 
 URL = "/v1/knowledge/documents"
@@ -45,6 +47,24 @@ def test_documents_are_written_replaced_and_deleted(own: Desk) -> None:
     assert own.admin("DELETE", f"{URL}/停车").status_code == 404
     binary = own.admin("PUT", f"{URL}/停车", {"text": "\0\1"})
     assert binary.status_code == 400 and str(own.parts.answers.folder) not in binary.text
+
+
+def test_new_documents_are_calibrated_on_what_customers_asked(own: Desk) -> None:
+    folder = own.parts.answers.folder
+    asked = [f"{number}号柜放什么" for number in range(10, 40)]
+    answers = (f"{number}号柜放第{number}批茶叶" for number in range(10, 40))
+    rows = [
+        {"question": text, "answer": answer} for text, answer in zip(asked, answers, strict=True)
+    ]
+    write_json_lines(folder / UNSURE, rows)
+    shelves = "\n\n".join(
+        f"# {n}号柜\n\n{n}号柜在{n % 3}楼，放第{n}批茶叶。" for n in range(10, 40)
+    )
+    own.admin("PUT", f"{URL}/柜子", {"text": shelves})
+    first = Calibration.load(folder / KNOWLEDGE)
+    assert first and first.questions == len(asked) and not first.made
+    own.admin("PUT", f"{URL}/停车", {"text": PARKING})  # too little to calibrate again
+    assert Calibration.load(folder / KNOWLEDGE) == first
 
 
 @pytest.mark.parametrize(

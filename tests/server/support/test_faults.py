@@ -15,6 +15,7 @@ import pytest
 
 from server.support.desk_server import Customer, Desk, make_desk, serving
 from xinye.apps.support.desk_folder import beside
+from xinye.errors import XinyeError
 
 ROOT = Path(__file__).parents[3]
 PROCESS = """
@@ -46,6 +47,18 @@ def start(desk: Path, store: Path, seconds: float) -> tuple[subprocess.Popen[str
     )  # fmt: skip
     assert process.stdout
     return process, process.stdout.readline().strip()
+
+
+def test_a_store_has_one_server(tmp_path: Path) -> None:
+    folder, store = make_desk(tmp_path / "desk"), tmp_path / "support.db"
+    with (
+        serving(folder, store),
+        pytest.raises(XinyeError, match="another server is using this store"),
+        serving(folder, store),
+    ):
+        pass
+    with serving(folder, store):  # the first one has ended
+        pass
 
 
 def test_killed_between_a_message_and_its_reply_it_is_answered_once(tmp_path: Path) -> None:

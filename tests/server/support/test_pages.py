@@ -14,6 +14,15 @@ import pytest
 from server.browser import CHROMIUM, Page, another, browsing
 from server.support.desk_server import ADMIN, OPERATOR, Customer, Desk, Echo, make_desk, serving
 from server.test_page import INJECTIONS
+from xinye.apps.support.log import (
+    DOCUMENTS,
+    ENTRY,
+    FORBIDDEN,
+    GROUNDS,
+    INTENT,
+    REASONS,
+    UNCERTAIN,
+)
 from xinye.apps.support.reply import Reply, Source
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
@@ -285,25 +294,65 @@ def check(page: Page, desk: Desk, strange: set[str]) -> None:
     assert not [each for each in found if "favicon" not in each]
 
 
+def test_the_desk_says_why_in_the_language_of_its_reader(desk: Desk, page: Page) -> None:
+    customer = waiting(desk, "找人工")
+    sign_in(page, desk, "小王")
+    wrong = [each for each in page.events if each["method"] == "Log.entryAdded"]
+    assert not [each for each in wrong if "favicon" not in str(each)]
+    for language in ("en", "zh"):
+        known = page.run(f"JSON.stringify(Object.keys(WORDS.{language}.reasons))")
+        assert {*REASONS, *GROUNDS} <= {*json.loads(known)}
+    for why, said in (
+        (f"{UNCERTAIN}: 2×", "没有把握：2×"),
+        (f"{INTENT}: greeting", "这类意图的固定回复：问候"),
+        (f"{ENTRY}: faq.jsonl:3", "FAQ 条目：faq.jsonl:3"),
+        (f"{FORBIDDEN}: a: constructor", "禁答话题：a: constructor"),
+        (DOCUMENTS, "文档中的段落"),
+    ):
+        assert page.run(f"because({json.dumps(why)})") == said
+    for score, least, said in (
+        (0.9, 0.885, "置信度 90.0% ≥ 阈值 88.5%"),
+        (0.88, 0.885, "置信度 88.0% < 阈值 88.5%"),
+        (0.5, None, "置信度 50.0%，没有阈值"),
+    ):
+        shown = f"evidence({{ score: {score}, threshold: {json.dumps(least)} }}).textContent"
+        assert said in page.run(shown)
+    for rejected, said in (("三天", "更正"), ("", "有帮助")):
+        given = {"number": 1, "at": 0, "giver": "operator", "good": True, "question": "何时发货？"}
+        given |= {"answer": "两天", "chosen": "两天", "rejected": rejected}
+        badge = f"opinion({json.dumps(given)}).querySelector('.badge').textContent"
+        assert page.run(badge) == said
+    assert page.run("[seconds(0.02), seconds(0.1)].join()") == "不到 0.1 秒,0.1 秒"
+    click(page, "[data-tab=figures]")
+    page.until("document.querySelector('.tiles') !== null")
+    assert "未转人工（已结束且有提问的" in page.run("document.querySelector('.tiles').textContent")
+    customer.ask("POST", "/close")
+
+
 def test_the_widget_opens_the_chat_where_it_is_allowed(desk: Desk, page: Page, shop: int) -> None:
     host = "document.querySelectorAll('[data-xinye-support]').length"
-    for name in ("127.0.0.1", "localhost"):
-        go(page, f"http://{name}:{shop}/", f"{host} > 0")
-        assert page.run(host) == 1
-        asked = [str(each) for each in page.events if "embed=1" in str(each)]
-        assert not asked or name == "localhost"  # it is loaded when it is opened
-        press(page, "Tab", 9)
-        assert page.run("document.activeElement.dataset.xinyeSupport") == desk.address
-        press(page, "Enter", 13, text="\r")
-        if name == "127.0.0.1":
-            page.until(f"window.told === '{desk.address}'")
-            assert page.run("Object.keys(window).filter(each => /xinye/i.test(each))") == []
-            assert any("embed=1&lang=zh" in str(each) for each in page.events)
+    go(page, f"http://127.0.0.1:{shop}/", f"{host} > 0")
+    assert page.run(host) == 1
+    assert not any("embed=1" in str(each) for each in page.events)  # it is loaded when it is opened
+    press(page, "Tab", 9)
+    assert page.run("document.activeElement.dataset.xinyeSupport") == desk.address
+    press(page, "Enter", 13, text="\r")
+    page.until(f"window.told === '{desk.address}'")
+    assert page.run("Object.keys(window).filter(each => /xinye/i.test(each))") == []
+    assert any("embed=1&lang=zh" in str(each) for each in page.events)
+
+
+def test_the_widget_shows_nothing_where_it_is_not_allowed(
+    desk: Desk, page: Page, shop: int
+) -> None:
+    go(page, f"http://localhost:{shop}/", "document.readyState === 'complete'")
     end = time.monotonic() + 5
-    while not any("frame-ancestors" in str(each) for each in page.events):
-        assert time.monotonic() < end, "the frame was not refused"
+    while not any(f"--allow-origin http://localhost:{shop}" in str(each) for each in page.events):
+        assert time.monotonic() < end, "the console does not say what to do"
         page.run("0")
-    assert page.run("window.told") is None
+    assert page.run("document.querySelectorAll('[data-xinye-support], iframe').length") == 0
+    policy = desk.http.get("/").headers["content-security-policy"]
+    assert f"frame-ancestors 'self' http://127.0.0.1:{shop};" in policy
 
 
 def test_both_languages_say_the_same(desk: Desk, page: Page) -> None:
@@ -320,7 +369,7 @@ def test_both_languages_say_the_same(desk: Desk, page: Page) -> None:
         click(page, "#language")
         page.until("document.documentElement.lang === 'zh-CN'")
         words = page.run("document.body.innerText")
-        assert ("转人工" if path == "/" else "登录客服台") in words and "Send" not in words
+        assert ("转人工" if path == "/" else "登录客服工作台") in words and "Send" not in words
         page.run("sessionStorage.clear()")
 
 

@@ -18,6 +18,7 @@ ROUTES = {
     f"POST {ONE}/messages": ({"text": "你好"}, 401, 202, 404, 404, 404),
     f"POST {ONE}/feedback": ({"message": 1, "good": True, **BY}, 401, 400, 404, 400, 400),
     f"POST {ONE}/handover": (None, 401, 200, 404, 404, 404),
+    "GET /v1/support/role": (None, 401, 401, 401, 200, 200),
     "GET /v1/support/queue": (None, 401, 401, 401, 200, 200),
     f"POST {ONE}/claim": (BY, 401, 401, 401, 200, 200),
     f"POST {ONE}/suggest": (BY, 401, 401, 401, 200, 200),

@@ -96,6 +96,7 @@ def test_an_operator_replies_and_the_customer_gets_each_message_once(desk: Desk)
     assert desk.does(customer.id, "reply", text="您好", **by).status_code == 409  # not claimed
     assert desk.does(customer.id, "claim", **by).json()["operator"] == "小王"
     (suggested,) = desk.does(customer.id, "suggest", **by).json()["suggestions"]
+    assert (suggested["score"], suggested["threshold"]) == (0.5, 0.8)
     assert suggested["sources"][0]["file"] == "退货.md"
     reply = {"text": "七天内都可以退。", "suggestion": suggested["text"], "client_id": "r1"}
     sent = [desk.does(customer.id, "reply", **by, **reply) for _ in range(2)]

@@ -2,60 +2,68 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from xinye.apps.support.exchanges import without_marks
 from xinye.apps.support.messages import Message
+from xinye.apps.support.offers import chosen
 from xinye.apps.support.reply import UNSURE
-from xinye.apps.support.small_talk import small_talk, without_opening
+from xinye.apps.support.small_talk import asks_nothing, without_opening
 from xinye.data.scripts import has_han
 from xinye.generation.chat import Message as Turn
-from xinye.retrieval.follow_up import follows, in_context
+from xinye.retrieval.follow_up import follows, in_context, thing
 from xinye.retrieval.search import LONGEST_QUESTION
-from xinye.retrieval.terms import trimmed
 
-SHORT = 20  # characters of a message that may be a number
 LONGEST = 500  # characters of the question before, of which the next one needs the topic only
-_NUMBER = re.compile(
-    r"(?:第|选|number |no\.? ?|#)?([1-9一二三])(?:个|条|号|项)?(?:吧|谢谢)?", re.IGNORECASE
-)
-_OFFERED = re.compile(r"^([1-9])\. (.+)$", re.MULTILINE)
-_CHINESE_NUMBERS = {"一": "1", "二": "2", "三": "3"}
+TOPICS = 4  # questions in a row that need the one before
+WORDS = 3  # in Latin letters, with which a message is in English
+
+Understand = Callable[[str, str], str]  # a question, and the one before it, as one question
 
 
 @dataclass(frozen=True)
 class Asked:
     """A customer's last message. `bare` is the message without greetings and without clauses that
-    only give a number; if it `follows` the question `before`, it needs that one to be understood.
+    only give a number, or what was chosen of an offer; if it `follows` the question `before`, it
+    needs that one to be understood. `meant` is what is asked then, in words of the FAQ if possible.
     `misses` counts the bot's last replies that were no answers, `given` is its last reply, and
     `earlier` are the messages before."""
 
     text: str
     bare: str
     before: str
+    meant: str
+    chosen: bool
     language: str  # "zh" or "en"
     misses: int
     given: str
     earlier: tuple[Turn, ...]
 
     @classmethod
-    def of(cls, turns: Sequence[Message], languages: Sequence[str]) -> "Asked":
+    def of(
+        cls,
+        turns: Sequence[Message],
+        languages: Sequence[str],
+        understand: Understand = in_context,
+    ) -> "Asked":
         """What the last of these messages asks. A message without letters is in the first of the
-        desk's languages, as is one in a language that the desk does not speak."""
+        desk's languages, as is one in a language that the desk does not speak. `understand` makes
+        one question of a message and the question before, if it needs that."""
         *before, last = turns
         replies = [each for each in before if each.sender == "bot"]
         given = replies[-1] if replies else None
-        bare = without_marks(without_opening(last.text))
-        if given and given.kind == UNSURE:
-            bare = _chosen(bare, given.text) or bare
-        asked = [each.text for each in before if each.sender == "customer"]
-        topics = [text for text in asked if not small_talk(text)]
-        topic = without_marks(without_opening(topics[-1]))[:LONGEST] if topics else ""
+        topics = [at for at in range(len(before)) if _is_topic(before[at])][-TOPICS:]
+        topic = ""
+        for at in topics:
+            topic = understand(_bare(turns, at)[:LONGEST], topic)[:LONGEST]
+        bare = _bare(turns, len(before))
         return cls(
             text=last.text,
             bare=bare,
             before=topic,
+            meant=understand(bare, topic),
+            chosen=bool(_chosen(turns, len(before))),
             language=_language(last.text, languages),
             misses=_misses(replies),
             given=given.text if given else "",
@@ -68,10 +76,24 @@ class Asked:
         return bool(self.before) and follows(self.bare)
 
     @property
+    def thing(self) -> str:
+        """The thing that the question before is asked of anew, if the message only names that."""
+        return thing(self.bare) if self.before else ""
+
+    @property
     def question(self) -> str:
-        """What can be understood without the conversation: the question before, if it is needed,
-        and the message."""
+        """What can be understood without the conversation, to be looked up in documents: the
+        question before, if it is needed, and the message."""
+        if self.thing:
+            return self.meant[:LONGEST_QUESTION]
         return in_context(self.bare, self.before)[:LONGEST_QUESTION]
+
+    @property
+    def written(self) -> str:
+        """The language of a message of some words, whether the desk speaks it; "" for others."""
+        if has_han(self.text):
+            return "zh"
+        return "en" if len(re.findall("[A-Za-z]{2,}", self.text)) >= WORDS else ""
 
     def mentions(self, words: Iterable[str]) -> str:
         """The first of these words that the message has; "" if it has none. Words in Latin letters
@@ -85,6 +107,23 @@ class Asked:
         return ""
 
 
+def _is_topic(message: Message) -> bool:
+    return message.sender == "customer" and not asks_nothing(message.text)
+
+
+def _bare(turns: Sequence[Message], at: int) -> str:
+    """One of these messages without what asks nothing. If it is the number of a question that the
+    reply before it offers, it is that question."""
+    return _chosen(turns, at) or without_marks(without_opening(turns[at].text))
+
+
+def _chosen(turns: Sequence[Message], at: int) -> str:
+    before = turns[at - 1] if at else None
+    if before is None or before.kind != UNSURE:
+        return ""
+    return chosen(without_opening(turns[at].text), before.text)
+
+
 def _misses(replies: Sequence[Message]) -> int:
     """How many of the last replies were no answers."""
     count = 0
@@ -93,19 +132,6 @@ def _misses(replies: Sequence[Message]) -> int:
             break
         count += 1
     return count
-
-
-def offer(questions: Sequence[str]) -> str:
-    """The lines that a customer chooses from by their number."""
-    return "\n".join(f"{number}. {text}" for number, text in enumerate(questions, 1))
-
-
-def _chosen(text: str, reply: str) -> str:
-    """The question of a reply that a customer has chosen by its number, or ""."""
-    if not (found := _NUMBER.fullmatch(trimmed(text[:SHORT]))):
-        return ""
-    number = _CHINESE_NUMBERS.get(found[1], found[1])
-    return dict(_OFFERED.findall(reply)).get(number, "")
 
 
 def _language(text: str, languages: Sequence[str]) -> str:

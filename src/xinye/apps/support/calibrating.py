@@ -5,35 +5,42 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from xinye.apps.support.desk_folder import TestQuestion
+from xinye.apps.support.desk_folder import TestQuestion, Unsure
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.groups import plain
 from xinye.apps.support.held_out import Question, in_turn, wordings
 from xinye.apps.support.matching import Asked, FAQMatcher, HeldOut, enough, made_questions
 from xinye.errors import XinyeError
-from xinye.retrieval.confidence import Threshold
+from xinye.retrieval.confidence import Threshold, reached
 
 PARTS = 5  # of the questions, of which one is asked and the others are known, in turn
 MOST = 1000  # questions from which on no further part is asked
+REACHABLE = (0.99, 0.95, 0.9, 0.8)  # precisions that the report looks at
+MEANT = 0.5  # confidence from which on an entry is likelier the one that is meant than not
 
 
 @dataclass(frozen=True)
 class Step:
     """How a step of the desk decides, for the report. It answers from the confidence `threshold`
     on; None if nothing reaches the wanted precision. `answered` is the share of what was asked in
-    its calibration on `questions` that reaches it; `made` ones were made of known ones."""
+    its calibration on `questions` that reaches it; `made` ones were made of known ones. `highest`
+    is the highest of the precisions in `REACHABLE` that is reached, None if none is."""
 
     threshold: float | None
     answered: float
     questions: int
     made: bool = False
+    highest: float | None = None
 
     @classmethod
-    def at(cls, reached: Threshold | None, questions: int, made: bool = False) -> "Step":
-        """The step that answers from this threshold on."""
-        if reached is None:
-            return cls(None, 0.0, questions, made)
-        return cls(reached.confidence, reached.answered, questions, made)
+    def at(
+        cls, found: Sequence[Threshold], precision: float, questions: int, made: bool = False
+    ) -> "Step":
+        """The step with these thresholds that should have this precision."""
+        highest = next((each for each in REACHABLE if reached(found, each, made)), None)
+        if at := reached(found, precision, made):
+            return cls(at.confidence, at.answered, questions, made, highest)
+        return cls(None, 0.0, questions, made, highest)
 
 
 @dataclass(frozen=True)
@@ -60,25 +67,49 @@ class Tested:
         return self.right / self.answered if self.answered else None
 
 
-def calibrated(entries: Sequence[Entry], precision: float) -> tuple[FAQMatcher, Step]:
-    """A matcher of these entries, and the threshold for the wanted precision. Every wording is
-    asked of a matcher that does not know it."""
+@dataclass(frozen=True)
+class Calibrated:
+    """A matcher of the FAQ, from when on it answers, and the questions of which it is not sure."""
+
+    matcher: FAQMatcher
+    step: Step
+    unsure: list[Unsure]
+
+
+def calibrated(entries: Sequence[Entry], precision: float) -> Calibrated:
+    """Calibrate a matcher of these entries. Every wording is asked of one that does not know it."""
     questions = wordings(entries)
     asked, real = list[Asked](), list[HeldOut]()
     for rest, part in in_turn(entries, PARTS):
         if len(real) < MOST:
             asked += _fitted(entries, rest).asked(part, len(real))
             real += part
-    matcher = _fitted(entries, questions)
-    made = bool(entries) and not enough(real)
-    if made:  # real ones show what must be refused, made ones what can be answered
-        more = made_questions(matcher.questions, matcher.entries)
+    first = {each.group: each.found for each in reversed(asked)}
+    matcher, of_customers, made = _fitted(entries, questions), real, False
+    found = _thresholds(matcher, asked, precision) if enough(real) else []
+    if entries and not reached(found, precision):
+        # real ones show what must be refused, made ones what can be answered
+        more, made = made_questions(matcher.questions, matcher.entries), True
         asked += matcher.asked(more, len(real))
-        real += more
-    with suppress(XinyeError):  # of too few questions: then only equal ones are answered
+        real = real + more
+        found = _thresholds(matcher, asked, precision, made)
+    answers = {each.text: entries[each.entry or 0].answer for each in questions}
+    unsure = [
+        Unsure(question=text, answer=answers[text])
+        for number, (text, _) in enumerate(of_customers)
+        if not (best := matcher.best(first[number])) or best.confidence < MEANT
+    ]
+    return Calibrated(matcher, Step.at(found, precision, len(real), made), unsure)
+
+
+def _thresholds(
+    matcher: FAQMatcher, asked: Sequence[Asked], precision: float, made: bool = False
+) -> Sequence[Threshold]:
+    """Calibrate a matcher on these questions. Without thresholds, because they are too few, it
+    answers only questions that equal a known one."""
+    with suppress(XinyeError):
         matcher.calibrate_on(asked, precision, made)
-    reached = matcher.calibration.reached(precision) if matcher.calibration else None
-    return matcher, Step.at(reached, len(real), made)
+    return matcher.calibration.thresholds if matcher.calibration else []
 
 
 def _fitted(entries: Sequence[Entry], questions: Sequence[Question]) -> FAQMatcher:
@@ -93,22 +124,29 @@ def _fitted(entries: Sequence[Entry], questions: Sequence[Question]) -> FAQMatch
     return matcher
 
 
-def tested_faq(
-    matcher: FAQMatcher, entries: Sequence[Entry], test: Sequence[TestQuestion], precision: float
-) -> Tested:
-    """The figures of the FAQ on the questions that were kept apart and have an answer."""
-    questions = [each for each in test if each.answer]
-    least = matcher.threshold(precision)
-    answered = right = 0
-    for each in questions:
-        match = matcher.match(each.question)
-        if match is None or match.confidence < (1.0 if least is None else least):
-            continue
-        if not entries[match.entry].answered:
-            continue
-        answered += 1
-        right += is_right(entries[match.entry].answer, each)
-    return Tested(len(questions), sum(each.answerable for each in questions), answered, right)
+class Trial:
+    """The questions that were kept apart and have an answer, asked of a FAQ."""
+
+    def __init__(
+        self, matcher: FAQMatcher, entries: Sequence[Entry], test: Sequence[TestQuestion]
+    ) -> None:
+        self._matcher = matcher
+        asked = [each for each in test if each.answer]
+        self._answerable = sum(each.answerable for each in asked)
+        self._found = list[tuple[float, bool]]()  # confidence, and whether the answer is right
+        for each in asked:
+            match = matcher.match(each.question)
+            if match is None or not entries[match.entry].answered:
+                self._found.append((-1.0, False))
+            else:
+                right = is_right(entries[match.entry].answer, each)
+                self._found.append((match.confidence, right))
+
+    def tested(self, precision: float) -> Tested:
+        """What the FAQ does with them if it should have this precision."""
+        least = self._matcher.threshold(precision)
+        answered = [right for sure, right in self._found if sure >= (1 if least is None else least)]
+        return Tested(len(self._found), self._answerable, len(answered), sum(answered))
 
 
 def is_right(answer: str, asked: TestQuestion) -> bool:

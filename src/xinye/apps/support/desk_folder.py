@@ -39,11 +39,12 @@ from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.manifest import CALIBRATION
 
 FAQ, TEMPLATES, TEST, INTENTS = "faq.jsonl", "templates.jsonl", "test.jsonl", "intents.jsonl"
+UNSURE = "unsure.jsonl"  # questions that the documents are calibrated on
 REPORT, KNOWLEDGE, RUNS = "report.json", "knowledge", "models"
 DOCUMENTS = "documents"  # that an admin has written, and which are in the knowledge base, too
 OURS = (
-    SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, CALIBRATION, MATCHING, WORDINGS, REPORT,
-    KNOWLEDGE, RUNS, DOCUMENTS,
+    SETTINGS, MODELS, FAQ, TEMPLATES, TEST, INTENTS, UNSURE, CALIBRATION, MATCHING, WORDINGS,
+    REPORT, KNOWLEDGE, RUNS, DOCUMENTS,
 )  # fmt: skip
 GRAPH = "graph"  # before its suffix
 KIND, VERSION = "xinye desk calibration", 1
@@ -97,6 +98,14 @@ class Labelled(Strict):
 
     text: str
     label: str
+
+
+class Unsure(Strict):
+    """A question in unsure.jsonl of which the FAQ, without this wording, is not sure; with the
+    answer that it had in the logs. The documents are calibrated on these."""
+
+    question: str
+    answer: str
 
 
 class Calibrations(Strict):
@@ -204,6 +213,12 @@ class DeskFolder:
         return [*_rows(self.folder / INTENTS, Labelled)]
 
     @property
+    def unsure(self) -> list[Unsure]:
+        """The questions that the documents are calibrated on; none in a desk made by hand."""
+        path = self.folder / UNSURE
+        return [*_rows(path, Unsure)] if path.exists() else []
+
+    @property
     def report(self) -> dict[str, Any]:
         """What `prepare` read, dropped, merged and trained."""
         return read_json(self.folder / REPORT)
@@ -219,6 +234,7 @@ class Contents:
     templates: Sequence[Template]
     test: Sequence[TestQuestion]
     labelled: Sequence[Labelled]
+    unsure: Sequence[Unsure]
     calibrations: Calibrations
     matcher: FAQMatcher
     report: Mapping[str, Any]
@@ -229,7 +245,8 @@ class Contents:
         write_models(folder / MODELS, self.models)
         write_json_lines(folder / FAQ, (_saved(entry).model_dump() for entry in self.entries))
         for name, rows in (
-            (TEMPLATES, self.templates), (TEST, self.test), (INTENTS, self.labelled)
+            (TEMPLATES, self.templates), (TEST, self.test), (INTENTS, self.labelled),
+            (UNSURE, self.unsure),
         ):  # fmt: skip
             write_json_lines(folder / name, (row.model_dump() for row in rows))
         write_json(folder / CALIBRATION, self.calibrations.model_dump())

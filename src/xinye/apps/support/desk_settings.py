@@ -89,7 +89,7 @@ COMMENTS = {
     ),
     "claim_minutes": Both(
         "minutes until an operator's silence gives a conversation back",
-        "客服人员多少分钟没有回复，会话就放回队列",
+        "客服人员多少分钟没有回复，会话就转回排队",
     ),
     "retention_days": Both("days until messages are deleted", "消息保留多少天后删除"),
 }

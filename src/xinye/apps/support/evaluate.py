@@ -10,19 +10,20 @@ import numpy as np
 
 from xinye.apps.support.calibrating import is_right
 from xinye.apps.support.desk_folder import DeskFolder, TestQuestion
+from xinye.apps.support.documents import says
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.held_out import without, wordings
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.replies import Answerer
-from xinye.apps.support.reply import HANDOVER, UNSURE, Reply
+from xinye.apps.support.reply import FROM_DOCUMENTS, HANDOVER, UNSURE, Reply
 from xinye.data.files import write_json_lines
 from xinye.errors import XinyeError
 from xinye.observer import Observer
 from xinye.retrieval.index import Index, rarity_of
 
 NO_ANSWERS = (HANDOVER, UNSURE)
-JUDGED = ("faq",)  # the logs' answers tell whether these are right
+JUDGED = ("faq", *FROM_DOCUMENTS)  # the logs' answers tell whether these are right
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ class Baseline:
 
 @dataclass(frozen=True)
 class DeskEvaluation:
-    """The figures of a desk. Of its `answered` questions, `right` have the answer of the logs;
-    `unjudged` are answered from documents, which only a person can judge. `auroc` says how well the
+    """The figures of a desk. Of its `answered` questions, `right` say what the logs' answer says:
+    one of the FAQ all of it, one from documents at least half. `unjudged` got a template, which
+    only a person can judge. `auroc` says how well the
     bot's score tells the questions that the FAQ can answer from the others (0.5 is chance, 1 is
     perfect)."""
 
@@ -49,6 +51,7 @@ class DeskEvaluation:
     right: int
     unjudged: int
     kinds: dict[str, int]  # replies of each kind
+    right_of_kind: dict[str, int]  # of the judged ones
     auroc: float | None
     baseline: Baseline
 
@@ -93,10 +96,8 @@ def _figures(
 ) -> DeskEvaluation:
     answered = [each.kind not in NO_ANSWERS for each in replies]
     judged = [each.kind in JUDGED for each in replies]
-    right = [
-        each.kind in JUDGED and is_right(each.text, asked)
-        for each, asked in zip(replies, test, strict=True)
-    ]
+    right = [_right(each, asked) for each, asked in zip(replies, test, strict=True)]
+    right_of_kind = Counter(each.kind for each, good in zip(replies, right, strict=True) if good)
     answerable = [each.answerable for each in test]
     return DeskEvaluation(
         desk=str(desk.folder),
@@ -104,12 +105,22 @@ def _figures(
         questions=len(test),
         answerable=sum(answerable),
         answered=sum(answered),
-        right=sum(right),
+        right=sum(map(bool, right)),
         unjudged=sum(answered) - sum(judged),
         kinds=dict(Counter(each.kind for each in replies).most_common()),
+        right_of_kind={each: right_of_kind[each] for each in JUDGED},
         auroc=_auroc([_confidence(desk, each) for each in test], answerable),
         baseline=_baseline(desk.entries, test, sum(judged)),
     )
+
+
+def _right(reply: Reply, asked: TestQuestion) -> bool | None:
+    """Whether a reply says what the logs' answer says; None if that does not tell."""
+    if reply.kind not in JUDGED:
+        return None
+    if reply.kind in FROM_DOCUMENTS:
+        return says(reply.text, asked.question, asked.answer)
+    return is_right(reply.text, asked)
 
 
 def _confidence(desk: DeskFolder, asked: TestQuestion) -> float:
@@ -153,5 +164,5 @@ def _row(asked: TestQuestion, reply: Reply) -> dict[str, Any]:
         "threshold": reply.threshold,
         "answer": asked.answer,
         "answerable": asked.answerable,
-        "right": is_right(reply.text, asked) if reply.kind in JUDGED else None,
+        "right": _right(reply, asked),
     }

@@ -12,7 +12,7 @@ from xinye.apps.support.desk import Desk
 from xinye.apps.support.log import Entry
 from xinye.apps.support.messages import Message, checked_text, find_message, messages_between
 from xinye.apps.support.reply import HANDOVER, UNSURE
-from xinye.apps.support.small_talk import small_talk
+from xinye.apps.support.small_talk import asks_nothing
 from xinye.errors import NotFound, TooMany, XinyeError
 
 Turn = dict[str, Any]  # a message of a training record: role, content, perhaps weight
@@ -227,7 +227,7 @@ def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:
 def _asks_or_answers(message: Message) -> bool:
     """False for what only leads to a person: "转人工", what the bot says then, and small talk."""
     if message.sender == "customer":
-        return not small_talk(message.text)
+        return not asks_nothing(message.text)
     return message.kind not in ("template", UNSURE, HANDOVER)
 
 

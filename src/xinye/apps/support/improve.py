@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from xinye.apps.support.calibrating import Tested, calibrated, tested_faq
+from xinye.apps.support.calibrating import Tested, Trial, calibrated
 from xinye.apps.support.cases import case_signs
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
@@ -90,7 +90,7 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
     observer.stage("calibrating")
     precision, test = desk.settings.precision, faq.test(desk.test)
     old = replace(desk, entries=without(desk.entries, test))
-    before = tested_faq(old.matcher, old.entries, test, precision)
+    before = Trial(old.matcher, old.entries, test).tested(precision)
     matcher, after = _best_matcher(old, without(faq.entries, test), test)
     kept = ""
     if _worth(after, precision) >= _worth(before, precision):
@@ -101,6 +101,7 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
             desk.templates,
             test,
             desk.labelled,
+            desk.unsure,
             desk.calibrations,
             matcher,
             desk.report | {"improved": {**faq.counts, "tested": asdict(after)}},
@@ -126,9 +127,9 @@ def _best_matcher(
     """A matcher of the new entries: by the old calibration, unless a new one does better."""
     precision = old.settings.precision
     same = replace(old, entries=entries)
-    tested = tested_faq(same.matcher, entries, test, precision)
-    matcher, _ = calibrated(entries, precision)
-    newly = tested_faq(matcher, entries, test, precision)
+    tested = Trial(same.matcher, entries, test).tested(precision)
+    matcher = calibrated(entries, precision).matcher
+    newly = Trial(matcher, entries, test).tested(precision)
     if _worth(newly, precision) > _worth(tested, precision):
         return matcher, newly
     return same.matcher, tested

@@ -17,13 +17,23 @@ from xinye.apps.support.reply import HANDOVER, Reply, Source
 REASONS = (
     "the customer asks for a person",
     "the customer is angry",
+    "the customer complains",
     "a forbidden topic",
     "no answer is certain enough",
     "no reply in time",
     "it depends on the case",
     "another reason",
 )
-ASKED, ANGRY, FORBIDDEN, UNCERTAIN, LATE, BY_CASE, OTHER = REASONS
+ASKED, ANGRY, COMPLAINS, FORBIDDEN, UNCERTAIN, LATE, BY_CASE, OTHER = REASONS
+# on what the bot based a reply
+GROUNDS = (
+    "the template of this intent",
+    "an entry of the FAQ",
+    "facts of the graph",
+    "passages of the documents",
+    "a language that the desk does not speak",
+)
+INTENT, ENTRY, GRAPH, DOCUMENTS, FOREIGN = GROUNDS
 
 
 @dataclass(frozen=True)
@@ -97,6 +107,8 @@ class Figures:
     """What happened at a desk. Erased conversations still count."""
 
     conversations: int
+    ended: int  # closed conversations in which the customer asked something
+    alone: int  # of these, the ones that no person was asked for or took
     states: dict[str, int]
     replies: dict[str, int]  # of the bot, by kind
     handovers: dict[str, int]  # by reason
@@ -108,6 +120,15 @@ class Figures:
     thumbs_down: int
 
 
+# A reply to a greeting, which has no score, shows that nothing was asked yet.
+_ENDED = """SELECT count(*) AS ended, coalesce(sum(NOT person), 0) AS alone FROM (
+    SELECT max(log.reason <> '' OR what = 'claimed') AS person,
+        max(what = 'reply' AND (log.kind <> 'template' OR score IS NOT NULL)) AS replied
+    FROM log JOIN conversations ON id = conversation
+    WHERE begun >= ? AND state = 'closed' GROUP BY conversation
+) WHERE replied OR person"""
+
+
 class Log:
     """What can be read of the log of a store."""
 
@@ -116,10 +137,17 @@ class Log:
 
     def entries(self, after: int = 0, count: int = 200) -> list[tuple[int, Entry]]:
         """The first `count` entries with numbers above `after`, each with its number."""
+        return self._entries("ASC", after, count)
+
+    def latest(self, count: int, after: int = 0) -> list[tuple[int, Entry]]:
+        """The last `count` entries with numbers above `after`, the oldest first."""
+        return self._entries("DESC", after, count)[::-1]
+
+    def _entries(self, order: str, after: int, count: int) -> list[tuple[int, Entry]]:
         with self._store.reading() as transaction:
             rows = transaction.select(
                 "SELECT log.*, why, sources FROM log LEFT JOIN log_texts ON log = number "
-                "WHERE number > ? ORDER BY number LIMIT ?",
+                f"WHERE number > ? ORDER BY number {order} LIMIT ?",
                 after, count,
             )  # fmt: skip
         return [(row["number"], _entry(row)) for row in rows]
@@ -127,6 +155,7 @@ class Log:
     def figures(self, since: float = 0.0) -> Figures:
         """The figures of the conversations that began at this time or later."""
         with self._store.reading() as transaction:
+            (row,) = transaction.select(_ENDED, since)
             states = _counts(
                 transaction.select(
                     "SELECT state, count(*) FROM conversations WHERE begun >= ? GROUP BY 1", since
@@ -155,6 +184,8 @@ class Log:
         up_and_down = _counts(thumbs)
         return Figures(
             conversations=sum(states.values()),
+            ended=row["ended"],
+            alone=row["alone"],
             states=states,
             replies=_counts(replies),
             handovers=_counts(handovers),

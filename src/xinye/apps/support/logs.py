@@ -140,7 +140,7 @@ def _head(path: Path) -> list[Row]:
     """The first objects of a file; none of a text."""
     if suffix_of(path) in PLAIN_SUFFIXES:
         return []
-    rows = islice(read_records(path, lambda *_: None), HEAD)
+    rows = islice(read_records(path, lambda *_: None, tabbed=True), HEAD)
     return [row for _, row in rows if isinstance(row, dict)]
 
 

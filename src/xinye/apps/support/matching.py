@@ -132,12 +132,13 @@ class FAQMatcher:
         it."""
         if (equal := self._equal.get(plain(question))) is not None:
             return Match(equal, 1.0)
-        found = self._candidates(question)
+        return self.best(self._candidates(question))
+
+    def best(self, found: Sequence[Candidate]) -> Match | None:
+        """The best of some candidates; None if there are none."""
         if not found:
             return None
-        if not self.calibration:
-            return Match(found[0].entry, 0.0)
-        return self.calibration.best(found)
+        return self.calibration.best(found) if self.calibration else Match(found[0].entry, 0.0)
 
     def matches(self, question: str, count: int) -> list[Match]:
         """The entries that fit a question best, the best first, at most `count`."""

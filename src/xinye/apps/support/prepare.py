@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye import api
-from xinye.apps.support.calibrating import Step, calibrated, tested_faq
+from xinye.apps.support.calibrating import REACHABLE, Step, Trial, calibrated
 from xinye.apps.support.classifier import Budget, learnable, train_intents
 from xinye.apps.support.clusters import name_clusters
 from xinye.apps.support.desk_folder import (
@@ -22,9 +22,11 @@ from xinye.apps.support.desk_folder import (
     DeskFolder,
     Labelled,
     Template,
+    Unsure,
     beside,
 )
 from xinye.apps.support.desk_settings import ROLES, DeskSettings, Role, model_hash
+from xinye.apps.support.documents import calibrate_documents
 from xinye.apps.support.faq import Entry, Faq, make_faq
 from xinye.apps.support.held_out import Parts, kept_apart
 from xinye.apps.support.intents import Intents
@@ -38,7 +40,7 @@ from xinye.data.scripts import has_han
 from xinye.data.spreadsheets import sheet_named
 from xinye.errors import XinyeError
 from xinye.observer import Observer
-from xinye.retrieval.confidence import Calibration, Threshold, reached
+from xinye.retrieval.confidence import Threshold
 from xinye.retrieval.documents import documents, find_files
 from xinye.retrieval.knowledge import KnowledgeBase
 
@@ -81,6 +83,7 @@ class Report:
     precision: float = 0.0
     steps: dict[str, dict[str, Any]] = field(default_factory=dict)
     tested: dict[str, Any] = field(default_factory=dict)
+    tested_at: dict[str, dict[str, int]] = field(default_factory=dict)  # by precision
     seconds: float = 0.0
 
 
@@ -114,12 +117,11 @@ def prepare(
         base = _knowledge(settings.knowledge, folder, report, observer)
         models, intents = _train(parts, logs, settings, folder, (report, observer))
         observer.stage("calibrating")
-        matcher, step = calibrated(parts.entries, settings.precision)
-        tested = tested_faq(matcher, parts.entries, parts.test, settings.precision)
-        report.tested = asdict(tested) | {"share": tested.share, "precision": tested.precision}
-        report.steps["faq"] = asdict(step)
+        found = calibrated(parts.entries, settings.precision)
+        report.steps["faq"] = asdict(found.step)
+        _test(Trial(found.matcher, parts.entries, parts.test), report)
         if base:
-            report.steps["passage"] = asdict(_step_of_passages(base, settings.precision))
+            report.steps["passage"] = asdict(_calibrated(base, found.unsure, settings.precision))
         report.seconds = round(time.monotonic() - began, 1)
         Contents(
             DeskSettings(
@@ -132,8 +134,9 @@ def prepare(
             _templates(),
             parts.test,
             parts.labelled,
+            found.unsure,
             Calibrations(intents=intents),
-            matcher,
+            found.matcher,
             asdict(report),
         ).write(folder)
         if named:  # whether each can do what its role needs is better known now than tomorrow
@@ -252,7 +255,12 @@ def _knowledge(
     if not names:
         return None
     observer.stage("indexing the documents")
-    base, changes = KnowledgeBase.build(folder / KNOWLEDGE, names, progress=observer.progress)
+    base, changes = KnowledgeBase.build(
+        folder / KNOWLEDGE,
+        names,
+        progress=observer.progress,
+        calibrate=lambda base: None,  # it is, when the FAQ has been
+    )
     report.documents, report.passages = len(base.documents), base.passages
     report.skipped_documents = changes.skipped
     return base
@@ -304,12 +312,21 @@ def _train(
 
 
 def _report_intents(report: Report, found: Sequence[Threshold], questions: int) -> None:
-    report.steps["intents"] = asdict(Step.at(reached(found, report.precision), questions))
+    report.steps["intents"] = asdict(Step.at(found, report.precision, questions))
 
 
-def _step_of_passages(base: KnowledgeBase, precision: float) -> Step:
-    """From which confidence on the knowledge base answers, by its own calibration."""
-    learned = Calibration.load(base.folder)
+def _calibrated(base: KnowledgeBase, unsure: Sequence[Unsure], precision: float) -> Step:
+    """From which confidence on the documents answer what the FAQ is not sure of."""
+    learned = calibrate_documents(base, unsure, precision)
     if learned is None:
-        return Step.at(None, 0)
-    return Step.at(learned.reached(precision), learned.questions, learned.made)
+        return Step.at([], precision, 0)
+    return Step.at(learned.thresholds, precision, learned.questions, learned.made)
+
+
+def _test(trial: Trial, report: Report) -> None:
+    """Report what the FAQ does with the questions that were kept apart, at several precisions."""
+    tested = trial.tested(report.precision)
+    report.tested = asdict(tested) | {"share": tested.share, "precision": tested.precision}
+    for each in sorted({*REACHABLE, report.precision}, reverse=True):
+        found = trial.tested(each)
+        report.tested_at[f"{each:g}"] = {"answered": found.answered, "right": found.right}

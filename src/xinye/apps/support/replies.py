@@ -12,27 +12,47 @@ from pathlib import Path
 from threading import Lock
 from typing import Self
 
-from xinye.apps.support.asked import Asked, offer
+from xinye.apps.support.asked import Asked
+from xinye.apps.support.calibrating import MEANT
 from xinye.apps.support.cases import asks_state
 from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder
+from xinye.apps.support.documents import may_answer
 from xinye.apps.support.exchanges import says_something
-from xinye.apps.support.log import ANGRY, ASKED, BY_CASE, FORBIDDEN, UNCERTAIN
+from xinye.apps.support.log import (
+    ANGRY,
+    ASKED,
+    BY_CASE,
+    COMPLAINS,
+    DOCUMENTS,
+    ENTRY,
+    FORBIDDEN,
+    FOREIGN,
+    GRAPH,
+    INTENT,
+    UNCERTAIN,
+    reason_in,
+)
 from xinye.apps.support.matching import Match
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
+from xinye.apps.support.offers import offer, shown
 from xinye.apps.support.reply import HANDOVER, UNSURE, Reply, Source
-from xinye.apps.support.small_talk import asks_for_person, small_talk
+from xinye.apps.support.small_talk import about_the_bot, asks_for_person, complains, small_talk
+from xinye.apps.support.understanding import Understanding
+from xinye.data.scripts import has_han
 from xinye.jobs.answering import answer as read_answer
 from xinye.jobs.composing import PASSAGES, compose
 from xinye.retrieval.confidence import Calibration, reached
-from xinye.retrieval.follow_up import about
-from xinye.retrieval.refusal import judge
+from xinye.retrieval.follow_up import names
+from xinye.retrieval.refusal import confidence_in
 from xinye.retrieval.results import Found
 
+# templates that rules choose, and no model
+OF_RULES = ("person", "complaint", "bot", "upset", "language", "quote", "unsure", "offer")
 OFFERED = 3  # questions of the FAQ that a customer may have meant
-NEAR = 20  # questions of the FAQ that may say what a customer talks about
 EVEN = 0.5  # precision from which on they are offered
 SIMILAR = 0.5  # times the confidence of the first that the others have
+SAID = {COMPLAINS: "complaint", BY_CASE: "case"}  # the template for a reason of a handover
 
 
 class Answerer:
@@ -40,6 +60,7 @@ class Answerer:
 
     def __init__(self, desk: DeskFolder, models: Models) -> None:
         self.desk, self.models = desk, models
+        self._understanding = Understanding(desk.matcher, desk.entries)
         self._lock = Lock()
         self._steps = (
             self._handed_over,
@@ -64,26 +85,29 @@ class Answerer:
     def answer(self, turns: Sequence[Message]) -> Reply:
         """The reply to the last of some messages, which is the customer's."""
         with self._lock:
-            asked = Asked.of(turns, self.desk.settings.languages)
+            asked = self._asked(turns)
             for step in self._steps:
-                if reply := step(asked):
+                reply = step(asked)
+                if reply and not _is_of_another(reply, asked.thing):
                     return reply
             return self._missed(asked)
 
     def suggestions(self, turns: Sequence[Message], count: int = OFFERED) -> list[Reply]:
         """What an operator might reply, the likeliest first, whatever the thresholds say."""
         with self._lock:
-            asked = Asked.of(turns, self.desk.settings.languages)
-            matches = self.desk.matcher.matches(self._about(asked), count)
+            asked = self._asked(turns)
+            matches = self.desk.matcher.matches(asked.meant, count)
             found = [self._entry(each.entry, each.confidence) for each in matches]
             if graph := self._from_graph(asked):
                 found.insert(0, graph)
             if passages := self._passages(asked.question):
-                least = self._least_of_passages()
-                found.append(
-                    self._cited("passage", passages[0].text, passages[:1], (None, least), "")
-                )
-        return sorted(found, key=lambda each: -(each.score or 0))[:count]
+                sure = self._sure(asked.question, passages)
+                passage = self._cited("passage", passages[0].text, passages[:1], sure, "")
+                found = [*found[: count - 1], passage]
+        return sorted(found[:count], key=lambda each: -(each.score or 0))
+
+    def _asked(self, turns: Sequence[Message]) -> Asked:
+        return Asked.of(turns, self.desk.settings.languages, self._understanding.understood)
 
     # -- a person, and templates -------------------------------------------------------------------
 
@@ -92,6 +116,8 @@ class Answerer:
         settings = self.desk.settings
         if asks_for_person(asked.text) or asked.mentions(settings.person_words):
             return self._handover(asked, ASKED)
+        if complains(asked.text):
+            return self._handover(asked, COMPLAINS)
         if topic := asked.mentions(settings.forbidden):
             return self._handover(asked, f"{FORBIDDEN}: {topic}")
         if (model := self.models.get("mood")) and asked.text.strip():
@@ -103,23 +129,42 @@ class Answerer:
         return None
 
     def _handover(
-        self, asked: Asked, why: str, score: float | None = None, model: str = ""
+        self,
+        asked: Asked,
+        why: str,
+        score: float | None = None,
+        model: str = "",
+        least: float | None = None,
     ) -> Reply:
-        said = "case" if why.startswith(BY_CASE) else "person"
+        said = SAID.get(reason_in(why), "person")
         _, text = self.desk.said(said, asked.language)
-        return Reply(HANDOVER, text, score=score, why=why, model=model)
+        return Reply(HANDOVER, text, (), score, least, why, model)
 
     def _from_template(self, asked: Asked) -> Reply | None:
         """A fixed text for small talk, or for what the question is about."""
         if intent := small_talk(asked.text):
             return self._template(asked, intent, None)
+        match about_the_bot(asked.text):
+            case "bot":
+                return self._template(asked, "bot", None)
+            case "upset":
+                return self._calmed(asked)
         if not says_something(asked.bare):  # a phone number that was masked, "?" or an emoji
             return self._template(asked, "acknowledgement", None)
         intents, least = self.models.intents, self._least_of_intents()
         if intents is None or least is None:
             return None
         [(intent, share)] = intents.likeliest([asked.question])
-        return self._template(asked, intent, share) if share >= least else None
+        if share < least or intent in OF_RULES:
+            return None
+        return self._template(asked, intent, share)
+
+    def _calmed(self, asked: Asked) -> Reply:
+        """What is said to an insult: it counts as a question without an answer."""
+        if asked.misses + 1 >= self.desk.settings.misses:
+            return self._handover(asked, ANGRY)
+        intent = "upset"
+        return Reply(UNSURE, self.desk.said(intent, asked.language)[1], why=f"{INTENT}: {intent}")
 
     def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
         """The template of an intent; None if there is none."""
@@ -129,7 +174,7 @@ class Answerer:
         least = None if score is None else self._least_of_intents()
         model = "" if score is None else self._hash("intents")
         source = (Source(TEMPLATES, number, text),) if number else ()
-        return Reply("template", text, source, score, least, f"intent {intent}", model)
+        return Reply("template", text, source, score, least, f"{INTENT}: {intent}", model)
 
     # -- the FAQ -----------------------------------------------------------------------------------
 
@@ -137,25 +182,26 @@ class Answerer:
         """The answer of an entry that is sure enough to be meant; a person, if that is about the
         case of a customer."""
         matcher, least = self.desk.matcher, self._least_of_faq()
-        match = matcher.match(asked.bare)
+        match = self._offered(asked) or matcher.match(asked.bare)
         if match is None or (asked.follows and match.confidence < 1):
-            match = matcher.match(self._about(asked))
+            match = matcher.match(asked.meant)
         if match is None or match.confidence < (1 if least is None else least):
             return None
-        if asked.follows and self.desk.entries[match.entry].answer == asked.given:
+        if asked.thing:
+            if not self._understanding.tells(match.entry, asked.thing, asked.before):
+                return None
+        elif asked.follows and self.desk.entries[match.entry].answer == asked.given:
             return None  # that was the answer to the question before
         if not self.desk.entries[match.entry].answered:
-            why = f"{BY_CASE}: line {match.entry + 1} of {FAQ}"
+            why = f"{BY_CASE}: {FAQ}:{match.entry + 1}"
             return self._handover(asked, why, match.confidence, self.desk.matcher_hash)
         return self._entry(match.entry, match.confidence)
 
-    def _about(self, asked: Asked) -> str:
-        """The question with the thing talked about."""
-        if not asked.follows:
-            return asked.bare
-        near = self.desk.matcher.matches(asked.bare, NEAR)
-        known = [self.desk.entries[each.entry].question for each in near]
-        return about(asked.bare, asked.before, known) or asked.question
+    def _offered(self, asked: Asked) -> Match | None:
+        """The entry that was chosen of an offer."""
+        chosen = enumerate(self.desk.entries) if asked.chosen else ()
+        found = (at for at, each in chosen if each.offered and shown(each.question) == asked.bare)
+        return next((Match(at, 1.0) for at in found), None)
 
     def _entry(self, number: int, confidence: float) -> Reply:
         entry = self.desk.entries[number]
@@ -165,7 +211,7 @@ class Answerer:
             (Source(Path(entry.file).name, entry.line, entry.question),),
             confidence,
             self._least_of_faq(),
-            f"line {number + 1} of {FAQ}",
+            f"{ENTRY}: {FAQ}:{number + 1}",
             self.desk.matcher_hash,
         )
 
@@ -183,22 +229,25 @@ class Answerer:
             Source(Path(fact.file).name, fact.line, f"{fact.head}, {fact.relation}: {fact.tail}")
             for fact in facts
         )
-        why = ", ".join(f"{each.entity}: {each.relation}" for each in found.requests)
+        asked_for = ", ".join(f"{each.entity}: {each.relation}" for each in found.requests)
         score = min(found.probabilities, default=None)
+        why = f"{GRAPH}: {asked_for}"
         return Reply("graph", found.text, sources, score, None, why, self._hash("relations"))
 
     def _from_passage(self, asked: Asked) -> Reply | None:
-        """An answer from the documents, if the knowledge base is sure enough to have it: quoted by
-        the model that finds it, else written by the chat model, else the whole passage, of which
-        the base is sure."""
-        base, found = self.desk.knowledge, self._passages(asked.question)
-        least = self._least_of_passages() if found else None
-        if base is None or least is None:
+        """An answer from the documents, if they are sure enough to have it and the FAQ is not
+        likely to: quoted by the model that finds it, else written by the chat model, else the whole
+        passage."""
+        found = self._passages(asked.question)
+        confidence, least = self._sure(asked.question, found)
+        if confidence is None or least is None or confidence < least:
             return None
-        verdict = judge(base, asked.question, found, self.desk.settings.precision)
-        if verdict is None or verdict.refused:
+        if not may_answer(asked.question, found):
             return None
-        sure = verdict.confidence, least
+        match = self.desk.matcher.match(asked.meant)
+        if match and match.confidence >= MEANT:
+            return None
+        sure = confidence, least
         if reader := self.models.get("answer"):
             read = read_answer(reader.judged(), asked.question, [found[0].text])
             if not read.refused:
@@ -210,9 +259,12 @@ class Answerer:
                 return self._cited("written", composed.text, cited, sure, self._hash("chat"))
         if reader:  # it has looked, and found nothing
             return None
-        if found[0].text == asked.given:
+        passage = found[0].text
+        if asked.given.endswith(passage) and not asked.thing:
             return None  # that was the answer to the question before
-        return self._cited("passage", found[0].text, found[:1], sure, self.desk.knowledge_hash)
+        _, said = self.desk.said("quote", asked.language)
+        text = f"{said}\n{passage}"
+        return self._cited("passage", text, found[:1], sure, self.desk.knowledge_hash)
 
     def _passages(self, question: str) -> list[Found]:
         base = self.desk.knowledge
@@ -232,35 +284,52 @@ class Answerer:
         sources = tuple(
             Source(self.desk.name_of(each.file), each.line, each.text) for each in found
         )
-        return Reply(kind, text, sources, *sure, "the documents answer it", model)
+        return Reply(kind, text, sources, *sure, DOCUMENTS, model)
 
-    def _least_of_passages(self) -> float | None:
-        """The threshold of the knowledge base, which is calibrated anew when documents change."""
+    def _sure(self, question: str, found: Sequence[Found]) -> tuple[float | None, float | None]:
+        """How sure the documents are that the first passage answers, and from when on they answer.
+        The calibration is read each time, since it changes with the documents."""
         base = self.desk.knowledge
-        calibration = Calibration.load(base.folder) if base else None
-        found = calibration and calibration.reached(self.desk.settings.precision)
-        return found.confidence if found else None
+        calibration = Calibration.load(base.folder) if base and found else None
+        if base is None or calibration is None:
+            return None, None
+        least = calibration.reached(self.desk.settings.precision)
+        confidence = confidence_in(base, calibration, question, found)
+        return confidence, least.confidence if least else None
 
     # -- no answer ---------------------------------------------------------------------------------
 
     def _missed(self, asked: Asked) -> Reply:
         """What is said without an answer: whether one of some questions is meant, or that a person
         is asked."""
-        matches = self.desk.matcher.matches(self._about(asked), OFFERED)
+        matches = self.desk.matcher.matches(asked.meant, OFFERED)
         score = matches[0].confidence if matches else None
         if asks_state(asked.bare):
             return self._handover(asked, BY_CASE, score)
         if asked.misses + 1 >= self.desk.settings.misses:
-            return self._handover(asked, f"{UNCERTAIN}: {asked.misses + 1} times", score)
-        questions = self._likely(matches)
+            why, least = f"{UNCERTAIN}: {asked.misses + 1}×", self._least_of_faq()
+            return self._handover(asked, why, score, least=least)
+        if self._is_foreign(asked):
+            _, text = self.desk.said("language", asked.written)
+            return Reply(UNSURE, text, score=score, why=FOREIGN)
+        questions = self._likely(matches, asked.given)
         _, said = self.desk.said("offer" if questions else "unsure", asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
         return Reply(
             UNSURE, text, (), score, self._least_of_faq(), UNCERTAIN, self.desk.matcher_hash
         )
 
-    def _likely(self, matches: Sequence[Match]) -> list[str]:
-        """The questions that a customer may have meant, of those that customers may read."""
+    def _is_foreign(self, asked: Asked) -> bool:
+        """True for a message in a language that neither FAQ nor documents speak."""
+        spoken = self._understanding.languages
+        if not spoken or not asked.written or asked.written in spoken:
+            return False
+        found = (each.text for each in self._passages(asked.question))
+        return not any(has_han(text) == (asked.written == "zh") for text in found)
+
+    def _likely(self, matches: Sequence[Match], given: str) -> list[str]:
+        """The questions that a customer may have meant, of those that customers may read and that
+        were not answered just now. Of the questions with one answer it is the first."""
         likely = self.desk.matcher.threshold(EVEN)
         if self.desk.matcher.calibration and likely is None:
             return []
@@ -270,7 +339,11 @@ class Answerer:
         near = (
             self.desk.entries[each.entry] for each in matches if each.confidence >= SIMILAR * first
         )
-        return [entry.question for entry in near if entry.offered and entry.answered]
+        questions: dict[str, str] = {}
+        for entry in near:
+            if entry.offered and entry.answered and entry.answer != given:
+                questions.setdefault(entry.answer, shown(entry.question))
+        return [*dict.fromkeys(questions.values())]
 
     # -- the desk ----------------------------------------------------------------------------------
 
@@ -283,3 +356,9 @@ class Answerer:
 
     def _hash(self, role: str) -> str:
         return self.models.hashes.get(role, "")
+
+
+def _is_of_another(reply: Reply, thing: str) -> bool:
+    """True for a reply from documents to "And the cup?" that does not name the cup."""
+    found = " ".join([reply.text, *(each.passage for each in reply.sources)])
+    return bool(thing) and reply.kind in ("passage", "written") and not names(found, thing)

@@ -21,8 +21,9 @@ class Reply:
     """A reply, or with the kind "handover" the words with which the customer is handed over.
 
     `why` says for the log why it was given or refused. That of a handover begins with one of
-    `log.REASONS`; details follow behind a colon. `model` is the hash of the model that decided,
-    or ""."""
+    `log.REASONS`, that of another reply with one of `log.GROUNDS`. Details that read the same in
+    every language follow behind a colon, such as "faq.jsonl:3". `model` is the hash of the model
+    that decided, or ""."""
 
     kind: str  # "template", "faq", "passage", "graph", "written", "unsure" or "handover"
     text: str

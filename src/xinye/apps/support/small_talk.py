@@ -1,5 +1,6 @@
 """Small talk of customers and of employees, which is neither a question nor its answer: greetings,
-thanks, goodbyes, and customers who ask for a person. Also the texts that answer it.
+thanks, goodbyes, and customers who ask for a person, complain or scold the bot. Also the texts that
+answer it.
 """
 
 import re
@@ -54,6 +55,46 @@ _CUSTOMER_RULES = {
     for name, rules in _CUSTOMER.items()
 }
 
+# What customers say of the desk itself. Employees' words such as "没用" may be an answer.
+_BOT = re.compile(
+    r"(?:请问|那)?(?:你们?|您|这|这里|对面|客服|现在)*+(?:到底|究竟)?(?:是不是|不是|是)(?:一个|个)?"
+    r"(?:真的)?(?:机器人?|智能客服|自动回复|ai|真人|活人|人工|人)(?:客服)?(?:在?回复)?"
+    r"(?:还是(?:一个|个)?(?:机器人?|ai|真人|活人|人工|人)(?:客服)?)?[吗吧么嘛呢啊呀的]*+"
+    r"|(?:智能)?机器人[吗吧么啊呀]*+"
+    r"|(?:are you|is this|am i (?:talking|speaking|chatting|writing) (?:to|with))"
+    r"(?: (?:an?|the|some|real|live|actual|human|chat|just|bot|chatbot|robot|machine|computer|ai"
+    r"|being|person|someone|or))+(?: here)?",
+    re.IGNORECASE,
+)
+_WISHES_TO_COMPLAIN = re.compile(
+    r"(?:我|咱)们?(?:现在|今天|马上)?(?:就|必须|一定)?(?:想?要|想|准备|打算|决定|得)"
+    r"(?:去|向\w{1,8})?(?:投诉|举报)"
+    r"|^(?:要|想)?(?:投诉|举报)(?:你们?|您|商家|店家|卖家|客服|快递员?)?$"
+    r"|\bi(?:'d| would|'ll| will|'m| am)? ?(?:like|want|need|wish|going|have)? to"
+    r" (?:complain\b|(?:make|file|lodge|raise|submit) an? (?:formal |official )?complaint)"
+    r"|^(?:complaint|(?:formal|official|make a|file a) complaint)$",
+    re.IGNORECASE,
+)
+_ASKS_HOW = re.compile(r"[吗?？]|怎|如何|哪|什么|\b(?:how|where|who|what|which|when)\b", re.I)
+_CLAUSES = re.compile(r"[^，。！；,.!;\n]+")
+# Words of anger, and what may stand beside them in a message that says nothing else.
+_ANGRY = re.compile(
+    "垃圾|骗子|骗人|骗钱|坑人|坑爹|黑店|傻[逼比瓜子]|智障|脑残|白痴|废物|滚蛋?|混蛋|王八蛋|无语|离谱|没什么用|没用"
+    "|差劲|太差|很差|真差|太烂|真烂|差评|敷衍|答非所问|听不懂人话|什么玩意儿?|气死我?|他?妈的|去死"
+    r"|\b(?:useless|stupid|idiots?|rubbish|garbage|trash|crap|bullshit|shit|terrible|awful|horrible"
+    "|dumb|ridiculous|pathetic|hopeless|scam(?:mers?)?|liars?|fraud|thieves|sucks?|disgusting|fuck"
+    "|waste of time|(?:not|isn't) help(?:ful|ing)|no help|worst|unhelpful|what a joke"
+    r"|(?:doesn't|didn't|does not|did not) help)\b",
+    re.IGNORECASE,
+)
+_UPSET = re.compile(
+    rf"(?:{_ANGRY.pattern}|[你您们这那个一群帮都就真是太啥好全点也了的吧啊呀死透极家破店人]|什么|简直|根本|完全|客服|机器人|公司"
+    r"|平台|服务|态度|回答|东西|\b(?:you're|your?|this|that|it's|it|what a|is|are|was|so|such|just"
+    r"|really|completely|totally|all|an?|the|of|bot|service|company|shop|chat|guys|people|fucking|bloody"
+    r"|damn|very|ever|piece|do|answer|at|off|me|us)\b|\s)++",
+    re.IGNORECASE,
+)
+
 # A sentence of an employee that says nothing about what was asked.
 _EMPLOYEE = re.compile(
     r"(?:您好|你好|亲|欢迎)[^？?]{0,12}(?:光临|咨询|联系|致电|来电|使用).{0,20}"
@@ -99,7 +140,7 @@ _ASKS_PERSON = re.compile(
     re.IGNORECASE,
 )
 
-TEMPLATES = {  # what the bot says, by intent
+TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
     "greeting": Both("Hello! How can I help you?", "您好！请问有什么可以帮您？"),
     "thanks": Both("You are welcome.", "不客气。"),
     "goodbye": Both("Goodbye! Write to us again at any time.", "再见！有问题随时联系我们。"),
@@ -114,6 +155,26 @@ TEMPLATES = {  # what the bot says, by intent
         "I cannot see your case from here, so I am asking a colleague. Please wait a moment.",
         "这要看您的具体情况，我请同事来查，请稍候。",
     ),
+    "complaint": Both(
+        "I am sorry about that. I am handing you over to a colleague who takes your complaint. "
+        "Please wait a moment.",
+        "非常抱歉给您带来不便。正在为您转接人工客服处理，请稍候。",
+    ),
+    "bot": Both(
+        "I am a bot and answer common questions. To reach a person, write “a person please”.",
+        "我是客服机器人，负责回答常见问题。需要人工客服，请回复“转人工”。",
+    ),
+    "upset": Both(
+        "I am sorry that I could not help. Please say once more what you need, or write “a person "
+        "please”, and a colleague will take over.",
+        "很抱歉没能帮到您。请再说一下您遇到的问题；也可以回复“转人工”，由人工客服为您处理。",
+    ),
+    "language": Both(
+        "I can only answer in Chinese. Please write in Chinese, or write “a person please” to "
+        "reach a colleague.",
+        "抱歉，我只能用英文回答。请用英文提问；也可以回复“转人工”，由人工客服为您处理。",
+    ),
+    "quote": Both("I found this in our documents:", "在我们的资料里找到这一段："),
     "unsure": Both(
         "I am not sure what you mean. Could you say it in other words?",
         "抱歉，我没有完全明白您的意思。能换个说法吗？",
@@ -136,6 +197,40 @@ def asks_for_person(text: str) -> bool:
     return small_talk(text) == "person" or any(not _NOT.search(before) for before in asked)
 
 
+def complains(text: str) -> bool:
+    """True if a customer wishes to complain, and does not only ask how.
+
+    >>> complains("太慢了，我要投诉你们！"), complains("怎么投诉快递？")
+    (True, False)
+    """
+    return any(
+        _WISHES_TO_COMPLAIN.search(clause.strip())
+        and not _ASKS_HOW.search(clause)
+        and not _NOT.search(clause)
+        for clause in _CLAUSES.findall(text)
+    )
+
+
+def about_the_bot(text: str) -> str:
+    """What a customer's message is if it only speaks of whom it is talking to: "bot" asks whether
+    that is one, "upset" is an insult; "" for any other message.
+
+    >>> about_the_bot("你是机器人吗？"), about_the_bot("This is useless!")
+    ('bot', 'upset')
+    """
+    for joined in _spoken(text):
+        if _BOT.fullmatch(joined):
+            return "bot"
+        if _UPSET.fullmatch(joined) and _ANGRY.search(joined):
+            return "upset"
+    return ""
+
+
+def asks_nothing(text: str) -> bool:
+    """True for a customer's message without a question: small talk, or words about the desk."""
+    return bool(small_talk(text) or about_the_bot(text) or complains(text[: LONGEST + 1]))
+
+
 def small_talk(text: str) -> str:
     """What a customer's message is if it asks nothing: "person", "greeting", "thanks", "goodbye" or
     "acknowledgement"; "" for any other message.
@@ -143,14 +238,19 @@ def small_talk(text: str) -> str:
     >>> small_talk("你好，在吗？"), small_talk("Thanks a lot!"), small_talk("怎么退货？")
     ('greeting', 'thanks', '')
     """
-    spoken = trimmed(text[: LONGEST + 1]).casefold()
-    if len(text) > LONGEST:
-        return ""
-    for joined in (_BETWEEN.sub(" ", spoken), _BETWEEN.sub("", spoken)):
+    for joined in _spoken(text):
         for name, rule in _CUSTOMER_RULES.items():
             if rule.fullmatch(joined):
                 return name
     return ""
+
+
+def _spoken(text: str) -> tuple[str, ...]:
+    """A short message with spaces in place of punctuation, and without; nothing for a long one."""
+    if len(text) > LONGEST:
+        return ()
+    spoken = trimmed(text).casefold().replace("’", "'")
+    return _BETWEEN.sub(" ", spoken), _BETWEEN.sub("", spoken)
 
 
 def without_opening(question: str) -> str:

@@ -1,5 +1,6 @@
 """Builds the app of a desk: its routes, guard, pages, metrics and OpenAPI document."""
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def _add_pages(app: FastAPI, parts: Support) -> None:
     """Adds the pages, and the script that shows one in a frame of a shop's page."""
     chat = Page.read(PAGES / "customer.html", framed_by=("'self'", *parts.settings.allow_origin))
     desk = Page.read(PAGES / "operator.html")
-    widget = (PAGES / "widget.js").read_text("utf-8")
+    allowed = json.dumps(parts.settings.allow_origin)
+    widget = (PAGES / "widget.js").read_text("utf-8").replace("...ALLOWED", f"...{allowed}")
 
     @app.get("/", response_class=HTMLResponse)
     async def show_chat() -> HTMLResponse:

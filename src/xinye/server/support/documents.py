@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from xinye.apps.support.desk_folder import DOCUMENTS, KNOWLEDGE
+from xinye.apps.support.documents import keep_calibrated
 from xinye.errors import NotFound, Unavailable, XinyeError, not_unicode
 from xinye.retrieval.changing import alone, full_disk_told
 from xinye.retrieval.documents import documents
@@ -25,7 +26,7 @@ class Documents:
     """The documents in the folder of a desk. One process changes them at a time."""
 
     def __init__(self, desk: Path) -> None:
-        self.folder, self.base = desk / DOCUMENTS, desk / KNOWLEDGE
+        self.desk, self.folder, self.base = desk, desk / DOCUMENTS, desk / KNOWLEDGE
         self._lock = Lock()
 
     def put(self, identity: str, text: str) -> tuple[bool, int]:
@@ -114,14 +115,17 @@ class Documents:
         of its passages."""
         if self.base.is_dir():
             base = KnowledgeBase(self.base)
-            changes = base.add([path])
+            changes = base.add([path], calibrate=self._calibrate)
             if changes.skipped:  # the client must not see where the file is
                 _, _, reason = changes.skipped[0].partition(f"{path.name}: ")
                 raise XinyeError(f"the document cannot be read: {reason or 'it is no text'}")
         else:
-            base, _ = KnowledgeBase.build(self.base, [path])
+            base, _ = KnowledgeBase.build(self.base, [path], calibrate=self._calibrate)
         file = os.path.abspath(path)
         return sum(entry.count for entry in base.documents if entry.file == file)
+
+    def _calibrate(self, base: KnowledgeBase) -> None:
+        keep_calibrated(base, self.desk)
 
     def _forget(self, paths: list[Path]) -> None:
         known = self._entries()

@@ -10,13 +10,13 @@ from fastapi.responses import JSONResponse, Response
 from xinye.apps.support.feedback import Feedback
 from xinye.apps.support.messages import Message
 from xinye.apps.support.reply import Reply
-from xinye.apps.support.small_talk import small_talk
+from xinye.apps.support.small_talk import asks_nothing
 from xinye.errors import Conflict
 from xinye.server.bodies import JSONRoute
 from xinye.server.support.customer import ONE, After, Parts
 from xinye.server.support.events import queue_events, stream
 from xinye.server.support.hub import QUEUE
-from xinye.server.support.roles import admin, operator, wants_stream
+from xinye.server.support.roles import admin, caller, operator, wants_stream
 from xinye.server.support.schemas import ApproveRequest, OperatorRequest, ReplyRequest
 from xinye.server.support.state import JSON, Support, as_seen, message_seen
 
@@ -28,6 +28,12 @@ FEEDBACK = (
     "rejected",
 )  # fmt: skip
 DAY = 86_400
+
+
+@router.get("/v1/support/role")
+async def role(request: Request) -> JSON:
+    """Whether the key is that of operators or of admins."""
+    return {"role": caller(request).role}
 
 
 @router.get("/v1/support/queue")
@@ -81,7 +87,7 @@ async def suggest(conversation: str, body: OperatorRequest, parts: Parts) -> JSO
     parts.suggested[conversation] = found
     while len(parts.suggested) > REMEMBERED:
         parts.suggested.pop(next(iter(parts.suggested)))
-    names = ("kind", "text", "score", "sources")
+    names = ("kind", "text", "score", "threshold", "sources")
     listed = [{name: asdict(each)[name] for name in names} for each in found]
     return {"suggestions": listed}
 
@@ -100,7 +106,7 @@ def _suggestions(parts: Support, turns: list[Message]) -> list[Reply]:
     """The suggestions for the last message of the customer that has any: the very last one often
     only asks for a person."""
     while turns:
-        asked = turns[-1].sender == "customer" and not small_talk(turns[-1].text)
+        asked = turns[-1].sender == "customer" and not asks_nothing(turns[-1].text)
         if asked and (found := parts.answers.suggestions(turns, SUGGESTED)):
             return found
         turns = turns[:-1]

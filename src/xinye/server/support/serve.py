@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -10,6 +10,8 @@ from fastapi import FastAPI
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.limits import Limits
+from xinye.data.files import lock
+from xinye.errors import XinyeError
 from xinye.server.http import Server, listen, run
 from xinye.server.support.answers import Answering, Answers, Load
 from xinye.server.support.app import build_app
@@ -49,6 +51,16 @@ def load(folder: Path, before: Answering | None) -> Answering:
 
 
 @contextmanager
+def alone(store: Path) -> Iterator[None]:
+    """Inside, no other server uses this store. Raises `XinyeError` if one does now."""
+    problem = f"{store}: another server is using this store; stop it, or name another with --store"
+    path = store.resolve()
+    with path.with_name(f"{path.name}.lock").open("a") as file:
+        lock(file, XinyeError(problem))
+        yield
+
+
+@contextmanager
 def opened(
     desk: Path, store: Path, settings: SupportSettings, keys: tuple[str, str], load: Load = load
 ) -> Iterator[Support]:
@@ -58,22 +70,22 @@ def opened(
     answers = Answers(desk, load, documents.repair)
     wanted = answers.current.desk.settings
     limits = Limits(claim_minutes=wanted.claim_minutes, retention_days=wanted.retention_days)
-    conversations = Conversations(store, limits, answers.tags)
-    hub = Hub(settings.max_streams)
-    bots = Bots(conversations, answers, hub)
-    threads = Threads(desk.absolute(), desk, conversations.store.path)
-    try:
-        bots.start()
-        yield Support(
-            settings, Keys(*keys), conversations, answers, documents, hub, bots, threads,
-            Rate(settings.begun_per_minute, "too many conversations were begun from this address"),
-            Rate(settings.messages_per_minute, "too many messages in this conversation"),
-        )  # fmt: skip
-    finally:
-        hub.close()
-        threads.stop()
-        bots.stop(settings.grace)
-        conversations.close()
+    begun = Rate(settings.begun_per_minute, "too many conversations were begun from this address")
+    said = Rate(settings.messages_per_minute, "too many messages in this conversation")
+    with closing(Conversations(store, limits, answers.tags)) as conversations, alone(store):
+        hub = Hub(settings.max_streams)
+        bots = Bots(conversations, answers, hub)
+        threads = Threads(desk.absolute(), desk, conversations.store.path)
+        try:
+            bots.start()
+            yield Support(
+                settings, Keys(*keys), conversations, answers, documents, hub, bots, threads,
+                begun, said,
+            )  # fmt: skip
+        finally:
+            hub.close()
+            threads.stop()
+            bots.stop(settings.grace)
 
 
 def serve(

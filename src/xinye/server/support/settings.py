@@ -36,7 +36,7 @@ class SupportSettings(BaseModel):
     operator_key: str | None = Field(
         None,
         description=(
-            "the key of operators; if others can see your processes, set XINYE_OPERATOR_KEY "
+            "the operator key; if others can see your processes, set XINYE_OPERATOR_KEY "
             "instead (default: a new one for each start)"
         ),
     )

@@ -1,6 +1,7 @@
 // Adds a button to a page, which opens the chat of the desk that this script was loaded from:
 //   <script src="https://desk.example/widget.js" defer></script>
-// The chat is loaded when it is first opened. The desk must allow the page's origin (--allow-origin).
+// The chat is loaded when it is first opened. The desk must allow the page's origin (--allow-origin); where it
+// does not, there is no button. The server puts the origins that it allows in place of ALLOWED.
 (script => {
   "use strict";
   const desk = new URL(script.src).origin, mark = "data-xinye-support";
@@ -23,6 +24,8 @@
     [hidden] { display: none; }
   `;
   const SHAPES = { open: "M4 5h16v11H10l-5 4v-4H4zM8 9h8M8 12.5h5", close: "M6 6l12 12M18 6L6 18" };
+
+  const allowed = [desk, ...ALLOWED].some(each => URL.canParse(each) && new URL(each).origin === location.origin);
 
   function add() {
     if (document.querySelector(`[${mark}="${desk}"]`)) return;  // the script is there twice
@@ -64,6 +67,7 @@
     button.addEventListener("click", () => show(!frame || frame.hidden));
     show(false);
   }
-  if (document.body) add();
+  if (!allowed) console.warn(`The chat of ${desk} is not shown: start its server with --allow-origin ${location.origin}`);
+  else if (document.body) add();
   else addEventListener("DOMContentLoaded", add, { once: true });
 })(document.currentScript);
