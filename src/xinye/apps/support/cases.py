@@ -46,7 +46,7 @@ _TOLD_EN = re.compile(
 )
 # What holds under a condition holds for others, too.
 _IF = re.compile(
-    r"[^，。；！？\n]*(?:如果|如[需有]|若|要是|一旦|假如|只要|凡是|是否|的话)[^，。；！？\n]*"
+    r"[^，。；！？\n]{0,60}(?:如果|如[需有]|若|要是|一旦|假如|只要|凡是|是否|的话)[^，。；！？\n]{0,60}"
     r"|\b(?:if|when|once|after|until|unless|as soon as|before) (?:you|we|it|they|the|your|an?|I)\b"
     r"[^.;!?,]*",
     re.IGNORECASE,
