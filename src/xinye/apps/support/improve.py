@@ -18,7 +18,7 @@ from xinye.apps.support.cases import case_signs
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
 from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges, has_mark
-from xinye.apps.support.faq import Entry
+from xinye.apps.support.faq import OFTEN, Entry
 from xinye.apps.support.feedback import Feedback
 from xinye.apps.support.groups import near_groups, plain
 from xinye.apps.support.held_out import without, wordings
@@ -144,7 +144,7 @@ def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     if has_mark(feedback.chosen):
         dropped.add(place, MARKED)
         return []
-    if case_signs(feedback.question, feedback.chosen):
+    if case_signs(feedback.question, feedback.chosen) >= OFTEN:  # an operator has approved it
         dropped.add(place, OF_ONE)
         return []
     question = {"role": "user", "content": feedback.question}
