@@ -40,7 +40,7 @@ _TOLD_EN = re.compile(
     rf"|\byour {_NAMED_EN} (?:is|are|has|was|were|left|will|should|went|came|expired)\b"
     r"|\b(?:today|yesterday|tomorrow|tonight|this (?:morning|afternoon|evening)|just now)\b"
     r"|\b(?:on (?:the|its|his|her) way|is still|under review|out for delivery)\b"
-    r"|\byou (?:passed|paid|owe|ordered|booked|used|are (?:a|in the)|have [\d,.]+ points)\b"
+    r"|\byou (?:passed|owe|ordered|booked|are (?:a|in the)|have [\d,.]+ points)\b"
     r"|\b(?:he|she) (?:is|will)\b|\byou (?:still )?have \d+ \w+ left\b|^(?:all )?done\b",
     re.IGNORECASE,
 )
@@ -76,7 +76,7 @@ _OWN = re.compile(
 )
 # … to which one of these is an answer about that customer.
 _TO_CUSTOMER = re.compile(
-    r"预计|[给为帮替][您你](?!推荐|介绍|找|搜)|[您你](?:的|小区|家|这|那)|\d+月\d+[日号]"
+    r"预计|[给为帮替][您你](?!推荐|介绍|找|搜)|[您你](?:的|小区|家|这|那)|\d{1,2}月\d{1,2}[日号]"
     r"|[上下]午[一二三四五六七八九十\d]+点"
     r"|(?<!可以)(?<![行好])了(?=$|[，。！\d])"
     r"|\bwe(?:['’]ll| will)\b|\b(?:he|she|they) (?:will|is|are)\b|\bwe are \w+ing\b|\bMrs?\b|\bMs\b"

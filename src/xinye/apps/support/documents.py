@@ -15,8 +15,9 @@ from xinye.retrieval.support import share_said
 
 SAID = 0.5  # share of what the logged answer says that a right answer says, too
 _ASKS_PRICE = re.compile(
-    r"多少钱|几块钱|几元|价格|价钱|什么价|怎么卖"
-    r"|\bhow much (?:is|are|does|do|for)\b|\bprices?\b|\bcosts?\b",
+    r"多少钱(?!.{0,2}[包免起])|几块钱|什么价|怎么卖|(?:价格|价钱)(?:是|多少|怎么样|呢|\W|$)"
+    r"|\bhow much (?:is|are) (?!in)|\bhow much (?:does|do) [^?.!]{1,40} cost\b"
+    r"|\bwhat(?:'s| is) the price\b|\bwhat (?:does|do) [^?.!]{1,40} cost\b",
     re.IGNORECASE,
 )
 _PRICE = re.compile(

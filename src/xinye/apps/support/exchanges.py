@@ -36,7 +36,7 @@ _QUESTION_BACK = re.compile(r"[?？][\W_]*$|(?:吗|呢|么)[\W_]*$")
 _CLAUSE = re.compile(r"[^，,。；;！!？?\n]+[，,。；;！!？?\n]*")
 # The customer's name before an answer.
 _NAME = re.compile(
-    rf"(?:尊敬的|亲爱的)?[{HAN}]{{1,4}}?(?:(?:先生|女士|小姐|老师)?[，, ]?[您你]好|先生|女士|小姐)"
+    rf"(?:尊敬的|亲爱的)?[{HAN}]{{1,4}}?(?:先生|女士|小姐|老师)?[，, ]?[您你]好"
     r"[\s，,。！!～~：:、]+"
     r"|(?i:dear|hi|hello|hey) (?:(?i:mr|mrs|ms|miss)\.? )?[A-Z][\w'’-]*(?: [A-Z][\w'’-]*)?"
     r"\s*[,!:.–-]+\s*"

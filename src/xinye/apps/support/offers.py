@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from xinye.apps.support.small_talk import without_opening
 from xinye.data.scripts import has_han
+from xinye.retrieval.search import LONGEST_QUESTION
 from xinye.retrieval.terms import trimmed
 
 SHORT = 20  # characters of a message that may be a number
@@ -52,11 +53,12 @@ def shown(question: str) -> str:
     >>> shown("想问下可以货到付款吗呀，谢谢"), shown("excuse me, where is my bill thx")
     ('可以货到付款吗？', 'Where is my bill?')
     """
-    rest = without_opening(" ".join(question.split()))
+    rest = without_opening(" ".join(question[:LONGEST_QUESTION].split()))
     while (found := _BEFORE.match(rest)) and re.search(r"\w", rest[found.end() :]):
         rest = rest[found.end() :]
     ending = _BEHIND.search(rest)
     rest = _BEHIND.sub("", rest) or rest
     asks = _ASKS.search(rest) or (ending and re.search("[?？]", ending[0]))
     mark = ("？" if has_han(rest) else "?") if asks else ""
-    return f"{rest[:1].upper()}{rest[1:]}{mark}"
+    name = rest[1:2].isupper()  # iPhone
+    return f"{rest if name else rest[:1].upper() + rest[1:]}{mark}"

@@ -37,6 +37,7 @@ from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.offers import offer, shown
 from xinye.apps.support.reply import HANDOVER, UNSURE, Reply, Source
+from xinye.apps.support.small_talk import TEMPLATES as OURS_SAID
 from xinye.apps.support.small_talk import about_the_bot, asks_for_person, complains, small_talk
 from xinye.apps.support.understanding import Understanding
 from xinye.data.scripts import has_han
@@ -48,7 +49,7 @@ from xinye.retrieval.refusal import confidence_in
 from xinye.retrieval.results import Found
 
 # templates that rules choose, and no model
-OF_RULES = ("person", "complaint", "bot", "upset", "language", "quote", "unsure", "offer")
+OF_RULES = {*OURS_SAID}.difference(("greeting", "thanks", "goodbye", "acknowledgement"))
 OFFERED = 3  # questions of the FAQ that a customer may have meant
 EVEN = 0.5  # precision from which on they are offered
 SIMILAR = 0.5  # times the confidence of the first that the others have
@@ -260,7 +261,7 @@ class Answerer:
         if reader:  # it has looked, and found nothing
             return None
         passage = found[0].text
-        if asked.given.endswith(passage) and not asked.thing:
+        if asked.follows and asked.given.endswith(passage) and not asked.thing:
             return None  # that was the answer to the question before
         _, said = self.desk.said("quote", asked.language)
         text = f"{said}\n{passage}"

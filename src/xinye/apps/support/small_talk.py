@@ -29,7 +29,7 @@ _CUSTOMER = {
         r"|anyone there|are you there|howdy)(?: (?:there|all|team|everyone|sir|madam))?",
     ),
     "thanks": (
-        r"(?:好的?|嗯+|行|哦|那|知道了?|明白了?|了解了?|收到)*(?:太|非常|十分|多|万分)?(?:谢谢?|感谢|谢了|多谢|辛苦)(?:您|你|了|啦|哈|啊|呀|们|的|客服|老板)*"
+        r"(?:好的?|嗯|行|哦|那|知道了?|明白了?|了解了?|收到)*+(?:太|非常|十分|多|万分)?(?:谢谢?|感谢|谢了|多谢|辛苦)(?:您|你|了|啦|哈|啊|呀|们|的|客服|老板)*"
         r"(?:你?们?的?(?:帮助|解答|回复|耐心)(?:解答|帮助)?)?(?:再见|拜拜)?",
         r"(?:ok |okay |great |perfect |awesome |got it |no )*(?:many |much )?(?:thanks?|thx|cheers)"
         r"(?: you)?(?: (?:so|very) much| a lot| again)?"
@@ -76,7 +76,7 @@ _WISHES_TO_COMPLAIN = re.compile(
     re.IGNORECASE,
 )
 _ASKS_HOW = re.compile(r"[吗?？]|怎|如何|哪|什么|\b(?:how|where|who|what|which|when)\b", re.I)
-_CLAUSES = re.compile(r"[^，。！；,.!;\n]+")
+_CLAUSES = re.compile(r"[^，。！；？,.!;?\n]+[？?]?")
 # Words of anger, and what may stand beside them in a message that says nothing else.
 _ANGRY = re.compile(
     "垃圾|骗子|骗人|骗钱|坑人|坑爹|黑店|傻[逼比瓜子]|智障|脑残|白痴|废物|滚蛋?|混蛋|王八蛋|无语|离谱|没什么用|没用"
