@@ -5,7 +5,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xinye import XinyeError
@@ -126,6 +126,8 @@ TEXTS = st.lists(st.sampled_from(VALUES) | st.sampled_from(BETWEEN), max_size=12
 
 @settings(deadline=None, max_examples=100)
 @given(TEXTS)
+@example("li.lei@example.com138 1234 5678li.lei@example.com16222020200112230卡")
+@example("li.lei@example.comhan+mei@mail.pku.edu.cn" + 3 * "+44 20 7946 0958")
 def test_masking(text: str) -> None:
     found = find_personal(text)
     assert all(one.end <= other.start for one, other in pairwise(found))

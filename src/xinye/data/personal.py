@@ -51,7 +51,7 @@ class Personal(NamedTuple):
 
 Tagger = Callable[[str], Iterable[Personal]]
 
-PASSES = 4  # a value may stand so close to another that it counts only without it
+PASSES = 12  # a value may stand so close to another that it counts only without it
 FILL = "]"  # what a found value is replaced with before the next pass; marks end with it, too
 
 
@@ -290,8 +290,10 @@ def _numbers(text: str) -> Iterator[Personal]:
         # the text around a run, in which `at` is the begin of the run
         begin = max(0, run.start() - BEFORE)
         window = _ascii(text[begin : run.end() + BEHIND])
-        position, end = max(0, run.start() - begin - 3), run.end() - begin + BEHIND
-        while found := _NUMBER.search(window, position, end):
+        position, end = max(0, run.start() - begin - 3), run.end() - begin
+        while found := _NUMBER.search(window, position, end + BEHIND):
+            if found.start() >= end:  # of another run, and perhaps not the whole number
+                break
             kind = _kind(found, window)
             if kind:
                 yield Personal(begin + found.start(), begin + found.end(), kind)

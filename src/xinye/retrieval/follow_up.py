@@ -51,7 +51,7 @@ _STAYS = re.compile(
     re.IGNORECASE,
 )
 _PIECE = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
-PIECES, REPLACED = 20, 5  # Han characters and words of a question; those in place of a thing
+PIECES, REPLACED = 12, 4  # Han characters and words of a question; those in place of a thing
 
 
 def in_context(question: str, before: str) -> str:

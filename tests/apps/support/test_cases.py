@@ -22,6 +22,8 @@ from xinye.apps.support.cases import case_signs
         ("How long does a repair take?", "About two weeks after we have received it.", 0),
         ("Where is my order confirmation?", "We send it by e-mail within an hour.", 0),
         ("Can I collect my order?", "Yes, from our shop on weekdays after 2 pm.", 0),
+        ("预约要提前多久", "提前天数不限。", 0),
+        ("How do I return something?", "We need the receipt.", 0),
     ],
 )
 def test_signs_of_a_case(question, answer, signs):

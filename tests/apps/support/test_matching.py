@@ -1,14 +1,13 @@
 """A FAQ matcher: what it learns, what it refuses, what its files survive."""
 
 import json
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinye.apps.support.likeness import clauses, longest_run, sounds
+from xinye.apps.support.likeness import LONGEST, clauses, longest_run, sounds
 from xinye.apps.support.matching import FAQMatcher, Match, made_questions
 from xinye.apps.support.wordings import Wordings
 from xinye.errors import XinyeError
@@ -135,9 +134,7 @@ def test_any_text_can_be_asked(matcher: FAQMatcher, text: str) -> None:
 
 @pytest.mark.parametrize("piece", ["怎么", "a", "，", "怎么退货？", "a?"])
 def test_long_questions_are_limited(matcher: FAQMatcher, piece: str) -> None:
-    begin = time.perf_counter()
-    matcher.match(piece * 200_000)
-    assert time.perf_counter() - begin < 1
+    assert matcher.match(piece * 200_000) == matcher.match((piece * 200_000)[:LONGEST])
 
 
 def test_clauses_that_ask() -> None:

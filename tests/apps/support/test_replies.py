@@ -16,7 +16,7 @@ from xinye.apps.support.desk_folder import (
 )
 from xinye.apps.support.desk_settings import DeskSettings
 from xinye.apps.support.faq import Entry
-from xinye.apps.support.log import ANGRY, ASKED, BY_CASE, COMPLAINS, FORBIDDEN, UNCERTAIN
+from xinye.apps.support.log import ANGRY, ASKED, BY_CASE, COMPLAINS, FORBIDDEN, INTENT, UNCERTAIN
 from xinye.apps.support.matching import FAQMatcher, Match, made_questions
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
@@ -208,7 +208,7 @@ def test_an_insult_gets_a_calm_answer_once(bot: Answerer, text: str) -> None:
     "text", ["垃圾桶多少钱？", "没用过能退吗", "这是什么东西？", "is it useless without the lid?"]
 )
 def test_angry_words_in_a_question_are_no_insult(bot: Answerer, text: str) -> None:
-    assert bot.answer(turns(text)).why != "intent upset"
+    assert bot.answer(turns(text)).why != f"{INTENT}: upset"
 
 
 def test_a_foreign_language_is_told_which_one_the_desk_speaks(folder: Path) -> None:

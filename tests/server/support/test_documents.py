@@ -67,6 +67,17 @@ def test_new_documents_are_calibrated_on_what_customers_asked(own: Desk) -> None
     assert Calibration.load(folder / KNOWLEDGE) == first
 
 
+def test_damaged_questions_do_not_keep_documents_silent(own: Desk, caplog) -> None:
+    folder = own.parts.answers.folder
+    (folder / UNSURE).write_text("{oops", "utf-8")
+    shelves = "\n\n".join(
+        f"# {n}号柜\n\n{n}号柜在{n % 3}楼，放第{n}批茶叶。" for n in range(10, 40)
+    )
+    own.admin("PUT", f"{URL}/柜子", {"text": shelves})
+    assert Calibration.load(folder / KNOWLEDGE) is not None
+    assert "unsure.jsonl: damaged file (line 1" in caplog.text
+
+
 @pytest.mark.parametrize(
     "name",
     ["..%2F..%2Fetc", "%2e%2e", ".hidden", "a%00b", "a" * 65, "a%5Cb", "%F0%9F%8C%BF", "%20"],

@@ -335,7 +335,7 @@ def _where(number: int, error: Exception) -> str:
     first = error.errors()[0]
     key = ".".join(map(str, first["loc"]))
     what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-    return f"line {number}: {key}: {what}"
+    return f"line {number}: {key}: {what}" if key else f"line {number}: {what}"
 
 
 def _entry(saved: SavedEntry) -> Entry:

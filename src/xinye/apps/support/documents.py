@@ -1,5 +1,6 @@
 """When the documents of a desk answer: what the answers in the logs say about that."""
 
+import logging
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,9 +12,11 @@ from xinye.retrieval.confidence import FEWEST, Calibration, Example, features
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.refusal import DEEPER, GROWN, made_examples, rarity_in
 from xinye.retrieval.results import Found
+from xinye.retrieval.search import LONGEST_QUESTION
 from xinye.retrieval.support import share_said
 
-SAID = 0.5  # share of what the logged answer says that a right answer says, too
+log = logging.getLogger("xinye.server")
+SHARE_SAID = 0.5  # share of what the logged answer says that a right answer says, too
 _ASKS_PRICE = re.compile(
     r"多少钱(?!.{0,2}[包免起])|几块钱|什么价|怎么卖|(?:价格|价钱)(?:是|多少|怎么样|呢|\W|$)"
     r"|\bhow much (?:is|are) (?!in)|\bhow much (?:does|do) [^?.!]{1,40} cost\b"
@@ -33,7 +36,7 @@ def says(text: str, question: str, answer: str) -> bool:
     >>> says("门店每天10点开门，周一休息。", "几点开门", "每天10点开门")
     True
     """
-    return share_said(answer, question, [text]) >= SAID
+    return share_said(answer, question, [text]) >= SHARE_SAID
 
 
 def may_answer(question: str, found: Sequence[Found]) -> bool:
@@ -54,6 +57,8 @@ def calibrate_documents(
     groups = {answer: number for number, answer in enumerate(answers)}
     real = []
     for each in asked:
+        if len(each.question) > LONGEST_QUESTION:  # written by hand
+            continue
         found = base.search(each.question, DEEPER)
         if may_answer(each.question, found):
             right = says(found[0].text, each.question, each.answer)
@@ -61,17 +66,26 @@ def calibrate_documents(
             real.append(Example(of_question, right, found[0].score, groups[each.answer]))
     made = made_examples(base, first_group=len(groups))
     easy = sum(each.right for each in real) < FEWEST  # what shows what can be answered is made
-    with suppress(XinyeError):  # of too few
+    try:
         calibration = Calibration.fit([*real, *made], precision, made=easy)
-        update = {"passages": base.passages, "questions": len(real)}
-        calibration.model_copy(update=update).save(base.folder)
-    return Calibration.load(base.folder)
+    except XinyeError:  # too few
+        return None
+    update = {"passages": base.passages, "questions": len(real)}
+    calibration = calibration.model_copy(update=update)
+    calibration.save(base.folder)
+    return calibration
 
 
 def keep_calibrated(base: KnowledgeBase, desk: Path) -> None:
-    """Calibrate the knowledge base of the desk in a folder anew if it has grown much since."""
+    """Calibrate the knowledge base of the desk in a folder anew if it has grown much since, unless
+    a user has calibrated it."""
     with suppress(XinyeError):  # what is damaged is reported when it is used
         learned = Calibration.load(base.folder)
-        if learned is None or learned.passages * GROWN < base.passages:
+        if learned is None or (not learned.asked and learned.passages * GROWN < base.passages):
             read = DeskFolder.read(desk)
-            calibrate_documents(base, read.unsure, read.settings.precision)
+            try:
+                asked = read.unsure
+            except XinyeError as error:
+                log.error("the documents are calibrated without it: %s", error)
+                asked = []
+            calibrate_documents(base, asked, read.settings.precision)

@@ -38,8 +38,8 @@ _CLAUSE = re.compile(r"[^，,。；;！!？?\n]+[，,。；;！!？?\n]*")
 _NAME = re.compile(
     rf"(?:尊敬的|亲爱的)?[{HAN}]{{1,4}}?(?:先生|女士|小姐|老师)?[，, ]?[您你]好"
     r"[\s，,。！!～~：:、]+"
-    r"|(?i:dear|hi|hello|hey) (?:(?i:mr|mrs|ms|miss)\.? )?[A-Z][\w'’-]*(?: [A-Z][\w'’-]*)?"
-    r"\s*[,!:.–-]+\s*"
+    r"|(?i:dear (?:(?:mr|mrs|ms|miss)\.? )?)[A-Z][\w'’-]*(?: [A-Z][\w'’-]*)?\s*[,!:.–-]+\s*"
+    r"|(?i:hi|hello|hey) [A-Z][\w'’-]*\s*[,!:.–-]+\s*"
 )
 _IS = re.compile(r"\bis\b", re.IGNORECASE)  # "my number is …" asks nothing
 _MARK = re.compile(r"\[[^\[\]]{1,16}\d+\]")  # of masked personal data

@@ -89,7 +89,7 @@ def _entry(group: Sequence[Exchange], faq: Faq) -> tuple[Entry, bool]:
     latest = max(answers, key=lambda numbers: (len(numbers), numbers[-1]))
     chosen = group[latest[-1]]
     question = typical([each.question for each in group])
-    by_case = len(answers) >= SEVERAL and len(latest) / len(group) <= COMMON
+    by_case = not chosen.is_row and len(answers) >= SEVERAL and len(latest) / len(group) <= COMMON
     if len(answers) > 1:
         others = [group[numbers[-1]] for numbers in answers if by_case or numbers is not latest]
         faq.conflicts.append(

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from xinye.apps.support.calibrating import Tested, Trial, calibrated
+from xinye.apps.support.calibrating import Calibrated, Tested, Trial, calibrated
 from xinye.apps.support.cases import case_signs
+from xinye.apps.support.context import needs_earlier
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
 from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges, has_mark
@@ -22,12 +23,10 @@ from xinye.apps.support.faq import OFTEN, Entry
 from xinye.apps.support.feedback import Feedback
 from xinye.apps.support.groups import near_groups, plain
 from xinye.apps.support.held_out import without, wordings
-from xinye.apps.support.matching import FAQMatcher
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
 from xinye.observer import Observer
 from xinye.retrieval.changing import alone
-from xinye.retrieval.follow_up import follows
 
 MARKED = "answers with personal data of the customer, which was masked"
 OF_ONE = "answers about the case of a customer, such as “it will come tomorrow”"
@@ -91,7 +90,7 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
     precision, test = desk.settings.precision, faq.test(desk.test)
     old = replace(desk, entries=without(desk.entries, test))
     before = Trial(old.matcher, old.entries, test).tested(precision)
-    matcher, after = _best_matcher(old, without(faq.entries, test), test)
+    best, after = _best_matcher(old, without(faq.entries, test), test)
     kept = ""
     if _worth(after, precision) >= _worth(before, precision):
         contents = Contents(
@@ -101,9 +100,9 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
             desk.templates,
             test,
             desk.labelled,
-            desk.unsure,
+            best.unsure if best else desk.unsure,
             desk.calibrations,
-            matcher,
+            best.matcher if best else desk.matcher,
             desk.report | {"improved": {**faq.counts, "tested": asdict(after)}},
         )
         kept = str(_replaced(desk, contents))
@@ -123,22 +122,23 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
 
 def _best_matcher(
     old: DeskFolder, entries: Sequence[Entry], test: Sequence[TestQuestion]
-) -> tuple[FAQMatcher, Tested]:
-    """A matcher of the new entries: by the old calibration, unless a new one does better."""
+) -> tuple[Calibrated | None, Tested]:
+    """A matcher of the new entries that does better than by the old calibration, or None; and what
+    the better one does."""
     precision = old.settings.precision
     same = replace(old, entries=entries)
     tested = Trial(same.matcher, entries, test).tested(precision)
-    matcher = calibrated(entries, precision).matcher
-    newly = Trial(matcher, entries, test).tested(precision)
+    new = calibrated(entries, precision)
+    newly = Trial(new.matcher, entries, test).tested(precision)
     if _worth(newly, precision) > _worth(tested, precision):
-        return matcher, newly
-    return same.matcher, tested
+        return new, newly
+    return None, tested
 
 
 def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     """The question and the approved answer, as `prepare` would read them."""
     place = f"feedback {feedback.number}"
-    if len(feedback.turns) > 1 and follows(feedback.question):
+    if len(feedback.turns) > 1 and needs_earlier(feedback.question):
         dropped.add(place, REFERS)
         return []
     if has_mark(feedback.chosen):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye import api
-from xinye.apps.support.calibrating import REACHABLE, Step, Trial, calibrated
+from xinye.apps.support.calibrating import LOOKED_AT, Step, Trial, calibrated
 from xinye.apps.support.classifier import Budget, learnable, train_intents
 from xinye.apps.support.clusters import name_clusters
 from xinye.apps.support.desk_folder import (
@@ -327,6 +327,6 @@ def _test(trial: Trial, report: Report) -> None:
     """Report what the FAQ does with the questions that were kept apart, at several precisions."""
     tested = trial.tested(report.precision)
     report.tested = asdict(tested) | {"share": tested.share, "precision": tested.precision}
-    for each in sorted({*REACHABLE, report.precision}, reverse=True):
+    for each in sorted({*LOOKED_AT, report.precision}, reverse=True):
         found = trial.tested(each)
         report.tested_at[f"{each:g}"] = {"answered": found.answered, "right": found.right}

@@ -53,7 +53,7 @@ OF_RULES = {*OURS_SAID}.difference(("greeting", "thanks", "goodbye", "acknowledg
 OFFERED = 3  # questions of the FAQ that a customer may have meant
 EVEN = 0.5  # precision from which on they are offered
 SIMILAR = 0.5  # times the confidence of the first that the others have
-SAID = {COMPLAINS: "complaint", BY_CASE: "case"}  # the template for a reason of a handover
+WORDS_FOR = {COMPLAINS: "complaint", BY_CASE: "case"}  # the template for a reason of a handover
 
 
 class Answerer:
@@ -137,7 +137,7 @@ class Answerer:
         model: str = "",
         least: float | None = None,
     ) -> Reply:
-        said = SAID.get(reason_in(why), "person")
+        said = WORDS_FOR.get(reason_in(why), "person")
         _, text = self.desk.said(said, asked.language)
         return Reply(HANDOVER, text, (), score, least, why, model)
 

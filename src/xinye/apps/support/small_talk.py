@@ -130,7 +130,11 @@ _OPENING = re.compile(
 )
 
 # What stands before it if a customer wants no person.
-_NOT = re.compile(r"(?:[不别没]|\bnot|n't|\bnever)[^，。！？；,.!?;]{0,16}$", re.IGNORECASE)
+_NOT = re.compile(
+    r"(?:不[要用想必是]|不需要|无[需须]|别|没[说想要让])(?:再|你|给我|帮我|把我|让我|我)*$"
+    r"|(?:\bnot|n't|\bnever)(?: (?:want|need|wish|like|have|say|that|me|i|to|please))* ?$",
+    re.IGNORECASE,
+)
 # A part of a message that asks for a person, such as the end of "This does not help, 转人工".
 _ASKS_PERSON = re.compile(
     r"(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成|你们?的?)*+(?:人工|真人|活人)"
@@ -204,9 +208,9 @@ def complains(text: str) -> bool:
     (True, False)
     """
     return any(
-        _WISHES_TO_COMPLAIN.search(clause.strip())
+        (found := _WISHES_TO_COMPLAIN.search(clause.strip()))
         and not _ASKS_HOW.search(clause)
-        and not _NOT.search(clause)
+        and not _NOT.search(clause.strip()[: found.start()])
         for clause in _CLAUSES.findall(text)
     )
 
@@ -228,7 +232,9 @@ def about_the_bot(text: str) -> str:
 
 def asks_nothing(text: str) -> bool:
     """True for a customer's message without a question: small talk, or words about the desk."""
-    return bool(small_talk(text) or about_the_bot(text) or complains(text[: LONGEST + 1]))
+    if small_talk(text) or about_the_bot(text):
+        return True
+    return len(text) <= LONGEST and len(_CLAUSES.findall(text)) == 1 and complains(text)
 
 
 def small_talk(text: str) -> str:

@@ -66,26 +66,29 @@ def opened(
 ) -> Iterator[Support]:
     """Everything that serves a desk, running. Raises `XinyeError` if the desk or the store cannot
     be opened."""
-    documents = Documents(desk)
-    answers = Answers(desk, load, documents.repair)
-    wanted = answers.current.desk.settings
-    limits = Limits(claim_minutes=wanted.claim_minutes, retention_days=wanted.retention_days)
-    begun = Rate(settings.begun_per_minute, "too many conversations were begun from this address")
-    said = Rate(settings.messages_per_minute, "too many messages in this conversation")
-    with closing(Conversations(store, limits, answers.tags)) as conversations, alone(store):
-        hub = Hub(settings.max_streams)
-        bots = Bots(conversations, answers, hub)
-        threads = Threads(desk.absolute(), desk, conversations.store.path)
-        try:
-            bots.start()
-            yield Support(
-                settings, Keys(*keys), conversations, answers, documents, hub, bots, threads,
-                begun, said,
-            )  # fmt: skip
-        finally:
-            hub.close()
-            threads.stop()
-            bots.stop(settings.grace)
+    with alone(store):
+        documents = Documents(desk)
+        answers = Answers(desk, load, documents.repair)
+        wanted = answers.current.desk.settings
+        limits = Limits(claim_minutes=wanted.claim_minutes, retention_days=wanted.retention_days)
+        begun = Rate(
+            settings.begun_per_minute, "too many conversations were begun from this address"
+        )
+        said = Rate(settings.messages_per_minute, "too many messages in this conversation")
+        with closing(Conversations(store, limits, answers.tags)) as conversations:
+            hub = Hub(settings.max_streams)
+            bots = Bots(conversations, answers, hub)
+            threads = Threads(desk.absolute(), desk, conversations.store.path)
+            try:
+                bots.start()
+                yield Support(
+                    settings, Keys(*keys), conversations, answers, documents, hub, bots, threads,
+                    begun, said,
+                )  # fmt: skip
+            finally:
+                hub.close()
+                threads.stop()
+                bots.stop(settings.grace)
 
 
 def serve(
