@@ -285,6 +285,15 @@ def test_a_question_is_chosen_by_its_number(bot: Answerer, said: str) -> None:
     assert found.text == "红茶的保存：见第21页。"
 
 
+@pytest.mark.parametrize("said", ["是", "是的", "对", "嗯嗯", "yes"])
+def test_the_only_question_is_chosen_by_yes(bot: Answerer, said: str) -> None:
+    one = OFFERED.replace("\n2. 红茶怎么保存？", "")
+    found = bot.answer(turns("龙井", one, said, kinds=("unsure",)))
+    assert found.text == "龙井的价格：见第15页。"
+    several = bot.answer(turns("龙井", OFFERED, said, kinds=("unsure",)))
+    assert several.kind == "template"
+
+
 @pytest.mark.parametrize("said", ["说一下运费", "换一个", "不是1", "size 2", "12", "都不是"])
 def test_other_words_with_a_number_choose_nothing(bot: Answerer, said: str) -> None:
     found = bot.answer(turns("红茶", OFFERED, said, kinds=("unsure",)))

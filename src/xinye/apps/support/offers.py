@@ -34,17 +34,27 @@ _ASKS = re.compile(
 )
 
 
+_YES = re.compile(
+    r"(?:是|对|嗯|没错|就是)(?:的|这个|对|吧|啊|呀|嗯)*+|yes(?: please)?|yeah|yep|right|correct",
+    re.IGNORECASE,
+)
+
+
 def offer(questions: Sequence[str]) -> str:
     """The lines that a customer chooses from by their number."""
     return "\n".join(f"{number}. {text}" for number, text in enumerate(questions, 1))
 
 
 def chosen(text: str, reply: str) -> str:
-    """The question of a reply that a customer has chosen by its number, or ""."""
+    """The question of a reply that a customer has chosen by its number, or by "yes" if it is the
+    only one; "" if none was."""
+    offered = dict(_OFFERED.findall(reply))
+    if len(offered) == 1 and _YES.fullmatch(trimmed(text[:SHORT])):
+        return next(iter(offered.values()))
     if not (found := _NUMBER.fullmatch(trimmed(text[:SHORT]))):
         return ""
     number = _CHINESE_NUMBERS.get(found[1], found[1])
-    return dict(_OFFERED.findall(reply)).get(number, "")
+    return offered.get(number, "")
 
 
 def shown(question: str) -> str:

@@ -143,7 +143,7 @@ class Answerer:
 
     def _from_template(self, asked: Asked) -> Reply | None:
         """A fixed text for small talk, or for what the question is about."""
-        if intent := small_talk(asked.text):
+        if not asked.chosen and (intent := small_talk(asked.text)):
             return self._template(asked, intent, None)
         match about_the_bot(asked.text):
             case "bot":
@@ -314,7 +314,8 @@ class Answerer:
             _, text = self.desk.said("language", asked.written)
             return Reply(UNSURE, text, score=score, why=FOREIGN)
         questions = self._likely(matches, asked.given)
-        _, said = self.desk.said("offer" if questions else "unsure", asked.language)
+        intent = "offer_one" if len(questions) == 1 else "offer" if questions else "unsure"
+        _, said = self.desk.said(intent, asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
         return Reply(
             UNSURE, text, (), score, self._least_of_faq(), UNCERTAIN, self.desk.matcher_hash

@@ -14,7 +14,8 @@ from xinye.runs.words import Both
 _CUSTOMER = {
     "person": (
         r"(?:我?(?:想要|需要|要|想)|请|麻烦|帮我?|给我|能不能|可以|能)*+(?:(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成)*+"
-        r"(?:人工|真人|活人|客服|经理|主管|负责人)|人工|真人)(?:客服|服务|坐席)?(?:吗|吧|谢谢)?",
+        r"(?:人工|真人|活人|客服|经理|主管|负责人)|人工|真人)(?:客服|服务|坐席)?来?(?:吗|吧|谢谢)?"
+        r"|(?:有没有|有)(?:真人|活人|人工)(?:客服)?(?:在|啊|呀|吗|吧)*+",
         r"(?:(?:i|can|could|may|please|want|need|would|like|to|let|me|get|you|d|i'd|just|now) )*"
         r"(?:speak|talk|chat|connect me|transfer me|get me|give me|put me through)?"
         r"(?: ?(?:to|with))?"
@@ -69,7 +70,7 @@ _BOT = re.compile(
 _WISHES_TO_COMPLAIN = re.compile(
     r"(?:我|咱)们?(?:现在|今天|马上)?(?:就|必须|一定)?(?:想?要|想|准备|打算|决定|得)"
     r"(?:去|向\w{1,8})?(?:投诉|举报)"
-    r"|^(?:要|想)?(?:投诉|举报)(?:你们?|您|商家|店家|卖家|客服|快递员?)?$"
+    r"|^(?:要|想)?(?:投诉|举报)(?:你们?|您|商家|店家|卖家|客服|快递员?)?$|(?:打|拨打?)12315"
     r"|\bi(?:'d| would|'ll| will|'m| am)? ?(?:like|want|need|wish|going|have)? to"
     r" (?:complain\b|(?:make|file|lodge|raise|submit) an? (?:formal |official )?complaint)"
     r"|^(?:complaint|(?:formal|official|make a|file a) complaint)$",
@@ -80,7 +81,7 @@ _CLAUSES = re.compile(r"[^，。！；？,.!;?\n]+[？?]?")
 # Words of anger, and what may stand beside them in a message that says nothing else.
 _ANGRY = re.compile(
     "垃圾|骗子|骗人|骗钱|坑人|坑爹|黑店|傻[逼比瓜子]|智障|脑残|白痴|废物|滚蛋?|混蛋|王八蛋|无语|离谱|没什么用|没用"
-    "|差劲|太差|很差|真差|太烂|真烂|差评|敷衍|答非所问|听不懂人话|什么玩意儿?|气死我?|他?妈的|去死"
+    "|差劲|太差|很差|真差|太烂|真烂|差评|敷衍|答非所问|听不懂人话|什么玩意儿?|气死我?|[他你]?妈的|去死|破(?:店|公司|平台|客服)"
     r"|\b(?:useless|stupid|idiots?|rubbish|garbage|trash|crap|bullshit|shit|terrible|awful|horrible"
     "|dumb|ridiculous|pathetic|hopeless|scam(?:mers?)?|liars?|fraud|thieves|sucks?|disgusting|fuck"
     "|waste of time|(?:not|isn't) help(?:ful|ing)|no help|worst|unhelpful|what a joke"
@@ -88,7 +89,7 @@ _ANGRY = re.compile(
     re.IGNORECASE,
 )
 _UPSET = re.compile(
-    rf"(?:{_ANGRY.pattern}|[你您们这那个一群帮都就真是太啥好全点也了的吧啊呀死透极家破店人]|什么|简直|根本|完全|客服|机器人|公司"
+    rf"(?:{_ANGRY.pattern}|[你您们这那个一群帮都就真是太啥好全点也了的吧吗啊呀死透极家破店人]|什么|简直|根本|完全|客服|机器人|公司"
     r"|平台|服务|态度|回答|东西|\b(?:you're|your?|this|that|it's|it|what a|is|are|was|so|such|just"
     r"|really|completely|totally|all|an?|the|of|bot|service|company|shop|chat|guys|people|fucking|bloody"
     r"|damn|very|ever|piece|do|answer|at|off|me|us)\b|\s)++",
@@ -138,6 +139,8 @@ _NOT = re.compile(
 # A part of a message that asks for a person, such as the end of "This does not help, 转人工".
 _ASKS_PERSON = re.compile(
     r"(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成|你们?的?)*+(?:人工|真人|活人)"
+    r"|(?:找|叫)(?:一下)?你们?的?(?:老板|经理|领导|主管|负责人)"
+    r"|不(?:想|要|愿意?)(?:再)?(?:跟|和|与)(?:你|机器人?|ai)(?:说|聊|讲|谈)"
     r"|\b(?:speak|talk|connect me|transfer me|put me through)\b(?: (?:to|with))?"
     r" (?:an?|the|your|some)? ?(?:real |live |actual )?"
     r"(?:person|human|operator|representative|agent|one|someone)\b",
@@ -182,6 +185,10 @@ TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
     "unsure": Both(
         "I am not sure what you mean. Could you say it in other words?",
         "抱歉，我没有完全明白您的意思。能换个说法吗？",
+    ),
+    "offer_one": Both(
+        "I am not sure what you mean. Is it this? Answer “yes”, or say it in other words:",
+        "抱歉，我没有完全明白您的意思。您是不是想问这个？是的话请回复“是”，不是请换个说法：",
     ),
     "offer": Both(
         "I am not sure what you mean. Is it one of these? Send its number, or say it in other "
