@@ -145,3 +145,17 @@ def test_a_correction_belongs_to_the_question_and_not_to_the_handover(desk: Conv
     approved = desk.feedback.approve(given.number, "李")
     assert (given.message, approved.question) == (sent.number, "杯子能刻名字吗？")
     assert [each["role"] for each in approved.chat()["messages"]] == ["user", "assistant"]
+
+
+@pytest.mark.parametrize(
+    ("text", "waits"),
+    [("可以刷信用卡。", True), ("请稍等，我看一下。", False), ("您的订单号是多少？", False)],
+)
+def test_what_an_operator_tells_waits_for_approval(
+    customer: Customer, text: str, waits: bool
+) -> None:
+    customer.asks("可以用信用卡吗？")
+    desk = customer.desk
+    desk.operators.claim(customer.conversation, "李")
+    desk.operators.reply(customer.conversation, "李", text)
+    assert [each.chosen for each in desk.feedback.waiting()] == ([text] if waits else [])

@@ -9,6 +9,7 @@ from xinye.apps.support.feedback import give
 from xinye.apps.support.log import OTHER, Entry
 from xinye.apps.support.messages import Message, checked_text, page
 from xinye.apps.support.reply import Reply
+from xinye.apps.support.small_talk import is_phrase, said_sentences
 from xinye.apps.support.states import (
     CLOSED,
     HUMAN,
@@ -100,7 +101,8 @@ class Operators:
         suggestion: Reply | None = None,
     ) -> Message:
         """Reply to the customer, and keep the conversation for another while. `suggestion` is the
-        bot's, if the text comes from it; text and suggestion then wait for approval as feedback.
+        bot's, if the text comes from it. A reply that tells something waits for approval as
+        feedback.
 
         A reply with the same `client` id is written once. Values that the customer has sent are
         masked; others stay, because they are the company's."""
@@ -121,7 +123,7 @@ class Operators:
             message = self._desk.append(transaction, row, masked, entry, hashed, suggested)
             transaction.execute("UPDATE conversations SET waiting = NULL WHERE id = ?", row["id"])
             self._keep(transaction, row, now)
-            if suggested:
+            if suggested or _tells(masked):
                 give(transaction, Entry(now, "operator", "feedback", row["id"], operator,
                                         message=message.number, kind="up"), "")  # fmt: skip
         return message
@@ -155,6 +157,12 @@ class Operators:
             "UPDATE conversations SET claimed_until = ? WHERE id = ?",
             now + self._desk.limits.claim_minutes * 60, conversation["id"],
         )  # fmt: skip
+
+
+def _tells(text: str) -> bool:
+    """False for a reply that only greets, asks to wait or asks something."""
+    said = (each.strip() for each in said_sentences(text))
+    return any(not is_phrase(each) and not each.endswith(("?", "？")) for each in said)
 
 
 def _taken() -> Conflict:
