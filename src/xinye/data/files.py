@@ -4,7 +4,6 @@ safely.
 Only regular files are opened. JSON is read whole, or fails with a one-line error.
 """
 
-import fcntl
 import glob
 import hashlib
 import json
@@ -16,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from xinye.data.archives import (
     ZIP,
@@ -372,17 +371,6 @@ def written_beside(path: Path) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def lock(file: IO[Any], in_use: XinyeError) -> None:
-    """Lock an open file until it is closed or the process ends, however it ends. Raises `in_use` if
-    another process has the lock. Does nothing if the file system has no locks."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise in_use from None
-    except OSError:
-        pass
 
 
 def write_json_lines(path: Path, rows: Iterable[Any]) -> None:

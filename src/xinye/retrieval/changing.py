@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from safetensors import SafetensorError
 
-from xinye.data.files import lock
+from xinye.data.locks import locked
 from xinye.errors import Unavailable
 from xinye.retrieval.manifest import LOCK, OURS
 
@@ -23,8 +23,7 @@ def alone(folder: Path) -> Iterator[None]:
     """Inside, no other process changes the base in this folder. Raises `Unavailable` if one does
     now."""
     problem = f"{folder}: another command is changing this knowledge base; wait for it"
-    with (folder / LOCK).open("a") as file:
-        lock(file, Unavailable(problem))
+    with locked(folder / LOCK, Unavailable(problem)):
         yield
 
 

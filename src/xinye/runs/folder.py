@@ -18,7 +18,8 @@ from typing import Any, TextIO
 from pydantic import BaseModel, ConfigDict
 
 from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING
-from xinye.data.files import lock, open_regular, read_json, write_json, written_beside
+from xinye.data.files import open_regular, read_json, write_json, written_beside
+from xinye.data.locks import lock
 from xinye.errors import XinyeError, checked
 
 DAMAGED = "damaged file"  # comes before the reason in an error about a damaged file

@@ -61,6 +61,16 @@ def test_a_store_has_one_server(tmp_path: Path) -> None:
         pass
 
 
+def test_a_store_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+    folder = make_desk(tmp_path / "desk")
+    (tmp_path / "linked.db.lock").symlink_to(tmp_path / "elsewhere")
+    for name in ("missing/support.db", "linked.db"):
+        problem = pytest.raises(XinyeError, match="; create its folder, or")
+        with problem, serving(folder, tmp_path / name):
+            raise AssertionError("it is served")
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_killed_between_a_message_and_its_reply_it_is_answered_once(tmp_path: Path) -> None:
     folder, store = make_desk(tmp_path / "desk"), tmp_path / "support.db"
     process, address = start(folder, store, 60)

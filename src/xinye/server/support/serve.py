@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.limits import Limits
-from xinye.data.files import lock
+from xinye.data.locks import locked
 from xinye.errors import XinyeError
 from xinye.server.http import Server, listen, run
 from xinye.server.support.answers import Answering, Answers, Load
@@ -55,8 +55,7 @@ def alone(store: Path) -> Iterator[None]:
     """Inside, no other server uses this store. Raises `XinyeError` if one does now."""
     problem = f"{store}: another server is using this store; stop it, or name another with --store"
     path = store.resolve()
-    with path.with_name(f"{path.name}.lock").open("a") as file:
-        lock(file, XinyeError(problem))
+    with locked(path.with_name(f"{path.name}.lock"), XinyeError(problem)):
         yield
 
 

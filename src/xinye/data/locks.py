@@ -1,0 +1,38 @@
+"""Locks that other processes see, and that end with the process, however it ends."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from xinye.errors import XinyeError
+
+
+def lock(file: IO[Any], in_use: XinyeError) -> None:
+    """Lock an open file until it is closed or the process ends, however it ends. Raises `in_use` if
+    another process has the lock. Does nothing if the file system has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise in_use from None
+    except OSError:
+        pass
+
+
+@contextmanager
+def locked(path: Path, in_use: XinyeError) -> Iterator[None]:
+    """Inside, no other process has locked this file, which is made if it is missing. Raises
+    `in_use` if one has, and `XinyeError` if the file cannot be made. No link is followed."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+    try:
+        opened = os.open(path, flags, 0o666)
+    except OSError as error:
+        raise XinyeError(
+            f"{path}: the file cannot be created ({error.strerror}); create its folder, or correct "
+            "the permissions"
+        ) from None
+    with open(opened, "a") as file:
+        lock(file, in_use)
+        yield
