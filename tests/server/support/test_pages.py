@@ -247,6 +247,29 @@ def test_a_reload_and_a_cut_lose_and_repeat_nothing(desk: Desk, page: Page) -> N
         assert "小王 已接入" in banner
 
 
+def test_a_message_whose_answer_is_cut_off_is_sent_again_and_counts_once(
+    desk: Desk, page: Page
+) -> None:
+    go(page, desk.address)
+    page.run(
+        """(whole => {
+            let cut = true;
+            window.fetch = async (path, options) => {
+                const answer = await whole(path, options);
+                if (cut && options?.method === "POST" && path.endsWith("/messages")) {
+                    cut = false;
+                    answer.json = () => Promise.reject(new TypeError("cut off"));
+                }
+                return answer;
+            };
+        })(window.fetch)"""
+    )
+    say(page, "第一")
+    page.until(f"{TEXTS}.length === 3 && !document.querySelector('#outbox article')")
+    assert page.run(TEXTS)[1:] == ["第一", "第一"] == begun(page, desk).texts
+    assert page.run("document.querySelector('#prompt').value") == ""
+
+
 def test_what_others_write_is_text_and_nothing_runs(desk: Desk, page: Page) -> None:
     text = "\n".join(INJECTIONS).strip()
     go(page, desk.address)
