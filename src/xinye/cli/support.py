@@ -1,7 +1,7 @@
 """`xinye support prepare`"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xinye.apps.support.prepare_settings import PrepareSettings
 from xinye.cli.arguments import BAD_BYTES, JSON, Fields, Parser, flag, switch
@@ -151,49 +151,57 @@ def show_models(report: "Report") -> None:
 
 def show_steps(report: "Report") -> None:
     """Print from which confidence on each step answers, and how the FAQ did in the test."""
-    precision = f"{report.precision:.0%}"
     for name, step in report.steps.items():
-        if step["threshold"] is not None:
-            asked = plural(step["questions"], "question")
-            threshold, answered = f"{step['threshold']:.0%}", f"{step['answered']:.0%}"
-            if name == "intents":
-                answer.print(
-                    f"step {name}: answers with a template from a confidence of {threshold} on, "
-                    f"which {answered} of {asked} reach"
-                )
-            elif name == "passage":
-                answer.print(
-                    f"step {name}: answers from a confidence of {threshold} on; calibrated on "
-                    f"{asked} that the FAQ is not sure of, and on ones made of the passages"
-                )
-            else:
-                answer.print(
-                    f"step {name}: answers from a confidence of {threshold} on; in its calibration "
-                    f"on {asked}, each also asked without its answer, {answered} reach it"
-                )
-            if step["made"] and name == "faq":
-                answer.print(
-                    f"step {name}: too few questions have several wordings, so some were made of "
-                    "known ones"
-                )
-            continue
-        if name == "faq":
-            answer.print(
-                f"step {name}: nothing reaches a precision of {precision}, so it answers only "
-                "questions that equal a known one; other wordings of each question help (a column "
-                "variants)"
-            )
+        if step["threshold"] is None:
+            show_unreached(name, step, f"{report.precision:.0%}")
         else:
-            answer.print(
-                f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
-            )
-        if step["highest"]:
-            highest = f"{step['highest']:.0%}"
-            answer.print(
-                f"step {name}: it reaches {highest}; to accept that, set precision = "
-                f"{step['highest']:g} in desk.toml"
-            )
+            show_reached(name, step)
     show_test(report)
+
+
+def show_reached(name: str, step: dict[str, Any]) -> None:
+    """Print from which confidence on a step answers."""
+    asked = plural(step["questions"], "question")
+    threshold, answered = f"{step['threshold']:.0%}", f"{step['answered']:.0%}"
+    if name == "intents":
+        answer.print(
+            f"step {name}: answers with a template from a confidence of {threshold} on, "
+            f"which {answered} of {asked} reach"
+        )
+    elif name == "passage":
+        answer.print(
+            f"step {name}: answers from a confidence of {threshold} on; calibrated on "
+            f"{asked} that the FAQ is not sure of, and on ones made of the passages"
+        )
+    else:
+        answer.print(
+            f"step {name}: answers from a confidence of {threshold} on; in its calibration "
+            f"on {asked}, each also asked without its answer, {answered} reach it"
+        )
+    if step["made"] and name == "faq":
+        answer.print(
+            f"step {name}: too few questions have several wordings, so some were made of known ones"
+        )
+
+
+def show_unreached(name: str, step: dict[str, Any], precision: str) -> None:
+    """Print that a step does not reach the wanted precision, and which one it reaches."""
+    if name == "faq":
+        answer.print(
+            f"step {name}: nothing reaches a precision of {precision}, so it answers only "
+            "questions that equal a known one; other wordings of each question help (a column "
+            "variants)"
+        )
+    else:
+        answer.print(
+            f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
+        )
+    if step["highest"]:
+        highest = f"{step['highest']:.0%}"
+        answer.print(
+            f"step {name}: it reaches {highest}; to accept that, set precision = "
+            f"{step['highest']:g} in desk.toml"
+        )
 
 
 def show_test(report: "Report") -> None:

@@ -160,10 +160,15 @@ def keep_calibrated(base: KnowledgeBase) -> None:
     base whose passages are too few or too much alike for that stays as it is."""
     try:
         current = Calibration.load(base.folder)
-        if not current or (current.made and current.passages * GROWN < base.passages):
+        if not current or (current.made and outgrown(base, current)):
             calibrate_itself(base)
     except XinyeError:  # a damaged calibration is reported when it is used
         return
+
+
+def outgrown(base: KnowledgeBase, calibration: Calibration) -> bool:
+    """Whether a base has grown much since it was calibrated."""
+    return calibration.passages * GROWN < base.passages
 
 
 def examples(

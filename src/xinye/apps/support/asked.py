@@ -53,17 +53,17 @@ class Asked:
         *before, last = turns
         replies = [each for each in before if each.sender == "bot"]
         given = replies[-1] if replies else None
-        topics = [at for at in range(len(before)) if _is_topic(before[at])][-TOPICS:]
         topic = ""
-        for at in topics:
-            topic = understand(_bare(turns, at)[:LONGEST], topic)[:LONGEST]
-        bare = _bare(turns, len(before))
+        for text in _topics(turns):
+            topic = understand(text, topic)[:LONGEST]
+        offered = _chosen(turns, len(before))
+        bare = offered or _bare(last)
         return cls(
             text=last.text,
             bare=bare,
             before=topic,
             meant=understand(bare, topic),
-            chosen=bool(_chosen(turns, len(before))),
+            chosen=bool(offered),
             language=_language(last.text, languages),
             misses=_misses(replies),
             given=given.text if given else "",
@@ -107,17 +107,26 @@ class Asked:
         return ""
 
 
-def _is_topic(message: Message) -> bool:
-    return message.sender == "customer" and not asks_nothing(message.text)
+def _topics(turns: Sequence[Message]) -> list[str]:
+    """The customer's questions before the last message, from the last one on that is understood
+    alone. Of one that was chosen by its number it is the text."""
+    found: list[str] = []
+    for at in reversed(range(len(turns) - 1)):
+        if turns[at].sender != "customer" or asks_nothing(turns[at].text):
+            continue
+        found.append((_chosen(turns, at) or _bare(turns[at]))[:LONGEST])
+        if len(found) == TOPICS or not follows(found[-1]):
+            break
+    return found[::-1]
 
 
-def _bare(turns: Sequence[Message], at: int) -> str:
-    """One of these messages without what asks nothing. If it is the number of a question that the
-    reply before it offers, it is that question."""
-    return _chosen(turns, at) or without_marks(without_opening(turns[at].text))
+def _bare(message: Message) -> str:
+    """A message without what asks nothing."""
+    return without_marks(without_opening(message.text))
 
 
 def _chosen(turns: Sequence[Message], at: int) -> str:
+    """The question of the reply before this message that it chooses, or ""."""
     before = turns[at - 1] if at else None
     if before is None or before.kind != UNSURE:
         return ""

@@ -10,7 +10,7 @@ from xinye.apps.support.desk_folder import DeskFolder, Unsure
 from xinye.errors import XinyeError
 from xinye.retrieval.confidence import FEWEST, Calibration, Example, features
 from xinye.retrieval.knowledge import KnowledgeBase
-from xinye.retrieval.refusal import DEEPER, GROWN, made_examples, rarity_in
+from xinye.retrieval.refusal import DEEPER, made_examples, outgrown, rarity_in
 from xinye.retrieval.results import Found
 from xinye.retrieval.search import LONGEST_QUESTION
 from xinye.retrieval.support import share_said
@@ -81,11 +81,16 @@ def keep_calibrated(base: KnowledgeBase, desk: Path) -> None:
     a user has calibrated it."""
     with suppress(XinyeError):  # what is damaged is reported when it is used
         learned = Calibration.load(base.folder)
-        if learned is None or (not learned.asked and learned.passages * GROWN < base.passages):
+        if learned is None or (not learned.asked and outgrown(base, learned)):
             read = DeskFolder.read(desk)
-            try:
-                asked = read.unsure
-            except XinyeError as error:
-                log.error("the documents are calibrated without it: %s", error)
-                asked = []
-            calibrate_documents(base, asked, read.settings.precision)
+            calibrate_documents(base, _unsure(read), read.settings.precision)
+
+
+def _unsure(desk: DeskFolder) -> list[Unsure]:
+    """The questions that the documents are calibrated on; none, and a line in the log, if they
+    cannot be read."""
+    try:
+        return desk.unsure
+    except XinyeError as error:
+        log.error("the documents are calibrated without it: %s", error)
+        return []

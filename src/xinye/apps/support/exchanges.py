@@ -123,7 +123,7 @@ def exchanges(
                     dropped.add(talk.place, UNANSWERED)
                 open_question, of_case = question, False
             continue
-        answer, why = _answer(text if talk.is_row else _without_name(text), pair)
+        answer, why = answer_in(text if talk.is_row else _without_name(text), pair)
         asked_back = why == ASKED_BACK
         of_case = of_case or asked_back
         if why or (open_question and of_case):
@@ -179,7 +179,7 @@ def without_marks(question: str) -> str:
     return "".join(rest).strip(" ，,") or question
 
 
-def _answer(text: str, pair: bool) -> tuple[str, str]:
+def answer_in(text: str, pair: bool = False) -> tuple[str, str]:
     """A reply without the phrases and questions around it; or "" and why it is no answer."""
     said = [*said_sentences(text)]
     kept = [sentence for sentence in said if not is_phrase(sentence)]

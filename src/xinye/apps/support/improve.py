@@ -77,7 +77,8 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
     learned = [found for each in records for found in _exchanges(each, store.name, dropped)]
     faq = Merged(desk.entries, learned)
     if not any(faq.counts[what] for what in (ADDED, CORRECTED, REWORDED)):
-        for why, times in dropped.counts.most_common(1):
+        if dropped.counts:
+            [(why, times)] = dropped.counts.most_common(1)
             raise XinyeError(
                 f"{store}: no approved answer is new to {folder.name}; most of what was left out: "
                 f"{why} ({times:,})"

@@ -5,11 +5,11 @@ from sqlite3 import Row
 
 from xinye.apps.store import Transaction
 from xinye.apps.support.desk import Desk
+from xinye.apps.support.exchanges import answer_in
 from xinye.apps.support.feedback import give
 from xinye.apps.support.log import OTHER, Entry
 from xinye.apps.support.messages import Message, checked_text, page
 from xinye.apps.support.reply import Reply
-from xinye.apps.support.small_talk import is_phrase, said_sentences
 from xinye.apps.support.states import (
     CLOSED,
     HUMAN,
@@ -123,7 +123,7 @@ class Operators:
             message = self._desk.append(transaction, row, masked, entry, hashed, suggested)
             transaction.execute("UPDATE conversations SET waiting = NULL WHERE id = ?", row["id"])
             self._keep(transaction, row, now)
-            if suggested or _tells(masked):
+            if suggested or answer_in(masked)[0]:
                 give(transaction, Entry(now, "operator", "feedback", row["id"], operator,
                                         message=message.number, kind="up"), "")  # fmt: skip
         return message
@@ -157,12 +157,6 @@ class Operators:
             "UPDATE conversations SET claimed_until = ? WHERE id = ?",
             now + self._desk.limits.claim_minutes * 60, conversation["id"],
         )  # fmt: skip
-
-
-def _tells(text: str) -> bool:
-    """False for a reply that only greets, asks to wait or asks something."""
-    said = (each.strip() for each in said_sentences(text))
-    return any(not is_phrase(each) and not each.endswith(("?", "？")) for each in said)
 
 
 def _taken() -> Conflict:
