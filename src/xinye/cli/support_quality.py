@@ -31,7 +31,12 @@ def evaluate(arguments: list[str]) -> int:
     with Display(show_plan=False) as display:
         found = evaluate_desk(given.desk, given.output, display)
     if given.json:
-        print_json(vars(found) | {"baseline": vars(found.baseline), "precision": found.precision})
+        figures = {
+            "baseline": vars(found.baseline),
+            "precision": found.precision,
+            "interval": found.interval,
+        }
+        print_json(vars(found) | figures)
     else:
         show_evaluation(found)
     return 0
@@ -48,11 +53,13 @@ def show_evaluation(found: "DeskEvaluation") -> None:
         show_unanswerable(asked)
     share = f"{found.answered / found.questions:.1%}"
     answer.print(f"answered: {found.answered:,} ({share})")
-    if found.precision is not None:
+    if found.precision is not None and found.interval is not None:
         judged, wanted = f"{found.judged:,}", f"{found.wanted:.0%}"
         answer.print(
             f"right: {found.right:,} of {judged} ({found.precision:.1%}; wanted: {wanted})"
         )
+        low, high = (f"{each:.0%}" for each in found.interval)
+        answer.print(f"with so many questions, the true share is likely between {low} and {high}")
         if found.answerable:
             answer.print(f"BM25 with as many answers: {found.baseline.right:,} of {judged} right")
     if found.unjudged:

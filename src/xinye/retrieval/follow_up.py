@@ -1,10 +1,12 @@
 """Questions that need the one before them: "and how much is it?"."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from xinye.data.scripts import HAN, has_han
+from xinye.retrieval.numbers import numbers
 from xinye.retrieval.terms import content, terms, trimmed
 
 LONGEST = 200  # characters of a question that are compared
@@ -43,7 +45,7 @@ _SAYS_MORE = re.compile(
 )
 # Words between which things stand: they stay if a thing is replaced.
 _STAYS = re.compile(
-    r"为什么|什么|怎么样?|怎样|如何|多[少久长大高远]|[吗呢么吧谁哪几能可以会要想是有没不的了在到去把给用从和我你您们这那该]"
+    r"为什么|什么|怎么样?|怎样|如何|多[少久长大高远]|[吗呢么吧啊呀啥咋谁哪几能可以会要想是有没不的了在到去把给用从和也都我你您们这那该]"
     r"|\b(?:what|which|who|when|where|why|how|long|much|many|often|do|does|did|is|are|was|were|be"
     r"|can|could|may|will|would|should|has|have|had|if|i|me|you|we|us|it|they|my|your|our|their|this"
     r"|that|these|those|there|the|an?|any|some|of|in|on|at|to|into|for|from|with|by|and|or|not)\b"
@@ -116,9 +118,32 @@ def with_thing(before: str, named: str) -> list[str]:
     return [*found, _joined(trimmed(before), named)]
 
 
+def said_things(text: str) -> set[str]:
+    """The Han characters, words and numbers of a text that may name something.
+
+    >>> sorted(said_things("How much are the cups?")), "猫" in said_things("猫粮有吗")
+    (['cup'], True)
+    """
+    said = terms(_STAYS.sub(" ", _measured(text)))
+    return {term for term in said if len(term) == 1 or not has_han(term)}
+
+
 def names(text: str, named: str) -> bool:
-    """True if a text has all words of a thing's name, and Chinese ones in their order."""
-    return {*terms(named)} <= {*terms(text)}
+    """True if a text has all words of a thing's name, and Chinese ones in their order.
+
+    >>> names("2公斤89元，5公斤199元", "五公斤"), names("鸡肉猫粮", "牛肉")
+    (True, False)
+    """
+    return {*terms(_measured(named))} <= {*terms(_measured(text))}
+
+
+def _measured(text: str) -> str:
+    """A text with each number and its unit as one word: 五公斤 and "5 kg" are "5kilogram"."""
+    text, rest = "", unicodedata.normalize("NFKC", text)
+    for each in numbers(rest):
+        before, _, rest = rest.partition(each.text)
+        text += f"{before} {each.value}{each.unit} "
+    return text + rest
 
 
 def _blank(found: re.Match[str]) -> str:

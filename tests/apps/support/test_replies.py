@@ -91,6 +91,7 @@ def turns(*said: str, kinds: tuple[str, ...] = ()) -> list[Message]:
         ("[电话1]", "好的，请问还有什么可以帮您？"),
         ("Hello", "Hello! How can I help you?"),
         ("在吗", "您好！请问有什么可以帮您？"),
+        ("？？", "您好！请问有什么可以帮您？"),
     ],
 )
 def test_small_talk_gets_the_template_in_its_language(bot: Answerer, text: str, reply: str) -> None:
@@ -292,6 +293,38 @@ def test_the_only_question_is_chosen_by_yes(bot: Answerer, said: str) -> None:
     assert found.text == "龙井的价格：见第15页。"
     several = bot.answer(turns("龙井", OFFERED, said, kinds=("unsure",)))
     assert several.kind == "template"
+
+
+@pytest.mark.parametrize(
+    "said", ["不是", "都不是！", "不是这个意思", "No, that's not what I asked"]
+)
+def test_a_denied_reply_is_a_miss(bot: Answerer, said: str) -> None:
+    answered = bot.answer(turns("红茶怎么保存？"))
+    denied = bot.answer(turns("红茶怎么保存？", answered.text, said, kinds=(answered.kind,)))
+    assert (denied.kind, denied.why) == ("unsure", f"{INTENT}: denied")
+    asking = bot.answer(turns("红茶怎么保存？", "要现在下单吗？", said, kinds=("faq",)))
+    assert asking.why != denied.why
+    second = bot.answer(turns("龙井", OFFERED, said, kinds=("unsure",)))
+    assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2×")
+
+
+def test_a_short_word_is_answered_in_the_language_of_the_conversation(bot: Answerer) -> None:
+    found = bot.answer(turns("红茶怎么保存？", "…", "ok", kinds=("faq",)))
+    assert found.text == "好的，请问还有什么可以帮您？"
+
+
+def test_a_new_word_gets_the_answer_behind_the_question_that_it_belongs_to(folder: Path) -> None:
+    desk = DeskFolder.read(folder)
+    [(at, entry)] = [
+        each for each in enumerate(desk.entries) if each[1].question == "红茶怎么保存？"
+    ]
+    desk.entries[at] = replace(entry, variants=("红茶的保存方法",))
+    bot = Answerer(desk, Models.load(desk))
+    told = "如果您问的是：红茶怎么保存？\n红茶的保存：见第21页。"
+    assert bot.answer(turns("绿红茶怎么保存")).text == told
+    assert bot.answer(turns("红茶怎么保存的方法")).text == entry.answer
+    desk.entries[at] = replace(desk.entries[at], offered=False)
+    assert bot.answer(turns("绿红茶怎么保存")).text == entry.answer
 
 
 @pytest.mark.parametrize("said", ["说一下运费", "换一个", "不是1", "size 2", "12", "都不是"])

@@ -9,7 +9,7 @@ from xinye.apps.support.exchanges import without_marks
 from xinye.apps.support.messages import Message
 from xinye.apps.support.offers import chosen
 from xinye.apps.support.reply import UNSURE
-from xinye.apps.support.small_talk import asks_nothing, without_opening
+from xinye.apps.support.small_talk import asks_nothing, denies, without_opening
 from xinye.data.scripts import has_han
 from xinye.generation.chat import Message as Turn
 from xinye.retrieval.follow_up import follows, in_context, thing
@@ -18,6 +18,8 @@ from xinye.retrieval.search import LONGEST_QUESTION
 LONGEST = 500  # characters of the question before, of which the next one needs the topic only
 TOPICS = 4  # questions in a row that need the one before
 WORDS = 3  # in Latin letters, with which a message is in English
+
+_WORD = re.compile("[A-Za-z]{2,}")
 
 Understand = Callable[[str, str], str]  # a question, and the one before it, as one question
 
@@ -28,7 +30,7 @@ class Asked:
     only give a number, or what was chosen of an offer; if it `follows` the question `before`, it
     needs that one to be understood. `meant` is what is asked then, in words of the FAQ if possible.
     `misses` counts the bot's last replies that were no answers, `given` is its last reply, and
-    `earlier` are the messages before."""
+    `earlier` are the messages before; it `denies` that the last reply is about the question."""
 
     text: str
     bare: str
@@ -38,6 +40,7 @@ class Asked:
     language: str  # "zh" or "en"
     misses: int
     given: str
+    denies: bool
     earlier: tuple[Turn, ...]
 
     @classmethod
@@ -64,9 +67,12 @@ class Asked:
             before=topic,
             meant=understand(bare, topic),
             chosen=bool(offered),
-            language=_language(last.text, languages),
+            language=_language(
+                [each.text for each in turns if each.sender == "customer"], languages
+            ),
             misses=_misses(replies),
             given=given.text if given else "",
+            denies=given is not None and _is_answer(given) and denies(last.text),
             earlier=tuple(_turn(each) for each in before),
         )
 
@@ -93,7 +99,7 @@ class Asked:
         """The language of a message of some words, whether the desk speaks it; "" for others."""
         if has_han(self.text):
             return "zh"
-        return "en" if len(re.findall("[A-Za-z]{2,}", self.text)) >= WORDS else ""
+        return "en" if len(_WORD.findall(self.text)) >= WORDS else ""
 
     def mentions(self, words: Iterable[str]) -> str:
         """The first of these words that the message has; "" if it has none. Words in Latin letters
@@ -125,6 +131,12 @@ def _bare(message: Message) -> str:
     return without_marks(without_opening(message.text))
 
 
+def _is_answer(reply: Message) -> bool:
+    """True for a reply that can be denied: "no" to an answer that asks in turn is an answer."""
+    asks = reply.text.rstrip().endswith(("?", "？"))
+    return reply.kind == UNSURE or (reply.kind != "template" and not asks)
+
+
 def _chosen(turns: Sequence[Message], at: int) -> str:
     """The question of the reply before this message that it chooses, or ""."""
     before = turns[at - 1] if at else None
@@ -143,8 +155,13 @@ def _misses(replies: Sequence[Message]) -> int:
     return count
 
 
-def _language(text: str, languages: Sequence[str]) -> str:
-    language = "zh" if has_han(text) else "en" if re.search("[A-Za-z]", text) else ""
+def _language(texts: Sequence[str], languages: Sequence[str]) -> str:
+    """The language of the last of a customer's messages; of a short one such as "ok" it is that of
+    the message before."""
+    *before, last = texts
+    if before and not has_han(last) and len(_WORD.findall(last)) < WORDS:
+        return _language(before, languages)
+    language = "zh" if has_han(last) else "en" if _WORD.search(last) else ""
     return language if language in languages else languages[0]
 
 

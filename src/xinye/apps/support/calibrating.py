@@ -16,6 +16,7 @@ from xinye.retrieval.confidence import Threshold, reached
 PARTS = 5  # of the questions, of which one is asked and the others are known, in turn
 MOST = 1000  # questions from which on no further part is asked
 LOOKED_AT = (0.99, 0.95, 0.9, 0.8)  # precisions that the report looks at
+LOWER = (0.7, 0.6, 0.5)  # further ones that a step may reach
 MEANT = 0.5  # confidence from which on an entry is likelier the one that is meant than not
 
 
@@ -24,7 +25,7 @@ class Step:
     """How a step of the desk decides, for the report. It answers from the confidence `threshold`
     on; None if nothing reaches the wanted precision. `answered` is the share of what was asked in
     its calibration on `questions` that reaches it; `made` ones were made of known ones. `highest`
-    is the highest of the precisions in `LOOKED_AT` that is reached, None if none is."""
+    is the highest of the precisions in `LOOKED_AT` and `LOWER` that is reached, None if none is."""
 
     threshold: float | None
     answered: float
@@ -37,7 +38,8 @@ class Step:
         cls, found: Sequence[Threshold], precision: float, questions: int, made: bool = False
     ) -> "Step":
         """The step with these thresholds that should have this precision."""
-        highest = next((each for each in LOOKED_AT if reached(found, each, made)), None)
+        looked_at = (*LOOKED_AT, *LOWER)
+        highest = next((each for each in looked_at if reached(found, each, made)), None)
         if at := reached(found, precision, made):
             return cls(at.confidence, at.answered, questions, made, highest)
         return cls(None, 0.0, questions, made, highest)

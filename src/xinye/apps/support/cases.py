@@ -56,6 +56,7 @@ _STATE = re.compile(
     r"(?<![帮给])我[^，。；！？\n怎想帮把可能]{1,12}(?:[了过]吗|了没有?|到哪|没有(?=\W*$))"
     rf"|(?:查|催)(?:一?下|一查)[^，。；！？\n]{{0,6}}{_NAMED_ZH}"
     rf"|{_NAMED_ZH}[^，。；！？\n怎]{{0,8}}(?:到哪|还没|没[到动收发])|还没(?:发|到|退|收|给|寄|送)|怎么还[不没]"
+    rf"|我的?{_NAMED_ZH}呢(?=\W*$)|单号(?:是?多少|是?几|呢|发我|发一下)"
     r"|\[[^\[\]]{1,16}\d+\]"
     r"|\bwhy (?:was|were) my\b|\bstill (?:isn't|hasn't|haven't)\b"
     r"|^\W*(?:did|has|have|was|were) my\b"
@@ -85,6 +86,24 @@ _TO_CUSTOMER = re.compile(
     r"|\bat your\b|\bwith your neigh|\bsince\b|\bfor you\b",
     re.IGNORECASE,
 )
+
+
+# A wish for something that only an employee can do.
+_WISH = re.compile(
+    r"(?<![么何])(?:[帮给替]我|麻烦|请)[^，。；！？\n怎]{0,3}(?:[改补退换催查]|取消|备注|登记|合并)[^怎何吗]{0,12}$"
+    r"|^(?:please|can you|could you) (?:cancel|change|refund|resend|replace|check|look up|update)"
+    r" my\b",
+    re.IGNORECASE,
+)
+
+
+def asks_employee(message: str) -> bool:
+    """True if a customer wants to know or to have what only an employee can look up or do.
+
+    >>> asks_employee("给我改一下地址"), asks_employee("怎么改地址？")
+    (True, False)
+    """
+    return asks_state(message) or bool(_WISH.search(message))
 
 
 def asks_state(question: str) -> bool:

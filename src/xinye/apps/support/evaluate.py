@@ -12,6 +12,7 @@ from xinye.apps.support.calibrating import is_right
 from xinye.apps.support.desk_folder import DeskFolder, TestQuestion
 from xinye.apps.support.documents import says
 from xinye.apps.support.faq import Entry
+from xinye.apps.support.groups import plain
 from xinye.apps.support.held_out import without, wordings
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
@@ -64,6 +65,17 @@ class DeskEvaluation:
     def precision(self) -> float | None:
         """The share of the judged answers that is right; None without any."""
         return self.right / self.judged if self.judged else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Between what the precision on many questions lies, with a confidence of 95% (Wilson's
+        interval); None without judged answers."""
+        from scipy.stats import binomtest
+
+        if not self.judged:
+            return None
+        found = binomtest(self.right, self.judged).proportion_ci(method="wilson")
+        return float(found.low), float(found.high)
 
 
 def evaluate_desk(
@@ -120,7 +132,7 @@ def _right(reply: Reply, asked: TestQuestion) -> bool | None:
         return None
     if reply.kind in FROM_DOCUMENTS:
         return says(reply.text, asked.question, asked.answer)
-    return is_right(reply.text, asked)
+    return plain(reply.text).endswith(plain(asked.answer))  # it may begin with the question
 
 
 def _confidence(desk: DeskFolder, asked: TestQuestion) -> float:

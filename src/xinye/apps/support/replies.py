@@ -8,13 +8,14 @@ after some misses for a person.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Self
 
 from xinye.apps.support.asked import Asked
 from xinye.apps.support.calibrating import MEANT
-from xinye.apps.support.cases import asks_state
+from xinye.apps.support.cases import asks_employee
 from xinye.apps.support.desk_folder import FAQ, TEMPLATES, DeskFolder
 from xinye.apps.support.documents import may_answer
 from xinye.apps.support.exchanges import says_something
@@ -143,15 +144,18 @@ class Answerer:
 
     def _from_template(self, asked: Asked) -> Reply | None:
         """A fixed text for small talk, or for what the question is about."""
+        if asked.denies:
+            return self._calmed(asked, "denied")
         if not asked.chosen and (intent := small_talk(asked.text)):
             return self._template(asked, intent, None)
         match about_the_bot(asked.text):
             case "bot":
                 return self._template(asked, "bot", None)
             case "upset":
-                return self._calmed(asked)
-        if not says_something(asked.bare):  # a phone number that was masked, "?" or an emoji
-            return self._template(asked, "acknowledgement", None)
+                return self._calmed(asked, "upset")
+        if not says_something(asked.bare):  # a phone number that was masked, an emoji, or "?"
+            calls = set(asked.bare.strip()) & set("?？")
+            return self._template(asked, "greeting" if calls else "acknowledgement", None)
         intents, least = self.models.intents, self._least_of_intents()
         if intents is None or least is None:
             return None
@@ -160,11 +164,10 @@ class Answerer:
             return None
         return self._template(asked, intent, share)
 
-    def _calmed(self, asked: Asked) -> Reply:
-        """What is said to an insult: it counts as a question without an answer."""
+    def _calmed(self, asked: Asked, intent: str) -> Reply:
+        """What is said to an insult or to "not that": it counts as a question without an answer."""
         if asked.misses + 1 >= self.desk.settings.misses:
-            return self._handover(asked, ANGRY)
-        intent = "upset"
+            return self._handover(asked, ANGRY if intent == "upset" else UNCERTAIN)
         return Reply(UNSURE, self.desk.said(intent, asked.language)[1], why=f"{INTENT}: {intent}")
 
     def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
@@ -191,12 +194,24 @@ class Answerer:
         if asked.thing:
             if not self._understanding.tells(match.entry, asked.thing, asked.before):
                 return None
-        elif asked.follows and self.desk.entries[match.entry].answer == asked.given:
+        elif asked.follows and asked.given.endswith(self.desk.entries[match.entry].answer):
             return None  # that was the answer to the question before
         if not self.desk.entries[match.entry].answered:
             why = f"{BY_CASE}: {FAQ}:{match.entry + 1}"
             return self._handover(asked, why, match.confidence, self.desk.matcher_hash)
-        return self._entry(match.entry, match.confidence)
+        reply = self._entry(match.entry, match.confidence)
+        if match.confidence < 1 and self._understanding.adds(asked.meant, match.entry):
+            return self._restated(reply, match.entry, asked.language)
+        return reply
+
+    def _restated(self, reply: Reply, entry: int, language: str) -> Reply:
+        """An answer behind the question that it belongs to, if customers may read that, since a
+        word of the customer's question is new."""
+        if not self.desk.entries[entry].offered:
+            return reply
+        _, said = self.desk.said("restate", language)
+        question = shown(self.desk.entries[entry].question)
+        return replace(reply, text=f"{said}{question}\n{reply.text}")
 
     def _offered(self, asked: Asked) -> Match | None:
         """The entry that was chosen of an offer."""
@@ -305,7 +320,7 @@ class Answerer:
         is asked."""
         matches = self.desk.matcher.matches(asked.meant, OFFERED)
         score = matches[0].confidence if matches else None
-        if asks_state(asked.bare):
+        if asks_employee(asked.bare):
             return self._handover(asked, BY_CASE, score)
         if asked.misses + 1 >= self.desk.settings.misses:
             why, least = f"{UNCERTAIN}: {asked.misses + 1}×", self._least_of_faq()
@@ -343,7 +358,7 @@ class Answerer:
         )
         questions: dict[str, str] = {}
         for entry in near:
-            if entry.offered and entry.answered and entry.answer != given:
+            if entry.offered and entry.answered and not given.endswith(entry.answer):
                 questions.setdefault(entry.answer, shown(entry.question))
         return [*dict.fromkeys(questions.values())]
 

@@ -67,6 +67,16 @@ _BOT = re.compile(
     r"|being|person|someone|or))+(?: here)?",
     re.IGNORECASE,
 )
+_DENIES = re.compile(
+    r"(?:都|好像|也|应该|[啊呀吧])*+(?:不是|不对|错了|不是这个|都不是|没有(?:这个|我要的|一个是))"
+    r"(?:这个|这些|我[想要]?[问说找要]?[的这个]*|意思|的|啊|呀|吧|了|哦)*+"
+    r"|(?:我(?:问|说)的|我的意思)不是这个?|答非所问|我不是(?:问|说|要问|想问)?(?:这个|这个意思|这些)"
+    r"|(?:no|nope|none|neither|wrong)(?: of (?:them|these|those))?"
+    r"|(?:no )?(?:that's|that is|this is|it's) (?:not|wrong)(?: (?:it|this|that|what i|what i'm"
+    r"|asked|meant|mean|asking|asking for|right|the question|my question))*"
+    r"|not (?:that|this|what i (?:asked|meant))",
+    re.IGNORECASE,
+)
 _WISHES_TO_COMPLAIN = re.compile(
     r"(?:我|咱)们?(?:现在|今天|马上)?(?:就|必须|一定)?(?:想?要|想|准备|打算|决定|得)"
     r"(?:去|向\w{1,8})?(?:投诉|举报)"
@@ -182,6 +192,12 @@ TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
         "抱歉，我只能用英文回答。请用英文提问；也可以回复“转人工”，由人工客服为您处理。",
     ),
     "quote": Both("I found this in our documents:", "在我们的资料里找到这一段："),
+    "denied": Both(
+        "Sorry, then I did not understand you. Please say it in other words, or write “a person "
+        "please” to reach a colleague.",
+        "抱歉，没答到您想问的。请换个说法再问一次，也可以回复“转人工”。",
+    ),
+    "restate": Both("If you are asking this: ", "如果您问的是："),
     "unsure": Both(
         "I am not sure what you mean. Could you say it in other words?",
         "抱歉，我没有完全明白您的意思。能换个说法吗？",
@@ -237,9 +253,18 @@ def about_the_bot(text: str) -> str:
     return ""
 
 
+def denies(text: str) -> bool:
+    """True if a customer says that a reply is not what was asked.
+
+    >>> denies("不是这个意思"), denies("No, that's not what I asked."), denies("不是本人可以吗")
+    (True, True, False)
+    """
+    return any(_DENIES.fullmatch(joined) for joined in _spoken(text))
+
+
 def asks_nothing(text: str) -> bool:
     """True for a customer's message without a question: small talk, or words about the desk."""
-    if small_talk(text) or about_the_bot(text):
+    if small_talk(text) or about_the_bot(text) or denies(text):
         return True
     return len(text) <= LONGEST and len(_CLAUSES.findall(text)) == 1 and complains(text)
 

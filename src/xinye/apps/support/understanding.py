@@ -6,8 +6,17 @@ from functools import cache, cached_property
 
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.matching import FAQMatcher
+from xinye.apps.support.offers import shown
 from xinye.data.scripts import has_han
-from xinye.retrieval.follow_up import about, follows, in_context, names, thing, with_thing
+from xinye.retrieval.follow_up import (
+    about,
+    follows,
+    in_context,
+    names,
+    said_things,
+    thing,
+    with_thing,
+)
 
 LANGUAGE = 0.05  # share of the questions in a language from which on the FAQ speaks it
 NEAR = 20  # questions of the FAQ that may say what a customer talks about
@@ -50,6 +59,13 @@ class Understanding:
             return True
         match = self.matcher.match(before) if names(found.answer, named) else None
         return match is not None and match.entry == entry
+
+    def adds(self, question: str, entry: int) -> bool:
+        """True if a question has a word that neither a wording nor the answer of an entry has: one
+        about dogs may otherwise be just like one about cats."""
+        found = self.entries[entry]
+        known = said_things(" ".join([*found.wordings, found.answer]))
+        return not said_things(shown(question)) <= known
 
     def _best(self, questions: Sequence[str], named: str, before: str) -> str:
         """The question that an entry about a thing fits best; "" if none does."""
