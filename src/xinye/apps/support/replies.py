@@ -167,7 +167,7 @@ class Answerer:
     def _calmed(self, asked: Asked, intent: str) -> Reply:
         """What is said to an insult or to "not that": it counts as a question without an answer."""
         if asked.misses + 1 >= self.desk.settings.misses:
-            return self._handover(asked, ANGRY if intent == "upset" else UNCERTAIN)
+            return self._handover(asked, ANGRY if intent == "upset" else _misses(asked))
         return Reply(UNSURE, self.desk.said(intent, asked.language)[1], why=f"{INTENT}: {intent}")
 
     def _template(self, asked: Asked, intent: str, score: float | None) -> Reply | None:
@@ -323,8 +323,7 @@ class Answerer:
         if asks_employee(asked.bare):
             return self._handover(asked, BY_CASE, score)
         if asked.misses + 1 >= self.desk.settings.misses:
-            why, least = f"{UNCERTAIN}: {asked.misses + 1}×", self._least_of_faq()
-            return self._handover(asked, why, score, least=least)
+            return self._handover(asked, _misses(asked), score, least=self._least_of_faq())
         if self._is_foreign(asked):
             _, text = self.desk.said("language", asked.written)
             return Reply(UNSURE, text, score=score, why=FOREIGN)
@@ -373,6 +372,11 @@ class Answerer:
 
     def _hash(self, role: str) -> str:
         return self.models.hashes.get(role, "")
+
+
+def _misses(asked: Asked) -> str:
+    """Why a message is handed over that is one miss too many."""
+    return f"{UNCERTAIN}: {asked.misses + 1}×"
 
 
 def _is_of_another(reply: Reply, thing: str) -> bool:
