@@ -116,6 +116,12 @@ def test_questions_of_one_answer_are_one_entry():
     assert {*entry.wordings} == {"怎么退货？", "茶不好喝"}
 
 
+@pytest.mark.parametrize("yes", ["可以的，", "好的亲，", "亲，", "Yes, "])
+def test_yes_before_an_answer_makes_no_other_answer(yes):
+    faq = make_faq([exchange("怎么退货", RETURN), exchange("能退吗", yes + RETURN, 2)])
+    assert [each.answer for each in faq.entries] == [RETURN]
+
+
 def test_no_near_equal_of_a_test_question_is_learned():
     asked = [
         exchange(f"第{n}种茶壶的盖子{word}？", f"第{n}种茶壶的盖子在商店的“配件”一页。")

@@ -1,6 +1,7 @@
 """Makes a FAQ of questions and answers: near-equal questions become one entry with several
 wordings, and one answer."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,12 @@ SEVERAL, COMMON = 3, 1 / 3
 # conversation, and if in several.
 ONCE, OFTEN = 1, 2
 SHOWN = 5  # answers of a conflict that are listed
+# With these one answer begins after "May I …?", and not after "How do I …?"
+_YES = re.compile(
+    r"(?:(?:可以|有|好|是|能|会|支持)(?:的|哦|呢|啊)*+|亲|您好|嗯)(?:[，,。！!~～\s]+(?:亲[，,\s]*)?|亲[，,\s]*)"
+    r"|(?:yes|sure|of course|certainly|hi|hello)\b[\s,.!]*",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -132,11 +139,12 @@ def _intent(group: Sequence[Exchange]) -> str:
 
 
 def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
-    """The entries, with those of the same long answer as one."""
+    """The entries, with those of the same long answer as one; a "yes" before it does not count."""
     found: dict[str, Entry] = {}
     for number, entry in enumerate(entries):
         long = len(entry.answer) >= LONG_ANSWER
-        key = plain(entry.answer) if long else f"{number} {entry.question}"
+        said = _without_yes(entry.answer)
+        key = plain(said) if long else f"{number} {entry.question}"
         first = found.get(key)
         if first is None:
             found[key] = entry
@@ -149,6 +157,12 @@ def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
             first, variants=variants, intent=intent, offered=True, answered=answered
         )
     return [*found.values()]
+
+
+def _without_yes(answer: str) -> str:
+    """An answer without "yes" at its beginning."""
+    found = _YES.match(answer)
+    return answer[found.end() :] if found else answer
 
 
 def _agree(one: Entry, other: Entry) -> bool:
