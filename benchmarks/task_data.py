@@ -131,19 +131,17 @@ def finfe(data: Path, _: str) -> Iterator[Split]:
 
 def finnl(data: Path, _: str) -> Iterator[Split]:
     """Without slips of the pen: topics that train has fewer than `TOPIC` times, and records that
-    have no other. A text that stands in train twice keeps its last topics; none is in both."""
-    training, test = (
-        {text: topics.split() for text, topics in opinions(data, "finnl", part)}
-        for part in ("train", "eval")
-    )
-    counts = Counter(topic for topics in training.values() for topic in topics)
+    have no other. Train is without the texts of eval."""
+    training, test = (list(opinions(data, "finnl", part)) for part in ("train", "eval"))
+    counts = Counter(topic for _, topics in training for topic in topics.split())
+    judged = {text for text, _ in test}
 
-    def items(rows: dict[str, list[str]]) -> Iterator[Item]:
-        for text, topics in rows.items():
-            if known := [topic for topic in topics if counts[topic] >= TOPIC]:
+    def items(rows: list[tuple[str, str]]) -> Iterator[Item]:
+        for text, topics in rows:
+            if known := [topic for topic in topics.split() if counts[topic] >= TOPIC]:
                 yield Item(text, known)
 
-    yield Split([item for item in items(training) if item.text not in test], list(items(test)))
+    yield Split([item for item in items(training) if item.text not in judged], list(items(test)))
 
 
 def opinions(data: Path, name: str, part: str) -> Iterator[tuple[str, Any]]:
