@@ -127,7 +127,7 @@ def test_a_training_that_is_stopped_writes_no_desk(xinye, workplace, monkeypatch
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(classifier, "_pretrain", stopped)
+    monkeypatch.setattr(classifier, "base_of", stopped)
     Path("faq.csv").write_text(rows(), "utf-8")
     before = {*Path().iterdir()}
     assert xinye("support", "prepare", "faq.csv", "-o", "desk").code == 130

@@ -4,6 +4,7 @@ stored."""
 from dataclasses import dataclass
 
 POSITIVE, NEUTRAL, NEGATIVE = MOODS = ("positive", "neutral", "negative")
+UNSURE = "unsure"  # of a model that has learned no neutral texts
 HOUR = 3600.0  # seconds
 
 

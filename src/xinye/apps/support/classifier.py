@@ -12,25 +12,18 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from xinye import api
 from xinye.apps.support.classes import Classes
 from xinye.apps.support.desk_folder import Labelled
 from xinye.apps.support.intents import WORDS, Intents
-from xinye.data.files import write_json_lines
+from xinye.apps.training import Budget, as_file, base_of, train_classifier
 from xinye.errors import plural
 from xinye.observer import Observer
 from xinye.retrieval.confidence import Threshold
-from xinye.runs.folder import RunFolder
 
 FEWEST_INTENTS = 2
 FEWEST_EACH = 10  # questions of an intent; rarer ones are not learned
 FEWEST = 100  # questions with intents
 CALIBRATION = 0.1  # share of the questions with intents
-PRETRAINING = 0.4  # share of the time
-EPOCHS = 40  # of the classifier, at most
-TRIAL = 5  # steps that are timed first, to know how many fit into the time
-SPARE = 0.8  # share of the time that is planned for steps; evaluations take the rest
-CONTEXT = 128
 
 
 @dataclass(frozen=True)
@@ -75,14 +68,6 @@ def learnable(labelled: Sequence[Labelled]) -> tuple[list[Labelled], str]:
     return kept, ""
 
 
-@dataclass(frozen=True)
-class Budget:
-    """The time to train, in seconds, and the model to begin with; "" to train one from scratch."""
-
-    seconds: float
-    base: str = ""
-
-
 def train_intents(
     learned: Sequence[Labelled],
     test: Sequence[Labelled],
@@ -94,88 +79,34 @@ def train_intents(
     """Train the classifier in `folder`, and calibrate it on questions that are kept apart for that.
     The small GPT learns from `texts` and is deleted again; so is a classifier that is worse than
     the baseline."""
-    files = [folder.with_name(f"{folder.name}-{name}") for name in ("base", "trial")]
-    base, trial = files
-    records, held_out, corpus = (
-        folder.with_name(f"{folder.name}-{name}.jsonl") for name in ("train", "test", "texts")
-    )
     known = {each.label for each in learned}
     asked = [each for each in test if each.label in known]
     learned = random.Random(0).sample([*learned], len(learned))
     count = round(CALIBRATION * len(learned))
     apart, learned = learned[:count], learned[count:]
-    write_json_lines(records, (each.model_dump() for each in learned))
-    write_json_lines(held_out, (each.model_dump() for each in asked))
-    write_json_lines(corpus, ({"text": text} for text in texts))
     began = time.monotonic()
-    try:
-        model: Path | str = budget.base
-        if not budget.base:
-            observer.stage("training a small GPT on the texts")
-            _pretrain(corpus, base, budget.seconds * PRETRAINING, observer)
-            model = base
+    records, held_out = (
+        as_file(folder.with_name(f"{folder.name}-{name}.jsonl"), (row.model_dump() for row in rows))
+        for name, rows in (("train", learned), ("test", asked))
+    )
+    base = base_of(texts, folder.with_name(f"{folder.name}-base"), budget, observer)
+    with base as model, records as file, held_out as test_file:
         observer.stage("training the classifier of intents")
-        _finetune(model, trial, records, TRIAL, Observer())
         left = budget.seconds - (time.monotonic() - began)
-        steps = _steps(trial, len(learned), left)
-        classifier = _finetune(model, folder, records, steps, observer)
-        figures: dict[str, Any] = classifier.evaluate_task(held_out) if asked else {}
-        alone, baseline = (
-            figures[name]["accuracy"] if figures.get(name) else None
-            for name in ("measured", "baseline")
-        )
-        words = Classes.learn([each.text for each in learned], [each.label for each in learned])
-        words.save(folder / WORDS)
-        intents = Intents(classifier, words)
-        accuracy = intents.accuracy(asked)
-        kept = is_good(accuracy, baseline, len(asked))
-        if not kept:
-            shutil.rmtree(folder)
-        seconds = round(time.monotonic() - began, 1)
-        counts = len(known), len(learned), len(asked)
-        trained = Trained(*counts, accuracy, baseline, seconds, kept, alone, count)
-        return trained, intents.thresholds(apart)
-    finally:
-        for path in files:
-            shutil.rmtree(path, ignore_errors=True)
-        for path in (records, held_out, corpus):
-            path.unlink(missing_ok=True)
-
-
-def _pretrain(corpus: Path, folder: Path, seconds: float, observer: Observer) -> None:
-    """Train a small GPT on texts, for so many seconds."""
-    run = api.pretrain(
-        corpus,
-        folder,
-        size="1M",
-        time=f"{max(1, round(seconds))}s",
-        context=CONTEXT,
-        evaluations=2,
-        compile="no",
-        observer=observer,
+        classifier = train_classifier(model, file, len(learned), folder, left, observer)
+        figures: dict[str, Any] = classifier.evaluate_task(test_file) if asked else {}
+    alone, baseline = (
+        figures[name]["accuracy"] if figures.get(name) else None
+        for name in ("measured", "baseline")
     )
-    _check_finished(run.interrupted)
-
-
-def _finetune(
-    model: Path | str, folder: Path, records: Path, steps: int, observer: Observer
-) -> api.Model:
-    """Train a classifier for so many steps."""
-    trained = api.finetune(
-        model, folder, data=records, task="classify", steps=steps, evaluations=2, observer=observer
-    )
-    _check_finished(RunFolder(folder).result()["interrupted"])
-    return trained
-
-
-def _check_finished(signal: int) -> None:
-    """Stop if a person stopped the training: half a desk is none."""
-    if signal:
-        raise KeyboardInterrupt
-
-
-def _steps(trial: Path, records: int, seconds: float) -> int:
-    """The number of steps that fit into the time, as those of a trial took it."""
-    result, batch = RunFolder(trial).result(), RunFolder(trial).plan()["batch_size"]
-    most = max(TRIAL, round(EPOCHS * records / batch))
-    return max(TRIAL, min(most, int(SPARE * seconds * TRIAL / max(result["seconds"], 1e-3))))
+    words = Classes.learn([each.text for each in learned], [each.label for each in learned])
+    words.save(folder / WORDS)
+    intents = Intents(classifier, words)
+    accuracy = intents.accuracy(asked)
+    kept = is_good(accuracy, baseline, len(asked))
+    if not kept:
+        shutil.rmtree(folder)
+    seconds = round(time.monotonic() - began, 1)
+    counts = len(known), len(learned), len(asked)
+    trained = Trained(*counts, accuracy, baseline, seconds, kept, alone, count)
+    return trained, intents.thresholds(apart)

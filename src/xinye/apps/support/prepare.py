@@ -11,7 +11,7 @@ from typing import Any
 
 from xinye import api
 from xinye.apps.support.calibrating import LOOKED_AT, Step, Trial, calibrated
-from xinye.apps.support.classifier import Budget, learnable, train_intents
+from xinye.apps.support.classifier import learnable, train_intents
 from xinye.apps.support.clusters import name_clusters
 from xinye.apps.support.desk_folder import (
     GRAPH,
@@ -34,6 +34,7 @@ from xinye.apps.support.logs import Columns, Logs, read_logs
 from xinye.apps.support.models import Models, tagger_of
 from xinye.apps.support.prepare_settings import PrepareSettings
 from xinye.apps.support.small_talk import TEMPLATES
+from xinye.apps.training import Budget
 from xinye.data.notes import Notes
 from xinye.data.personal import Tagger
 from xinye.data.scripts import has_han

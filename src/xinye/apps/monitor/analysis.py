@@ -1,0 +1,89 @@
+"""`Analyst`: what the models of a monitor say of documents."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from xinye import api
+from xinye.apps.monitor.calibration import Calibrations
+from xinye.apps.monitor.documents import Analysis
+from xinye.apps.monitor.labelled import joined
+from xinye.data.scripts import has_han
+from xinye.retrieval.entities import Names
+
+COMPANIES = ("company", "org", "organization", "公司", "企业", "机构", "组织")
+LONGEST = 2000  # characters of a document that are read
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Models:
+    """The loaded models by their roles; a role that is missing is None."""
+
+    topics: api.Model | None = None
+    mood: api.Model | None = None
+    entities: api.Model | None = None
+
+
+class Analyst:
+    """Analyses documents. `companies` has the aliases of each company that is watched."""
+
+    def __init__(
+        self,
+        models: Models,
+        calibrations: Calibrations,
+        companies: Mapping[str, Sequence[str]],
+    ) -> None:
+        self.models, self.calibrations = models, calibrations
+        self._company_of = {
+            alias: company
+            for company, aliases in companies.items()
+            for alias in (company, *aliases)
+        }
+        self._names = Names(self._company_of)
+
+    def analyse(self, documents: Sequence[tuple[str, str]]) -> list[Analysis]:
+        """What the models say of documents, each a title and a text."""
+        found: list[Analysis] = []
+        texts = [joined(*each)[:LONGEST] for each in documents]
+        for begin in range(0, len(texts), BATCH):
+            found += self._analysed(texts[begin : begin + BATCH])
+        return found
+
+    def _analysed(self, texts: Sequence[str]) -> list[Analysis]:
+        topics, moods = self.models.topics, self.models.mood
+        of_topics = topics.classify([*texts]) if topics else []
+        of_moods = moods.classify([*texts]) if moods else []
+        found = []
+        for at, text in enumerate(texts):
+            probabilities = of_topics[at]["probabilities"] if of_topics else {}
+            mood, share = "", None
+            if of_moods:
+                mood, share = self.calibrations.mood_of(of_moods[at]["probabilities"])
+            found.append(
+                Analysis(
+                    self.calibrations.topics_of(probabilities) if probabilities else (),
+                    mood,
+                    share,
+                    self.companies(text),
+                    language_of(text),
+                )
+            )
+        return found
+
+    def companies(self, text: str) -> tuple[str, ...]:
+        """The companies in a text, each once: watched ones by their aliases, and others that the
+        model finds."""
+        mentions = self._names.within(text)
+        found = [self._company_of.get(name, name) for name in mentions]
+        if self.models.entities:
+            spans = self.models.entities.tag(text)
+            named = (each["text"] for each in spans if each["type"].casefold() in COMPANIES)
+            found += [self._company_of.get(name, name) for name in named]
+        return tuple(dict.fromkeys(found))
+
+
+def language_of(text: str) -> str:
+    """The language of a text: "zh", "en", or "" if it has no letters of either."""
+    if has_han(text):
+        return "zh"
+    return "en" if any(letter.isascii() and letter.isalpha() for letter in text) else ""

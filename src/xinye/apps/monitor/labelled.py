@@ -1,0 +1,182 @@
+"""Reads texts that people have labelled with topics, with a mood, or with both."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from xinye.apps.monitor.documents import MOODS, NEGATIVE, NEUTRAL, POSITIVE
+from xinye.data.columns import FIELD_NAMES, as_text, choose_field, find_column
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import Row
+from xinye.data.sources import find_files, read_records
+from xinye.errors import XinyeError
+
+TOPICS = (
+    "topics", "topic", "category", "categories", "subject", "labels", "主题", "话题", "类别",
+    "分类", "标签", "新闻类别", "新闻分类",
+)  # fmt: skip
+MOOD = (
+    "mood", "sentiment", "polarity", "emotion", "情感", "情绪", "情感倾向", "情感极性", "倾向",
+    "正负面", "极性", "态度",
+)  # fmt: skip
+TITLES = ("title", "headline", "标题", "题目")
+# What people write for each mood. Numbers mean a mood by the set that they are from.
+WORDS = {
+    POSITIVE: ("positive", "pos", "good", "bullish", "正面", "积极", "正向", "利好", "好评"),
+    NEUTRAL: ("neutral", "neu", "none", "中性", "中立", "无情感", "一般"),
+    NEGATIVE: ("negative", "neg", "bad", "bearish", "负面", "消极", "负向", "利空", "差评"),
+}  # fmt: skip
+NUMBERS = (
+    {"-1": NEGATIVE, "0": NEUTRAL, "1": POSITIVE},
+    {"0": NEGATIVE, "1": NEUTRAL, "2": POSITIVE},
+    {"0": NEGATIVE, "1": POSITIVE},
+    {"-1": NEGATIVE, "1": POSITIVE},
+)
+SEPARATORS = "|;；,，、"
+
+
+class Columns(BaseModel):
+    """The columns that a person named; those that are None are found by their usual names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text_field: str | None = Field(None, description="column of the text")
+    title_field: str | None = Field(None, description="column of the title")
+    topics_field: str | None = Field(None, description="column of the topics")
+    mood_field: str | None = Field(None, description="column of the mood")
+    topic_separator: str | None = Field(
+        None, min_length=1, description="what stands between several topics (| ; , 、)"
+    )
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A text with its topics, or None if nobody has said them, and its mood, "" if nobody has."""
+
+    text: str
+    topics: tuple[str, ...] | None
+    mood: str
+
+
+@dataclass
+class Read:
+    """What was read: the texts, and notes on what was left out."""
+
+    texts: list[Labelled] = field(default_factory=list)
+    files: int = 0
+    notes: Notes = field(default_factory=Notes)
+
+
+def joined(title: str, text: str) -> str:
+    """A document as the models read it.
+
+    >>> joined("Profit rises", "The bank earned more.")
+    'Profit rises\\nThe bank earned more.'
+    """
+    if not title or text.startswith(title):
+        return text or title
+    return f"{title}\n{text}" if text else title
+
+
+def read_labelled(files: Sequence[str], columns: Columns) -> Read:
+    """The labelled texts in files, folders and globs: tables, JSON and JSON Lines. Raises
+    `XinyeError` if a file has no column of topics and none of moods, or a mood is unknown."""
+    read = Read()
+    for path in find_files(files):
+        read.files += 1
+        rows = [*read_records(path, named=_named(columns), notes=read.notes)]
+        read.texts += _labelled(path, rows, columns, read.notes)
+    if not read.texts:
+        raise XinyeError("the files have no text with topics or with a mood")
+    return read
+
+
+def _named(columns: Columns) -> list[str]:
+    names = columns.model_dump(exclude={"topic_separator"})
+    return [name for name in names.values() if name]
+
+
+def _labelled(
+    path: Path, rows: Sequence[tuple[int, Row]], given: Columns, notes: Notes
+) -> Iterator[Labelled]:
+    names = [*dict.fromkeys(chain.from_iterable(row for _, row in rows))]
+    topics = _column(path, names, given.topics_field, TOPICS)
+    mood = _column(path, names, given.mood_field, MOOD)
+    if not topics and not mood:
+        raise XinyeError(
+            f"{path}: cannot tell which column has the topics or the mood; name one with "
+            f"--topics-field or --mood-field; the columns are: {', '.join(map(str, names))}"
+        )
+    title = _column(path, names, given.title_field, TITLES)
+    others = [{key: row[key] for key in row if key not in (topics, mood)} for _, row in rows]
+    text = _column(path, names, given.text_field, FIELD_NAMES) or choose_field(path, others[:100])
+    moods = _moods(path, [row.get(mood) for _, row in rows] if mood else [])
+    for number, row in rows:
+        place = place_of(path, number)
+        body = as_text(row.get(text)) or ""
+        whole = joined((as_text(row.get(title)) or "") if title and title != text else "", body)
+        of_row = _topics(row.get(topics), given.topic_separator) if topics else None
+        feeling = moods[_plain(row.get(mood))] if mood else ""
+        if not whole.strip():
+            notes.add(place, "a record has no text, and is left out")
+        elif of_row is None and not feeling:
+            notes.add(place, "a record has neither topics nor a mood, and is left out")
+        else:
+            yield Labelled(whole.strip(), of_row, feeling)
+
+
+def _column(path: Path, names: Sequence[str], given: str | None, usual: Iterable[str]) -> str:
+    """The column that a person named, or that has a usual name; "" if there is none."""
+    if given is None:
+        return find_column(names, usual, endings=True) or ""
+    if given not in names:
+        raise XinyeError(
+            f"{path}: there is no column {given!r}; the columns are: {', '.join(map(str, names))}"
+        )
+    return given
+
+
+def _topics(value: Any, separator: str | None) -> tuple[str, ...] | None:
+    """The topics in a cell; None if it is empty: whether a text has none is then unknown."""
+    if isinstance(value, str) and value.strip().startswith("["):
+        with suppress(ValueError):
+            value = json.loads(value)
+    if value is None or value == "":
+        return None
+    if isinstance(value, list):
+        parts = [str(each) for each in value]
+    else:
+        text = str(value)
+        for sign in separator or SEPARATORS:
+            text = text.replace(sign, "\n")
+        parts = text.split("\n")
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _moods(path: Path, values: Sequence[Any]) -> Mapping[str, str]:
+    """What each value in a column of moods means; "" if the cell is empty."""
+    counts = Counter(_plain(value) for value in values)
+    found = {value for value in counts if value}
+    by_word = {word: mood for mood in MOODS for word in WORDS[mood]}
+    numbers = next((each for each in NUMBERS if found <= each.keys()), None)
+    if numbers and len(found) > 1 and found == {*numbers}:
+        return {"": "", **numbers}
+    if unknown := sorted(found - by_word.keys()):
+        raise XinyeError(
+            f"{path}: {unknown[0]!r} is no mood that is known; write positive, neutral or "
+            "negative, or the numbers 0 and 1, -1 to 1, or 0 to 2"
+        )
+    return {"": "", **by_word}
+
+
+def _plain(value: Any) -> str:
+    """A cell of a column of moods, as it is compared."""
+    text = "" if value is None else str(value).strip().casefold()
+    return text.removesuffix(".0")

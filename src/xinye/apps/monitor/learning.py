@@ -1,0 +1,199 @@
+"""Trains the models of a monitor on labelled texts, tests them on texts that were kept apart, and
+calibrates their probabilities on others."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xinye import api
+from xinye.apps.monitor.calibration import Calibrations, calibrated_moods, calibrated_topics
+from xinye.apps.monitor.labelled import Labelled
+from xinye.apps.support.groups import members, near_groups
+from xinye.apps.training import Budget, as_file, base_of, train_classifier
+from xinye.errors import plural
+from xinye.observer import Observer
+
+FEWEST_EACH = 10  # texts of a topic; rarer ones are not learned
+FEWEST = 50  # texts of a role
+CALIBRATION = 0.1  # share of what is learned
+STAGES = {"topics": "training the classifier of topics", "mood": "training the classifier of moods"}
+
+
+Row = dict[str, Any]  # of a file to train from: text and label
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The texts of a role as rows: to learn from, to calibrate on, and to test on."""
+
+    learned: list[Row]
+    calibration: list[Row]
+    test: list[Row]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many of the learned texts have each label."""
+        labels = (row["label"] for row in self.learned)
+        return Counter(
+            each for label in labels for each in ([label] if isinstance(label, str) else label)
+        )
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model and its figures on the texts that were kept apart: macro F1 of moods, micro F1 of
+    topics, beside TF-IDF with logistic regression on the same texts. `counts` are the texts of
+    each label that were learned."""
+
+    texts: int
+    test_texts: int
+    counts: dict[str, int]
+    score: float | None
+    baseline: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Labelled texts: to learn from, to calibrate on, and to test on. What nearly equals another
+    text is in the same part."""
+
+    learned: list[Labelled]
+    calibration: list[Labelled]
+    test: list[Labelled]
+
+
+def parts_of(texts: Sequence[Labelled], test_share: float) -> Parts:
+    """The parts of labelled texts, drawn at random in groups of near-equal ones."""
+    groups = members(near_groups([each.text for each in texts]))
+    random.Random(0).shuffle(groups)
+    parts: tuple[list[Labelled], ...] = ([], [], [])
+    test = test_share * len(texts)
+    calibration = test + CALIBRATION * (len(texts) - test)
+    placed = 0
+    for group in groups:
+        part = 2 if placed < test else 1 if placed < calibration else 0
+        parts[part].extend(texts[number] for number in group)
+        placed += len(group)
+    return Parts(*parts)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What was learned, by role, "topics" and "mood", and the calibrations. `missing` says why a
+    role has no model."""
+
+    learned: dict[str, Learned]
+    missing: dict[str, str]
+    calibrations: Calibrations
+
+
+def learn(
+    texts: Sequence[Labelled], test_share: float, folder: Path, budget: Budget, observer: Observer
+) -> Trained:
+    """Train the models of the roles that there are labels for, in `folder/topics` and
+    `folder/mood`. They begin from one model; the time is shared by the number of texts."""
+    parts = parts_of(texts, test_share)
+    rows = {"topics": _of_topics(parts), "mood": _of_moods(parts)}
+    missing = {role: _too_few(role, found) for role, found in rows.items()}
+    roles = [role for role in rows if not missing[role]]
+    learned: dict[str, Learned] = {}
+    calibrations = Calibrations()
+    if not roles:
+        return Trained(learned, missing, calibrations)
+    began = time.monotonic()
+    every = [each.text for each in (*parts.learned, *parts.calibration)]
+    with base_of(every, folder / "base", budget, observer) as base:
+        for at, role in enumerate(roles):
+            left = budget.seconds - (time.monotonic() - began)
+            ahead = sum(len(rows[each].learned) for each in roles[at:])
+            seconds = left * len(rows[role].learned) / ahead
+            observer.stage(STAGES[role])
+            model, learned[role] = _trained(rows[role], folder / role, base, seconds, observer)
+            calibrations = _calibrated(calibrations, role, model, rows[role].calibration)
+    return Trained(learned, {role: why for role, why in missing.items() if why}, calibrations)
+
+
+def _of_topics(parts: Parts) -> Rows:
+    """The texts whose topics are known, without the topics that are too rare to learn."""
+    counts = Counter(topic for each in parts.learned for topic in each.topics or ())
+    known = {topic for topic, count in counts.items() if count >= FEWEST_EACH}
+
+    def rows(texts: Sequence[Labelled]) -> list[Row]:
+        return [
+            {"text": each.text, "label": [topic for topic in each.topics if topic in known]}
+            for each in texts
+            if each.topics is not None
+        ]
+
+    return Rows(rows(parts.learned), rows(parts.calibration), rows(parts.test))
+
+
+def _of_moods(parts: Parts) -> Rows:
+    """The texts whose mood is known."""
+
+    def rows(texts: Sequence[Labelled]) -> list[Row]:
+        return [{"text": each.text, "label": each.mood} for each in texts if each.mood]
+
+    return Rows(rows(parts.learned), rows(parts.calibration), rows(parts.test))
+
+
+def _too_few(role: str, rows: Rows) -> str:
+    """Why a role cannot be learned; "" if it can."""
+    found = len(rows.learned)
+    if not found:
+        return "no text has one; add a column such as topics or mood"
+    if found < FEWEST or len(rows.counts) < 2:
+        return (
+            f"{plural(found, 'text')} with {plural(len(rows.counts), 'label')} are too few: at "
+            f"least {FEWEST} texts with 2 labels are needed, and {FEWEST_EACH} of each topic"
+        )
+    return ""
+
+
+def _trained(
+    rows: Rows, folder: Path, base: str, seconds: float, observer: Observer
+) -> tuple[api.Model, Learned]:
+    """A classifier of these rows, and its figures on those of the test."""
+    began = time.monotonic()
+    with (
+        as_file(folder.with_name(f"{folder.name}.jsonl"), rows.learned) as file,
+        as_file(folder.with_name(f"{folder.name}-test.jsonl"), rows.test) as test,
+    ):
+        model = train_classifier(base, file, len(rows.learned), folder, seconds, observer)
+        figures: dict[str, Any] = model.evaluate_task(test) if rows.test else {}
+    score, baseline = (_score(figures.get(name), folder.name) for name in ("measured", "baseline"))
+    seconds = round(time.monotonic() - began, 1)
+    return model, Learned(
+        len(rows.learned), len(rows.test), dict(rows.counts.most_common()), score, baseline, seconds
+    )
+
+
+def _score(figures: dict[str, Any] | None, role: str) -> float | None:
+    if not figures:
+        return None
+    table = figures["table"]
+    return float(table["micro avg"]["f1-score"] if role == "topics" else figures["macro_f1"])
+
+
+def _calibrated(
+    found: Calibrations, role: str, model: api.Model, rows: Sequence[Row]
+) -> Calibrations:
+    """The calibrations with those of a role, learned from texts that it has not."""
+    if not rows:
+        return found
+    results = model.classify([row["text"] for row in rows])
+    labels = [*results[0]["probabilities"]]
+    shares = np.array([[*each["probabilities"].values()] for each in results])
+    if role == "topics":
+        has = np.array([[label in row["label"] for label in labels] for row in rows])
+        return found.model_copy(update={"topics": calibrated_topics(shares, has)})
+    right = np.array([labels.index(row["label"]) for row in rows])
+    scaling, threshold = calibrated_moods(shares, right, labels)
+    return found.model_copy(update={"mood": scaling, "mood_threshold": threshold})

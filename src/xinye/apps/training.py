@@ -1,0 +1,104 @@
+"""Trains the classifiers of applications with the existing recipes, within a time: a small GPT on
+their texts, then classifiers that begin from it."""
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xinye import api
+from xinye.data.files import write_json_lines
+from xinye.observer import Observer
+from xinye.runs.folder import RunFolder
+
+PRETRAINING = 0.4  # share of the time
+EPOCHS = 40  # of a classifier, at most
+TRIAL = 5  # steps that are timed first, to know how many fit into the time
+SPARE = 0.8  # share of the time that is planned for steps; evaluations take the rest
+CONTEXT = 128
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The time to train, in seconds, and the model to begin with; "" to train one from scratch."""
+
+    seconds: float
+    base: str = ""
+
+
+@contextmanager
+def base_of(
+    texts: Sequence[str], folder: Path, budget: Budget, observer: Observer
+) -> Iterator[str]:
+    """The model to begin with: that of the budget, or a small GPT that learns from the texts. It is
+    made in `folder`, and deleted at the end of the block."""
+    if budget.base:
+        yield budget.base
+        return
+    rows = ({"text": text} for text in texts)
+    try:
+        with as_file(folder.with_name(f"{folder.name}.jsonl"), rows) as corpus:
+            observer.stage("training a small GPT on the texts")
+            run = api.pretrain(
+                corpus,
+                folder,
+                size="1M",
+                time=f"{max(1, round(budget.seconds * PRETRAINING))}s",
+                context=CONTEXT,
+                evaluations=2,
+                compile="no",
+                observer=observer,
+            )
+        _check_finished(run.interrupted)
+        yield str(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def as_file(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
+    """Rows in a file, as JSON Lines, which is deleted at the end of the block."""
+    try:
+        write_json_lines(path, rows)
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def train_classifier(
+    base: str, records: Path, count: int, folder: Path, seconds: float, observer: Observer
+) -> api.Model:
+    """Train a classifier in `folder` on a file of so many records, for so many seconds at most.
+    The steps that fit are found in a short trial."""
+    trial = folder.with_name(f"{folder.name}-trial")
+    began = time.monotonic()
+    try:
+        _finetune(base, trial, records, TRIAL, Observer())
+        left = seconds - (time.monotonic() - began)
+        return _finetune(base, folder, records, _steps(trial, count, left), observer)
+    finally:
+        shutil.rmtree(trial, ignore_errors=True)
+
+
+def _finetune(model: str, folder: Path, records: Path, steps: int, observer: Observer) -> api.Model:
+    trained = api.finetune(
+        model, folder, data=records, task="classify", steps=steps, evaluations=2, observer=observer
+    )
+    _check_finished(RunFolder(folder).result()["interrupted"])
+    return trained
+
+
+def _check_finished(signal: int) -> None:
+    """Stop if a person stopped the training: half an application is none."""
+    if signal:
+        raise KeyboardInterrupt
+
+
+def _steps(trial: Path, records: int, seconds: float) -> int:
+    """The number of steps that fit into the time, as those of a trial took it."""
+    result, batch = RunFolder(trial).result(), RunFolder(trial).plan()["batch_size"]
+    most = max(TRIAL, round(EPOCHS * records / batch))
+    return max(TRIAL, min(most, int(SPARE * seconds * TRIAL / max(result["seconds"], 1e-3))))
