@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from xinye import api
+from xinye import api, machine
 from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.documents import Analysis
 from xinye.apps.monitor.labelled import joined
@@ -11,7 +11,6 @@ from xinye.data.scripts import has_han
 from xinye.retrieval.entities import Names
 
 COMPANIES = ("company", "org", "organization", "公司", "企业", "机构", "组织")
-LONGEST = 2000  # characters of a document that are read
 BATCH = 64
 
 
@@ -34,6 +33,9 @@ class Analyst:
         companies: Mapping[str, Sequence[str]],
     ) -> None:
         self.models, self.calibrations = models, calibrations
+        for model in (models.topics, models.mood):
+            if model:
+                model.network.compute_dtype = machine.fast_dtype(machine.device())[0]
         self._company_of = {
             alias: company
             for company, aliases in companies.items()
@@ -44,7 +46,7 @@ class Analyst:
     def analyse(self, documents: Sequence[tuple[str, str]]) -> list[Analysis]:
         """What the models say of documents, each a title and a text."""
         found: list[Analysis] = []
-        texts = [joined(*each)[:LONGEST] for each in documents]
+        texts = [joined(*each) for each in documents]
         for begin in range(0, len(texts), BATCH):
             found += self._analysed(texts[begin : begin + BATCH])
         return found

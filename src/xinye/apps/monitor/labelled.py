@@ -40,6 +40,7 @@ NUMBERS = (
     {"-1": NEGATIVE, "1": POSITIVE},
 )
 SEPARATORS = "|;；,，、"
+LONGEST = 256  # characters of a document that the models read: its title and how it begins
 
 
 class Columns(BaseModel):
@@ -75,14 +76,13 @@ class Read:
 
 
 def joined(title: str, text: str) -> str:
-    """A document as the models read it.
+    """A document as the models read it: its title and its beginning.
 
     >>> joined("Profit rises", "The bank earned more.")
-    'Profit rises\\nThe bank earned more.'
+    'Profit rises\nThe bank earned more.'
     """
-    if not title or text.startswith(title):
-        return text or title
-    return f"{title}\n{text}" if text else title
+    parts = [text] if text.startswith(title) else [title, text]
+    return "\n".join(part for part in parts if part)[:LONGEST]
 
 
 def read_labelled(files: Sequence[str], columns: Columns) -> Read:
