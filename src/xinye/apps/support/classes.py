@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
-from xinye.apps.support.wordings import AGAIN, DAMAGED
+from xinye.apps.support.desk_settings import AGAIN
+from xinye.apps.support.wordings import DAMAGED
 from xinye.retrieval.format import damaged
 
 NEAR = 4  # words after a word that make a pair with it

@@ -18,6 +18,7 @@ from xinye.apps.support.cases import case_signs
 from xinye.apps.support.context import needs_earlier
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
+from xinye.apps.support.desk_settings import SETTINGS
 from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges, has_mark
 from xinye.apps.support.faq import OFTEN, Entry
 from xinye.apps.support.feedback import Feedback
@@ -235,6 +236,7 @@ def _replaced(desk: DeskFolder, contents: Contents) -> Path:
         if desk.knowledge:  # no document may change meanwhile
             held.enter_context(alone(desk.knowledge.folder))
         with beside(desk.folder, kept=kept) as new:
-            shutil.copytree(desk.folder, new, symlinks=True, dirs_exist_ok=True)
+            written_last = shutil.ignore_patterns(SETTINGS)
+            shutil.copytree(desk.folder, new, True, written_last, dirs_exist_ok=True)
             contents.write(new)
     return kept
