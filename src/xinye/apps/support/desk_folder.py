@@ -1,6 +1,7 @@
 """The folder of a desk: what a company's customers are answered from. Every file can be read and
 edited with a text editor."""
 
+import glob
 import hashlib
 import json
 import shutil
@@ -30,7 +31,7 @@ from xinye.apps.support.matching import WORDINGS, FAQMatcher
 from xinye.apps.support.small_talk import TEMPLATES as OURS_SAID
 from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.data.sources import read_lines
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, quoted
 from xinye.retrieval.changing import clear_leftovers, next_to, put_in_place
 from xinye.retrieval.confidence import Threshold
 from xinye.retrieval.file_names import name_below, shared_folder
@@ -134,8 +135,7 @@ class DeskFolder:
         damaged."""
         folder = Path(folder)
         if not (folder / SETTINGS).is_file():
-            what = "this is not a desk" if folder.exists() else "there is no such folder"
-            raise XinyeError(f"{folder}: {what}; make one: xinye support prepare LOGS -o {folder}")
+            raise _no_desk(folder)
         saved = [*_rows(folder / FAQ, SavedEntry)]
         return cls(
             folder,
@@ -295,6 +295,22 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 def _is_ours(path: Path) -> bool:
     return path.name in OURS or path.stem == GRAPH
+
+
+def _no_desk(folder: Path) -> XinyeError:
+    """The error for a folder without a desk. If a command was killed just when it replaced one, the
+    desk has another name now."""
+    if folder.exists():
+        what = "this is not a desk"
+    else:
+        what = "there is no such folder"
+        renamed = folder.parent.glob(f"*{glob.escape(folder.name)}.*/{SETTINGS}")
+        if last := max(renamed, key=lambda path: path.stat().st_mtime, default=None):
+            return XinyeError(
+                f"{folder}: {what}, but {quoted(last.parent)} is a desk; perhaps a command was "
+                "killed while it replaced this one. If so, rename it back"
+            )
+    return XinyeError(f"{folder}: {what}; make one: xinye support prepare LOGS -o {folder}")
 
 
 def _is_unfinished(path: Path) -> bool:
