@@ -15,7 +15,7 @@ from pathlib import Path
 
 from xinye.apps.support.calibrating import Calibrated, Tested, Trial, calibrated
 from xinye.apps.support.cases import case_signs
-from xinye.apps.support.context import needs_earlier
+from xinye.apps.support.context import unclear_alone
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
 from xinye.apps.support.desk_settings import SETTINGS
@@ -140,7 +140,7 @@ def _best_matcher(
 def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     """The question and the approved answer, as `prepare` would read them."""
     place = f"feedback {feedback.number}"
-    if len(feedback.turns) > 1 and needs_earlier(feedback.question):
+    if len(feedback.turns) > 1 and unclear_alone(feedback.question):
         dropped.add(place, REFERS)
         return []
     if has_mark(feedback.chosen):
