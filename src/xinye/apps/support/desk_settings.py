@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.checkpoints.folders import fingerprint
 from xinye.data.files import read_text
-from xinye.errors import XinyeError, did_you_mean, quoted, validated
+from xinye.errors import XinyeError, did_you_mean, validated
 from xinye.runs.words import Both
 
 KIND, VERSION = "xinye desk", 1
@@ -29,7 +29,11 @@ ROLES = {  # each with what it does
     "chat": Both("writes answers from passages", "根据段落写出答案"),
 }
 MISSING = Both("there is no model, so this step is skipped", "没有模型，跳过这一步")
-AGAIN = "prepare the desk again: xinye support prepare LOGS -o {folder} --overwrite"
+# People edit a desk, so it is not to be replaced as a whole because one of its files is damaged.
+AGAIN = (
+    "copy the folder of the desk, to lose nothing; then correct this file, or take that of a "
+    "backup or of a new desk: xinye support prepare LOGS -o NEW"
+)
 
 
 class DeskSettings(BaseModel):
@@ -111,12 +115,14 @@ def read_settings(path: Path) -> DeskSettings:
     values = _read(path)
     if values.get("kind") != KIND:
         raise XinyeError(
-            f"{path}: this is not the settings of a desk (kind is not {KIND!r}); {_again(path)}"
+            f"{path}: this is not the settings of a desk (kind is not {KIND!r}); {AGAIN}"
         )
-    if values.get("version") != VERSION:
+    version = values.get("version")
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
         raise XinyeError(
-            f"{path}: the desk has version {values.get('version')!r}, and this Xinye reads version "
-            f"{VERSION}; {_again(path)}"
+            f"{path}: the desk has version {version!r}, and this Xinye reads version {VERSION}; "
+            f"{'update Xinye' if newer else AGAIN}"
         )
     return validated(DeskSettings, values, str(path))
 
@@ -187,16 +193,12 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path, LARGEST))
     except FileNotFoundError:
-        raise XinyeError(f"{path}: there is no such file; {_again(path)}") from None
+        raise XinyeError(f"{path}: there is no such file; {AGAIN}") from None
     except OSError as error:
         raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
         reason = " ".join(str(error).split())[:200]
         raise XinyeError(f"{path}: not valid TOML ({reason}); correct it") from None
-
-
-def _again(path: Path) -> str:
-    return AGAIN.replace("{folder}", quoted(path.parent))
 
 
 def _comment(text: Both) -> list[str]:

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from xinye.apps.support.calibrating import Calibrated, Tested, Trial, calibrated
 from xinye.apps.support.cases import case_signs
-from xinye.apps.support.context import needs_earlier
+from xinye.apps.support.context import unclear_alone
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
+from xinye.apps.support.desk_settings import SETTINGS
 from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges, has_mark
 from xinye.apps.support.faq import OFTEN, Entry
 from xinye.apps.support.feedback import Feedback
@@ -139,7 +140,7 @@ def _best_matcher(
 def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     """The question and the approved answer, as `prepare` would read them."""
     place = f"feedback {feedback.number}"
-    if len(feedback.turns) > 1 and needs_earlier(feedback.question):
+    if len(feedback.turns) > 1 and unclear_alone(feedback.question):
         dropped.add(place, REFERS)
         return []
     if has_mark(feedback.chosen):
@@ -235,6 +236,7 @@ def _replaced(desk: DeskFolder, contents: Contents) -> Path:
         if desk.knowledge:  # no document may change meanwhile
             held.enter_context(alone(desk.knowledge.folder))
         with beside(desk.folder, kept=kept) as new:
-            shutil.copytree(desk.folder, new, symlinks=True, dirs_exist_ok=True)
+            written_last = shutil.ignore_patterns(SETTINGS)
+            shutil.copytree(desk.folder, new, True, written_last, dirs_exist_ok=True)
             contents.write(new)
     return kept
