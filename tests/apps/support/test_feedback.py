@@ -159,3 +159,12 @@ def test_what_an_operator_tells_waits_for_approval(
     desk.operators.claim(customer.conversation, "李")
     desk.operators.reply(customer.conversation, "李", text)
     assert [each.chosen for each in desk.feedback.waiting()] == ([text] if waits else [])
+
+
+def test_the_number_of_a_question_is_no_question(customer: Customer) -> None:
+    customer.asks("钱啥时候回来")
+    customer.gets(Reply("unsure", "您问的是下面哪一个？\n1. 退款多久到账？\n2. 怎么退货？"))
+    customer.asks("1")
+    customer.gets(Reply("faq", "两天内。"))
+    customer.desk.feedback.by_customer(*customer.ids, 4, True)
+    assert [each.question for each in customer.desk.feedback.waiting()] == ["钱啥时候回来"]

@@ -67,7 +67,7 @@ def test_the_queue_is_pushed_to_operators(desk: Desk) -> None:
         _, after, _ = next(events)
         assert after["total"] == before["total"] + 1
         (listed,) = [each for each in after["conversations"] if each["id"] == customer.id]
-        assert listed["state"] == "waiting" and listed["last"] == "人呢？"
+        assert listed["state"] == "waiting" and listed["asked"] == "人呢？"
         customer.ask("POST", "/close")
         assert next(events)[1]["total"] == before["total"]
 

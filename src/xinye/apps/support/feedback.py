@@ -1,6 +1,7 @@
 """Feedback: thumbs and corrected texts, which become training records when an operator approves
 them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile, groupby
 from operator import itemgetter
@@ -8,11 +9,11 @@ from sqlite3 import Row
 from typing import Any
 
 from xinye.apps.store import Transaction
+from xinye.apps.support.asked import asks, choice
 from xinye.apps.support.desk import Desk
 from xinye.apps.support.log import Entry
 from xinye.apps.support.messages import Message, checked_text, find_message, messages_between
 from xinye.apps.support.reply import HANDOVER, UNSURE
-from xinye.apps.support.small_talk import asks_nothing
 from xinye.errors import NotFound, TooMany, XinyeError
 
 Turn = dict[str, Any]  # a message of a training record: role, content, perhaps weight
@@ -163,7 +164,7 @@ class Feedbacks:
         *before, answer = messages_between(
             transaction, row["conversation"], number - 1 - limit, number
         )
-        before = [each for each in before if _asks_or_answers(each)] or before
+        before = [each for at, each in enumerate(before) if _counts(before, at)] or before
         roles = ("user" if each.sender == "customer" else "assistant" for each in before)
         turns = _turns([*zip(roles, (each.text for each in before), strict=True)])
         chosen = row["text"] or (answer.text if row["good"] else "")
@@ -224,11 +225,12 @@ def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:
     )
 
 
-def _asks_or_answers(message: Message) -> bool:
-    """False for what only leads to a person: "转人工", what the bot says then, and small talk."""
-    if message.sender == "customer":
-        return not asks_nothing(message.text)
-    return message.kind not in ("template", UNSURE, HANDOVER)
+def _counts(turns: Sequence[Message], at: int) -> bool:
+    """False for what only leads to a person or an answer: "转人工", what the bot says then, small talk,
+    and the number of one of its questions."""
+    if turns[at].sender == "customer":
+        return asks(turns, at) and not choice(turns, at)
+    return turns[at].kind not in ("template", UNSURE, HANDOVER)
 
 
 def _thumb(good: bool) -> str:

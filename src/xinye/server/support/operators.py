@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from xinye.apps.support.asked import asks
 from xinye.apps.support.feedback import Feedback
 from xinye.apps.support.messages import Message
 from xinye.apps.support.reply import Reply
-from xinye.apps.support.small_talk import asks_nothing
 from xinye.errors import Conflict
 from xinye.server.bodies import JSONRoute
 from xinye.server.support.customer import ONE, After, Parts
@@ -53,7 +53,7 @@ async def queue(request: Request, parts: Parts) -> Response:
 def _queue(parts: Support) -> JSON:
     found = parts.store.operators.queue()
     listed = [
-        as_seen(each, by_operator=True) | {"last": found.last[each.id]}
+        as_seen(each, by_operator=True) | {"asked": found.asked[each.id]}
         for each in found.conversations
     ]
     return {"total": found.total, "conversations": listed}
@@ -106,8 +106,8 @@ def _suggestions(parts: Support, turns: list[Message]) -> list[Reply]:
     """The suggestions for the last message of the customer that has any: the very last one often
     only asks for a person."""
     while turns:
-        asked = turns[-1].sender == "customer" and not asks_nothing(turns[-1].text)
-        if asked and (found := parts.answers.suggestions(turns, SUGGESTED)):
+        last = len(turns) - 1
+        if asks(turns, last) and (found := parts.answers.suggestions(turns, SUGGESTED)):
             return found
         turns = turns[:-1]
     return []
