@@ -125,10 +125,12 @@ class Operators:
             entry = Entry(now, "operator", "reply", row["id"], operator, seconds=seconds)
             entry = entry.on(suggestion) if suggestion else entry
             suggested = self._suggested(transaction, row, suggestion) if suggestion else ""
+            tells = masked == suggested or bool(answer_in(masked)[0])
+            suggested = suggested if tells else ""  # nothing that is told replaces it
             message = self._desk.append(transaction, row, masked, entry, hashed, suggested)
             transaction.execute("UPDATE conversations SET waiting = NULL WHERE id = ?", row["id"])
             self._keep(transaction, row, now)
-            if suggested or answer_in(masked)[0]:
+            if tells:
                 give(transaction, Entry(now, "operator", "feedback", row["id"], operator,
                                         message=message.number, kind="up"), "")  # fmt: skip
         return message

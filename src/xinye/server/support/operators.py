@@ -23,9 +23,10 @@ from xinye.server.support.state import JSON, Support, as_seen, message_seen
 router = APIRouter(route_class=JSONRoute, dependencies=[Depends(operator)])
 SUGGESTED = 3  # suggestions
 REMEMBERED = 1_000  # conversations whose suggestions are remembered
+REMEMBERED_OF_ONE = 30
 FEEDBACK = (
     "number", "at", "conversation", "message", "giver", "good", "question", "answer", "chosen",
-    "rejected",
+    "rejected", "first", "approved",
 )  # fmt: skip
 DAY = 86_400
 
@@ -83,8 +84,8 @@ async def suggest(conversation: str, body: OperatorRequest, parts: Parts) -> JSO
     if not turns:
         raise Conflict("the customer has written nothing yet")
     found = await parts.threads.run("suggest", _suggestions, parts, turns)
-    parts.suggested.pop(conversation, None)
-    parts.suggested[conversation] = found
+    earlier = parts.suggested.pop(conversation, [])
+    parts.suggested[conversation] = [*found, *earlier][:REMEMBERED_OF_ONE]
     while len(parts.suggested) > REMEMBERED:
         parts.suggested.pop(next(iter(parts.suggested)))
     names = ("kind", "text", "score", "threshold", "sources")
@@ -115,12 +116,10 @@ def _suggestions(parts: Support, turns: list[Message]) -> list[Reply]:
 
 @router.post(f"{ONE}/reply", status_code=201)
 async def reply(conversation: str, body: ReplyRequest, parts: Parts) -> JSON:
-    """Reply to the customer. A suggestion that was sent or edited is kept as feedback."""
-    suggestion = None
-    if body.suggestion:
-        known = parts.suggested.get(conversation, [])
-        same = (each for each in known if each.text == body.suggestion)
-        suggestion = next(same, Reply("", body.suggestion))
+    """Reply to the customer. A suggestion of this server that was sent or edited is kept as
+    feedback."""
+    known = parts.suggested.get(conversation, [])
+    suggestion = next((each for each in known if each.text == body.suggestion), None)
     sent = await parts.threads.write(
         parts.store.operators.reply, conversation, body.operator, body.text, body.client_id,
         suggestion,
