@@ -1,5 +1,5 @@
-"""The language of the screen: English, or Chinese in a Chinese locale. JSON, logs and the answers
-of a server never pass through here.
+"""The language of the screen: English, or Chinese in a Chinese locale. JSON and the answers of a
+server never pass through here.
 
 Messages are English in the code and are translated when they are printed. The Chinese texts are in
 `locale/zh/LC_MESSAGES/xinye.po`, a GNU gettext catalogue. A message of it may have gaps: `{path},

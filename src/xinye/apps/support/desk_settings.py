@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.checkpoints.folders import fingerprint
 from xinye.data.files import read_text
+from xinye.data.scripts import HAN
 from xinye.errors import XinyeError, did_you_mean, quoted, validated
 from xinye.runs.words import Both
 
@@ -51,7 +53,20 @@ class DeskSettings(BaseModel):
     claim_minutes: float = Field(10, gt=0)
     retention_days: int = Field(180, ge=1)
 
+    def bot_is(self, language: str) -> str:
+        """Who the bot is, as customers read it in a sentence that begins with "I am"."""
+        if language == "zh":
+            told = f"{self.company}的智能客服{self.bot}" if self.company else f"智能客服{self.bot}"
+            return _BETWEEN_SCRIPTS.sub(" ", told)
+        what = (
+            f"the automatic assistant of {self.company}"
+            if self.company
+            else ("an automatic assistant")
+        )
+        return f"{self.bot}, {what}" if self.bot else what
 
+
+_BETWEEN_SCRIPTS = re.compile(rf"(?<=[!-~])(?=[{HAN}])|(?<=[{HAN}])(?=[!-~])")
 TITLES = {
     SETTINGS: Both(
         "The settings of this desk. A server that runs reads changes within a second.",

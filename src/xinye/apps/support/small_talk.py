@@ -158,8 +158,11 @@ _ASKS_PERSON = re.compile(
     re.IGNORECASE,
 )
 
+BOT = "{bot}"  # who the bot is: its name and the company's
 TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
-    "greeting": Both("Hello! How can I help you?", "您好！请问有什么可以帮您？"),
+    "greeting": Both(
+        f"Hello! I am {BOT}. How can I help you?", f"您好！我是{BOT}，请问有什么可以帮您？"
+    ),
     "thanks": Both("You are welcome.", "不客气。"),
     "goodbye": Both("Goodbye! Write to us again at any time.", "再见！有问题随时联系我们。"),
     "acknowledgement": Both(
@@ -179,8 +182,9 @@ TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
         "非常抱歉给您带来不便。正在为您转接人工客服处理，请稍候。",
     ),
     "bot": Both(
-        "I am a bot and answer common questions. To reach a person, write “a person please”.",
-        "我是客服机器人，负责回答常见问题。需要人工客服，请回复“转人工”。",
+        f"I am {BOT}, not a person, and answer common questions. To reach a person, write “a "
+        "person please”.",
+        f"我是{BOT}，不是真人，负责回答常见问题。需要人工客服，请回复“转人工”。",
     ),
     "upset": Both(
         "I am sorry that I could not help. Please say once more what you need, or write “a person "
