@@ -108,7 +108,7 @@ def show_improvement(found: "Improvement") -> None:
     if found.conflicts:
         asked = plural(len(found.conflicts), "question")
         answer.print(
-            f"{asked} with different approved answers, of which the one approved last counts:"
+            f"different answers to {asked} were approved, of which the one approved last counts:"
         )
     for question, answers in [*found.conflicts.items()][:SHOWN]:
         answer.print(verbatim(f"  {one_line(question)}"), soft_wrap=True)

@@ -54,18 +54,16 @@ class DeskSettings(BaseModel):
     retention_days: int = Field(180, ge=1)
 
     def bot_is(self, language: str) -> str:
-        """Who the bot is, as customers read it in a sentence that begins with "I am"."""
+        """Who the bot is, as it says behind "I am"."""
+        known = _BOT_OF if self.company else _BOT
+        what = getattr(known, language).replace("{company}", self.company)
         if language == "zh":
-            told = f"{self.company}的智能客服{self.bot}" if self.company else f"智能客服{self.bot}"
-            return _BETWEEN_SCRIPTS.sub(" ", told)
-        what = (
-            f"the automatic assistant of {self.company}"
-            if self.company
-            else ("an automatic assistant")
-        )
+            return _BETWEEN_SCRIPTS.sub(" ", what + self.bot)
         return f"{self.bot}, {what}" if self.bot else what
 
 
+_BOT = Both("an automatic assistant", "智能客服")
+_BOT_OF = Both("the automatic assistant of {company}", "{company}的智能客服")
 _BETWEEN_SCRIPTS = re.compile(rf"(?<=[!-~])(?=[{HAN}])|(?<=[{HAN}])(?=[!-~])")
 TITLES = {
     SETTINGS: Both(
