@@ -77,19 +77,19 @@ TITLES = {
 }
 COMMENTS = {
     "company": Both("name of the company, as customers read it", "公司名称，顾客会看到"),
-    "bot": Both("name of the bot", "机器人的名字"),
+    "bot": Both("name of the bot", "智能客服的名字"),
     "languages": Both(
         "languages of the pages, the first is the default", "页面语言，第一个是默认语言"
     ),
     "precision": Both(
-        "share of the bot's answers that must be right", "机器人的答案中，正确的比例至少是多少"
+        "share of the bot's answers that must be right", "智能客服的答案中，正确的比例至少是多少"
     ),
     "misses": Both(
         "questions without an answer until a person takes over", "连续几次答不上来就转人工"
     ),
     "forbidden": Both(
         "topics that the bot leaves to a person: words of a question",
-        "机器人不回答、直接转人工的话题：问题里的词",
+        "智能客服不回答、直接转人工的话题：问题里的词",
     ),
     "person_words": Both("more words that ask for a person", "还有哪些说法表示要转人工"),
     "angry": Both(
@@ -102,7 +102,7 @@ COMMENTS = {
     ),
     "claim_minutes": Both(
         "minutes until an operator's silence gives a conversation back",
-        "客服人员多少分钟没有回复，会话就转回排队",
+        "客服多少分钟没有回复，会话就转回排队",
     ),
     "retention_days": Both("days until messages are deleted", "消息保留多少天后删除"),
 }
