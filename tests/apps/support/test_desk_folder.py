@@ -152,3 +152,24 @@ def test_files_of_others_are_not_deleted(desk):
     (desk / "notes.txt").write_text("mine", "utf-8")
     with pytest.raises(XinyeError, match="other files in this desk"), beside(desk, True):
         pass
+
+
+@pytest.mark.parametrize(
+    ("company", "bot", "chinese", "english"),
+    [
+        ("青禾", "小禾", "青禾的智能客服小禾", "小禾, the automatic assistant of 青禾"),
+        ("Fern", "Ivy", "Fern 的智能客服 Ivy", "Ivy, the automatic assistant of Fern"),
+        ("", "", "智能客服", "an automatic assistant"),
+    ],
+)
+def test_the_bot_says_whose_it_is(company, bot, chinese, english):
+    settings = DeskSettings(company=company, bot=bot)
+    assert (settings.bot_is("zh"), settings.bot_is("en")) == (chinese, english)
+
+
+def test_a_template_names_the_bot(desk):
+    edit(desk / "templates.jsonl", "不客气。", "{bot}很高兴帮到您。")
+    found = DeskFolder.read(desk)
+    bot = '新叶 "New Leaf" \\ 的智能客服'
+    assert found.said("thanks", "zh") == (1, f"{bot}很高兴帮到您。")
+    assert found.said("greeting", "zh") == (None, f"您好！我是{bot}，请问有什么可以帮您？")

@@ -28,6 +28,7 @@ from xinye.apps.support.desk_settings import (
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.matching import FILE as MATCHING
 from xinye.apps.support.matching import WORDINGS, FAQMatcher
+from xinye.apps.support.small_talk import BOT
 from xinye.apps.support.small_talk import TEMPLATES as OURS_SAID
 from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.data.sources import read_lines
@@ -164,15 +165,19 @@ class DeskFolder:
 
     def said(self, intent: str, language: str) -> tuple[int | None, str]:
         """The line of an intent's template and its text, in this language if there is one. Without
-        a template that is None and our own text, or "" if we have none."""
+        a template that is None and our own text, or "" if we have none. `{bot}` in a text stands
+        for who the bot is."""
         saved = {
             (each.intent, each.language): (number, each.text)
             for number, each in reversed([*enumerate(self.templates, 1)])
         }
         for wanted in (language, "", *self.settings.languages):
             if found := saved.get((intent, wanted)):
-                return found
-        return None, getattr(OURS_SAID[intent], language) if intent in OURS_SAID else ""
+                number, text = found
+                break
+        else:
+            number, text = None, getattr(OURS_SAID[intent], language) if intent in OURS_SAID else ""
+        return number, text.replace(BOT, self.settings.bot_is(language))
 
     @cached_property
     def matcher_hash(self) -> str:

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.checkpoints.folders import fingerprint
 from xinye.data.files import read_text
+from xinye.data.scripts import HAN
 from xinye.errors import XinyeError, did_you_mean, validated
 from xinye.runs.words import Both
 
@@ -55,7 +57,18 @@ class DeskSettings(BaseModel):
     claim_minutes: float = Field(10, gt=0)
     retention_days: int = Field(180, ge=1)
 
+    def bot_is(self, language: str) -> str:
+        """Who the bot is, as it says behind "I am"."""
+        known = _BOT_OF if self.company else _BOT
+        what = getattr(known, language).replace("{company}", self.company)
+        if language == "zh":
+            return _BETWEEN_SCRIPTS.sub(" ", what + self.bot)
+        return f"{self.bot}, {what}" if self.bot else what
 
+
+_BOT = Both("an automatic assistant", "智能客服")
+_BOT_OF = Both("the automatic assistant of {company}", "{company}的智能客服")
+_BETWEEN_SCRIPTS = re.compile(rf"(?<=[!-~])(?=[{HAN}])|(?<=[{HAN}])(?=[!-~])")
 TITLES = {
     SETTINGS: Both(
         "The settings of this desk. A server that runs reads changes within a second.",
@@ -68,19 +81,19 @@ TITLES = {
 }
 COMMENTS = {
     "company": Both("name of the company, as customers read it", "公司名称，顾客会看到"),
-    "bot": Both("name of the bot", "机器人的名字"),
+    "bot": Both("name of the bot", "智能客服的名字"),
     "languages": Both(
         "languages of the pages, the first is the default", "页面语言，第一个是默认语言"
     ),
     "precision": Both(
-        "share of the bot's answers that must be right", "机器人的答案中，正确的比例至少是多少"
+        "share of the bot's answers that must be right", "智能客服的答案中，正确的比例至少是多少"
     ),
     "misses": Both(
         "questions without an answer until a person takes over", "连续几次答不上来就转人工"
     ),
     "forbidden": Both(
         "topics that the bot leaves to a person: words of a question",
-        "机器人不回答、直接转人工的话题：问题里的词",
+        "智能客服不回答、直接转人工的话题：问题里的词",
     ),
     "person_words": Both("more words that ask for a person", "还有哪些说法表示要转人工"),
     "angry": Both(
@@ -93,7 +106,7 @@ COMMENTS = {
     ),
     "claim_minutes": Both(
         "minutes until an operator's silence gives a conversation back",
-        "客服人员多少分钟没有回复，会话就转回排队",
+        "客服多少分钟没有回复，会话就转回排队",
     ),
     "retention_days": Both("days until messages are deleted", "消息保留多少天后删除"),
 }

@@ -37,9 +37,10 @@ ADDED, CORRECTED, REWORDED, KNOWN = "added", "corrected", "reworded", "known"
 @dataclass(frozen=True)
 class Improvement:
     """What was learned from feedback: how many approved answers there are; how many of them were
-    `left_out`, with the reasons; and what the others did to the FAQ. `before` and `after` are the
-    figures of the old and the new desk on the same questions. `kept` is the folder of the old desk,
-    or "" if it stays."""
+    `left_out`, with the reasons; and what the others did to the FAQ. `conflicts` has the questions
+    to which different answers were approved, of which the last one counts. `before` and `after` are
+    the figures of the old and the new desk on the same questions. `kept` is the folder of the old
+    desk, or "" if it stays."""
 
     desk: str
     approved: int
@@ -48,6 +49,7 @@ class Improvement:
     corrected: int  # entries with another answer
     reworded: int  # new wordings of entries
     known: int  # answers that the FAQ had
+    conflicts: Mapping[str, Sequence[str]]
     before: Tested
     after: Tested
     kept: str
@@ -116,6 +118,7 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
         corrected=faq.counts[CORRECTED],
         reworded=faq.counts[REWORDED],
         known=faq.counts[KNOWN],
+        conflicts=faq.conflicts,
         before=before,
         after=after,
         kept=kept,
@@ -176,6 +179,7 @@ class Merged:
         self._entry_of = {
             group: each.entry or 0 for group, each in zip(self._groups, known, strict=False)
         }
+        self._learned: dict[int, dict[str, Exchange]] = {}  # by the number of the entry
         self._answers = {plain(entry.answer): at for at, entry in enumerate(entries)}
         for group, each in zip(self._groups[len(known) :], learned, strict=True):
             self._learn(each, group)
@@ -205,6 +209,18 @@ class Merged:
             self.entries[number] = entry
         self._entry_of[group] = number
         self._answers[answer] = number
+        given = self._learned.setdefault(number, {})
+        given.pop(answer, None)
+        given[answer] = learned  # as the last one
+
+    @property
+    def conflicts(self) -> dict[str, list[str]]:
+        """The questions to which different answers were learned, with these, the last one last."""
+        return {
+            next(iter(given.values())).question: [each.answer for each in given.values()]
+            for given in self._learned.values()
+            if len(given) > 1
+        }
 
     def test(self, test: Sequence[TestQuestion]) -> list[TestQuestion]:
         """The questions of a test, with the answers of today. What was learned and nearly equals
