@@ -69,6 +69,16 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
         "bot",
         "upset",
     ),  # intents that a desk knows
+    "the desk was read again",  # in the log of a server
+    "{count} messages had no reply yet; they are answered now",
+    "closed {closed} idle conversations, and deleted {deleted} old ones",
+    "the desk has changed and cannot be read; the old one goes on: {error}",
+    "old conversations cannot be deleted: {reason}",
+    "a reply cannot be saved yet: {error}",
+    "a reply cannot be saved: {error}",
+    "a stream cannot read its conversation: {error}",
+    "a stream cannot read the queue: {error}",
+    "the documents are calibrated without it: {error}",
     *("en→zh", "zh→en", "(unchanged)"),
     "interrupted",
     "damaged",

@@ -161,6 +161,7 @@ def known(tmp_path, monkeypatch):
         ("a.csv, line 1,006 and b.csv, line 6", "a.csv 第 1,006 行和 b.csv 第 6 行"),
         ("a.csv, line 3, b.json, record 9", "a.csv 第 3 行、b.json 第 9 条"),
         ("v.csv, line 2 = r.csv, line 7", "v.csv 第 2 行 = r.csv 第 7 行"),
+        ("a.json, line 1, 'one', 'two'", "a.json 第 1 行 'one'、'two'"),
         ("t.xlsx, row 3, field '标签'", "t.xlsx 第 3 行，字段 '标签'"),
         ("line 6, field '标签'", "第 6 行，字段 '标签'"),
         ("salt and pepper, line 2.txt, line 3", "salt and pepper, line 2.txt 第 3 行"),

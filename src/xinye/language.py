@@ -1,5 +1,5 @@
-"""The language of the screen: English, or Chinese in a Chinese locale. JSON, logs and the answers
-of a server never pass through here.
+"""The language of the screen: English, or Chinese in a Chinese locale. JSON and the answers of a
+server never pass through here.
 
 Messages are English in the code and are translated when they are printed. The Chinese texts are in
 `locale/zh/LC_MESSAGES/xinye.po`, a GNU gettext catalogue. A message of it may have gaps: `{path},
@@ -48,6 +48,9 @@ _LINE = re.compile(
 )
 _COLUMN = re.compile(rf"{_BEFORE}column (?P<name>[A-Z]+)(?=$|, | and | = )")
 _FIELD = re.compile(rf"{_BEFORE}field (?P<name>'[^']*'|\"[^\"]*\")(?=$|, | and | = )")
+# Names of records in that line: "a.json, line 1, 'first', 'second'".
+_KEY = re.compile(r"'[^']*'|\"[^\"]*\"")
+_KEYS = re.compile(rf"(?:, (?:{_KEY.pattern}))+$")
 _AND = re.compile(r"(?<=[行条列]) and (?P<latin>[!-~])?")
 # such as "'modern', 'llama' or 'lstm'" and "--steps and --time"
 _LISTED = re.compile(
@@ -296,6 +299,8 @@ def _with_bracket(text: str) -> tuple[str, str]:
 def _place(text: str) -> str:
     """A place in a file in Chinese, with the file's name as it is; an empty string if the text does
     not end with a place."""
+    if (keys := _KEYS.search(text)) and (place := _place(text[: keys.start()])):
+        return f"{place} {'、'.join(_KEY.findall(keys[0]))}"
     found = [match for each in (_LINE, _COLUMN, _FIELD) for match in each.finditer(text)]
     if len(text) not in [match.end() for match in found]:
         return ""

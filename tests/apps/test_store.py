@@ -75,6 +75,16 @@ def test_no_link_is_followed(tmp_path: Path, end: str) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_a_store_has_one_name(store: Store) -> None:
+    """SQLite keeps a log for each name, and two servers would not know of each other."""
+    other = store.path.with_name("other.db")
+    other.hardlink_to(store.path)
+    with pytest.raises(XinyeError, match=r"other\.db: this file has a second name"):
+        opened(other)
+    other.unlink()
+    opened(store.path).close()
+
+
 def no_file(path: Path) -> None:
     path.unlink()
 

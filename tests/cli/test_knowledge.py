@@ -310,7 +310,8 @@ def test_what_killed_builds_left_is_cleared_later(xinye, place):
         Path(name).mkdir()
         Path(name, "passages.jsonl").touch()
         then = time.time() - 3600 * hours
-        os.utime(name, (then, then))
+        for path in (Path(name, "passages.jsonl"), name):
+            os.utime(path, (then, then))
     xinye("knowledge", "build", "docs", "-o", "kb", "--overwrite")
     assert sorted(path.name for path in Path().glob(".kb.*")) == [".kb.0a1b2c3e", ".kb.notes"]
 

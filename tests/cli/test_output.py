@@ -1,10 +1,13 @@
 """How verbs print: whole lines into a pipe, and what fits on a terminal of 80 columns."""
 
+import logging
 import re
 
 from rich.cells import cell_len
 
 from conftest import TINY
+from xinye.cli.output import LogFormatter
+from xinye.errors import XinyeError
 
 PLAN = ("pretrain", "zh.txt", "--steps", "6", "--dry-run", *TINY)
 
@@ -61,3 +64,14 @@ def test_data_show_tells_what_was_read_otherwise(xinye, workplace):
     (workplace / "a.csv").write_text("text,label\n好,1\ntext,label\n坏,0\n", "utf-8")
     shown = xinye("data", "show", "a.csv", "--task", "classify")
     assert shown.code == 0 and "note: " in shown.out and "line 3" in shown.out
+
+
+def test_the_log_speaks_the_language_of_the_screen_and_json_stays(monkeypatch):
+    monkeypatch.setenv("XINYE_LANGUAGE", "zh")
+
+    def line(said, *values):
+        record = logging.LogRecord("xinye.server", logging.INFO, "", 1, said, values, None)
+        return LogFormatter("%(levelname)s %(message)s").format(record)
+
+    assert line("%s", XinyeError("there is no such conversation")) == "INFO 没有这个会话"
+    assert line('{"request": "interrupted"}') == 'INFO {"request": "interrupted"}'

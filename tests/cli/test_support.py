@@ -137,3 +137,15 @@ def test_a_training_that_is_stopped_writes_no_desk(xinye, workplace, monkeypatch
 def test_a_time_that_is_none(xinye, workplace):
     found = xinye("support", "prepare", "zh.txt", "-o", "desk", "--time", "soon")
     assert "time: 'soon' is not a duration such as 90s" in found.complaint
+
+
+def test_documents_without_text_are_named_before_the_logs_are_read(xinye, workplace):
+    Path("docs").mkdir()
+    Path("docs/空.md").write_text(" \n", "utf-8")
+    Path("bad.jsonl").write_text("{", "utf-8")
+    found = xinye("support", "prepare", "bad.jsonl", "--knowledge", "docs", "-o", "desk")
+    assert found.code == 2 and "docs: there is no text to answer from (docs/空.md" in found.err
+    Path("docs/退货.md").write_text("七天内可以退货。", "utf-8")
+    Path("chat.txt").write_text("客户：几点开门？\n客服：八点。\n", "utf-8")
+    found = xinye("support", "prepare", "chat.txt", "--knowledge", "docs", "-o", "desk")
+    assert found.code == 0 and "skipped: docs/空.md: the file has no text" in found.out

@@ -58,8 +58,9 @@ def test_forget_and_log(xinye, store) -> None:
     assert "the nearest question" in whole.out and not whole.err
     after = xinye("support", "log", "--store", store, "--after", 3, "--json")
     assert [each["number"] for each in json.loads(after.out)["entries"]] == [*range(4, 10)]
-    nobody = xinye("support", "forget", "han.meimei", "--store", store)
-    assert "deleted 0 conversations" in nobody.out and "check the id" in nobody.err
+    nobody = xinye("support", "forget", "han.meimei", "--store", store, "--json")
+    assert (nobody.code, nobody.out) == (2, "")
+    assert "no conversation belongs to the account 'han.meimei'" in nobody.complaint
     erased = json.loads(xinye("support", "forget", "li.lei", "--store", store, "--json").out)
     assert erased == {"conversations": 1, "messages": 4}
     assert "怎么退货".encode() not in store.read_bytes()
@@ -72,8 +73,10 @@ def test_what_is_refused(xinye, tmp_path, store) -> None:
     for arguments, said in (
         (("serve", desk, "--store", store, "--host", "0.0.0.0"), "give --operator-key and"),
         (("serve", tmp_path, "--store", store, "--port", 0), "this is not a desk"),
-        (("forget", "--store", store), "give either USER or --conversation ID"),
-        (("forget", "a", "--conversation", "b", "--store", store), "give either USER"),
+        (("forget", "--store", store), "xinye support forget: give either ACCOUNT or"),
+        (("forget", "a", "--conversation", "b", "--store", store), "give either ACCOUNT"),
+        (("prepare", "a.csv", "-o", "b", "--precision", 5), "xinye support prepare: precision: 5"),
+        (("serve", desk, "--store", store, "--port", 99999), "xinye support serve: port: 99999"),
         (("forget", "--conversation", "b", "--store", store), "there is no such conversation"),
         (("log", "--store", tmp_path / "none.db"), "no such file"),
         (("log", "--store", store, "--tail", 0), "give --tail from 1"),

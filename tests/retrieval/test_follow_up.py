@@ -34,6 +34,25 @@ def test_what_says_more_or_nothing(question: str) -> None:
     assert thing(question) == ""
 
 
+@pytest.mark.parametrize(
+    ("question", "needs"),
+    [
+        ("这款防水吗？", True),
+        ("该店几点关门？", True),
+        ("其价格是多少？", True),
+        ("is it there today?", True),
+        ("地址在哪？", False),
+        ("茶叶应该怎么放", False),
+        ("杯子该怎么洗？", False),
+        ("还卖其他茶具吗", False),
+        ("Is there a discount?", False),
+        ("I paid but there is no order", False),
+    ],
+)
+def test_a_word_says_that_a_question_needs_the_one_before(question: str, needs: bool) -> None:
+    assert follows(question) == needs
+
+
 def test_a_thing_takes_the_place_of_a_thing_not_of_what_is_asked() -> None:
     found = with_thing("寄到江浙沪要几天？", "新疆")
     assert "寄到新疆要几天？" in found

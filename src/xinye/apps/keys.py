@@ -1,5 +1,5 @@
 """The secret of a store, in a file of its own beside it. Whoever has a copy of the database only,
-such as a backup, cannot try out which phone numbers or user ids its hashes stand for."""
+such as a backup, cannot try out which phone numbers or accounts its hashes stand for."""
 
 import hashlib
 import hmac
@@ -29,7 +29,7 @@ def secret_of(store: Store) -> bytes:
     if secret is None:
         raise XinyeError(
             f"{path}: the key of {store.path.name} is missing; copy it here from a backup. Without "
-            "it no user can be found again"
+            "it no account can be found again"
         )
     if not hmac.compare_digest(_proof(secret), row["proof"]):
         raise XinyeError(f"{path}: this is the key of another store; copy the right one here")

@@ -159,6 +159,11 @@ class Store:
                 "or correct the permissions"
             ) from None
         check_file(self.path)
+        if self.path.stat().st_nlink > 1:  # under each name SQLite keeps a log of its own
+            raise XinyeError(
+                f"{self.path}: this file has a second name (a hard link), and messages are lost if "
+                "programs use different names; delete the other name, or copy the file"
+            )
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

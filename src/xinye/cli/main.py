@@ -239,7 +239,10 @@ def main(arguments: list[str] | None = None) -> int:
         if not FIRST:  # only the first process prints the error; then the launcher ends the others
             time.sleep(10)
             return error.exit_code
-        print_error(f"xinye {name}: {str(error).removeprefix(f'{verb}: ')}")
+        said = str(error)
+        for word in (name, *name.split()):
+            said = said.removeprefix(f"{word}: ")
+        print_error(f"xinye {name}: {said}")
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -14,6 +14,7 @@ from xinye.console import FIRST, Console, answer, console, print_table, verbatim
 from xinye.data.encodings import bad_bytes
 from xinye.data.notes import Notes
 from xinye.errors import SIGNS, readable
+from xinye.language import shown
 from xinye.planning.units import duration
 from xinye.training.display import Brief, Display
 
@@ -88,7 +89,13 @@ def print_result(
 
 
 class LogFormatter(logging.Formatter):
-    """Log lines with readable characters, because they may quote what a client sent."""
+    """Log lines in the language of the screen, with readable characters, because they may quote
+    what a client sent."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        if not record.message.startswith("{"):  # JSON
+            record.message = shown(record.message)
+        return super().formatMessage(record)
 
     def format(self, record: logging.LogRecord) -> str:
         return readable(super().format(record))

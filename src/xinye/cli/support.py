@@ -117,14 +117,18 @@ def show_faq(report: "Report") -> None:
         )
     if report.intents:
         names = [*report.intents.items()]
-        some = ", ".join(f"{name} {count:,}" for name, count in names[:SHOWN])
-        more = " …" if len(names) > SHOWN else ""
         intents = plural(len(names), "intent")
         if report.intents_from == "clusters":
-            answer.print(f"the logs name no intents; {intents} found as clusters of questions")
+            answer.print(
+                f"the logs name no intents; {intents} found as clusters of questions, each named "
+                "by a typical one"
+            )
         else:
             answer.print(f"the logs name {intents}")
-        answer.print(verbatim(f"  {some}{more}"), soft_wrap=True)
+        for name, count in names[:SHOWN]:
+            answer.print(verbatim(f"  {count:>7,}  {name}"), soft_wrap=True)
+        if len(names) > SHOWN:
+            answer.print(f"{plural(len(names) - SHOWN, 'more intent')} in report.json")
 
 
 def show_models(report: "Report") -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, Parser, flag
 from xinye.cli.output import Display, answer, console, print_json, verbatim
-from xinye.cli.support import show_unanswerable
-from xinye.errors import plural
+from xinye.cli.support import SHOWN, show_unanswerable
+from xinye.errors import one_line, plural
 from xinye.language import shown, shown_word
 
 if TYPE_CHECKING:  # numpy and scikit-learn are imported where they are used
@@ -112,6 +112,15 @@ def show_improvement(found: "Improvement") -> None:
     )
     for why, count in found.left_out.items():
         answer.print(verbatim(f"  {count:>7,}  {shown(why)}"), soft_wrap=True)
+    if found.conflicts:
+        asked = plural(len(found.conflicts), "question")
+        answer.print(
+            f"different answers to {asked} were approved, of which the one approved last counts:"
+        )
+    for question, answers in [*found.conflicts.items()][:SHOWN]:
+        answer.print(verbatim(f"  {one_line(question)}"), soft_wrap=True)
+        for text in answers:
+            answer.print(verbatim(f"    → {one_line(text)}"), soft_wrap=True)
     asked = plural(found.after.questions, "question")
     if found.judged:
         before, after = _tested(found.before), _tested(found.after)

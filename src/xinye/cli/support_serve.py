@@ -122,25 +122,27 @@ def forget(arguments: list[str]) -> int:
         "store. Figures without texts stay.",
         "xinye support forget li.lei --store support.db\n"
         "  xinye support forget --conversation ID --store support.db",
-        flag("user", "USER", "the id that the shop gave the customer", nargs="?"),
+        flag("account", "ACCOUNT", "the account of the customer at the shop", nargs="?"),
         flag("--conversation", "ID", "delete this conversation, of a customer without an account"),
         STORE,
         JSON,
     ).read(arguments)
-    if (given.user is None) == (given.conversation is None):
-        raise XinyeError("forget: give either USER or --conversation ID")
+    if (given.account is None) == (given.conversation is None):
+        raise XinyeError("give either ACCOUNT or --conversation ID")
     with closing(Conversations(given.store, create=False)) as store:
-        if given.user is not None:
-            erased = store.retention.forget(given.user)
+        if given.account is not None:
+            erased = store.retention.forget(given.account)
         else:
             erased = store.retention.forget_conversation(given.conversation)
+    if not erased.conversations:
+        raise XinyeError(
+            f"{given.store}: no conversation belongs to the account {given.account!r}; check it"
+        )
     if given.json:
         print_json(erased)
         return 0
     conversations = plural(erased.conversations, "conversation")
     answer.print(f"deleted {conversations} with {plural(erased.messages, 'message')}")
-    if not erased.conversations:
-        console.print("the store has no conversation of this user; check the id")
     return 0
 
 

@@ -6,8 +6,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +16,8 @@ from safetensors import SafetensorError
 from xinye.data.locks import locked
 from xinye.errors import Unavailable
 from xinye.retrieval.manifest import LOCK, OURS
+
+UNFINISHED = 3600  # seconds without a change, after which what is not finished never will be
 
 
 @contextmanager
@@ -47,16 +49,22 @@ def next_to(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.{uuid4().hex[:8]}")
 
 
-def clear_leftovers(folder: Path) -> None:
-    """Delete what builds of this base left next to it when they were killed, an hour ago or more.
-    Other files with such names stay."""
+def is_of_a_base(path: Path) -> bool:
+    """Whether this is a file of a knowledge base, by its name."""
+    return OURS.fullmatch(path.name) is not None and path.is_file()
+
+
+def clear_leftovers(folder: Path, is_ours: Callable[[Path], bool] = is_of_a_base) -> None:
+    """Delete what was written next to a folder, to replace it, by processes that were killed an
+    hour ago or more. A folder with such a name stays if one of its contents is not ours."""
     for path in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
         named = re.fullmatch("[0-9a-f]{8}", path.name.removeprefix(f".{folder.name}."))
         if not named or path.is_symlink() or not path.is_dir():
             continue
-        ours = all(OURS.fullmatch(each.name) and each.is_file() for each in path.iterdir())
-        if ours and path.stat().st_mtime < time.time() - 3600:
-            shutil.rmtree(path)
+        with suppress(FileNotFoundError):  # another process has just finished it
+            newest = max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+            if newest < time.time() - UNFINISHED and all(map(is_ours, path.iterdir())):
+                shutil.rmtree(path)
 
 
 def replace(folder: Path, new: Path) -> None:

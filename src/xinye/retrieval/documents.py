@@ -59,6 +59,16 @@ def find_files(names: Sequence[str | Path]) -> list[Path]:
     return once(found)
 
 
+def no_text(names: Sequence[str | Path], first: str) -> XinyeError:
+    """The error for files without any text; `first` says what is wrong with one of them."""
+    return XinyeError(f"{', '.join(map(str, names))}: there is no text to answer from ({first})")
+
+
+def without_text(path: Path) -> str:
+    """What is wrong with an empty file."""
+    return f"{path}: the file has no text"
+
+
 def _is_of_a_base(path: Path) -> bool:
     """Whether a file belongs to a knowledge base, whose passages are no documents."""
     return OURS.fullmatch(path.name) is not None and (path.parent / MANIFEST).is_file()

@@ -13,8 +13,12 @@ LONGEST = 200  # characters of a question that are compared
 SHORTEST = 2  # characters of a thing
 # It begins like one, or has a word for something known.
 _FOLLOWS = re.compile(
-    "^(?:那|还有|然后|and |what about|how about)|[它他她其该]|这个|那个|这种|那种|呢[？?]?$"
-    r"|\b(?:it|its|they|them|their|he|him|his|she|her|this|that|those|these|there)\b",
+    r"^(?:那|还有|然后|and |what about|how about)|(?<!其)[它他她]|[这那][个种款些]|呢[？?]?$"
+    # not "其他", "其实", "尤其", "应该", "该怎么"
+    r"|(?<![尤极与])其(?![他它实余次])|(?<![应不])该(?![不怎如去用选填找放写买换]|什么|多)"
+    r"|\b(?:it|its|they|them|their|he|him|his|she|her|this|that|those|these)\b"
+    # not "is there a discount", "there is no order"
+    r"|(?<!\bis )(?<!\bare )(?<!\bwas )(?<!\bwere )\bthere\b(?!['’]s| is\b| are\b| was\b| were\b)",
     re.IGNORECASE,
 )
 
@@ -68,7 +72,14 @@ def in_context(question: str, before: str) -> str:
 
 
 def follows(question: str) -> bool:
-    """True for a question that needs the one before it."""
+    """True for a question that refers to the one before it by a word, such as "那" or "it". One
+    that only names no thing ("地址在哪？") does not: asked of a shop it is clear, and with another
+    question before it, it would be found no more. When questions are learned from a log, these are
+    left out, too: see `unclear_alone` in apps/support/context.py.
+
+    >>> follows("那地址在哪？"), follows("地址在哪？")
+    (True, False)
+    """
     return bool(_FOLLOWS.search(question.strip()))
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from xinye.data.files import write_json
 from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.retrieval.changing import alone, clear_leftovers, full_disk_told, next_to, replace
-from xinye.retrieval.documents import Document, documents, find_files
+from xinye.retrieval.documents import Document, documents, find_files, no_text, without_text
 from xinye.retrieval.embedders import check_embedder
 from xinye.retrieval.index import Index
 from xinye.retrieval.manifest import (
@@ -93,10 +93,7 @@ class KnowledgeBase:
                 with base._alone():
                     changes = base._add(found, progress)
                 if not changes.added:
-                    first = f" ({changes.skipped[0]})" if changes.skipped else ""
-                    raise XinyeError(
-                        f"{', '.join(map(str, files))}: there is no text to answer from{first}"
-                    )
+                    raise no_text(files, next(iter(changes.skipped), without_text(found[0])))
                 progress("calibrating")
                 (calibrate or keep_calibrated)(base)
                 check_free(folder, overwrite)  # it may have come into being meanwhile

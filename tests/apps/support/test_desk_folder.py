@@ -1,7 +1,11 @@
 """The folder of a desk: what it holds, and what is wrong with one that is damaged."""
 
+import os
+import shutil
+
 import pytest
 
+from xinye.apps.support import desk_folder
 from xinye.apps.support.desk_folder import (
     Calibrations,
     Contents,
@@ -77,7 +81,7 @@ def test_a_damaged_file_is_named(desk, name, old, new, problem):
     edit(desk / name, old, new)
     with pytest.raises(XinyeError, match=problem) as error:
         _ = DeskFolder.read(desk).matcher
-    assert str(desk / name) in str(error.value)
+    assert str(desk / name) in str(error.value) and "--overwrite" not in str(error.value)
 
 
 def test_a_model_that_changed(desk):
@@ -94,7 +98,10 @@ def test_a_folder_that_is_no_desk(tmp_path):
 
 
 def test_a_desk_is_replaced_as_a_whole_or_not_at_all(desk):
-    with pytest.raises(XinyeError, match="replace it with --overwrite"), beside(desk, False):
+    with (
+        pytest.raises(XinyeError, match="all that was edited in it, with --overwrite"),
+        beside(desk, False),
+    ):
         pass
     with pytest.raises(ZeroDivisionError), beside(desk, True) as new:
         new.joinpath("desk.toml").write_text("", "utf-8")
@@ -106,7 +113,63 @@ def test_a_desk_is_replaced_as_a_whole_or_not_at_all(desk):
     assert [path.name for path in desk.iterdir()] == ["desk.toml"]
 
 
+def test_what_a_killed_command_left_is_no_desk_and_is_deleted(desk, monkeypatch):
+    """Killed while it wrote its files, one after the other; an hour later the next one comes."""
+    monkeypatch.setattr(shutil, "rmtree", lambda path: None)  # a killed process tidies nothing up
+    monkeypatch.setattr(desk_folder, "write_json", kill)
+    with pytest.raises(KeyboardInterrupt), beside(desk, True) as new:
+        read = DeskFolder.read(desk)
+        Contents(
+            read.settings, {}, [ENTRY], [], [], [], [], read.calibrations, read.matcher, {}
+        ).write(new)
+    monkeypatch.undo()
+    assert (new / "faq.jsonl").exists() and not (new / "desk.toml").exists()
+    with pytest.raises(XinyeError, match="this is not a desk"):
+        DeskFolder.read(new)
+    for old in (False, True):
+        if old:
+            for path in (new, *new.rglob("*")):
+                os.utime(path, (0, 0))
+        with beside(desk, True) as other:
+            shutil.copytree(desk, other, dirs_exist_ok=True)
+        assert new.exists() != old
+    assert DeskFolder.read(desk).entries == [ENTRY]
+
+
+def kill(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_desk_that_lost_its_name_is_found(desk):
+    """Killed after the old desk was moved aside, and before the new one had its place."""
+    aside = desk.rename(desk.with_name("desk.2026-11-27-152247"))
+    with pytest.raises(XinyeError, match=f"but {aside} is a desk") as error:
+        DeskFolder.read(desk)
+    assert "prepare" not in str(error.value)
+
+
 def test_files_of_others_are_not_deleted(desk):
     (desk / "notes.txt").write_text("mine", "utf-8")
     with pytest.raises(XinyeError, match="other files in this desk"), beside(desk, True):
         pass
+
+
+@pytest.mark.parametrize(
+    ("company", "bot", "chinese", "english"),
+    [
+        ("青禾", "小禾", "青禾的智能客服小禾", "小禾, the automatic assistant of 青禾"),
+        ("Fern", "Ivy", "Fern 的智能客服 Ivy", "Ivy, the automatic assistant of Fern"),
+        ("", "", "智能客服", "an automatic assistant"),
+    ],
+)
+def test_the_bot_says_whose_it_is(company, bot, chinese, english):
+    settings = DeskSettings(company=company, bot=bot)
+    assert (settings.bot_is("zh"), settings.bot_is("en")) == (chinese, english)
+
+
+def test_a_template_names_the_bot(desk):
+    edit(desk / "templates.jsonl", "不客气。", "{bot}很高兴帮到您。")
+    found = DeskFolder.read(desk)
+    bot = '新叶 "New Leaf" \\ 的智能客服'
+    assert found.said("thanks", "zh") == (1, f"{bot}很高兴帮到您。")
+    assert found.said("greeting", "zh") == (None, f"您好！我是{bot}，请问有什么可以帮您？")

@@ -143,6 +143,7 @@ def test_clusters_have_names():
     asked += [f"{one}{what}" for one in things for what in ("怎么开发票", "可以补开发票吗")]
     names = name_clusters(asked)
     assert any("退货" in name for name in names) and any("发票" in name for name in names)
+    assert {name.rstrip("？") for name in names} <= {*asked}  # whole questions
 
 
 def test_a_matcher_without_calibration_trusts_equal_questions_only():

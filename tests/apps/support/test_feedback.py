@@ -159,3 +159,48 @@ def test_what_an_operator_tells_waits_for_approval(
     desk.operators.claim(customer.conversation, "李")
     desk.operators.reply(customer.conversation, "李", text)
     assert [each.chosen for each in desk.feedback.waiting()] == ([text] if waits else [])
+
+
+def test_the_same_question_is_known_again(desk: Conversations) -> None:
+    def gives(question: str, text: str) -> int:
+        customer = Customer(desk)
+        customer.asks(question)
+        customer.gets()
+        return desk.feedback.by_customer(*customer.ids, 2, False, text)
+
+    first = gives("怎么退货？", "十天内。")
+    other = gives("运费多少？", "五元。")
+    second = gives("请问怎么退货呀", "七天内。")
+    third = gives("怎么退货", "十天内。")
+    assert [each.first for each in desk.feedback.waiting()] == [first, other, first, first]
+    assert desk.feedback.approve(first, "李").approved == ()
+    waiting = {each.number: each for each in desk.feedback.waiting()}
+    assert waiting[second].first == waiting[third].first == second
+    assert {number: each.approved for number, each in waiting.items()} == {
+        other: (), second: ("十天内。",), third: ()
+    }  # fmt: skip
+    assert desk.feedback.approve(second, "李").approved == ("十天内。",)
+    assert [each.number for each in desk.feedback.records()] == [first, second]
+    desk.feedback.approve(first, "李")
+    assert [each.number for each in desk.feedback.records()] == [second, first]
+
+
+def test_a_question_back_rejects_no_suggestion(customer: Customer) -> None:
+    customer.asks("运费多少？")
+    desk = customer.desk
+    desk.operators.claim(customer.conversation, "李")
+    for text in ("您寄到哪里？", "到新疆十五元。"):
+        desk.operators.reply(
+            customer.conversation, "李", text, suggestion=Reply("faq", "满99元包邮。")
+        )
+    given = [(each.answer, each.rejected) for each in desk.feedback.waiting()]
+    assert given == [("到新疆十五元。", "满99元包邮。")]
+
+
+def test_the_number_of_a_question_is_no_question(customer: Customer) -> None:
+    customer.asks("钱啥时候回来")
+    customer.gets(Reply("unsure", "您问的是下面哪一个？\n1. 退款多久到账？\n2. 怎么退货？"))
+    customer.asks("1")
+    customer.gets(Reply("faq", "两天内。"))
+    customer.desk.feedback.by_customer(*customer.ids, 4, True)
+    assert [each.question for each in customer.desk.feedback.waiting()] == ["钱啥时候回来"]

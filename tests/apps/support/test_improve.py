@@ -78,6 +78,17 @@ def test_approved_answers_are_learned_and_the_old_desk_is_kept(
     assert (folder / "notes.txt").read_text() == "ours"
 
 
+def test_of_two_approved_answers_the_last_one_counts(folder: Path, desk: Conversations) -> None:
+    approve(desk, "礼盒能印公司标志吗？", "可以印，五十盒起。")
+    approve(desk, "请问礼盒能印公司标志吗", "可以印，一百盒起。")
+    approve(desk, "龙井怎么退货？", "龙井开封后不退。")
+    [*_, first] = desk.feedback.records()[:1]
+    desk.feedback.approve(first.number, "李")  # again, so that it is the last one
+    found = improve(folder, desk.store.path)
+    assert found.conflicts == {"礼盒能印公司标志吗": ["可以印，一百盒起。", "可以印，五十盒起。"]}
+    assert reply_to(folder, "礼盒能印公司标志吗").text == "可以印，五十盒起。"
+
+
 def test_a_worse_desk_does_not_replace_the_old_one(
     folder: Path, desk: Conversations, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,9 @@
 """A FAQ matcher: what it learns, what it refuses, what its files survive."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from xinye.apps.support.matching import FAQMatcher, Match, made_questions
 from xinye.apps.support.wordings import Wordings
 from xinye.errors import XinyeError
 
+ROOT = Path(__file__).parents[3]
 THINGS = ("退货", "换货", "发票", "保修", "运费", "会员", "积分", "密码", "地址", "优惠券")
 ENGLISH = ("refund", "invoice", "warranty", "shipping", "password", "coupon", "voucher", "account")
 FAQ = [
@@ -88,6 +92,31 @@ def test_learned_words_are_saved(tmp_path: Path) -> None:
     assert learned.meant(["啤酒"])
     assert loaded.meant(["啤酒"]) == pytest.approx(learned.meant(["啤酒"]))
     assert loaded.counts == learned.counts
+
+
+LEARN = """
+import sys
+from apps.support.test_matching import FAQ
+from xinye.apps.support.matching import FAQMatcher, made_questions
+entries = [at % 3 for at in range(len(FAQ))]
+found = FAQMatcher()
+found.fit(FAQ, entries)
+found.calibrate(made_questions(FAQ, entries), 0.6, made=True)
+print(found.calibration.model_dump_json())
+"""
+
+
+def test_what_is_learned_does_not_depend_on_the_order_of_sets() -> None:
+    """Which differs in each process, unless PYTHONHASHSEED is given."""
+    paths = os.pathsep.join(map(str, (ROOT / "src", ROOT / "tests")))
+    learned = [
+        subprocess.run(
+            [sys.executable, "-c", LEARN], capture_output=True, check=True,
+            env={**os.environ, "PYTHONPATH": paths, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "77")
+    ]  # fmt: skip
+    assert learned[0] == learned[1] and b"weights" in learned[0]
 
 
 @pytest.mark.parametrize("name", ["matching.json", "wordings.safetensors"])

@@ -39,6 +39,35 @@ def test_the_queue_lists_who_waits_longest_first(desk: Conversations, clock: Clo
     assert queue.conversations[0].reason == ASKED
 
 
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        (("杯子能刻名字吗？", "谢谢", "我要人工", "人呢？", "？"), "杯子能刻名字吗？"),
+        (("Can I return a cup?", "No, a person please", "still there?"), "Can I return a cup?"),
+        (("在吗", "没用，转人工！"), "没用，转人工！"),
+        (("那运费呢，转人工", "都不是", "1"), "那运费呢，转人工"),
+        ((), ""),
+    ],
+)
+def test_the_queue_shows_what_was_asked(
+    customer: Customer, said: tuple[str, ...], asked: str
+) -> None:
+    customer.desk.customers.handover(*customer.ids)
+    for text in said:
+        customer.asks(text)
+    assert customer.desk.operators.queue().asked == {customer.conversation: asked}
+
+
+@pytest.mark.parametrize("chosen", ["1", "第一个", "是的"])
+def test_the_queue_shows_the_question_that_was_chosen(customer: Customer, chosen: str) -> None:
+    customer.asks("钱啥时候回来")
+    customer.gets(Reply("unsure", "您是不是想问：\n1. 退款多久到账？"))
+    customer.asks(chosen)
+    customer.desk.customers.handover(*customer.ids)
+    customer.asks("谢谢")
+    assert customer.desk.operators.queue().asked[customer.conversation] == "退款多久到账？"
+
+
 def test_of_two_operators_one_gets_a_conversation(waiting: Customer) -> None:
     won, lost = [], []
 

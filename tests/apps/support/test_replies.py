@@ -89,9 +89,9 @@ def turns(*said: str, kinds: tuple[str, ...] = ()) -> list[Message]:
     [
         ("谢谢！", "谢谢惠顾！"),
         ("[电话1]", "好的，请问还有什么可以帮您？"),
-        ("Hello", "Hello! How can I help you?"),
-        ("在吗", "您好！请问有什么可以帮您？"),
-        ("？？", "您好！请问有什么可以帮您？"),
+        ("Hello", "Hello! I am an automatic assistant. How can I help you?"),
+        ("在吗", "您好！我是智能客服，请问有什么可以帮您？"),
+        ("？？", "您好！我是智能客服，请问有什么可以帮您？"),
     ],
 )
 def test_small_talk_gets_the_template_in_its_language(bot: Answerer, text: str, reply: str) -> None:
@@ -192,7 +192,7 @@ def test_a_question_about_complaints_is_a_question(bot: Answerer, text: str) -> 
 def test_the_bot_says_that_it_is_one(bot: Answerer, text: str) -> None:
     found = bot.answer(turns(text))
     assert found.kind == "template"
-    assert "我是客服机器人" in found.text or "I am a bot" in found.text
+    assert "不是真人" in found.text or "not a person" in found.text
 
 
 @pytest.mark.parametrize(

@@ -119,5 +119,5 @@ def test_a_store_that_does_not_exist_is_not_made(tmp_path: Path) -> None:
 
 
 def test_forgetting_needs_a_user(desk: Conversations) -> None:
-    with pytest.raises(XinyeError, match="the id of the user is empty"):
+    with pytest.raises(XinyeError, match="the account is empty"):
         desk.retention.forget("  ")

@@ -118,10 +118,14 @@ def test_one_change_at_a_time(own: Desk) -> None:
     def change(number: int) -> int:
         if number % 2:
             own.parts.answers.refresh()
+        if number % 4 == 3:
+            return own.admin("DELETE", f"{URL}/d{number % 3}").status_code
         return own.admin("PUT", f"{URL}/d{number % 3}", {"text": f"第 {number} 份。"}).status_code
 
     with ThreadPoolExecutor(8) as pool:
-        assert {*pool.map(change, range(12))} == {200, 201}
+        assert {*pool.map(change, range(12))} <= {200, 201, 204, 404}
+    for number in range(3):
+        own.admin("PUT", f"{URL}/d{number}", {"text": f"第 {number} 份。"})
     with alone(own.parts.documents.folder):  # as if another process changed them
         assert own.admin("PUT", f"{URL}/d", {"text": "文字"}).status_code == 503
     assert len(own.operator("GET", URL).json()["documents"]) == 3

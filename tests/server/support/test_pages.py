@@ -303,6 +303,35 @@ def test_what_others_write_is_text_and_nothing_runs(desk: Desk, page: Page) -> N
     check(page, desk, {"IMG", "IFRAME", "math", "svg", "A"})
 
 
+def test_feedback_on_one_question_is_shown_together(desk: Desk, page: Page) -> None:
+    def wrong(question: str, text: str) -> None:
+        customer = desk.begin()
+        customer.says(question)
+        customer.waits_for(2)
+        customer.ask("POST", "/feedback", {"message": 2, "good": False, "text": text})
+
+    for question, text in (
+        ("猫粮开封后能放多久？", "放两个月。"),
+        ("请问猫粮开封后能放多久", "放一个月。"),
+        ("猫粮开封后能放多久？", "放两个月。"),
+    ):
+        wrong(question, text)
+    sign_in(page, desk, "小王")
+    click(page, "[data-tab=feedback]")
+    group = "[...document.querySelectorAll('.group')].find(one => one.textContent.includes('猫粮'))"
+    page.until(f"{group} !== undefined")
+    assert page.run(f"{group}.querySelectorAll('.card').length") == 2
+    told = page.run(f"{group}.textContent")
+    assert "3 次猫粮开封后能放多久？这个问题有不同的答案" in told and "2 次问题" in told
+    page.run(f"{group}.querySelector('.main').click()")
+    page.until(
+        "document.querySelector('#opinions').textContent.includes('已通过的另一个答案：放两个月。')"
+    )
+    assert page.run(f"{group} === undefined")
+    approved = [each.chosen for each in desk.parts.store.feedback.records()]
+    assert approved.count("放两个月。") == 2
+
+
 def check(page: Page, desk: Desk, strange: set[str]) -> None:
     """No element came out of a text, nothing ran, and nothing was asked of another server."""
     names = page.run("[...document.querySelectorAll('body *')].map(each => each.tagName)")
@@ -343,7 +372,8 @@ def test_the_desk_says_why_in_the_language_of_its_reader(desk: Desk, page: Page)
     for rejected, said in (("三天", "更正"), ("", "有帮助")):
         given = {"number": 1, "at": 0, "giver": "operator", "good": True, "question": "何时发货？"}
         given |= {"answer": "两天", "chosen": "两天", "rejected": rejected}
-        badge = f"opinion({json.dumps(given)}).querySelector('.badge').textContent"
+        given |= {"first": 1, "approved": []}
+        badge = f"opinion([{json.dumps(given)}]).querySelector('.badge').textContent"
         assert page.run(badge) == said
     assert page.run("[seconds(0.02), seconds(0.1)].join()") == "不到 0.1 秒,0.1 秒"
     click(page, "[data-tab=figures]")

@@ -67,7 +67,7 @@ def test_the_queue_is_pushed_to_operators(desk: Desk) -> None:
         _, after, _ = next(events)
         assert after["total"] == before["total"] + 1
         (listed,) = [each for each in after["conversations"] if each["id"] == customer.id]
-        assert listed["state"] == "waiting" and listed["last"] == "人呢？"
+        assert listed["state"] == "waiting" and listed["asked"] == "人呢？"
         customer.ask("POST", "/close")
         assert next(events)[1]["total"] == before["total"]
 
@@ -103,6 +103,8 @@ def test_an_operator_replies_and_the_customer_gets_each_message_once(desk: Desk)
     assert [each.status_code for each in sent] == [201, 201] and sent[0].json() == sent[1].json()
     assert sent[0].json()["score"] == 0.5  # that of the suggestion
     assert customer.texts == ["怎么退货？", "新叶 怎么退货？", "人", "七天内都可以退。"]
+    made_up = {"text": "您好，七天内可以退。", "suggestion": "从来没有推荐过的话"}
+    assert desk.does(customer.id, "reply", **by, **made_up).json()["suggestion"] == ""
 
     up = customer.ask("POST", "/feedback", {"message": 2, "good": False, "text": "七天内。"})
     waiting = desk.operator("GET", "/v1/support/feedback").json()["feedback"]

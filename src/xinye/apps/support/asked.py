@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from xinye.apps.support.exchanges import without_marks
+from xinye.apps.support.exchanges import says_something, without_marks
 from xinye.apps.support.messages import Message
 from xinye.apps.support.offers import chosen
 from xinye.apps.support.reply import UNSURE
@@ -19,6 +19,7 @@ LONGEST = 500  # characters of the question before, of which the next one needs 
 TOPICS = 4  # questions in a row that need the one before
 WORDS = 3  # in Latin letters, with which a message is in English
 
+_NUMBER = re.compile(r"[\W\d_]+")
 _WORD = re.compile("[A-Za-z]{2,}")
 
 Understand = Callable[[str, str], str]  # a question, and the one before it, as one question
@@ -59,7 +60,7 @@ class Asked:
         topic = ""
         for text in _topics(turns):
             topic = understand(text, topic)[:LONGEST]
-        offered = _chosen(turns, len(before))
+        offered = choice(turns, len(before))
         bare = offered or _bare(last)
         return cls(
             text=last.text,
@@ -113,14 +114,40 @@ class Asked:
         return ""
 
 
+def last_question(turns: Sequence[Message]) -> str:
+    """The last of these messages in which the customer asks something, or the question that it
+    chooses; without one the customer's last message, or ""."""
+    said = [at for at, each in enumerate(turns) if each.sender == "customer"]
+    last = next((at for at in reversed(said) if asks(turns, at)), said[-1] if said else None)
+    return "" if last is None else choice(turns, last) or turns[last].text
+
+
+def asks(turns: Sequence[Message], at: int) -> bool:
+    """True if the message in this place is a customer's and asks something, if only by choosing a
+    question of the reply before."""
+    if turns[at].sender != "customer":
+        return False
+    text = turns[at].text
+    told = says_something(text) and not _NUMBER.fullmatch(text) and not asks_nothing(text)
+    return told or bool(choice(turns, at))
+
+
+def choice(turns: Sequence[Message], at: int) -> str:
+    """The question of the reply before this message that it chooses, or ""."""
+    before = turns[at - 1] if at else None
+    if before is None or before.kind != UNSURE:
+        return ""
+    return chosen(without_opening(turns[at].text), before.text)
+
+
 def _topics(turns: Sequence[Message]) -> list[str]:
     """The customer's questions before the last message, from the last one on that is understood
     alone. Of one that was chosen by its number it is the text."""
     found: list[str] = []
     for at in reversed(range(len(turns) - 1)):
-        if turns[at].sender != "customer" or asks_nothing(turns[at].text):
+        if not asks(turns, at):
             continue
-        found.append((_chosen(turns, at) or _bare(turns[at]))[:LONGEST])
+        found.append((choice(turns, at) or _bare(turns[at]))[:LONGEST])
         if len(found) == TOPICS or not follows(found[-1]):
             break
     return found[::-1]
@@ -133,16 +160,8 @@ def _bare(message: Message) -> str:
 
 def _is_answer(reply: Message) -> bool:
     """True for a reply that can be denied: "no" to an answer that asks in turn is an answer."""
-    asks = reply.text.rstrip().endswith(("?", "？"))
-    return reply.kind == UNSURE or (reply.kind != "template" and not asks)
-
-
-def _chosen(turns: Sequence[Message], at: int) -> str:
-    """The question of the reply before this message that it chooses, or ""."""
-    before = turns[at - 1] if at else None
-    if before is None or before.kind != UNSURE:
-        return ""
-    return chosen(without_opening(turns[at].text), before.text)
+    asks_back = reply.text.rstrip().endswith(("?", "？"))
+    return reply.kind == UNSURE or (reply.kind != "template" and not asks_back)
 
 
 def _misses(replies: Sequence[Message]) -> int:

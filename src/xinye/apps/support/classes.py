@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
-from xinye.apps.support.wordings import AGAIN, DAMAGED
+from xinye.apps.support.desk_settings import AGAIN
+from xinye.apps.support.wordings import DAMAGED
 from xinye.retrieval.format import damaged
 
 NEAR = 4  # words after a word that make a pair with it
@@ -60,7 +61,7 @@ class Classes:
     ) -> Iterator["Classes"]:
         """For each collection of labels a model that has not seen their texts."""
         both = [blocks(text) for text in texts]
-        counts = Counter(term for each in both for block in each for term in set(block))
+        counts = Counter(term for each in both for block in each for term in dict.fromkeys(block))
         terms = [term for term, count in counts.items() if count >= SEEN] or [""]
         rarity = np.array([log((1 + len(texts)) / (1 + counts[term])) + 1 for term in terms])
         model = cls([], terms, rarity.astype(np.float32))

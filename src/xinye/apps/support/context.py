@@ -1,4 +1,4 @@
-"""Questions that are not understood without the messages before them: "And its price?\""""
+"""Questions that are not learned, as nobody knows what they are about: "And its price?\""""
 
 import re
 
@@ -51,11 +51,13 @@ _CLAUSE = re.compile(r"[^，,。；;！!？?\n~～.]+")
 LONGEST_AGREEING = 40  # characters of a clause before a question that only agrees
 
 
-def needs_earlier(question: str) -> bool:
-    """True if a later question of a conversation is not understood without what was said before:
-    it refers to that, or names nothing that it asks about.
+def unclear_alone(question: str) -> bool:
+    """True if a later question of a conversation may not be clear without it: it refers to what was
+    said before, or names nothing that it asks about. Its answer is not learned then, since it may
+    be about one thing of many. A customer's question is understood by another rule, `follows` in
+    retrieval/follow_up.py, as there it costs more to add what is not needed.
 
-    >>> needs_earlier("好的，地址在哪里呢？"), needs_earlier("龙井的产地在哪里？")
+    >>> unclear_alone("好的，地址在哪里呢？"), unclear_alone("龙井的产地在哪里？")
     (True, False)
     """
     clauses = [each.strip() for each in _CLAUSE.findall(question) if each.strip()]

@@ -36,10 +36,10 @@ class Customers:
         self._desk = desk
 
     def begin(self, user: str = "") -> Begun:
-        """Begin a conversation. `user` is the id of a customer who has an account. Raises `TooMany`
+        """Begin a conversation. `user` is the account of a customer who has one. Raises `TooMany`
         if too many are open."""
         limits = self._desk.limits
-        hashed = self._desk.user_hash(user) if user else None
+        hashed = self._desk.account_hash(user) if user else None
         begun = Begun(secrets.token_urlsafe(16), secrets.token_urlsafe(32))
         with self._desk.writing() as (transaction, now):
             if _open(transaction, None) >= limits.open_conversations:

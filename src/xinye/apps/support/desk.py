@@ -61,9 +61,9 @@ class Desk:
             raise NotFound("there is no such conversation")
         return row
 
-    def user_hash(self, user: str) -> str:
-        """What is stored of the id of a user."""
-        return keyed_hash(self.secret, "user", self.checked_id(user, "the id of the user"))
+    def account_hash(self, account: str) -> str:
+        """What is stored of a customer's account."""
+        return keyed_hash(self.secret, "user", self.checked_id(account, "the account"))
 
     def checked_id(self, value: str, what: str) -> str:
         """An id that somebody else gave. Raises `XinyeError` for one that is empty or too long."""

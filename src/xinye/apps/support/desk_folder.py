@@ -1,6 +1,7 @@
 """The folder of a desk: what a company's customers are answered from. Every file can be read and
 edited with a text editor."""
 
+import glob
 import hashlib
 import json
 import shutil
@@ -27,11 +28,12 @@ from xinye.apps.support.desk_settings import (
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.matching import FILE as MATCHING
 from xinye.apps.support.matching import WORDINGS, FAQMatcher
+from xinye.apps.support.small_talk import BOT
 from xinye.apps.support.small_talk import TEMPLATES as OURS_SAID
 from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.data.sources import read_lines
-from xinye.errors import XinyeError
-from xinye.retrieval.changing import next_to, put_in_place
+from xinye.errors import XinyeError, quoted
+from xinye.retrieval.changing import clear_leftovers, next_to, put_in_place
 from xinye.retrieval.confidence import Threshold
 from xinye.retrieval.file_names import name_below, shared_folder
 from xinye.retrieval.format import Format, Strict, damaged
@@ -134,8 +136,7 @@ class DeskFolder:
         damaged."""
         folder = Path(folder)
         if not (folder / SETTINGS).is_file():
-            what = "this is not a desk" if folder.exists() else "there is no such folder"
-            raise XinyeError(f"{folder}: {what}; make one: xinye support prepare LOGS -o {folder}")
+            raise _no_desk(folder)
         saved = [*_rows(folder / FAQ, SavedEntry)]
         return cls(
             folder,
@@ -164,15 +165,19 @@ class DeskFolder:
 
     def said(self, intent: str, language: str) -> tuple[int | None, str]:
         """The line of an intent's template and its text, in this language if there is one. Without
-        a template that is None and our own text, or "" if we have none."""
+        a template that is None and our own text, or "" if we have none. `{bot}` in a text stands
+        for who the bot is."""
         saved = {
             (each.intent, each.language): (number, each.text)
             for number, each in reversed([*enumerate(self.templates, 1)])
         }
         for wanted in (language, "", *self.settings.languages):
             if found := saved.get((intent, wanted)):
-                return found
-        return None, getattr(OURS_SAID[intent], language) if intent in OURS_SAID else ""
+                number, text = found
+                break
+        else:
+            number, text = None, getattr(OURS_SAID[intent], language) if intent in OURS_SAID else ""
+        return number, text.replace(BOT, self.settings.bot_is(language))
 
     @cached_property
     def matcher_hash(self) -> str:
@@ -240,8 +245,8 @@ class Contents:
     report: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write the files in a folder that exists."""
-        write_settings(folder / SETTINGS, self.settings)
+        """Write the files in a folder that exists. The settings, without which it is no desk, are
+        the last: a process that is killed leaves none."""
         write_models(folder / MODELS, self.models)
         write_json_lines(folder / FAQ, (_saved(entry).model_dump() for entry in self.entries))
         for name, rows in (
@@ -252,6 +257,7 @@ class Contents:
         write_json(folder / CALIBRATION, self.calibrations.model_dump())
         self.matcher.save(folder)
         write_json(folder / REPORT, self.report)
+        write_settings(folder / SETTINGS, self.settings)
 
 
 @contextmanager
@@ -261,6 +267,7 @@ def beside(folder: Path, overwrite: bool = False, kept: Path | None = None) -> I
     the place is free, or holds a desk to be replaced."""
     if not kept:
         check_free(folder, overwrite)
+    clear_leftovers(folder, _is_unfinished)
     new = next_to(folder)
     try:
         new.mkdir(parents=True)
@@ -280,7 +287,10 @@ def check_free(folder: Path, overwrite: bool) -> None:
     if not (folder / SETTINGS).is_file() or folder.is_symlink():
         raise XinyeError(f"{folder}: this folder exists and is not a desk; choose another with -o")
     if not overwrite:
-        raise XinyeError(f"{folder}: this desk already exists; replace it with --overwrite")
+        raise XinyeError(
+            f"{folder}: this desk already exists; choose another folder with -o, or replace the "
+            "desk, with all that was edited in it, with --overwrite"
+        )
     if foreign := [path.name for path in folder.iterdir() if not _is_ours(path)]:
         raise XinyeError(
             f"{folder}: there are other files in this desk ({', '.join(foreign[:3])}); move them, "
@@ -290,6 +300,27 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 def _is_ours(path: Path) -> bool:
     return path.name in OURS or path.stem == GRAPH
+
+
+def _no_desk(folder: Path) -> XinyeError:
+    """The error for a folder without a desk. If a command was killed just when it replaced one, the
+    desk has another name now."""
+    if folder.exists():
+        what = "this is not a desk"
+    else:
+        what = "there is no such folder"
+        renamed = folder.parent.glob(f"*{glob.escape(folder.name)}.*/{SETTINGS}")
+        if last := max(renamed, key=lambda path: path.stat().st_mtime, default=None):
+            return XinyeError(
+                f"{folder}: {what}, but {quoted(last.parent)} is a desk; perhaps a command was "
+                "killed while it replaced this one. If so, rename it back"
+            )
+    return XinyeError(f"{folder}: {what}; make one: xinye support prepare LOGS -o {folder}")
+
+
+def _is_unfinished(path: Path) -> bool:
+    """Whether this can lie in a desk that is not finished."""
+    return _is_ours(path) and path.name != SETTINGS
 
 
 def _replace(folder: Path, new: Path, kept: Path | None) -> None:

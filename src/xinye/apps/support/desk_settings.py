@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.checkpoints.folders import fingerprint
 from xinye.data.files import read_text
-from xinye.errors import XinyeError, did_you_mean, quoted, validated
+from xinye.data.scripts import HAN
+from xinye.errors import XinyeError, did_you_mean, validated
 from xinye.runs.words import Both
 
 KIND, VERSION = "xinye desk", 1
@@ -29,7 +31,11 @@ ROLES = {  # each with what it does
     "chat": Both("writes answers from passages", "根据段落写出答案"),
 }
 MISSING = Both("there is no model, so this step is skipped", "没有模型，跳过这一步")
-AGAIN = "prepare the desk again: xinye support prepare LOGS -o {folder} --overwrite"
+# People edit a desk, so it is not to be replaced as a whole because one of its files is damaged.
+AGAIN = (
+    "copy the folder of the desk, to lose nothing; then correct this file, or take that of a "
+    "backup or of a new desk: xinye support prepare LOGS -o NEW"
+)
 
 
 class DeskSettings(BaseModel):
@@ -51,7 +57,18 @@ class DeskSettings(BaseModel):
     claim_minutes: float = Field(10, gt=0)
     retention_days: int = Field(180, ge=1)
 
+    def bot_is(self, language: str) -> str:
+        """Who the bot is, as it says behind "I am"."""
+        known = _BOT_OF if self.company else _BOT
+        what = getattr(known, language).replace("{company}", self.company)
+        if language == "zh":
+            return _BETWEEN_SCRIPTS.sub(" ", what + self.bot)
+        return f"{self.bot}, {what}" if self.bot else what
 
+
+_BOT = Both("an automatic assistant", "智能客服")
+_BOT_OF = Both("the automatic assistant of {company}", "{company}的智能客服")
+_BETWEEN_SCRIPTS = re.compile(rf"(?<=[!-~])(?=[{HAN}])|(?<=[{HAN}])(?=[!-~])")
 TITLES = {
     SETTINGS: Both(
         "The settings of this desk. A server that runs reads changes within a second.",
@@ -64,19 +81,19 @@ TITLES = {
 }
 COMMENTS = {
     "company": Both("name of the company, as customers read it", "公司名称，顾客会看到"),
-    "bot": Both("name of the bot", "机器人的名字"),
+    "bot": Both("name of the bot", "智能客服的名字"),
     "languages": Both(
         "languages of the pages, the first is the default", "页面语言，第一个是默认语言"
     ),
     "precision": Both(
-        "share of the bot's answers that must be right", "机器人的答案中，正确的比例至少是多少"
+        "share of the bot's answers that must be right", "智能客服的答案中，正确的比例至少是多少"
     ),
     "misses": Both(
         "questions without an answer until a person takes over", "连续几次答不上来就转人工"
     ),
     "forbidden": Both(
         "topics that the bot leaves to a person: words of a question",
-        "机器人不回答、直接转人工的话题：问题里的词",
+        "智能客服不回答、直接转人工的话题：问题里的词",
     ),
     "person_words": Both("more words that ask for a person", "还有哪些说法表示要转人工"),
     "angry": Both(
@@ -89,7 +106,7 @@ COMMENTS = {
     ),
     "claim_minutes": Both(
         "minutes until an operator's silence gives a conversation back",
-        "客服人员多少分钟没有回复，会话就转回排队",
+        "客服多少分钟没有回复，会话就转回排队",
     ),
     "retention_days": Both("days until messages are deleted", "消息保留多少天后删除"),
 }
@@ -111,12 +128,14 @@ def read_settings(path: Path) -> DeskSettings:
     values = _read(path)
     if values.get("kind") != KIND:
         raise XinyeError(
-            f"{path}: this is not the settings of a desk (kind is not {KIND!r}); {_again(path)}"
+            f"{path}: this is not the settings of a desk (kind is not {KIND!r}); {AGAIN}"
         )
-    if values.get("version") != VERSION:
+    version = values.get("version")
+    if version != VERSION:
+        newer = isinstance(version, int) and version > VERSION
         raise XinyeError(
-            f"{path}: the desk has version {values.get('version')!r}, and this Xinye reads version "
-            f"{VERSION}; {_again(path)}"
+            f"{path}: the desk has version {version!r}, and this Xinye reads version {VERSION}; "
+            f"{'update Xinye' if newer else AGAIN}"
         )
     return validated(DeskSettings, values, str(path))
 
@@ -187,16 +206,12 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(read_text(path, LARGEST))
     except FileNotFoundError:
-        raise XinyeError(f"{path}: there is no such file; {_again(path)}") from None
+        raise XinyeError(f"{path}: there is no such file; {AGAIN}") from None
     except OSError as error:
         raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
         reason = " ".join(str(error).split())[:200]
         raise XinyeError(f"{path}: not valid TOML ({reason}); correct it") from None
-
-
-def _again(path: Path) -> str:
-    return AGAIN.replace("{folder}", quoted(path.parent))
 
 
 def _comment(text: Both) -> list[str]:

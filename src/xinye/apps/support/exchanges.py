@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, groupby
 from math import sqrt
 
-from xinye.apps.support.context import needs_earlier
+from xinye.apps.support.context import unclear_alone
 from xinye.apps.support.small_talk import is_phrase, said_sentences, small_talk, without_opening
 from xinye.data.masking import Masker
 from xinye.data.notes import Notes
@@ -151,7 +151,7 @@ def _question(text: str, later: bool, asked_back: bool) -> tuple[str, str]:
         why = LONG
     elif short or ((later or asked_back) and not _ASKS.search(question)):
         why = NO_QUESTION
-    elif later and needs_earlier(question):
+    elif later and unclear_alone(question):
         why = REFERS
     return "" if why else question, why
 

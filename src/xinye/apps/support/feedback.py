@@ -1,6 +1,7 @@
 """Feedback: thumbs and corrected texts, which become training records when an operator approves
 them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile, groupby
 from operator import itemgetter
@@ -8,13 +9,19 @@ from sqlite3 import Row
 from typing import Any
 
 from xinye.apps.store import Transaction
+from xinye.apps.support.asked import asks, choice
 from xinye.apps.support.desk import Desk
+from xinye.apps.support.groups import near_groups, plain
 from xinye.apps.support.log import Entry
 from xinye.apps.support.messages import Message, checked_text, find_message, messages_between
 from xinye.apps.support.reply import HANDOVER, UNSURE
-from xinye.apps.support.small_talk import asks_nothing
 from xinye.errors import NotFound, TooMany, XinyeError
 
+# What was approved last comes first.
+_APPROVED = """SELECT * FROM feedback WHERE state = 'approved' ORDER BY (
+    SELECT max(log.number) FROM log WHERE log.conversation = feedback.conversation
+    AND what = 'approved' AND log.message = feedback.message
+) DESC, number DESC LIMIT ?"""
 Turn = dict[str, Any]  # a message of a training record: role, content, perhaps weight
 
 
@@ -22,7 +29,11 @@ Turn = dict[str, Any]  # a message of a training record: role, content, perhaps 
 class Feedback:
     """What a customer or an operator (`giver`) says about an answer. `turns` are the messages that
     it answers, the customer's question last; none if there was no question. `chosen` is the right
-    answer, or "" if nobody has written it, and `rejected` a worse one, or ""."""
+    answer, or "" if nobody has written it, and `rejected` a worse one, or "": the answer that was
+    sent, or else the suggestion of the bot that an operator has changed.
+
+    `first` is the number of the first feedback of a list that has nearly the same question, and
+    `approved` has the other answers to it that were approved."""
 
     number: int
     at: float
@@ -35,6 +46,8 @@ class Feedback:
     answer: str
     chosen: str
     rejected: str
+    first: int = 0
+    approved: tuple[str, ...] = ()
 
     @property
     def question(self) -> str:
@@ -102,18 +115,21 @@ class Feedbacks:
             return give(transaction, entry, masked)
 
     def waiting(self, after: int = 0) -> list[Feedback]:
-        """Feedback with numbers above `after` that nobody has decided on, at most `Limits.page`."""
+        """Feedback with numbers above `after` that nobody has decided on, at most `Limits.page`,
+        compared with as many that were approved last."""
         with self._desk.store.reading() as transaction:
             rows = transaction.select(
                 "SELECT * FROM feedback WHERE state = 'open' AND number > ? "
                 "ORDER BY number LIMIT ?",
                 after, self._desk.limits.page,
             )  # fmt: skip
-            return [self._read(transaction, row) for row in rows]
+            return self._compared(transaction, rows)
 
     def approve(self, number: int, operator: str, text: str = "") -> Feedback:
         """Make feedback a training record. `text` is the right answer, if the operator writes
-        another one. Raises `XinyeError` if there is no right answer or no question."""
+        another one. Look at `approved` of what is returned: of several answers to a question,
+        `improve` takes the one that was approved last. Raises `XinyeError` if there is no right
+        answer or no question."""
         operator = self._desk.checked_id(operator, "the name of the operator")
         text = self._checked(text)
         tagger = self._desk.tagged(text)
@@ -125,7 +141,7 @@ class Feedbacks:
                 "UPDATE feedback SET state = 'approved', text = ? WHERE number = ?",
                 masked or row["text"], number,
             )  # fmt: skip
-            feedback = self._read(transaction, _find(transaction, number))
+            (feedback,) = self._compared(transaction, [_find(transaction, number)])
             if not feedback.chosen:
                 raise XinyeError(f"feedback {number}: write the right answer, then approve it")
             if not feedback.turns:
@@ -146,24 +162,45 @@ class Feedbacks:
             )
 
     def records(self) -> list[Feedback]:
-        """The approved feedback, in order. The same answer from two givers counts once."""
+        """The approved feedback, what was approved last at the end. The same answer from two givers
+        counts once."""
         with self._desk.store.reading() as transaction:
-            rows = transaction.select(
-                "SELECT * FROM feedback WHERE state = 'approved' ORDER BY number"
-            )
-            read = [self._read(transaction, row) for row in rows]
+            rows = transaction.select(_APPROVED, -1)
+            read = [self._read(transaction, row) for row in reversed(rows)]
         return [*{(each.conversation, each.message, each.chosen): each for each in read}.values()]
 
     def _checked(self, text: str) -> str:
         limit = self._desk.limits.reply_characters
         return checked_text(text, limit, "the corrected answer") if text.strip() else ""
 
+    def _compared(self, transaction: Transaction, rows: Sequence[Row]) -> list[Feedback]:
+        """The feedback in some rows, compared with each other and with what was approved last."""
+        if not rows:
+            return []
+        found = [self._read(transaction, row) for row in rows]
+        others = [
+            self._read(transaction, row)
+            for row in transaction.select(_APPROVED, self._desk.limits.page)
+        ]
+        groups = near_groups([each.question for each in (*found, *others)])
+        firsts: dict[int, int] = {}
+        answers: dict[int, dict[str, str]] = {}
+        for group, each in zip(groups[len(found) :], others, strict=True):
+            answers.setdefault(group, {}).setdefault(plain(each.chosen), each.chosen)
+        compared = []
+        for group, each in zip(groups, found, strict=False):
+            known = answers.get(group, {}) if each.question else {}
+            different = [text for key, text in known.items() if key != plain(each.chosen)]
+            first = firsts.setdefault(group, each.number) if each.question else each.number
+            compared.append(replace(each, first=first, approved=tuple(different)))
+        return compared
+
     def _read(self, transaction: Transaction, row: Row) -> Feedback:
         number, limit = row["message"], self._desk.limits.turns
         *before, answer = messages_between(
             transaction, row["conversation"], number - 1 - limit, number
         )
-        before = [each for each in before if _asks_or_answers(each)] or before
+        before = [each for at, each in enumerate(before) if _counts(before, at)] or before
         roles = ("user" if each.sender == "customer" else "assistant" for each in before)
         turns = _turns([*zip(roles, (each.text for each in before), strict=True)])
         chosen = row["text"] or (answer.text if row["good"] else "")
@@ -224,11 +261,12 @@ def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:
     )
 
 
-def _asks_or_answers(message: Message) -> bool:
-    """False for what only leads to a person: "转人工", what the bot says then, and small talk."""
-    if message.sender == "customer":
-        return not asks_nothing(message.text)
-    return message.kind not in ("template", UNSURE, HANDOVER)
+def _counts(turns: Sequence[Message], at: int) -> bool:
+    """False for what only leads to a person or an answer: "转人工", what the bot says then, small
+    talk, and the number of one of its questions."""
+    if turns[at].sender == "customer":
+        return asks(turns, at) and not choice(turns, at)
+    return turns[at].kind not in ("template", UNSURE, HANDOVER)
 
 
 def _thumb(good: bool) -> str:

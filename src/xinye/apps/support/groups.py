@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from math import log
+from math import fsum, log
 
 from xinye.data.duplicates import digest
 from xinye.data.scripts import HAN
@@ -82,8 +82,8 @@ def near_groups(texts: Sequence[str]) -> list[int]:
 
 def _similarity(one: frozenset[str], other: frozenset[str], rarity: dict[str, float]) -> float:
     """The weight of the terms that two texts share, of all that one of them has (Jaccard)."""
-    shared = sum(rarity[term] for term in one & other)
-    either = sum(rarity[term] for term in one | other)
+    shared = fsum(rarity[term] for term in one & other)
+    either = fsum(rarity[term] for term in one | other)
     return shared / either if either else 1.0
 
 

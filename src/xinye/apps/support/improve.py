@@ -15,9 +15,10 @@ from pathlib import Path
 
 from xinye.apps.support.calibrating import Calibrated, Tested, Trial, calibrated
 from xinye.apps.support.cases import case_signs
-from xinye.apps.support.context import needs_earlier
+from xinye.apps.support.context import unclear_alone
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
+from xinye.apps.support.desk_settings import SETTINGS
 from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges, has_mark
 from xinye.apps.support.faq import OFTEN, Entry
 from xinye.apps.support.feedback import Feedback
@@ -36,9 +37,10 @@ ADDED, CORRECTED, REWORDED, KNOWN = "added", "corrected", "reworded", "known"
 @dataclass(frozen=True)
 class Improvement:
     """What was learned from feedback: how many approved answers there are; how many of them were
-    `left_out`, with the reasons; and what the others did to the FAQ. `before` and `after` are the
-    figures of the old and the new desk on the same questions. `kept` is the folder of the old desk,
-    or "" if it stays."""
+    `left_out`, with the reasons; and what the others did to the FAQ. `conflicts` has the questions
+    to which different answers were approved, of which the last one counts. `before` and `after` are
+    the figures of the old and the new desk on the same questions. `kept` is the folder of the old
+    desk, or "" if it stays."""
 
     desk: str
     approved: int
@@ -47,6 +49,7 @@ class Improvement:
     corrected: int  # entries with another answer
     reworded: int  # new wordings of entries
     known: int  # answers that the FAQ had
+    conflicts: Mapping[str, Sequence[str]]
     before: Tested
     after: Tested
     kept: str
@@ -115,6 +118,7 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
         corrected=faq.counts[CORRECTED],
         reworded=faq.counts[REWORDED],
         known=faq.counts[KNOWN],
+        conflicts=faq.conflicts,
         before=before,
         after=after,
         kept=kept,
@@ -139,7 +143,7 @@ def _best_matcher(
 def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     """The question and the approved answer, as `prepare` would read them."""
     place = f"feedback {feedback.number}"
-    if len(feedback.turns) > 1 and needs_earlier(feedback.question):
+    if len(feedback.turns) > 1 and unclear_alone(feedback.question):
         dropped.add(place, REFERS)
         return []
     if has_mark(feedback.chosen):
@@ -175,6 +179,7 @@ class Merged:
         self._entry_of = {
             group: each.entry or 0 for group, each in zip(self._groups, known, strict=False)
         }
+        self._learned: dict[int, dict[str, Exchange]] = {}  # by the number of the entry
         self._answers = {plain(entry.answer): at for at, entry in enumerate(entries)}
         for group, each in zip(self._groups[len(known) :], learned, strict=True):
             self._learn(each, group)
@@ -204,6 +209,18 @@ class Merged:
             self.entries[number] = entry
         self._entry_of[group] = number
         self._answers[answer] = number
+        given = self._learned.setdefault(number, {})
+        given.pop(answer, None)
+        given[answer] = learned  # as the last one
+
+    @property
+    def conflicts(self) -> dict[str, list[str]]:
+        """The questions to which different answers were learned, with these, the last one last."""
+        return {
+            next(iter(given.values())).question: [each.answer for each in given.values()]
+            for given in self._learned.values()
+            if len(given) > 1
+        }
 
     def test(self, test: Sequence[TestQuestion]) -> list[TestQuestion]:
         """The questions of a test, with the answers of today. What was learned and nearly equals
@@ -235,6 +252,7 @@ def _replaced(desk: DeskFolder, contents: Contents) -> Path:
         if desk.knowledge:  # no document may change meanwhile
             held.enter_context(alone(desk.knowledge.folder))
         with beside(desk.folder, kept=kept) as new:
-            shutil.copytree(desk.folder, new, symlinks=True, dirs_exist_ok=True)
+            written_last = shutil.ignore_patterns(SETTINGS)
+            shutil.copytree(desk.folder, new, True, written_last, dirs_exist_ok=True)
             contents.write(new)
     return kept

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
-from math import log1p
+from math import fsum, log1p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -229,7 +229,8 @@ class _Shares:
             for term in self.having.keys() | learned.counts.keys()
         }
         self.rarest = log1p(count)
-        self.mass = np.array([sum(map(self.rarity, own)) or 1.0 for own in self.terms])
+        # Sets have another order in each process, and an exact sum does not depend on it.
+        self.mass = np.array([fsum(map(self.rarity, own)) or 1.0 for own in self.terms])
 
     def rarity(self, term: str) -> float:
         often = self.often.get(term)
@@ -248,7 +249,7 @@ class _Shares:
         return self.total({term: self.rarity(term) for term in terms})
 
     def cosine(self, one: int, other: int) -> float:
-        shared = sum(map(self.rarity, self.terms[one] & self.terms[other]))
+        shared = fsum(map(self.rarity, self.terms[one] & self.terms[other]))
         return float(shared / np.sqrt(self.mass[one] * self.mass[other]))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from xinye.apps.support.classes import Classes
+from xinye.apps.support.desk_settings import AGAIN
 from xinye.apps.support.groups import plain
 from xinye.apps.support.likeness import FEATURES, OTHERS, Candidate, Likeness, Numbers
 from xinye.apps.support.wordings import Pairs, Wordings
@@ -27,9 +28,7 @@ ADDED = 6  # pieces of other questions before and behind them, at most
 DECAY, LITTLE = 1e-3, 1e-9
 MOST = 4000  # held-out questions to learn from, so that it takes a minute
 _PIECE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]{1,2}|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+ ?")
-_FORMAT = Format(
-    "xinye FAQ matcher", 1, "this is not a FAQ matcher of Xinye", "prepare the desk again"
-)
+_FORMAT = Format("xinye FAQ matcher", 1, "this is not a FAQ matcher of Xinye", AGAIN)
 
 HeldOut = tuple[str, int | None]  # a question, and its entry; None if no entry answers it
 

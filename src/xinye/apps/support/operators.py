@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from sqlite3 import Row
 
 from xinye.apps.store import Transaction
+from xinye.apps.support.asked import last_question
 from xinye.apps.support.desk import Desk
 from xinye.apps.support.exchanges import answer_in
 from xinye.apps.support.feedback import give
 from xinye.apps.support.log import OTHER, Entry
-from xinye.apps.support.messages import Message, checked_text, page
+from xinye.apps.support.messages import Message, checked_text, messages_between, page
 from xinye.apps.support.reply import Reply
 from xinye.apps.support.states import (
     CLOSED,
@@ -25,12 +26,12 @@ from xinye.errors import Conflict
 @dataclass(frozen=True)
 class Queue:
     """The conversations for people: first those that wait, the longest first, then those that are
-    taken. There are `total`, of which at most `Limits.page` are listed. `last` has what
-    the customer of each has said last, by its id."""
+    taken. There are `total`, of which at most `Limits.page` are listed. `asked` has the last
+    question of the customer of each, by its id."""
 
     total: int
     conversations: tuple[Conversation, ...]
-    last: dict[str, str]
+    asked: dict[str, str]
 
 
 class Operators:
@@ -45,9 +46,7 @@ class Operators:
         now = self._desk.clock()
         with self._desk.store.reading() as transaction:
             rows = transaction.select(
-                "SELECT *, (SELECT text FROM messages WHERE conversation = id "
-                "AND sender = 'customer' ORDER BY number DESC LIMIT 1) AS last "
-                "FROM conversations WHERE state IN ('waiting', 'human') "
+                "SELECT * FROM conversations WHERE state IN ('waiting', 'human') "
                 "ORDER BY state = 'human' AND claimed_until > ?1, "
                 "coalesce(waiting, changed), begun LIMIT ?2",
                 now, self._desk.limits.page,
@@ -55,8 +54,14 @@ class Operators:
             total = transaction.select(
                 "SELECT count(*) FROM conversations WHERE state IN ('waiting', 'human')"
             )[0][0]
-        last = {row["id"]: row["last"] or "" for row in rows}
-        return Queue(total, tuple(Conversation.of(row, now) for row in rows), last)
+            asked = {row["id"]: self._asked(transaction, row) for row in rows}
+        return Queue(total, tuple(Conversation.of(row, now) for row in rows), asked)
+
+    def _asked(self, transaction: Transaction, row: Row) -> str:
+        last = row["messages"]
+        return last_question(
+            messages_between(transaction, row["id"], last - self._desk.limits.turns, last)
+        )
 
     def state(self, conversation: str) -> Conversation:
         """The conversation as it is now."""
@@ -120,10 +125,12 @@ class Operators:
             entry = Entry(now, "operator", "reply", row["id"], operator, seconds=seconds)
             entry = entry.on(suggestion) if suggestion else entry
             suggested = self._suggested(transaction, row, suggestion) if suggestion else ""
+            tells = masked == suggested or bool(answer_in(masked)[0])
+            suggested = suggested if tells else ""  # nothing that is told replaces it
             message = self._desk.append(transaction, row, masked, entry, hashed, suggested)
             transaction.execute("UPDATE conversations SET waiting = NULL WHERE id = ?", row["id"])
             self._keep(transaction, row, now)
-            if suggested or answer_in(masked)[0]:
+            if tells:
                 give(transaction, Entry(now, "operator", "feedback", row["id"], operator,
                                         message=message.number, kind="up"), "")  # fmt: skip
         return message

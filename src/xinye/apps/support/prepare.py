@@ -42,7 +42,7 @@ from xinye.data.spreadsheets import sheet_named
 from xinye.errors import XinyeError
 from xinye.observer import Observer
 from xinye.retrieval.confidence import Threshold
-from xinye.retrieval.documents import documents, find_files
+from xinye.retrieval.documents import documents, find_files, no_text, without_text
 from xinye.retrieval.knowledge import KnowledgeBase
 
 LISTED = 20  # conflicts in the report
@@ -105,7 +105,7 @@ def prepare(
                 settings.intent_field,
                 settings.assistant_name,
             )
-            published, tagger = _published(settings.knowledge), _tagger(settings)
+            published, tagger = _published(settings.knowledge, report), _tagger(settings)
             logs = read_logs(settings.logs, columns, published, tagger, observer)
         _report_logs(logs, report)
         observer.stage("making the FAQ")
@@ -174,14 +174,22 @@ def _copied(graph: str, folder: Path) -> str:
 # -- reading ---------------------------------------------------------------------------------------
 
 
-def _published(knowledge: Sequence[str]) -> list[str]:
-    """The texts of the documents, whose phone numbers are the company's own."""
+def _published(knowledge: Sequence[str], report: Report) -> list[str]:
+    """The texts of the documents, whose phone numbers are the company's own. Files without text and
+    those that cannot be read are added to the report. Raises `XinyeError` if all are of this
+    kind."""
     texts = []
     for path in find_files(knowledge) if knowledge else ():
         try:
-            texts += [document.text for document in documents(path)]
-        except XinyeError:  # the knowledge base reports it
+            read = [document.text for document in documents(path)]
+        except XinyeError as error:
+            report.skipped_documents.append(str(error))
             continue
+        if not any(map(str.strip, read)):
+            report.skipped_documents.append(without_text(path))
+        texts += read
+    if knowledge and not any(map(str.strip, texts)):
+        raise no_text(knowledge, report.skipped_documents[0])
     return texts
 
 
@@ -256,14 +264,13 @@ def _knowledge(
     if not names:
         return None
     observer.stage("indexing the documents")
-    base, changes = KnowledgeBase.build(
+    base, _ = KnowledgeBase.build(
         folder / KNOWLEDGE,
         names,
         progress=observer.progress,
         calibrate=lambda base: None,  # it is, when the FAQ has been
     )
     report.documents, report.passages = len(base.documents), base.passages
-    report.skipped_documents = changes.skipped
     return base
 
 

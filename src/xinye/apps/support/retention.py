@@ -1,4 +1,4 @@
-"""Deleting: what a user asks to be forgotten, and what is older than it may be.
+"""Deleting: what a customer asks to be forgotten, and what is older than it may be.
 
 The texts are deleted and overwritten; the row of a conversation and its log stay, for the figures.
 """
@@ -38,11 +38,11 @@ class Retention:
         self._desk = desk
         self._unscrubbed = False
 
-    def forget(self, user: str) -> Erased:
-        """Delete the conversations of a user, with feedback and training records. If this fails
+    def forget(self, account: str) -> Erased:
+        """Delete the conversations of an account, with feedback and training records. If this fails
         because another program uses the store, do it again: it also overwrites what an earlier call
         has deleted."""
-        hashed = self._desk.user_hash(user)
+        hashed = self._desk.account_hash(account)
         with self._desk.writing() as (transaction, now):
             rows = transaction.select("SELECT * FROM conversations WHERE user = ?", hashed)
             erased = _erase(transaction, rows, "forgotten", now)

@@ -106,6 +106,17 @@ _UPSET = re.compile(
     re.IGNORECASE,
 )
 
+# What a customer says who waits for an answer.
+_IMPATIENT = re.compile(
+    r"(?:人|客服|人工)(?:呢|在哪里?)|(?:怎么|咋)?(?:还|都|一直)?没有?人(?:回复?|理我?|接)?(?:了|啊|呢|吗)*"
+    r"|(?:怎么|咋|为什么)(?:还)?(?:没|不)有?(?:人)?(?:回复?|理我|说话)(?:我|了|啊|呢)*|(?:你们?|您)?还?在(?:不在|吗|么)"
+    r"|(?:麻烦|请|能不能)?(?:快|快点|快一?点儿?|尽快)(?:回复?)?(?:一下)?(?:吗|啊|吧|呀)*"
+    r"|都?(?:不对|不是|不是这个)|算了吧?"
+    r"|(?:hello |hi )?(?:(?:is )?any(?:one|body) (?:there|here)|(?:are )?you (?:still )?there"
+    r"|still (?:there|waiting)|i(?:'m| am) (?:still )?waiting|hurry up"
+    r"|how long (?:do i have to|must i|will i) wait|none of (?:these|them|those)|never mind)",
+    re.IGNORECASE,
+)
 # A sentence of an employee that says nothing about what was asked.
 _EMPLOYEE = re.compile(
     r"(?:您好|你好|亲|欢迎)[^？?]{0,12}(?:光临|咨询|联系|致电|来电|使用).{0,20}"
@@ -157,8 +168,11 @@ _ASKS_PERSON = re.compile(
     re.IGNORECASE,
 )
 
+BOT = "{bot}"  # who the bot is: its name and the company's
 TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
-    "greeting": Both("Hello! How can I help you?", "您好！请问有什么可以帮您？"),
+    "greeting": Both(
+        f"Hello! I am {BOT}. How can I help you?", f"您好！我是{BOT}，请问有什么可以帮您？"
+    ),
     "thanks": Both("You are welcome.", "不客气。"),
     "goodbye": Both("Goodbye! Write to us again at any time.", "再见！有问题随时联系我们。"),
     "acknowledgement": Both(
@@ -178,8 +192,9 @@ TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
         "非常抱歉给您带来不便。正在为您转接人工客服处理，请稍候。",
     ),
     "bot": Both(
-        "I am a bot and answer common questions. To reach a person, write “a person please”.",
-        "我是客服机器人，负责回答常见问题。需要人工客服，请回复“转人工”。",
+        f"I am {BOT}, not a person, and answer common questions. To reach a person, write “a "
+        "person please”.",
+        f"我是{BOT}，不是真人，负责回答常见问题。需要人工客服，请回复“转人工”。",
     ),
     "upset": Both(
         "I am sorry that I could not help. Please say once more what you need, or write “a person "
@@ -263,10 +278,20 @@ def denies(text: str) -> bool:
 
 
 def asks_nothing(text: str) -> bool:
-    """True for a customer's message without a question: small talk, or words about the desk."""
+    """True for a customer's message without a question: small talk, or words about the desk.
+
+    >>> asks_nothing("没用，帮我转人工！"), asks_nothing("我要退货，转人工")
+    (True, False)
+    """
     if small_talk(text) or about_the_bot(text) or denies(text):
         return True
-    return len(text) <= LONGEST and len(_CLAUSES.findall(text)) == 1 and complains(text)
+    return len(text) <= LONGEST and all(map(_clause_asks_nothing, _CLAUSES.findall(text)))
+
+
+def _clause_asks_nothing(clause: str) -> bool:
+    if small_talk(clause) or about_the_bot(clause) or complains(clause):
+        return True
+    return any(_IMPATIENT.fullmatch(spoken) for spoken in _spoken(clause))
 
 
 def small_talk(text: str) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from xinye.apps.support.desk_settings import AGAIN
 from xinye.retrieval.format import damaged
 from xinye.retrieval.terms import index_terms
 
@@ -22,7 +23,6 @@ OFTEN, SEEN = 3, 2  # times that a customer's term and one of the FAQ must occur
 LONGEST = 200  # terms of a question and of a FAQ's wording that are learned from
 
 Pairs = Sequence[tuple[str, str]]  # a customer's question, and the FAQ's wording of it
-AGAIN = "prepare the desk again"
 DAMAGED = (OSError, SafetensorError, LookupError, ValueError, TypeError)
 
 

@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse, Response
 
+from xinye.apps.support.asked import asks
 from xinye.apps.support.feedback import Feedback
 from xinye.apps.support.messages import Message
 from xinye.apps.support.reply import Reply
-from xinye.apps.support.small_talk import asks_nothing
 from xinye.errors import Conflict
 from xinye.server.bodies import JSONRoute
 from xinye.server.support.customer import ONE, After, Parts
@@ -23,9 +23,10 @@ from xinye.server.support.state import JSON, Support, as_seen, message_seen
 router = APIRouter(route_class=JSONRoute, dependencies=[Depends(operator)])
 SUGGESTED = 3  # suggestions
 REMEMBERED = 1_000  # conversations whose suggestions are remembered
+REMEMBERED_OF_ONE = 30
 FEEDBACK = (
     "number", "at", "conversation", "message", "giver", "good", "question", "answer", "chosen",
-    "rejected",
+    "rejected", "first", "approved",
 )  # fmt: skip
 DAY = 86_400
 
@@ -53,7 +54,7 @@ async def queue(request: Request, parts: Parts) -> Response:
 def _queue(parts: Support) -> JSON:
     found = parts.store.operators.queue()
     listed = [
-        as_seen(each, by_operator=True) | {"last": found.last[each.id]}
+        as_seen(each, by_operator=True) | {"asked": found.asked[each.id]}
         for each in found.conversations
     ]
     return {"total": found.total, "conversations": listed}
@@ -83,8 +84,8 @@ async def suggest(conversation: str, body: OperatorRequest, parts: Parts) -> JSO
     if not turns:
         raise Conflict("the customer has written nothing yet")
     found = await parts.threads.run("suggest", _suggestions, parts, turns)
-    parts.suggested.pop(conversation, None)
-    parts.suggested[conversation] = found
+    earlier = parts.suggested.pop(conversation, [])
+    parts.suggested[conversation] = [*found, *earlier][:REMEMBERED_OF_ONE]
     while len(parts.suggested) > REMEMBERED:
         parts.suggested.pop(next(iter(parts.suggested)))
     names = ("kind", "text", "score", "threshold", "sources")
@@ -106,8 +107,8 @@ def _suggestions(parts: Support, turns: list[Message]) -> list[Reply]:
     """The suggestions for the last message of the customer that has any: the very last one often
     only asks for a person."""
     while turns:
-        asked = turns[-1].sender == "customer" and not asks_nothing(turns[-1].text)
-        if asked and (found := parts.answers.suggestions(turns, SUGGESTED)):
+        last = len(turns) - 1
+        if asks(turns, last) and (found := parts.answers.suggestions(turns, SUGGESTED)):
             return found
         turns = turns[:-1]
     return []
@@ -115,12 +116,10 @@ def _suggestions(parts: Support, turns: list[Message]) -> list[Reply]:
 
 @router.post(f"{ONE}/reply", status_code=201)
 async def reply(conversation: str, body: ReplyRequest, parts: Parts) -> JSON:
-    """Reply to the customer. A suggestion that was sent or edited is kept as feedback."""
-    suggestion = None
-    if body.suggestion:
-        known = parts.suggested.get(conversation, [])
-        same = (each for each in known if each.text == body.suggestion)
-        suggestion = next(same, Reply("", body.suggestion))
+    """Reply to the customer. A suggestion of this server that was sent or edited is kept as
+    feedback."""
+    known = parts.suggested.get(conversation, [])
+    suggestion = next((each for each in known if each.text == body.suggestion), None)
     sent = await parts.threads.write(
         parts.store.operators.reply, conversation, body.operator, body.text, body.client_id,
         suggestion,

@@ -92,7 +92,9 @@ class Support:
     threads: Threads
     begun: Rate
     said: Rate
-    suggested: dict[str, list[Reply]] = field(default_factory=dict)  # by conversation, the last
+    suggested: dict[str, list[Reply]] = field(
+        default_factory=dict
+    )  # by conversation, new ones first
 
     @property
     def desk(self) -> DeskSettings:
