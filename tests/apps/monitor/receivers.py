@@ -29,7 +29,7 @@ class Receiver:
         self.keys: list[str] = []  # of all requests
         self.bodies: dict[str, dict[str, Any]] = {}  # of those that are handled
         self.paths: list[str] = []
-        self.on_request: Callable[[], object] = bool
+        self.on_request: Callable[[], object] = lambda: None
         self.port = 0
 
     @property
@@ -133,6 +133,7 @@ class MailServer:
 
     def __init__(self) -> None:
         self.refuse: dict[str, str] = {}
+        self.silent = 0.0  # seconds until it says something
         self.context: ssl.SSLContext | None = None  # for STARTTLS
         self.heard: list[str] = []  # all lines before a mail
         self.mails: list[bytes] = []
@@ -160,6 +161,7 @@ class MailServer:
                 thread.join()
 
     def _talk(self, connection: socket.socket) -> None:
+        time.sleep(self.silent)
         lines = connection.makefile("rb")
         connection.sendall(self.refuse.get("banner", "220 ready").encode() + b"\r\n")
         while line := lines.readline():

@@ -1,5 +1,6 @@
 """Messages arrive: whatever happens to receivers, to the disk and to the processes that send."""
 
+import resource
 import signal
 import subprocess
 import sys

@@ -144,13 +144,13 @@ def wrong_url(url: str) -> str:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return "url: this is not a web address"
+        return "this is not a web address"
     if parts.scheme not in ("http", "https") or not host:
-        return "url: the address must begin with https:// or http://, and name a host"
+        return "the address must begin with https:// or http://, and name a host"
     if not url.isprintable() or " " in url:
-        return "url: the address has spaces or characters that cannot be printed"
+        return "the address has spaces or characters that cannot be printed"
     if parts.username is not None:
-        return "url: the address has a user name or a password; leave them out"
+        return "the address has a user name or a password; leave them out"
     return ""
 
 

@@ -15,6 +15,7 @@ from xinye.apps.monitor.notices import as_text
 from xinye.apps.monitor.sending import Undelivered, explained
 
 READY = 220  # what a server says first
+NO_MAIL_SERVER = "the server does not answer as a mail server does"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Mail:
         with explained(settings.timeout, lambda: client.sock):
             try:
                 code, _ = client.connect(settings.host, settings.port)
+                if code < 0:
+                    raise Undelivered(NO_MAIL_SERVER)
                 if code != READY:
                     raise Undelivered(f"the server is not ready (code {code})")
                 if settings.tls == "starttls":
@@ -43,6 +46,8 @@ class Mail:
                 client.send_message(mail)
                 with suppress(OSError, smtplib.SMTPException):  # it has arrived already
                     client.quit()
+            except smtplib.SMTPServerDisconnected:
+                raise  # or it took too long
             except smtplib.SMTPException as error:
                 raise _undelivered(error) from None
             finally:
@@ -94,6 +99,4 @@ def _undelivered(error: smtplib.SMTPException) -> Undelivered:
             return Undelivered(
                 "the server does not offer what the settings ask for: encryption, or a password"
             )
-        case smtplib.SMTPServerDisconnected():
-            return Undelivered("the connection broke off")
-    return Undelivered("the server did not answer as a mail server does")
+    return Undelivered(NO_MAIL_SERVER)

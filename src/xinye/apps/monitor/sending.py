@@ -148,7 +148,7 @@ def _problem(error: Exception) -> str:
         case socket.gaierror():
             return "the name of the host is unknown"
         case ConnectionError() | HTTPException() | SMTPException():
-            return "the connection broke off, or the answer is not one of such a server"
+            return "the connection broke off"
         case OSError():
             return f"the connection failed ({error.strerror or type(error).__name__})"
     return f"the message cannot be sent ({type(error).__name__})"
