@@ -94,6 +94,11 @@ def test_wrong_settings(values: dict[str, Any], problem: str) -> None:
     assert SECRET not in str(refused.value)
 
 
+def test_a_channel_without_a_name() -> None:
+    with pytest.raises(XinyeError, match=r"^\[\[channels\]\] 2: name: Field required"):
+        read_channels([HOOK, {"kind": "mail"}])
+
+
 def test_two_channels_have_two_names() -> None:
     with pytest.raises(XinyeError, match="two have the name 'ops'"):
         read_channels([HOOK, HOOK])

@@ -180,7 +180,7 @@ def _read_channel(number: int, values: Any) -> AnyChannel:
     if not isinstance(values, dict):
         raise XinyeError("channels: begin each channel with a line [[channels]]")
     name = values.get("name")
-    where = f"channel {name!r}" if isinstance(name, str) and name else f"channel {number}"
+    where = f"channel {name!r}" if isinstance(name, str) and name else f"[[channels]] {number}"
     kind = values.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
         near = did_you_mean(kind, KINDS) if isinstance(kind, str) else ""

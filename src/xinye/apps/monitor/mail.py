@@ -90,11 +90,11 @@ def _undelivered(error: smtplib.SMTPException) -> Undelivered:
             code = error.smtp_code
             return Undelivered(f"the server refused the message (code {code})", code >= 500)
         case smtplib.SMTPAuthenticationError():
-            return Undelivered(
-                f"the server refused the user or the password (code {error.smtp_code})"
-            )
+            code = error.smtp_code
+            return Undelivered(f"the server refused the user or the password (code {code})")
         case smtplib.SMTPSenderRefused():
-            return Undelivered(f"the server refused the sender (code {error.smtp_code})")
+            code = error.smtp_code
+            return Undelivered(f"the server refused the sender (code {code})")
         case smtplib.SMTPNotSupportedError():
             return Undelivered(
                 "the server does not offer what the settings ask for: encryption, or a password"

@@ -72,7 +72,7 @@ def post(
     parts = urlsplit(url)
     host = parts.hostname or ""
     headers = {
-        "Content-Type": "application/json; charset=utf-8",
+        "Content-Type": "application/json",
         "User-Agent": f"xinye/{__version__}",
         "Connection": "close",
         **headers,
@@ -150,7 +150,8 @@ def _problem(error: Exception) -> str:
         case ConnectionError() | HTTPException() | SMTPException():
             return "the connection broke off"
         case OSError():
-            return f"the connection failed ({error.strerror or type(error).__name__})"
+            reason = error.strerror or type(error).__name__
+            return f"the connection failed ({reason})"
     return f"the message cannot be sent ({type(error).__name__})"
 
 
