@@ -78,6 +78,7 @@ def failure(channel: Channel) -> Undelivered:
         (HOOK | {"url": f"ftp://{SECRET}"}, "'ops': url: the address must begin with https"),
         (HOOK | {"url": f"https://me:{SECRET}@a.com"}, "'ops': url: the address has a user name"),
         (HOOK | {"url": f"https://a.com:{SECRET}/"}, "'ops': url: this is not a web address"),
+        (HOOK | {"url": [f"https://a.com/{SECRET}"]}, "'ops': url: write this as a text"),
         (HOOK | {"timeout": 600}, "'ops': timeout: 600 is too large; use at most 30"),
         (MAIL | {"to": ["Li <li@a.com>"]}, "'post': to: 'Li <li@a.com>' is not a mail address"),
         (MAIL | {"sender": "a@b.com\nBcc: x@y.com"}, "'post': sender: .* is not a mail address"),

@@ -52,8 +52,9 @@ def test_a_message_in_english(office: Office) -> None:
         "   I sent it back in May.",
         "   https://example.com/1",
         "",
-        "2. —",
-        "   Again.",
+        "2. Again.",
+        "",
+        "3. So slow, really",
         "",
         "Board: https://monitor.example.com/",
     ]

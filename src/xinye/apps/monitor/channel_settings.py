@@ -185,4 +185,7 @@ def _read_channel(number: int, values: Any) -> AnyChannel:
     if not isinstance(kind, str) or kind not in KINDS:
         near = did_you_mean(kind, KINDS) if isinstance(kind, str) else ""
         raise XinyeError(f"{where}: set kind to webhook, mail or feishu{near}")
+    for key in ("secret", "url", "url_from"):
+        if not isinstance(values.get(key, ""), str):  # pydantic's message would show the value
+            raise XinyeError(f"{where}: {key}: write this as a text in quotes")
     return validated(KINDS[kind], values, where)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from xinye.apps.monitor.notices import BOARD, SUMMARY, TYPICAL, Wording, headline
+from xinye.apps.monitor.notices import BOARD, SUMMARY, TYPICAL, Wording, quoted_lines
 from xinye.apps.monitor.sending import Undelivered, post
 
 BAD_REQUEST = 9499
@@ -66,10 +66,11 @@ def as_post(values: dict[str, Any]) -> dict[str, Any]:
     if values["documents"]:
         lines.append([_text(wording.of(TYPICAL))])
     for number, document in enumerate(values["documents"], 1):
-        title, url = headline(document), document["url"]
-        lines.append([_text(f"{number}. "), _link(title, url) if url else _text(title)])
-        if document["text"]:
-            lines.append([_text(document["text"])])
+        headline, text = quoted_lines(document)
+        url = document["url"]
+        lines.append([_text(f"{number}. "), _link(headline, url) if url else _text(headline)])
+        if text:
+            lines.append([_text(text)])
     if values["board"]:
         lines.append([_link(wording.of(BOARD), values["board"])])
     language = "zh_cn" if values["language"] == "zh" else "en_us"

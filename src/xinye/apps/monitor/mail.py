@@ -63,7 +63,7 @@ class Mail:
         mail["Message-ID"] = f"<{key}@{sender.rpartition('@')[2]}>"  # the same when sent again
         mail["X-Xinye-Delivery"] = key
         mail["Auto-Submitted"] = "auto-generated"  # so that no absence is answered to us
-        mail.set_content(as_text(values))
+        mail.set_content(as_text(values), cte="base64")  # not each server takes 8 bits
         return mail
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,7 +79,9 @@ class Notice:
             day=f"{local:%Y-%m-%d}",
             begin=f"{local:%H:%M}",
             end=f"{local + timedelta(hours=1):%H:%M}",
-            zone=local.tzname(),
+            zone=timezone(
+                local.utcoffset() or timedelta()
+            ),  # CST would be that of China or America
             **gaps,
         )
         values = {
@@ -131,17 +133,22 @@ def as_text(values: dict[str, Any]) -> str:
     if values["documents"]:
         lines += ["", wording.of(TYPICAL)]
     for number, document in enumerate(values["documents"], 1):
-        lines += ["", f"{number}. {headline(document)}"]
-        lines += [f"   {document[name]}" for name in ("text", "url") if document[name]]
+        headline, text = quoted_lines(document)
+        lines += ["", f"{number}. {headline}"]
+        lines += [f"   {each}" for each in (text, document["url"]) if each]
     if values["board"]:
         colon = wording.of(Both(": ", "："))
         lines += ["", f"{wording.of(BOARD)}{colon}{values['board']}"]
     return "\n".join(lines) + "\n"
 
 
-def headline(document: dict[str, str]) -> str:
-    """The title of a document in a body, or a sign that it has none."""
-    return document["title"] or "—"
+def quoted_lines(document: dict[str, str]) -> tuple[str, str]:
+    """The headline of a document in a body, and what else to quote of it: many posts have no title,
+    or begin with it."""
+    title, text = document["title"], document["text"]
+    if text.startswith(title.removesuffix("…")):
+        return text or "—", ""
+    return title, text
 
 
 def cut(text: str, longest: int) -> str:
