@@ -59,7 +59,7 @@ class Office:
                 )  # fmt: skip
                 transaction.insert("alert_documents", alert=alert, place=place, document=document)
             names = self.channels if channels is None else channels
-            write_deliveries(transaction, alert, names, wording, self.now)
+            write_deliveries(transaction, alert, self.now, names, wording)
         return alert
 
     def sends(self, *, after: float = 0.0) -> Sent:

@@ -32,6 +32,7 @@ def test_a_message_in_english(office: Office) -> None:
         [
             ("Returns take weeks", "I sent it back in May.", "https://example.com/1"),
             ("", "Again.", ""),
+            ("So slow", "So slow, really", ""),
         ],
         summary="Returns are slow.",
         expected=0.04,

@@ -20,7 +20,6 @@ from xinye.apps.monitor.outbox import (
     LONGEST_WAIT,
     REST,
     Sent,
-    delete_deliveries,
 )
 from xinye.errors import NotFound, Unavailable
 
@@ -177,19 +176,6 @@ def test_a_channel_that_was_taken_out(office: Office) -> None:
     office.alert(channels=["old"])
     assert office.sends() == DIED
     assert "no channel of this name" in office.only("dead").error
-
-
-def test_old_messages_are_deleted_but_not_those_that_wait(
-    office: Office, receiver: Receiver
-) -> None:
-    receiver.answers = [200, 410, 500]
-    for _ in range(3):
-        office.alert()
-    office.sends()
-    with office.store.writing() as transaction:
-        assert delete_deliveries(transaction, office.now) == 0
-        assert delete_deliveries(transaction, office.now + 1) == 2
-    assert office.outbox.counts() == {"waiting": 1, "sent": 0, "dead": 0}
 
 
 # -- processes and disks ---------------------------------------------------------------------------

@@ -26,6 +26,7 @@ REST = 30.0  # seconds in which a channel that has just failed is not tried with
 GIVE_UP = 72 * 3600.0  # seconds; an older message is dead when it fails
 FEWEST_TRIES = 10  # before a message is given up, in case the clock has jumped
 MOST = 100  # messages in one call of `send_due`
+MOST_SHOWN = 100  # messages in one call of `deliveries`
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class _Result:
 
 
 def write_deliveries(
-    transaction: Transaction, alert: int, channels: Iterable[str], wording: Wording, now: float
+    transaction: Transaction, alert: int, now: float, channels: Iterable[str], wording: Wording
 ) -> int:
     """Write a message about an alert for each channel. Call this in the transaction that opens the
     alert, after its documents are written. Returns how many messages that are."""
@@ -85,14 +86,6 @@ def write_delivery(
         "deliveries", key=key, alert=alert, channel=channel, body=body, begun=now, due=now
     )
     return key
-
-
-def delete_deliveries(transaction: Transaction, before: float) -> int:
-    """Delete the messages that began before this time and are sent or dead, since they quote
-    documents. Returns how many."""
-    return transaction.execute(
-        "DELETE FROM deliveries WHERE state <> 'waiting' AND begun < ?", before
-    )
 
 
 class Outbox:
@@ -118,7 +111,7 @@ class Outbox:
                 counts[state] += 1
         return Sent(counts[SENT], counts[WAITING], counts[DEAD])
 
-    def deliveries(self, state: str, after: int = 0, count: int = 100) -> list[Delivery]:
+    def deliveries(self, state: str, after: int = 0, count: int = MOST_SHOWN) -> list[Delivery]:
         """The first `count` messages of this state with numbers above `after`."""
         with self._store.reading() as transaction:
             rows = transaction.select(
