@@ -80,9 +80,8 @@ class Judgement:
 
 def is_alarm(judgement: Judgement, settings: AlarmSettings, subjects: int) -> bool:
     """Whether a judgement is an alarm, where so many subjects are judged."""
-    return (
-        judgement.observed >= settings.least
-        and judgement.probability < settings.threshold(subjects)
+    return judgement.observed >= settings.least and judgement.probability < settings.threshold(
+        subjects
     )
 
 
@@ -158,7 +157,7 @@ def forecast(past: Array, known: Array, first: int) -> tuple[Array, Array]:
     before = mean[:, :-longest]
     squares = by_day(known * before**2)[:, 1:]
     errors = by_day(known * ((past - before) ** 2 - before))[:, 1:]
-    kept = np.argsort(errors, axis=1)[:, :-WORST] if WORST else np.argsort(errors,axis=1)
+    kept = np.argsort(errors, axis=1)[:, :-WORST] if WORST else np.argsort(errors, axis=1)
     errors = np.take_along_axis(errors, kept, 1).sum(1)
     squares = np.take_along_axis(squares, kept, 1).sum(1)
     dispersion = (errors + PRIOR_DISPERSION * PRIOR_SQUARES) / (squares + PRIOR_SQUARES)

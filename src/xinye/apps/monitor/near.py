@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xinye.apps.store import Transaction
 from xinye.data.duplicates import SHINGLE, code_points, shingle_hashes
 from xinye.data.mixing import mix
 
@@ -156,3 +157,41 @@ def _keys(sketches: np.ndarray) -> np.ndarray:
     for row in range(ROWS):
         keys = mix(keys ^ bands[:, :, row])
     return keys
+
+
+# -- inside a transaction --------------------------------------------------------------------------
+
+
+def write_sketches(transaction: Transaction, documents: Sequence[Sketched], fetched: float) -> None:
+    """Write the sketches of documents that repeat no other."""
+    transaction.execute_many(
+        "INSERT INTO sketches (document, at, fetched, sketch) VALUES (?, ?, ?, ?)",
+        [
+            (each.number, each.at, fetched, each.sketch.astype("<u4").tobytes())
+            for each in documents
+        ],
+    )
+
+
+def read_sketches(transaction: Transaction, after: int, since: float) -> tuple[int, list[Sketched]]:
+    """The number of the last document, and the sketches of those with numbers above `after` that
+    were fetched at the time `since` or later."""
+    row = transaction.select_one("SELECT seq FROM sqlite_sequence WHERE name = 'documents'")
+    last = int(row["seq"]) if row else 0
+    if last <= after:
+        return last, []
+    rows = transaction.select(
+        "SELECT document, at, sketch FROM sketches WHERE document > ? AND fetched >= ? "
+        "ORDER BY document",
+        after, since,
+    )  # fmt: skip
+    return last, [Sketched(number, at, np.frombuffer(sketch, "<u4")) for number, at, sketch in rows]
+
+
+def first_sketch(transaction: Transaction, since: float) -> int:
+    """The number of the first document with a sketch that was fetched at this time or later; that
+    of the next document if there is none."""
+    row = transaction.select_one("SELECT min(document) FROM sketches WHERE fetched >= ?", since)
+    if row and row[0] is not None:
+        return int(row[0])
+    return read_sketches(transaction, 2**62, since)[0] + 1
