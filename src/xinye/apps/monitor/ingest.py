@@ -13,12 +13,15 @@ from xinye.apps.monitor.counts import ALL_MOODS, COMPANY, TOPIC, add, tally
 from xinye.apps.monitor.documents import HOUR, Analysis, Incoming
 from xinye.apps.monitor.labels import cleaned, read_analyses, write_labels
 from xinye.apps.monitor.near import (
+    HELD,
     Near,
     Sketch,
     Sketched,
     first_sketch,
+    held,
     read_sketches,
     sketch,
+    title_hash,
     write_sketches,
 )
 from xinye.apps.monitor.watch import Touched, Watch
@@ -65,6 +68,7 @@ class _Prepared:
     at: float
     dated: str
     cut: bool
+    title_hash: int
     sketch: Sketch | None
 
 
@@ -159,20 +163,20 @@ class Ingest:
         at, dated = _dated(incoming.published, now)
         return _Prepared(
             key, _unicode(incoming.source), title, text, url if masker.mask(url) == url else "",
-            at, dated, cut, sketch(title, text),
+            at, dated, cut, title_hash(title), sketch(title, text),
         )  # fmt: skip
 
     def _write(self, documents: Sequence[_Prepared], now: float) -> Added:
         """Analyse documents, and write them in one transaction with all that follows from them."""
         with self._archive.store.reading() as transaction:
             self._catch_up(transaction, now)
-        firsts = self._firsts(documents)
+            firsts = self._firsts(transaction, documents)
         analyses = self._analysed(documents, firsts)
         with self._archive.writing() as (transaction, moment):
             if self._catch_up(transaction, now):
                 known = _known(transaction, [each.key for each in documents])
                 documents = [each for each in documents if each.key not in known]
-                firsts = self._firsts(documents)
+                firsts = self._firsts(transaction, documents)
                 for each, first in zip(documents, firsts, strict=True):
                     if first is None and each.key not in analyses:
                         raise _Changed  # what it repeated was written by another process
@@ -188,23 +192,28 @@ class Ingest:
 
     # -- repeats -----------------------------------------------------------------------------------
 
-    def _firsts(self, documents: Sequence[_Prepared]) -> list[int | None]:
+    def _firsts(self, transaction: Transaction, documents: Sequence[_Prepared]) -> list[int | None]:
         """What each document repeats: a number of the store, or -1 for the first of these, -2 for
         the second, and so on."""
-        sketched = {
-            place: (each.at, each.sketch)
+        sketched = [
+            (place, each, each.sketch)
             for place, each in enumerate(documents)
             if each.sketch is not None
-        }
+        ]
+        stored = self._near.find([(each.at, own) for _, each, own in sketched])
         found: list[int | None] = [None] * len(documents)
-        own = Near(self._archive.limits.near_days)
-        stored = self._near.find([*sketched.values()])
-        for (place, pair), first in zip(sketched.items(), stored, strict=True):
-            found[place] = first
+        batch = Near(self._archive.limits.near_days)
+        for (place, each, own), first in zip(sketched, stored, strict=True):
             if first is None:
-                (found[place],) = own.find([pair])
-            if found[place] is None:
-                own.add([Sketched(-1 - place, *pair)])
+                (first,) = batch.find([(each.at, own)])
+            if first is None:
+                titled = batch.titled(each.title_hash, each.at)
+                first = titled or self._near.titled(each.title_hash, each.at)
+                if first is not None and not _holds(each, _text(transaction, documents, first)):
+                    first = None
+            if first is None:
+                batch.add([Sketched(-1 - place, each.at, each.title_hash, own)])
+            found[place] = first
         return found
 
     def _catch_up(self, transaction: Transaction, now: float) -> bool:
@@ -233,6 +242,19 @@ class Ingest:
         return {
             each.key: cleaned(analysis) for each, analysis in zip(wanted, analyses, strict=True)
         }
+
+
+def _text(transaction: Transaction, documents: Sequence[_Prepared], first: int) -> str:
+    """The title and text of what a document may repeat."""
+    if first < 0:
+        each = documents[-1 - first]
+        return f"{each.title}\n{each.text}"
+    row = transaction.select_one("SELECT title, text FROM documents WHERE number = ?", first)
+    return f"{row['title']}\n{row['text']}" if row else ""
+
+
+def _holds(document: _Prepared, other: str) -> bool:
+    return held(f"{document.title}\n{document.text}", other) >= HELD
 
 
 def _known(transaction: Transaction, keys: Iterable[str]) -> set[str]:
@@ -297,7 +319,7 @@ def _insert(transaction: Transaction, batch: Sequence[_Numbered], now: float) ->
 
 def _sketches(batch: Sequence[_Numbered]) -> list[Sketched]:
     return [
-        Sketched(each.number, each.document.at, each.document.sketch)
+        Sketched(each.number, each.document.at, each.document.title_hash, each.document.sketch)
         for each in batch
         if each.first is None and each.document.sketch is not None
     ]

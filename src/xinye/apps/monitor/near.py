@@ -1,5 +1,9 @@
 """Which documents repeat one of the last days: in linear time, by MinHash sketches (Broder 1997),
-which the store keeps so that a new start needs no text."""
+which the store keeps so that a new start needs no text.
+
+A document repeats another if both share most of their sequences of five characters, or if both have
+the same title and the longer one holds most of the shorter: many sites quote only the beginning.
+"""
 
 import unicodedata
 from collections import Counter
@@ -9,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from xinye.apps.store import Transaction
-from xinye.data.duplicates import SHINGLE, code_points, shingle_hashes
+from xinye.data.duplicates import code_points, digest, shingle_hashes
 from xinye.data.mixing import mix
 
-NEAR = 0.7  # share of the sequences of five characters that two documents have in common
+NEAR = 0.55  # share of all sequences of two documents that both have (Jaccard)
+HELD = 0.5  # share of the sequences of the shorter document that the longer has, if titles equal
 SHORTEST = 12  # letters; of shorter texts many people write the same, each by himself
 BANDS, ROWS = 21, 6  # two documents are candidates if a band of their sketches is equal
 PERMUTATIONS = BANDS * ROWS
@@ -31,9 +36,8 @@ Sketch = np.ndarray  # [PERMUTATIONS] of 32 bits
 def sketch(title: str, text: str) -> Sketch | None:
     """The sketch of a document; None if it is too short to repeat another. Case, width,
     punctuation and spaces do not count."""
-    folded = unicodedata.normalize("NFKC", f"{title}\n{text}").casefold()
-    letters = "".join(filter(str.isalnum, folded))
-    if len(letters) < max(SHORTEST, SHINGLE):
+    letters = _letters(f"{title}\n{text}")
+    if len(letters) < SHORTEST:
         return None
     hashes = (mix(shingle_hashes(code_points(letters))) >> np.uint64(32)).astype(np.uint32)
     least = np.full(PERMUTATIONS, 2**32 - 1, np.uint32)
@@ -45,12 +49,30 @@ def sketch(title: str, text: str) -> Sketch | None:
     return least
 
 
+def title_hash(title: str) -> int:
+    """A hash of a title; 0 if it is so short that it says little."""
+    letters = _letters(title)
+    return int.from_bytes(digest(letters, 7), "big") if len(letters) >= SHORTEST else 0
+
+
+def held(one: str, other: str) -> float:
+    """The share of the sequences of the shorter text that the longer has, 0 to 1."""
+    sets = [np.unique(shingle_hashes(code_points(_letters(text)))) for text in (one, other)]
+    shortest = min(map(len, sets))
+    return len(np.intersect1d(*sets, assume_unique=True)) / shortest if shortest else 0.0
+
+
+def _letters(text: str) -> str:
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
+
+
 @dataclass(frozen=True)
 class Sketched:
-    """The sketch of the document with this number, published at this time."""
+    """The sketch and the title's hash of the document with this number, published at this time."""
 
     number: int
     at: float
+    title: int
     sketch: Sketch
 
 
@@ -69,6 +91,7 @@ class Near:
         self._keys, self._rows = np.zeros(0, np.uint64), np.zeros(0, np.int32)  # in order of keys
         self._sorted = 0  # how many rows these have
         self._tail: dict[int, list[int]] = {}  # the rows of later ones by their keys
+        self._titled: dict[int, tuple[int, float]] = {}  # the last number and time of each title
 
     def __len__(self) -> int:
         return self._count
@@ -83,12 +106,19 @@ class Near:
         self._times[begin:end] = [each.at for each in documents]
         self._sketches[begin:end] = [each.sketch for each in documents]
         self._count = end
+        self._titled |= {each.title: (each.number, each.at) for each in documents if each.title}
         if end - self._sorted > max(_TAIL, self._sorted // 4):
             self._sort()
             return
         for row, keys in enumerate(_keys(self._sketches[begin:end]).tolist(), begin):
             for key in keys:
                 self._tail.setdefault(key, []).append(row)
+
+    def titled(self, title: int, at: float) -> int | None:
+        """The number of the last document with the hash of this title, unless it is of another
+        time than one published at `at` can repeat."""
+        number, then = self._titled.get(title, (None, 0.0))
+        return number if abs(then - at) <= self.window else None
 
     def find(self, documents: Sequence[tuple[float, Sketch]]) -> list[int | None]:
         """The number of the document that each of these repeats, the likest; None if it repeats
@@ -109,6 +139,9 @@ class Near:
         if len(kept) < self._count:
             self._numbers, self._times = self._numbers[kept], self._times[kept]
             self._sketches, self._count = self._sketches[kept], len(kept)
+            self._titled = {
+                title: about for title, about in self._titled.items() if about[0] > last
+            }
             self._sort()
 
     def _candidates(self, keys: list[int], lows: np.ndarray, highs: np.ndarray) -> list[int]:
@@ -165,9 +198,9 @@ def _keys(sketches: np.ndarray) -> np.ndarray:
 def write_sketches(transaction: Transaction, documents: Sequence[Sketched], fetched: float) -> None:
     """Write the sketches of documents that repeat no other."""
     transaction.execute_many(
-        "INSERT INTO sketches (document, at, fetched, sketch) VALUES (?, ?, ?, ?)",
+        "INSERT INTO sketches (document, at, fetched, title, sketch) VALUES (?, ?, ?, ?, ?)",
         [
-            (each.number, each.at, fetched, each.sketch.astype("<u4").tobytes())
+            (each.number, each.at, fetched, each.title, each.sketch.astype("<u4").tobytes())
             for each in documents
         ],
     )
@@ -181,7 +214,7 @@ def read_sketches(transaction: Transaction, after: int, since: float) -> tuple[i
     if last <= after:
         return last, []
     rows = transaction.select(
-        "SELECT document, at, sketch FROM sketches WHERE document > ? AND fetched >= ? "
+        "SELECT document, at, title, sketch FROM sketches WHERE document > ? AND fetched >= ? "
         "ORDER BY document",
         after, since,
     )  # fmt: skip

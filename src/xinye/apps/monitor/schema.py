@@ -47,6 +47,7 @@ CREATE TABLE sketches (
     document INTEGER PRIMARY KEY REFERENCES documents (number),
     at REAL NOT NULL,
     fetched REAL NOT NULL,
+    title INTEGER NOT NULL,              -- hash of it, 0 if it is too short to mean something
     sketch BLOB NOT NULL
 );
 CREATE INDEX sketches_by_time ON sketches (fetched);
