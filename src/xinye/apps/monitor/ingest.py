@@ -349,4 +349,8 @@ def _dated(published: float | None, now: float) -> tuple[float, str]:
 
 def _unicode(text: str) -> str:
     """The text with a sign for each half of a character, which no file can hold."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text

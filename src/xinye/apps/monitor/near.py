@@ -28,7 +28,8 @@ _TAIL = 4096  # sketches that are kept in a dictionary before they are sorted
 _draw = np.random.default_rng(20)
 _FACTORS = (_draw.integers(0, 2**31, PERMUTATIONS) * 2 + 1).astype(np.uint32)[:, None]
 _SHIFTS = _draw.integers(0, 2**32, PERMUTATIONS).astype(np.uint32)[:, None]
-_SALTS = mix(np.arange(BANDS, dtype=np.uint64))
+_BAND_FACTORS = mix(np.arange(ROWS, dtype=np.uint64)) | np.uint64(1)
+_BAND_SHIFTS = mix(np.arange(BANDS, dtype=np.uint64))
 
 Sketch = np.ndarray  # [PERMUTATIONS] of 32 bits
 
@@ -57,9 +58,9 @@ def title_hash(title: str) -> int:
 
 def held(one: str, other: str) -> float:
     """The share of the sequences of the shorter text that the longer has, 0 to 1."""
-    sets = [np.unique(shingle_hashes(code_points(_letters(text)))) for text in (one, other)]
-    shortest = min(map(len, sets))
-    return len(np.intersect1d(*sets, assume_unique=True)) / shortest if shortest else 0.0
+    sets = [set(shingle_hashes(code_points(_letters(text))).tolist()) for text in (one, other)]
+    shorter, longer = sorted(sets, key=len)
+    return len(shorter & longer) / len(shorter) if shorter else 0.0
 
 
 def _letters(text: str) -> str:
@@ -185,11 +186,8 @@ class Near:
 
 def _keys(sketches: np.ndarray) -> np.ndarray:
     """A hash of each band: [N, PERMUTATIONS] becomes [N, BANDS]."""
-    bands = sketches.reshape(-1, BANDS, ROWS)
-    keys = np.broadcast_to(_SALTS, bands.shape[:2])
-    for row in range(ROWS):
-        keys = mix(keys ^ bands[:, :, row])
-    return keys
+    bands = sketches.reshape(-1, BANDS, ROWS).astype(np.uint64)
+    return mix((bands * _BAND_FACTORS).sum(axis=2, dtype=np.uint64) + _BAND_SHIFTS)
 
 
 # -- inside a transaction --------------------------------------------------------------------------
@@ -218,7 +216,10 @@ def read_sketches(transaction: Transaction, after: int, since: float) -> tuple[i
         "ORDER BY document",
         after, since,
     )  # fmt: skip
-    return last, [Sketched(number, at, np.frombuffer(sketch, "<u4")) for number, at, sketch in rows]
+    return last, [
+        Sketched(number, at, title, np.frombuffer(sketch, "<u4"))
+        for number, at, title, sketch in rows
+    ]
 
 
 def first_sketch(transaction: Transaction, since: float) -> int:
