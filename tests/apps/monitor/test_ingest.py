@@ -56,7 +56,11 @@ def test_without_an_id_all_of_it_tells_documents_apart(
 
 
 def test_an_id_is_that_of_its_source(ingest: Ingest) -> None:
-    batch = [Incoming("a", "1", "", "一"), Incoming("b", "1", "", "一"), Incoming("a", "1", "", "二")]
+    batch = [
+        Incoming("a", "1", "", "一"),
+        Incoming("b", "1", "", "一"),
+        Incoming("a", "1", "", "二"),
+    ]
     assert ingest.add(batch) == Added(new=2, known=1)
 
 
@@ -254,7 +258,12 @@ def test_what_fails_in_a_message_is_undone_with_its_documents(monitor: Monitor) 
 
 
 def test_a_burst_of_10_000_documents(monitor: Monitor, clock: Clock) -> None:
-    words = [f"{a}{b}的{c}" for a in "天地玄黄宇宙洪荒日月" for b in "春夏秋冬东南西北上下" for c in range(100)]
+    words = [
+        f"{a}{b}的{c}"
+        for a in "天地玄黄宇宙洪荒日月"
+        for b in "春夏秋冬东南西北上下"
+        for c in range(100)
+    ]
     batch = [
         Incoming("a", word, word, f"{word}火灾，第{place}条消息", "", clock.now - place % 7200)
         for place, word in enumerate(words)
