@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Row
@@ -39,6 +39,10 @@ class Transaction:
     def execute(self, statement: str, *values: object) -> int:
         """Execute one statement. Returns how many rows it changed."""
         return self._connection.execute(statement, values).rowcount
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> int:
+        """Execute a statement once for each row of values. Returns how many rows it changed."""
+        return self._connection.executemany(statement, rows).rowcount
 
     def insert(self, table: str, **columns: object) -> int:
         """Add a row. Returns its number, if the table numbers its rows."""

@@ -11,7 +11,7 @@ CREATE TABLE documents (
     title TEXT NOT NULL,                 -- personal data is masked in title and text
     text TEXT NOT NULL,
     url TEXT NOT NULL,
-    at REAL NOT NULL,                    -- when it was published
+    at REAL NOT NULL,                    -- when it was published, never later than fetched
     fetched REAL NOT NULL,
     dated TEXT NOT NULL CHECK (dated IN ('given', 'missing', 'future')),
     first INTEGER REFERENCES documents (number), -- an earlier document that it nearly equals
@@ -22,21 +22,35 @@ CREATE TABLE documents (
     erased REAL                          -- since when its texts are gone
 );
 CREATE INDEX documents_by_time ON documents (at);
+CREATE INDEX documents_with_texts ON documents (fetched) WHERE erased IS NULL;
 
+-- `at` is the document's, so that the newest documents of a topic are found without the others.
 CREATE TABLE document_topics (
     document INTEGER NOT NULL REFERENCES documents (number),
     topic TEXT NOT NULL,
     probability REAL NOT NULL,           -- 1 if a person said so
+    at REAL NOT NULL,
     PRIMARY KEY (document, topic)
 ) WITHOUT ROWID;
-CREATE INDEX documents_of_topic ON document_topics (topic, document);
+CREATE INDEX documents_of_topic ON document_topics (topic, at, document);
 
 CREATE TABLE document_companies (
     document INTEGER NOT NULL REFERENCES documents (number),
     company TEXT NOT NULL,
+    at REAL NOT NULL,
     PRIMARY KEY (document, company)
 ) WITHOUT ROWID;
-CREATE INDEX documents_of_company ON document_companies (company, document);
+CREATE INDEX documents_of_company ON document_companies (company, at, document);
+
+-- What near.py needs to tell that a later document repeats one of the last days.
+CREATE TABLE sketches (
+    document INTEGER PRIMARY KEY REFERENCES documents (number),
+    at REAL NOT NULL,
+    fetched REAL NOT NULL,
+    title INTEGER NOT NULL,              -- hash of it, 0 if it is too short to mean something
+    sketch BLOB NOT NULL
+);
+CREATE INDEX sketches_by_time ON sketches (fetched);
 
 -- How many documents an hour has, written with each document. '' counts all topics or companies.
 CREATE TABLE counts (
@@ -48,7 +62,8 @@ CREATE TABLE counts (
     repeats INTEGER NOT NULL,
     PRIMARY KEY (topic, company, mood, hour)
 ) WITHOUT ROWID;
-CREATE INDEX counts_by_hour ON counts (hour);
+CREATE INDEX topics_by_hour ON counts (hour, topic) WHERE company = '';
+CREATE INDEX companies_by_hour ON counts (hour, company) WHERE topic = '';
 
 CREATE TABLE alerts (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -56,8 +71,9 @@ CREATE TABLE alerts (
     subject TEXT NOT NULL,               -- the topic or the company
     state TEXT NOT NULL CHECK (state IN ('open', 'acknowledged', 'closed')),
     opened REAL NOT NULL,
-    changed REAL NOT NULL,
-    hour INTEGER NOT NULL,               -- of the documents that caused it
+    changed REAL NOT NULL,               -- when it last was an alarm, or a person closed it
+    since INTEGER NOT NULL,              -- hour of the first documents that caused it,
+    hour INTEGER NOT NULL,               -- and of the last
     observed INTEGER NOT NULL,
     expected REAL NOT NULL,
     probability REAL NOT NULL,           -- of at least so many
@@ -65,6 +81,8 @@ CREATE TABLE alerts (
     who TEXT NOT NULL DEFAULT ''         -- who acknowledged it
 );
 CREATE UNIQUE INDEX one_alert_for_each_subject ON alerts (kind, subject) WHERE state <> 'closed';
+CREATE INDEX alerts_by_subject ON alerts (kind, subject, changed);
+CREATE INDEX alerts_by_change ON alerts (changed);
 
 CREATE TABLE alert_documents (
     alert INTEGER NOT NULL REFERENCES alerts (number),

@@ -1,0 +1,233 @@
+"""`Counts`: how many documents there are by topic, company, mood and hour."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import product
+
+from xinye.apps.monitor.archive import Archive
+from xinye.apps.monitor.documents import HOUR, MOODS, Analysis
+from xinye.apps.monitor.labels import read_analyses, write_labels
+from xinye.apps.store import Transaction
+from xinye.errors import NotFound, TooMany, XinyeError
+
+TOPIC, COMPANY = SUBJECTS = ("topic", "company")  # what trends and alarms are about
+ALL_MOODS = ("", *MOODS, "unsure")
+STEPS = {"hour": 1, "day": 24}
+_MOODS = ", ".join(f"'{mood}'" for mood in ALL_MOODS)
+
+Key = tuple[str, str, str, int]  # topic, company, mood, hour
+Tally = Mapping[Key, tuple[int, int]]  # documents, repeats
+
+# The counts that the documents have. Each counts for each of its topics and for all, together with
+# each of its companies and with all.
+_RECOUNTED = """
+SELECT topic, company, mood, CAST(documents.at / 3600 AS INTEGER) AS hour,
+    sum(first IS NULL) AS documents, sum(first IS NOT NULL) AS repeats
+FROM documents
+JOIN (SELECT document, topic FROM document_topics UNION ALL SELECT number, '' FROM documents) AS t
+    ON t.document = number
+JOIN (SELECT document, company FROM document_companies UNION ALL SELECT number, '' FROM documents)
+    AS c ON c.document = number
+GROUP BY 1, 2, 3, 4
+"""
+_KEPT = "SELECT topic, company, mood, hour, documents, repeats FROM counts"
+
+
+@dataclass(frozen=True)
+class Point:
+    """The documents from the time `at` to the next point, without repeats, by mood; "" is the mood
+    of documents that no model has judged."""
+
+    at: float
+    documents: int
+    repeats: int
+    moods: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The documents of a topic or a company, without repeats, by mood."""
+
+    name: str
+    documents: int
+    repeats: int
+    moods: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Counts that are not those of the documents: (documents, repeats) of each."""
+
+    topic: str
+    company: str
+    mood: str
+    hour: int
+    kept: tuple[int, int]
+    recounted: tuple[int, int]
+
+
+class Counts:
+    """Reading the counts. Takes milliseconds, however many documents there are."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def trend(
+        self, topic: str, company: str, mood: str | None, since: float, until: float, step: str
+    ) -> list[Point]:
+        """A point for each hour or day (`step`) from `since` to `until`, beginning with the one
+        that `since` lies in. "" stands for all topics or companies, and None for all moods.
+
+        Raises `XinyeError` for another step, and `TooMany` for more than `Limits.points`."""
+        if step not in STEPS:
+            raise XinyeError(f"step: {step!r} is unknown; choose 'hour' or 'day'")
+        size, zone = STEPS[step], self._archive.zone
+        begin = (_hour(since) + zone) // size * size - zone
+        count = max(0, -((begin - _end(until)) // size))
+        if count > self._archive.limits.points:
+            raise TooMany(f"this trend has {count:,} points; ask for days, or for a shorter time")
+        moods = ALL_MOODS if mood is None else (mood,)
+        with self._archive.store.reading() as transaction:
+            rows = transaction.select(
+                "SELECT (hour - ?) / ? AS place, mood, sum(documents), sum(repeats) FROM counts "
+                f"WHERE topic = ? AND company = ? AND mood IN ({', '.join('?' * len(moods))}) "
+                "AND hour >= ? AND hour < ? GROUP BY 1, 2",
+                begin, size, topic, company, *moods, begin, begin + count * size,
+            )  # fmt: skip
+        documents: list[dict[str, int]] = [{} for _ in range(count)]
+        repeats = [0] * count
+        for place, name, some, more in rows:
+            documents[place][name] = some
+            repeats[place] += more
+        return [
+            Point((begin + place * size) * HOUR, sum(of.values()), repeats[place], of)
+            for place, of in enumerate(documents)
+        ]
+
+    def topics(self, since: float, until: float) -> list[Share]:
+        """The topics of this time, those with the most documents first."""
+        return self._shares(TOPIC, since, until)
+
+    def companies(self, since: float, until: float) -> list[Share]:
+        """The companies of this time, those with the most documents first."""
+        return self._shares(COMPANY, since, until)
+
+    def _shares(self, subject: str, since: float, until: float) -> list[Share]:
+        other = COMPANY if subject == TOPIC else TOPIC
+        with self._archive.store.reading() as transaction:
+            rows = transaction.select(
+                f"SELECT {subject}, mood, sum(documents), sum(repeats) FROM counts "
+                f"WHERE {other} = '' AND {subject} <> '' AND hour >= ? AND hour < ? GROUP BY 1, 2",
+                _hour(since), _end(until),
+            )  # fmt: skip
+        moods: dict[str, dict[str, int]] = {}
+        repeats: Counter[str] = Counter()
+        for name, mood, documents, more in rows:
+            moods.setdefault(name, {})[mood] = documents
+            repeats[name] += more
+        found = [Share(name, sum(of.values()), repeats[name], of) for name, of in moods.items()]
+        return sorted(found, key=lambda each: (-each.documents, -each.repeats, each.name))
+
+    def differences(self) -> list[Difference]:
+        """Where the counts are not those of the documents. It is empty unless there is a fault, or
+        somebody else has changed the tables. Reads everything: a minute for a million documents."""
+        with self._archive.store.reading() as transaction:
+            kept = transaction.select(f"{_KEPT} EXCEPT SELECT * FROM ({_RECOUNTED})")
+            recounted = transaction.select(f"SELECT * FROM ({_RECOUNTED}) EXCEPT {_KEPT}")
+        found: dict[Key, list[tuple[int, int]]] = {}
+        for place, rows in enumerate((kept, recounted)):
+            for topic, company, mood, hour, documents, repeats in rows:
+                both = found.setdefault((topic, company, mood, hour), [(0, 0), (0, 0)])
+                both[place] = (documents, repeats)
+        return [Difference(*key, *both) for key, both in sorted(found.items())]
+
+
+# -- inside a transaction --------------------------------------------------------------------------
+
+
+def tally(counted: Iterable[tuple[Analysis, float, bool]]) -> dict[Key, tuple[int, int]]:
+    """What documents add to the counts. Each is given as its analysis, its time, and whether it
+    repeats another."""
+    documents: Counter[Key] = Counter()
+    repeats: Counter[Key] = Counter()
+    for analysis, at, repeat in counted:
+        topics = {"", *(topic for topic, _ in analysis.topics)}
+        for topic, company in product(topics, {"", *analysis.companies}):
+            counts = repeats if repeat else documents
+            counts[topic, company, analysis.mood, _hour(at)] += 1
+    return {key: (documents[key], repeats[key]) for key in sorted({*documents, *repeats})}
+
+
+def add(transaction: Transaction, counts: Tally) -> None:
+    """Add to the counts."""
+    transaction.execute_many(
+        "INSERT INTO counts VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+        "documents = documents + excluded.documents, repeats = repeats + excluded.repeats",
+        ((*key, *both) for key, both in counts.items()),
+    )
+
+
+def relabel(transaction: Transaction, number: int, analysis: Analysis) -> None:
+    """Give a document another analysis, such as that of a person, and count it so from now on.
+    Raises `NotFound`."""
+    row = transaction.select_one("SELECT * FROM documents WHERE number = ?", number)
+    if row is None:
+        raise NotFound(f"there is no document {number}")
+    place = (row["at"], row["first"] is not None)
+    taken = tally([(*read_analyses(transaction, [row]), *place)])
+    add(transaction, {key: (-some, -more) for key, (some, more) in taken.items()})
+    transaction.execute_many(
+        "DELETE FROM counts WHERE topic = ? AND company = ? AND mood = ? AND hour = ? "
+        "AND documents = 0 AND repeats = 0",
+        taken,
+    )
+    transaction.execute(
+        "UPDATE documents SET language = ?, mood = ?, mood_probability = ? WHERE number = ?",
+        analysis.language, analysis.mood, analysis.mood_probability, number,
+    )  # fmt: skip
+    for table in ("document_topics", "document_companies"):
+        transaction.execute(f"DELETE FROM {table} WHERE document = ?", number)
+    write_labels(transaction, [(number, row["at"], analysis)])
+    add(transaction, tally([(analysis, *place)]))
+
+
+def of_hours(
+    transaction: Transaction, kind: str, subject: str, since: int, until: int
+) -> dict[int, int]:
+    """The documents of a subject in each hour from `since` up to and with `until`; hours without
+    documents are left out."""
+    topic, company = (subject, "") if kind == TOPIC else ("", subject)
+    rows = transaction.select(
+        "SELECT hour, sum(documents) FROM counts WHERE topic = ? AND company = ? "
+        f"AND mood IN ({_MOODS}) AND hour >= ? AND hour <= ? GROUP BY hour",
+        topic, company, since, until,
+    )  # fmt: skip
+    return {hour: documents for hour, documents in rows if documents}
+
+
+def count_subjects(transaction: Transaction) -> int:
+    """How many topics and companies have been counted."""
+    return sum(_distinct(transaction, subject) for subject in SUBJECTS)
+
+
+def _distinct(transaction: Transaction, subject: str) -> int:
+    """How many topics or companies there are. Jumps from each to the next, so the time depends on
+    them, not on the hours."""
+    others = "" if subject == TOPIC else "topic = '' AND "
+    (row,) = transaction.select(
+        f"WITH RECURSIVE names (name) AS (SELECT min({subject}) FROM counts "
+        f"WHERE {others}{subject} > '' UNION ALL SELECT (SELECT min({subject}) FROM counts "
+        f"WHERE {others}{subject} > name) FROM names WHERE name IS NOT NULL) "
+        "SELECT count(name) FROM names"
+    )
+    return int(row[0])
+
+
+def _hour(at: float) -> int:
+    return int(at // HOUR)
+
+
+def _end(until: float) -> int:
+    """The hour after the last one that lies before this time, at least in part."""
+    return int(-(-until // HOUR))
