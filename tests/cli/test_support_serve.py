@@ -72,7 +72,10 @@ def test_what_is_refused(xinye, tmp_path, store) -> None:
     desk = make_desk(tmp_path / "desk")
     for arguments, said in (
         (("serve", desk, "--store", store, "--host", "0.0.0.0"), "give --operator-key and"),
-        (("serve", tmp_path, "--store", store, "--port", 0), "this is not a desk"),
+        (
+            ("serve", tmp_path, "--store", store, "--port", 0),
+            "this folder was made by another command",
+        ),
         (("forget", "--store", store), "xinye support forget: give either ACCOUNT or"),
         (("forget", "a", "--conversation", "b", "--store", store), "give either ACCOUNT"),
         (("prepare", "a.csv", "-o", "b", "--precision", 5), "xinye support prepare: precision: 5"),

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from xinye.apps.models_file import Role, model_hash
 from xinye.apps.support import desk_folder
 from xinye.apps.support.desk_folder import (
     Calibrations,
@@ -14,7 +15,7 @@ from xinye.apps.support.desk_folder import (
     TestQuestion,
     beside,
 )
-from xinye.apps.support.desk_settings import DeskSettings, Role, model_hash
+from xinye.apps.support.desk_settings import DeskSettings
 from xinye.apps.support.faq import Entry
 from xinye.apps.support.matching import FAQMatcher
 from xinye.errors import XinyeError
@@ -93,7 +94,10 @@ def test_a_model_that_changed(desk):
 def test_a_folder_that_is_no_desk(tmp_path):
     with pytest.raises(XinyeError, match="not a desk; make one: xinye support prepare"):
         DeskFolder.read(tmp_path)
-    with pytest.raises(XinyeError, match="exists and is not a desk"), beside(tmp_path, True):
+    with (
+        pytest.raises(XinyeError, match="exists and was not made by xinye support prepare"),
+        beside(tmp_path, True),
+    ):
         pass
 
 
@@ -124,7 +128,7 @@ def test_what_a_killed_command_left_is_no_desk_and_is_deleted(desk, monkeypatch)
         ).write(new)
     monkeypatch.undo()
     assert (new / "faq.jsonl").exists() and not (new / "desk.toml").exists()
-    with pytest.raises(XinyeError, match="this is not a desk"):
+    with pytest.raises(XinyeError, match="this folder was made by another command"):
         DeskFolder.read(new)
     for old in (False, True):
         if old:
@@ -143,14 +147,14 @@ def kill(*_):
 def test_a_desk_that_lost_its_name_is_found(desk):
     """Killed after the old desk was moved aside, and before the new one had its place."""
     aside = desk.rename(desk.with_name("desk.2026-11-27-152247"))
-    with pytest.raises(XinyeError, match=f"but {aside} is a desk") as error:
+    with pytest.raises(XinyeError, match=f"but there is {aside}") as error:
         DeskFolder.read(desk)
     assert "prepare" not in str(error.value)
 
 
 def test_files_of_others_are_not_deleted(desk):
     (desk / "notes.txt").write_text("mine", "utf-8")
-    with pytest.raises(XinyeError, match="other files in this desk"), beside(desk, True):
+    with pytest.raises(XinyeError, match="other files in this folder"), beside(desk, True):
         pass
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from apps.support.test_replies import SHOPS, turns
+from xinye.apps.models_file import Role, model_hash, write_models
 from xinye.apps.support.desk_folder import DeskFolder
-from xinye.apps.support.desk_settings import Role, model_hash, write_models
+from xinye.apps.support.desk_settings import ROLES
 from xinye.apps.support.log import ANGRY
 from xinye.apps.support.prepare import prepare
 from xinye.apps.support.prepare_settings import PrepareSettings
@@ -60,7 +61,7 @@ def bot_with(made: Path, tmp_path: Path) -> Callable[..., Answerer]:
         models = {
             name: Role(path=str(path), sha256=model_hash(path)) for name, path in roles.items()
         }
-        write_models(tmp_path / "desk" / "models.toml", models)
+        write_models(tmp_path / "desk" / "models.toml", models, ROLES)
         return Answerer.read(tmp_path / "desk")
 
     return bot
@@ -119,7 +120,7 @@ def test_an_intent_that_is_sure_enough_gets_its_template(
     intents = model(tmp_path / "intents", "sequence", ("停车", "开门"))  # each has one half
     shutil.copytree(made / "desk", tmp_path / "desk")
     role = {"intents": Role(path=str(intents), sha256=model_hash(intents))}
-    write_models(tmp_path / "desk" / "models.toml", role)
+    write_models(tmp_path / "desk" / "models.toml", role, ROLES)
     with (tmp_path / "desk" / "templates.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"intent": "停车", "text": "门口可以停车。", "language": "zh"}\n')
     path = tmp_path / "desk" / "calibration.json"

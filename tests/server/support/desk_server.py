@@ -12,14 +12,9 @@ from typing import Any
 
 import httpx
 
+from xinye.apps.models_file import MODELS, write_models
 from xinye.apps.support.desk_folder import CALIBRATION, FAQ, TEMPLATES, Calibrations, DeskFolder
-from xinye.apps.support.desk_settings import (
-    MODELS,
-    SETTINGS,
-    DeskSettings,
-    write_models,
-    write_settings,
-)
+from xinye.apps.support.desk_settings import ROLES, SETTINGS, DeskSettings, write_settings
 from xinye.apps.support.log import ASKED
 from xinye.apps.support.messages import Message
 from xinye.apps.support.reply import Reply, Source
@@ -38,7 +33,7 @@ def make_desk(folder: Path, company: str = "新叶") -> Path:
     """A desk with one entry and no documents."""
     folder.mkdir()
     write_settings(folder / SETTINGS, DeskSettings(company=company, bot="小叶"))
-    write_models(folder / MODELS, {})
+    write_models(folder / MODELS, {}, ROLES)
     source = {"file": "faq.csv", "line": 2}
     entry = {"question": "怎么退货？", "answer": "七天内可以退货。", "source": source}
     write_json_lines(folder / FAQ, [entry])

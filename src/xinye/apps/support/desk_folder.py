@@ -1,28 +1,23 @@
 """The folder of a desk: what a company's customers are answered from. Every file can be read and
 edited with a text editor."""
 
-import glob
 import hashlib
-import json
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from xinye.apps.folders import Kind, read_rows
+from xinye.apps.models_file import MODELS, Role, read_models, write_models
 from xinye.apps.support.desk_settings import (
     AGAIN,
-    MODELS,
+    ROLES,
     SETTINGS,
     DeskSettings,
-    Role,
-    read_models,
     read_settings,
-    write_models,
     write_settings,
 )
 from xinye.apps.support.faq import Entry
@@ -31,12 +26,9 @@ from xinye.apps.support.matching import WORDINGS, FAQMatcher
 from xinye.apps.support.small_talk import BOT
 from xinye.apps.support.small_talk import TEMPLATES as OURS_SAID
 from xinye.data.files import read_json, write_json, write_json_lines
-from xinye.data.sources import read_lines
-from xinye.errors import XinyeError, quoted
-from xinye.retrieval.changing import clear_leftovers, next_to, put_in_place
 from xinye.retrieval.confidence import Threshold
 from xinye.retrieval.file_names import name_below, shared_folder
-from xinye.retrieval.format import Format, Strict, damaged
+from xinye.retrieval.format import Format, Strict
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.manifest import CALIBRATION
 
@@ -135,15 +127,14 @@ class DeskFolder:
         """The desk in a folder. Raises `XinyeError` if there is none, or for the first file that is
         damaged."""
         folder = Path(folder)
-        if not (folder / SETTINGS).is_file():
-            raise _no_desk(folder)
-        saved = [*_rows(folder / FAQ, SavedEntry)]
+        DESKS.check_there(folder)
+        saved = [*read_rows(folder / FAQ, SavedEntry, AGAIN)]
         return cls(
             folder,
             read_settings(folder / SETTINGS),
-            read_models(folder / MODELS),
+            read_models(folder / MODELS, ROLES, AGAIN),
             [_entry(each) for each in saved],
-            [*_rows(folder / TEMPLATES, Template)],
+            [*read_rows(folder / TEMPLATES, Template, AGAIN)],
             FORMAT.read(folder / CALIBRATION, Calibrations),
         )
 
@@ -210,18 +201,18 @@ class DeskFolder:
     @property
     def test(self) -> list[TestQuestion]:
         """The questions that were kept apart."""
-        return [*_rows(self.folder / TEST, TestQuestion)]
+        return [*read_rows(self.folder / TEST, TestQuestion, AGAIN)]
 
     @property
     def labelled(self) -> list[Labelled]:
         """The questions with intents to train on."""
-        return [*_rows(self.folder / INTENTS, Labelled)]
+        return [*read_rows(self.folder / INTENTS, Labelled, AGAIN)]
 
     @property
     def unsure(self) -> list[Unsure]:
         """The questions that the documents are calibrated on; none in a desk made by hand."""
         path = self.folder / UNSURE
-        return [*_rows(path, Unsure)] if path.exists() else []
+        return [*read_rows(path, Unsure, AGAIN)] if path.exists() else []
 
     @property
     def report(self) -> dict[str, Any]:
@@ -247,7 +238,7 @@ class Contents:
     def write(self, folder: Path) -> None:
         """Write the files in a folder that exists. The settings, without which it is no desk, are
         the last: a process that is killed leaves none."""
-        write_models(folder / MODELS, self.models)
+        write_models(folder / MODELS, self.models, ROLES)
         write_json_lines(folder / FAQ, (_saved(entry).model_dump() for entry in self.entries))
         for name, rows in (
             (TEMPLATES, self.templates), (TEST, self.test), (INTENTS, self.labelled),
@@ -260,113 +251,13 @@ class Contents:
         write_settings(folder / SETTINGS, self.settings)
 
 
-@contextmanager
-def beside(folder: Path, overwrite: bool = False, kept: Path | None = None) -> Iterator[Path]:
-    """A new folder next to a desk's. If the block succeeds, it takes the desk's place; if it fails,
-    it is deleted. The old desk becomes the folder `kept`, or is deleted. Raises `XinyeError` unless
-    the place is free, or holds a desk to be replaced."""
-    if not kept:
-        check_free(folder, overwrite)
-    clear_leftovers(folder, _is_unfinished)
-    new = next_to(folder)
-    try:
-        new.mkdir(parents=True)
-        yield new
-        if not kept:
-            check_free(folder, overwrite)  # it may have come into being meanwhile
-        _replace(folder, new, kept)
-    finally:
-        if new.exists():
-            shutil.rmtree(new)
-
-
-def check_free(folder: Path, overwrite: bool) -> None:
-    """Raises `XinyeError` unless the folder is free, or is a desk to be replaced."""
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not (folder / SETTINGS).is_file() or folder.is_symlink():
-        raise XinyeError(f"{folder}: this folder exists and is not a desk; choose another with -o")
-    if not overwrite:
-        raise XinyeError(
-            f"{folder}: this desk already exists; choose another folder with -o, or replace the "
-            "desk, with all that was edited in it, with --overwrite"
-        )
-    if foreign := [path.name for path in folder.iterdir() if not _is_ours(path)]:
-        raise XinyeError(
-            f"{folder}: there are other files in this desk ({', '.join(foreign[:3])}); move them, "
-            "or choose another folder with -o"
-        )
-
-
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
+    """Whether a file or folder is one of a desk."""
     return path.name in OURS or path.stem == GRAPH
 
 
-def _no_desk(folder: Path) -> XinyeError:
-    """The error for a folder without a desk. If a command was killed just when it replaced one, the
-    desk has another name now."""
-    if folder.exists():
-        what = "this is not a desk"
-    else:
-        what = "there is no such folder"
-        renamed = folder.parent.glob(f"*{glob.escape(folder.name)}.*/{SETTINGS}")
-        if last := max(renamed, key=lambda path: path.stat().st_mtime, default=None):
-            return XinyeError(
-                f"{folder}: {what}, but {quoted(last.parent)} is a desk; perhaps a command was "
-                "killed while it replaced this one. If so, rename it back"
-            )
-    return XinyeError(f"{folder}: {what}; make one: xinye support prepare LOGS -o {folder}")
-
-
-def _is_unfinished(path: Path) -> bool:
-    """Whether this can lie in a desk that is not finished."""
-    return _is_ours(path) and path.name != SETTINGS
-
-
-def _replace(folder: Path, new: Path, kept: Path | None) -> None:
-    """Put a finished desk in its place. An old one is moved aside first, and back if that fails.
-    The documents that an admin has written stay."""
-    if not folder.exists():
-        new.rename(folder)
-        return
-    if (folder / DOCUMENTS).is_dir() and not (new / DOCUMENTS).exists():
-        shutil.copytree(folder / DOCUMENTS, new / DOCUMENTS)
-    old = kept or next_to(folder)
-    put_in_place(folder, new, old)
-    if not kept:
-        shutil.rmtree(old)
-
-
-# -- rows ------------------------------------------------------------------------------------------
-
-Row = TypeVar("Row", bound=Strict)
-
-
-def _rows(path: Path, holds: type[Row]) -> Iterable[Row]:
-    """The objects in a JSON Lines file. Raises `XinyeError` with the line of the first bad one."""
-    if not path.is_file():
-        raise damaged(path, "missing", AGAIN)
-    return _each(path, lambda line: holds.model_validate(json.loads(line)))
-
-
-def _each(path: Path, read: Callable[[str], Row]) -> Iterator[Row]:
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
-        try:
-            yield read(line)
-        except (ValidationError, ValueError, RecursionError) as error:
-            raise damaged(path, _where(number, error), AGAIN) from None
-
-
-def _where(number: int, error: Exception) -> str:
-    """The line of a bad row, and what is wrong with it."""
-    if not isinstance(error, ValidationError):
-        return f"line {number}: not valid JSON"
-    first = error.errors()[0]
-    key = ".".join(map(str, first["loc"]))
-    what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-    return f"line {number}: {key}: {what}" if key else f"line {number}: {what}"
+DESKS = Kind("xinye support prepare", SETTINGS, is_ours, stays=(DOCUMENTS,))
+beside, check_free = DESKS.beside, DESKS.check_free
 
 
 def _entry(saved: SavedEntry) -> Entry:

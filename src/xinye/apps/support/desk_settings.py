@@ -1,25 +1,19 @@
 """The settings of a desk that a person edits, `desk.toml`, and the models of its roles,
 `models.toml`."""
 
-import hashlib
-import json
 import re
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xinye.checkpoints.folders import fingerprint
-from xinye.data.files import read_text
+from xinye.apps.models_file import comment, read_toml, setting
 from xinye.data.scripts import HAN
-from xinye.errors import XinyeError, did_you_mean, validated
+from xinye.errors import XinyeError, validated
 from xinye.runs.words import Both
 
 KIND, VERSION = "xinye desk", 1
-SETTINGS, MODELS = "desk.toml", "models.toml"
-LARGEST = 1 << 20  # bytes of a file that a person edits
+SETTINGS = "desk.toml"
 ROLES = {  # each with what it does
     "intents": Both("says what a question is about", "判断问题的意图"),
     "answer": Both("quotes the answer from a passage", "从段落中摘出答案"),
@@ -30,7 +24,6 @@ ROLES = {  # each with what it does
     "entities": Both("finds names and addresses, to mask them", "找出姓名和地址，以便脱敏"),
     "chat": Both("writes answers from passages", "根据段落写出答案"),
 }
-MISSING = Both("there is no model, so this step is skipped", "没有模型，跳过这一步")
 # People edit a desk, so it is not to be replaced as a whole because one of its files is damaged.
 AGAIN = (
     "copy the folder of the desk, to lose nothing; then correct this file, or take that of a "
@@ -69,16 +62,10 @@ class DeskSettings(BaseModel):
 _BOT = Both("an automatic assistant", "智能客服")
 _BOT_OF = Both("the automatic assistant of {company}", "{company}的智能客服")
 _BETWEEN_SCRIPTS = re.compile(rf"(?<=[!-~])(?=[{HAN}])|(?<=[{HAN}])(?=[!-~])")
-TITLES = {
-    SETTINGS: Both(
-        "The settings of this desk. A server that runs reads changes within a second.",
-        "客服台的设置。运行中的服务会在一秒左右读取修改。",
-    ),
-    MODELS: Both(
-        "The model of each role: the folder of its run, and the SHA-256 of its files.",
-        "每个角色所用的模型：训练目录，以及其中文件的 SHA-256。",
-    ),
-}
+TITLE = Both(
+    "The settings of this desk. A server that runs reads changes within a second.",
+    "客服台的设置。运行中的服务会在一秒左右读取修改。",
+)
 COMMENTS = {
     "company": Both("name of the company, as customers read it", "公司名称，顾客会看到"),
     "bot": Both("name of the bot", "智能客服的名字"),
@@ -114,18 +101,18 @@ COMMENTS = {
 
 def write_settings(path: Path, settings: DeskSettings) -> None:
     """Write the settings, each below what it means."""
-    lines = [*_comment(TITLES[SETTINGS]), ""]
+    lines = [*comment(TITLE), ""]
     for name, value in settings.model_dump(mode="json").items():
         if name in COMMENTS:
-            lines += ["", *_comment(COMMENTS[name])]
-        lines.append(_line(name, value))
+            lines += ["", *comment(COMMENTS[name])]
+        lines.append(setting(name, value))
     lines.append("")
     path.write_text("\n".join(lines), "utf-8", "backslashreplace")
 
 
 def read_settings(path: Path) -> DeskSettings:
     """The settings in a file. Raises `XinyeError` that names the line or the key that is wrong."""
-    values = _read(path)
+    values = read_toml(path, AGAIN)
     if values.get("kind") != KIND:
         raise XinyeError(
             f"{path}: this is not the settings of a desk (kind is not {KIND!r}); {AGAIN}"
@@ -138,87 +125,3 @@ def read_settings(path: Path) -> DeskSettings:
             f"{'update Xinye' if newer else AGAIN}"
         )
     return validated(DeskSettings, values, str(path))
-
-
-class Role(BaseModel):
-    """A model for a role: the folder of its run, relative to the desk or absolute, and the SHA-256
-    of its files."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str = Field(min_length=1)
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-
-
-def write_models(path: Path, models: Mapping[str, Role]) -> None:
-    """Write the model of each role. Roles without a model are comments."""
-    lines = [*_comment(TITLES[MODELS]), ""]
-    for name, what in ROLES.items():
-        role = models.get(name)
-        lines += _comment(Both(f"{name}: {what.en}", f"{name}：{what.zh}"))
-        if role:
-            lines += [f"[{name}]", _line("path", role.path), _line("sha256", role.sha256)]
-        else:
-            lines += _comment(MISSING)
-        lines.append("")
-    path.write_text("\n".join(lines), "utf-8", "backslashreplace")
-
-
-def read_models(path: Path) -> dict[str, Role]:
-    """The model of each role in a file. Raises `XinyeError` for an unknown role, and for a model
-    that is missing or has changed."""
-    models = {}
-    for name, values in _read(path).items():
-        if name not in ROLES:
-            raise XinyeError(
-                f"{path}: unknown role {name!r}; the roles are {', '.join(ROLES)}"
-                f"{did_you_mean(name, ROLES)}"
-            )
-        if not isinstance(values, dict):
-            raise XinyeError(f"{path}: {name} is not a table with path and sha256")
-        models[name] = validated(Role, values, f"{path}, [{name}]")
-    for name, role in models.items():
-        folder = path.parent / role.path
-        if not folder.is_dir():
-            raise XinyeError(
-                f"{path}: the model of the role {name!r} is missing: {folder}; train it again, or "
-                "delete its lines"
-            )
-        if model_hash(folder) != role.sha256:
-            raise XinyeError(
-                f"{path}: the model of the role {name!r} has changed since then: {folder}; "
-                f"if that is right, write its new sha256: {model_hash(folder)}"
-            )
-    return models
-
-
-def model_hash(folder: Path) -> str:
-    """The SHA-256 of a model: of the names and hashes of its files. What lies in subfolders, such
-    as reports, does not count."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*")):
-        if file.suffix in (".safetensors", ".json", ".gguf") and file.is_file():
-            digest.update(f"{file.name}\n{fingerprint(file)['sha256']}\n".encode())
-    return digest.hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_text(path, LARGEST))
-    except FileNotFoundError:
-        raise XinyeError(f"{path}: there is no such file; {AGAIN}") from None
-    except OSError as error:
-        raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
-        reason = " ".join(str(error).split())[:200]
-        raise XinyeError(f"{path}: not valid TOML ({reason}); correct it") from None
-
-
-def _comment(text: Both) -> list[str]:
-    return [f"# {text.en}", f"# {text.zh}"]
-
-
-def _line(name: str, value: Any) -> str:
-    """A setting as TOML writes it, which for texts, numbers and lists is as JSON does."""
-    written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return f"{name} = {written}"

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xinye import api
+from xinye.apps.models_file import MODELS
 from xinye.apps.support.desk_folder import DeskFolder
-from xinye.apps.support.desk_settings import MODELS, SETTINGS
+from xinye.apps.support.desk_settings import SETTINGS
 from xinye.apps.support.intents import Intents
 from xinye.data.personal import Personal, Tagger
 from xinye.errors import XinyeError

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye import api
+from xinye.apps.models_file import Role, model_hash, named_role
 from xinye.apps.support.calibrating import LOOKED_AT, Step, Trial, calibrated
 from xinye.apps.support.classifier import learnable, train_intents
 from xinye.apps.support.clusters import name_clusters
@@ -25,7 +26,7 @@ from xinye.apps.support.desk_folder import (
     Unsure,
     beside,
 )
-from xinye.apps.support.desk_settings import ROLES, DeskSettings, Role, model_hash
+from xinye.apps.support.desk_settings import ROLES, DeskSettings
 from xinye.apps.support.documents import calibrate_documents
 from xinye.apps.support.faq import Entry, Faq, make_faq
 from xinye.apps.support.held_out import Parts, kept_apart
@@ -94,7 +95,7 @@ def prepare(
     """Make a desk; returns the report, which is in its folder, too. Raises `XinyeError` for input
     that cannot be used, and then writes nothing."""
     observer, began = observer or Observer(), time.monotonic()
-    named = {role: _role(role, run) for role, run in settings.models.items()}
+    named = {role: named_role(role, run) for role, run in settings.models.items()}
     report = Report(str(settings.output), precision=settings.precision)
     with beside(settings.output, overwrite) as folder:
         observer.stage("reading the logs")
@@ -150,13 +151,6 @@ def _tagger(settings: PrepareSettings) -> Tagger | None:
     """What finds names and addresses in the logs, if a model was named for that."""
     run = settings.models.get("entities")
     return tagger_of(api.load(run)) if run else None
-
-
-def _role(role: str, run: Path) -> Role:
-    """A run that was named for a role. Raises `XinyeError` if it is none."""
-    if not run.is_dir():
-        raise XinyeError(f"--role {role}={run}: there is no such folder")
-    return Role(path=str(run), sha256=model_hash(run))
 
 
 def _copied(graph: str, folder: Path) -> str:
