@@ -16,6 +16,7 @@ ENTITIES = "it declares XML entities, which no dump and no feed needs; it is not
 FEEDS = ("rss", "feed", "RDF")  # the root elements
 HEAD = 1 << 16  # characters or bytes in which entities are declared
 _ENTRIES = ("item", "entry")
+_ENDS = (b"</item>", b"</entry>")
 _NAMESPACES = {  # of prefixes that feeds use without declaring them
     "content": "http://purl.org/rss/1.0/modules/content/",
     "dc": "http://purl.org/dc/elements/1.1/",
@@ -63,11 +64,15 @@ def read_feed(
     Raises XinyeError if it is not a feed, or too broken to find an entry in it."""
     import feedparser
 
+    if cut and (end := max(map(data.rfind, _ENDS))) > 0:
+        data, whole = data[:end], True  # an entry that has just ended is complete
+    else:
+        whole = not cut
     root, broken = read_xml(data, charset, cut)
     name = _local(root)
     if name not in FEEDS:
         raise XinyeError(f"not a feed; its root element is {name!r}")
-    left_out = _prune(root, most, cut)
+    left_out = _prune(root, most, whole)
     parsed = feedparser.parse(
         BytesIO(_written(root)),  # feedparser would take bytes for the name of a file to open
         resolve_relative_uris=False,
@@ -129,11 +134,11 @@ def _local(element: Any) -> str:
     return name.rpartition("}")[2].rpartition(":")[2]
 
 
-def _prune(root: Any, most: int | None, cut: bool) -> int:
-    """Remove the entries beyond `most`, and the last one of a feed that was cut. Returns how many
-    were beyond."""
+def _prune(root: Any, most: int | None, whole: bool) -> int:
+    """Remove the entries beyond `most`, and the last one if it is not `whole`. Returns how many were
+    beyond."""
     entries = [each for each in root.iter("*") if _local(each) in _ENTRIES]
-    if cut and entries:
+    if entries and not whole:
         _remove(entries.pop())
     beyond = entries[most:] if most is not None else []
     for entry in beyond:

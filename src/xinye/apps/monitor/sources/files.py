@@ -136,10 +136,13 @@ def read_file(
 
 
 def read_stdin(
-    stream: IO[bytes], zone: tzinfo = UTC, warn: Warn = lambda text: None
+    stream: IO[bytes],
+    zone: tzinfo = UTC,
+    warn: Warn = lambda text: None,
+    soon: float = SOON,
 ) -> Iterator[list[Incoming]]:
-    """The documents of a stream of JSON Lines, in batches: after a second without another one, too,
-    so that they come in time. Ends with the stream. Problems are told with their batch."""
+    """The documents of a stream of JSON Lines, in batches. None waits longer than `soon` seconds
+    for others. Ends with the stream. Problems are told with their batch."""
     lines: queue.Queue[bytes | None] = queue.Queue(10 * BATCH)
     threading.Thread(target=_read_lines, args=(stream, lines), daemon=True).start()
     number, ended = 0, False
@@ -147,7 +150,7 @@ def read_stdin(
         reader = _Reader(STDIN, zone)
         batch: list[Incoming] = []
         line = lines.get()
-        until = time.monotonic() + SOON
+        until = time.monotonic() + soon
         while True:
             ended = line is None
             if line is None:
