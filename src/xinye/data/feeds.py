@@ -1,8 +1,9 @@
 """Reads the entries of RSS and Atom feeds, and repairs XML that is broken."""
 
 import calendar
-import html
+import html.entities
 import re
+from collections import Counter
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -16,6 +17,12 @@ ENTITIES = "it declares XML entities, which no dump and no feed needs; it is not
 FEEDS = ("rss", "feed", "RDF")  # the root elements
 HEAD = 1 << 16  # characters or bytes in which entities are declared
 _ENTRIES = ("item", "entry")
+_READ = {
+    "title", "link", "guid", "id", "description", "summary", "content", "encoded", "pubDate",
+    "pubdate", "published", "updated", "date", "issued", "modified", "created",
+}  # fmt: skip
+MOST_OF_A_KIND = 5  # elements of an entry
+MOST_ATTRIBUTES = 50
 _ENDS = (b"</item>", b"</entry>")
 _NAMESPACES = {  # of prefixes that feeds use without declaring them
     "content": "http://purl.org/rss/1.0/modules/content/",
@@ -72,7 +79,7 @@ def read_feed(
     name = _local(root)
     if name not in FEEDS:
         raise XinyeError(f"not a feed; its root element is {name!r}")
-    left_out = _prune(root, most, whole)
+    root, left_out = _pruned(root, most, whole)
     parsed = feedparser.parse(
         BytesIO(_written(root)),  # feedparser would take bytes for the name of a file to open
         resolve_relative_uris=False,
@@ -94,7 +101,7 @@ def read_xml(data: bytes, charset: str | None = None, cut: bool = False) -> tupl
     text = _UNREADABLE.sub("", text).lstrip()
     if "<!ENTITY" in text[:HEAD]:
         raise XinyeError(ENTITIES)
-    text = _HTML_ENTITY.sub(lambda found: html.entities.html5.get(found[1], found[0]), text)
+    text = _HTML_ENTITY.sub(_entity, text)
     parser = etree.XMLParser(
         encoding="utf-8", recover=True, resolve_entities=False, no_network=True, load_dtd=False,
         remove_comments=True, remove_pis=True,
@@ -109,6 +116,11 @@ def read_xml(data: bytes, charset: str | None = None, cut: bool = False) -> tupl
     if root is None:
         raise XinyeError(f"not XML ({broken or 'it is empty'})")
     return root, broken
+
+
+def _entity(found: re.Match[str]) -> str:
+    """An entity of HTML as a character. XML does not know it; others stay as they are written."""
+    return html.entities.html5.get(found[1]) or f"&amp;{found[1]}"
 
 
 def _shortly(problem: object) -> str:
@@ -134,22 +146,26 @@ def _local(element: Any) -> str:
     return name.rpartition("}")[2].rpartition(":")[2]
 
 
-def _prune(root: Any, most: int | None, whole: bool) -> int:
-    """Remove the entries beyond `most`, and the last one if it is not `whole`. Returns how many were
-    beyond."""
+def _pruned(root: Any, most: int | None, whole: bool) -> tuple[Any, int]:
+    """The feed with at most so many entries, and of each only the elements that are read: other
+    ones, in large numbers, would cost a parser quadratic time. The last entry is left out if it is
+    not `whole`. Also returns how many entries were beyond."""
+    from lxml import etree
+
     entries = [each for each in root.iter("*") if _local(each) in _ENTRIES]
     if entries and not whole:
-        _remove(entries.pop())
-    beyond = entries[most:] if most is not None else []
-    for entry in beyond:
-        _remove(entry)
-    return len(beyond)
-
-
-def _remove(element: Any) -> None:
-    parent = element.getparent()
-    if parent is not None:
-        parent.remove(element)
+        entries.pop()
+    pruned = etree.Element(root.tag, nsmap=root.nsmap)
+    parent = etree.SubElement(pruned, "channel") if _local(root) == "rss" else pruned
+    for entry in entries[:most]:
+        seen: Counter[str] = Counter()
+        for child in list(entry.iterchildren("*")):
+            name = _local(child)
+            seen[name] += 1
+            if name not in _READ or seen[name] > MOST_OF_A_KIND:
+                entry.remove(child)
+        parent.append(entry)
+    return pruned, max(0, len(entries) - most) if most is not None else 0
 
 
 def _written(root: Any) -> bytes:
@@ -157,8 +173,9 @@ def _written(root: Any) -> bytes:
     from lxml import etree
 
     for element in root.iter("*"):
-        for name in [name for name in element.attrib if ":" in name.rpartition("}")[2]]:
-            del element.attrib[name]
+        odd = any(":" in name.rpartition("}")[2] for name in element.attrib)
+        if odd or len(element.attrib) > MOST_ATTRIBUTES:
+            element.attrib.clear()
         prefix, colon, local = element.tag.partition(":")
         if colon and not prefix.startswith("{"):
             element.tag = f"{{{_NAMESPACES.get(prefix, f'urn:{prefix}')}}}{local or 'unnamed'}"

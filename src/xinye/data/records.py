@@ -135,9 +135,10 @@ def json_line(line: str) -> Any:
         record = _decoder.decode(line)
     except (ValueError, RecursionError) as error:
         problem = str(getattr(error, "msg", error)).removesuffix(" at")
-        column = getattr(error, "colno", None)
-        where = f" at column {column}" if column else ""
-        raise ValueError(f"not valid JSON ({problem}{where})") from None
+        message = f"not valid JSON ({problem})"
+        if column := getattr(error, "colno", None):
+            message = f"not valid JSON ({problem} at column {column})"
+        raise ValueError(message) from None
     if _HALF.search(line) and (reason := not_unicode(record)):
         raise ValueError(f"{reason}; correct it or delete it")
     return record

@@ -134,8 +134,8 @@ def test_dates(web: Web, reader: Reader) -> None:
     assert found["0"] is None and found["1"] is None and found["4"] is None
     assert found["2"] == NOW + 7 * 3600  # read as UTC, which is in the future here
     assert found["3"] and found["3"] > NOW
-    assert "3 entries: the date is missing" in reader.warned[0]
-    assert "2 entries: the date is in the future" in reader.warned[0]
+    assert "the date is missing or cannot be read (3 entries)" in reader.warned[0]
+    assert "the date is in the future (2 entries)" in reader.warned[0]
 
 
 def test_a_date_without_a_zone_has_that_of_the_settings(web: Web, reader: Reader) -> None:
@@ -178,7 +178,7 @@ def test_entities_are_refused(web: Web, reader: Reader) -> None:
 def test_only_so_many_entries_are_read(web: Web, reader: Reader) -> None:
     url = web.add("/a.rss", rss(*(item(str(number)) for number in range(9))))
     assert titles(reader.read(url, entries=3)) == ["2", "1", "0"]
-    assert "first 3 entries are read, of 9" in reader.warned[0]
+    assert "first 3 entries of 9 are read" in reader.warned[0]
 
 
 # -- faults of the server --------------------------------------------------------------------------

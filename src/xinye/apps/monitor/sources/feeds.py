@@ -18,6 +18,7 @@ from xinye.data.feeds import FeedEntry, read_feed
 from xinye.errors import XinyeError, plural
 
 LONGEST_TEXT = 100_000  # characters of an entry
+NOTHING = Page(None, "")
 Warn = Callable[[str], None]
 
 
@@ -80,10 +81,10 @@ class Feeds:
         now = self._clock()
         states = [state for state in self.states() if state.is_due(now)]
         for fetched in _fetch_all(states, self._fetcher, self._settings.hosts):
-            state, page = fetched.state, fetched.page
+            state, page = fetched.state, fetched.page or NOTHING
             try:
-                if page is None:
-                    raise fetched.error or FetchError("it was not fetched")
+                if fetched.error:
+                    raise fetched.error
                 batch, note = self._read(state.url, page)
             except Exception as error:  # parsers raise all kinds of errors; each affects one feed
                 self._fail(state, error)
@@ -131,14 +132,13 @@ class Feeds:
             notes.append(f"its XML is broken and was repaired ({feed.broken})")
         if feed.left_out:
             count = self._settings.entries
-            notes.append(f"only its first {count:,} entries are read, of {count + feed.left_out:,}")
+            notes.append(f"only the first {count:,} entries of {count + feed.left_out:,} are read")
         shared = _ambiguous(batch)
         if shared:
-            notes.append("several of its entries have the same id; they are told apart by text")
+            notes.append("several entries have the same id and are told apart by their text")
         batch = [replace(each, id="") if each.id in shared else each for each in batch]
-        notes += [
-            f"{plural(count, 'entry', 'entries')}: {what}" for what, count in problems.items()
-        ]
+        for what, count in problems.items():
+            notes.append(f"{what} ({plural(count, 'entry', 'entries')})")
         return [each for each in reversed(batch) if each.title or each.text], "; ".join(notes)
 
     def _incoming(self, url: str, entry: FeedEntry, now: float, problems: Counter[str]) -> Incoming:
@@ -154,7 +154,7 @@ class Feeds:
         if len(entry.text) > LONGEST_TEXT:
             problems[f"the text is cut after {LONGEST_TEXT:,} characters"] += 1
         if not entry.title and not entry.text:
-            problems["it is empty and left out"] += 1
+            problems["entries without a title and a text are left out"] += 1
         identity = entry.id or entry.url
         return Incoming(
             url, identity, entry.title[:LONGEST_TEXT], entry.text[:LONGEST_TEXT],
