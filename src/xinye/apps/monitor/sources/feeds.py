@@ -18,6 +18,9 @@ from xinye.data.feeds import FeedEntry, read_feed
 from xinye.errors import XinyeError, plural
 
 LONGEST_TEXT = 100_000  # characters of an entry
+UNDATED = "the date is missing or cannot be read"
+AHEAD_OF_TIME = "the date is in the future"
+EMPTY = "entries without a title and a text are left out"
 NOTHING = Page(None, "")
 Warn = Callable[[str], None]
 
@@ -146,15 +149,15 @@ class Feeds:
         published = date.at if date.at is not None else entry.at
         kind = dated(published, now)[1]
         if kind == MISSING:
-            problems["the date is missing or cannot be read"] += 1
+            problems[UNDATED] += 1
         elif kind == FUTURE:
-            problems["the date is in the future"] += 1
+            problems[AHEAD_OF_TIME] += 1
         elif not date.zoned:
             problems[f"the date has no zone and is read as {self._settings.zone}"] += 1
         if len(entry.text) > LONGEST_TEXT:
             problems[f"the text is cut after {LONGEST_TEXT:,} characters"] += 1
         if not entry.title and not entry.text:
-            problems["entries without a title and a text are left out"] += 1
+            problems[EMPTY] += 1
         identity = entry.id or entry.url
         return Incoming(
             url, identity, entry.title[:LONGEST_TEXT], entry.text[:LONGEST_TEXT],

@@ -18,8 +18,8 @@ from xinye.apps.monitor.sources.connections import Connection, Deadline, read_bo
 from xinye.errors import Unavailable
 
 MOST_GATES = 1_000  # hosts that are remembered
-USER_AGENT = "Xinye (opinion monitor)"
-ACCEPTED = "application/rss+xml, application/atom+xml, application/xml, text/xml, */*;q=0.1"
+USER_AGENT = "Xinye-Monitor"
+ACCEPTED = "application/rss+xml,application/atom+xml,application/xml,text/xml,*/*;q=0.1"
 NOT_MODIFIED = 304
 REDIRECTS = (301, 302, 303, 307, 308)
 _LATER = (429, 503)  # answers that may say when to come again
