@@ -205,6 +205,26 @@ def test_a_small_gzip_file_that_unpacks_to_much_is_cut(web: Web, reader: Reader)
     assert titles(reader.read(url)) == ["a"] and "larger" in reader.warned[0]
 
 
+def test_gzip(web: Web, reader: Reader) -> None:
+    packed = gzip.compress(rss(item("春天")).encode())
+    assert titles(reader.read(web.add("/a.rss", packed, Content_Encoding="gzip"))) == ["春天"]
+    assert not reader.read(web.add("/b.rss", packed[:-20], Content_Encoding="gzip"))
+    assert not reader.read(web.add("/c.rss", b"no gzip", Content_Encoding="gzip"))
+    assert "ends early" in reader.warned[0] and "damaged" in reader.warned[1]
+
+
+def test_chunks(web: Web, reader: Reader) -> None:
+    text = rss(item("a")).encode()
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in text) + b"0\r\n\r\n"
+
+    def write(file) -> None:
+        file.write(chunks)
+
+    headers = {"Transfer-Encoding": "chunked"}
+    web.pages["/a.rss"] = Answer(headers=headers, write=write)
+    assert titles(reader.read(web.url("/a.rss"))) == ["a"]
+
+
 def test_an_endless_redirect(web: Web, reader: Reader) -> None:
     web.pages["/a.rss"] = Answer(status=302, headers={"Location": "/a.rss"})
     assert not reader.read(web.url("/a.rss"))

@@ -103,6 +103,15 @@ def test_a_folder_is_read_again_and_again(tmp_path: Path) -> None:
     assert titles(folder) == ["a", "c"]  # the store knows a
 
 
+def test_a_file_that_was_not_taken_whole_comes_again(tmp_path: Path) -> None:
+    folder = source(tmp_path)
+    write(tmp_path / "a.jsonl", *({"title": str(number)} for number in range(150)))
+    batches = folder.new()
+    next(batches)
+    batches.close()  # such as after a full disk
+    assert len(titles(folder)) == 150 and titles(folder) == []
+
+
 def test_a_file_that_is_being_written_waits(tmp_path: Path) -> None:
     folder = source(tmp_path)
     path = write(tmp_path / "a.jsonl", {"title": "a"}, age=1)

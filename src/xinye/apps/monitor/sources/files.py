@@ -89,7 +89,9 @@ class FileSource:
             check_file(path)
             yield from self._new(path)
             return
-        for file in sorted(path.rglob("*")):
+        files = sorted(path.rglob("*"))
+        self._seen = {file: self._seen[file] for file in files if file in self._seen}
+        for file in files:
             hidden = is_hidden(file.relative_to(path))
             if hidden or suffix_of(file) not in (*RECORD_SUFFIXES, ZIP):
                 continue
@@ -108,10 +110,14 @@ class FileSource:
         version = status.st_size, status.st_mtime_ns
         if self._seen.get(file) == version:
             return
-        # A bad file is told once. It is read again after it has changed.
+        try:
+            for each in expand(file) if is_archive(file) else [file]:
+                yield from read_file(each, self.zone, self.warn)
+        except (XinyeError, OSError):
+            self._seen[file] = version  # a bad file is told once, and read again after a change
+            raise
+        # Only now, because whoever takes the documents may have failed and asks again.
         self._seen[file] = version
-        for each in expand(file) if is_archive(file) else [file]:
-            yield from read_file(each, self.zone, self.warn)
 
 
 def read_file(
