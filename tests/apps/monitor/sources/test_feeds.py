@@ -1,13 +1,16 @@
 """Feeds from a real server: what comes out of them, and what they must survive."""
 
 import gzip
+import socket
 import time
+from collections.abc import Collection
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from apps.monitor.sources.conftest import HERE, NOW, Answer, Clock, Reader, Web
 from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.sources import connections
 from xinye.apps.monitor.sources.fetching import FetchLimits
 
 DAY = 86_400.0
@@ -348,3 +351,37 @@ def test_a_redirect_to_a_file_is_refused(web: Web, reader: Reader) -> None:
     web.pages["/a.rss"] = Answer(status=302, headers={"Location": "file:///etc/passwd"})
     assert not reader.read(web.url("/a.rss"))
     assert "begins with http or https" in reader.warned[0]
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_asked(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = ["8.8.8.8", HERE, HERE]  # of a name server that changes its mind
+    asked: list[str] = []
+
+    def find(*arguments: object, **named: object) -> list[tuple]:
+        return [(None, None, None, "", (answers.pop(0), 80))]
+
+    def connect(address: tuple[str, int], timeout: float) -> None:
+        asked.append(address[0])
+        raise OSError("the test has no internet")
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    assert not reader.read("http://example.org/")
+    assert asked == ["8.8.8.8"]
+
+
+def test_a_public_host_cannot_lead_to_one_that_is_allowed(
+    web: Web, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: dict[str, set[str]] = {}
+
+    def find(host: str, port: int, allow: Collection[str]) -> list[str]:
+        allowed[host] = set(allow)
+        return [HERE]
+
+    monkeypatch.setattr(connections, "find_addresses", find)
+    web.pages["/a.rss"] = Answer(status=302, headers={"Location": web.url("/b.rss")})
+    reader.read(web.url("/a.rss", host="example.org"))
+    assert allowed == {"example.org": set(), HERE: set()}
