@@ -18,7 +18,7 @@ from xinye.data.feeds import FeedEntry, read_feed
 from xinye.errors import XinyeError, plural
 
 LONGEST_TEXT = 100_000  # characters of an entry
-UNDATED = "the date is missing or cannot be read"
+UNDATED = "the date is missing or not readable"
 AHEAD_OF_TIME = "the date is in the future"
 EMPTY = "entries without a title and a text are left out"
 NOTHING = Page(None, "")
@@ -153,7 +153,7 @@ class Feeds:
         elif kind == FUTURE:
             problems[AHEAD_OF_TIME] += 1
         elif not date.zoned:
-            problems[f"the date has no zone and is read as {self._settings.zone}"] += 1
+            problems[f"{self._settings.zone} is assumed for a date without a zone"] += 1
         if len(entry.text) > LONGEST_TEXT:
             problems[f"the text is cut after {LONGEST_TEXT:,} characters"] += 1
         if not entry.title and not entry.text:

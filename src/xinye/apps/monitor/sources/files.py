@@ -34,6 +34,7 @@ QUIET = 2.0  # seconds that a file in a folder must not have changed before it i
 SOON = 1.0  # seconds that documents from standard input wait for others
 LONGEST_LINE = 4_000_000  # bytes of a line of standard input
 LONGEST_TEXT = 100_000  # characters
+NOT_JSON = "not valid JSON"
 MOST_KINDS = 20  # of problems that are told of a file
 IDS = ("id", "guid", "uid", "docid", "doc_id", "news_id", "article_id", "编号", "文章id", "新闻id")
 TITLES = ("title", "headline", "subject", "标题", "题目")
@@ -192,6 +193,8 @@ class _Reader:
 
     def bad(self, path: Path | str, line: int, problem: str) -> None:
         """Note a record that is left out."""
+        if problem.startswith(NOT_JSON):
+            problem = NOT_JSON  # the column differs in each line
         what = f"left out: {problem}"
         if what not in self.notes.counts and len(self.notes.counts) >= MOST_KINDS:
             what = "left out for other reasons"
@@ -256,7 +259,7 @@ class _Reader:
         if date.at is None:
             self.notes.add(place, "the date cannot be read")
         elif not date.zoned:
-            self.notes.add(place, f"the date has no zone and is read as {self._zone}")
+            self.notes.add(place, f"{self._zone} is assumed for a date without a zone")
         if not date.timed:
             self.notes.add(place, "the date has no time of day and is read as midnight")
         return date.at
