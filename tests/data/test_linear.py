@@ -224,6 +224,8 @@ def test_lists_in_json_lines(shape, tmp_path):
     "elements": lambda size: "<item>" * size, "marks": lambda size: "<![CDATA[" * size,
     "markup": lambda size: "<item><description>" + "&lt;div&gt;" * size + "</description></item>",
     "attributes": lambda size: "<item " + "a='b' " * size + "/>",
+    "names": lambda size: "<item " + " ".join(f"a{n}='b'" for n in range(size)) + "/>",
+    "topics": lambda size: "<item>" + "".join(f"<category>{n}</category>" for n in range(size)),
 })  # fmt: skip
 @pytest.mark.parametrize(
     "root", ["rss version='2.0'><channel", "feed xmlns='http://www.w3.org/2005/Atom'"]

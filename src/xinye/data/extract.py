@@ -24,6 +24,7 @@ from urllib.parse import unquote
 
 from xinye.data.columns import HEAD_RECORDS, as_text, choose_field
 from xinye.data.encodings import decode, with_newlines
+from xinye.data.feeds import ENTITIES, FEEDS, read_feed
 from xinye.data.files import open_regular
 from xinye.data.html import all_text, decode_page, main_text
 from xinye.data.mediawiki import articles, plain_text
@@ -45,7 +46,7 @@ LIBRARIES = {  # the packages that each format needs
     "feed": ("feedparser", "lxml"),
     "xml": ("lxml", "mwparserfromhell", "feedparser"),
 }
-XML_ROOTS = {"mediawiki": "mediawiki", "rss": "feed", "feed": "feed", "RDF": "feed", "html": "html"}
+XML_ROOTS = {"mediawiki": "mediawiki", **dict.fromkeys(FEEDS, "feed"), "html": "html"}
 LARGEST_PAGE = 64 << 20  # bytes of one page, feed, mail or chapter, unpacked
 LARGEST_BOOK = 256 << 20
 # Nested parts. The parser compares every line with the boundaries of all parts around it.
@@ -97,9 +98,7 @@ def find_format(path: Path) -> str:
     with open_regular(path) as raw:
         head = unpacked(path, raw).read(1 << 16)
     if b"<!ENTITY" in head:
-        raise XinyeError(
-            "it declares XML entities, which no dump and no feed needs; it is not read, for safety"
-        )
+        raise XinyeError(ENTITIES)
     root = _ROOT.search(head)
     name = root[1].decode() if root else ""
     if name in XML_ROOTS:
@@ -330,14 +329,5 @@ def _mail(lines: list[bytes]) -> tuple[str, str]:
 
 def _entries(file: BinaryIO, source: str) -> Iterator[Document]:
     """Title and text of each entry in an RSS or Atom feed."""
-    import feedparser
-
-    feed = feedparser.parse(_read_whole(file))
-    if feed.bozo and not feed.entries:
-        raise XinyeError(
-            f"not a complete feed ({' '.join(str(feed.bozo_exception).split())[:100]})"
-        )
-    for number, entry in enumerate(feed.entries, 1):
-        contents = [content.value for content in entry.get("content", [])]
-        text = "\n\n".join(map(all_text, contents or [entry.get("summary", "")]))
-        yield _titled(all_text(entry.get("title", "")), text, f"{source}:{number}")
+    for number, entry in enumerate(read_feed(_read_whole(file)).entries, 1):
+        yield _titled(entry.title, entry.text, f"{source}:{number}")

@@ -74,8 +74,18 @@ def decode_page(data: bytes) -> str:
     """A web page as text, without its XML declaration. The encoding that it declares is used if it
     fits.
     """
+    return without_declaration(decode(data, declared_encoding(data)))
+
+
+def declared_encoding(data: bytes) -> str | None:
+    """The encoding that a page or an XML document names at its beginning, or None."""
     declared = _DECLARED.search(data[:4096])
-    return _XML_DECLARATION.sub("", decode(data, declared[1].decode() if declared else None))
+    return declared[1].decode() if declared else None
+
+
+def without_declaration(text: str) -> str:
+    """A page or an XML document as text, without the XML declaration at its beginning."""
+    return _XML_DECLARATION.sub("", text)
 
 
 def _tree(html: str) -> Any:

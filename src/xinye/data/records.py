@@ -122,18 +122,26 @@ def _lines(path: Path, file: TextIO, on_bad: OnBad) -> Records:
         if line.isspace():
             continue
         try:
-            record = _decoder.decode(line)
-        except (ValueError, RecursionError) as error:
-            problem = str(getattr(error, "msg", error)).removesuffix(" at")
-            message = f"not valid JSON ({problem})"
-            if column := getattr(error, "colno", None):
-                message = f"not valid JSON ({problem} at column {column})"
-            on_bad(path, number, message)
-            continue
-        if _HALF.search(line) and (reason := not_unicode(record)):
-            on_bad(path, number, f"{reason}; correct it or delete it")
+            record = json_line(line)
+        except ValueError as error:
+            on_bad(path, number, str(error))
         else:
             yield number, record
+
+
+def json_line(line: str) -> Any:
+    """The value in a line of JSON. Raises `ValueError` with what is wrong with it."""
+    try:
+        record = _decoder.decode(line)
+    except (ValueError, RecursionError) as error:
+        problem = str(getattr(error, "msg", error)).removesuffix(" at")
+        message = f"not valid JSON ({problem})"
+        if column := getattr(error, "colno", None):
+            message = f"not valid JSON ({problem} at column {column})"
+        raise ValueError(message) from None
+    if _HALF.search(line) and (reason := not_unicode(record)):
+        raise ValueError(f"{reason}; correct it or delete it")
+    return record
 
 
 @dataclass

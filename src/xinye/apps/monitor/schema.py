@@ -124,7 +124,9 @@ CREATE TABLE feeds (
     failures INTEGER NOT NULL DEFAULT 0, -- in a row
     checked REAL,
     fresh REAL,                          -- when it last answered
-    error TEXT NOT NULL DEFAULT ''
+    stale REAL,                          -- since when there is nothing new because it fails
+    error TEXT NOT NULL DEFAULT '',      -- why it fails
+    note TEXT NOT NULL DEFAULT ''        -- what was left out or repaired in its last answer
 ) WITHOUT ROWID;
 
 CREATE TABLE corrections (

@@ -1,0 +1,81 @@
+"""What the store knows of each feed: when it is due, whether it answers, and since when it does
+not."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+from xinye.apps.store import Store, Transaction
+
+LONGEST_ERROR = 500  # characters
+LONGEST_TAG = 1_000  # characters of an ETag or a date; longer ones are not kept
+
+
+@dataclass(frozen=True)
+class FeedState:
+    """The state of a feed. `stale` is since when it has given nothing because it fails, None if it
+    answers. `note` is what was left out or repaired in its last answer."""
+
+    url: str
+    etag: str = ""
+    modified: str = ""
+    due: float = 0.0
+    failures: int = 0
+    checked: float | None = None
+    fresh: float | None = None
+    stale: float | None = None
+    error: str = ""
+    note: str = ""
+
+    def is_due(self, now: float) -> bool:
+        """Whether to fetch it now; also if the clock was set back since it was fetched."""
+        return self.due <= now or (self.checked is not None and self.checked > now)
+
+    def answered(self, now: float, due: float, note: str = "") -> "FeedState":
+        """The state after the feed has answered. It is due again at `due`."""
+        return replace(
+            self, due=due, failures=0, checked=now, fresh=now, stale=None, error="",
+            note=note[:LONGEST_ERROR],
+        )  # fmt: skip
+
+    def tagged(self, etag: str, modified: str) -> "FeedState":
+        """The state with what tells the server later whether the feed has changed since."""
+        return replace(self, etag=_tag(etag), modified=_tag(modified))
+
+    def failed(self, now: float, due: float, error: str) -> "FeedState":
+        """The state after the feed could not be read."""
+        stale = next((each for each in (self.stale, self.fresh) if each is not None), now)
+        return replace(
+            self, due=due, failures=self.failures + 1, checked=now, stale=stale,
+            error=error[:LONGEST_ERROR],
+        )  # fmt: skip
+
+
+class FeedStates:
+    """The states of feeds in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def find(self, urls: Sequence[str]) -> list[FeedState]:
+        """The states of these feeds, in order. One that was never fetched is due."""
+        with self._store.reading() as transaction:
+            return [_find(transaction, url) for url in urls]
+
+    def save(self, state: FeedState) -> None:
+        """Save the state of a feed."""
+        columns = asdict(state)
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        with self._store.writing() as transaction:
+            transaction.execute(
+                f"INSERT OR REPLACE INTO feeds ({names}) VALUES ({marks})", *columns.values()
+            )
+
+
+def _find(transaction: Transaction, url: str) -> FeedState:
+    row = transaction.select_one("SELECT * FROM feeds WHERE url = ?", url)
+    return FeedState(**dict(row)) if row else FeedState(url)
+
+
+def _tag(value: str) -> str:
+    """An ETag or a date to send back; one that is very long is not kept."""
+    return value if len(value) <= LONGEST_TAG else ""

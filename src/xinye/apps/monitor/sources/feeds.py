@@ -1,0 +1,229 @@
+"""`Feeds`: fetches the feeds of a monitor that are due, and gives what is in them."""
+
+import queue
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
+
+from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.sources.addresses import checked_url
+from xinye.apps.monitor.sources.dates import FUTURE, MISSING, dated, read_date
+from xinye.apps.monitor.sources.feed_states import FeedState, FeedStates
+from xinye.apps.monitor.sources.fetching import Fetcher, FetchError, FetchLimits, Page
+from xinye.apps.store import Store
+from xinye.data.feeds import FeedEntry, read_feed
+from xinye.errors import XinyeError, plural
+
+LONGEST_TEXT = 100_000  # characters of an entry
+UNDATED = "the date is missing or not readable"
+AHEAD_OF_TIME = "the date is in the future"
+EMPTY = "entries without a title and a text are left out"
+NOTHING = Page(None, "")
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FeedSettings:
+    """How feeds are fetched. `allow` names hosts in private networks that may be fetched, and
+    `zone` is that of dates that name none. A feed that fails is asked again after `every` seconds,
+    then after twice as many, at most `longest_wait`."""
+
+    allow: tuple[str, ...] = ()
+    every: float = 300.0
+    longest_wait: float = 6 * 3600.0
+    entries: int = 1_000  # of a feed at a time
+    hosts: int = 4  # that are asked at the same time
+    zone: tzinfo = UTC
+    limits: FetchLimits = field(default_factory=FetchLimits)
+
+
+@dataclass(frozen=True)
+class _Fetched:
+    state: FeedState
+    page: Page | None = None
+    error: Exception | None = None
+
+
+class Feeds:
+    """The feeds of a monitor. Their states are kept in its store.
+
+    >>> feeds = Feeds(store, ["https://example.org/news.rss"])  # doctest: +SKIP
+    >>> for batch in feeds.due():  # doctest: +SKIP
+    ...     ingest.add(batch)
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        urls: Sequence[str],
+        settings: FeedSettings | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        warn: Warn = lambda text: None,
+    ) -> None:
+        """`warn` hears of feeds that fail, or that answer something unusual, once for each change.
+        Raises `XinyeError` for a `url` that is not a web address."""
+        self.urls = tuple(dict.fromkeys(checked_url(url).geturl() for url in urls))
+        self._settings = settings or FeedSettings()
+        self._states = FeedStates(store)
+        self._clock, self._warn = clock, warn
+        self._fetcher = Fetcher(self._settings.limits, self._settings.allow, clock, sleep)
+
+    def states(self) -> list[FeedState]:
+        """The state of each feed."""
+        return self._states.find(self.urls)
+
+    def due(self) -> Iterator[list[Incoming]]:
+        """Fetch all feeds that are due now. Gives the entries of each, as soon as it has answered.
+
+        A feed only counts as read when the next one is asked for: if the program ends before, it is
+        read again, and its entries have the same ids. No feed that fails stops the others."""
+        now = self._clock()
+        states = [state for state in self.states() if state.is_due(now)]
+        for fetched in _fetch_all(states, self._fetcher, self._settings.hosts):
+            state, page = fetched.state, fetched.page or NOTHING
+            try:
+                if fetched.error:
+                    raise fetched.error
+                batch, note = self._read(state.url, page)
+            except Exception as error:  # parsers raise all kinds of errors; each affects one feed
+                self._fail(state, error)
+                continue
+            if batch:
+                yield batch
+            self._succeed(state, page, note)
+
+    def _succeed(self, state: FeedState, page: Page, note: str) -> None:
+        now = self._clock()
+        if page.data is None:
+            note = state.note
+        answered = state.answered(now, now + self._settings.every, note)
+        if page.data is not None:
+            answered = answered.tagged(page.etag, page.modified)
+        self._states.save(answered)
+        if note and note != state.note:
+            self._warn(f"{state.url}: {note}")
+
+    def _fail(self, state: FeedState, error: Exception) -> None:
+        now, settings = self._clock(), self._settings
+        wait = min(settings.every * 2.0 ** min(state.failures, 30), settings.longest_wait)
+        wanted = error.retry_after if isinstance(error, FetchError) else None
+        if wanted is not None:
+            wait = min(max(wait, wanted), settings.longest_wait)
+        problem = str(error) if isinstance(error, XinyeError) else f"it cannot be read ({error})"
+        problem = " ".join(problem.split())
+        self._states.save(state.failed(now, now + max(wait, settings.every), problem))
+        if problem != state.error:
+            self._warn(f"{state.url}: {problem}")
+
+    def _read(self, url: str, page: Page) -> tuple[list[Incoming], str]:
+        """The entries of a page, the oldest first, and what is unusual about it."""
+        if page.data is None:
+            return [], ""
+        feed = read_feed(page.data, page.url, page.charset, self._settings.entries, page.cut)
+        now = self._clock()
+        problems: Counter[str] = Counter()
+        batch = [self._incoming(url, entry, now, problems) for entry in feed.entries]
+        notes = []
+        if page.cut:
+            size = self._settings.limits.size / 1e6
+            notes.append(f"it is larger than {size:g} MB; what is beyond is left out")
+        elif feed.broken:
+            notes.append(f"its XML is broken and was repaired ({feed.broken})")
+        if feed.left_out:
+            count = self._settings.entries
+            notes.append(f"only the first {count:,} entries of {count + feed.left_out:,} are read")
+        shared = _ambiguous(batch)
+        if shared:
+            notes.append("several entries have the same id and are told apart by their text")
+        batch = [replace(each, id="") if each.id in shared else each for each in batch]
+        for what, count in problems.items():
+            notes.append(f"{what} ({plural(count, 'entry', 'entries')})")
+        return [each for each in reversed(batch) if each.title or each.text], "; ".join(notes)
+
+    def _incoming(self, url: str, entry: FeedEntry, now: float, problems: Counter[str]) -> Incoming:
+        date = read_date(entry.published, self._settings.zone)
+        published = date.at if date.at is not None else entry.at
+        kind = dated(published, now)[1]
+        if kind == MISSING:
+            problems[UNDATED] += 1
+        elif kind == FUTURE:
+            problems[AHEAD_OF_TIME] += 1
+        elif not date.zoned:
+            problems[f"{self._settings.zone} is assumed for a date without a zone"] += 1
+        if len(entry.text) > LONGEST_TEXT:
+            problems[f"the text is cut after {LONGEST_TEXT:,} characters"] += 1
+        if not entry.title and not entry.text:
+            problems[EMPTY] += 1
+        identity = entry.id or entry.url
+        return Incoming(
+            url, identity, entry.title[:LONGEST_TEXT], entry.text[:LONGEST_TEXT],
+            _link(entry.url), published,
+        )  # fmt: skip
+
+
+def _ambiguous(batch: Sequence[Incoming]) -> set[str]:
+    """The ids that several different entries have."""
+    first: dict[str, tuple[str, str]] = {}
+    return {
+        each.id
+        for each in batch
+        if each.id and first.setdefault(each.id, (each.title, each.text)) != (each.title, each.text)
+    }
+
+
+def _link(url: str) -> str:
+    """The address of an entry if it leads to a page: a link to a script must not be shown."""
+    try:
+        return checked_url(url).geturl() if url else ""
+    except XinyeError:
+        return ""
+
+
+def _fetch_all(states: Sequence[FeedState], fetcher: Fetcher, threads: int) -> Iterator[_Fetched]:
+    """Fetch feeds in several threads, each with the feeds of one host at a time. When the caller
+    stops, the threads end after the request that they are at."""
+    hosts: defaultdict[str, list[FeedState]] = defaultdict(list)
+    for state in states:
+        hosts[checked_url(state.url).hostname or ""].append(state)
+    waiting = deque(hosts.values())
+    results: queue.Queue[_Fetched] = queue.Queue(threads)  # few pages are in memory
+    stopped = threading.Event()
+
+    def work() -> None:
+        while True:
+            try:
+                group = waiting.popleft()
+            except IndexError:
+                return
+            for state in group:
+                if stopped.is_set():
+                    return
+                _put(results, _fetch(state, fetcher), stopped)
+
+    for _ in range(min(threads, len(hosts))):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        for _ in states:
+            yield results.get()
+    finally:
+        stopped.set()
+
+
+def _fetch(state: FeedState, fetcher: Fetcher) -> _Fetched:
+    try:
+        return _Fetched(state, fetcher.fetch(state.url, state.etag, state.modified))
+    except Exception as error:  # a thread that ends with an error would leave the others waiting
+        return _Fetched(state, error=error)
+
+
+def _put(results: queue.Queue[_Fetched], fetched: _Fetched, stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        try:
+            results.put(fetched, timeout=0.5)
+            return
+        except queue.Full:
+            continue

@@ -1,0 +1,286 @@
+"""Documents from files, folders that are watched, and standard input."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.sources.dates import read_date
+from xinye.data.archives import ZIP, is_archive, is_hidden
+from xinye.data.columns import FIELD_NAMES, as_text, find_column
+from xinye.data.encodings import decode, with_newlines
+from xinye.data.files import (
+    RECORD_SUFFIXES,
+    check_file,
+    check_libraries,
+    expand,
+    not_readable,
+    suffix_of,
+)
+from xinye.data.notes import Notes, place_of
+from xinye.data.records import json_line
+from xinye.data.sources import read_records
+from xinye.errors import XinyeError
+
+STDIN = "-"
+BATCH = 100  # documents
+QUIET = 2.0  # seconds that a file in a folder must not have changed before it is read
+SOON = 1.0  # seconds that documents from standard input wait for others
+LONGEST_LINE = 4_000_000  # bytes of a line of standard input
+LONGEST_TEXT = 100_000  # characters
+NOT_JSON = "not valid JSON"
+MOST_KINDS = 20  # of problems that are told of a file
+IDS = ("id", "guid", "uid", "docid", "doc_id", "news_id", "article_id", "编号", "文章id", "新闻id")
+TITLES = ("title", "headline", "subject", "标题", "题目")
+TEXTS = (*FIELD_NAMES, "summary", "description", "abstract", "摘要", "简介", "描述", "全文")
+URLS = ("url", "link", "href", "网址", "链接", "地址", "原文链接")
+DATES = (
+    "published", "published_at", "publish_time", "pubdate", "pub_date", "publish_date", "date",
+    "datetime", "time", "timestamp", "created_at", "created", "发布时间", "发表时间", "发布日期",
+    "时间", "日期",
+)  # fmt: skip
+SOURCES = ("source", "media", "site", "来源", "媒体", "媒体名称", "平台")
+Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The names of the columns of a record, None for those that it lacks."""
+
+    id: str | None
+    title: str | None
+    text: str | None
+    url: str | None
+    date: str | None
+    source: str | None
+
+
+@dataclass
+class FileSource:
+    """A file or a folder of records: JSON Lines, JSON, CSV, TSV, Excel, Parquet. `name` is as the
+    user writes it, and part of what tells documents with the same id apart. `zone` is that of dates
+    that name none. `warn` hears of what is left out.
+
+    >>> source = FileSource("news/")  # doctest: +SKIP
+    >>> for batch in source.new():  # doctest: +SKIP
+    ...     ingest.add(batch)
+    """
+
+    name: str
+    zone: tzinfo = UTC
+    warn: Warn = lambda text: None
+    clock: Callable[[], float] = time.time
+    _seen: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    def new(self) -> Iterator[list[Incoming]]:
+        """The documents of all files that are new or changed since the last call. A changed file is
+        read from its beginning: documents with an id, or with the same text, are not new. In a
+        folder, a file that was written a moment ago is left for the next call, hidden files are not
+        read, and one that cannot be read is told and skipped.
+
+        Raises XinyeError if there is no such file or folder, or if the only file cannot be read."""
+        path = Path(self.name).expanduser()
+        if not path.is_dir():
+            check_file(path)
+            yield from self._new(path)
+            return
+        files = sorted(path.rglob("*"))
+        self._seen = {file: self._seen[file] for file in files if file in self._seen}
+        for file in files:
+            hidden = is_hidden(file.relative_to(path))
+            if hidden or suffix_of(file) not in (*RECORD_SUFFIXES, ZIP):
+                continue
+            try:
+                if file.is_file() and self._is_quiet(file):
+                    yield from self._new(file)
+            except (XinyeError, OSError) as error:
+                self.warn(str(error))
+
+    def _is_quiet(self, file: Path) -> bool:
+        age = self.clock() - file.stat().st_mtime
+        return not 0 <= age < QUIET  # a file from the future is read, too
+
+    def _new(self, file: Path) -> Iterator[list[Incoming]]:
+        status = file.stat()
+        version = status.st_size, status.st_mtime_ns
+        if self._seen.get(file) == version:
+            return
+        try:
+            for each in expand(file) if is_archive(file) else [file]:
+                yield from read_file(each, self.zone, self.warn)
+        except (XinyeError, OSError):
+            self._seen[file] = version  # a bad file is told once, and read again after a change
+            raise
+        # Only now, because whoever takes the documents may have failed and asks again.
+        self._seen[file] = version
+
+
+def read_file(
+    path: Path, zone: tzinfo = UTC, warn: Warn = lambda text: None
+) -> Iterator[list[Incoming]]:
+    """The documents of a file of records, in batches. Raises XinyeError if it cannot be read."""
+    if suffix_of(path) not in RECORD_SUFFIXES:
+        raise not_readable(path, RECORD_SUFFIXES)
+    check_libraries([path])
+    reader = _Reader(str(path), zone)
+    batch: list[Incoming] = []
+    try:
+        for line, record in read_records(path, reader.bad, notes=reader.notes):
+            batch += reader.read(line, record)
+            if len(batch) >= BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+    finally:
+        reader.tell(warn)
+
+
+def read_stdin(
+    stream: IO[bytes],
+    zone: tzinfo = UTC,
+    warn: Warn = lambda text: None,
+    soon: float = SOON,
+) -> Iterator[list[Incoming]]:
+    """The documents of a stream of JSON Lines, in batches. None waits longer than `soon` seconds
+    for others. Ends with the stream. Problems are told with their batch."""
+    lines: queue.Queue[bytes | None] = queue.Queue(10 * BATCH)
+    threading.Thread(target=_read_lines, args=(stream, lines), daemon=True).start()
+    number, ended = 0, False
+    while not ended:
+        reader = _Reader(STDIN, zone)
+        batch: list[Incoming] = []
+        line = lines.get()
+        until = time.monotonic() + soon
+        while True:
+            ended = line is None
+            if line is None:
+                break
+            number += 1
+            batch += reader.parse(number, line)
+            left = until - time.monotonic()
+            if len(batch) >= BATCH or left <= 0:
+                break
+            try:
+                line = lines.get(timeout=left)
+            except queue.Empty:
+                break
+        if batch:
+            yield batch
+        reader.tell(warn)
+
+
+def _read_lines(stream: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
+    try:
+        for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
+            lines.put(line)
+    finally:
+        lines.put(None)
+
+
+class _Reader:
+    """Makes documents of records, and counts what is wrong with them."""
+
+    def __init__(self, path: str, zone: tzinfo) -> None:
+        self.notes = Notes()
+        self._path, self._zone = path, zone
+
+    def bad(self, path: Path | str, line: int, problem: str) -> None:
+        """Note a record that is left out."""
+        if problem.startswith(NOT_JSON):
+            problem = NOT_JSON  # the column differs in each line
+        what = f"left out: {problem}"
+        if what not in self.notes.counts and len(self.notes.counts) >= MOST_KINDS:
+            what = "left out for other reasons"
+        self.notes.add(place_of(path, line), what)
+
+    def tell(self, warn: Warn) -> None:
+        """Tell what was noted."""
+        for sentence in self.notes.sentences():
+            warn(sentence)
+
+    def parse(self, number: int, line: bytes) -> list[Incoming]:
+        """The document in a line of JSON, in a list; an empty list if there is none."""
+        if not line.strip():
+            return []
+        try:
+            record = json_line(decode(line, what="the line"))
+        except (ValueError, XinyeError) as error:
+            self.bad(self._path, number, str(error))
+            return []
+        return self.read(number, record)
+
+    def read(self, line: int, record: Any) -> list[Incoming]:
+        """The document of a record, in a list; an empty list if it has none."""
+        if isinstance(record, str):
+            record = {"text": record}
+        if not isinstance(record, dict):
+            self.bad(self._path, line, "the record is neither an object nor a text")
+            return []
+        columns = _columns(tuple(record))
+        if columns.text is None and columns.title is None:
+            there = ", ".join(map(str, record))[:200]
+            self.bad(self._path, line, f"it has neither a text nor a title; it has: {there}")
+            return []
+        title, text = self._text(record, columns.title), self._text(record, columns.text)
+        if not title and not text:
+            self.bad(self._path, line, "its text and title are empty")
+            return []
+        if len(text) > LONGEST_TEXT:
+            what = f"the text is cut after {LONGEST_TEXT:,} characters"
+            self.notes.add(place_of(self._path, line), what)
+        source, identity = _word(record, columns.source), _word(record, columns.id)
+        if identity and source:  # two files may number the documents of one medium
+            identity = f"{self._path}:{identity}"
+        return [
+            Incoming(
+                source or self._path, identity, " ".join(title.split())[:LONGEST_TEXT],
+                text[:LONGEST_TEXT], _word(record, columns.url), self._date(line, record, columns),
+            )
+        ]  # fmt: skip
+
+    def _text(self, record: dict[str, Any], column: str | None) -> str:
+        text = as_text(record.get(column)) if column is not None else ""
+        return with_newlines(text or "").strip()
+
+    def _date(self, line: int, record: dict[str, Any], columns: _Columns) -> float | None:
+        place = place_of(self._path, line)
+        value = record.get(columns.date) if columns.date is not None else None
+        if value is None or value == "":
+            self.notes.add(place, "no date")
+            return None
+        date = read_date(value, self._zone)
+        if date.at is None:
+            self.notes.add(place, "the date cannot be read")
+        elif not date.zoned:
+            self.notes.add(place, f"{self._zone} is assumed for a date without a zone")
+        if not date.timed:
+            self.notes.add(place, "the date has no time of day and is read as midnight")
+        return date.at
+
+
+@lru_cache(1000)
+def _columns(names: tuple[str, ...]) -> _Columns:
+    """The columns of a record with fields of these names."""
+    return _Columns(
+        id=find_column(names, IDS),
+        title=find_column(names, TITLES, endings=True),
+        text=find_column(names, TEXTS, endings=True),
+        url=find_column(names, URLS),
+        date=find_column(names, DATES, endings=True),
+        source=find_column(names, SOURCES),
+    )
+
+
+def _word(record: dict[str, Any], column: str | None) -> str:
+    """A short value, such as an id, as text; "" if there is none."""
+    value = record.get(column) if column is not None else None
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return " ".join(str(value).split())[:2_000]

@@ -1,0 +1,165 @@
+"""Documents from files, folders and standard input."""
+
+import io
+import json
+import os
+import threading
+import zipfile
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.sources.files import FileSource, read_stdin
+from xinye.errors import XinyeError
+
+NOW = 1_714_550_400.0  # 2024-05-01 08:00 UTC
+DATE = "2024-05-01T08:00:00Z"
+
+
+def source(path: Path, warned: list[str] | None = None) -> FileSource:
+    warned = [] if warned is None else warned
+    return FileSource(str(path), ZoneInfo("Asia/Shanghai"), warned.append, lambda: NOW)
+
+
+def write(path: Path, *records: object, age: float = 60) -> Path:
+    path.write_text(
+        "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in records), "utf-8"
+    )
+    os.utime(path, (NOW - age, NOW - age))
+    return path
+
+
+def read(source: FileSource) -> list[Incoming]:
+    return [each for batch in source.new() for each in batch]
+
+
+def titles(source: FileSource) -> list[str]:
+    return [each.title for each in read(source)]
+
+
+def test_a_record_becomes_a_document(tmp_path: Path) -> None:
+    record = {
+        "id": 7, "title": "新叶", "text": "春天\r\n来了", "url": "http://a.example/7", "published": DATE,
+    }  # fmt: skip
+    path = write(tmp_path / "a.jsonl", record)
+    expected = Incoming(str(path), "7", "新叶", "春天\n来了", "http://a.example/7", NOW)
+    assert read(source(path)) == [expected]
+
+
+def test_chinese_columns_of_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    table = "编号,新闻标题,新闻正文,来源,发布时间\n7,新叶,春天来了,日报,2024年5月1日 16:00\n"
+    path.write_bytes(table.encode("gb18030"))
+    warned: list[str] = []
+    (found,) = read(source(path, warned))
+    assert (found.source, found.title, found.text, found.published) == (
+        "日报", "新叶", "春天来了", NOW,
+    )  # fmt: skip
+    assert found.id == f"{path}:7"  # another file may have a 7 of the same paper
+    assert any("Asia/Shanghai is assumed" in each for each in warned)
+
+
+def test_a_text_without_anything_else(tmp_path: Path) -> None:
+    (found,) = read(source(write(tmp_path / "a.jsonl", "春天来了")))
+    assert (found.id, found.title, found.text, found.published) == ("", "", "春天来了", None)
+
+
+def test_what_is_left_out_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"title": "a", "date": DATE}, {"x": 1}, {"text": ""}, 7)
+    with path.open("a") as file:
+        file.write('{"text": "half')
+    warned: list[str] = []
+    assert titles(source(path, warned)) == ["a"]
+    for problem in (
+        "neither a text nor a title",
+        "are empty",
+        "neither an object",
+        "not valid JSON",
+    ):
+        assert any(problem in each for each in warned), problem
+
+
+def test_a_long_file_comes_in_batches(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", *({"title": str(number)} for number in range(250)))
+    assert [len(batch) for batch in source(path).new()] == [100, 100, 50]
+
+
+def test_a_folder_is_read_again_and_again(tmp_path: Path) -> None:
+    warned: list[str] = []
+    folder = source(tmp_path, warned)
+    write(tmp_path / "a.jsonl", {"title": "a", "date": DATE})
+    (tmp_path / "bad.csv").write_bytes(b"\x00\x01")
+    (tmp_path / "README.md").write_text("not a record")
+    write(tmp_path / ".hidden.jsonl", {"title": "hidden"})
+    os.utime(tmp_path / "bad.csv", (0, 0))
+    assert titles(folder) == ["a"] and titles(folder) == []
+    assert len(warned) == 1 and "bad.csv" in warned[0]  # once, and it does not stop the others
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub" / "b.jsonl", {"title": "b"})
+    assert titles(folder) == ["b"]
+    write(tmp_path / "a.jsonl", {"title": "a"}, {"title": "c"})
+    assert titles(folder) == ["a", "c"]  # the store knows a
+
+
+def test_a_file_that_was_not_taken_whole_comes_again(tmp_path: Path) -> None:
+    folder = source(tmp_path)
+    write(tmp_path / "a.jsonl", *({"title": str(number)} for number in range(150)))
+    batches = folder.new()
+    next(batches)
+    batches.close()  # such as after a full disk
+    assert len(titles(folder)) == 150 and titles(folder) == []
+
+
+def test_a_file_that_is_being_written_waits(tmp_path: Path) -> None:
+    folder = source(tmp_path)
+    path = write(tmp_path / "a.jsonl", {"title": "a"}, age=1)
+    assert titles(folder) == []
+    write(path, {"title": "a"}, age=3)
+    assert titles(folder) == ["a"]
+    write(tmp_path / "b.jsonl", {"title": "b"}, age=-9999)  # the clock was set back
+    assert titles(folder) == ["b"]
+
+
+def test_an_archive_in_a_folder(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.jsonl", '{"title": "a"}\n')
+        archive.writestr("notes.txt", "not a record")
+    os.utime(tmp_path / "a.zip", (NOW - 60, NOW - 60))
+    warned: list[str] = []
+    folder = source(tmp_path, warned)
+    assert titles(folder) == ["a"] and titles(folder) == []
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "a.docx"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / "a.docx").write_text("x")
+    with pytest.raises(XinyeError, match=name):
+        read(source(tmp_path / name))
+
+
+def test_standard_input(tmp_path: Path) -> None:
+    lines = [
+        '{"id": 1, "title": "a", "date": "2024-05-01T08:00:00Z"}',
+        "",
+        "{oops",
+        '{"title": "春天"}',
+    ]
+    warned: list[str] = []
+    batches = list(read_stdin(io.BytesIO("\n".join(lines).encode()), warn=warned.append))
+    assert [[each.title for each in batch] for batch in batches] == [["a", "春天"]]
+    assert batches[0][0] == Incoming("-", "1", "a", "", "", NOW)
+    assert any("line 3" in each for each in warned)
+
+
+def test_standard_input_comes_in_time() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb", 0) as file:
+        batches = read_stdin(stream, soon=0.05)
+        file.write(b'{"title": "a"}\n')
+        assert [each.title for each in next(batches)] == ["a"]  # the stream is still open
+        threading.Timer(0.1, file.write, [b'{"title": "b"}\n']).start()
+        assert [each.title for each in next(batches)] == ["b"]
+        file.close()
+        assert list(batches) == []
