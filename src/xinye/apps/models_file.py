@@ -4,7 +4,7 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,21 @@ def read_models(path: Path, roles: Mapping[str, Both], again: str) -> dict[str, 
                 f"if that is right, write its new sha256: {model_hash(folder)}"
             )
     return models
+
+
+def named_runs(given: Iterable[str], roles: Mapping[str, Both]) -> dict[str, Path]:
+    """The folder of the run for each role, of texts such as "mood=runs/mood". Raises `XinyeError`
+    for an unknown role."""
+    found = {}
+    for each in given:
+        name, _, run = each.partition("=")
+        if name not in roles or not run:
+            raise XinyeError(
+                f"--role {each}: write ROLE=RUN, with one of the roles {', '.join(roles)}"
+                f"{did_you_mean(name, roles)}"
+            )
+        found[name] = Path(run).resolve()
+    return found
 
 
 def named_role(name: str, run: Path) -> Role:

@@ -50,6 +50,11 @@ def parse_time(text: str) -> float:
     return seconds
 
 
+def parse_seconds(text: str) -> float:
+    """As `parse_time`, but "0" and "0s" are no time."""
+    return 0.0 if text.strip() in ("0", "0s") else parse_time(text)
+
+
 def duration(seconds: float) -> str:
     """A time in seconds in readable form: `9 min 25 s`."""
     seconds = max(0, round(seconds))

@@ -87,43 +87,47 @@ def parts_of(texts: Sequence[Labelled], test_share: float) -> Parts:
 @dataclass(frozen=True)
 class Trained:
     """What was learned, by role, "topics" and "mood", and the calibrations. `missing` says why a
-    role has no model."""
+    wanted role has no model, and `rare` has the topics that are too rare to learn."""
 
     learned: dict[str, Learned]
     missing: dict[str, str]
+    rare: dict[str, int]
     calibrations: Calibrations
 
 
 def learn(
-    texts: Sequence[Labelled], test_share: float, folder: Path, budget: Budget, observer: Observer
+    parts: Parts, wanted: Sequence[str], folder: Path, budget: Budget, observer: Observer
 ) -> Trained:
-    """Train the models of the roles that there are labels for, in `folder/topics` and
+    """Train the models of the wanted roles that there are labels for, in `folder/topics` and
     `folder/mood`. They begin from one model; the time is shared by the number of texts."""
-    parts = parts_of(texts, test_share)
     rows = {"topics": _of_topics(parts), "mood": _of_moods(parts)}
-    missing = {role: _too_few(role, found) for role, found in rows.items()}
-    roles = [role for role in rows if not missing[role]]
+    missing = {role: _too_few(rows[role], budget) for role in wanted}
+    roles = [role for role in wanted if not missing[role]]
     learned: dict[str, Learned] = {}
     calibrations = Calibrations()
-    if not roles:
-        return Trained(learned, missing, calibrations)
     began = time.monotonic()
     every = [each.text for each in (*parts.learned, *parts.calibration)]
-    with base_of(every, folder / "base", budget, observer) as base:
-        for at, role in enumerate(roles):
-            left = budget.seconds - (time.monotonic() - began)
-            ahead = sum(len(rows[each].learned) for each in roles[at:])
-            seconds = left * len(rows[role].learned) / ahead
-            observer.stage(STAGES[role])
-            model, learned[role] = _trained(rows[role], folder / role, base, seconds, observer)
-            calibrations = _calibrated(calibrations, role, model, rows[role].calibration)
-    return Trained(learned, {role: why for role, why in missing.items() if why}, calibrations)
+    if roles:
+        with base_of(every, folder / "base", budget, observer) as base:
+            for at, role in enumerate(roles):
+                left = budget.seconds - (time.monotonic() - began)
+                ahead = sum(len(rows[each].learned) for each in roles[at:])
+                seconds = left * len(rows[role].learned) / ahead
+                observer.stage(STAGES[role])
+                model, learned[role] = _trained(rows[role], folder / role, base, seconds, observer)
+                calibrations = _calibrated(calibrations, role, model, rows[role].calibration)
+    rare = {topic: count for topic, count in _counts(parts).items() if count < FEWEST_EACH}
+    return Trained(learned, {role: why for role, why in missing.items() if why}, rare, calibrations)
+
+
+def _counts(parts: Parts) -> Counter[str]:
+    """How many of the texts to learn from have each topic."""
+    return Counter(topic for each in parts.learned for topic in each.topics or ())
 
 
 def _of_topics(parts: Parts) -> Rows:
     """The texts whose topics are known, without the topics that are too rare to learn."""
-    counts = Counter(topic for each in parts.learned for topic in each.topics or ())
-    known = {topic for topic, count in counts.items() if count >= FEWEST_EACH}
+    known = {topic for topic, count in _counts(parts).items() if count >= FEWEST_EACH}
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
         return [
@@ -144,17 +148,17 @@ def _of_moods(parts: Parts) -> Rows:
     return Rows(rows(parts.learned), rows(parts.calibration), rows(parts.test))
 
 
-def _too_few(role: str, rows: Rows) -> str:
+def _too_few(rows: Rows, budget: Budget) -> str:
     """Why a role cannot be learned; "" if it can."""
-    found = len(rows.learned)
+    found, labels = len(rows.learned), len(rows.counts)
     if not found:
         return "no text has one; add a column such as topics or mood"
-    if found < FEWEST or len(rows.counts) < 2:
+    if found < FEWEST or labels < 2:
         return (
-            f"{plural(found, 'text')} with {plural(len(rows.counts), 'label')} are too few: at "
-            f"least {FEWEST} texts with 2 labels are needed, and {FEWEST_EACH} of each topic"
+            f"{plural(found, 'text')} with {plural(labels, 'label')} that are frequent enough: at "
+            f"least {FEWEST} texts and 2 labels are needed, and {FEWEST_EACH} texts of each topic"
         )
-    return ""
+    return "" if budget.seconds else "no time to train (--time)"
 
 
 def _trained(

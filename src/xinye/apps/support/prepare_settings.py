@@ -4,9 +4,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from xinye.apps.models_file import named_runs
 from xinye.apps.support.desk_settings import ROLES
-from xinye.errors import XinyeError, did_you_mean
-from xinye.planning.units import parse_time
+from xinye.errors import XinyeError
+from xinye.planning.units import parse_seconds
 
 
 class PrepareSettings(BaseModel):
@@ -55,7 +56,7 @@ class PrepareSettings(BaseModel):
     @classmethod
     def _is_a_time(cls, value: str) -> str:
         try:
-            _seconds(value)
+            parse_seconds(value)
         except XinyeError as error:
             raise ValueError(str(error)) from None
         return value
@@ -63,22 +64,9 @@ class PrepareSettings(BaseModel):
     @property
     def models(self) -> dict[str, Path]:
         """The folder of the run for each role. Raises `XinyeError` for an unknown role."""
-        found = {}
-        for given in self.role:
-            name, _, run = given.partition("=")
-            if name not in ROLES or not run:
-                raise XinyeError(
-                    f"--role {given}: write ROLE=RUN, with one of the roles {', '.join(ROLES)}"
-                    f"{did_you_mean(name, ROLES)}"
-                )
-            found[name] = Path(run).resolve()
-        return found
+        return named_runs(self.role, ROLES)
 
     @property
     def seconds(self) -> float:
         """The time to train models, in seconds."""
-        return _seconds(self.time)
-
-
-def _seconds(text: str) -> float:
-    return 0.0 if text.strip() in ("0", "0s") else parse_time(text)
+        return parse_seconds(self.time)
