@@ -117,6 +117,7 @@ GROUPS = {  # commands of two words
     "monitor": {
         "prepare": ("xinye.cli.monitor:prepare", "train a monitor on labelled texts"),
         "run": ("xinye.cli.monitor:run", "read sources, count topics and moods, raise alarms"),
+        "replay": ("xinye.cli.monitor:replay", "show the alarms of past documents"),
         "outbox": (
             "xinye.cli.monitor_outbox:outbox",
             "show messages that did not arrive, and send them again",

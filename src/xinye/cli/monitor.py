@@ -1,8 +1,11 @@
-"""`xinye monitor prepare` and `xinye monitor run`"""
+"""`xinye monitor prepare`, `run` and `replay`"""
 
 import time
 from contextlib import closing
+from dataclasses import asdict
+from datetime import datetime, tzinfo
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from xinye.apps.monitor.prepare_settings import PrepareSettings
@@ -13,6 +16,7 @@ from xinye.language import shown_word
 
 if TYPE_CHECKING:  # torch is imported where it is used
     from xinye.apps.monitor.prepare import Report
+    from xinye.apps.monitor.replay import Replay
     from xinye.apps.monitor.runner import Done
 
 SHOWN = 8  # topics and notes that are printed
@@ -168,3 +172,53 @@ def show_done(done: "Done", as_json: bool) -> None:
             f"messages: {sent.delivered:,} delivered, {sent.failed:,} to be sent again, "
             f"{sent.dead:,} given up"
         )
+
+
+def replay(arguments: list[str]) -> int:
+    given = Parser(
+        "monitor replay",
+        "Run past documents through a monitor by their own dates, and show the alarms that it "
+        "would have raised, and when. Nothing is sent. Set false_alarms and least in monitor.toml "
+        "by what you see, before you rely on them.",
+        "xinye monitor replay monitor news-2024.jsonl",
+        flag("monitor", "MONITOR", "folder of a monitor", type=Path),
+        flag("files", "FILE", "files and folders of records with dates", nargs="+"),
+        flag("--store", "FILE", "keep the store here, to look at it with monitor serve", type=Path),
+        JSON,
+    ).read(arguments)
+
+    from xinye.apps.monitor.monitor_folder import MonitorFolder
+    from xinye.apps.monitor.replay import replay as past
+
+    folder = MonitorFolder.read(given.monitor)
+    with TemporaryDirectory() as temporary, Display(show_plan=False) as display:
+        store = given.store or Path(temporary) / "replay.db"
+        found = past(folder, given.files, store, observer=display)
+    if given.json:
+        print_json(asdict(found) | {"weeks": found.weeks})
+    else:
+        show_replay(found, folder.settings.zone)
+    return 0
+
+
+def show_replay(found: "Replay", zone: tzinfo) -> None:
+    """Print what was replayed, and each alarm in a line, with its summary below."""
+    added = found.added
+    begin, end = (f"{datetime.fromtimestamp(at, zone):%Y-%m-%d}" for at in (found.begin, found.end))
+    answer.print(
+        f"{plural(added.new, 'document')} and {plural(added.repeats, 'repeat')} from {begin} to "
+        f"{end}"
+    )
+    if found.undated:
+        answer.print(f"{plural(found.undated, 'document')} without a date left out")
+    for each in found.alerts:
+        at = f"{datetime.fromtimestamp(each.opened, zone):%Y-%m-%d %H:%M}"
+        expected = f"{each.expected:,.1f}"
+        answer.print(
+            verbatim(f"  {at}  {each.subject}  {each.observed:,} / {expected}  {each.summary}"),
+            soft_wrap=True,
+        )
+    a_week = f"{len(found.alerts) / max(found.weeks, 1e-9):.2g}"
+    answer.print(
+        f"{plural(len(found.alerts), 'alarm')}, {a_week} a week (documents / expected, summary)"
+    )
