@@ -106,6 +106,7 @@ CREATE TABLE deliveries (
     channel TEXT NOT NULL,               -- the name of one in monitor.toml
     body TEXT NOT NULL,                  -- JSON
     state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'dead')),
+    begun REAL NOT NULL,                 -- when it was written, or last sent again by a person
     due REAL NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0,
     claimed_until REAL NOT NULL DEFAULT 0, -- by a process that sends it now
