@@ -37,6 +37,7 @@ PRIOR_DOCUMENTS, PRIOR_HOURS = 0.5, 0.1  # of the level before any hour is known
 PRIOR_OF_FACTOR = 10.0  # expected documents for which a factor goes half the way from 1
 PRIOR_DISPERSION, PRIOR_SQUARES = 0.1, 50.0
 LEAST_DISPERSION = 0.05  # the level of a day moves by a fifth without a reason
+FEW_DAYS = 0.5  # dispersion for a rhythm of which no day is known, halved by the first day
 FAR_OUT = 4.0  # standard deviations above its forecast at which a count of the past is cut
 AT_ONCE = 256  # series whose tables are in memory together
 
@@ -163,8 +164,8 @@ def forecast(past: Array, known: Array, start: int) -> tuple[Array, Array]:
     hours = start + np.arange(past.shape[1] + LONGEST)
     past = past * known
     counts = past
-    for _ in range(2):  # the second time without what is far out of the first forecast
-        shape = _rhythm(counts, known, hours)
+    for weekly in (False, True):  # the second time without what is far out of the first forecast
+        shape = _rhythm(counts, known, hours, weekly)
         levels, documents = _levels(counts, shape[:, :-LONGEST] * known)
         means = np.repeat(levels, DAY, axis=1)[:, : shape.shape[1]] * shape
         before = means[:, :-LONGEST]
@@ -173,15 +174,18 @@ def forecast(past: Array, known: Array, start: int) -> tuple[Array, Array]:
     # A window can end with an hour that has just begun; then it is little longer than the one of
     # half its length, whose dispersion is the larger.
     dispersions = [_dispersion(past, before * known, max(window // 2, 1)) for window in WINDOWS]
-    return means[:, -LONGEST:], np.stack(dispersions) + 1 / documents
+    unsure = 1 / documents + FEW_DAYS / (1 + known.sum(1) / DAY)
+    return means[:, -LONGEST:], np.stack(dispersions) + unsure
 
 
-def _rhythm(counts: Array, known: Array, hours: Array) -> Array:
-    """[series, hours] factors of the hour of the day times those of the hour of the week, which
-    need no knowledge of time zones and weekends."""
+def _rhythm(counts: Array, known: Array, hours: Array, weekly: bool) -> Array:
+    """[series, hours] factors of the hour of the day, and `weekly` times those of the hour of the
+    week, which needs no knowledge of time zones and weekends."""
     total = counts.sum(1, keepdims=True)
     expected = known * total / np.maximum(known.sum(1, keepdims=True), 1)
     daily = _factors(counts, expected, hours % DAY, reach=1)
+    if not weekly:
+        return daily
     expected = expected * daily[:, : counts.shape[1]]
     return daily * _factors(counts, expected, hours % WEEK, reach=3)
 
