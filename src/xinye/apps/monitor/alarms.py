@@ -37,7 +37,6 @@ PRIOR_DOCUMENTS, PRIOR_HOURS = 0.5, 0.1  # of the level before any hour is known
 PRIOR_OF_FACTOR = 10.0  # expected documents for which a factor goes half the way from 1
 PRIOR_DISPERSION, PRIOR_SQUARES = 0.1, 50.0
 LEAST_DISPERSION = 0.05  # the level of a day moves by a fifth without a reason
-FEW_DAYS = 0.5  # dispersion for a rhythm of which no day is known, halved by the first day
 FAR_OUT = 4.0  # standard deviations above its forecast at which a count of the past is cut
 AT_ONCE = 256  # series whose tables are in memory together
 
@@ -173,8 +172,11 @@ def forecast(past: Array, known: Array, start: int) -> tuple[Array, Array]:
         counts = np.minimum(past, before + FAR_OUT * spread + 2)
     # A window can end with an hour that has just begun; then it is little longer than the one of
     # half its length, whose dispersion is the larger.
-    dispersions = [_dispersion(past, before * known, max(window // 2, 1)) for window in WINDOWS]
-    unsure = 1 / documents + FEW_DAYS / (1 + known.sum(1) / DAY)
+    full = _blocks(known, DAY)[:, :, 0] == DAY
+    seen = np.roll(full, 1, axis=1) & full  # the day before is known, so that there is a forecast
+    seen[:, 0] = False
+    dispersions = [_dispersion(past, before, seen, max(window // 2, 1)) for window in WINDOWS]
+    unsure = 1 / documents + 1 / (1 + known.sum(1) / DAY) ** 2
     return means[:, -LONGEST:], np.stack(dispersions) + unsure
 
 
@@ -211,19 +213,19 @@ def _levels(counts: Array, shape: Array) -> tuple[Array, Array]:
     return documents / hours, documents[:, -1]
 
 
-def _dispersion(past: Array, means: Array, size: int) -> Array:
-    """[series] of so many hours together, by the method of moments from the errors of the
-    forecasts. The first day, which has no forecast, and the worst, which may have had a burst, are
-    left out."""
-    counts = _blocks(past, size)[:, 1:]
-    expected = _blocks(means, size)[:, 1:]
-    squares = (expected**2).sum(2)
-    excess = ((counts - expected) ** 2 - expected).sum(2)
-    kept = excess.argsort(1)[:, :-1]
-    excess = np.take_along_axis(excess, kept, 1).sum(1)
-    squares = np.take_along_axis(squares, kept, 1).sum(1)
-    found = (excess + PRIOR_DISPERSION * PRIOR_SQUARES) / (squares + PRIOR_SQUARES)
-    least: Array = np.maximum(found, LEAST_DISPERSION)
+def _dispersion(past: Array, means: Array, seen: Array, size: int) -> Array:
+    """[series] of so many hours together, by the method of moments from the errors of the forecasts
+    of the days that are `seen` [series, days]. If they are more than a week, the worst day, which
+    may have had a burst, is left out."""
+    counts = _blocks(past, size)
+    expected = _blocks(means, size)
+    squares = (expected**2).sum(2) * seen
+    excess = ((counts - expected) ** 2 - expected).sum(2) * seen
+    worst = np.arange(seen.shape[1]) == excess.argmax(1)[:, None]
+    kept = ~worst | (seen.sum(1, keepdims=True) <= 7)
+    excess = (excess * kept).sum(1) + PRIOR_DISPERSION * PRIOR_SQUARES
+    squares = (squares * kept).sum(1) + PRIOR_SQUARES
+    least: Array = np.maximum(excess / squares, LEAST_DISPERSION)
     return least
 
 
