@@ -144,12 +144,14 @@ from xinye.apps.monitor.alarms import AlarmSettings
 from xinye.apps.monitor.documents import Analysis, Incoming
 from xinye.apps.monitor.limits import Limits
 from xinye.apps.monitor.monitor_store import Monitor
+from xinye.apps.monitor.notices import Wording
+from xinye.apps.monitor.outbox import write_deliveries
 
 def analyse(documents):
     return [Analysis((("安全", 0.9),), "negative", 0.8, ("新叶",), "zh") for _ in documents]
 
 def notify(transaction, alert, now):
-    transaction.insert("deliveries", key=str(alert), alert=alert, channel="a", body="{}", due=now)
+    write_deliveries(transaction, alert, ["a", "b"], Wording("zh"), now)
 
 def text(number):
     draw = random.Random(number)
@@ -191,8 +193,8 @@ def check_whole(path: Path) -> None:
     with monitor.store.reading() as transaction:
         opened = transaction.select("SELECT kind, subject FROM alerts ORDER BY subject")
         assert [tuple(row) for row in opened] == [("topic", "安全"), ("company", "新叶")]
-        deliveries = transaction.select("SELECT key FROM deliveries ORDER BY key")
-        assert [row["key"] for row in deliveries] == ["1", "2"]
+        rows = transaction.select("SELECT alert, channel FROM deliveries ORDER BY alert, channel")
+        assert [tuple(row) for row in rows] == [(1, "a"), (1, "b"), (2, "a"), (2, "b")]
     monitor.close()
 
 

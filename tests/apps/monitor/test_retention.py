@@ -9,7 +9,14 @@ from xinye.apps.monitor.monitor_store import Monitor
 def test_old_texts_are_deleted_and_their_counts_stay(monitor: Monitor, clock: Clock) -> None:
     def notify(transaction, number, now) -> None:  # type: ignore[no-untyped-def]
         transaction.insert(
-            "deliveries", key="1", alert=number, channel="a", body="火灾", state="sent", due=now
+            "deliveries",
+            key="1",
+            alert=number,
+            channel="a",
+            body="火灾",
+            state="sent",
+            begun=now,
+            due=now,
         )
 
     ingest = monitor.ingest(analyse=analyse, notify=notify)
