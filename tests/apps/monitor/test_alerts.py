@@ -115,7 +115,7 @@ def test_typical_documents_and_their_summary(monitor: Monitor) -> None:
 
     odd = [post(number, f"火灾 {chr(0x4E00 + number) * 9}") for number in range(100, 110)]
     alike = posts(range(20), "仓库昨夜起火 火灾")
-    ingest = monitor.ingest(analyse=analyse, summarize=summarize)
+    ingest = monitor.ingest(AlarmSettings(false_alarms=100), analyse, summarize=summarize)
     (number,) = ingest.add([*odd, *alike]).alerts
     alert = monitor.alerts.get(number)
     assert all("仓库昨夜起火" in document.text for document in alert.documents)

@@ -151,7 +151,7 @@ def analyse(documents):
     return [Analysis((("安全", 0.9),), "negative", 0.8, ("新叶",), "zh") for _ in documents]
 
 def notify(transaction, alert, now):
-    write_deliveries(transaction, alert, ["a", "b"], Wording("zh"), now)
+    write_deliveries(transaction, alert, now, ["a", "b"], Wording("zh"))
 
 def text(number):
     draw = random.Random(number)

@@ -21,8 +21,7 @@ Tally = Mapping[Key, tuple[int, int]]  # documents, repeats
 
 # The counts that the documents have. Each counts for each of its topics and for all, together with
 # each of its companies and with all.
-_RECOUNTED = """
-SELECT topic, company, mood, CAST(documents.at / 3600 AS INTEGER) AS hour,
+_RECOUNTED = """SELECT topic, company, mood, CAST(documents.at / 3600 AS INTEGER) AS hour,
     sum(first IS NULL) AS documents, sum(first IS NOT NULL) AS repeats
 FROM documents
 JOIN (SELECT document, topic FROM document_topics UNION ALL SELECT number, '' FROM documents) AS t

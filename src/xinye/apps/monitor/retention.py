@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from xinye.apps.monitor.archive import Archive
-from xinye.apps.monitor.outbox import delete_deliveries
 
 DAY = 86_400.0  # seconds
 AT_ONCE = 1_000  # documents in a transaction, so that nobody waits for long
@@ -46,6 +45,8 @@ class Retention:
             transaction.execute(
                 "UPDATE alerts SET summary = '' WHERE opened < ? AND summary <> ''", before
             )
-            delete_deliveries(transaction, before)
+            transaction.execute(
+                "DELETE FROM deliveries WHERE state <> 'waiting' AND begun < ?", before
+            )
             transaction.execute("DELETE FROM mutes WHERE until < ?", now)
         return erased
