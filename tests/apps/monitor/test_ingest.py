@@ -165,7 +165,6 @@ print("ready", flush=True)
 ENDLESS = """
 for document in documents:
     ingest.add([document])
-print("done", flush=True)
 """
 AT_ONCE = """
 sys.stdin.readline()
@@ -200,14 +199,15 @@ def check_whole(path: Path) -> None:
 
 def test_killed_at_any_point(tmp_path: Path) -> None:
     path, draw = tmp_path / "monitor.db", random.Random(20)
-    for _ in range(4):
+    for _ in range(3):
         process = start(ENDLESS, path)
         time.sleep(draw.uniform(0.02, 0.25))
         process.kill()
         process.communicate()
         assert process.returncode in (-signal.SIGKILL, 0)
     process = start(ENDLESS, path)
-    assert process.communicate(timeout=60)[0] == "done\n"
+    process.communicate(timeout=60)
+    assert process.returncode == 0
     check_whole(path)
 
 
