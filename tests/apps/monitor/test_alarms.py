@@ -23,9 +23,7 @@ def rate(hour: int) -> float:
 def usual(days: int = 28, scale: float = 1.0, seed: int = 0) -> dict[int, int]:
     """Counts of the hours before NOW."""
     draw = np.random.default_rng(seed)
-    return {
-        hour: int(draw.poisson(rate(hour) * scale)) for hour in range(NOW - days * 24 - 8, NOW)
-    }
+    return {hour: int(draw.poisson(rate(hour) * scale)) for hour in range(NOW - days * 24 - 8, NOW)}
 
 
 def at(minute: float, hour: int = NOW) -> float:
@@ -43,16 +41,16 @@ def alarms(judgement: Judgement) -> bool:
 
 
 def test_a_burst_is_found_before_its_hour_is_over() -> None:
-    burst = judged(usual() | {NOW: 18}, at(29))
+    burst = judged(usual() | {NOW: 20}, at(29))
     assert alarms(burst)
-    assert (burst.observed, burst.hour, burst.since) == (18, NOW, NOW)
+    assert (burst.observed, burst.hour, burst.since) == (20, NOW, NOW)
     assert burst.expected == pytest.approx(rate(NOW) / 2, rel=0.3)
-    assert not alarms(judged(usual() | {NOW: 18}, at(59)))
+    assert not alarms(judged(usual() | {NOW: 20}, at(59)))
 
 
 def test_hours_that_are_high_together_are_an_alarm_although_none_alone_is() -> None:
     counts = usual()
-    last = {NOW - back: round(3.2 * rate(NOW - back)) for back in range(4)}
+    last = {NOW - back: round(3.5 * rate(NOW - back)) for back in range(4)}
     together = judged(counts | last)
     assert alarms(together) and together.since < NOW
     assert not any(alarms(judged(counts | {hour: last[hour]}, at(59, hour))) for hour in last)
@@ -123,9 +121,7 @@ def test_many_are_judged_as_each_alone() -> None:
 
 def test_the_wanted_false_alarms_are_shared_by_all_judgements() -> None:
     assert SETTINGS.threshold(10) == pytest.approx(SETTINGS.threshold(1) / 10)
-    assert AlarmSettings(false_alarms=0.5).threshold(1) == pytest.approx(
-        10 * SETTINGS.threshold(1)
-    )
+    assert AlarmSettings(false_alarms=0.5).threshold(1) == pytest.approx(10 * SETTINGS.threshold(1))
 
 
 def test_the_tail_is_the_sum_of_the_negative_binomial() -> None:
