@@ -20,7 +20,6 @@ object last.
 import argparse
 import math
 import time
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,9 +197,7 @@ def found(world: World) -> list[tuple[bool, Scores]]:
     return result
 
 
-def delays(
-    worlds: list[list[tuple[bool, Scores]]], name: str, threshold: float
-) -> dict[str, Any]:
+def delays(worlds: list[list[tuple[bool, Scores]]], name: str, threshold: float) -> dict[str, Any]:
     hours: dict[bool, list[float]] = {True: [], False: []}
     for sparse, scores in (burst for world in worlds for burst in world):
         over = np.flatnonzero(getattr(scores, name) >= threshold)
@@ -227,9 +224,7 @@ def false_alarms(over: Array) -> Array:
 def speed(subjects: int = 2000) -> int:
     """How many subjects with 28 full days `judge` judges in a second."""
     draw = np.random.default_rng(0)
-    series = [
-        Series(dict(enumerate(draw.poisson(3, PAST).tolist())), 0) for _ in range(subjects)
-    ]
+    series = [Series(dict(enumerate(draw.poisson(3, PAST).tolist())), 0) for _ in range(subjects)]
     begin = time.perf_counter()
     judge(series, (PAST - 0.5) * 3600, SETTINGS)
     return round(subjects / (time.perf_counter() - begin))

@@ -41,16 +41,16 @@ def alarms(judgement: Judgement) -> bool:
 
 
 def test_a_burst_is_found_before_its_hour_is_over() -> None:
-    burst = judged(usual() | {NOW: 18}, at(29))
+    burst = judged(usual() | {NOW: 20}, at(29))
     assert alarms(burst)
-    assert (burst.observed, burst.hour, burst.since) == (18, NOW, NOW)
+    assert (burst.observed, burst.hour, burst.since) == (20, NOW, NOW)
     assert burst.expected == pytest.approx(rate(NOW) / 2, rel=0.3)
-    assert not alarms(judged(usual() | {NOW: 18}, at(59)))
+    assert not alarms(judged(usual() | {NOW: 20}, at(59)))
 
 
 def test_hours_that_are_high_together_are_an_alarm_although_none_alone_is() -> None:
     counts = usual()
-    last = {NOW - back: round(3.2 * rate(NOW - back)) for back in range(4)}
+    last = {NOW - back: round(3.5 * rate(NOW - back)) for back in range(4)}
     together = judged(counts | last)
     assert alarms(together) and together.since < NOW
     assert not any(alarms(judged(counts | {hour: last[hour]}, at(59, hour))) for hour in last)

@@ -1,16 +1,17 @@
 """Alarms: whether a subject, a topic or a company, has more documents than its past lets expect.
 
-The expected number of an hour is the product of a level, which the last days decide, of a factor of
-the hour of the day, and of a factor of the hour of the week. Both factors are shrunk towards 1 where
-there are few documents to learn them from. A count is compared with a negative binomial
-distribution of that mean, whose dispersion tells how far such forecasts were off in the past.
+The expected number of an hour is the product of a level, which the last days decide, of a factor
+of the hour of the day, and of a factor of the hour of the week. Both factors are shrunk towards 1
+where there are few documents or hours to learn them from. A count is compared with a negative
+binomial distribution of that mean, whose dispersion tells how far such forecasts were off in the
+past.
 
 Both parts are usual in the surveillance of diseases:
 
-- Farrington, Andrews, Beale and Catchpole 1996, "A statistical algorithm for the early detection of
-  outbreaks of infectious disease": the same time of the past with its neighbours, and past outbreaks
-  that count for less, so that they do not hide new ones.
-- Noufaily, Enki, Farrington, Garthwaite, Andrews and Charlett 2013, "An improved algorithm for early
+- Farrington, Andrews, Beale and Catchpole 1996, "A statistical algorithm for the early detection
+  of outbreaks of infectious disease": the same time of the past with its neighbours, and past
+  outbreaks that count for less, so that they do not hide new ones.
+- Noufaily, Enki, Farrington, Garthwaite, Andrews and Charlett 2013, "An improved algorithm for
   outbreak detection in multiple surveillance systems": the negative binomial distribution, and
   nothing of the past counts for less unless it is far out.
 
@@ -34,9 +35,10 @@ LONGEST = max(WINDOWS)
 LOOKS = 4  # times that an hour is judged while it runs
 HALF_LIFE = 3.0  # days after which a day counts half as much for the level
 PRIOR_DOCUMENTS, PRIOR_HOURS = 0.5, 0.1  # of the level before any hour is known: almost anything
-PRIOR_OF_FACTOR = 10.0  # expected documents for which a factor goes half the way from 1
+FACTOR_DOCUMENTS, FACTOR_HOURS = 10.0, 4.0  # so much speaks for a factor of 1
 PRIOR_DISPERSION, PRIOR_SQUARES = 0.1, 50.0
 LEAST_DISPERSION = 0.05  # the level of a day moves by a fifth without a reason
+FEW_DAYS = 2.0  # dispersion of a rhythm of which no day is known; by the squared days less
 FAR_OUT = 4.0  # standard deviations above its forecast at which a count of the past is cut
 AT_ONCE = 256  # series whose tables are in memory together
 
@@ -176,29 +178,29 @@ def forecast(past: Array, known: Array, start: int) -> tuple[Array, Array]:
     seen = np.roll(full, 1, axis=1) & full  # the day before is known, so that there is a forecast
     seen[:, 0] = False
     dispersions = [_dispersion(past, before, seen, max(window // 2, 1)) for window in WINDOWS]
-    unsure = 1 / documents + 1 / (1 + known.sum(1) / DAY) ** 2
+    unsure = 1 / documents + FEW_DAYS / (1 + known.sum(1) / DAY) ** 2
     return means[:, -LONGEST:], np.stack(dispersions) + unsure
 
 
 def _rhythm(counts: Array, known: Array, hours: Array, weekly: bool) -> Array:
     """[series, hours] factors of the hour of the day, and `weekly` times those of the hour of the
     week, which needs no knowledge of time zones and weekends."""
-    total = counts.sum(1, keepdims=True)
-    expected = known * total / np.maximum(known.sum(1, keepdims=True), 1)
-    daily = _factors(counts, expected, hours % DAY, reach=1)
+    rate = counts.sum(1, keepdims=True) / np.maximum(known.sum(1, keepdims=True), 1)
+    prior = FACTOR_DOCUMENTS + FACTOR_HOURS * rate
+    expected = known * rate
+    daily = _factors(counts, expected, hours % DAY, 1, prior)
     if not weekly:
         return daily
     expected = expected * daily[:, : counts.shape[1]]
-    return daily * _factors(counts, expected, hours % WEEK, reach=3)
+    return daily * _factors(counts, expected, hours % WEEK, 3, prior)
 
 
-def _factors(counts: Array, expected: Array, slots: Array, reach: int) -> Array:
+def _factors(counts: Array, expected: Array, slots: Array, reach: int, prior: Array) -> Array:
     """[series, hours] how many times as many documents as expected a slot has, with its neighbours
-    that far."""
-    size = int(slots.max()) + 1
-    own = np.eye(size)[slots[: counts.shape[1]]]
+    that far. `prior` documents [series, 1] speak for a factor of 1."""
+    own = np.eye(int(slots.max()) + 1)[slots[: counts.shape[1]]]
     near = sum(np.roll(own, shift, axis=1) for shift in range(-reach, reach + 1))
-    factors: Array = (counts @ near + PRIOR_OF_FACTOR) / (expected @ near + PRIOR_OF_FACTOR)
+    factors: Array = (counts @ near + prior) / (expected @ near + prior)
     return factors[:, slots]
 
 
