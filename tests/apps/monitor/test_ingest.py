@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.monitor.conftest import HOUR, analyse, post, posts, totals
+from apps.monitor.conftest import EAGER, HOUR, analyse, post, posts, totals
 from apps.support.conftest import Clock
 from xinye.apps.monitor.documents import Analysis, Incoming
 from xinye.apps.monitor.ingest import Added, Ingest
@@ -124,7 +124,8 @@ def test_a_late_document_counts_in_its_own_hour(
     assert [point.documents for point in points] == [1, 0, 0, 0, 0, 1]
 
 
-def test_the_clock_goes_back(monitor: Monitor, ingest: Ingest, clock: Clock) -> None:
+def test_the_clock_goes_back(monitor: Monitor, clock: Clock) -> None:
+    ingest = monitor.ingest(EAGER, analyse)
     batch = posts(range(40), published=clock.now)
     (alert,) = ingest.add(batch).alerts
     clock.move(days=-365)
@@ -253,9 +254,9 @@ def test_what_fails_in_a_message_is_undone_with_its_documents(monitor: Monitor) 
         raise OSError
 
     with pytest.raises(OSError):
-        monitor.ingest(analyse=analyse, notify=notify).add(posts(range(40)))
+        monitor.ingest(EAGER, analyse, notify=notify).add(posts(range(40)))
     assert totals(monitor) == (0, 0) and monitor.alerts.find() == []
-    added = monitor.ingest(analyse=analyse).add(posts(range(40)))
+    added = monitor.ingest(EAGER, analyse).add(posts(range(40)))
     assert added.new == 40 and len(added.alerts) == 1
 
 

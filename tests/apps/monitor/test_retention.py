@@ -1,6 +1,6 @@
 """Deleting texts that are older than they may be."""
 
-from apps.monitor.conftest import HOUR, analyse, post, posts, totals
+from apps.monitor.conftest import EAGER, HOUR, analyse, post, posts, totals
 from apps.support.conftest import Clock
 from xinye.apps.monitor.ingest import Added
 from xinye.apps.monitor.monitor_store import Monitor
@@ -19,7 +19,7 @@ def test_old_texts_are_deleted_and_their_counts_stay(monitor: Monitor, clock: Cl
             due=now,
         )
 
-    ingest = monitor.ingest(analyse=analyse, notify=notify)
+    ingest = monitor.ingest(EAGER, analyse, notify=notify)
     (alert,) = ingest.add(posts(range(40), "秘密的火灾")).alerts
     clock.move(days=100)
     ingest.add([post(100, "新的火灾", clock.now - 200 * 24 * HOUR)])
