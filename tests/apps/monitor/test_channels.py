@@ -40,6 +40,7 @@ NOTICE = Notice(
     alert=7,
     kind="topic",
     subject="退货",
+    since=int(START // 3600),
     hour=int(START // 3600),
     observed=23,
     expected=4.06,
