@@ -62,12 +62,11 @@ def test_a_quiet_week_has_no_alarm() -> None:
         assert not alarms(judged(counts, at(59, hour), NOW - 1000))
 
 
-def test_night_and_day_and_weekend_have_their_own_expectation() -> None:
-    counts = usual(scale=3)
-    for hour in range(NOW - 72, NOW, 7):
-        assert judged(counts, at(59, hour), NOW - 2000).expected > 0
-    night, noon = (judged(usual(40), at(59, NOW + shift), 0).expected for shift in (-18, -6))
-    assert noon > 2 * night or night > 2 * noon
+@pytest.mark.parametrize("back", [0, 6, 12, 18, 24, 36, 48, 54, 66])
+def test_hours_of_the_day_and_days_of_the_week_have_their_own_expectation(back: int) -> None:
+    judgement = judged(usual(days=40, scale=20), at(59, NOW - back), NOW - 960)
+    hours = range(judgement.since, judgement.hour + 1)
+    assert judgement.expected == pytest.approx(20 * sum(map(rate, hours)), rel=0.15)
 
 
 def test_nothing_is_an_alarm_below_the_least_number() -> None:

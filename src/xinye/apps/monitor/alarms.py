@@ -164,6 +164,10 @@ def forecast(past: Array, known: Array, start: int) -> tuple[Array, Array]:
     """
     hours = start + np.arange(past.shape[1] + LONGEST)
     past = past * known
+    seen = _blocks(known, DAY)[:, :, 0] == DAY
+    seen[:, 1:] &= seen[:, :-1]  # the day before is known, so that there is a forecast
+    seen[:, 0] = False
+    forecasted = np.repeat(seen, DAY, axis=1)
     counts = past
     for weekly in (False, True):  # the second time without what is far out of the first forecast
         shape = _rhythm(counts, known, hours, weekly)
@@ -171,12 +175,9 @@ def forecast(past: Array, known: Array, start: int) -> tuple[Array, Array]:
         means = np.repeat(levels, DAY, axis=1)[:, : shape.shape[1]] * shape
         before = means[:, :-LONGEST]
         spread = np.sqrt(before + 2 * PRIOR_DISPERSION * before**2)
-        counts = np.minimum(past, before + FAR_OUT * spread + 2)
+        counts = np.where(forecasted, np.minimum(past, before + FAR_OUT * spread + 2), past)
     # A window can end with an hour that has just begun; then it is little longer than the one of
     # half its length, whose dispersion is the larger.
-    full = _blocks(known, DAY)[:, :, 0] == DAY
-    seen = np.roll(full, 1, axis=1) & full  # the day before is known, so that there is a forecast
-    seen[:, 0] = False
     dispersions = [_dispersion(past, before, seen, max(window // 2, 1)) for window in WINDOWS]
     unsure = 1 / documents + FEW_DAYS / (1 + known.sum(1) / DAY) ** 2
     return means[:, -LONGEST:], np.stack(dispersions) + unsure
