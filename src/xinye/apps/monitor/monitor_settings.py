@@ -112,8 +112,11 @@ CHANNELS = Both(
     "预警发到哪里；密钥写在环境变量里。示例：",
 )
 EXAMPLE = {
-    "name": "ops", "kind": "webhook", "url": "https://example.org/alarms", "secret": "MONITOR_SECRET"
-}  # fmt: skip
+    "name": "ops",
+    "kind": "webhook",
+    "url": "https://example.org/alarms",
+    "secret": "MONITOR_SECRET",
+}
 
 
 def write_settings(path: Path, settings: MonitorSettings) -> None:
