@@ -7,7 +7,8 @@ never in the labelled texts, so that a part of the month is in words that no mod
 """
 
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
@@ -32,6 +33,7 @@ COMPANIES = (0.28, 0.24, 0.2, 0.16, 0.12)  # shares of the documents; the last o
 NO_TOPIC, TWO_TOPICS, NEWS, SHORT_NAME = 0.12, 0.15, 0.35, 0.3  # shares of the documents
 REPEATED, PHONED = 0.06, 0.03
 REPEAT_HOURS = 30  # in which a document may be repeated
+_BEGINS = re.compile(r"^[a-z]|(?<=[.!?] )[a-z]")  # of a sentence
 BURST, BURST_HOURS, BURST_ENDS = 60, 6, 2  # documents, how long, and hours from then to the end
 
 
@@ -218,8 +220,9 @@ class _Writer:
     ) -> Text:
         """News or a post, with a sentence of each part; `whole`: of all wordings."""
         draw = self.draw
+        words = {slot: draw.one(some) for slot, some in self._texts["slots"].items()}
         if draw.happens(NEWS):
-            title = self._sentence(self._one(parts[0]["heads"], whole), company)
+            title = self._sentence(self._one(parts[0]["heads"], whole), company, words)
             said = [self._one(part["news"], whole) for part in parts]
             said += draw.shuffled(self._texts["background"])[:2]
         else:
@@ -229,22 +232,22 @@ class _Writer:
             if draw.happens(PHONED):
                 number = draw.one(self._texts["phones"])
                 said.append(draw.one(self._texts["phone"]).replace("{phone}", number))
-        text = self._texts["joint"].join(self._sentence(each, company) for each in said if each)
-        return Text(title, text, topics, mood)
+        text = self._texts["joint"].join(self._sentence(each, company, words) for each in said)
+        return Text(title, text.strip(), topics, mood)
 
     def _one(self, wordings: Sequence[str], whole: bool) -> str:
         """A wording; one of the last quarter only if it need not be `known`."""
         kept = len(wordings) - (len(wordings) // 4 if self._known and not whole else 0)
         return self.draw.one(wordings[:kept])
 
-    def _sentence(self, wording: str, company: str) -> str:
+    def _sentence(self, wording: str, company: str, words: Mapping[str, str]) -> str:
         """A wording in which the choices are made and the slots are filled."""
         draw = self.draw
-        names = self._texts["companies"][company]
-        name = draw.one(names) if draw.happens(SHORT_NAME) else company
-        wording = draw.chosen(wording.replace("{company}", name))
-        filled = draw.filled(wording, self._texts["slots"])
-        return filled[:1].upper() + filled[1:]
+        name = company
+        if draw.happens(SHORT_NAME):
+            name = draw.one(self._texts["companies"][company])
+        text = draw.chosen(wording).format(company=name, **words)
+        return _BEGINS.sub(lambda letter: letter[0].upper(), text)
 
 
 @lru_cache
