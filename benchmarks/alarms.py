@@ -182,7 +182,9 @@ def score(documents: Array, hours: range) -> Scores:
             recent = counts[:, hour + 1 - LONGEST : hour + 1].copy()
             recent[:, -1] = documents[:, hour, :look].sum(1)
             share = look / LOOKS
-            observed, _, probability, _ = least_likely(recent, means, dispersions, share)
+            observed, _, probability, _ = least_likely(
+                recent, means, dispersions, share, SETTINGS.least
+            )
             surprise = -np.log(np.maximum(probability, 1e-300))
             ours.append(np.where(observed >= SETTINGS.least, surprise, -np.inf))
             deviation = np.maximum(same.std(1, ddof=1) * math.sqrt(share), 0.5)

@@ -71,7 +71,7 @@ def test_forget_and_log(xinye, store) -> None:
 def test_what_is_refused(xinye, tmp_path, store) -> None:
     desk = make_desk(tmp_path / "desk")
     for arguments, said in (
-        (("serve", desk, "--store", store, "--host", "0.0.0.0"), "give --operator-key and"),
+        (("serve", desk, "--store", store, "--host", "0.0.0.0"), "choose all keys: --operator-key"),
         (
             ("serve", tmp_path, "--store", store, "--port", 0),
             "this folder was made by another command",

@@ -111,11 +111,11 @@ def serve(shop: Shop, place: Place, words: dict[str, str], figures: Figures | No
         f"xinye support serve {quoted(place.desk)} --store {quoted(place.store)}",
     )
     settings = SupportSettings(port=0)
-    operator, admin = keys = settings.keys()
+    keys = settings.keys()
 
     def ready(_: object, address: str) -> None:
         lines = {"customers": f"{address}/", "operators": f"{address}/desk"}
-        lines |= {"operator_key": operator, "admin_key": admin}
+        lines |= settings.made_keys(keys)
         for name, value in lines.items():
             console.print(verbatim(f"  {words[name]}  {value}"), soft_wrap=True)
         console.print(f"\n{words['try']}", style="bold", soft_wrap=True)
@@ -123,7 +123,7 @@ def serve(shop: Shop, place: Place, words: dict[str, str], figures: Figures | No
             console.print(verbatim(f"  {question}"), soft_wrap=True)
         console.print(f"\n{words['stop']}", soft_wrap=True)
         if figures is not None:
-            print_json({"url": address, "operator_key": operator, "admin_key": admin} | figures)
+            print_json({"url": address} | settings.made_keys(keys) | figures)
 
     show_log(logging.WARNING)
     open_desk(place.desk, place.store, settings, keys, ready)

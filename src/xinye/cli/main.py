@@ -117,7 +117,12 @@ GROUPS = {  # commands of two words
     "monitor": {
         "prepare": ("xinye.cli.monitor:prepare", "train a monitor on labelled texts"),
         "run": ("xinye.cli.monitor:run", "read sources, count topics and moods, raise alarms"),
+        "evaluate": (
+            "xinye.cli.monitor_quality:evaluate",
+            "test a monitor on texts that were kept apart",
+        ),
         "replay": ("xinye.cli.monitor:replay", "show the alarms of past documents"),
+        "improve": ("xinye.cli.monitor_quality:improve", "learn from approved corrections"),
         "outbox": (
             "xinye.cli.monitor_outbox:outbox",
             "show messages that did not arrive, and send them again",

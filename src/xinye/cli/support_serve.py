@@ -39,18 +39,16 @@ def serve(arguments: list[str]) -> int:
         switch("--json", "print one JSON object when the server is ready"),
         Fields(SupportSettings),
     ).read(arguments)  # fmt: skip
-    keys = {
-        name: os.environ.get(f"XINYE_{name.upper()}") or None
-        for name in ("operator_key", "admin_key")
-    }
-    settings = checked(SupportSettings, keys | given.settings, "support serve")
+    settings = checked(
+        SupportSettings, SupportSettings.keys_of(os.environ) | given.settings, "support serve"
+    )
     settings.check()
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
     from xinye.server.support.serve import serve as run
 
     show_log(logging.INFO)
-    operator_key, admin_key = settings.keys()
+    keys = settings.keys()
 
     def ready(parts: "Support", address: str) -> None:
         desk = parts.answers.current.desk
@@ -58,21 +56,19 @@ def serve(arguments: list[str]) -> int:
         documents = plural(len(desk.knowledge.documents) if desk.knowledge else 0, "document")
         console.print(f"{desk.folder}: FAQ of {entries}, {documents}", soft_wrap=True)
         if settings.operator_key is None:
-            console.print(f"operator key, for this start: {operator_key}", soft_wrap=True)
+            console.print(f"operator key, for this start: {keys['operator']}", soft_wrap=True)
         if settings.admin_key is None:
-            console.print(f"admin key, for this start: {admin_key}", soft_wrap=True)
+            console.print(f"admin key, for this start: {keys['admin']}", soft_wrap=True)
         console.print(
             f"ready at {address} for customers, and at {address}/desk for operators; press Ctrl-C "
             "to stop",
             soft_wrap=True,
         )
         if given.json:
-            made = {"operator_key": operator_key, "admin_key": admin_key}
-            own = {name: key for name, key in made.items() if getattr(settings, name) is None}
-            print_json({"url": address} | own)
+            print_json({"url": address} | settings.made_keys(keys))
 
     with console.status("loading …"):
-        run(given.desk, given.store, settings, (operator_key, admin_key), ready)
+        run(given.desk, given.store, settings, keys, ready)
     return 0
 
 

@@ -16,8 +16,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from xinye.errors import XinyeError
 from xinye.server.errors import CLOSE, APIError
+from xinye.server.hub import Hub
 
 LAST_SECONDS = 5  # seconds after the grace time in which the last answers are sent
+GONE_SECONDS = 60  # until the connection of a client that takes nothing more is ended
 READ = 2**14  # bytes read at once; 256 kB of one-byte chunks would take a second
 HEAD = 2**14  # bytes of a request's head
 MOST_CHUNKS = 20_000  # of a body
@@ -129,6 +131,18 @@ class Server(uvicorn.Server):
         end.cancel()
 
 
+class StreamingServer(Server):
+    """A server whose streams end as soon as it shuts down: their clients come back to the next."""
+
+    def __init__(self, app: FastAPI, settings: Place, hub: Hub) -> None:
+        super().__init__(app, settings, lambda: None)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.close()
+        await super().shutdown(sockets)
+
+
 def run(server: Server, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
     """Run a server until SIGTERM or Ctrl-C. `on_ready` is called with its URL."""
     host, port = listener.getsockname()[:2]
@@ -165,3 +179,10 @@ def listen(settings: Place) -> socket.socket:
             1,
         ) from None
     return listener
+
+
+def end_lost(listener: socket.socket) -> None:
+    """Let the system end connections whose client has vanished or reads nothing, so that it does
+    not hold a stream for hours."""
+    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
+        listener.setsockopt(socket.IPPROTO_TCP, option, GONE_SECONDS * 1000)

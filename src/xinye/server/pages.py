@@ -10,6 +10,9 @@ from pathlib import Path
 
 from fastapi.responses import HTMLResponse
 
+SHARED = Path(__file__).with_name("page_parts")
+_INCLUDED = re.compile(r"/\* include ([\w.]+) \*/")
+
 
 @dataclass(frozen=True)
 class Page:
@@ -20,9 +23,10 @@ class Page:
 
     @classmethod
     def read(cls, path: Path, framed_by: Sequence[str] = ()) -> "Page":
-        """The page in a file. Only pages of the origins `framed_by` may show it in a frame; the
+        """The page in a file, with the parts that pages share: `/* include NAME */` stands for a
+        file of `page_parts`. Only pages of the origins `framed_by` may show it in a frame; the
         server's own are called "'self'"."""
-        text = path.read_text("utf-8")
+        text = _INCLUDED.sub(_part, path.read_text("utf-8"))
         ancestors = " ".join(framed_by) or "'none'"
         policy = (
             "default-src 'none'",
@@ -56,3 +60,7 @@ def _hashes(page: str, tag: str) -> str:
     return (
         " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests) or "'none'"
     )
+
+
+def _part(found: re.Match[str]) -> str:
+    return (SHARED / found[1]).read_text("utf-8").strip()

@@ -1,6 +1,8 @@
 """The settings of a server: where it listens, who may use it, and its limits."""
 
 import ipaddress
+import re
+import secrets
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -20,6 +22,11 @@ ALLOW_ORIGIN = Field(
 )
 MAX_REQUESTS = Field(
     512, ge=1, description="handle at most this many requests at once; refuse more with status 503"
+)
+MAX_STREAMS = Field(
+    2000,
+    ge=1,
+    description="keep at most this many streams open; refuse more with status 503",
 )
 MAX_BODY = Field(2, ge=1, description="refuse a request of more than this many MB, with status 413")
 
@@ -106,6 +113,77 @@ class ServeSettings(BaseModel):
                 f"other machines can reach {self.host}; give --api-key KEY, or set XINYE_API_KEY"
             )
         check_origins(self.allow_origin)
+
+
+class RoleSettings(BaseModel):
+    """The settings of a server whose callers have roles, each with a key. `roles` are those that
+    need one; their fields are called `…_key`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    roles: ClassVar[tuple[str, ...]] = ("admin",)
+
+    host: str
+    port: int = PORT
+    allow_origin: tuple[str, ...] = ALLOW_ORIGIN
+    max_streams: int = MAX_STREAMS
+    max_requests: int = MAX_REQUESTS
+    max_body: int = MAX_BODY
+
+    @property
+    def api_key(self) -> str | None:
+        """No key is asked of everybody: each route asks for that of its role."""
+        return None
+
+    @property
+    def given_keys(self) -> dict[str, str | None]:
+        """The key of each role, None where none is given."""
+        return {role: getattr(self, f"{role}_key") for role in self.roles}
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether a key was left out, as on the machine of somebody who tries it."""
+        return None in self.given_keys.values()
+
+    @classmethod
+    def keys_of(cls, environment: Mapping[str, str]) -> dict[str, str | None]:
+        """The keys that environment variables give, as values of these settings."""
+        return {
+            f"{role}_key": environment.get(f"XINYE_{role.upper()}_KEY") or None
+            for role in cls.roles
+        }
+
+    def made_keys(self, keys: Mapping[str, str]) -> dict[str, str]:
+        """Those of the keys that nobody gave, by the names of their settings."""
+        return {
+            f"{role}_key": keys[role] for role, given in self.given_keys.items() if given is None
+        }
+
+    def keys(self) -> dict[str, str]:
+        """The key of each role; a new random one where none is given."""
+        return {role: given or secrets.token_urlsafe(24) for role, given in self.given_keys.items()}
+
+    def check(self) -> None:
+        """Raises `XinyeError` for a wrong key or origin, and if other machines can reach the server
+        and a key is missing."""
+        keys = self.given_keys
+        for role, key in keys.items():
+            check_key(key, f"--{role}-key")
+        chosen = [key for key in keys.values() if key is not None]
+        if len({*chosen}) < len(chosen):
+            raise XinyeError("two of the keys are equal; choose different ones")
+        if not is_local(self.host) and self.is_trial:
+            flags = ", ".join(f"--{role}-key" for role in keys)
+            variables = ", ".join(f"XINYE_{role.upper()}_KEY" for role in keys)
+            raise XinyeError(
+                f"other machines can reach {self.host}; choose all keys: {flags}, or {variables}"
+            )
+        check_origins(self.allow_origin)
+        for origin in self.allow_origin:
+            if not re.fullmatch(r"https?://[\w.:\[\]-]+", origin, re.ASCII):
+                raise XinyeError(
+                    f"--allow-origin {origin}: this is no origin; write it like "
+                    "https://shop.example, without a path"
+                )
 
 
 def check_key(key: str | None, what: str) -> None:

@@ -72,6 +72,7 @@ def test_hours_of_the_day_and_days_of_the_week_have_their_own_expectation(back: 
 def test_nothing_is_an_alarm_below_the_least_number() -> None:
     assert not alarms(judged({NOW: 4}))
     assert alarms(judged({NOW: 8}))  # nobody has seen this topic in four weeks
+    assert alarms(judged({NOW: 4, NOW - 3: 1}))  # although four in an hour are rarer
 
 
 def test_without_a_past_only_a_large_count_is_an_alarm() -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from server.support.desk_server import Desk, make_desk, serving
-from xinye.server.support import bots, events
+from xinye.server import streams
+from xinye.server.support import bots
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,7 +14,7 @@ def hurried() -> Iterator[None]:
     """Pauses are short, so that the tests are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bots, "LOOK", 0.2)
-        patch.setattr(events, "BETWEEN", 0.1)
+        patch.setattr(streams, "BETWEEN", 0.1)
         yield
 
 

@@ -19,9 +19,9 @@ from xinye.apps.support.log import ASKED
 from xinye.apps.support.messages import Message
 from xinye.apps.support.reply import Reply, Source
 from xinye.data.files import write_json, write_json_lines
-from xinye.server.http import listen
+from xinye.server.http import StreamingServer, end_lost, listen
 from xinye.server.support.app import build_app
-from xinye.server.support.serve import SupportServer, end_lost, opened
+from xinye.server.support.serve import opened
 from xinye.server.support.settings import SupportSettings
 from xinye.server.support.state import Support
 
@@ -128,7 +128,7 @@ def serving(
     with listen(asked) as listener, opened(folder, store, asked, asked.keys(), load) as parts:
         parts.store.store.timeout = timeout
         end_lost(listener)
-        server = SupportServer(build_app(parts), parts)
+        server = StreamingServer(build_app(parts), asked, parts.hub)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
         host, port = listener.getsockname()[:2]

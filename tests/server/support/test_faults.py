@@ -32,7 +32,7 @@ class Stuck(Echo):
 
 serve(
     Path(sys.argv[1]), Path(sys.argv[2]),
-    SupportSettings(port=0, operator_key=OPERATOR, admin_key=ADMIN), (OPERATOR, ADMIN),
+    SupportSettings(port=0), {"operator": OPERATOR, "admin": ADMIN},
     lambda _, address: print(address, flush=True), Stuck,
 )
 """

@@ -149,10 +149,13 @@ def test_a_minute_passes() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"host": "0.0.0.0"}, "other machines can reach 0.0.0.0; give --operator-key"),
-        ({"host": "0.0.0.0", "admin_key": "a"}, "and --admin-key"),
-        ({"operator_key": "a", "admin_key": "a"}, "are equal"),
-        ({"operator_key": "钥匙"}, "the operator key must consist of printable ASCII"),
+        ({"host": "0.0.0.0"}, "other machines can reach 0.0.0.0; choose all keys: --operator-key"),
+        (
+            {"host": "0.0.0.0", "admin_key": "a"},
+            "--operator-key, --admin-key, or XINYE_OPERATOR_KEY, XINYE_ADMIN_KEY",
+        ),
+        ({"operator_key": "a", "admin_key": "a"}, "two of the keys are equal"),
+        ({"operator_key": "钥匙"}, "--operator-key must consist of printable ASCII"),
         ({"allow_origin": ("*",)}, "name each allowed origin"),
         ({"allow_origin": ("https://a; script-src *",)}, "this is no origin"),
     ],

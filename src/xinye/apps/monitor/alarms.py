@@ -46,8 +46,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class AlarmSettings(BaseModel):
-    """What a person decides about alarms. `false_alarms` are wanted in a week at most, of all
-    subjects together, and fewer than `least` documents are never an alarm."""
+    """What a person decides about alarms: how many `false_alarms` a week are acceptable, of all
+    subjects together, and that fewer than `least` documents are never one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -108,7 +108,7 @@ def judge(series: Sequence[Series], at: float, settings: AlarmSettings) -> list[
         past, recent = np.hsplit(_table(some, start, hour), [-LONGEST])
         since = np.array([each.since - start for each in some])
         known = np.arange(past.shape[1]) >= since[:, None]
-        likelihoods = least_likely(recent, *forecast(past, known, start), elapsed)
+        likelihoods = least_likely(recent, *forecast(past, known, start), elapsed, settings.least)
         result += [
             Judgement(int(observed), float(mean), float(p), hour, hour + 1 - int(window), days)
             for (observed, mean, p, window), days in zip(
@@ -128,10 +128,15 @@ def _table(series: Sequence[Series], start: int, end: int) -> Array:
     return table
 
 
-def least_likely(recent: Array, means: Array, dispersions: Array, elapsed: float) -> Array:
+def least_likely(
+    recent: Array, means: Array, dispersions: Array, elapsed: float, least: int
+) -> Array:
     """[4, series]: observed, expected, probability, and hours of the window that is the least
-    likely, for documents and means [series, LONGEST], of which the share `elapsed` of the last
-    hour is over, and for dispersions [windows, series]."""
+    likely, one with the `least` documents if there is one.
+
+    Documents and means are [series, LONGEST], and the share `elapsed` of the last hour is over;
+    dispersions are [windows, series].
+    """
     means = means.copy()
     means[:, -1] *= elapsed
     rows = []
@@ -141,7 +146,8 @@ def least_likely(recent: Array, means: Array, dispersions: Array, elapsed: float
         probability = tail(observed, expected, dispersion)
         rows.append([observed, expected, probability, np.full(len(recent), window)])
     stacked = np.array(rows, dtype=np.float64)
-    chosen: Array = np.take_along_axis(stacked, stacked[:, 2:3].argmin(0)[None], 0)[0]
+    order = stacked[:, 2] + (stacked[:, 0] < least)  # a probability is 1 at most
+    chosen: Array = np.take_along_axis(stacked, order.argmin(0)[None, None], 0)[0]
     return chosen
 
 

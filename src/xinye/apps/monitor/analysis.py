@@ -1,5 +1,6 @@
 """`Analyst`: what the models of a monitor say of documents."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,8 +24,31 @@ class Models:
     entities: api.Model | None = None
 
 
+@dataclass(frozen=True)
+class Word:
+    """A word of a text, where it stands, and how much it speaks for a decision, or against it
+    (below 0)."""
+
+    text: str
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a model has decided for a label: a topic, or a mood (`of` is "topics" or "mood").
+    `probability` is the model's own, before it is calibrated."""
+
+    of: str
+    label: str
+    probability: float
+    words: tuple[Word, ...]
+
+
 class Analyst:
-    """Analyses documents. `companies` has the aliases of each company that is watched."""
+    """Analyses documents. `companies` has the aliases of each company that is watched. Threads wait
+    for each other."""
 
     def __init__(
         self,
@@ -33,6 +57,7 @@ class Analyst:
         companies: Mapping[str, Sequence[str]],
     ) -> None:
         self.models, self.calibrations = models, calibrations
+        self._lock = threading.Lock()  # to explain, a network is changed for a moment
         for model in (models.topics, models.mood):
             if model:
                 model.network.compute_dtype = machine.fast_dtype(machine.device())[0]
@@ -53,8 +78,9 @@ class Analyst:
 
     def _analysed(self, texts: Sequence[str]) -> list[Analysis]:
         topics, moods = self.models.topics, self.models.mood
-        of_topics = topics.classify([*texts]) if topics else []
-        of_moods = moods.classify([*texts]) if moods else []
+        with self._lock:
+            of_topics = topics.classify([*texts]) if topics else []
+            of_moods = moods.classify([*texts]) if moods else []
         found = []
         for at, text in enumerate(texts):
             probabilities = of_topics[at]["probabilities"] if of_topics else {}
@@ -71,6 +97,20 @@ class Analyst:
                 )
             )
         return found
+
+    def reasons(self, title: str, text: str) -> tuple[str, list[Reason]]:
+        """The part of a document that the models read, and for each topic that they see in it, and
+        for its mood, the words that decided."""
+        read = joined(title, text)
+        named = (("topics", self.models.topics), ("mood", self.models.mood))
+        found = []
+        for of, model in named:
+            with self._lock:
+                explained = model.explain(read) if model and read.strip() else []
+            for each in explained:
+                words = tuple(Word(it.text, it.start, it.end, it.score) for it in each.words)
+                found.append(Reason(of, each.decision, each.probability, words))
+        return read, found
 
     def companies(self, text: str) -> tuple[str, ...]:
         """The companies in a text, each once: watched ones by their aliases, and others that the

@@ -15,6 +15,7 @@ class Limits:
     near_days: float = 7.0  # between a document and one that repeats it
     late_hours: int = 24  # until documents are too late to cause an alarm
     page: int = 200  # documents, alerts or entries of the log in one answer
+    searched: int = 20_000  # documents that are searched for words for one answer
     points: int = 20_000  # of a trend
     retention_days: float = 180.0  # until the texts of a document are deleted
 

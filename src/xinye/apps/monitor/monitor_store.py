@@ -8,6 +8,7 @@ from xinye.apps.keys import secret_of
 from xinye.apps.monitor.alarms import AlarmSettings
 from xinye.apps.monitor.alerts import Alerts
 from xinye.apps.monitor.archive import Archive
+from xinye.apps.monitor.corrections import Corrections
 from xinye.apps.monitor.counts import Counts
 from xinye.apps.monitor.ingest import Analyse, Ingest
 from xinye.apps.monitor.limits import Limits
@@ -54,6 +55,7 @@ class Monitor:
         self.documents = Documents(archive)
         self.counts = Counts(archive)
         self.alerts = Alerts(archive)
+        self.corrections = Corrections(archive)
         self.retention = Retention(archive)
         self.log = Log(self.store)
 

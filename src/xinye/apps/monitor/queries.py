@@ -1,6 +1,7 @@
 """`Documents`: finding documents of the store."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from sqlite3 import Row
@@ -15,7 +16,8 @@ from xinye.errors import NotFound
 @dataclass(frozen=True)
 class Filter:
     """Which documents are wanted. "" stands for all topics, companies or sources, and None for all
-    moods. Documents that repeat others are left out unless `repeats` is true."""
+    moods. `words` are a part of the title or the text. Documents that repeat others are left out
+    unless `repeats` is true."""
 
     topic: str = ""
     company: str = ""
@@ -24,9 +26,20 @@ class Filter:
     since: float = 0.0
     until: float = math.inf
     repeats: bool = False
+    words: str = ""
 
 
 EVERY = Filter()
+End = tuple[float, int] | None  # the time and the number of the last document of a page
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of documents. The next one comes after the document with the number `last`; None if
+    there is none. A page may be short, or even empty, if words are rare."""
+
+    documents: list[Document]
+    last: int | None
 
 
 class Documents:
@@ -44,21 +57,37 @@ class Documents:
     def find(
         self, wanted: Filter = EVERY, after: int | None = None, count: int = 50
     ) -> list[Document]:
-        """The first `count` documents, at most `Limits.page`, the newest first. `after` is the
-        number of the last document of the page before. Raises `NotFound` if it does not exist."""
-        count = max(0, min(count, self._archive.limits.page))
+        """The documents of `page`."""
+        return self.page(wanted, after, count).documents
+
+    def page(self, wanted: Filter = EVERY, after: int | None = None, count: int = 50) -> Found:
+        """The first `count` documents, at most `Limits.page`, the newest first, of which at most
+        `Limits.searched` are searched for words. `after` is the number of the last document of the
+        page before. Raises `NotFound` if it does not exist."""
+        limits = self._archive.limits
+        count = max(1, min(count, limits.page))
         with self._archive.store.reading() as transaction:
-            end: tuple[float, int] | None = None
+            end: End = None
             if after is not None:
                 end = (_row(transaction, after)["at"], after)
-            return read_documents(transaction, _found(transaction, wanted, end, count))
+            last: int | None
+            if not wanted.words:
+                statement, values = _query(wanted, end, count)
+                rows = transaction.select(statement, *values)
+                last = rows[-1]["number"] if len(rows) == count else None
+            else:
+                rows, last = _searched(transaction, wanted, end, count, limits.searched)
+            return Found(read_documents(transaction, rows), last)
 
     def every(self, wanted: Filter = EVERY) -> Iterator[Document]:
         """All documents, the newest first, without those that come meanwhile."""
         after = None
-        while page := self.find(wanted, after, self._archive.limits.page):
-            yield from page
-            after = page[-1].number
+        while True:
+            page = self.page(wanted, after, self._archive.limits.page)
+            yield from page.documents
+            if page.last is None:
+                return
+            after = page.last
 
     def repeats(self, number: int, count: int = 50) -> list[Document]:
         """The first `count` documents that nearly equal this one."""
@@ -88,11 +117,30 @@ def _row(transaction: Transaction, number: int) -> Row:
     return row
 
 
-def _found(
-    transaction: Transaction, wanted: Filter, end: tuple[float, int] | None, count: int
-) -> list[Row]:
-    """The rows of the newest documents before `end`, a time and a number. They are read in order of
-    time from the shortest list: that of the company, of the topic, or of all."""
+def _searched(
+    transaction: Transaction, wanted: Filter, end: End, count: int, most: int
+) -> tuple[list[Row], int | None]:
+    """The rows of the newest documents before `end` that have the words, of the first `most`; and
+    the number of the last one that was searched, None if it was the last of all."""
+    statement, values = _query(wanted, end, most)
+    pattern = "%" + re.sub(r"([\\%_])", r"\\\1", wanted.words) + "%"
+    rows = transaction.select(
+        f"SELECT * FROM ({statement}) WHERE title LIKE ? ESCAPE '\\' OR text LIKE ? ESCAPE '\\' "
+        "LIMIT ?",
+        *values, pattern, pattern, count,
+    )  # fmt: skip
+    if len(rows) == count:
+        return rows, rows[-1]["number"]
+    statement, values = _query(wanted, end, most, "documents.number")
+    numbers = transaction.select(statement, *values)
+    return rows, numbers[-1]["number"] if len(numbers) == most else None
+
+
+def _query(
+    wanted: Filter, end: End, count: int, what: str = "documents.*"
+) -> tuple[str, list[object]]:
+    """A statement that selects the newest documents before `end`, and its values. They are read in
+    order of time from the shortest list: that of the company, of the topic, or of all."""
     tables, time, number = "documents", "at", "number"
     values: list[object] = []
     tests = ["erased IS NULL"]
@@ -124,11 +172,11 @@ def _found(
     if end is not None:
         tests.append(f"({time}, {number}) < (?, ?)")
         values += end
-    return transaction.select(
-        f"SELECT documents.* FROM {tables} WHERE {' AND '.join(tests)} "
-        f"ORDER BY {time} DESC, {number} DESC LIMIT ?",
-        *values, count,
-    )  # fmt: skip
+    statement = (
+        f"SELECT {what} FROM {tables} WHERE {' AND '.join(tests)} "
+        f"ORDER BY {time} DESC, {number} DESC LIMIT ?"
+    )
+    return statement, [*values, count]
 
 
 def _labelled(table: str) -> tuple[str, str, str]:

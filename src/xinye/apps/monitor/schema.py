@@ -134,7 +134,9 @@ CREATE TABLE corrections (
     document INTEGER NOT NULL REFERENCES documents (number),
     field TEXT NOT NULL CHECK (field IN ('topics', 'mood')),
     value TEXT NOT NULL,                 -- JSON: the right topics, or the right mood
+    before TEXT NOT NULL,                -- JSON: what the model said, with probabilities
     who TEXT NOT NULL,
+    changed REAL NOT NULL,               -- when it was made, or decided on
     state TEXT NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'approved', 'declined')),
     UNIQUE (document, field, who)
 );

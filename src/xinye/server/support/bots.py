@@ -10,8 +10,8 @@ from xinye.apps.support.bot import Pending
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.reply import Reply
 from xinye.errors import NotFound, Unavailable, XinyeError
+from xinye.server.hub import Hub
 from xinye.server.support.answers import Answers
-from xinye.server.support.hub import Hub
 
 log = logging.getLogger("xinye.server")
 BOTS = 2  # one answers while the other saves
@@ -140,4 +140,4 @@ class Bots:
                 "closed %d idle conversations, and deleted %d old ones",
                 done.closed, done.expired.conversations,
             )  # fmt: skip
-            self._hub.changed("")
+            self._hub.changed()

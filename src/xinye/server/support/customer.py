@@ -9,8 +9,10 @@ from fastapi.responses import JSONResponse, Response
 
 from xinye.server.bodies import JSONRoute
 from xinye.server.errors import APIError
-from xinye.server.support.events import conversation_events, stream
-from xinye.server.support.roles import Caller, address_of, caller, somebody, wants_stream
+from xinye.server.keys import Caller, caller
+from xinye.server.streams import stream, wants_stream
+from xinye.server.support.events import conversation_events
+from xinye.server.support.roles import address_of, is_operator, somebody
 from xinye.server.support.schemas import (
     BeginRequest,
     CloseRequest,
@@ -47,11 +49,11 @@ async def begin(
 ) -> JSON:
     """Begin a conversation. The token that it answers with is shown once."""
     user = body.user if body else ""
-    if user and not who.is_operator:
+    if user and not is_operator(who):
         raise APIError(
             403, "user: only the shop's own server may name one", "user", "operator_only"
         )
-    if not who.is_operator:
+    if not is_operator(who):
         parts.begun.check(address_of(request))
     begun = await parts.threads.write(parts.store.customers.begin, user)
     parts.changed(begun.conversation)
@@ -106,7 +108,7 @@ async def _read(
     read first, so that of a closed conversation no message is missing."""
 
     def do() -> tuple[Any, Any]:
-        if who.is_operator:
+        if is_operator(who):
             operators = parts.store.operators
             found = operators.state(conversation)
             return found, () if after is None else operators.messages(conversation, after)
@@ -117,8 +119,8 @@ async def _read(
         return found, customers.messages(conversation, who.token, after)
 
     found, new = await parts.threads.read(do)
-    seen = [message_seen(each, who.is_operator) for each in new]
-    return as_seen(found, who.is_operator), seen
+    seen = [message_seen(each, is_operator(who)) for each in new]
+    return as_seen(found, is_operator(who)), seen
 
 
 @router.post(f"{ONE}/messages")
@@ -141,7 +143,7 @@ async def message(
 async def feedback(conversation: str, body: FeedbackRequest, parts: Parts, who: Somebody) -> JSON:
     """A thumb for an answer."""
     given = (body.message, body.good, body.text)
-    if who.is_operator:
+    if is_operator(who):
         number = await parts.threads.write(
             parts.store.feedback.by_operator, conversation, body.operator, *given
         )
@@ -165,7 +167,7 @@ async def close(
     conversation: str, parts: Parts, who: Somebody, body: CloseRequest | None = None
 ) -> JSON:
     """End the conversation."""
-    if who.is_operator:
+    if is_operator(who):
         name = body.operator if body else ""
         await parts.threads.write(parts.store.operators.close, conversation, name)
     else:

@@ -1,41 +1,18 @@
-"""Streams of server-sent events: the messages of a conversation, and the queue.
-
-A stream keeps no messages. When it is woken it reads from the store what came after the last
-number that it has sent, so that a slow client costs nothing, and one that comes back with that
-number misses nothing."""
+"""Streams of a desk: the messages of a conversation, and the queue."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any
-
-from fastapi.responses import StreamingResponse
 
 from xinye.errors import NotFound, XinyeError
+from xinye.server import streams
 from xinye.server.errors import APIError
-from xinye.server.support.hub import QUEUE, Hub
+from xinye.server.hub import ALL, Hub
+from xinye.server.streams import ALIVE, JSON, KEEP_ALIVE, RETRY, event
 
 log = logging.getLogger("xinye.server")
-KEEP_ALIVE = 15.0  # seconds
-BETWEEN = 0.5  # seconds between two events of the queue
-RETRY = "retry: 2000\n\n"
-ALIVE = ": keep-alive\n\n"
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-JSON = dict[str, Any]
 # The conversation and its messages after a number, as the client may see them.
 Read = Callable[[int], Awaitable[tuple[JSON, Sequence[JSON]]]]
-
-
-def stream(events: AsyncIterator[str]) -> StreamingResponse:
-    """The answer that sends these events."""
-    return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
-
-
-def event(name: str, data: JSON, number: int | None = None) -> str:
-    """An event. Its number is sent back by a client that has lost the connection."""
-    head = "" if number is None else f"id: {number}\n"
-    return f"{head}event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
 async def conversation_events(
@@ -78,7 +55,7 @@ STATE = ("state", "operator", "claimed_until")  # what makes another event when 
 async def queue_events(hub: Hub, read: Callable[[], Awaitable[JSON]]) -> AsyncIterator[str]:
     """The queue, whenever it changes, at most twice a second."""
     known: JSON | None = None
-    with hub.open(QUEUE) as wakeup:
+    with hub.open(ALL) as wakeup:
         yield RETRY
         while not hub.closed:
             try:
@@ -89,6 +66,6 @@ async def queue_events(hub: Hub, read: Callable[[], Awaitable[JSON]]) -> AsyncIt
             if queue != known:
                 known = queue
                 yield event("queue", queue)
-            await asyncio.sleep(BETWEEN)
+            await asyncio.sleep(streams.BETWEEN)
             if not await wakeup.wait(KEEP_ALIVE):
                 yield ALIVE

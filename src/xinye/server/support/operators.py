@@ -13,10 +13,12 @@ from xinye.apps.support.messages import Message
 from xinye.apps.support.reply import Reply
 from xinye.errors import Conflict
 from xinye.server.bodies import JSONRoute
+from xinye.server.hub import ALL
+from xinye.server.keys import caller
+from xinye.server.streams import stream, wants_stream
 from xinye.server.support.customer import ONE, After, Parts
-from xinye.server.support.events import queue_events, stream
-from xinye.server.support.hub import QUEUE
-from xinye.server.support.roles import admin, caller, operator, wants_stream
+from xinye.server.support.events import queue_events
+from xinye.server.support.roles import admin, operator
 from xinye.server.support.schemas import ApproveRequest, OperatorRequest, ReplyRequest
 from xinye.server.support.state import JSON, Support, as_seen, message_seen
 
@@ -46,7 +48,7 @@ async def queue(request: Request, parts: Parts) -> Response:
         return await parts.threads.read(_queue, parts)
 
     if wants_stream(request.headers):
-        parts.hub.check(QUEUE)
+        parts.hub.check(ALL)
         return stream(queue_events(parts.hub, read))
     return JSONResponse(await read())
 

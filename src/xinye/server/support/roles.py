@@ -1,126 +1,35 @@
-"""Who asks: a customer with the token of a conversation, an operator, an admin, or nobody known."""
+"""Who asks: a customer with the token of a conversation, an operator, an admin, or nobody known;
+and how often."""
 
-import hashlib
-import hmac
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import ClassVar
 
 from fastapi import Request
-from starlette.datastructures import Headers
-from starlette.types import Scope
 
 from xinye.server.errors import APIError
-from xinye.server.guard import Guard
+from xinye.server.keys import Caller, caller, needs, unknown
 from xinye.server.support.settings import SupportSettings
 
 REMEMBERED = 10_000  # addresses
-LONGEST_TOKEN = 200  # characters
 MINUTE = 60.0  # seconds
 
-
-class Keys:
-    """The keys of a server. Only their hashes are kept."""
-
-    def __init__(self, operator: str, admin: str) -> None:
-        self._hashes = {"operator": _hash(operator), "admin": _hash(admin)}
-
-    def role(self, token: str) -> str:
-        """The role that a token belongs to; "customer" if it is no key. Every key is compared in
-        the same time."""
-        hashed, role = _hash(token), "customer"
-        for name, key in self._hashes.items():
-            if hmac.compare_digest(hashed, key):
-                role = name
-        return role
+operator = needs("operator", "admin")
+admin = needs("admin")
 
 
-@dataclass(frozen=True)
-class Caller:
-    """Who asks. `role` is "admin", "operator", "customer" or, without a token, "nobody"."""
-
-    role: str
-    token: str
-
-    @property
-    def is_operator(self) -> bool:
-        """Whether this is an operator, or an admin, who can do the same and more."""
-        return self.role in ("operator", "admin")
-
-
-def caller(request: Request) -> Caller:
-    """Who asks."""
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
-        return Caller("nobody", "")
-    if len(token) > LONGEST_TOKEN:
-        raise _unknown("the key is missing or wrong")
-    keys: Keys = request.app.state.support.keys
-    return Caller(keys.role(token), token)
+def is_operator(caller: Caller) -> bool:
+    """Whether this is an operator, or an admin, who can do the same and more."""
+    return caller.role in ("operator", "admin")
 
 
 def somebody(request: Request) -> Caller:
     """Who asks. Raises `APIError` 401 without a token or key."""
     found = caller(request)
-    if found.role == "nobody":
-        raise _unknown("the token of the conversation is missing")
+    if not found.token:
+        raise unknown("the token of the conversation is missing")
     return found
-
-
-def operator(request: Request) -> Caller:
-    """An operator or admin. Raises `APIError` 401 for anybody else."""
-    found = caller(request)
-    if not found.is_operator:
-        raise _unknown("the operator key is missing or wrong")
-    return found
-
-
-def admin(request: Request) -> Caller:
-    """An admin. Raises `APIError`: 403 for an operator, 401 for anybody else."""
-    found = operator(request)
-    if found.role != "admin":
-        raise APIError(403, "this needs the admin key", code="admin_only")
-    return found
-
-
-def _unknown(problem: str) -> APIError:
-    return APIError(401, f"{problem}: send it as Authorization: Bearer …", code="invalid_api_key")
-
-
-def _hash(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
-
-
-# -- limits ----------------------------------------------------------------------------------------
-
-
-class Door(Guard):
-    """The guard of a desk's server. Its routes check the keys; streams, which take long and do
-    little, have a limit of their own."""
-
-    methods: ClassVar[str] = "GET, POST, PUT, DELETE"
-    body_seconds: ClassVar[float] = 15  # messages are small
-    headers: ClassVar[str] = "authorization, content-type, last-event-id"
-    settings: SupportSettings
-
-    def check_caller(self, scope: Scope, headers: Headers) -> None:
-        # Where keys were given, customers come by any host name. Else this is a trial on one
-        # machine, and a strange page in its browser must not talk to the desk.
-        if self.settings.is_trial:
-            self.check_origin(headers)
-
-    def counts(self, scope: Scope, headers: Headers) -> bool:
-        streams = scope["path"].endswith(("/messages", "/queue")) and scope["method"] == "GET"
-        return not (streams and wants_stream(headers))
-
-
-def wants_stream(headers: Headers) -> bool:
-    """Whether the client asks for events."""
-    return "text/event-stream" in headers.get("accept", "").lower()
 
 
 def address_of(request: Request) -> str:

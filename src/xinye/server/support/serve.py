@@ -1,41 +1,27 @@
 """Runs the server of a desk from loading it to shutting down."""
 
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-
-from fastapi import FastAPI
 
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.limits import Limits
 from xinye.data.locks import locked
 from xinye.errors import XinyeError
-from xinye.server.http import Server, listen, run
+from xinye.server.http import StreamingServer, end_lost, listen, run
+from xinye.server.hub import Hub
+from xinye.server.keys import Keys
 from xinye.server.support.answers import Answering, Answers, Load
 from xinye.server.support.app import build_app
 from xinye.server.support.bots import Bots
 from xinye.server.support.documents import Documents
-from xinye.server.support.hub import Hub
-from xinye.server.support.roles import Keys, Rate
+from xinye.server.support.roles import Rate
 from xinye.server.support.settings import SupportSettings
-from xinye.server.support.state import Support, Threads
+from xinye.server.support.state import Support
+from xinye.server.threads import Threads
 
-GONE_SECONDS = 60  # until the connection of a client that takes nothing more is ended
 OnReady = Callable[[Support, str], None]
-
-
-class SupportServer(Server):
-    """A server whose streams end as soon as it shuts down: their clients come back to the next."""
-
-    def __init__(self, app: FastAPI, parts: Support) -> None:
-        super().__init__(app, parts.settings, lambda: None)
-        self._hub = parts.hub
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._hub.close()
-        await super().shutdown(sockets)
 
 
 def load(folder: Path, before: Answering | None) -> Answering:
@@ -61,7 +47,7 @@ def alone(store: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(
-    desk: Path, store: Path, settings: SupportSettings, keys: tuple[str, str], load: Load = load
+    desk: Path, store: Path, settings: SupportSettings, keys: Mapping[str, str], load: Load = load
 ) -> Iterator[Support]:
     """Everything that serves a desk, running. Raises `XinyeError` if the desk or the store cannot
     be opened."""
@@ -77,11 +63,13 @@ def opened(
         with closing(Conversations(store, limits, answers.tags)) as conversations:
             hub = Hub(settings.max_streams)
             bots = Bots(conversations, answers, hub)
-            threads = Threads(desk.absolute(), desk, conversations.store.path)
+            threads = Threads(
+                desk.absolute(), desk, conversations.store.path, knowledge=1, suggest=2
+            )
             try:
                 bots.start()
                 yield Support(
-                    settings, Keys(*keys), conversations, answers, documents, hub, bots, threads,
+                    settings, Keys(**keys), conversations, answers, documents, hub, bots, threads,
                     begun, said,
                 )  # fmt: skip
             finally:
@@ -94,23 +82,16 @@ def serve(
     desk: Path,
     store: Path,
     settings: SupportSettings,
-    keys: tuple[str, str],
+    keys: Mapping[str, str],
     on_ready: OnReady = lambda *_: None,
     load: Load = load,
 ) -> None:
-    """Serve a desk until SIGTERM or Ctrl-C. `keys` are those of operators and of admins; `on_ready`
-    is called with the parts of the server and its URL.
+    """Serve a desk until SIGTERM or Ctrl-C. `keys` are those of the roles; `on_ready` is
+    called with the parts of the server and its URL.
 
     Raises `XinyeError` if the desk or the store cannot be opened, or the port is in use."""
     settings.check()
     with listen(settings) as listener, opened(desk, store, settings, keys, load) as parts:
         end_lost(listener)
-        server = SupportServer(build_app(parts), parts)
+        server = StreamingServer(build_app(parts), settings, parts.hub)
         run(server, listener, lambda address: on_ready(parts, address))
-
-
-def end_lost(listener: socket.socket) -> None:
-    """Let the system end connections whose client has vanished or reads nothing, so that it does
-    not hold a stream for hours."""
-    if option := getattr(socket, "TCP_USER_TIMEOUT", None):
-        listener.setsockopt(socket.IPPROTO_TCP, option, GONE_SECONDS * 1000)

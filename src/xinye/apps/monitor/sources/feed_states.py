@@ -61,6 +61,14 @@ class FeedStates:
         with self._store.reading() as transaction:
             return [_find(transaction, url) for url in urls]
 
+    def known(self, count: int = 500) -> list[FeedState]:
+        """The states of feeds that were fetched, at most `count`; those that fail come first."""
+        with self._store.reading() as transaction:
+            rows = transaction.select(
+                "SELECT * FROM feeds ORDER BY stale IS NULL, stale, url LIMIT ?", count
+            )
+        return [FeedState(**dict(row)) for row in rows]
+
     def save(self, state: FeedState) -> None:
         """Save the state of a feed."""
         columns = asdict(state)

@@ -1,4 +1,4 @@
-"""`Hub`: wakes the streams of a conversation, or of the queue, when something has changed."""
+"""`Hub`: wakes the streams of a channel, such as a conversation, when something has changed."""
 
 import asyncio
 import threading
@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 
 from xinye.errors import TooMany, Unavailable
 
-QUEUE = ""  # the channel of the queue; the others are called by the ids of conversations
-MOST_OF_ONE = 20  # streams of one conversation
+ALL = ""  # the channel that hears of all others
+MOST_OF_ONE = 20  # streams of one of the others
 
 
 class Wakeup:
@@ -69,17 +69,18 @@ class Hub:
         """Raises `Unavailable` or `TooMany` if no more stream can be opened."""
         if self.closed or self._count >= self._most:
             raise Unavailable("the server has too many open streams; try again later")
-        if channel != QUEUE and len(self._streams.get(channel, ())) >= MOST_OF_ONE:
+        if channel != ALL and len(self._streams.get(channel, ())) >= MOST_OF_ONE:
             raise TooMany(f"this conversation has {MOST_OF_ONE} open streams; close one")
 
-    def changed(self, conversation: str) -> None:
-        """Something has changed in a conversation."""
-        self._wake(conversation)
-        self._wake(QUEUE)
+    def changed(self, channel: str = ALL) -> None:
+        """Something has changed in a channel."""
+        if channel != ALL:
+            self._wake(channel)
+        self._wake(ALL)
 
-    def typing(self, conversation: str, begun: bool = True) -> None:
+    def typing(self, channel: str, begun: bool = True) -> None:
         """The bot has begun to answer, or has ended."""
-        self._wake(conversation, begun)
+        self._wake(channel, begun)
 
     def close(self) -> None:
         """End all streams."""

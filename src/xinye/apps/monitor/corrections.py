@@ -1,0 +1,221 @@
+"""`Corrections`: what people say of a document instead of the models. It counts at once; once it
+is approved, `monitor improve` learns from it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from sqlite3 import Row
+from typing import Any
+
+from xinye.apps.monitor.archive import Archive, checked_name
+from xinye.apps.monitor.counts import relabel
+from xinye.apps.monitor.documents import MOODS, Analysis
+from xinye.apps.monitor.labels import read_analyses
+from xinye.apps.monitor.log import Entry
+from xinye.apps.store import Transaction
+from xinye.errors import NotFound, XinyeError
+
+OPEN, APPROVED, DECLINED = STATES = ("open", "approved", "declined")
+TOPICS, MOOD = "topics", "mood"
+MOST_TOPICS = 20  # of a document
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What `who` says of a document. `field` is "topics", and `value` a tuple of names, perhaps
+    none; or it is "mood", and `value` the mood. `before` is what the model said. `title` and `text`
+    are the document's, so that somebody can decide, and a model can learn."""
+
+    number: int
+    at: float
+    document: int
+    field: str
+    value: tuple[str, ...] | str
+    before: tuple[str, ...] | str
+    who: str
+    state: str
+    title: str
+    text: str
+
+
+class Corrections:
+    """Correcting documents, and deciding on corrections. Raises `NotFound` for a document or a
+    correction that does not exist."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def correct(
+        self, document: int, who: str, topics: Sequence[str] | None = None, mood: str | None = None
+    ) -> list[int]:
+        """Give a document other topics, another mood, or both. They count from now on, in one
+        transaction. Replaces what the same person has said before. Returns the numbers of the
+        corrections."""
+        who = checked_name(who, "the name of the person")
+        values = _values(topics, mood)
+        with self._archive.writing() as (transaction, now):
+            row = _document(transaction, document)
+            if row["erased"] is not None:
+                raise XinyeError(f"the text of document {document} was deleted for its age")
+            numbers = [
+                _give(transaction, now, row, field, value, who) for field, value in values.items()
+            ]
+            _apply(transaction, document)
+        return numbers
+
+    def find(self, state: str = OPEN, after: int = 0, count: int = 50) -> list[Correction]:
+        """The first `count` corrections of a state with numbers above `after`, at most
+        `Limits.page`, without those of documents whose texts are deleted."""
+        if state not in STATES:
+            raise XinyeError(f"state: {state!r} is unknown; choose {', '.join(STATES)}")
+        count = max(0, min(count, self._archive.limits.page))
+        with self._archive.store.reading() as transaction:
+            rows = transaction.select(
+                f"{_READ} WHERE state = ? AND corrections.number > ? AND erased IS NULL "
+                "ORDER BY corrections.number LIMIT ?",
+                state, after, count,
+            )  # fmt: skip
+        return [_read(row) for row in rows]
+
+    def of_document(self, document: int) -> list[Correction]:
+        """All corrections of a document."""
+        with self._archive.store.reading() as transaction:
+            rows = transaction.select(
+                f"{_READ} WHERE document = ? ORDER BY corrections.number", document
+            )
+        return [_read(row) for row in rows]
+
+    def approve(self, number: int, who: str) -> Correction:
+        """Let a correction be learned from. It counts for its document again, if another one was
+        made meanwhile."""
+        return self._decide(number, who, APPROVED)
+
+    def decline(self, number: int, who: str) -> Correction:
+        """Take a correction back: the document has again what was said of it before."""
+        return self._decide(number, who, DECLINED)
+
+    def approved(self) -> list[Correction]:
+        """The approved corrections whose documents still have a text: of each document and field
+        the one that was approved last."""
+        with self._archive.store.reading() as transaction:
+            rows = transaction.select(
+                f"{_READ} WHERE state = ? AND erased IS NULL ORDER BY changed, corrections.number",
+                APPROVED,
+            )
+        last = {(row["document"], row["field"]): _read(row) for row in rows}
+        return sorted(last.values(), key=lambda each: each.number)
+
+    def _decide(self, number: int, who: str, state: str) -> Correction:
+        who = checked_name(who, "the name of the person")
+        with self._archive.writing() as (transaction, now):
+            row = transaction.select_one(f"{_READ} WHERE corrections.number = ?", number)
+            if row is None:
+                raise NotFound(f"there is no correction {number}")
+            transaction.execute(
+                "UPDATE corrections SET state = ?, changed = ? WHERE number = ?",
+                state, now, number,
+            )  # fmt: skip
+            _apply(transaction, row["document"])
+            Entry(now, who, f"{state} {row['field']}", row["document"]).write(transaction)
+        return replace(_read(row), state=state)
+
+
+_READ = (
+    "SELECT corrections.*, title, text FROM corrections JOIN documents "
+    "ON documents.number = document"
+)
+
+
+def _read(row: Row) -> Correction:
+    def plain(value: Any) -> tuple[str, ...] | str:
+        return value if isinstance(value, str) else tuple(value)
+
+    value, before = json.loads(row["value"]), json.loads(row["before"])
+    return Correction(
+        row["number"], row["at"], row["document"], row["field"], plain(value),
+        before[0] if row["field"] == MOOD else tuple(topic for topic, _ in before),
+        row["who"], row["state"], row["title"], row["text"],
+    )  # fmt: skip
+
+
+def _values(topics: Sequence[str] | None, mood: str | None) -> dict[str, Any]:
+    """What is corrected. Raises `XinyeError`."""
+    values: dict[str, Any] = {}
+    if topics is not None:
+        names = [checked_name(topic, "a topic") for topic in topics]
+        values[TOPICS] = [*dict.fromkeys(names)]
+        if len(names) > MOST_TOPICS:
+            raise XinyeError(f"topics: a document has at most {MOST_TOPICS}")
+    if mood is not None:
+        if mood not in MOODS:
+            raise XinyeError(f"mood: {mood!r} is unknown; choose {', '.join(MOODS)}")
+        values[MOOD] = mood
+    if not values:
+        raise XinyeError("name the right topics, the right mood, or both")
+    return values
+
+
+def _document(transaction: Transaction, number: int) -> Row:
+    row = transaction.select_one("SELECT * FROM documents WHERE number = ?", number)
+    if row is None:
+        raise NotFound(f"there is no document {number}")
+    return row
+
+
+def _give(
+    transaction: Transaction, now: float, document: Row, field: str, value: Any, who: str
+) -> int:
+    """Write a correction. One that is sent again changes nothing. Returns its number."""
+    number, text = document["number"], json.dumps(value, ensure_ascii=False)
+    first = transaction.select_one(
+        "SELECT before FROM corrections WHERE document = ? AND field = ? LIMIT 1", number, field
+    )
+    if first is None:  # so it has what the model said
+        (analysis,) = read_analyses(transaction, [document])
+        said = analysis.topics if field == TOPICS else (analysis.mood, analysis.mood_probability)
+        before = json.dumps(said, ensure_ascii=False)
+    else:
+        before = first["before"]
+    changed = transaction.execute(
+        "INSERT INTO corrections (at, document, field, value, before, who, changed) "
+        "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?1) ON CONFLICT DO UPDATE SET at = excluded.at, "
+        "value = excluded.value, changed = excluded.changed, state = 'open' "
+        "WHERE value <> excluded.value OR state = 'declined'",
+        now, number, field, text, before, who,
+    )  # fmt: skip
+    if changed:
+        Entry(now, who, f"corrected {field}", number).write(transaction)
+    (row,) = transaction.select(
+        "SELECT number FROM corrections WHERE document = ? AND field = ? AND who = ?",
+        number, field, who,
+    )  # fmt: skip
+    return int(row["number"])
+
+
+def _apply(transaction: Transaction, document: int) -> None:
+    """Let the last correction of each field count that is not declined, or what the model said."""
+    rows = transaction.select(
+        "SELECT * FROM corrections WHERE document = ? ORDER BY changed, number", document
+    )
+    (analysis,) = read_analyses(transaction, [_document(transaction, document)])
+    now = {row["field"]: json.loads(row["before"]) for row in rows}
+    now |= {
+        row["field"]: _as_said(row["field"], json.loads(row["value"]))
+        for row in rows
+        if row["state"] != DECLINED
+    }
+    topics, (mood, probability) = (
+        now.get(TOPICS, analysis.topics),
+        now.get(MOOD, (analysis.mood, analysis.mood_probability)),
+    )
+    given = tuple((topic, share) for topic, share in topics)
+    relabel(
+        transaction,
+        document,
+        Analysis(given, mood, probability, analysis.companies, analysis.language),
+    )
+
+
+def _as_said(field: str, value: Any) -> Any:
+    """What a person says, in the form of what a model says: it is certain."""
+    return [(topic, 1.0) for topic in value] if field == TOPICS else (value, 1.0)

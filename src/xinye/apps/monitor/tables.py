@@ -1,0 +1,57 @@
+"""Documents as a table (CSV), which spreadsheet programs open."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, tzinfo
+
+from xinye.apps.monitor.documents import Document
+
+COLUMNS = (
+    "number", "published", "source", "title", "text", "url", "topics", "mood", "mood_probability",
+    "companies", "language", "repeats", "repeats_document",
+)  # fmt: skip
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+BETWEEN = "; "  # of several topics or companies in a cell
+
+
+def csv_lines(documents: Iterable[Document], zone: tzinfo = UTC) -> Iterator[str]:
+    """The lines of the table, the names of its columns first. They begin with a mark by which
+    spreadsheet programs recognize UTF-8. No cell is a formula: one that begins like one gets an
+    apostrophe."""
+    yield "\ufeff" + _line(COLUMNS)
+    for each in documents:
+        yield _line(_cells(each, zone))
+
+
+def _cells(document: Document, zone: tzinfo) -> tuple[str, ...]:
+    analysis = document.analysis
+    share = analysis.mood_probability
+    return (
+        str(document.number),
+        datetime.fromtimestamp(document.at, zone).isoformat(" ", "seconds"),
+        document.source,
+        document.title,
+        document.text,
+        document.url,
+        BETWEEN.join(topic for topic, _ in analysis.topics),
+        analysis.mood,
+        "" if share is None else f"{share:.3f}",
+        BETWEEN.join(analysis.companies),
+        analysis.language,
+        str(document.repeats),
+        "" if document.first is None else str(document.first),
+    )
+
+
+def _line(cells: Iterable[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written).writerow([_safe(cell) for cell in cells])
+    return written.getvalue()
+
+
+def _safe(cell: str) -> str:
+    """The cell without control characters that spreadsheet programs refuse, and as a text even if
+    it begins like a formula."""
+    cell = cell.replace("\0", "")
+    return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA) else cell
