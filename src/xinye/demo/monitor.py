@@ -9,7 +9,7 @@ never in the labelled texts, so that a part of the month is in words that no mod
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from pathlib import Path
@@ -162,7 +162,8 @@ def stream(language: str, end: float) -> list[Dated]:
     burst = end - (BURST_ENDS + BURST_HOURS) * HOUR
     for _ in range(BURST):
         found.append(writer.of_burst(burst + draw.share() * BURST_HOURS * HOUR))
-    return sorted((each for each in found if each.at < end), key=lambda each: each.at)
+    seconds = [replace(each, at=float(int(each.at))) for each in found if each.at < end]
+    return sorted(seconds, key=lambda each: each.at)
 
 
 class _Writer:
