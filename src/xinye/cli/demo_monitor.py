@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # fastapi is imported where it is used
     from xinye.server.monitor.state import Board
 
 STEPS = 4
-TIME = "75s"  # to train
+TIME = "90s"  # to train
 HOUR = 3600
 
 

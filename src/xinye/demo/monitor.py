@@ -225,7 +225,7 @@ class _Writer:
         if draw.happens(NEWS):
             title = self._sentence(self._one(parts[0]["heads"], whole), company, words)
             said = [self._one(part["news"], whole) for part in parts]
-            said += draw.shuffled(self._texts["background"])[:2]
+            said.append(draw.one(self._texts["background"]))
         else:
             title = ""
             said = [self._one(part["posts"], whole) for part in parts]
