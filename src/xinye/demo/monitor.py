@@ -30,7 +30,8 @@ DAILY = (
 WEEKLY = (1.0, 0.95, 0.95, 1.0, 1.1, 1.1, 0.9)
 MOODS = {"positive": 0.35, "neutral": 0.3, "negative": 0.35}
 COMPANIES = (0.28, 0.24, 0.2, 0.16, 0.12)  # shares of the documents; the last one has the burst
-NO_TOPIC, TWO_TOPICS, NEWS, SHORT_NAME = 0.12, 0.15, 0.35, 0.3  # shares of the documents
+NO_TOPIC, TWO_TOPICS, NEWS = 0.12, 0.15, 0.35  # shares of the documents
+SCENE, SHORT_NAME = 0.6, 0.3  # shares of posts that tell more, and of short names of companies
 REPEATED, PHONED = 0.06, 0.03
 REPEAT_HOURS = 30  # in which a document may be repeated
 _BEGINS = re.compile(r"^[a-z]|(?<=[.!?] )[a-z]")  # of a sentence
@@ -228,7 +229,8 @@ class _Writer:
             said.append(draw.one(self._texts["background"]))
         else:
             title = ""
-            said = [self._one(part["posts"], whole) for part in parts]
+            said = [draw.one(self._texts["scenes"])] if draw.happens(SCENE) else []
+            said += [self._one(part["posts"], whole) for part in parts]
             said.append(draw.one(self._texts["more"][mood]))
             if draw.happens(PHONED):
                 number = draw.one(self._texts["phones"])
