@@ -240,7 +240,7 @@ class _Writer:
 
     def _one(self, wordings: Sequence[str]) -> str:
         """A wording; one of the last quarter only if it need not be `known`."""
-        kept = len(wordings) - (len(wordings) // 4 if self._known and not urgent else 0)
+        kept = len(wordings) - (len(wordings) // 4 if self._known else 0)
         return self.draw.one(wordings[:kept])
 
     def _sentence(self, wording: str, company: str, words: Mapping[str, str]) -> str:
