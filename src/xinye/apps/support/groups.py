@@ -22,7 +22,8 @@ _TURNS = re.compile(
     r"\d+|不|没|无法|别|非|未|除了|\b(?:not|no|never|without|except|unless)\b|n't\b", re.IGNORECASE
 )
 _POLITE = re.compile(
-    r"请问(?:一下|下)?|麻烦(?:问)?(?:一下)?|您好|你好|谢谢|[呀啊呢吧哦嘛]+(?=\W*$)"
+    r"请问(?:一下|下)?|麻烦(?:问)?(?:一下)?|您好|你好|谢谢"
+    r"|(?<![呀啊呢吧哦嘛])[呀啊呢吧哦嘛]++(?=\W*$)"
     r"|\b(?:please|thanks|thank you|hello|hi)\b",
     re.IGNORECASE,
 )
