@@ -123,7 +123,7 @@ class Feedbacks:
                 after, self._desk.limits.page,
             )  # fmt: skip
             found = [self._read(transaction, row) for row in rows]
-            approved = self._approved(transaction, self._desk.limits.page)
+            approved = self._approved(transaction, self._desk.limits.page) if found else []
         return _compared(found, approved)
 
     def approve(self, number: int, operator: str, text: str = "") -> Feedback:
