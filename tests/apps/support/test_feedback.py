@@ -154,7 +154,7 @@ def test_a_correction_belongs_to_the_question_and_not_to_the_handover(desk: Conv
     ("text", "waits"),
     [("可以刷信用卡。", True), ("请稍等，我看一下。", False), ("您的订单号是多少？", False)],
 )
-def test_what_an_operator_tells_waits_for_approval(
+def test_what_an_operator_answers_waits_for_approval(
     customer: Customer, text: str, waits: bool
 ) -> None:
     customer.asks("可以用信用卡吗？")

@@ -4,6 +4,7 @@ edited with a text editor."""
 import glob
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -171,12 +172,9 @@ class DeskFolder:
             (each.intent, each.language): (number, each.text)
             for number, each in reversed([*enumerate(self.templates, 1)])
         }
-        for wanted in (language, "", *self.settings.languages):
-            if found := saved.get((intent, wanted)):
-                number, text = found
-                break
-        else:
-            number, text = None, getattr(OURS_SAID[intent], language) if intent in OURS_SAID else ""
+        ours = getattr(OURS_SAID[intent], language) if intent in OURS_SAID else ""
+        keys = ((intent, wanted) for wanted in (language, "", *self.settings.languages))
+        number, text = next((saved[key] for key in keys if key in saved), (None, ours))
         return number, text.replace(BOT, self.settings.bot_is(language))
 
     @cached_property
@@ -309,7 +307,10 @@ def _no_desk(folder: Path) -> XinyeError:
         what = "this is not a desk"
     else:
         what = "there is no such folder"
-        renamed = folder.parent.glob(f"*{glob.escape(folder.name)}.*/{SETTINGS}")
+        name = re.escape(folder.name)  # as `next_to` and `improve` rename a desk
+        aside = re.compile(rf"\.{name}\.[0-9a-f]{{8}}|{name}\.\d{{4}}-\d\d-\d\d-\d{{6}}(?:-\d+)?")
+        settings = folder.parent.glob(f"*{glob.escape(folder.name)}.*/{SETTINGS}")
+        renamed = (path for path in settings if aside.fullmatch(path.parent.name))
         if last := max(renamed, key=lambda path: path.stat().st_mtime, default=None):
             return XinyeError(
                 f"{folder}: {what}, but {quoted(last.parent)} is a desk; perhaps a command was "

@@ -46,14 +46,14 @@ async def begin(
     body: BeginRequest | None = None,
 ) -> JSON:
     """Begin a conversation. The token that it answers with is shown once."""
-    user = body.user if body else ""
-    if user and not who.is_operator:
+    account = body.account if body else ""
+    if account and not who.is_operator:
         raise APIError(
-            403, "user: only the shop's own server may name one", "user", "operator_only"
+            403, "account: only the shop's own server may name one", "account", "operator_only"
         )
     if not who.is_operator:
         parts.begun.check(address_of(request))
-    begun = await parts.threads.write(parts.store.customers.begin, user)
+    begun = await parts.threads.write(parts.store.customers.begin, account)
     parts.changed(begun.conversation)
     return {
         "id": begun.conversation,
