@@ -14,12 +14,27 @@ from xinye.data.scripts import has_han
 from xinye.generation.chat import Message as Turn
 from xinye.retrieval.follow_up import follows, in_context, thing
 from xinye.retrieval.search import LONGEST_QUESTION
+from xinye.retrieval.terms import trimmed
 
 LONGEST = 500  # characters of the question before, of which the next one needs the topic only
 TOPICS = 4  # questions in a row that need the one before
 WORDS = 3  # in Latin letters, with which a message is in English
 
-_NUMBER = re.compile(r"[\W\d_]+")
+# Messages that only give a number, and messages that only press for an answer.
+_NUMBER = re.compile(
+    r"[\W\d_]+|[a-z]{1,4}\d{6,}"
+    r"|(?:(?:我的?)?(?:订单|快递|运单|物流|退款|售后)?(?:编号|单号|号码?)(?:是|为)?"
+    r"|(?:(?:my|the) )?(?:order|parcel|tracking)(?: (?:number|no|id))?(?: is)?)"
+    r"[\W_]*+[a-z]{0,4}\d[\W\d_]*",
+    re.IGNORECASE,
+)
+_PRESSES = re.compile(
+    r"喂+|(?:我|都|已经)*等了?(?:半天|[很好]久|[\d一二两三半]+个?(?:多|半)?(?:小时|分钟|钟头))了?"
+    r"|(?:问题|还是|还|都|一直|根本)*没有?解决(?:问题)?[啊呢呀]*"
+    r"|any(?:one|body)|(?:please )?(?:answer|reply|respond)(?: to)?(?: me)?(?: please)?"
+    r"|(?:(?:it's|it is|that's|still) )*not (?:solved|resolved|fixed)",
+    re.IGNORECASE,
+)
 _WORD = re.compile("[A-Za-z]{2,}")
 
 Understand = Callable[[str, str], str]  # a question, and the one before it, as one question
@@ -128,8 +143,11 @@ def asks(turns: Sequence[Message], at: int) -> bool:
     if turns[at].sender != "customer":
         return False
     text = turns[at].text
-    told = says_something(text) and not _NUMBER.fullmatch(text) and not asks_nothing(text)
-    return told or bool(choice(turns, at))
+    if choice(turns, at):
+        return True
+    if _NUMBER.fullmatch(text.strip()) or _PRESSES.fullmatch(trimmed(text)):
+        return False
+    return says_something(text) and not asks_nothing(text)
 
 
 def choice(turns: Sequence[Message], at: int) -> str:

@@ -27,7 +27,7 @@ from xinye.errors import Conflict
 class Queue:
     """The conversations for people: first those that wait, the longest first, then those that are
     taken. There are `total`, of which at most `Limits.page` are listed. `asked` has the last
-    question of the customer of each, by its id."""
+    question of the customer of each, by its id, from the last `Limits.turns` messages."""
 
     total: int
     conversations: tuple[Conversation, ...]
