@@ -279,7 +279,11 @@ def _compared(found: Sequence[Feedback], approved: Sequence[Feedback]) -> list[F
     """Feedback, compared with each other and with what was approved. It takes its time, so do this
     after a transaction."""
     both = [*found, *approved]
-    groups = near_groups([each.question[:COMPARED] for each in both])
+    near = near_groups([each.question[:COMPARED] for each in both])
+    # What has no question is like no other.
+    groups = [
+        group if each.question else -each.number for group, each in zip(near, both, strict=True)
+    ]
     answers = [plain(each.chosen) for each in both]
     firsts: dict[int, int] = {}
     open_answers: dict[int, set[str]] = defaultdict(set)
@@ -290,16 +294,10 @@ def _compared(found: Sequence[Feedback], approved: Sequence[Feedback]) -> list[F
             approved_answers[group].setdefault(answer, each.chosen)
         elif answer:
             open_answers[group].add(answer)
-    return [
-        replace(
-            each,
-            first=firsts[group],
-            differ=len(open_answers[group]) > 1,
-            approved=tuple(
-                text for other, text in approved_answers[group].items() if other != answer
-            ),
-        )
-        if each.question
-        else replace(each, first=each.number)
-        for group, answer, each in zip(groups, answers, found, strict=False)
-    ]
+    compared = []
+    for group, answer, each in zip(groups, answers, found, strict=False):
+        known = approved_answers[group].items()
+        others = tuple(text for other, text in known if other != answer)
+        differ = len(open_answers[group]) > 1
+        compared.append(replace(each, first=firsts[group], differ=differ, approved=others))
+    return compared
