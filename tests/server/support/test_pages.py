@@ -216,6 +216,14 @@ def test_of_two_operators_one_gets_it(desk: Desk, browser: Page) -> None:
         second.until("!document.querySelector('#claim').hidden")
 
 
+def test_the_first_words_are_the_bots_in_the_language_of_the_page(desk: Desk, page: Page) -> None:
+    go(page, f"{desk.address}/?lang=zh", f"{TEXTS}.length === 1")
+    assert page.run(TEXTS) == ["您好！我是新叶的智能客服小叶，请问有什么可以帮您？"]
+    click(page, "#language")
+    english = "Hello! I am 小叶, the automatic assistant of 新叶. How can I help you?"
+    page.until(f"{TEXTS}[0] === {json.dumps(english)}")
+
+
 def test_a_reload_and_a_cut_lose_and_repeat_nothing(desk: Desk, page: Page) -> None:
     with wired(desk.address) as (wire, address):
         go(page, address)
