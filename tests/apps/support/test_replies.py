@@ -299,7 +299,8 @@ def test_the_only_question_is_chosen_by_yes(bot: Answerer, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["不是", "都不是！", "不是这个意思", "No, that's not what I asked"]
+    "said",
+    ["不是", "都不是！", "不，不是", "你理解错了", "没回答我的问题", "No, that isn't what I asked"],
 )
 def test_a_denied_reply_is_a_miss(bot: Answerer, said: str) -> None:
     answered = bot.answer(turns("红茶怎么保存？"))
@@ -309,6 +310,14 @@ def test_a_denied_reply_is_a_miss(bot: Answerer, said: str) -> None:
     assert asking.why != denied.why
     second = bot.answer(turns("龙井", OFFERED, said, kinds=("unsure",)))
     assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2×")
+
+
+@pytest.mark.parametrize(
+    "said", ["不是我的", "没有这个吧", "that is not free", "not delivered yet"]
+)
+def test_a_no_to_something_else_denies_nothing(bot: Answerer, said: str) -> None:
+    found = bot.answer(turns("红茶怎么保存？", "见第21页。", said, kinds=("faq",)))
+    assert found.why != f"{INTENT}: denied"
 
 
 def test_a_short_word_is_answered_in_the_language_of_the_conversation(bot: Answerer) -> None:

@@ -93,7 +93,7 @@ _WISH = re.compile(
     r"\s*(?:(?:你们?|您)?(?:能不能|可不可以|可以|能)?(?:(?:请|麻烦)(?:你们?|您)?(?:[帮给替]我)?|[帮给替]我)"
     r"(?:再|先|尽快|赶紧|重新)?(?:把.{1,12}?)?|把.{1,12}?)"
     r"(?:[退换催修]|改(?!善)|补(?!充)|查(?!看|收)|更[改换]|取消|撤销|备注|登记|合并|重[发寄]|加急|处理|核实|开.{0,4}发票)"
-    r"|\s*(?:(?:hi|hello|hey|ok|so|and) )?(?:(?:please|kindly|just|(?:can|could|would|will) you) ){0,3}"
+    r"|\s*(?:(?:hi|hello|hey|ok|so|and) )?(?:(?:please|kindly|(?:can|could|would|will) you) ){0,3}"
     r"(?:cancel|change|refund|resend|replace|exchange|check|look up|look into|update|correct|track)"
     r" (?:my|me|it|(?:this|the) order)\b",
     re.IGNORECASE,
