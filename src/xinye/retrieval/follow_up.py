@@ -20,10 +20,10 @@ _POINTS = (
     r"|\b(?:its|they|them|their|he|him|his|she|her|that|those|these)\b"
     r"|\bthere(?=\W*$| (?:today|now)\b)"
 )
-_BEGINS = r"^(?:那(?!么[多大])么?|还有(?!没)|然后|and |what about|how about)"
-_FOLLOWS = re.compile(rf"{_BEGINS}|呢[？?]?$|{_POINTS}", re.IGNORECASE)
+_BEGINS = re.compile(r"^(?:那(?!么[多大])么?|还有(?!没)|然后|and |what about|how about)", re.I)
+_FOLLOWS = re.compile(rf"{_BEGINS.pattern}|呢[？?]?$|{_POINTS}", re.IGNORECASE)
 # what links a question to the one before, in place of the thing
-_LINK = re.compile(rf"(?:{_POINTS})的?|{_BEGINS}[,，]?\s*", re.IGNORECASE)
+_LINK = re.compile(rf"(?:{_POINTS})的?|{_BEGINS.pattern}[,，]?\s*", re.IGNORECASE)
 
 # A question that only names a thing: "那新疆呢？", "And in Ireland?"
 _NAMES = re.compile(
