@@ -1,8 +1,9 @@
-"""Answers to one customer's case are told from answers for everybody."""
+"""Answers to one customer's case are told from answers for everybody, and what only an employee can
+look up or do from other questions."""
 
 import pytest
 
-from xinye.apps.support.cases import case_signs
+from xinye.apps.support.cases import asks_employee, case_signs
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,25 @@ from xinye.apps.support.cases import case_signs
 )
 def test_signs_of_a_case(question, answer, signs):
     assert case_signs(question, answer) == signs
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        ("能帮我改地址吗", True),
+        ("填错了，请把地址改成北京", True),
+        ("麻烦你们催一下快递", True),
+        ("快递单号是多少", True),
+        ("Hi, please cancel my order", True),
+        ("Please refund me", True),
+        ("麻烦说下退款流程", False),
+        ("请告知退货地址", False),
+        ("你们帮我退货运费谁出", False),
+        ("你们会给我退运费", False),
+        ("快递单号是几位", False),
+        ("Can you refund my shipping if I return a cup?", False),
+        ("Can I cancel my order?", False),
+    ],
+)
+def test_what_only_an_employee_can_do(message, wanted):
+    assert asks_employee(message) is wanted

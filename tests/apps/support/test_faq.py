@@ -118,8 +118,14 @@ def test_questions_of_one_answer_are_one_entry():
 
 @pytest.mark.parametrize("yes", ["可以的，", "好的亲，", "亲，", "Yes, "])
 def test_yes_before_an_answer_makes_no_other_answer(yes):
-    faq = make_faq([exchange("怎么退货", RETURN), exchange("能退吗", yes + RETURN, 2)])
-    assert [each.answer for each in faq.entries] == [RETURN]
+    said = [exchange("怎么退货", RETURN), exchange("能退吗", yes + RETURN, 2)]
+    for ordered in (said, said[::-1]):
+        assert [each.answer for each in make_faq(ordered).entries] == [RETURN]
+
+
+def test_a_name_at_the_beginning_is_no_yes():
+    said = [exchange("cables?", "Sure-Grip mugs cost £9."), exchange("cups?", "Grip mugs cost £9.")]
+    assert len(make_faq(said).entries) == 2
 
 
 def test_no_near_equal_of_a_test_question_is_learned():

@@ -21,6 +21,7 @@ from xinye.apps.support.matching import FAQMatcher, Match, made_questions
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.replies import Answerer
+from xinye.apps.support.reply import Source
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.manifest import CALIBRATION
 
@@ -255,7 +256,9 @@ def test_a_chain_of_things(bot: Answerer) -> None:
 
 
 def test_an_unknown_thing_does_not_get_the_answer_about_the_old_one(bot: Answerer) -> None:
-    found = bot.answer(turns("紫砂壶怎么退货？", ENTRIES[0].answer, "那铁锅呢？", kinds=("faq",)))
+    said = turns("紫砂壶怎么退货？", ENTRIES[0].answer, "那铁锅呢？", kinds=("faq",))
+    said[1] = replace(said[1], sources=bot.answer(said[:1]).sources)
+    found = bot.answer(said)
     assert found.kind == "unsure"
     assert "紫砂壶怎么退货" not in found.text
 
@@ -296,7 +299,8 @@ def test_the_only_question_is_chosen_by_yes(bot: Answerer, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["不是", "都不是！", "不是这个意思", "No, that's not what I asked"]
+    "said",
+    ["不是", "都不是！", "不，不是", "你理解错了", "没回答我的问题", "No, that isn't what I asked"],
 )
 def test_a_denied_reply_is_a_miss(bot: Answerer, said: str) -> None:
     answered = bot.answer(turns("红茶怎么保存？"))
@@ -306,6 +310,14 @@ def test_a_denied_reply_is_a_miss(bot: Answerer, said: str) -> None:
     assert asking.why != denied.why
     second = bot.answer(turns("龙井", OFFERED, said, kinds=("unsure",)))
     assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2×")
+
+
+@pytest.mark.parametrize(
+    "said", ["不是我的", "没有这个吧", "that is not free", "not delivered yet"]
+)
+def test_a_no_to_something_else_denies_nothing(bot: Answerer, said: str) -> None:
+    found = bot.answer(turns("红茶怎么保存？", "见第21页。", said, kinds=("faq",)))
+    assert found.why != f"{INTENT}: denied"
 
 
 def test_a_short_word_is_answered_in_the_language_of_the_conversation(bot: Answerer) -> None:
@@ -321,7 +333,8 @@ def test_a_new_word_gets_the_answer_behind_the_question_that_it_belongs_to(folde
     desk.entries[at] = replace(entry, variants=("红茶的保存方法",))
     bot = Answerer(desk, Models.load(desk))
     told = "如果您问的是：红茶怎么保存？\n红茶的保存：见第21页。"
-    assert bot.answer(turns("绿红茶怎么保存")).text == told
+    found = bot.answer(turns("绿红茶怎么保存"))
+    assert (found.text, found.answer) == (told, entry.answer)
     assert bot.answer(turns("红茶怎么保存的方法")).text == entry.answer
     desk.entries[at] = replace(desk.entries[at], offered=False)
     assert bot.answer(turns("绿红茶怎么保存")).text == entry.answer
@@ -357,6 +370,21 @@ def test_offers_are_clean_and_lead_to_one_answer_each(folder: Path) -> None:
     for number, line in enumerate(lines, 1):
         found = bot.answer(turns("礼盒", offered.text, str(number), kinds=("unsure",)))
         assert found.text == ("三天到账。" if "refund" in line else answers[0])
+
+
+def test_only_what_was_just_answered_is_not_offered(folder: Path) -> None:
+    desk = DeskFolder.read(folder)
+    asked = [
+        replace(desk.entries[0], question=text, answer="可以。")
+        for text in ("礼盒刻字", "礼盒包装")
+    ]
+    own = replace(desk, entries=asked)
+    own.matcher.calibration = None
+    bot = Answerer(own, Models())
+    first, reply, last = turns("礼盒刻字", "可以。", "礼盒", kinds=("faq",))
+    given = (Source("faq.csv", asked[0].line, "礼盒刻字"),)
+    offered = bot.answer([first, replace(reply, sources=given), last]).text
+    assert "礼盒包装" in offered and "礼盒刻字" not in offered
 
 
 def test_what_one_customer_wrote_is_offered_to_no_other(folder: Path) -> None:

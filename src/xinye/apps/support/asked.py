@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xinye.apps.support.exchanges import says_something, without_marks
 from xinye.apps.support.messages import Message
 from xinye.apps.support.offers import chosen
-from xinye.apps.support.reply import UNSURE
+from xinye.apps.support.reply import UNSURE, Source
 from xinye.apps.support.small_talk import asks_nothing, denies, without_opening
 from xinye.data.scripts import has_han
 from xinye.generation.chat import Message as Turn
@@ -45,8 +45,9 @@ class Asked:
     """A customer's last message. `bare` is the message without greetings and without clauses that
     only give a number, or what was chosen of an offer; if it `follows` the question `before`, it
     needs that one to be understood. `meant` is what is asked then, in words of the FAQ if possible.
-    `misses` counts the bot's last replies that were no answers, `given` is its last reply, and
-    `earlier` are the messages before; it `denies` that the last reply is about the question."""
+    `misses` counts the bot's last replies that were no answers, `given` are the sources of its last
+    reply, and `earlier` are the messages before; it `denies` that the last reply is about the
+    question."""
 
     text: str
     bare: str
@@ -55,7 +56,7 @@ class Asked:
     chosen: bool
     language: str  # "zh" or "en"
     misses: int
-    given: str
+    given: tuple[Source, ...]
     denies: bool
     earlier: tuple[Turn, ...]
 
@@ -71,7 +72,7 @@ class Asked:
         one question of a message and the question before, if it needs that."""
         *before, last = turns
         replies = [each for each in before if each.sender == "bot"]
-        given = replies[-1] if replies else None
+        reply = replies[-1] if replies else None
         topic = ""
         for text in _topics(turns):
             topic = understand(text, topic)[:LONGEST]
@@ -87,8 +88,8 @@ class Asked:
                 [each.text for each in turns if each.sender == "customer"], languages
             ),
             misses=_misses(replies),
-            given=given.text if given else "",
-            denies=given is not None and _is_answer(given) and denies(last.text),
+            given=reply.sources if reply else (),
+            denies=reply is not None and _is_answer(reply) and denies(last.text),
             earlier=tuple(_turn(each) for each in before),
         )
 
@@ -116,6 +117,10 @@ class Asked:
         if has_han(self.text):
             return "zh"
         return "en" if len(_WORD.findall(self.text)) >= WORDS else ""
+
+    def was_given(self, *sources: Source) -> bool:
+        """True if the last reply has just these sources, so that it has said the same."""
+        return self.given == sources
 
     def mentions(self, words: Iterable[str]) -> str:
         """The first of these words that the message has; "" if it has none. Words in Latin letters
@@ -195,9 +200,8 @@ def _misses(replies: Sequence[Message]) -> int:
 def _language(texts: Sequence[str], languages: Sequence[str]) -> str:
     """The language of the last of a customer's messages; of a short one such as "ok" it is that of
     the message before."""
-    *before, last = texts
-    if before and not has_han(last) and len(_WORD.findall(last)) < WORDS:
-        return _language(before, languages)
+    said = (each for each in reversed(texts) if has_han(each) or len(_WORD.findall(each)) >= WORDS)
+    last = next(said, texts[0])
     language = "zh" if has_han(last) else "en" if _WORD.search(last) else ""
     return language if language in languages else languages[0]
 

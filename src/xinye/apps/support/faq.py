@@ -20,7 +20,7 @@ SHOWN = 5  # answers of a conflict that are listed
 # With these one answer begins after "May I …?", and not after "How do I …?"
 _YES = re.compile(
     r"(?:(?:可以|有|好|是|能|会|支持)(?:的|哦|呢|啊)*+|亲|您好|嗯)(?:[，,。！!~～\s]+(?:亲[，,\s]*)?|亲[，,\s]*)"
-    r"|(?:yes|sure|of course|certainly|hi|hello)\b[\s,.!]*",
+    r"|(?:yes|sure|of course|certainly|hi|hello)\s*[,.!:;–—]+\s*",
     re.IGNORECASE,
 )
 
@@ -139,12 +139,12 @@ def _intent(group: Sequence[Exchange]) -> str:
 
 
 def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
-    """The entries, with those of the same long answer as one; a "yes" before it does not count."""
+    """The entries, with those of the same long answer as one. A "yes" before it does not count, and
+    is left out if one of the questions was answered without it."""
     found: dict[str, Entry] = {}
     for number, entry in enumerate(entries):
         long = len(entry.answer) >= LONG_ANSWER
-        said = _without_yes(entry.answer)
-        key = plain(said) if long else f"{number} {entry.question}"
+        key = plain(_without_yes(entry.answer)) if long else f"{number} {entry.question}"
         first = found.get(key)
         if first is None:
             found[key] = entry
@@ -153,8 +153,9 @@ def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
         variants = (*first.variants, *entry.wordings)
         intent = first.intent or entry.intent
         answered = first.answered or entry.answered or _agree(first, entry)
-        found[key] = replace(
-            first, variants=variants, intent=intent, offered=True, answered=answered
+        said = min(first, entry, key=lambda each: len(plain(each.answer)))
+        found[key] = Entry(
+            first.question, said.answer, variants, intent, said.file, said.line, True, answered
         )
     return [*found.values()]
 

@@ -27,6 +27,10 @@ _POLITE = re.compile(
     r"|\b(?:please|thanks|thank you|hello|hi)\b",
     re.IGNORECASE,
 )
+_NO_NEGATION = re.compile(
+    r"(.)[不没]\1|没有?(?=\W*$)|[区特级分]别|别[的家人]|不好意思|非常|未来|\bwhy not\b",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(rf"[\W_]+|(?<=[{HAN}])的(?=[{HAN}])")
 
 
@@ -94,6 +98,16 @@ def members(groups: Sequence[int]) -> list[list[int]]:
     for number, group in enumerate(groups):
         found[group].append(number)
     return found
+
+
+def negates(text: str) -> bool:
+    """True if a text has a negation or exception, and not only "能不能" or the like.
+
+    >>> negates("没开封能放多久"), negates("能不能放三天")
+    (True, False)
+    """
+    said = _NO_NEGATION.sub("", text.replace("’", "'"))
+    return any(not each.isdigit() for each in _TURNS.findall(said))
 
 
 def typical(texts: Sequence[str]) -> str:

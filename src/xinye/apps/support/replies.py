@@ -194,7 +194,7 @@ class Answerer:
         if asked.thing:
             if not self._understanding.tells(match.entry, asked.thing, asked.before):
                 return None
-        elif asked.follows and asked.given.endswith(self.desk.entries[match.entry].answer):
+        elif asked.follows and asked.was_given(self._source(match.entry)):
             return None  # that was the answer to the question before
         if not self.desk.entries[match.entry].answered:
             why = f"{BY_CASE}: {FAQ}:{match.entry + 1}"
@@ -210,8 +210,8 @@ class Answerer:
         if not self.desk.entries[entry].offered:
             return reply
         _, said = self.desk.said("restate", language)
-        question = shown(self.desk.entries[entry].question)
-        return replace(reply, text=f"{said}{question}\n{reply.text}")
+        before = f"{said}{shown(self.desk.entries[entry].question)}\n"
+        return replace(reply, text=f"{before}{reply.text}", before=before)
 
     def _offered(self, asked: Asked) -> Match | None:
         """The entry that was chosen of an offer."""
@@ -224,12 +224,16 @@ class Answerer:
         return Reply(
             "faq",
             entry.answer,
-            (Source(Path(entry.file).name, entry.line, entry.question),),
+            (self._source(number),),
             confidence,
             self._least_of_faq(),
             f"{ENTRY}: {FAQ}:{number + 1}",
             self.desk.matcher_hash,
         )
+
+    def _source(self, number: int) -> Source:
+        entry = self.desk.entries[number]
+        return Source(Path(entry.file).name, entry.line, entry.question)
 
     # -- documents ---------------------------------------------------------------------------------
 
@@ -275,12 +279,11 @@ class Answerer:
                 return self._cited("written", composed.text, cited, sure, self._hash("chat"))
         if reader:  # it has looked, and found nothing
             return None
-        passage = found[0].text
-        if asked.follows and asked.given.endswith(passage) and not asked.thing:
+        reply = self._cited("passage", found[0].text, found[:1], sure, self.desk.knowledge_hash)
+        if asked.follows and asked.was_given(*reply.sources) and not asked.thing:
             return None  # that was the answer to the question before
-        _, said = self.desk.said("quote", asked.language)
-        text = f"{said}\n{passage}"
-        return self._cited("passage", text, found[:1], sure, self.desk.knowledge_hash)
+        before = f"{self.desk.said('quote', asked.language)[1]}\n"
+        return replace(reply, text=f"{before}{reply.text}", before=before)
 
     def _passages(self, question: str) -> list[Found]:
         base = self.desk.knowledge
@@ -327,7 +330,7 @@ class Answerer:
         if self._is_foreign(asked):
             _, text = self.desk.said("language", asked.written)
             return Reply(UNSURE, text, score=score, why=FOREIGN)
-        questions = self._likely(matches, asked.given)
+        questions = self._likely(matches, asked)
         intent = "offer_one" if len(questions) == 1 else "offer" if questions else "unsure"
         _, said = self.desk.said(intent, asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
@@ -343,7 +346,7 @@ class Answerer:
         found = (each.text for each in self._passages(asked.question))
         return not any(has_han(text) == (asked.written == "zh") for text in found)
 
-    def _likely(self, matches: Sequence[Match], given: str) -> list[str]:
+    def _likely(self, matches: Sequence[Match], asked: Asked) -> list[str]:
         """The questions that a customer may have meant, of those that customers may read and that
         were not answered just now. Of the questions with one answer it is the first."""
         likely = self.desk.matcher.threshold(EVEN)
@@ -352,12 +355,13 @@ class Answerer:
         first = matches[0].confidence if matches else 0.0
         if first < (likely or 0.0):
             return []
-        near = (
-            self.desk.entries[each.entry] for each in matches if each.confidence >= SIMILAR * first
-        )
         questions: dict[str, str] = {}
-        for entry in near:
-            if entry.offered and entry.answered and not given.endswith(entry.answer):
+        for each in matches:
+            entry = self.desk.entries[each.entry]
+            near = each.confidence >= SIMILAR * first and not asked.was_given(
+                self._source(each.entry)
+            )
+            if near and entry.offered and entry.answered:
                 questions.setdefault(entry.answer, shown(entry.question))
         return [*dict.fromkeys(questions.values())]
 
