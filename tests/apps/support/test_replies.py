@@ -308,8 +308,10 @@ def test_a_denied_reply_is_a_miss(bot: Answerer, said: str) -> None:
     assert (denied.kind, denied.why) == ("unsure", f"{INTENT}: denied")
     asking = bot.answer(turns("红茶怎么保存？", "要现在下单吗？", said, kinds=("faq",)))
     assert asking.why != denied.why
-    second = bot.answer(turns("龙井", OFFERED, said, kinds=("unsure",)))
-    assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2×")
+    offered = turns("龙井", OFFERED, said, kinds=("unsure",))
+    assert bot.answer(offered).why == denied.why  # it was asked to be said in other words
+    again = turns("龙井", OFFERED, said, denied.text, said, kinds=("unsure", "unsure"))
+    assert (bot.answer(again).kind, bot.answer(again).why) == ("handover", f"{UNCERTAIN}: 3×")
 
 
 @pytest.mark.parametrize(
@@ -337,7 +339,34 @@ def test_a_new_word_gets_the_answer_behind_the_question_that_it_belongs_to(folde
     assert (found.text, found.answer) == (told, entry.answer)
     assert bot.answer(turns("红茶怎么保存的方法")).text == entry.answer
     desk.entries[at] = replace(desk.entries[at], offered=False)
-    assert bot.answer(turns("绿红茶怎么保存")).text == entry.answer
+    assert bot.answer(turns("绿红茶怎么保存")).kind == "unsure"
+
+
+def test_several_questions_get_an_answer_each(bot: Answerer) -> None:
+    found = bot.answer(turns("红茶怎么保存？龙井多少钱？"))
+    assert found.text == "红茶的保存：见第21页。\n\n龙井的价格：见第15页。"
+    assert [each.line for each in found.sources] == [21, 15]
+    partly = bot.answer(turns("红茶怎么保存？龙井多少钱？月亮有多远？")).text
+    assert partly.endswith("请单独再问一次：月亮有多远？")
+    assert bot.answer(turns("红茶怎么保存？红茶怎么保存？")).text == "红茶的保存：见第21页。"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("我要差评", COMPLAINS),
+        ("人呢？", ASKED),
+        ("才用两天就坏了", BY_CASE),
+        ("It is broken", BY_CASE),
+    ],
+)
+def test_trouble_goes_to_a_person(bot: Answerer, said: str, why: str) -> None:
+    assert (bot.answer(turns(said)).kind, bot.answer(turns(said)).why) == ("handover", why)
+
+
+def test_a_denial_before_a_question_is_left_out(bot: Answerer) -> None:
+    found = bot.answer(turns("龙井", OFFERED, "不是，红茶怎么保存？", kinds=("unsure",)))
+    assert found.text == "红茶的保存：见第21页。"
 
 
 @pytest.mark.parametrize("said", ["说一下运费", "换一个", "不是1", "size 2", "12", "都不是"])

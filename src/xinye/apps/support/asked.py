@@ -9,7 +9,7 @@ from xinye.apps.support.exchanges import says_something, without_marks
 from xinye.apps.support.messages import Message
 from xinye.apps.support.offers import chosen
 from xinye.apps.support.reply import UNSURE, Source
-from xinye.apps.support.small_talk import asks_nothing, denies, without_opening
+from xinye.apps.support.small_talk import asks_nothing, denies, without_denial, without_opening
 from xinye.data.scripts import has_han
 from xinye.generation.chat import Message as Turn
 from xinye.retrieval.follow_up import follows, in_context, thing
@@ -77,7 +77,7 @@ class Asked:
         for text in _topics(turns):
             topic = understand(text, topic)[:LONGEST]
         offered = choice(turns, len(before))
-        bare = offered or _bare(last)
+        bare = offered or (without_denial(_bare(last)) if reply else _bare(last))
         return cls(
             text=last.text,
             bare=bare,

@@ -107,13 +107,23 @@ _ASKS_HOW = re.compile(
 _CLAUSES = re.compile(r"[^，。；！？,.;!?\n]+")
 
 
+# Something that was bought is broken.
+_BROKEN = re.compile(
+    r"(?:坏|碎|裂|破|断|漏)[了掉]|漏[水电油]|不能用了|用不了|没反应|冒烟|有异味"
+    r"|\b(?:is|are|has|it's|came|arrived|got) (?:\w+ )?(?:broken|leaking|cracked|damaged|smashed)\b"
+    r"|\b(?:stopped working|does(?:n't| not) work|fell apart)\b",
+    re.IGNORECASE,
+)
+
+
 def asks_employee(message: str) -> bool:
-    """True if a customer wants to know or to have what only an employee can look up or do.
+    """True if a customer wants to know or to have what only an employee can look up or do, or says
+    that something is broken.
 
     >>> asks_employee("给我改一下地址"), asks_employee("怎么改地址？")
     (True, False)
     """
-    return asks_state(message) or any(
+    return bool(asks_state(message) or _BROKEN.search(message)) or any(
         _WISH.match(clause) and not _ASKS_HOW.search(clause) for clause in _CLAUSES.findall(message)
     )
 

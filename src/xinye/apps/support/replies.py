@@ -38,6 +38,7 @@ from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.offers import offer, shown
 from xinye.apps.support.reply import HANDOVER, UNSURE, Reply, Source
+from xinye.apps.support.several import answered_each
 from xinye.apps.support.small_talk import TEMPLATES as OURS_SAID
 from xinye.apps.support.small_talk import about_the_bot, asks_for_person, complains, small_talk
 from xinye.apps.support.understanding import Understanding
@@ -67,6 +68,7 @@ class Answerer:
         self._steps = (
             self._handed_over,
             self._from_template,
+            self._from_faq_each,
             self._from_faq,
             self._from_graph,
             self._from_passage,
@@ -154,7 +156,9 @@ class Answerer:
             case "upset":
                 return self._calmed(asked, "upset")
         if not says_something(asked.bare):  # a phone number that was masked, an emoji, or "?"
-            calls = set(asked.bare.strip()) & set("?？")
+            calls = bool({*asked.bare} & {"?", "？"})
+            if calls and asked.earlier:
+                return self._calmed(asked, "unsure")
             return self._template(asked, "greeting" if calls else "acknowledgement", None)
         intents, least = self.models.intents, self._least_of_intents()
         if intents is None or least is None:
@@ -165,8 +169,10 @@ class Answerer:
         return self._template(asked, intent, share)
 
     def _calmed(self, asked: Asked, intent: str) -> Reply:
-        """What is said to an insult or to "not that": it counts as a question without an answer."""
-        if asked.misses + 1 >= self.desk.settings.misses:
+        """What is said to an insult, to "not that" and to "???": it counts as a question without an
+        answer. One "not that" is heard out: it was asked to be said in other words."""
+        heard_out = intent == "denied" and asked.misses < self.desk.settings.misses
+        if asked.misses + 1 >= self.desk.settings.misses and not heard_out:
             return self._handover(asked, ANGRY if intent == "upset" else _misses(asked))
         return Reply(UNSURE, self.desk.said(intent, asked.language)[1], why=f"{INTENT}: {intent}")
 
@@ -181,6 +187,10 @@ class Answerer:
         return Reply("template", text, source, score, least, f"{INTENT}: {intent}", model)
 
     # -- the FAQ -----------------------------------------------------------------------------------
+
+    def _from_faq_each(self, asked: Asked) -> Reply | None:
+        """The answers to several questions of one message."""
+        return answered_each(asked, self._from_faq, self.desk.said("rest", asked.language)[1])
 
     def _from_faq(self, asked: Asked) -> Reply | None:
         """The answer of an entry that is sure enough to be meant; a person, if that is about the
@@ -204,11 +214,11 @@ class Answerer:
             return self._restated(reply, match.entry, asked.language)
         return reply
 
-    def _restated(self, reply: Reply, entry: int, language: str) -> Reply:
-        """An answer behind the question that it belongs to, if customers may read that, since a
-        word of the customer's question is new."""
+    def _restated(self, reply: Reply, entry: int, language: str) -> Reply | None:
+        """An answer behind the question that it belongs to, since a word of the customer's question
+        is new. None if customers may not read that question."""
         if not self.desk.entries[entry].offered:
-            return reply
+            return None
         _, said = self.desk.said("restate", language)
         before = f"{said}{shown(self.desk.entries[entry].question)}\n"
         return replace(reply, text=f"{before}{reply.text}", before=before)

@@ -105,6 +105,7 @@ _WISHES_TO_COMPLAIN = re.compile(
     r"(?:我|咱)们?(?:现在|今天|马上)?(?:就|必须|一定)?(?:想?要|想|准备|打算|决定|得)"
     r"(?:去|向\w{1,8})?(?:投诉|举报)"
     r"|^(?:要|想)?(?:投诉|举报)(?:你们?|您|商家|店家|卖家|客服|快递员?)?$|(?:打|拨打?)12315"
+    r"|^我?(?:就|一定)?(?:要|想|会|准备)?(?:给|打)?(?:你们?|个)?差评$"
     r"|\bi(?:'d| would|'ll| will|'m| am)? ?(?:like|want|need|wish|going|have)? to"
     r" (?:complain\b|(?:make|file|lodge|raise|submit) an? (?:formal |official )?complaint)"
     r"|^(?:complaint|(?:formal|official|make a|file a) complaint)$",
@@ -112,6 +113,7 @@ _WISHES_TO_COMPLAIN = re.compile(
 )
 _ASKS_HOW = re.compile(r"[吗?？]|怎|如何|哪|什么|\b(?:how|where|who|what|which|when)\b", re.I)
 _CLAUSES = re.compile(r"[^，。！；？,.!;?\n]+[？?]?")
+_FIRST_CLAUSE = re.compile(r"([^，。！；？,.!;?\n]+)[，。！；,.!;\n]\s*")
 # Words of anger, and what may stand beside them in a message that says nothing else.
 _ANGRY = re.compile(
     "垃圾|骗子|骗人|骗钱|坑人|坑爹|黑店|傻[逼比瓜子]|智障|脑残|白痴|废物|滚蛋?|混蛋|王八蛋|无语|离谱|没什么用|没用"
@@ -184,6 +186,7 @@ _NOT = re.compile(
 _ASKS_PERSON = re.compile(
     r"(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成|你们?的?)*+(?:人工|真人|活人)"
     r"|(?:找|叫)(?:一下)?你们?的?(?:老板|经理|领导|主管|负责人)"
+    r"|^(?:人呢|(?:怎么|为什么|咋)(?:还)?(?:没人|不说话|不理人?我?|不回(?:复|话|我)?)了?)"
     r"|不(?:想|要|愿意?)(?:再)?(?:跟|和|与)(?:你|机器人?|ai)(?:说|聊|讲|谈)"
     r"|\b(?:speak|talk|connect me|transfer me|put me through)\b(?: (?:to|with))?"
     r" (?:an?|the|your|some)? ?(?:real |live |actual )?"
@@ -234,6 +237,10 @@ TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
         "Sorry, then I did not understand you. Please say it in other words, or write “a person "
         "please” to reach a colleague.",
         "抱歉，刚才没有回答您的问题。请换个说法再问一次，也可以回复“转人工”。",
+    ),
+    "rest": Both(
+        "I am not sure about this; please ask it again by itself: ",
+        "这个问题我没有把握，请单独再问一次：",
     ),
     "restate": Both("If you are asking this: ", "如果您问的是："),
     "unsure": Both(
@@ -298,6 +305,18 @@ def denies(text: str) -> bool:
     (True, True, False)
     """
     return any(_DENIES.fullmatch(joined) for joined in _spoken(text))
+
+
+def without_denial(text: str) -> str:
+    """A message without a clause before it that only says that a reply was not what was asked.
+
+    >>> without_denial("不是，我要专票"), without_denial("不是本人可以吗")
+    ('我要专票', '不是本人可以吗')
+    """
+    found = _FIRST_CLAUSE.match(text)
+    if not found or not denies(found[1]) or not re.search(r"\w", text[found.end() :]):
+        return text
+    return text[found.end() :]
 
 
 def asks_nothing(text: str) -> bool:
