@@ -160,6 +160,12 @@ def test_what_needs_the_conversation_is_left_out(folder: Path, desk: Conversatio
     customer.gets()
     number = desk.feedback.by_operator(customer.conversation, "李", 4, good=False, text="九十元。")
     desk.feedback.approve(number, "李")
+    customer.asks("哦好的，我电话13812345678")
+    customer.gets()
+    number = desk.feedback.by_operator(
+        customer.conversation, "李", 6, good=False, text="满百包邮。"
+    )
+    desk.feedback.approve(number, "李")
     approve(desk, "在吗", "在的。")
     approve(desk, "我的电话是13812345678，什么时候回电？", "五点前打[电话1]给您。")
     approve(desk, "我的礼盒到哪了？", "您的包裹已经到杭州了。")

@@ -21,7 +21,15 @@ from xinye.apps.support.context import unclear_alone
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
 from xinye.apps.support.desk_settings import SETTINGS
-from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges, has_mark
+from xinye.apps.support.exchanges import (
+    NO_QUESTION,
+    REFERS,
+    Exchange,
+    Talk,
+    exchanges,
+    has_mark,
+    only_tells,
+)
 from xinye.apps.support.faq import LONG_ANSWER, OFTEN, Entry
 from xinye.apps.support.feedback import Feedback
 from xinye.apps.support.groups import near_groups, plain, typical
@@ -150,6 +158,9 @@ def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     place = f"feedback {feedback.number}"
     if len(feedback.turns) > 1 and unclear_alone(feedback.question):
         dropped.add(place, REFERS)
+        return []
+    if len(feedback.turns) > 1 and only_tells(feedback.question):
+        dropped.add(place, NO_QUESTION)
         return []
     if has_mark(feedback.chosen):
         dropped.add(place, MARKED)
