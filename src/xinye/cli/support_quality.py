@@ -149,7 +149,8 @@ def show_improvement(found: "Improvement") -> None:
         )
     else:
         console.print(
-            "the new desk would be worse, so the old one stays; look at the approved answers",
+            "the new desk would be worse, so the old one stays; look at the approved answers, and "
+            "at other wordings of what they correct",
             soft_wrap=True,
         )
 
