@@ -97,6 +97,14 @@ def test_the_question_of_an_entry_is_what_most_wordings_say():
     assert {*entry.wordings} == {*asked}
 
 
+def test_the_question_of_a_row_is_that_of_its_entry():
+    row = replace(exchange("空气炸锅可以放锡纸吗？", RETURN), is_row=True, wordings=("能放锡纸吗",))
+    asked = ["炸锅能用锡纸吗", "炸锅能放锡纸吗", "能用锡纸吗", "空气炸锅可以放锡纸吗"]
+    [entry] = make_faq([*(exchange(each, RETURN) for each in asked), row]).entries
+    assert entry.question == "空气炸锅可以放锡纸吗？"
+    assert {*entry.variants} == {*asked[:3], "能放锡纸吗"}
+
+
 def test_a_question_that_one_customer_wrote_is_not_offered():
     asked = [
         exchange("我叫张伟，怎么改地址？", RETURN),

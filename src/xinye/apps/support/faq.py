@@ -3,7 +3,7 @@ wordings, and one answer."""
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from xinye.apps.support.cases import case_signs
@@ -76,7 +76,8 @@ class Faq:
 
 def make_faq(exchanges: Sequence[Exchange]) -> Faq:
     """The FAQ of questions and their answers. Where the answers to a question differ, the most
-    common one is chosen, and of equally common ones the latest in the files."""
+    common one is chosen, and of equally common ones the latest in the files. An entry has the
+    question of the row of a table, if it has one, or else the most typical one."""
     faq = Faq()
     asked = [each for each in exchanges if each.answer]
     groups = members(near_groups([each.question for each in asked]))
@@ -86,7 +87,8 @@ def make_faq(exchanges: Sequence[Exchange]) -> Faq:
         entry, by_case = _entry([asked[number] for number in group], faq)
         (faq.by_case if by_case else entries).append(entry)
     entries = _one_for_each_question([*_one_for_each_answer(entries, faq), *faq.by_case])
-    faq.entries = [_with_typical_question(entry) for entry in entries]
+    rows = {plain(each.question) for each in asked if each.is_row}
+    faq.entries = [_with_shown_question(entry, rows) for entry in entries]
     return faq
 
 
@@ -95,7 +97,8 @@ def _entry(group: Sequence[Exchange], faq: Faq) -> tuple[Entry, bool]:
     answers = members(near_groups([each.answer for each in group]))
     latest = max(answers, key=lambda numbers: (len(numbers), numbers[-1]))
     chosen = group[latest[-1]]
-    question = typical([each.question for each in group])
+    rows = [each.question for each in group if each.is_row]
+    question = typical(rows or [each.question for each in group])
     by_case = not chosen.is_row and len(answers) >= SEVERAL and len(latest) / len(group) <= COMMON
     if len(answers) > 1:
         others = [group[numbers[-1]] for numbers in answers if by_case or numbers is not latest]
@@ -172,9 +175,11 @@ def _agree(one: Entry, other: Entry) -> bool:
     return (one.file, one.line) != (other.file, other.line) and signs < OFTEN
 
 
-def _with_typical_question(entry: Entry) -> Entry:
-    """The entry with the question that is most like all its wordings."""
-    question = typical(entry.wordings)
+def _with_shown_question(entry: Entry, rows: Collection[str]) -> Entry:
+    """The entry with the question that is most like all its wordings: of those that rows of a table
+    have, if there are any."""
+    of_rows = [text for text in entry.wordings if plain(text) in rows]
+    question = typical(of_rows or entry.wordings)
     return replace(entry, question=question, variants=_variants(question, entry.wordings))
 
 
