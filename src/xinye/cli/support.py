@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from xinye.apps.support.prepare import Report
 
 FEW = 0.5  # share of the questions that can be answered below which help is printed
+KEYS = {"passage": "precision_documents"}  # settings of desk.toml, if it is not `precision`
 SHOWN = 5  # notes, conflicts and intents that are printed
 
 
@@ -201,16 +202,12 @@ def show_unreached(name: str, step: dict[str, Any], precision: str) -> None:
         answer.print(
             f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
         )
-    if not step["highest"]:
-        return
-    highest = f"{step['highest']:.0%}"
-    if name == "faq":
+    if step["highest"]:
+        highest, key = f"{step['highest']:.0%}", KEYS.get(name, "precision")
         answer.print(
-            f"step {name}: it reaches {highest}; to accept that, set precision = "
+            f"step {name}: it reaches {highest}; to accept that, set {key} = "
             f"{step['highest']:g} in desk.toml"
         )
-    else:  # a lower precision would change the FAQ, too
-        answer.print(f"step {name}: it reaches {highest}")
 
 
 def show_test(report: "Report") -> None:

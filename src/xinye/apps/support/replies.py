@@ -322,7 +322,7 @@ class Answerer:
         calibration = Calibration.load(base.folder) if base and found else None
         if base is None or calibration is None:
             return None, None
-        least = calibration.reached(self.desk.settings.precision)
+        least = calibration.reached(self.desk.settings.precision_documents)
         confidence = confidence_in(base, calibration, question, found)
         return confidence, least.confidence if least else None
 
