@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     matcher.calibrate(made_questions(questions, numbers), 0.7, made=True)
     assert matcher.threshold(0.7) is not None
     contents = Contents(
-        DeskSettings(precision=0.7, forbidden=("处方", "tax"), person_words=("找老板",)),
+        DeskSettings(precision=0.7, precision_documents=0.7, forbidden=("处方", "tax"), person_words=("找老板",)),
         {},
         ENTRIES,
         [Template(intent="thanks", text="谢谢惠顾！", language="zh")],
