@@ -227,11 +227,11 @@ class Merged:
     def uncorrected(self) -> dict[str, list[str]]:
         """The answers that were corrected for some wordings of their entries, with the wordings
         that keep them although nobody has approved that."""
-        found = {}
+        found: dict[str, list[str]] = {}
         for entry in (self.entries[number] for number in self._split):
             groups = ((text, self._groups[plain(text)]) for text in entry.wordings)
             if kept := [text for text, group in groups if group not in self._approved]:
-                found[entry.answer] = kept
+                found.setdefault(entry.answer, []).extend(kept)
         return found
 
     def _know(self, number: int) -> None:
