@@ -207,6 +207,7 @@ class Merged:
         for number in reversed(range(len(entries))):  # the first one counts
             self._know(number)
         self._split: dict[int, None] = {}  # the entries that wordings were taken from
+        self._approved = {*groups[len(known) :]}
         approved = [*zip(learned, groups[len(known) :], strict=True)]
         answers: dict[int, dict[str, Exchange]] = {}
         for each, group in approved:
@@ -225,9 +226,13 @@ class Merged:
     @property
     def uncorrected(self) -> dict[str, list[str]]:
         """The answers that were corrected for some wordings of their entries, with the wordings
-        that keep them."""
-        split = [self.entries[number] for number in self._split]
-        return {entry.answer: [*entry.wordings] for entry in split}
+        that keep them although nobody has approved that."""
+        found: dict[str, list[str]] = {}
+        for entry in (self.entries[number] for number in self._split):
+            groups = ((text, self._groups[plain(text)]) for text in entry.wordings)
+            if kept := [text for text, group in groups if group not in self._approved]:
+                found.setdefault(entry.answer, []).extend(kept)
+        return found
 
     def _know(self, number: int) -> None:
         """Note what an entry has. As in `make_faq`, a short answer, such as "yes", does not make
