@@ -10,6 +10,7 @@ from xinye.apps.monitor.counts import Share
 from xinye.apps.monitor.outbox import Outbox
 from xinye.apps.monitor.sources.feed_states import FeedStates
 from xinye.errors import XinyeError
+from xinye.language import chinese
 from xinye.server.bodies import JSONRoute
 from xinye.server.hub import ALL
 from xinye.server.keys import caller, unknown
@@ -110,7 +111,13 @@ async def feeds(parts: Parts) -> JSON:
     states = FeedStates(parts.monitor.store)
     found = await parts.threads.read(states.known)
     names = ("url", "checked", "fresh", "stale", "failures", "error", "note")
-    return {"feeds": [{name: getattr(each, name) for name in names} for each in found]}
+    shown = [{name: getattr(each, name) for name in names} for each in found]
+    return {"feeds": [each | _in_chinese(each, "error", "note") for each in shown]}
+
+
+def _in_chinese(seen: JSON, *names: str) -> JSON:
+    """What was saved in English, in Chinese, too: only the page knows what its reader reads."""
+    return {"zh": {name: chinese(seen[name]) for name in names}}
 
 
 def _outbox(parts: Board) -> Outbox:
@@ -128,7 +135,7 @@ async def deliveries(
     outbox = _outbox(parts)
     found = await parts.threads.read(outbox.deliveries, state, after, count)
     counts = await parts.threads.read(outbox.counts)
-    shown = [asdict(each) for each in found]
+    shown = [asdict(each) | _in_chinese(asdict(each), "error") for each in found]
     for each in shown:
         del each["key"]  # who has it could make a receiver believe that a message came before
     return {"counts": counts, "deliveries": shown}
