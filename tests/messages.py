@@ -38,7 +38,7 @@ ENGLISH += ("jobs/composing_prompts.py", "retrieval/numbers.py", "retrieval/supp
 ENGLISH += ("tasks/write_brief.py", "tasks/write_exercise.py", "tasks/write_news.py")
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/answering", "server/knowledge", "server/schemas", "server/tasks")
-ENGLISH += ("server/metrics", "server/pages", "apps/support/schema")
+ENGLISH += ("server/metrics", "server/pages", "apps/support/schema", "apps/monitor/schema")
 _OF_SUPPORT = (
     "answers app bots customer documents events hub knowledge operators roles schemas state"
 )
@@ -134,14 +134,15 @@ SILENT |= {
     "Record",
 }
 SILENT |= {"grammar_from_lark", "LabelledText"}
-SILENT |= {"execute", "select", "select_one"}  # SQL
+SILENT |= {"execute", "execute_many", "select", "select_one"}  # SQL
 # A command to type, the style of a printed text, names of settings, HTML.
 _NO_WORDS = re.compile(
     r"(?:\n? *xinye [a-z0][\w-]*(?: .*)?)+|(?:\b(?:not|bold|dim|red|green|yellow|magenta)\b ?)+"
     r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*|print\(.*|.*<\|.*"
     # a place, which `_place` of language.py translates; a part of a sentence; settings of a shell
     r"|(?:0, )?(?:line|record|row|column|field|message) 0|(?:of|for|with) 0| with 0|0 and 0"
-    r"|(?s:(?:SELECT|FROM|INSERT INTO|CREATE TABLE|PRAGMA) .*)"  # SQL
+    r"|.* IS NULL|EXISTS .*|.* CROSS JOIN .*"  # parts of SQL
+    r"|(?s:(?:SELECT|FROM|WITH RECURSIVE|INSERT INTO|CREATE TABLE|PRAGMA) .*)"  # SQL
     r"|(?:export|unset) .*|0 -m pip|(?s:.*\nLabel: 0)|0 is 0|clock: 0, .*"
 )
 _WORDS = re.compile(

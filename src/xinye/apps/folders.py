@@ -3,10 +3,13 @@ is put in place as a whole, and how its files are read."""
 
 import glob
 import json
+import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -79,7 +82,12 @@ class Kind:
             what = "this folder was made by another command"
         else:
             what = "there is no such folder"
-            renamed = folder.parent.glob(f"*{glob.escape(folder.name)}.*/{self.settings}")
+            name = re.escape(folder.name)
+            aside = re.compile(
+                rf"\.{name}\.[0-9a-f]{{8}}|{name}\.\d{{4}}-\d\d-\d\d-\d{{6}}(?:-\d+)?"
+            )
+            settings = folder.parent.glob(f"*{glob.escape(folder.name)}.*/{self.settings}")
+            renamed = (path for path in settings if aside.fullmatch(path.parent.name))
             if last := max(renamed, key=lambda path: path.stat().st_mtime, default=None):
                 raise XinyeError(
                     f"{folder}: {what}, but there is {quoted(last.parent)}; perhaps a command was "
@@ -104,6 +112,13 @@ class Kind:
         put_in_place(folder, new, old)
         if not kept:
             shutil.rmtree(old)
+
+
+def kept_beside(folder: Path) -> Path:
+    """A free place beside a folder that keeps what is replaced, named by the time."""
+    name = f"{folder.name}.{time.strftime('%Y-%m-%d-%H%M%S')}"
+    numbered = (f"{name}-{number}" if number else name for number in count())
+    return next(path for each in numbered if not (path := folder.with_name(each)).exists())
 
 
 Row = TypeVar("Row", bound=Strict)

@@ -62,6 +62,7 @@ VERBS = {  # command: (function, summary); groups have no function
     "runs": ("xinye.cli.runs:main", "list, show, compare and clean runs"),
     "knowledge": ("", "build a knowledge base of documents, and search it"),
     "support": ("", "customer service: make a desk of old logs and documents, and serve it"),
+    "monitor": ("", "opinion monitor: topics, moods, trends and alarms of a stream of texts"),
 }
 GROUPS = {  # commands of two words
     "data": {
@@ -112,6 +113,20 @@ GROUPS = {  # commands of two words
         ),
         "forget": ("xinye.cli.support_serve:forget", "delete the messages of a customer"),
         "log": ("xinye.cli.support_serve:log", "show who did what, and why"),
+    },
+    "monitor": {
+        "prepare": ("xinye.cli.monitor:prepare", "train a monitor on labelled texts"),
+        "run": ("xinye.cli.monitor:run", "read sources, count topics and moods, raise alarms"),
+        "evaluate": (
+            "xinye.cli.monitor_quality:evaluate",
+            "test a monitor on texts that were kept apart",
+        ),
+        "replay": ("xinye.cli.monitor:replay", "show the alarms of past documents"),
+        "improve": ("xinye.cli.monitor_quality:improve", "learn from approved corrections"),
+        "outbox": (
+            "xinye.cli.monitor_outbox:outbox",
+            "show messages that did not arrive, and send them again",
+        ),
     },
 }
 SECOND_WORDS = {**GROUPS, "runs": ("list", "show", "compare", "verify", "clean")}

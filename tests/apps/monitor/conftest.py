@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from apps.support.conftest import Clock
+from xinye.apps.monitor.alarms import AlarmSettings
 from xinye.apps.monitor.documents import Analysis, Incoming
 from xinye.apps.monitor.ingest import Ingest
 from xinye.apps.monitor.monitor_store import Monitor
 
 HOUR = 3600.0
+EAGER = AlarmSettings(false_alarms=100)  # needs no past to see a burst
 TOPICS = {"火灾": "安全", "fire": "safety", "退款": "售后", "refund": "service"}
 COMPANIES = ("新叶", "Acme")
 MOODS = {"好": "positive", "great": "positive", "差": "negative", "bad": "negative"}

@@ -48,8 +48,7 @@ class Office:
         with self.store.writing() as transaction:
             values: Mapping[str, object] = {
                 "kind": "topic", "state": "closed", "opened": self.now, "changed": self.now,
-                "since": self.now,
-                "hour": int(START // 3600), "observed": 23, "expected": 4.06, "probability": 1e-9,
+                "since": int(START // 3600), "hour": int(START // 3600), "observed": 23, "expected": 4.06, "probability": 1e-9,
                 "summary": "退货的人多了。", **columns,
             }  # fmt: skip
             alert = transaction.insert("alerts", subject=subject, **values)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.monitor.conftest import HOUR, analyse, post, posts
+from apps.monitor.conftest import EAGER, HOUR, analyse, post, posts
 from apps.support.conftest import Clock
 from xinye.apps.monitor.alarms import AlarmSettings
 from xinye.apps.monitor.documents import Incoming
@@ -115,7 +115,7 @@ def test_typical_documents_and_their_summary(monitor: Monitor) -> None:
 
     odd = [post(number, f"火灾 {chr(0x4E00 + number) * 9}") for number in range(100, 110)]
     alike = posts(range(20), "仓库昨夜起火 火灾")
-    ingest = monitor.ingest(analyse=analyse, summarize=summarize)
+    ingest = monitor.ingest(EAGER, analyse, summarize=summarize)
     (number,) = ingest.add([*odd, *alike]).alerts
     alert = monitor.alerts.get(number)
     assert all("仓库昨夜起火" in document.text for document in alert.documents)
@@ -127,7 +127,7 @@ def test_a_summary_that_fails_does_not_stop_the_alarm(monitor: Monitor) -> None:
     def summarize(_: object) -> str:
         raise RuntimeError
 
-    ingest = monitor.ingest(analyse=analyse, summarize=summarize)
+    ingest = monitor.ingest(EAGER, analyse, summarize=summarize)
     (number,) = ingest.add(posts(range(40))).alerts
     assert "火灾" in monitor.alerts.get(number).summary
 

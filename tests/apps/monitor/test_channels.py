@@ -40,6 +40,7 @@ NOTICE = Notice(
     alert=7,
     kind="topic",
     subject="退货",
+    since=int(START // 3600),
     hour=int(START // 3600),
     observed=23,
     expected=4.06,
@@ -160,7 +161,7 @@ def test_a_group_of_feishu(group: FeishuGroup) -> None:
     (sent,) = group.posts
     assert sent["timestamp"] == "1700000000"
     post = sent["content"]["post"]["zh_cn"]
-    assert post["title"] == "预警：一小时内有 23 篇文档提到“退货”，预计 4.1 篇"
+    assert post["title"] == "预警：1 小时内有 23 篇文档提到“退货”，预计 4.1 篇"
     lines = ["".join(part["text"] for part in line) for line in post["content"]]
     assert lines == [
         "2023-11-14 22:00 至 23:00（UTC）共 23 篇，预计 4.1 篇。",
@@ -230,7 +231,7 @@ def test_each_mailbox_is_a_channel() -> None:
 def test_a_mail(server: MailServer) -> None:
     mailbox(server).send("the-key", BODY, START)
     mail = email.message_from_bytes(server.mails[0], policy=email.policy.SMTP)
-    assert mail["Subject"] == "预警：一小时内有 23 篇文档提到“退货”，预计 4.1 篇"
+    assert mail["Subject"] == "预警：1 小时内有 23 篇文档提到“退货”，预计 4.1 篇"
     assert (mail["To"], mail["Message-ID"]) == ("li@example.com", "<the-key@example.com>")
     text = mail.get_content().replace("\r\n", "\n")  # type: ignore[attr-defined]
     assert "1. 退货太难了\n   客服一直不回复。\n   https://example.com/1\n" in text

@@ -39,9 +39,7 @@ def test_a_message_in_english(office: Office) -> None:
         observed=1234,
     )
     values = said(office, alert, Wording("en", "https://monitor.example.com/"))
-    assert values["title"] == (
-        "Alarm: 1,234 documents on “returns” in one hour, less than 0.1 expected"
-    )
+    assert values["title"] == ("Alarm: 1,234 documents on “returns” in 1 h, less than 0.1 expected")
     assert as_text(values).splitlines() == [
         "2023-11-14, 22:00 to 23:00 (UTC): 1,234 documents; less than 0.1 were expected.",
         "",
@@ -65,7 +63,7 @@ def test_hours_in_a_time_zone(office: Office) -> None:
     wording = Wording("zh", zone=timezone(timedelta(hours=8)))
     values = said(office, office.alert(), wording)
     assert values["hours"] == "2023-11-15 06:00 至 07:00（UTC+08:00）共 23 篇，预计 4.1 篇。"
-    assert values["hour"] == "2023-11-14T22:00:00+00:00"
+    assert values["begin"] == "2023-11-14T22:00:00+00:00"
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_message_arrives_once_and_signed(office: Office, receiver: Receiver) -
     assert office.sends() == DELIVERED
     assert office.sends(after=1e6) == NOTHING
     ((key, body),) = receiver.bodies.items()
-    assert (body["alert"], body["observed"], body["hour"]) == (
+    assert (body["alert"], body["observed"], body["begin"]) == (
         alert,
         23,
         "2023-11-14T22:00:00+00:00",

@@ -1,6 +1,6 @@
 """Deleting texts that are older than they may be."""
 
-from apps.monitor.conftest import HOUR, analyse, post, posts, totals
+from apps.monitor.conftest import EAGER, HOUR, analyse, post, posts, totals
 from apps.support.conftest import Clock
 from xinye.apps.monitor.ingest import Added
 from xinye.apps.monitor.monitor_store import Monitor
@@ -9,10 +9,17 @@ from xinye.apps.monitor.monitor_store import Monitor
 def test_old_texts_are_deleted_and_their_counts_stay(monitor: Monitor, clock: Clock) -> None:
     def notify(transaction, number, now) -> None:  # type: ignore[no-untyped-def]
         transaction.insert(
-            "deliveries", key="1", alert=number, channel="a", body="火灾", state="sent", due=now
+            "deliveries",
+            key="1",
+            alert=number,
+            channel="a",
+            body="火灾",
+            state="sent",
+            begun=now,
+            due=now,
         )
 
-    ingest = monitor.ingest(analyse=analyse, notify=notify)
+    ingest = monitor.ingest(EAGER, analyse, notify=notify)
     (alert,) = ingest.add(posts(range(40), "秘密的火灾")).alerts
     clock.move(days=100)
     ingest.add([post(100, "新的火灾", clock.now - 200 * 24 * HOUR)])

@@ -108,7 +108,7 @@ class Alerts:
                 "ON CONFLICT DO UPDATE SET until = excluded.until, who = excluded.who",
                 kind, subject, mute.until, who,
             )  # fmt: skip
-            Entry(now, who, f"muted {kind}").write(transaction)
+            Entry(now, who, "muted").write(transaction)
         return mute
 
     def unmute(self, kind: str, subject: str, who: str) -> None:
@@ -119,7 +119,7 @@ class Alerts:
                 "DELETE FROM mutes WHERE kind = ? AND subject = ?", kind, subject
             ):
                 raise NotFound(f"the {kind} {subject!r} is not muted")
-            Entry(now, who, f"unmuted {kind}").write(transaction)
+            Entry(now, who, "unmuted").write(transaction)
 
     def mutes(self) -> list[Mute]:
         """The subjects that are muted now."""

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from xinye.apps.monitor.documents import MOODS, NEUTRAL, UNSURE
+from xinye.apps.monitor.documents import NEUTRAL, UNSURE
+from xinye.apps.monitor.monitor_settings import AGAIN
 from xinye.retrieval.confidence import FEWEST, thresholds
 from xinye.retrieval.format import Format, Strict
 
@@ -17,7 +18,7 @@ FORMAT = Format(
     KIND,
     VERSION,
     "this is not the calibration of a monitor",
-    "prepare the monitor again: xinye monitor prepare LABELLED -o {folder} --overwrite",
+    AGAIN,
 )
 BINS = 10
 LEAST = 1e-6  # of a probability
@@ -28,13 +29,15 @@ Numbers = NDArray[np.float64]
 
 class Scaling(Strict):
     """A probability p becomes sigmoid(scale × logit(p) + bias), or of several that exclude each
-    other softmax(scale × log p). `error` is the mean difference of probability and share before and
-    after (expected calibration error, 10 bins), None if the texts were too few to learn it."""
+    other softmax(scale × log p). `error` is the mean difference of probability and share then, and
+    `error_before` without scaling (expected calibration error, 10 bins); None if the texts were too
+    few to learn it."""
 
     scale: float = Field(1.0, gt=0)
     bias: float = 0.0
     texts: int = Field(0, ge=0)
-    error: tuple[float, float] | None = None
+    error_before: float | None = None
+    error: float | None = None
 
 
 class Calibrations(Strict):
@@ -75,8 +78,11 @@ def calibrated_topics(probabilities: Numbers, has: NDArray[np.bool_]) -> Scaling
     if scale <= 0:  # the model knows nothing
         return Scaling()
     found = Scaling(scale=scale, bias=bias, texts=len(probabilities))
-    error = _error(flat, right), _error(_scaled_each(flat, found), right)
-    return found.model_copy(update={"error": error})
+    errors = {
+        "error_before": _error(flat, right),
+        "error": _error(_scaled_each(flat, found), right),
+    }
+    return found.model_copy(update=errors)
 
 
 def calibrated_moods(
@@ -98,8 +104,11 @@ def calibrated_moods(
     found = Scaling(scale=scale, texts=len(right))
     shares = _scaled_rows(probabilities, found)
     said, sure = shares.argmax(1) == right, shares.max(1)
-    error = _error(probabilities.max(1), probabilities.argmax(1) == right), _error(sure, said)
-    found = found.model_copy(update={"error": error})
+    errors = {
+        "error_before": _error(probabilities.max(1), probabilities.argmax(1) == right),
+        "error": _error(sure, said),
+    }
+    found = found.model_copy(update=errors)
     if NEUTRAL in moods:
         return found, 0.0
     reached = [each for each in thresholds(sure, sure, said) if each.precision >= SURE]
@@ -132,8 +141,3 @@ def _error(probabilities: Numbers, right: NDArray[np.bool_]) -> float:
         inside = bins == number
         total += inside.mean() * abs(probabilities[inside].mean() - right[inside].mean())
     return float(total)
-
-
-def known_moods(moods: Sequence[str]) -> list[str]:
-    """The moods that a model has learned, in our order."""
-    return [each for each in MOODS if each in moods]

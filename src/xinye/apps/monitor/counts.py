@@ -21,8 +21,7 @@ Tally = Mapping[Key, tuple[int, int]]  # documents, repeats
 
 # The counts that the documents have. Each counts for each of its topics and for all, together with
 # each of its companies and with all.
-_RECOUNTED = """
-SELECT topic, company, mood, CAST(documents.at / 3600 AS INTEGER) AS hour,
+_RECOUNTED = """SELECT topic, company, mood, CAST(documents.at / 3600 AS INTEGER) AS hour,
     sum(first IS NULL) AS documents, sum(first IS NOT NULL) AS repeats
 FROM documents
 JOIN (SELECT document, topic FROM document_topics UNION ALL SELECT number, '' FROM documents) AS t
@@ -117,8 +116,9 @@ class Counts:
         other = COMPANY if subject == TOPIC else TOPIC
         with self._archive.store.reading() as transaction:
             rows = transaction.select(
-                f"SELECT {subject}, mood, sum(documents), sum(repeats) FROM counts "
-                f"WHERE {other} = '' AND {subject} <> '' AND hour >= ? AND hour < ? GROUP BY 1, 2",
+                f"{_names(subject)} SELECT name, mood, sum(documents), sum(repeats) "
+                f"FROM names CROSS JOIN counts ON {subject} = name AND {other} = '' "
+                f"AND mood IN ({_MOODS}) AND hour >= ? AND hour < ? GROUP BY 1, 2",
                 _hour(since), _end(until),
             )  # fmt: skip
         moods: dict[str, dict[str, int]] = {}
@@ -208,20 +208,22 @@ def of_hours(
 
 def count_subjects(transaction: Transaction) -> int:
     """How many topics and companies have been counted."""
-    return sum(_distinct(transaction, subject) for subject in SUBJECTS)
+    rows = [
+        transaction.select(f"{_names(subject)} SELECT count(name) FROM names")
+        for subject in SUBJECTS
+    ]
+    return sum(int(row[0]) for (row,) in rows)
 
 
-def _distinct(transaction: Transaction, subject: str) -> int:
-    """How many topics or companies there are. Jumps from each to the next, so the time depends on
-    them, not on the hours."""
-    others = "" if subject == TOPIC else "topic = '' AND "
-    (row,) = transaction.select(
-        f"WITH RECURSIVE names (name) AS (SELECT min({subject}) FROM counts "
-        f"WHERE {others}{subject} > '' UNION ALL SELECT (SELECT min({subject}) FROM counts "
-        f"WHERE {others}{subject} > name) FROM names WHERE name IS NOT NULL) "
-        "SELECT count(name) FROM names"
+def _names(subject: str) -> str:
+    """The beginning of a statement that can read `names`, all topics or all companies. It jumps
+    from each name to the next, so the time depends on them, not on the hours."""
+    counts = "FROM counts WHERE" if subject == TOPIC else "FROM counts WHERE topic = '' AND"
+    return (
+        f"WITH RECURSIVE names (name) AS (SELECT min({subject}) {counts} {subject} > '' "
+        f"UNION ALL SELECT (SELECT min({subject}) {counts} {subject} > name) FROM names "
+        "WHERE name IS NOT NULL)"
     )
-    return int(row[0])
 
 
 def _hour(at: float) -> int:

@@ -238,7 +238,7 @@ class Ingest:
         analyses = self._analyse([(each.title, each.text) for each in wanted]) if wanted else []
         for analysis in analyses:
             if analysis.mood not in ALL_MOODS:
-                raise ValueError(f"mood {analysis.mood!r} is unknown")
+                raise ValueError(analysis.mood)
         return {
             each.key: cleaned(analysis) for each, analysis in zip(wanted, analyses, strict=True)
         }

@@ -122,9 +122,10 @@ class MonitorFolder:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is written in the folder of a monitor, besides models."""
+    """What is written in the folder of a monitor, besides models. Without settings those are
+    written by who calls."""
 
-    settings: MonitorSettings
+    settings: MonitorSettings | None
     models: Mapping[str, Role]
     calibrations: Calibrations
     labelled: Sequence[Labelled]
@@ -139,4 +140,5 @@ class Contents:
         for name, texts in ((LABELLED, self.labelled), (TEST, self.test)):
             write_json_lines(folder / name, (SavedText.of(each).model_dump() for each in texts))
         write_json(folder / REPORT, self.report)
-        write_settings(folder / SETTINGS, self.settings)
+        if self.settings:
+            write_settings(folder / SETTINGS, self.settings)

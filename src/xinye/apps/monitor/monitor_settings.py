@@ -111,10 +111,12 @@ CHANNELS = Both(
     "where alarms are sent; the secret is in an environment variable. An example:",
     "预警发到哪里；密钥写在环境变量里。示例：",
 )
-EXAMPLE = (
-    "# [[channels]]", '# name = "ops"', '# kind = "webhook"',
-    '# url = "https://example.org/alarms"', '# secret = "MONITOR_SECRET"',
-)  # fmt: skip
+EXAMPLE = {
+    "name": "ops",
+    "kind": "webhook",
+    "url": "https://example.org/alarms",
+    "secret": "MONITOR_SECRET",
+}
 
 
 def write_settings(path: Path, settings: MonitorSettings) -> None:
@@ -130,7 +132,9 @@ def write_settings(path: Path, settings: MonitorSettings) -> None:
         lines += [*comment(ALARM[name]), setting(name, value)]
     lines += ["", "[companies]", *comment(COMPANIES)]
     lines += [setting(quoted_key(name), [*also]) for name, also in settings.companies.items()]
-    lines += ["", *comment(CHANNELS), *EXAMPLE, ""]
+    lines += ["", *comment(CHANNELS), "# [[channels]]"]
+    lines += [f"# {setting(name, value)}" for name, value in EXAMPLE.items()]
+    lines.append("")
     path.write_text("\n".join(lines), "utf-8", "backslashreplace")
 
 

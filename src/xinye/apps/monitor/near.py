@@ -6,12 +6,12 @@ the same title and the longer one holds most of the shorter: many sites quote on
 """
 
 import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from xinye.apps.monitor.bands import Bands
 from xinye.apps.store import Transaction
 from xinye.data.duplicates import code_points, digest, shingle_hashes
 from xinye.data.mixing import mix
@@ -21,9 +21,7 @@ HELD = 0.5  # share of the sequences of the shorter document that the longer has
 SHORTEST = 12  # letters; of shorter texts many people write the same, each by himself
 BANDS, ROWS = 21, 6  # two documents are candidates if a band of their sketches is equal
 PERMUTATIONS = BANDS * ROWS
-MOST_COMPARED = 50  # candidates for each document, so that the time stays linear
 _PIECE = 4096  # shingles that are hashed at a time: 2 MB
-_TAIL = 4096  # sketches that are kept in a dictionary before they are sorted
 
 _draw = np.random.default_rng(20)
 _FACTORS = (_draw.integers(0, 2**31, PERMUTATIONS) * 2 + 1).astype(np.uint32)[:, None]
@@ -80,8 +78,8 @@ class Sketched:
 class Near:
     """The sketches of the documents of the last days, without those that repeat others.
 
-    `days` is the longest time between a document and one that repeats it. Memory: 0.8 kB for each
-    document."""
+    `days` is the longest time between a document and one that repeats it. Takes about 1 kB of
+    memory for each document."""
 
     def __init__(self, days: float) -> None:
         self.window = days * 86_400
@@ -89,9 +87,7 @@ class Near:
         self._times = np.zeros(0)
         self._sketches = np.zeros((0, PERMUTATIONS), np.uint32)
         self._count = 0  # of the rows above that are in use
-        self._keys, self._rows = np.zeros(0, np.uint64), np.zeros(0, np.int32)  # in order of keys
-        self._sorted = 0  # how many rows these have
-        self._tail: dict[int, list[int]] = {}  # the rows of later ones by their keys
+        self._bands = Bands()  # of the same rows
         self._titled: dict[int, tuple[int, float]] = {}  # the last number and time of each title
 
     def __len__(self) -> int:
@@ -108,12 +104,7 @@ class Near:
         self._sketches[begin:end] = [each.sketch for each in documents]
         self._count = end
         self._titled |= {each.title: (each.number, each.at) for each in documents if each.title}
-        if end - self._sorted > max(_TAIL, self._sorted // 4):
-            self._sort()
-            return
-        for row, keys in enumerate(_keys(self._sketches[begin:end]).tolist(), begin):
-            for key in keys:
-                self._tail.setdefault(key, []).append(row)
+        self._bands.add(_keys(self._sketches[begin:end]))
 
     def titled(self, title: int, at: float) -> int | None:
         """The number of the last document with the hash of this title, unless it is of another
@@ -126,12 +117,10 @@ class Near:
         none. Each is given as its time and its sketch."""
         if not documents or not self._count:
             return [None] * len(documents)
-        keys = _keys(np.stack([each for _, each in documents]))
-        lows = np.searchsorted(self._keys, keys, "left")
-        highs = np.searchsorted(self._keys, keys, "right")
+        candidates = self._bands.find(_keys(np.stack([each for _, each in documents])))
         return [
-            self._likest(at, own, self._candidates(*borders))
-            for (at, own), *borders in zip(documents, keys.tolist(), lows, highs, strict=True)
+            self._likest(at, own, rows)
+            for (at, own), rows in zip(documents, candidates, strict=True)
         ]
 
     def forget(self, last: int) -> None:
@@ -143,17 +132,8 @@ class Near:
             self._titled = {
                 title: about for title, about in self._titled.items() if about[0] > last
             }
-            self._sort()
-
-    def _candidates(self, keys: list[int], lows: np.ndarray, highs: np.ndarray) -> list[int]:
-        """The rows that share most bands, at most `MOST_COMPARED`."""
-        shared: Counter[int] = Counter()
-        for key, low, high in zip(keys, lows.tolist(), highs.tolist(), strict=True):
-            if low < high:
-                shared.update(self._rows[max(low, high - MOST_COMPARED) : high].tolist())
-            if rows := self._tail.get(key):
-                shared.update(rows[-MOST_COMPARED:])
-        return [row for row, _ in shared.most_common(MOST_COMPARED)]
+            self._bands = Bands()
+            self._bands.add(_keys(self._sketches))
 
     def _likest(self, at: float, own: Sketch, rows: list[int]) -> int | None:
         if not rows:
@@ -173,15 +153,6 @@ class Near:
             new = np.zeros((size, *old.shape[1:]), old.dtype)
             new[: self._count] = old[: self._count]
             setattr(self, name, new)
-
-    def _sort(self) -> None:
-        """Sort the keys of all documents. It is done when there are a quarter more of them, so the
-        time for each document stays the same but for the logarithm of sorting."""
-        keys = _keys(self._sketches[: self._count]).ravel()
-        order = np.argsort(keys, kind="stable")
-        self._keys, self._rows = keys[order], (order // BANDS).astype(np.int32)
-        self._sorted = self._count
-        self._tail = {}
 
 
 def _keys(sketches: np.ndarray) -> np.ndarray:

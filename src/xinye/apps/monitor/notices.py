@@ -19,8 +19,8 @@ LONGEST_SUMMARY = 300
 LONGEST_URL = 800
 
 TITLE = Both(
-    "Alarm: {count:,} documents on “{subject}” in one hour, {expected} expected",
-    "预警：一小时内有 {count:,} 篇文档提到“{subject}”，预计 {expected} 篇",
+    "Alarm: {count:,} documents on “{subject}” in {length} h, {expected} expected",
+    "预警：{length} 小时内有 {count:,} 篇文档提到“{subject}”，预计 {expected} 篇",
 )
 HOURS = Both(
     "{day}, {begin} to {end} ({zone}): {count:,} documents; {expected} were expected.",
@@ -57,12 +57,14 @@ class Typical:
 
 @dataclass(frozen=True)
 class Notice:
-    """The contents of a message about an alarm. What comes from documents is cut to length, and has
+    """The contents of a message about an alarm: there were `observed` documents from the hour
+    `since` to the hour `hour`, both included. What comes from documents is cut to length, and has
     no control characters."""
 
     alert: int
     kind: str
     subject: str
+    since: int
     hour: int
     observed: int
     expected: float
@@ -71,14 +73,20 @@ class Notice:
 
     def body(self, wording: Wording) -> str:
         """The message as JSON: its sentences for people, and the figures for programs."""
-        begin = datetime.fromtimestamp(self.hour * HOUR, UTC)
+        begin = datetime.fromtimestamp(self.since * HOUR, UTC)
+        length = self.hour + 1 - self.since
         expected = f"{self.expected:,.1f}" if self.expected >= 0.1 else wording.of(FEW)
-        gaps = {"count": self.observed, "subject": self.subject, "expected": expected}
+        gaps = {
+            "count": self.observed,
+            "subject": self.subject,
+            "expected": expected,
+            "length": length,
+        }
         local = begin.astimezone(wording.zone)
         hours = wording.of(HOURS).format(
             day=f"{local:%Y-%m-%d}",
             begin=f"{local:%H:%M}",
-            end=f"{local + timedelta(hours=1):%H:%M}",
+            end=f"{local + timedelta(hours=length):%H:%M}",
             zone=timezone(
                 local.utcoffset() or timedelta()
             ),  # CST would be that of China or America
@@ -92,7 +100,8 @@ class Notice:
             "alert": self.alert,
             "kind": self.kind,
             "subject": self.subject,
-            "hour": begin.isoformat(),
+            "begin": begin.isoformat(),
+            "length": length,
             "observed": self.observed,
             "expected": round(self.expected, 3),
             "summary": self.summary,
@@ -116,6 +125,7 @@ def read_notice(transaction: Transaction, alert: int) -> Notice:
         alert,
         row["kind"],
         cut(row["subject"], LONGEST_TITLE),
+        row["since"],
         row["hour"],
         row["observed"],
         row["expected"],

@@ -37,8 +37,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     trained: dict[str, dict[str, Any]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)  # roles without a model, with the reason
-    calibration_error: dict[str, tuple[float, float] | None] = field(default_factory=dict)
-    mood_threshold: float = 0.0
+    calibrations: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -75,11 +74,7 @@ def prepare(
             if role not in roles and role not in trained.missing
         }
         report.rare = trained.rare
-        report.calibration_error = {
-            "topics": trained.calibrations.topics.error,
-            "mood": trained.calibrations.mood.error,
-        }
-        report.mood_threshold = trained.calibrations.mood_threshold
+        report.calibrations = trained.calibrations.model_dump()
         report.seconds = round(time.monotonic() - began, 1)
         Contents(
             _settings(read.texts, settings),

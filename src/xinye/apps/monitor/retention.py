@@ -46,7 +46,7 @@ class Retention:
                 "UPDATE alerts SET summary = '' WHERE opened < ? AND summary <> ''", before
             )
             transaction.execute(
-                "DELETE FROM deliveries WHERE state <> 'waiting' AND due < ?", before
+                "DELETE FROM deliveries WHERE state <> 'waiting' AND begun < ?", before
             )
             transaction.execute("DELETE FROM mutes WHERE until < ?", now)
         return erased

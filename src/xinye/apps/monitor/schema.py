@@ -22,6 +22,7 @@ CREATE TABLE documents (
     erased REAL                          -- since when its texts are gone
 );
 CREATE INDEX documents_by_time ON documents (at);
+CREATE INDEX documents_of_source ON documents (source, at);
 CREATE INDEX documents_with_texts ON documents (fetched) WHERE erased IS NULL;
 
 -- `at` is the document's, so that the newest documents of a topic are found without the others.
@@ -62,8 +63,6 @@ CREATE TABLE counts (
     repeats INTEGER NOT NULL,
     PRIMARY KEY (topic, company, mood, hour)
 ) WITHOUT ROWID;
-CREATE INDEX topics_by_hour ON counts (hour, topic) WHERE company = '';
-CREATE INDEX companies_by_hour ON counts (hour, company) WHERE topic = '';
 
 CREATE TABLE alerts (
     number INTEGER PRIMARY KEY AUTOINCREMENT,

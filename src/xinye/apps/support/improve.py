@@ -5,14 +5,13 @@ only if it is not worse. The old one is kept beside it.
 """
 
 import shutil
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from itertools import count
 from pathlib import Path
 
+from xinye.apps.folders import kept_beside
 from xinye.apps.support.calibrating import Calibrated, Tested, Trial, calibrated
 from xinye.apps.support.cases import case_signs
 from xinye.apps.support.context import unclear_alone
@@ -245,9 +244,7 @@ class Merged:
 
 def _replaced(desk: DeskFolder, contents: Contents) -> Path:
     """Put the new desk in the place of the old one. Returns where that is kept."""
-    name = f"{desk.folder.name}.{time.strftime('%Y-%m-%d-%H%M%S')}"
-    numbered = (f"{name}-{number}" if number else name for number in count())
-    kept = next(path for each in numbered if not (path := desk.folder.with_name(each)).exists())
+    kept = kept_beside(desk.folder)
     with ExitStack() as held:
         if desk.knowledge:  # no document may change meanwhile
             held.enter_context(alone(desk.knowledge.folder))

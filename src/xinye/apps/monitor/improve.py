@@ -1,0 +1,152 @@
+"""Learns from corrections that were approved: trains the models again, and replaces those that have
+become better."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from xinye import api
+from xinye.apps.folders import kept_beside
+from xinye.apps.models_file import Role, model_hash
+from xinye.apps.monitor.analysis import Analyst, Models
+from xinye.apps.monitor.calibration import Calibrations
+from xinye.apps.monitor.corrections import MOOD, Correction
+from xinye.apps.monitor.evaluate import Score, scores
+from xinye.apps.monitor.labelled import Labelled, joined
+from xinye.apps.monitor.learning import Parts, Trained, learn, parts_of
+from xinye.apps.monitor.monitor_folder import MONITORS, RUNS, Contents, MonitorFolder
+from xinye.apps.monitor.monitor_settings import SETTINGS
+from xinye.apps.monitor.monitor_store import Monitor
+from xinye.apps.training import Budget
+from xinye.errors import XinyeError
+from xinye.observer import Observer
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """What was learned from so many corrected texts. `before` and `after` are the scores on the
+    texts that were kept apart, by the roles that were trained again, and `replaced` are those that
+    became better. The old monitor is in `kept`, "" if nothing was replaced."""
+
+    monitor: str
+    texts: int
+    before: dict[str, Score]
+    after: dict[str, Score]
+    replaced: tuple[str, ...]
+    kept: str
+
+
+def improve(
+    folder: Path, store: Path, budget: Budget, observer: Observer | None = None
+) -> Improvement:
+    """Learn from the approved corrections of a store. Raises `XinyeError` if there is none that is
+    new, or if the models they are about were not trained with the monitor."""
+    observer = observer or Observer()
+    folder = folder.resolve()
+    monitor = MonitorFolder.read(folder)
+    with closing(Monitor(store, create=False)) as opened:
+        corrected = _labelled(opened.corrections.approved())
+    known = {*monitor.labelled, *monitor.test}
+    new = [each for each in corrected if each not in known]
+    if not new:
+        raise XinyeError(
+            f"{store}: no approved correction is new to {folder.name}; approve corrections on the "
+            "board first"
+        )
+    wanted = [role for role in _roles_of(new) if _is_own(monitor, role)]
+    if not wanted:
+        raise XinyeError(
+            f"{folder}: the models that the corrections are about were not trained with this "
+            "monitor; fine-tune them with xinye finetune, and name them in models.toml"
+        )
+    parts = _parts(monitor, new)
+    before = _of_roles(scores(monitor.analyst(), monitor.test, {}), wanted)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        runs = Path(temporary)
+        trained = learn(parts, wanted, runs, budget, observer)
+        after = _of_roles(_tested(monitor, trained, runs), wanted)
+        better = tuple(
+            role for role in wanted if role in after and after[role].score > before[role].score
+        )
+        kept = str(_replaced(monitor, trained, better, parts, runs)) if better else ""
+    return Improvement(str(folder), len(new), before, after, better, kept)
+
+
+def _labelled(corrections: Sequence[Correction]) -> list[Labelled]:
+    """The corrected documents as labelled texts. What nobody has corrected is not known."""
+    found: dict[int, Labelled] = {}
+    for each in corrections:
+        text = joined(each.title, each.text)
+        labelled = found.get(each.document, Labelled(text, None, ""))
+        if each.field == MOOD:
+            found[each.document] = replace(labelled, mood=str(each.value))
+        else:
+            found[each.document] = replace(labelled, topics=tuple(each.value))
+    return [*found.values()]
+
+
+def _roles_of(texts: Sequence[Labelled]) -> list[str]:
+    """The roles that the labels of these texts are about."""
+    roles = {"topics": any(each.topics is not None for each in texts)}
+    roles["mood"] = any(each.mood for each in texts)
+    return [role for role, wanted in roles.items() if wanted]
+
+
+def _is_own(monitor: MonitorFolder, role: str) -> bool:
+    """Whether the model of a role was trained with the monitor."""
+    found = monitor.models.get(role)
+    return found is not None and found.path == f"{RUNS}/{role}"
+
+
+def _parts(monitor: MonitorFolder, new: Sequence[Labelled]) -> Parts:
+    """What is learned and calibrated on: the old texts and the new ones. The test stays."""
+    parts = parts_of([*monitor.labelled, *new], 0)
+    return Parts(parts.learned, parts.calibration, monitor.test)
+
+
+def _tested(monitor: MonitorFolder, trained: Trained, runs: Path) -> dict[str, Score]:
+    """The scores of the new models."""
+    models = {role: api.load(runs / role) for role in trained.learned}
+    analyst = Analyst(Models(**models), trained.calibrations, {})
+    baselines = {role: asdict(each) for role, each in trained.learned.items()}
+    return scores(analyst, monitor.test, baselines)
+
+
+def _of_roles(found: Mapping[str, Score], roles: Sequence[str]) -> dict[str, Score]:
+    return {role: score for role, score in found.items() if role in roles}
+
+
+def _replaced(
+    monitor: MonitorFolder, trained: Trained, better: Sequence[str], parts: Parts, runs: Path
+) -> Path:
+    """Put a monitor with the better models in the place of the old one. Returns where that is
+    kept."""
+    kept = kept_beside(monitor.folder)
+    with MONITORS.beside(monitor.folder, kept=kept) as new:
+        shutil.copytree(
+            monitor.folder, new, True, shutil.ignore_patterns(SETTINGS), dirs_exist_ok=True
+        )
+        models, calibrations = dict(monitor.models), monitor.calibrations
+        for role in better:
+            path = new / RUNS / role
+            shutil.rmtree(path)
+            shutil.copytree(runs / role, path)
+            models[role] = Role(path=f"{RUNS}/{role}", sha256=model_hash(path))
+            calibrations = _taken(calibrations, trained.calibrations, role)
+        report = {**monitor.report, "trained": {**monitor.report["trained"]}}
+        report["trained"] |= {role: asdict(trained.learned[role]) for role in better}
+        labelled = [*parts.learned, *parts.calibration]
+        contents = Contents(None, models, calibrations, labelled, parts.test, report)
+        contents.write(new)
+        shutil.copyfile(monitor.folder / SETTINGS, new / SETTINGS)  # as people have edited it
+    return kept
+
+
+def _taken(old: Calibrations, new: Calibrations, role: str) -> Calibrations:
+    """The old calibrations with the new one of a role."""
+    if role == "topics":
+        return old.model_copy(update={"topics": new.topics})
+    return old.model_copy(update={"mood": new.mood, "mood_threshold": new.mood_threshold})

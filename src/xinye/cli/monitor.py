@@ -1,0 +1,224 @@
+"""`xinye monitor prepare`, `run` and `replay`"""
+
+import time
+from contextlib import closing
+from dataclasses import asdict
+from datetime import datetime, tzinfo
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from xinye.apps.monitor.prepare_settings import PrepareSettings
+from xinye.cli.arguments import BAD_BYTES, JSON, Fields, Parser, flag, switch
+from xinye.cli.output import Display, answer, bad_bytes_told, console, print_json, verbatim
+from xinye.errors import Unavailable, checked, plural, quoted
+from xinye.language import shown_word
+
+if TYPE_CHECKING:  # torch is imported where it is used
+    from xinye.apps.monitor.prepare import Report
+    from xinye.apps.monitor.replay import Replay
+    from xinye.apps.monitor.runner import Done
+
+SHOWN = 8  # topics and notes that are printed
+SCORES = {"topics": "micro F1", "mood": "macro F1"}
+WAIT = 1.0  # seconds between two steps
+PATIENCE = 10.0  # seconds until a step that failed is tried again
+STORE = flag(
+    "--store", "FILE", "the store of the monitor; made if there is none", required=True, type=Path
+)
+SOURCE = flag(
+    "--source",
+    "SOURCE",
+    "a list of feeds (.opml), a feed (https://…), a file or folder of records, or - for standard "
+    "input (may be given several times)",
+    action="append",
+    default=[],
+)
+
+
+def prepare(arguments: list[str]) -> int:
+    given = Parser(
+        "monitor prepare",
+        "Make an opinion monitor of labelled texts: train models that find the topics of a text, "
+        "several each, and its mood; test them on texts that are kept apart, and calibrate their "
+        "probabilities. Reads tables and JSON with columns for the text, topics and mood; a file "
+        "may have only one of the last two.",
+        "xinye monitor prepare labelled.csv --from runs/base -o monitor",
+        flag("labelled", "LABELLED", "files, folders or globs of labelled texts", nargs="+"),
+        flag("-o --output", "MONITOR", "the folder to write", required=True, type=Path),
+        Fields(PrepareSettings, ("labelled", "output")),
+        BAD_BYTES,
+        switch("--overwrite", "replace the monitor in -o"),
+        JSON,
+    ).read(arguments)
+
+    from xinye.apps.monitor.prepare import prepare as make
+
+    settings = checked(PrepareSettings, given.settings, "monitor prepare")
+    with Display(show_plan=False) as display, bad_bytes_told(given.bad_bytes):
+        report = make(settings, display, given.overwrite)
+    if given.json:
+        print_json(report)
+    else:
+        show(report)
+    return 0
+
+
+def show(report: "Report") -> None:
+    """Print what was read, trained and tested."""
+    answer.print(f"read {plural(report.texts, 'labelled text')} in {plural(report.files, 'file')}")
+    for note in report.notes[:SHOWN]:
+        answer.print(f"note: {note}", soft_wrap=True)
+    for name, counts in (("topics", report.topics), ("mood", report.moods)):
+        if counts:
+            some = ", ".join(f"{label} {count:,}" for label, count in [*counts.items()][:SHOWN])
+            more = " …" if len(counts) > SHOWN else ""
+            answer.print(verbatim(f"  {shown_word(name)}: {some}{more}"), soft_wrap=True)
+    if report.rare:
+        some = ", ".join([*report.rare][:SHOWN])
+        answer.print(
+            f"too rare to learn: {plural(len(report.rare), 'topic')} ({some})", soft_wrap=True
+        )
+    for role, trained in report.trained.items():
+        show_trained(report, role, trained)
+    for role, why in report.missing.items():
+        answer.print(f"no model for the role {role}: {why}", soft_wrap=True)
+    console.print(
+        f"saved to {report.monitor}; look through monitor.toml there, then: xinye monitor run "
+        f"{quoted(report.monitor)} --source news.jsonl --store monitor.db",
+        soft_wrap=True,
+    )
+
+
+def show_trained(report: "Report", role: str, trained: dict) -> None:
+    """Print how good a model is, beside its baseline, and how its probabilities were scaled."""
+    answer.print(f"trained a model for the role {role} on {plural(trained['texts'], 'text')}")
+    if trained["score"] is not None:
+        tested = plural(trained["test_texts"], "text")
+        score, baseline = f"{trained['score']:.1%}", f"{trained['baseline']:.1%}"
+        answer.print(
+            f"  {SCORES[role]} on {tested} kept apart: {score}; TF-IDF with logistic regression: "
+            f"{baseline}"
+        )
+        if trained["score"] < trained["baseline"]:
+            answer.print(
+                "  that is worse than the baseline; give it more time (--time 1h), or a model to "
+                "train from (--from MODEL)",
+                soft_wrap=True,
+            )
+    scaling = report.calibrations[role]
+    if scaling["error"] is not None:
+        before, after = f"{scaling['error_before']:.1%}", f"{scaling['error']:.1%}"
+        answer.print(f"  error of its probabilities: {before}, calibrated {after}")
+    if role == "mood" and report.moods_without_neutral:
+        threshold = f"{report.calibrations['mood_threshold']:.0%}"
+        answer.print(
+            f"  no text is labelled as neutral, so moods with a probability below {threshold} are "
+            "called unsure",
+            soft_wrap=True,
+        )
+
+
+def run(arguments: list[str]) -> int:
+    given = Parser(
+        "monitor run",
+        "Read sources again and again: find topics, mood and companies of each new document, count "
+        "them by the hour, raise an alarm where there are many more than usual, and send it to the "
+        "channels in monitor.toml. Ends with its files, or with Ctrl-C if there are feeds or "
+        "folders; what is saved is not read again.",
+        "xinye monitor run monitor --source feeds.opml --store monitor.db",
+        flag("monitor", "MONITOR", "folder of a monitor", type=Path),
+        SOURCE,
+        STORE,
+        switch("--once", "read what is there now, then stop"),
+        switch("--json", "print one JSON object for each step that found something"),
+    ).read(arguments)
+
+    from xinye.apps.monitor.monitor_folder import MonitorFolder
+    from xinye.apps.monitor.runner import Runner, open_monitor
+
+    folder = MonitorFolder.read(given.monitor)
+    with closing(open_monitor(folder, given.store)) as monitor:
+        with console.status("loading …"):
+            runner = Runner(folder, monitor, given.source, warn=lambda text: console.print(text))
+        while True:
+            try:
+                show_done(runner.step(), given.json)
+            except Unavailable as error:
+                console.print(f"{error}; trying again", soft_wrap=True)
+                time.sleep(PATIENCE)
+                continue
+            if given.once or not runner.endless:
+                return 0
+            time.sleep(WAIT)
+
+
+def show_done(done: "Done", as_json: bool) -> None:
+    """Print what a step did, if it did anything."""
+    added, sent = done.added, done.sent
+    if as_json:
+        if any(vars(added).values()) or any(vars(sent).values()):
+            print_json(vars(added) | {"sent": vars(sent)})
+        return
+    if added.new or added.repeats or added.empty or added.cut:
+        answer.print(
+            f"{plural(added.new, 'new document')}, {plural(added.repeats, 'repeat')}, "
+            f"{added.known:,} known, {added.empty:,} without text, {added.cut:,} cut"
+        )
+    for number in added.alerts:
+        answer.print(f"alarm {number} was raised")
+    if sent.delivered or sent.failed or sent.dead:
+        answer.print(
+            f"messages: {sent.delivered:,} delivered, {sent.failed:,} to be sent again, "
+            f"{sent.dead:,} given up"
+        )
+
+
+def replay(arguments: list[str]) -> int:
+    given = Parser(
+        "monitor replay",
+        "Run past documents through a monitor by their own dates, and show the alarms that it "
+        "would have raised, and when. Nothing is sent. Set false_alarms and least in monitor.toml "
+        "by what you see, before you rely on them.",
+        "xinye monitor replay monitor news-2024.jsonl",
+        flag("monitor", "MONITOR", "folder of a monitor", type=Path),
+        flag("files", "FILE", "files and folders of records with dates", nargs="+"),
+        flag("--store", "FILE", "keep the store here, to look at it with monitor serve", type=Path),
+        JSON,
+    ).read(arguments)
+
+    from xinye.apps.monitor.monitor_folder import MonitorFolder
+    from xinye.apps.monitor.replay import replay as past
+
+    folder = MonitorFolder.read(given.monitor)
+    with TemporaryDirectory() as temporary, Display(show_plan=False) as display:
+        store = given.store or Path(temporary) / "replay.db"
+        found = past(folder, given.files, store, observer=display)
+    if given.json:
+        print_json(asdict(found) | {"weeks": found.weeks})
+    else:
+        show_replay(found, folder.settings.zone)
+    return 0
+
+
+def show_replay(found: "Replay", zone: tzinfo) -> None:
+    """Print what was replayed, and each alarm in a line, with its summary below."""
+    added = found.added
+    begin, end = (f"{datetime.fromtimestamp(at, zone):%Y-%m-%d}" for at in (found.begin, found.end))
+    answer.print(
+        f"{plural(added.new, 'document')} and {plural(added.repeats, 'repeat')} from {begin} to "
+        f"{end}"
+    )
+    if found.undated:
+        answer.print(f"{plural(found.undated, 'document')} without a date left out")
+    for each in found.alerts:
+        at = f"{datetime.fromtimestamp(each.opened, zone):%Y-%m-%d %H:%M}"
+        expected = f"{each.expected:,.1f}"
+        answer.print(
+            verbatim(f"  {at}  {each.subject}  {each.observed:,} / {expected}  {each.summary}"),
+            soft_wrap=True,
+        )
+    a_week = f"{len(found.alerts) / max(found.weeks, 1e-9):.2g}"
+    answer.print(
+        f"{plural(len(found.alerts), 'alarm')}, {a_week} a week (documents / expected, summary)"
+    )
