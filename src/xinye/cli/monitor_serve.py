@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.cli.arguments import Fields, Parser, flag, switch
+from xinye.cli.monitor import SOURCE, STORE
 from xinye.cli.output import console, print_json, show_log
 from xinye.errors import checked, plural
 from xinye.libraries import need
@@ -27,19 +28,11 @@ def serve(arguments: list[str]) -> int:
         "monitor run does. Only this machine can reach it, unless --host gives another address.",
         "xinye monitor serve monitor --store monitor.db --source feeds.opml --port 8000",
         flag("monitor", "MONITOR", "folder of a monitor", type=Path),
-        flag(
-            "--store", "FILE", "the store of documents; made if there is none", required=True,
-            type=Path,
-        ),
-        flag(
-            "--source", "SOURCE",
-            "files and folders of documents, lists of feeds (OPML), or addresses of feeds; without "
-            "one, documents only come over HTTP, or from xinye monitor run",
-            [], nargs="+",
-        ),
+        STORE,
+        SOURCE,
         switch("--json", "print one JSON object when the server is ready"),
         Fields(BoardSettings),
-    ).read(arguments)  # fmt: skip
+    ).read(arguments)
     settings = checked(
         BoardSettings, BoardSettings.keys_of(os.environ) | given.settings, "monitor serve"
     )

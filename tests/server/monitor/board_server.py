@@ -9,8 +9,7 @@ from typing import Any
 
 import httpx
 
-from apps.monitor.conftest import analyse
-from xinye.apps.monitor.alarms import AlarmSettings
+from apps.monitor.conftest import EAGER, analyse
 from xinye.apps.monitor.analysis import Reason, Word
 from xinye.apps.monitor.documents import Incoming
 from xinye.apps.monitor.ingest import Ingest
@@ -94,7 +93,7 @@ def serving(store: Path, **given: Any) -> Iterator[Client]:
     """A server that runs until the block ends."""
     settings = BoardSettings(port=0, **{f"{role}_key": key for role, key in KEYS.items()} | given)
     monitor = Monitor(store)
-    work = Desk(monitor, monitor.ingest(AlarmSettings(), analyse))
+    work = Desk(monitor, monitor.ingest(EAGER, analyse))
     about = MonitorSettings(name="新叶", time_zone="Asia/Shanghai")
     with listen(settings) as listener, opened(work, about, settings, settings.keys()) as parts:
         end_lost(listener)
