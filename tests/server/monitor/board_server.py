@@ -91,7 +91,8 @@ def burst(count: int, words: str = "火灾 差") -> list[dict[str, Any]]:
 @contextmanager
 def serving(store: Path, **given: Any) -> Iterator[Client]:
     """A server that runs until the block ends."""
-    settings = BoardSettings(port=0, **{f"{role}_key": key for role, key in KEYS.items()} | given)
+    keys = {f"{role}_key": key for role, key in KEYS.items()}
+    settings = BoardSettings(**{"port": 0, **keys, **given})
     monitor = Monitor(store)
     work = Desk(monitor, monitor.ingest(EAGER, analyse))
     about = MonitorSettings(name="新叶", time_zone="Asia/Shanghai")
