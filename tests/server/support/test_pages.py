@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from server.browser import CHROMIUM, Page, another, browsing
+from server.browser import CHROMIUM, Page, another, browsing, click, go, press, write
 from server.support.desk_server import ADMIN, OPERATOR, Customer, Desk, Echo, make_desk, serving
 from server.test_page import INJECTIONS
 from xinye.apps.support.log import (
@@ -132,30 +132,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 def page(browser: Page) -> Iterator[Page]:
     with another(browser) as page:
         yield page
-
-
-def go(page: Page, address: str, until: str = "true") -> None:
-    page.call("Page.navigate", url=address)
-    there = f"location.href.startsWith('{address}') && document.readyState === 'complete'"
-    page.until(f"{there} && {until}")
-
-
-def write(page: Page, place: str, text: str) -> None:
-    page.run(
-        f"document.querySelector('{place}').value = {json.dumps(text)}; document.querySelector("
-        f"'{place}').dispatchEvent(new Event('input', {{ bubbles: true }}))"
-    )
-
-
-def click(page: Page, place: str) -> None:
-    page.until(f"document.querySelector('{place}') !== null")
-    page.run(f"document.querySelector('{place}').click()")
-
-
-def press(page: Page, key: str, code: int, **more: str) -> None:
-    for kind in ("keyDown", "keyUp"):
-        about = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
-        page.call("Input.dispatchKeyEvent", **about, **more)
 
 
 def say(page: Page, text: str) -> None:
