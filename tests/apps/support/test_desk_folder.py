@@ -92,7 +92,9 @@ def test_a_model_that_changed(desk):
 
 
 def test_a_folder_that_is_no_desk(tmp_path):
-    with pytest.raises(XinyeError, match="made by another command; make one: xinye support prepare"):
+    with pytest.raises(
+        XinyeError, match="made by another command; make one: xinye support prepare"
+    ):
         DeskFolder.read(tmp_path)
     with (
         pytest.raises(XinyeError, match="exists and was not made by xinye support prepare"),
