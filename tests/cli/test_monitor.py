@@ -39,7 +39,7 @@ def made(place: Path, cache: Path) -> Path:
     from xinye.cli.main import main
 
     (place / "labelled.csv").write_text(labelled(100), "utf-8")
-    command = ["monitor", "prepare", str(place / "labelled.csv"), "--time", "2s", "--quiet"]
+    command = ["monitor", "prepare", str(place / "labelled.csv"), "--time", "2s"]
     assert main([*command, "-o", str(place / "made")]) == 0
     return place / "made"
 
