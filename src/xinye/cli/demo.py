@@ -72,9 +72,9 @@ def read(arguments: list[str]) -> Given:
         "Train a small GPT from scratch for about a minute and print what it writes. By "
         "default it learns from generated short stories; name a FILE to train on your own "
         "text. With --task, it is trained for a task, which takes one to nine minutes. With "
-        "--application, a customer-service desk opens.",
+        "--application, a customer-service desk or the board of an opinion monitor opens.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
-        "--application support\n  xinye demo 我的小说.txt --time 2min",
+        "--application monitor\n  xinye demo 我的小说.txt --time 2min",
         flag(
             "--language",
             "zh|en",
@@ -83,7 +83,10 @@ def read(arguments: list[str]) -> Given:
         flag("--task", "|".join(known), "train for a task instead"),
         flag("--set", "NAME", "other records for the task classify: emotions instead of reviews"),
         flag(
-            "--application", "support", "open a customer-service desk of an invented shop instead"
+            "--application",
+            "support|monitor",
+            "open the customer-service desk of an invented shop, or the opinion monitor of an "
+            "invented market, instead",
         ),
         flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
@@ -169,13 +172,15 @@ def demo_of_task(given: Given, language: str) -> int:
 
 
 def demo_of_application(given: Given, language: str) -> int:
-    from xinye.cli.demo_support import main
+    from xinye.cli import demo_monitor, demo_support
 
-    if given.application != "support":
-        raise XinyeError(f"--application {given.application!r}: choose support")
-    for value, name in (
-        (given.files, "FILE"), (given.task, "--task"), (given.set, "--set"), (given.time, "--time")
-    ):  # fmt: skip
+    if given.application not in ("support", "monitor"):
+        raise XinyeError(f"--application {given.application!r}: choose support or monitor")
+    for value, name in ((given.files, "FILE"), (given.task, "--task"), (given.set, "--set")):
         if value:
             raise XinyeError(f"{name} has no effect with --application")
-    return main(language, given.output, given.json)
+    if given.application == "monitor":
+        return demo_monitor.main(language, given.output, given.time, given.json)
+    if given.time:
+        raise XinyeError("--time has no effect with --application support")
+    return demo_support.main(language, given.output, given.json)

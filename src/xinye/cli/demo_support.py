@@ -8,6 +8,7 @@ from pathlib import Path
 from xinye.apps.support.desk_settings import SETTINGS, read_settings, write_settings
 from xinye.apps.support.prepare import prepare
 from xinye.apps.support.prepare_settings import PrepareSettings
+from xinye.cli.demo_steps import show_step
 from xinye.cli.output import Display, console, print_json, show_log, verbatim
 from xinye.cli.support import show
 from xinye.demo.support import Shop
@@ -15,6 +16,8 @@ from xinye.demo.words import SUPPORT
 from xinye.errors import XinyeError, checked, quoted
 from xinye.runs.folder import Figures
 from xinye.runs.words import in_language
+
+STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def invent(shop: Shop, place: Place, words: dict[str, str]) -> None:
     conversations = shop.write_log(place.log)
     documents = shop.write_handbook(place.handbook)
     counts = {"conversations": conversations, "documents": documents, "company": shop.company}
-    show_step(1, words["log"].format(**counts), " ".join(["head", quoted(place.log)]))
+    show_step(1, STEPS, words["log"].format(**counts), " ".join(["head", quoted(place.log)]))
 
 
 def make(shop: Shop, place: Place, words: dict[str, str]) -> Figures:
@@ -85,6 +88,7 @@ def make(shop: Shop, place: Place, words: dict[str, str]) -> Figures:
     }
     show_step(
         2,
+        STEPS,
         words["desk"],
         f"xinye support prepare {quoted(place.log)} --knowledge {quoted(place.handbook)} "
         f"-o {quoted(place.desk)} --time 0s",
@@ -107,6 +111,7 @@ def serve(shop: Shop, place: Place, words: dict[str, str], figures: Figures | No
 
     show_step(
         3,
+        STEPS,
         words["open"],
         f"xinye support serve {quoted(place.desk)} --store {quoted(place.store)}",
     )
@@ -128,10 +133,3 @@ def serve(shop: Shop, place: Place, words: dict[str, str], figures: Figures | No
     show_log(logging.WARNING)
     open_desk(place.desk, place.store, settings, keys, ready)
     return 0
-
-
-def show_step(number: int, what: str, command: str) -> None:
-    """Print a step with its number and the command for it."""
-    console.print(verbatim(f"\n{number}/3  {what}", style="bold"), soft_wrap=True)
-    console.print(f"     {command}", style="green", soft_wrap=True)
-    console.print()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xinye.api import Model, load
 from xinye.cli.answer import show
+from xinye.cli.demo_steps import show_step
 from xinye.cli.evaluate import show_measured
 from xinye.cli.output import Display, answer, console, print_result, print_table, verbatim, write
 from xinye.cli.refusal import show_refused
@@ -22,6 +23,8 @@ from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.runs.folder import Figures
 from xinye.runs.words import in_language
 from xinye.tasks.registry import find_task
+
+STEPS = 5
 
 
 def main(task: str, records: str | None, language: str, output: Path | None, as_json: bool) -> int:
@@ -41,6 +44,7 @@ def main(task: str, records: str | None, language: str, output: Path | None, as_
     training, test = lesson.files["training"], lesson.files["test"]
     show_step(
         1,
+        STEPS,
         (words["records"] + getattr(exercise.asked, language)).format(**counts),
         f"xinye data check {quoted(training)} --task {task} --validation {quoted(test)}",
     )
@@ -48,13 +52,13 @@ def main(task: str, records: str | None, language: str, output: Path | None, as_
         console.print(verbatim(f"  {exercise.line(row)}"))
 
     pretraining = command_line("pretrain", recipe.base_settings(lesson))
-    show_step(2, words["base"].format(**counts), shlex.join(pretraining))
+    show_step(2, STEPS, words["base"].format(**counts), shlex.join(pretraining))
     with Display(show_plan=False) as display:
         base = recipe.pretrain_base(lesson, display, ours)
     if base.interrupted:
         return 128 + base.interrupted
     teaching = command_line("finetune", recipe.task_settings_of(lesson))
-    show_step(3, words["teach"].format(**counts), shlex.join(teaching))
+    show_step(3, STEPS, words["teach"].format(**counts), shlex.join(teaching))
     with Display(show_plan=False, counted=said.unit) as display:
         run = recipe.teach(lesson, display, ours)
     if run.interrupted:
@@ -62,6 +66,7 @@ def main(task: str, records: str | None, language: str, output: Path | None, as_
     model = load(run.run)
     show_step(
         4,
+        STEPS,
         words["judge"].format(**counts, baseline=getattr(exercise.baseline, language)),
         f"xinye evaluate {quoted(run.run)} --data {quoted(test)}",
     )
@@ -94,14 +99,6 @@ def further(lesson: Lesson) -> list[str]:
     ]
 
 
-def show_step(number: int, what: str, *commands: str) -> None:
-    """Print a step with its number and the commands to type for it."""
-    console.print(f"\n{number}/5  {what}", style="bold")
-    for command in commands:
-        console.print(f"     {command}", style="green", soft_wrap=True)
-    console.print()
-
-
 def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, Figures]:
     """Print what a model makes of new records. Returns the command for that, and the results for
     JSON.
@@ -109,7 +106,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
     exercise, folder = lesson.exercise, quoted(model.folder)
     command = find_task(lesson.task).words.command.replace("{folder}", folder)
     if exercise.questions:
-        show_step(5, words["talk"], command)
+        show_step(5, STEPS, words["talk"], command)
         questions = [getattr(question, lesson.language) for question in exercise.questions]
         return command, {"messages": talk(model, lesson, questions)}
     build: list[str] = []
@@ -122,7 +119,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
         ]
         command = f'xinye {lesson.task} {folder} "…" --knowledge {knowledge}'
     typed = (exercise.typed or exercise.input)(lesson.new[0])
-    show_step(5, words["use"], *build, command.replace("…", typed))
+    show_step(5, STEPS, words["use"], *build, command.replace("…", typed))
     if lesson.documents:
         return command, {"results": look_up(model, lesson)}
     return command, {"results": try_out(model, lesson, words["wrong"])}

@@ -6,18 +6,18 @@ answer and the ways in which customers ask for it; `{cup}` stands for one of the
 
 import csv
 import json
-import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from xinye.demo.draw import Draw
+
 TIMES = 2  # that a wording is asked, each time a little differently
 CHANGED, SMALL = 0.5, 0.3  # shares of words that are changed, and of questions in small letters
 GREETED, WAITED, THANKED, PHONED = 0.25, 0.15, 0.3, 0.06  # shares of the conversations
-_SLOT = re.compile(r"\{(\w+)\}")
 Turn = tuple[str, str]  # who speaks, and what
 
 
@@ -104,25 +104,8 @@ def _turns(texts: dict[str, Any], draw: "_Draw", question: str, answer: str) -> 
     return turns
 
 
-class _Draw:
-    """Draws by lot, the same on every machine: of Python's generators only the sequence of `random`
-    is guaranteed."""
-
-    def __init__(self, seed: str) -> None:
-        self._random = random.Random(seed).random
-
-    def below(self, count: int) -> int:
-        """A number from 0 up to one less than `count`."""
-        return int(self._random() * count)
-
-    def happens(self, share: float) -> bool:
-        return self._random() < share
-
-    def one(self, texts: Sequence[str]) -> str:
-        return texts[self.below(len(texts))]
-
-    def shuffled(self, rows: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-        return [row for _, row in sorted((self._random(), row) for row in rows)]
+class _Draw(Draw):
+    """Draws that also word questions differently."""
 
     def varied(self, wording: str, texts: dict[str, Any]) -> str:
         """A wording with other words of the same meaning, and something before and behind it."""
@@ -138,10 +121,6 @@ class _Draw:
             varied = varied.casefold()
         end = self.one(texts["tails"])
         return self.one(texts["heads"]) + (varied.rstrip("?？.") + end if end else varied)
-
-    def filled(self, text: str, slots: dict[str, list[str]]) -> str:
-        """A text with a word for each slot."""
-        return _SLOT.sub(lambda slot: self.one(slots[slot[1]]), text)
 
 
 @lru_cache

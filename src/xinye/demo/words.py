@@ -75,6 +75,59 @@ SUPPORT = {
     ),
 }
 
+MONITOR = {
+    "texts": Both(
+        "An invented market of cafés, from wordings that we wrote: {texts:,} texts, each labelled "
+        "with its topics and its mood, and a month of {documents:,} news and posts, {repeats} of "
+        "them repeats. In the last hours there is a burst: {burst} documents about one subject.",
+        "虚构一个咖啡茶饮市场，文字都是我们写的：{texts:,} 段文本，每段标有主题和情感倾向；另有一个"
+        "月的新闻和帖子共 {documents:,} 篇，其中 {repeats} 篇是转载。最后几小时里藏着一次突发："
+        "{burst} 篇文档都在说同一件事。",
+    ),
+    "monitor": Both(
+        "Models of topics and moods learn from the labelled texts for about {time}.",
+        "用带标签的文本训练主题模型和情感模型，约 {time}。",
+    ),
+    "tested": Both(
+        "Generated texts resemble each other more than real ones, so these figures are too good, "
+        "and TF-IDF is hard to beat. A quarter of the wordings of the month is not in the labelled "
+        "texts.",
+        "生成的文本比真实的更相似，所以这些数字偏高，基线也很难超过。那一个月里，有四分之一的说法没有出现"
+        "在带标签的文本里。",
+    ),
+    "replay": Both(
+        "The month is replayed by its own dates, as if the monitor had been there.",
+        "按文档自己的日期回放这个月，就像当时已经在监测。",
+    ),
+    "found": Both(
+        "The burst is about “{topic}” and “{company}”. It begins at {begin}; the first alarm about "
+        "it comes {minutes:.0f} minutes later.",
+        "这次突发说的是“{company}”的“{topic}”，从 {begin} 开始；{minutes:.0f} 分钟后发出第一条"
+        "预警。",
+    ),
+    "missed": Both(
+        "The burst, which is about “{topic}” and “{company}”, was not found: the models had too "
+        "little time. Try: xinye demo --application monitor --time 3min",
+        "没有发现这次突发（“{company}”的“{topic}”）：模型的训练时间太短。试试：xinye demo "
+        "--application monitor --language zh --time 3min",
+    ),
+    "again": Both(
+        "The monitor in {folder} is opened again. Delete the folder to start afresh.",
+        "打开 {folder} 里已有的舆情监测。想重新开始，请删除这个文件夹。",
+    ),
+    "open": Both("The board opens, with random keys.", "打开看板，密钥随机生成。"),
+    "board": Both("board:        ", "看板："),
+    "analyst_key": Both("analyst key:  ", "分析员密钥："),
+    "admin_key": Both("admin key:    ", "管理员密钥："),
+    "ingest_key": Both("ingest key:   ", "写入密钥："),
+    "try": Both(
+        "On the board, acknowledge the alarm, filter by company, and correct a document. Then send "
+        "a document:",
+        "在看板上确认预警、按公司筛选、更正一篇文档的主题。再写入一篇文档试试：",
+    ),
+    "stop": Both("Press Ctrl-C to stop.", "按 Ctrl-C 停止。"),
+}
+
 TASKS = {
     "records": Both(
         "A program generates {training:,} training records and {held_out:,} test records, simple "
