@@ -44,6 +44,7 @@ def serve(arguments: list[str]) -> int:
 
     show_log(logging.INFO)
     keys = settings.keys()
+    analyst_key, admin_key, ingest_key = keys.values()
     folder = MonitorFolder.read(given.monitor)
 
     def load() -> "Runner":
@@ -58,11 +59,11 @@ def serve(arguments: list[str]) -> int:
         documents = plural(parts.monitor.documents.last(), "document")
         console.print(f"{given.store}: {documents} so far", soft_wrap=True)
         if settings.analyst_key is None:
-            console.print(f"analyst key, for this start: {keys['analyst']}", soft_wrap=True)
+            console.print(f"analyst key, for this start: {analyst_key}", soft_wrap=True)
         if settings.admin_key is None:
-            console.print(f"admin key, for this start: {keys['admin']}", soft_wrap=True)
+            console.print(f"admin key, for this start: {admin_key}", soft_wrap=True)
         if settings.ingest_key is None:
-            console.print(f"ingest key, for this start: {keys['ingest']}", soft_wrap=True)
+            console.print(f"ingest key, for this start: {ingest_key}", soft_wrap=True)
         console.print(f"the board is ready at {address}; press Ctrl-C to stop", soft_wrap=True)
         if given.json:
             print_json({"url": address} | settings.made_keys(keys))
