@@ -2,6 +2,7 @@
 command."""
 
 import logging
+import shlex
 import time
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -92,8 +93,8 @@ def invent(market: Market, place: Place, words: dict[str, str]) -> Month:
     texts = market.write_labelled(place.labelled)
     month = market.write_stream(place.month, int(time.time()) // HOUR * HOUR)
     counts = {"texts": texts, **asdict(month)}
-    files = f"{quoted(place.labelled)} {quoted(place.month)}"
-    show_step(1, STEPS, words["texts"].format(**counts), f"head -n 3 {files}")
+    look = shlex.join(["head", "-n", "3", str(place.labelled), str(place.month)])
+    show_step(1, STEPS, words["texts"].format(**counts), look)
     return month
 
 
@@ -176,7 +177,8 @@ def serve(place: Place, words: dict[str, str], figures: Figures | None) -> int:
         for name, value in lines.items():
             console.print(verbatim(f"  {words[name]}  {value}"), soft_wrap=True)
         console.print(f"\n{words['try']}", style="bold", soft_wrap=True)
-        console.print(verbatim(f"  {command(address, keys['ingest'])}"), soft_wrap=True)
+        sent = words["send"].format(url=f"{address}/v1/monitor/documents", key=keys["ingest"])
+        console.print(verbatim(f"  {sent}"), soft_wrap=True)
         console.print(f"\n{words['stop']}", soft_wrap=True)
         if figures is not None:
             print_json({"url": address} | settings.made_keys(keys) | figures)
@@ -190,11 +192,3 @@ def serve(place: Place, words: dict[str, str], figures: Figures | None) -> int:
         ready,
     )
     return 0
-
-
-def command(address: str, key: str) -> str:
-    """A command that sends a document to the board."""
-    return (
-        f"curl {address}/v1/monitor/documents -H 'Authorization: Bearer {key}' "
-        """-H 'Content-Type: application/json' -d '{"text": "…"}'"""
-    )

@@ -195,7 +195,7 @@ class _Writer:
     def of_burst(self, at: float) -> Dated:
         """A document of the burst."""
         burst = self._texts["burst"]
-        text = self._written(burst["company"], [burst], (burst["topic"],), "negative", whole=True)
+        text = self._written(burst["company"], [burst], (burst["topic"],), "negative", urgent=True)
         return self._dated(text, at, of_burst=True)
 
     def repeat(self, of: Dated) -> Dated:
@@ -218,19 +218,19 @@ class _Writer:
         parts: Sequence[dict[str, list[str]]],
         topics: tuple[str, ...],
         mood: str,
-        whole: bool = False,
+        urgent: bool = False,
     ) -> Text:
-        """News or a post, with a sentence of each part; `whole`: of all wordings."""
+        """News or a post, with a sentence of each part. An `urgent` post tells nothing before."""
         draw = self.draw
         words = {slot: draw.one(some) for slot, some in self._texts["slots"].items()}
         if draw.happens(NEWS):
-            title = self._sentence(self._one(parts[0]["heads"], whole), company, words)
-            said = [self._one(part["news"], whole) for part in parts]
+            title = self._sentence(self._one(parts[0]["heads"]), company, words)
+            said = [self._one(part["news"]) for part in parts]
             said.append(draw.one(self._texts["background"]))
         else:
             title = ""
-            said = [draw.one(self._texts["scenes"])] if draw.happens(SCENE) else []
-            said += [self._one(part["posts"], whole) for part in parts]
+            said = [draw.one(self._texts["scenes"])] if draw.happens(SCENE) and not urgent else []
+            said += [self._one(part["posts"]) for part in parts]
             said.append(draw.one(self._texts["more"][mood]))
             if draw.happens(PHONED):
                 number = draw.one(self._texts["phones"])
@@ -238,9 +238,9 @@ class _Writer:
         text = self._texts["joint"].join(self._sentence(each, company, words) for each in said)
         return Text(title, text.strip(), topics, mood)
 
-    def _one(self, wordings: Sequence[str], whole: bool) -> str:
+    def _one(self, wordings: Sequence[str]) -> str:
         """A wording; one of the last quarter only if it need not be `known`."""
-        kept = len(wordings) - (len(wordings) // 4 if self._known and not whole else 0)
+        kept = len(wordings) - (len(wordings) // 4 if self._known else 0)
         return self.draw.one(wordings[:kept])
 
     def _sentence(self, wording: str, company: str, words: Mapping[str, str]) -> str:

@@ -125,6 +125,12 @@ MONITOR = {
         "a document:",
         "在看板上确认预警、按公司筛选、更正一篇文档的主题。再写入一篇文档试试：",
     ),
+    "send": Both(
+        "curl {url} -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' "
+        """-d '{{"text": "Waited two hours for Fenroe Tea, and no courier came."}}'""",
+        "curl {url} -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' "
+        """-d '{{"text": "等了两个小时，苔野甜品的外卖还没送到。"}}'""",
+    ),
     "stop": Both("Press Ctrl-C to stop.", "按 Ctrl-C 停止。"),
 }
 
