@@ -183,7 +183,12 @@ def replay(arguments: list[str]) -> int:
         "xinye monitor replay monitor news-2024.jsonl",
         flag("monitor", "MONITOR", "folder of a monitor", type=Path),
         flag("files", "FILE", "files and folders of records with dates", nargs="+"),
-        flag("--store", "FILE", "keep the store here, to look at it with xinye monitor serve", type=Path),
+        flag(
+            "--store",
+            "FILE",
+            "keep the store here, to look at it with xinye monitor serve",
+            type=Path,
+        ),
         JSON,
     ).read(arguments)
 
