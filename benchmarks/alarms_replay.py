@@ -33,7 +33,7 @@ import random
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
@@ -89,13 +89,11 @@ class News:
 class Burst:
     topic: str
     begin: float
-    documents: int
 
 
 @dataclass(frozen=True)
 class Look:
-    """What both methods find at one look at a topic: how many times, as a logarithm, it is less
-    likely than our threshold, and the z-score."""
+    """One look at a topic: the logarithm of threshold / probability, and the z-score."""
 
     at: float
     subject: tuple[str, str]
@@ -109,7 +107,6 @@ def main() -> None:
     )
     parser.add_argument("news", type=Path)
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--first-seed", type=int, default=1)
     options = parser.parse_args()
     facts = machine("numpy", "scipy")
     news = read_news(options.news)
@@ -117,17 +114,7 @@ def main() -> None:
     subjects = len(usual) + len({each.company for each in news})
     begin, end = news[0].day.timestamp(), news[-1].day.timestamp() + DAY * HOUR
     weeks = round((end - begin) / HOUR / DAY / 7) - WARM
-    quiet, planted = [], {3: [], 6: []}  # type: ignore[var-annotated]
-    for seed in range(options.first_seed, options.first_seed + options.seeds):
-        looks, repeats = replayed(news, timed(news, seed), [])
-        quiet.append([each for each in looks if each.at >= begin + WARM * 7 * DAY * HOUR])
-        progress(f"seed {seed}: {len(looks)} looks, {repeats} repeats")
-        for factor, found in planted.items():
-            bursts, lines = plant(news, usual, factor, seed)
-            looks, repeats = replayed(news, timed(news, seed), lines)
-            found += [(burst, during(burst, looks)) for burst in bursts]
-            progress(f"seed {seed}, x{factor}: {len(bursts)} bursts, {repeats} repeats")
-
+    quiet, planted = replay_all(news, usual, options.seeds, begin)
     alone = weekly_alarms(quiet, "ours", 0.0, begin, weeks)[0]
 
     def figures(name: str, threshold: float) -> dict[str, Any]:
@@ -189,7 +176,11 @@ def read_news(path: Path) -> list[News]:
 
 
 def monday(day: datetime) -> datetime:
-    return day - timedelta(days=day.weekday())
+    return day - since_monday(day)
+
+
+def since_monday(day: datetime) -> timedelta:
+    return timedelta(days=day.weekday())
 
 
 def usual_days(news: Sequence[News]) -> dict[str, float]:
@@ -237,7 +228,7 @@ def plant(
             for each in news
             if abs((each.day - day).days) >= FAR and topic in each.topics and each.text
         ]
-        bursts.append(Burst(topic, begin, count))
+        bursts.append(Burst(topic, begin))
         for number, each in enumerate(draw.sample(far, min(count, len(far)))):
             at = begin + draw.uniform(0, BURST) * HOUR
             lines.append(line(each, f"burst {week} {number}", at))
@@ -245,6 +236,24 @@ def plant(
 
 
 # -- replays ---------------------------------------------------------------------------------------
+
+
+def replay_all(
+    news: Sequence[News], usual: dict[str, float], seeds: int, begin: float
+) -> tuple[list[list[Look]], dict[int, list[tuple[Burst, list[Look]]]]]:
+    """The looks of replays without bursts, and by factor the bursts with the looks during them."""
+    quiet = []
+    planted: dict[int, list[tuple[Burst, list[Look]]]] = {3: [], 6: []}
+    for seed in range(1, seeds + 1):
+        looks, repeats = replayed(news, timed(news, seed), [])
+        quiet.append([each for each in looks if each.at >= begin + WARM * 7 * DAY * HOUR])
+        progress(f"seed {seed}: {len(looks)} looks, {repeats} repeats")
+        for factor, found in planted.items():
+            bursts, lines = plant(news, usual, factor, seed)
+            looks, repeats = replayed(news, timed(news, seed), lines)
+            found += [(burst, during(burst, looks)) for burst in bursts]
+            progress(f"seed {seed}, x{factor}: {len(bursts)} bursts, {repeats} repeats")
+    return quiet, planted
 
 
 def replayed(
@@ -346,16 +355,14 @@ def during(burst: Burst, looks: Sequence[Look]) -> list[Look]:
     ]
 
 
-def over(looks: Iterable[Look], name: str, threshold: float) -> list[Look]:
-    return [each for each in looks if getattr(each, name) > threshold]
-
-
 def delays(
     bursts: Sequence[tuple[Burst, Sequence[Look]]], name: str, threshold: float
 ) -> dict[str, Any]:
     hours, of_topic = [], defaultdict[str, list[float]](list)
     for burst, looks in bursts:
-        first = min((each.at for each in over(looks, name, threshold)), default=math.inf)
+        first = min(
+            (each.at for each in looks if getattr(each, name) > threshold), default=math.inf
+        )
         hours.append((first - burst.begin) / HOUR)
         of_topic[burst.topic].append(hours[-1])
     found = np.isfinite(hours)
@@ -380,7 +387,7 @@ def weekly_alarms(
     topics: Counter[str] = Counter()
     for number, looks in enumerate(replays):
         last: dict[tuple[str, str], float] = {}
-        for each in over(looks, name, threshold):
+        for each in (one for one in looks if getattr(one, name) > threshold):
             if each.at - last.get(each.subject, -math.inf) >= DAY * HOUR:
                 counts[int((each.at - begin) // (7 * DAY * HOUR)), number] += 1
                 topics[each.subject[1]] += 1
