@@ -39,10 +39,11 @@ ENGLISH += ("tasks/write_brief.py", "tasks/write_exercise.py", "tasks/write_news
 ENGLISH += ("server/app", "server/bodies", "server/completions", "server/errors", "server/guard")
 ENGLISH += ("server/answering", "server/knowledge", "server/schemas", "server/tasks")
 ENGLISH += ("server/metrics", "server/pages", "apps/support/schema", "apps/monitor/schema")
-_OF_SUPPORT = (
-    "answers app bots customer documents events hub knowledge operators roles schemas state"
-)
+_OF_SUPPORT = "answers app bots customer documents events knowledge operators roles schemas state"
 ENGLISH += tuple(f"server/support/{name}" for name in _OF_SUPPORT.split())
+_OF_MONITOR = "alerts app documents events figures loop schemas state"
+ENGLISH += tuple(f"server/monitor/{name}" for name in _OF_MONITOR.split())
+ENGLISH += tuple(f"server/{name}" for name in ("application", "hub", "keys", "streams", "threads"))
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS: tuple[str | tuple[str, str], ...] = (
     "usage",
@@ -77,6 +78,10 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "a reply cannot be saved yet: {error}",
     "a reply cannot be saved: {error}",
     "a stream cannot read its conversation: {error}",
+    "a stream cannot read the store: {error}",
+    "a step of the monitor failed: {reason}",
+    "old texts cannot be deleted: {reason}",
+    "the store cannot be read: {reason}",
     "a stream cannot read the queue: {error}",
     "the documents are calibrated without it: {error}",
     *("en→zh", "zh→en", "(unchanged)"),

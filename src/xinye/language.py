@@ -50,7 +50,7 @@ _COLUMN = re.compile(rf"{_BEFORE}column (?P<name>[A-Z]+)(?=$|, | and | = )")
 _FIELD = re.compile(rf"{_BEFORE}field (?P<name>'[^']*'|\"[^\"]*\")(?=$|, | and | = )")
 # Names of records in that line: "a.json, line 1, 'first', 'second'".
 _KEY = re.compile(r"'[^']*'|\"[^\"]*\"")
-_KEYS = re.compile(rf"(?:, (?:{_KEY.pattern}))+$")
+_KEYS = re.compile(rf"(?<!['\"])(?:, (?:{_KEY.pattern}))++$")
 _AND = re.compile(r"(?<=[行条列]) and (?P<latin>[!-~])?")
 # such as "'modern', 'llama' or 'lstm'" and "--steps and --time"
 _LISTED = re.compile(

@@ -13,6 +13,7 @@ GROUPS = {
     "tokenizer": ["train", "eval"],
     "knowledge": ["build", "add", "remove", "search", "evaluate"],
     "support": ["prepare"],
+    "monitor": ["prepare"],
     "data": ["check", "collect"],
     "runs": ["show", "compare", "clean"],
 }

@@ -107,3 +107,27 @@ def _connected(target: dict[str, Any], browser: str) -> Iterator[Page]:
         for domain in ("Page", "Runtime", "Log", "Network"):
             page.call(f"{domain}.enable")
         yield page
+
+
+def go(page: Page, address: str, until: str = "true") -> None:
+    page.call("Page.navigate", url=address)
+    there = f"location.href.startsWith('{address}') && document.readyState === 'complete'"
+    page.until(f"{there} && {until}")
+
+
+def write(page: Page, place: str, text: str) -> None:
+    page.run(
+        f"document.querySelector('{place}').value = {json.dumps(text)}; document.querySelector("
+        f"'{place}').dispatchEvent(new Event('input', {{ bubbles: true }}))"
+    )
+
+
+def click(page: Page, place: str) -> None:
+    page.until(f"document.querySelector('{place}') !== null")
+    page.run(f"document.querySelector('{place}').click()")
+
+
+def press(page: Page, key: str, code: int, **more: str) -> None:
+    for kind in ("keyDown", "keyUp"):
+        about = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
+        page.call("Input.dispatchKeyEvent", **about, **more)

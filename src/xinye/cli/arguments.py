@@ -60,6 +60,7 @@ class Fields(NamedTuple):
 # What help shows as the value of a field that is not a number.
 METAVARS = {
     "admin_key": "KEY",
+    "analyst_key": "KEY",
     "answer_field": "NAME",
     "assistant_name": "NAMES",
     "allow_origin": "ORIGIN",
@@ -73,6 +74,7 @@ METAVARS = {
     "fold": "I/K",
     "from_": "MODEL",
     "host": "ADDRESS",
+    "ingest_key": "KEY",
     "intent_field": "NAME",
     "kind": "KIND",
     "keep_checkpoints": "N|all",

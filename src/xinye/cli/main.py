@@ -121,6 +121,10 @@ GROUPS = {  # commands of two words
             "xinye.cli.monitor_quality:evaluate",
             "test a monitor on texts that were kept apart",
         ),
+        "serve": (
+            "xinye.cli.monitor_serve:serve",
+            "serve a monitor: a board with alarms, and an HTTP API",
+        ),
         "replay": ("xinye.cli.monitor:replay", "show the alarms of past documents"),
         "improve": ("xinye.cli.monitor_quality:improve", "learn from approved corrections"),
         "outbox": (
@@ -134,7 +138,9 @@ START_HERE = ("demo", "pretrain", "generate", "finetune", "serve")
 ENVIRONMENT = {  # docs/install.md lists all of them
     "XINYE_API_KEY": "the API key that clients of xinye serve must send",
     "XINYE_OPERATOR_KEY": "the operator key of xinye support serve",
-    "XINYE_ADMIN_KEY": "the admin key of xinye support serve",
+    "XINYE_ANALYST_KEY": "the analyst key of xinye monitor serve",
+    "XINYE_INGEST_KEY": "the key of programs that send documents to xinye monitor serve",
+    "XINYE_ADMIN_KEY": "the admin key of xinye support serve and xinye monitor serve",
     "XINYE_CACHE": "folder of the prepared text (~/.cache/xinye)",
     "HF_HOME": "folder of the downloaded models (~/.cache/huggingface)",
     "CUDA_VISIBLE_DEVICES": "the GPUs to use; empty: none",

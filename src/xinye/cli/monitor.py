@@ -54,7 +54,7 @@ def prepare(arguments: list[str]) -> int:
 
     from xinye.apps.monitor.prepare import prepare as make
 
-    settings = checked(PrepareSettings, given.settings, "monitor prepare")
+    settings = checked(PrepareSettings, given.settings, "prepare")
     with Display(show_plan=False) as display, bad_bytes_told(given.bad_bytes):
         report = make(settings, display, given.overwrite)
     if given.json:
@@ -145,7 +145,7 @@ def run(arguments: list[str]) -> int:
             try:
                 show_done(runner.step(), given.json)
             except Unavailable as error:
-                console.print(f"{error}; trying again", soft_wrap=True)
+                console.print(f"trying again: {error}", soft_wrap=True)
                 time.sleep(PATIENCE)
                 continue
             if given.once or not runner.endless:
@@ -162,7 +162,7 @@ def show_done(done: "Done", as_json: bool) -> None:
         return
     if added.new or added.repeats or added.empty or added.cut:
         answer.print(
-            f"{plural(added.new, 'new document')}, {plural(added.repeats, 'repeat')}, "
+            f"read: {plural(added.new, 'new document')}, {plural(added.repeats, 'repeat')}, "
             f"{added.known:,} known, {added.empty:,} without text, {added.cut:,} cut"
         )
     for number in added.alerts:
@@ -183,7 +183,12 @@ def replay(arguments: list[str]) -> int:
         "xinye monitor replay monitor news-2024.jsonl",
         flag("monitor", "MONITOR", "folder of a monitor", type=Path),
         flag("files", "FILE", "files and folders of records with dates", nargs="+"),
-        flag("--store", "FILE", "keep the store here, to look at it with monitor serve", type=Path),
+        flag(
+            "--store",
+            "FILE",
+            "keep the store here, to look at it with xinye monitor serve",
+            type=Path,
+        ),
         JSON,
     ).read(arguments)
 
@@ -206,11 +211,11 @@ def show_replay(found: "Replay", zone: tzinfo) -> None:
     added = found.added
     begin, end = (f"{datetime.fromtimestamp(at, zone):%Y-%m-%d}" for at in (found.begin, found.end))
     answer.print(
-        f"{plural(added.new, 'document')} and {plural(added.repeats, 'repeat')} from {begin} to "
-        f"{end}"
+        f"replayed {plural(added.new, 'document')} and {plural(added.repeats, 'repeat')} from "
+        f"{begin} to {end}"
     )
     if found.undated:
-        answer.print(f"{plural(found.undated, 'document')} without a date left out")
+        answer.print(f"left out: {plural(found.undated, 'document')} without a date")
     for each in found.alerts:
         at = f"{datetime.fromtimestamp(each.opened, zone):%Y-%m-%d %H:%M}"
         expected = f"{each.expected:,.1f}"
@@ -220,5 +225,6 @@ def show_replay(found: "Replay", zone: tzinfo) -> None:
         )
     a_week = f"{len(found.alerts) / max(found.weeks, 1e-9):.2g}"
     answer.print(
-        f"{plural(len(found.alerts), 'alarm')}, {a_week} a week (documents / expected, summary)"
+        f"in all {plural(len(found.alerts), 'alarm')}, {a_week} a week (above: documents / "
+        "expected, summary)"
     )

@@ -44,7 +44,7 @@ def show_scores(found: "Mapping[str, Score]") -> None:
     """Print the score of each role, and of each label."""
     for role, score in found.items():
         texts, reached = plural(score.texts, "text"), f"{score.score:.1%}"
-        answer.print(f"{shown_word(role)}: {SCORES[role]} on {texts}: {reached}")
+        answer.print(f"role {role}: {SCORES[role]} on {texts}: {reached}")
         if score.baseline is not None:
             answer.print(f"  TF-IDF with logistic regression: {score.baseline:.1%}")
         for label, each in score.by_label.items():
@@ -90,7 +90,7 @@ def show_improvement(found: "Improvement") -> None:
     for role, before in found.before.items():
         texts = plural(before.texts, "text")
         old, new = f"{before.score:.1%}", f"{found.after[role].score:.1%}"
-        answer.print(f"{shown_word(role)}: {SCORES[role]} on {texts}: before {old}, after {new}")
+        answer.print(f"role {role}: {SCORES[role]} on {texts}: before {old}, after {new}")
     if found.replaced:
         console.print(
             f"the better models are in {found.monitor}; the old monitor is kept in {found.kept}",

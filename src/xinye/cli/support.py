@@ -19,6 +19,8 @@ from xinye.language import shown
 if TYPE_CHECKING:
     from xinye.apps.support.prepare import Report
 
+FEW = 0.5  # share of the questions that can be answered below which help is printed
+KEYS = {"passage": "precision_documents"}  # settings of desk.toml, if it is not `precision`
 SHOWN = 5  # notes, conflicts and intents that are printed
 
 
@@ -201,9 +203,9 @@ def show_unreached(name: str, step: dict[str, Any], precision: str) -> None:
             f"step {name}: nothing reaches a precision of {precision}, so it answers nothing"
         )
     if step["highest"]:
-        highest = f"{step['highest']:.0%}"
+        highest, key = f"{step['highest']:.0%}", KEYS.get(name, "precision")
         answer.print(
-            f"step {name}: it reaches {highest}; to accept that, set precision = "
+            f"step {name}: it reaches {highest}; to accept that, set {key} = "
             f"{step['highest']:g} in desk.toml"
         )
 
@@ -221,15 +223,21 @@ def show_test(report: "Report") -> None:
             f"test: {asked} kept apart and asked of the FAQ without them; it then still has the "
             f"answer of {tested['answerable']:,}, in other words"
         )
-    if not tested["answered"]:
-        answer.print("the FAQ answered none of them")
-        return
     answered, right = f"{tested['answered']:,}", f"{tested['right']:,}"
-    answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
+    if tested["answered"]:
+        answer.print(f"the FAQ answered {answered}; {right} of these answers are right")
+    else:
+        answer.print("the FAQ answered none of them")
     for wanted, found in report.tested_at.items():
-        if float(wanted) != report.precision:
+        if float(wanted) != report.precision and (tested["answered"] or found["answered"]):
             answered, right = f"{found['answered']:,}", f"{found['right']:,}"
             answer.print(f"  with precision = {wanted} in desk.toml: {answered}, {right} right")
+    if tested["answered"] < FEW * tested["answerable"]:
+        answer.print(
+            "to answer more, add other wordings of each question (a column variants); a lower "
+            "precision also answers more, but more of it wrongly",
+            soft_wrap=True,
+        )
 
 
 def show_unanswerable(asked: str) -> None:

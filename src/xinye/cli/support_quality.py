@@ -121,14 +121,26 @@ def show_improvement(found: "Improvement") -> None:
         answer.print(verbatim(f"  {one_line(question)}"), soft_wrap=True)
         for text in answers:
             answer.print(verbatim(f"    → {one_line(text)}"), soft_wrap=True)
+    if found.uncorrected:
+        answer.print(
+            "an approved answer holds for its own question only; these other wordings keep the old "
+            "answer, until you correct them, too, or edit faq.jsonl:",
+            soft_wrap=True,
+        )
+    for text, wordings in [*found.uncorrected.items()][:SHOWN]:
+        for wording in wordings[:SHOWN]:
+            answer.print(verbatim(f"  {one_line(wording)}"), soft_wrap=True)
+        if len(wordings) > SHOWN:
+            answer.print(verbatim(f"  … (+{len(wordings) - SHOWN:,})"))
+        answer.print(verbatim(f"    → {one_line(text)}"), soft_wrap=True)
     asked = plural(found.after.questions, "question")
     if found.judged:
         before, after = _tested(found.before), _tested(found.after)
         answer.print(f"test on {asked}: before {before}, after {after} (right of answered)")
     else:
         answer.print(
-            f"test on {asked}: neither the old nor the new desk answers any, so it cannot tell "
-            "which one is better",
+            f"test on {asked}: neither the old nor the new desk answers any, so they were not "
+            "compared; the new one is used because its answers were approved",
             soft_wrap=True,
         )
     if found.replaced:
@@ -137,7 +149,8 @@ def show_improvement(found: "Improvement") -> None:
         )
     else:
         console.print(
-            "the new desk would be worse, so the old one stays; look at the approved answers",
+            "the new desk would be worse, so the old one stays; look at the approved answers, and "
+            "at other wordings of what they correct",
             soft_wrap=True,
         )
 

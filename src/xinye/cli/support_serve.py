@@ -49,6 +49,7 @@ def serve(arguments: list[str]) -> int:
 
     show_log(logging.INFO)
     keys = settings.keys()
+    operator_key, admin_key = keys.values()
 
     def ready(parts: "Support", address: str) -> None:
         desk = parts.answers.current.desk
@@ -56,9 +57,9 @@ def serve(arguments: list[str]) -> int:
         documents = plural(len(desk.knowledge.documents) if desk.knowledge else 0, "document")
         console.print(f"{desk.folder}: FAQ of {entries}, {documents}", soft_wrap=True)
         if settings.operator_key is None:
-            console.print(f"operator key, for this start: {keys['operator']}", soft_wrap=True)
+            console.print(f"operator key, for this start: {operator_key}", soft_wrap=True)
         if settings.admin_key is None:
-            console.print(f"admin key, for this start: {keys['admin']}", soft_wrap=True)
+            console.print(f"admin key, for this start: {admin_key}", soft_wrap=True)
         console.print(
             f"ready at {address} for customers, and at {address}/desk for operators; press Ctrl-C "
             "to stop",

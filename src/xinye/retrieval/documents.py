@@ -46,7 +46,7 @@ def find_files(names: Sequence[str | Path]) -> list[Path]:
     nothing, and for a named file of an unknown kind."""
     found: list[Path] = []
     for path in (Path(name).expanduser() for name in names):
-        files = [file for file in expand(path) if not _is_of_a_base(file)]
+        files = [file for file in expand(path) if not _is_inside_a_base(file)]
         readable = [file for file in files if _is_readable(file)]
         if is_archive(path) and not readable:
             readable = [path]
@@ -69,7 +69,7 @@ def without_text(path: Path) -> str:
     return f"{path}: the file has no text"
 
 
-def _is_of_a_base(path: Path) -> bool:
+def _is_inside_a_base(path: Path) -> bool:
     """Whether a file belongs to a knowledge base, whose passages are no documents."""
     return OURS.fullmatch(path.name) is not None and (path.parent / MANIFEST).is_file()
 

@@ -1,34 +1,29 @@
 """Questions that need the one before them: "and how much is it?"."""
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from difflib import SequenceMatcher
 
 from xinye.data.scripts import HAN, has_han
-from xinye.retrieval.numbers import numbers
+from xinye.retrieval.numbers import with_measures
 from xinye.retrieval.terms import content, terms, trimmed
 
 LONGEST = 200  # characters of a question that are compared
 SHORTEST = 2  # characters of a thing
-# It begins like one, or has a word for something known.
-_FOLLOWS = re.compile(
-    r"^(?:那|还有|然后|and |what about|how about)|(?<!其)[它他她]|[这那][个种款些]|呢[？?]?$"
-    # not "其他", "其实", "尤其", "应该", "该怎么"
-    r"|(?<![尤极与])其(?![他它实余次])|(?<![应不])该(?![不怎如去用选填找放写买换]|什么|多)"
-    r"|\b(?:it|its|they|them|their|he|him|his|she|her|this|that|those|these)\b"
-    # not "is there a discount", "there is no order"
-    r"|(?<!\bis )(?<!\bare )(?<!\bwas )(?<!\bwere )\bthere\b(?!['’]s| is\b| are\b| was\b| were\b)",
-    re.IGNORECASE,
+# Words for something known: not 其他, 应该, 吉他, 这个月, "this week", "is it possible to …".
+_POINTS = (
+    r"(?<![其吉])[它他她]们?|[这那](?:[两几]?[个款种些件双本台只条套张瓶盒](?!月|店|周末|星期|季)|样)"
+    r"|(?<![应不尤极与])[该其](?=[店款课品价费餐]|商品|产品|酒店|景点|公司|活动|服务|型号|套餐|地址|电话|评分|营业"
+    r"|周边|附近|门票|人均|位置|重量|尺寸|规格|材质|产地|功能|特点)"
+    r"|\bit\b(?! (?:is |be )?(?:possible|okay|ok|allowed|safe|necessary|take|cost) to\b)"
+    r"|\bthis\b(?! (?:week|month|year|season|morning|afternoon|evening|weekend|shop|store)\b)"
+    r"|\b(?:its|they|them|their|he|him|his|she|her|that|those|these)\b"
+    r"|\bthere(?=\W*$| (?:today|now)\b)"
 )
-
+_BEGINS = re.compile(r"^(?:那(?!么[多大])么?|还有(?!没)|然后|and |what about|how about)", re.I)
+_FOLLOWS = re.compile(rf"{_BEGINS.pattern}|呢[？?]?$|{_POINTS}", re.IGNORECASE)
 # what links a question to the one before, in place of the thing
-_LINK = re.compile(
-    r"^(?:那么?|还有|然后|and |what about|how about)[,，]?\s*"
-    r"|^(?:它们?|他们?|她们?|这个|那个|这种|那种)的?"
-    r"|\b(?:it|its|they|them|their|this|that|those|these)\b",
-    re.IGNORECASE,
-)
+_LINK = re.compile(rf"(?:{_POINTS})的?|{_BEGINS.pattern}[,，]?\s*", re.IGNORECASE)
 
 # A question that only names a thing: "那新疆呢？", "And in Ireland?"
 _NAMES = re.compile(
@@ -38,22 +33,29 @@ _NAMES = re.compile(
     r"(?:(?:the|an?|your|my|our|some) )?(?P<en>[^\s,?]+(?: [^\s,?]+){0,3}?)(?: one| ones)?\s*[?.]*",
     re.IGNORECASE,
 )
-_BEGINS = re.compile(r"(?:and|what about|how about)\b", re.IGNORECASE)
+_BEGINS_EN = re.compile(r"(?:and|what about|how about)\b", re.IGNORECASE)
 # Words of a question that says more, or of nothing that an earlier message names.
 _SAYS_MORE = re.compile(
-    r"^(?:你们?|您|我们?|咱们?|它们?|他们?|她们?|人|人家|这|那|这个|那个|这种|那种|这样|那样|现在|之后|后来|其他|别的|还有|然后|接着)$"
-    r"|[吗吧了么啊呀没]$|[是啥咋]|多[少久钱]|(.)[不没]\1|应该|\b(?:what|which|who|when|where|why|how|if|do|does|did|is|are|was|were|am|be|can|could"
-    r"|may|will|would|should|has|have|had|it|its|they|them|their|this|that|these|those|there|i|me"
-    r"|you|we|he|she|his|her|and|so|then|now|else|others?|please|thanks?|not?)\b",
+    rf"^(?:你们?|您|我们?|咱们?|人|人家|这|那|现在|之后|后来|其他|别的|还有|然后|接着|[两几]?[个款种些件双])$|{_POINTS}"
+    r"|[吗吧了么啊呀没]$|[是啥咋]|多[少久钱]|(.)[不没]\1|应该"
+    r"|\b(?:what|which|who|when|where|why|how|if|do|does|did|is|are|was|were|am|be|can|could"
+    r"|may|will|would|should|has|have|had|i|me|you|we|and|so|then|now|else|others?|please|thanks?"
+    r"|not?)\b",
     re.IGNORECASE,
 )
-# Words between which things stand: they stay if a thing is replaced.
-_STAYS = re.compile(
-    r"为什么|什么|怎么样?|怎样|如何|多[少久长大高远]|[吗呢么吧啊呀啥咋谁哪几能可以会要想是有没不的了在到去把给用从和也都我你您们这那该]"
-    r"|\b(?:what|which|who|when|where|why|how|long|much|many|often|do|does|did|is|are|was|were|be"
+# Words between which things stand: they stay if a thing is replaced, and name nothing.
+_BETWEEN = (
+    r"为什么|什么|怎么[样办]?|怎样|如何|多[少久长大高远]|会(?!员)|用(?!卡)"
+    r"|[吗呢么吧啊呀啥咋谁哪几能可以要想是有没不的了在到去把给从和我你您们这那该]"
+    r"|\b(?:what|which|who|where|when|why|how|long|much|many|often|do|does|did|is|are|was|were|be"
     r"|can|could|may|will|would|should|has|have|had|if|i|me|you|we|us|it|they|my|your|our|their|this"
     r"|that|these|those|there|the|an?|any|some|of|in|on|at|to|into|for|from|with|by|and|or|not)\b"
-    r"|[^\w\s]+",
+    r"|[^\w\s]+"
+)
+_STAYS = re.compile(_BETWEEN, re.IGNORECASE)
+_NAMES_NOTHING = re.compile(
+    rf"(?<![成首])都|[也还]|操作|流程|(?<=[你您们])家|(?<=[咋么])[弄整搞]|一[下点]?(?!周|年)|{_BETWEEN}"
+    r"|\b(?:want|need|please|about|also|just)\b",
     re.IGNORECASE,
 )
 _PIECE = re.compile(rf"[{HAN}]|[^\s{HAN}]+")
@@ -104,7 +106,7 @@ def thing(question: str) -> str:
     spoken = question.strip()
     if not (found := _NAMES.fullmatch(spoken)):
         return ""
-    if found["en"] and (has_han(spoken) or not _BEGINS.match(spoken)):
+    if found["en"] and (has_han(spoken) or not _BEGINS_EN.match(spoken)):
         return ""
     named = trimmed(found["zh"] or found["asked"] or found["en"])
     asks = not found["en"] and content(named) != named
@@ -135,7 +137,7 @@ def said_things(text: str) -> set[str]:
     >>> sorted(said_things("How much are the cups?")), "猫" in said_things("猫粮有吗")
     (['cup'], True)
     """
-    said = terms(_STAYS.sub(" ", _measured(text)))
+    said = terms(_NAMES_NOTHING.sub(" ", with_measures(text)))
     return {term for term in said if len(term) == 1 or not has_han(term)}
 
 
@@ -145,16 +147,7 @@ def names(text: str, named: str) -> bool:
     >>> names("2公斤89元，5公斤199元", "五公斤"), names("鸡肉猫粮", "牛肉")
     (True, False)
     """
-    return {*terms(_measured(named))} <= {*terms(_measured(text))}
-
-
-def _measured(text: str) -> str:
-    """A text with each number and its unit as one word: 五公斤 and "5 kg" are "5kilogram"."""
-    text, rest = "", unicodedata.normalize("NFKC", text)
-    for each in numbers(rest):
-        before, _, rest = rest.partition(each.text)
-        text += f"{before} {each.value}{each.unit} "
-    return text + rest
+    return {*terms(with_measures(named))} <= {*terms(with_measures(text))}
 
 
 def _blank(found: re.Match[str]) -> str:

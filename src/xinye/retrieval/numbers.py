@@ -68,12 +68,14 @@ _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)  # numbers of any 
 @dataclass(frozen=True)
 class Number:
     """A number as it is written, its value, and its unit: a name of `UNITS`, or "" if it has none
-    that is known. `sure` is False for words that need not mean a number, such as "one" or 一."""
+    that is known. `sure` is False for words that need not mean a number, such as "one" or 一. It
+    stands at `begin` in the NFKC form of the text."""
 
     text: str
     value: Decimal
     unit: str
     sure: bool
+    begin: int
 
 
 def numbers(text: str) -> Iterator[Number]:
@@ -82,7 +84,32 @@ def numbers(text: str) -> Iterator[Number]:
     >>> [(each.text, str(each.value), each.unit) for each in numbers("一百二十天, $3 million")]
     [('一百二十天', '120', 'day'), ('3 million', '3000000', 'dollar')]
     """
+    return _numbers(unicodedata.normalize("NFKC", text))
+
+
+def with_measures(text: str) -> str:
+    """A text with each number that is sure and its unit as one word, however they are written.
+
+    >>> with_measures("五公斤，5.0 kg，1.2万元")
+    ' 5kilogram , 5kilogram , 12000yuan '
+    """
     text = unicodedata.normalize("NFKC", text)
+    parts, end = list[str](), 0
+    for each in _numbers(text):
+        if each.sure:
+            parts += [text[end : each.begin], f" {_digits(each.value)}{each.unit} "]
+            end = each.begin + len(each.text)
+    return "".join([*parts, text[end:]])
+
+
+def _digits(value: Decimal) -> str:
+    """A value in one form that no term is cut at: 2.50 is "2point5"."""
+    whole, _, fraction = f"{value:f}".partition(".")
+    fraction = fraction.rstrip("0")
+    return f"{whole}point{fraction}" if fraction else whole
+
+
+def _numbers(text: str) -> Iterator[Number]:
     for match in _NUMBER.finditer(text):
         before = text[max(match.start() - 4, 0) : match.start()]
         unit = next((name for mark, name in _BEFORE.items() if before.endswith(mark)), "")
@@ -103,7 +130,7 @@ def numbers(text: str) -> Iterator[Number]:
         else:
             value, unit = Decimal(1 + MONTHS.index(match["month"])), "month"
             sure = bool(re.search(r"\d,? $", before) or re.match(r",? \d", text[end : end + 3]))
-        yield Number(text[match.start() : end], value, unit, sure)
+        yield Number(text[match.start() : end], value, unit, sure, match.start())
 
 
 def _is_meant(numeral: str, after: str) -> bool:

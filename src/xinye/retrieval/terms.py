@@ -14,7 +14,7 @@ _ASKING = re.compile(
     r"吗|呢|(?i:\b(?:what|which|who|whom|whose|when|where|why|how|do|does|did|is|are|was|were|"
     r"can|may|i|the|an?|of|in|on|to|for)\b)"
 )
-_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+_EDGES = re.compile(r"^[\W_]+|(?<![\W_])[\W_]+$")
 
 
 def terms(text: str) -> list[str]:

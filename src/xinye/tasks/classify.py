@@ -203,7 +203,9 @@ class Classify(HeadTask):
         device = next(model.parameters()).device
         found: list[list[float]] = [[] for _ in texts]
         examples = self.encode(tokenizer, texts, context)
-        for numbers, batch in Examples(examples, tokenizer.pad_id).in_order(32):
+        # On a processor larger batches are slower: what a layer writes leaves the cache.
+        size = 8 if device.type == "cpu" else 32
+        for numbers, batch in Examples(examples, tokenizer.pad_id).in_order(size):
             logits = model(batch.tokens.to(device), batch.lengths.to(device))
             rows = logits.sigmoid() if self.several else logits.softmax(-1)
             for number, row in zip(numbers, rows.tolist(), strict=True):

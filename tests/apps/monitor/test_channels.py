@@ -258,7 +258,7 @@ def test_what_a_mail_server_refuses(server, command, reply, problem, for_good) -
 
 
 def test_a_mail_server_that_never_answers(server: MailServer) -> None:
-    server.silent = 1.0
+    server.silent = 3.0
     assert str(failure(mailbox(server, timeout=0.2))) == "no answer within 0.2 seconds"
 
 

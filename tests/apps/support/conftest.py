@@ -29,9 +29,9 @@ class Clock:
 class Customer:
     """A customer of a desk, who has a conversation."""
 
-    def __init__(self, desk: Conversations, user: str = "") -> None:
+    def __init__(self, desk: Conversations, account: str = "") -> None:
         self.desk = desk
-        self.begun: Begun = desk.customers.begin(user)
+        self.begun: Begun = desk.customers.begin(account)
         self.conversation = self.begun.conversation
         self.ids = (self.begun.conversation, self.begun.token)
 

@@ -1,8 +1,9 @@
-"""Answers to one customer's case are told from answers for everybody."""
+"""Answers to one customer's case are told from answers for everybody, and what only an employee can
+look up or do from other questions."""
 
 import pytest
 
-from xinye.apps.support.cases import case_signs
+from xinye.apps.support.cases import asks_employee, case_signs
 
 
 @pytest.mark.parametrize(
@@ -22,9 +23,37 @@ from xinye.apps.support.cases import case_signs
         ("How long does a repair take?", "About two weeks after we have received it.", 0),
         ("Where is my order confirmation?", "We send it by e-mail within an hour.", 0),
         ("Can I collect my order?", "Yes, from our shop on weekdays after 2 pm.", 0),
+        ("能便宜点吗", "亲，已经是活动价啦。", 0),
+        ("可以便宜点吗", "我们这已经是最低价了，不能再少了哦", 0),
+        ("有没有优惠券", "店铺首页已有优惠券了，领了再下单。", 0),
+        ("我的会员是几级", "您已经是金卡会员了。", 2),
+        ("我的退款呢", "已有同事在处理了。", 2),
+        ("Is there a discount?", "The price is already reduced.", 0),
         ("预约要提前多久", "提前天数不限。", 0),
         ("How do I return something?", "We need the receipt.", 0),
     ],
 )
 def test_signs_of_a_case(question, answer, signs):
     assert case_signs(question, answer) == signs
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        ("能帮我改地址吗", True),
+        ("填错了，请把地址改成北京", True),
+        ("麻烦你们催一下快递", True),
+        ("快递单号是多少", True),
+        ("Hi, please cancel my order", True),
+        ("Please refund me", True),
+        ("麻烦说下退款流程", False),
+        ("请告知退货地址", False),
+        ("你们帮我退货运费谁出", False),
+        ("你们会给我退运费", False),
+        ("快递单号是几位", False),
+        ("Can you refund my shipping if I return a cup?", False),
+        ("Can I cancel my order?", False),
+    ],
+)
+def test_what_only_an_employee_can_do(message, wanted):
+    assert asks_employee(message) is wanted

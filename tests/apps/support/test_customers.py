@@ -127,7 +127,7 @@ def test_a_customer_asks_for_a_person(customer: Customer) -> None:
 
 
 def test_limits(tmp_path, clock: Clock) -> None:
-    limits = Limits(message_characters=10, messages=3, open_conversations=3, open_per_user=2)
+    limits = Limits(message_characters=10, messages=3, open_conversations=3, open_per_account=2)
     desk = Conversations(tmp_path / "support.db", limits, clock=clock)
     customer = Customer(desk, "li.lei")
     customer.asks("十" * 10)

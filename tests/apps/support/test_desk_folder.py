@@ -92,7 +92,9 @@ def test_a_model_that_changed(desk):
 
 
 def test_a_folder_that_is_no_desk(tmp_path):
-    with pytest.raises(XinyeError, match="not a desk; make one: xinye support prepare"):
+    with pytest.raises(
+        XinyeError, match="made by another command; make one: xinye support prepare"
+    ):
         DeskFolder.read(tmp_path)
     with (
         pytest.raises(XinyeError, match="exists and was not made by xinye support prepare"),
@@ -144,9 +146,11 @@ def kill(*_):
     raise KeyboardInterrupt
 
 
-def test_a_desk_that_lost_its_name_is_found(desk):
+@pytest.mark.parametrize("name", ["desk.2026-11-27-152247", ".desk.0123abcd"])
+def test_a_desk_that_lost_its_name_is_found(desk, name):
     """Killed after the old desk was moved aside, and before the new one had its place."""
-    aside = desk.rename(desk.with_name("desk.2026-11-27-152247"))
+    aside = desk.rename(desk.with_name(name))
+    shutil.copytree(aside, desk.with_name("mydesk.v2"))  # a newer one, of another name
     with pytest.raises(XinyeError, match=f"but there is {aside}") as error:
         DeskFolder.read(desk)
     assert "prepare" not in str(error.value)

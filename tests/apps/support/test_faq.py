@@ -97,6 +97,14 @@ def test_the_question_of_an_entry_is_what_most_wordings_say():
     assert {*entry.wordings} == {*asked}
 
 
+def test_the_question_of_a_row_is_that_of_its_entry():
+    row = replace(exchange("空气炸锅可以放锡纸吗？", RETURN), is_row=True, wordings=("能放锡纸吗",))
+    asked = ["炸锅能用锡纸吗", "炸锅能放锡纸吗", "能用锡纸吗", "空气炸锅可以放锡纸吗"]
+    [entry] = make_faq([*(exchange(each, RETURN) for each in asked), row]).entries
+    assert entry.question == "空气炸锅可以放锡纸吗？"
+    assert {*entry.variants} == {*asked[:3], "能放锡纸吗"}
+
+
 def test_a_question_that_one_customer_wrote_is_not_offered():
     asked = [
         exchange("我叫张伟，怎么改地址？", RETURN),
@@ -118,8 +126,14 @@ def test_questions_of_one_answer_are_one_entry():
 
 @pytest.mark.parametrize("yes", ["可以的，", "好的亲，", "亲，", "Yes, "])
 def test_yes_before_an_answer_makes_no_other_answer(yes):
-    faq = make_faq([exchange("怎么退货", RETURN), exchange("能退吗", yes + RETURN, 2)])
-    assert [each.answer for each in faq.entries] == [RETURN]
+    said = [exchange("怎么退货", RETURN), exchange("能退吗", yes + RETURN, 2)]
+    for ordered in (said, said[::-1]):
+        assert [each.answer for each in make_faq(ordered).entries] == [RETURN]
+
+
+def test_a_name_at_the_beginning_is_no_yes():
+    said = [exchange("cables?", "Sure-Grip mugs cost £9."), exchange("cups?", "Grip mugs cost £9.")]
+    assert len(make_faq(said).entries) == 2
 
 
 def test_no_near_equal_of_a_test_question_is_learned():

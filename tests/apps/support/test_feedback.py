@@ -1,6 +1,9 @@
 """Feedback becomes a training record when an operator approves it."""
 
 import json
+import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -151,7 +154,7 @@ def test_a_correction_belongs_to_the_question_and_not_to_the_handover(desk: Conv
     ("text", "waits"),
     [("可以刷信用卡。", True), ("请稍等，我看一下。", False), ("您的订单号是多少？", False)],
 )
-def test_what_an_operator_tells_waits_for_approval(
+def test_what_an_operator_answers_waits_for_approval(
     customer: Customer, text: str, waits: bool
 ) -> None:
     customer.asks("可以用信用卡吗？")
@@ -172,7 +175,9 @@ def test_the_same_question_is_known_again(desk: Conversations) -> None:
     other = gives("运费多少？", "五元。")
     second = gives("请问怎么退货呀", "七天内。")
     third = gives("怎么退货", "十天内。")
-    assert [each.first for each in desk.feedback.waiting()] == [first, other, first, first]
+    waiting = desk.feedback.waiting()
+    assert [each.first for each in waiting] == [first, other, first, first]
+    assert [each.differ for each in waiting] == [True, False, True, True]
     assert desk.feedback.approve(first, "李").approved == ()
     waiting = {each.number: each for each in desk.feedback.waiting()}
     assert waiting[second].first == waiting[third].first == second
@@ -183,6 +188,48 @@ def test_the_same_question_is_known_again(desk: Conversations) -> None:
     assert [each.number for each in desk.feedback.records()] == [first, second]
     desk.feedback.approve(first, "李")
     assert [each.number for each in desk.feedback.records()] == [second, first]
+
+
+def test_what_differs_in_punctuation_only_is_one_answer(desk: Conversations) -> None:
+    for text in ("十天内。", "十天内"):
+        customer = Customer(desk)
+        customer.asks("怎么退货？")
+        customer.gets()
+        desk.feedback.by_customer(*customer.ids, 2, False, text)
+    first, second = desk.feedback.waiting()
+    assert not first.differ
+    desk.feedback.approve(first.number, "李")
+    assert desk.feedback.approve(second.number, "李").approved == ()
+
+
+def test_two_answers_to_one_message_stay_in_order(answered: Customer, tmp_path: Path) -> None:
+    feedback = answered.desk.feedback
+    first = feedback.by_customer(*answered.ids, 2, False, "甲")
+    second = feedback.by_operator(answered.conversation, "李", 2, True, "乙")
+    feedback.approve(second, "李")
+    feedback.approve(first, "李")
+    assert [each.chosen for each in feedback.records()] == ["乙", "甲"]
+    with closing(sqlite3.connect(tmp_path / "support.db")) as database:  # as it was made before
+        database.executescript(
+            "DROP INDEX feedback_by_decision; ALTER TABLE feedback DROP COLUMN decision; "
+            "PRAGMA user_version = 1"
+        )
+    older = Conversations(tmp_path / "support.db")
+    assert [each.chosen for each in older.feedback.records()] == ["乙", "甲"]
+    older.close()
+
+
+def test_long_questions_and_corrections_are_compared_in_no_time(desk: Conversations) -> None:
+    for _ in range(3):
+        customer = Customer(desk)
+        for _ in range(10):
+            customer.asks("呀" * 1_999 + "甲")
+        desk.operators.claim(customer.conversation, "李")
+        desk.operators.reply(customer.conversation, "李", "吗" + "啊" * 19_000 + "。吗")
+    begun = time.monotonic()
+    [given, *_] = desk.feedback.waiting()
+    desk.feedback.approve(given.number, "李")
+    assert time.monotonic() - begun < 1
 
 
 def test_a_question_back_rejects_no_suggestion(customer: Customer) -> None:

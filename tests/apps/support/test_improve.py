@@ -11,6 +11,7 @@ from xinye.apps.support.calibrating import Tested, Trial
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.evaluate import evaluate_desk
+from xinye.apps.support.groups import plain
 from xinye.apps.support.improve import improve
 from xinye.apps.support.messages import Message
 from xinye.apps.support.prepare import prepare
@@ -72,7 +73,7 @@ def test_approved_answers_are_learned_and_the_old_desk_is_kept(
     assert (found.added, found.corrected, found.reworded, found.known) == (1, 1, 1, 0)
     assert found.replaced
     assert reply_to(folder, "礼盒能印公司标志吗").text == "可以印，五十盒起。"
-    assert reply_to(folder, "龙井可以退掉吗？").text == "龙井开封后不退。"
+    assert reply_to(folder, "龙井怎么退货").text == "龙井开封后不退。"
     assert reply_to(folder, "脏了的茶巾咋弄干净").text == "茶巾的保养：请看说明书第7页。"
     assert DeskFolder.read(found.kept).entries[0].question
     assert (folder / "notes.txt").read_text() == "ours"
@@ -87,6 +88,55 @@ def test_of_two_approved_answers_the_last_one_counts(folder: Path, desk: Convers
     found = improve(folder, desk.store.path)
     assert found.conflicts == {"礼盒能印公司标志吗": ["可以印，一百盒起。", "可以印，五十盒起。"]}
     assert reply_to(folder, "礼盒能印公司标志吗").text == "可以印，五十盒起。"
+
+
+WRONG, NO_COFFEE = "紫砂壶现价269元，容量300毫升。", "我们只卖茶具，不卖咖啡机。"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_wrong_answer_that_was_corrected_harms_no_other_question(
+    folder: Path, desk: Conversations, at_once: bool
+) -> None:
+    for question in ("紫砂壶什么价钱", "咖啡机有卖的吗", "一把紫砂壶要花多少"):
+        approve(desk, question, WRONG)
+    if not at_once:
+        assert improve(folder, desk.store.path).added == 1
+    approve(desk, "请问咖啡机有卖的吗？", NO_COFFEE)
+    found = improve(folder, desk.store.path)
+    assert found.conflicts == {"咖啡机有卖的吗": [WRONG, NO_COFFEE]}
+    entries = {entry.answer: entry for entry in DeskFolder.read(folder).entries}
+    assert entries[WRONG].wordings == ("紫砂壶什么价钱", "一把紫砂壶要花多少")
+    assert [*map(plain, entries[NO_COFFEE].wordings)] == [plain("咖啡机有卖的吗")]
+
+
+def test_a_corrected_question_leaves_its_entry(
+    folder: Path, desk: Conversations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trial, "tested", lambda *_: Tested(10, 8, 0, 0))
+    at, old = next(
+        (at, each) for at, each in enumerate(DeskFolder.read(folder).entries) if each.offered
+    )
+    asked, other, third = old.wordings
+    approve(desk, asked, "换一个答案，请打电话问店里。")
+    approve(desk, third, old.answer)  # which is known
+    found = improve(folder, desk.store.path)
+    assert found.corrected == 1 and found.replaced and not found.judged
+    assert found.uncorrected == {old.answer: [other]}
+    left, new = (DeskFolder.read(folder).entries[number] for number in (at, -1))
+    assert (left.answer, {*left.wordings}, left.offered) == (old.answer, {other, third}, False)
+    assert (new.wordings, new.offered) == ((asked,), True)
+    approve(desk, other, "换一个答案，请打电话问店里。")
+    approve(desk, third, "可以，今天就办。")
+    assert improve(folder, desk.store.path).uncorrected == {}
+    last, same = (DeskFolder.read(folder).entries[number] for number in (at, -1))
+    assert (last.wordings, last.answer) == ((third,), "可以，今天就办。")
+    assert {*same.wordings} == {asked, other}
+
+
+def test_a_short_answer_makes_no_entry_of_two_questions(folder: Path, desk: Conversations) -> None:
+    approve(desk, "礼盒能印公司标志吗？", "可以，当天就好。")
+    approve(desk, "茶课能带小孩来吗？", "可以，当天就好。")
+    assert improve(folder, desk.store.path).added == 2
 
 
 def test_a_worse_desk_does_not_replace_the_old_one(
@@ -109,6 +159,12 @@ def test_what_needs_the_conversation_is_left_out(folder: Path, desk: Conversatio
     customer.asks("那它多少钱？")
     customer.gets()
     number = desk.feedback.by_operator(customer.conversation, "李", 4, good=False, text="九十元。")
+    desk.feedback.approve(number, "李")
+    customer.asks("哦好的，我电话13812345678")
+    customer.gets()
+    number = desk.feedback.by_operator(
+        customer.conversation, "李", 6, good=False, text="满百包邮。"
+    )
     desk.feedback.approve(number, "李")
     approve(desk, "在吗", "在的。")
     approve(desk, "我的电话是13812345678，什么时候回电？", "五点前打[电话1]给您。")

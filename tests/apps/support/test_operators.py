@@ -46,6 +46,9 @@ def test_the_queue_lists_who_waits_longest_first(desk: Conversations, clock: Clo
         (("Can I return a cup?", "No, a person please", "still there?"), "Can I return a cup?"),
         (("在吗", "没用，转人工！"), "没用，转人工！"),
         (("那运费呢，转人工", "都不是", "1"), "那运费呢，转人工"),
+        (("包裹到哪了？", "订单号 A123", "喂", "等半天了", "没解决"), "包裹到哪了？"),
+        (("Is it free?", "my order number is A1234", "anyone??", "please answer"), "Is it free?"),
+        (("喂猫的碗有吗？", "订单号A123能改吗"), "订单号A123能改吗"),
         ((), ""),
     ],
 )

@@ -21,6 +21,7 @@ from xinye.apps.support.matching import FAQMatcher, Match, made_questions
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.replies import Answerer
+from xinye.apps.support.reply import Source
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.retrieval.manifest import CALIBRATION
 
@@ -55,7 +56,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     matcher.calibrate(made_questions(questions, numbers), 0.7, made=True)
     assert matcher.threshold(0.7) is not None
     contents = Contents(
-        DeskSettings(precision=0.7, forbidden=("处方", "tax"), person_words=("找老板",)),
+        DeskSettings(
+            precision=0.7,
+            precision_documents=0.7,
+            forbidden=("处方", "tax"),
+            person_words=("找老板",),
+        ),
         {},
         ENTRIES,
         [Template(intent="thanks", text="谢谢惠顾！", language="zh")],
@@ -255,7 +261,9 @@ def test_a_chain_of_things(bot: Answerer) -> None:
 
 
 def test_an_unknown_thing_does_not_get_the_answer_about_the_old_one(bot: Answerer) -> None:
-    found = bot.answer(turns("紫砂壶怎么退货？", ENTRIES[0].answer, "那铁锅呢？", kinds=("faq",)))
+    said = turns("紫砂壶怎么退货？", ENTRIES[0].answer, "那铁锅呢？", kinds=("faq",))
+    said[1] = replace(said[1], sources=bot.answer(said[:1]).sources)
+    found = bot.answer(said)
     assert found.kind == "unsure"
     assert "紫砂壶怎么退货" not in found.text
 
@@ -296,7 +304,8 @@ def test_the_only_question_is_chosen_by_yes(bot: Answerer, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", ["不是", "都不是！", "不是这个意思", "No, that's not what I asked"]
+    "said",
+    ["不是", "都不是！", "不，不是", "你理解错了", "没回答我的问题", "No, that isn't what I asked"],
 )
 def test_a_denied_reply_is_a_miss(bot: Answerer, said: str) -> None:
     answered = bot.answer(turns("红茶怎么保存？"))
@@ -304,8 +313,18 @@ def test_a_denied_reply_is_a_miss(bot: Answerer, said: str) -> None:
     assert (denied.kind, denied.why) == ("unsure", f"{INTENT}: denied")
     asking = bot.answer(turns("红茶怎么保存？", "要现在下单吗？", said, kinds=("faq",)))
     assert asking.why != denied.why
-    second = bot.answer(turns("龙井", OFFERED, said, kinds=("unsure",)))
-    assert (second.kind, second.why) == ("handover", f"{UNCERTAIN}: 2×")
+    offered = turns("龙井", OFFERED, said, kinds=("unsure",))
+    assert bot.answer(offered).why == denied.why  # it was asked to be said in other words
+    again = turns("龙井", OFFERED, said, denied.text, said, kinds=("unsure", "unsure"))
+    assert (bot.answer(again).kind, bot.answer(again).why) == ("handover", f"{UNCERTAIN}: 3×")
+
+
+@pytest.mark.parametrize(
+    "said", ["不是我的", "没有这个吧", "that is not free", "not delivered yet"]
+)
+def test_a_no_to_something_else_denies_nothing(bot: Answerer, said: str) -> None:
+    found = bot.answer(turns("红茶怎么保存？", "见第21页。", said, kinds=("faq",)))
+    assert found.why != f"{INTENT}: denied"
 
 
 def test_a_short_word_is_answered_in_the_language_of_the_conversation(bot: Answerer) -> None:
@@ -321,10 +340,38 @@ def test_a_new_word_gets_the_answer_behind_the_question_that_it_belongs_to(folde
     desk.entries[at] = replace(entry, variants=("红茶的保存方法",))
     bot = Answerer(desk, Models.load(desk))
     told = "如果您问的是：红茶怎么保存？\n红茶的保存：见第21页。"
-    assert bot.answer(turns("绿红茶怎么保存")).text == told
+    found = bot.answer(turns("绿红茶怎么保存"))
+    assert (found.text, found.answer) == (told, entry.answer)
     assert bot.answer(turns("红茶怎么保存的方法")).text == entry.answer
     desk.entries[at] = replace(desk.entries[at], offered=False)
-    assert bot.answer(turns("绿红茶怎么保存")).text == entry.answer
+    assert bot.answer(turns("绿红茶怎么保存")).kind == "unsure"
+
+
+def test_several_questions_get_an_answer_each(bot: Answerer) -> None:
+    found = bot.answer(turns("红茶怎么保存？龙井多少钱？"))
+    assert found.text == "红茶的保存：见第21页。\n\n龙井的价格：见第15页。"
+    assert [each.line for each in found.sources] == [21, 15]
+    partly = bot.answer(turns("红茶怎么保存？龙井多少钱？月亮有多远？")).text
+    assert partly.endswith("请单独再问一次：月亮有多远？")
+    assert bot.answer(turns("红茶怎么保存？红茶怎么保存？")).text == "红茶的保存：见第21页。"
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("我要差评", COMPLAINS),
+        ("人呢？", ASKED),
+        ("才用两天就坏了", BY_CASE),
+        ("It is broken", BY_CASE),
+    ],
+)
+def test_trouble_goes_to_a_person(bot: Answerer, said: str, why: str) -> None:
+    assert (bot.answer(turns(said)).kind, bot.answer(turns(said)).why) == ("handover", why)
+
+
+def test_a_denial_before_a_question_is_left_out(bot: Answerer) -> None:
+    found = bot.answer(turns("龙井", OFFERED, "不是，红茶怎么保存？", kinds=("unsure",)))
+    assert found.text == "红茶的保存：见第21页。"
 
 
 @pytest.mark.parametrize("said", ["说一下运费", "换一个", "不是1", "size 2", "12", "都不是"])
@@ -357,6 +404,21 @@ def test_offers_are_clean_and_lead_to_one_answer_each(folder: Path) -> None:
     for number, line in enumerate(lines, 1):
         found = bot.answer(turns("礼盒", offered.text, str(number), kinds=("unsure",)))
         assert found.text == ("三天到账。" if "refund" in line else answers[0])
+
+
+def test_only_what_was_just_answered_is_not_offered(folder: Path) -> None:
+    desk = DeskFolder.read(folder)
+    asked = [
+        replace(desk.entries[0], question=text, answer="可以。")
+        for text in ("礼盒刻字", "礼盒包装")
+    ]
+    own = replace(desk, entries=asked)
+    own.matcher.calibration = None
+    bot = Answerer(own, Models())
+    first, reply, last = turns("礼盒刻字", "可以。", "礼盒", kinds=("faq",))
+    given = (Source("faq.csv", asked[0].line, "礼盒刻字"),)
+    offered = bot.answer([first, replace(reply, sources=given), last]).text
+    assert "礼盒包装" in offered and "礼盒刻字" not in offered
 
 
 def test_what_one_customer_wrote_is_offered_to_no_other(folder: Path) -> None:

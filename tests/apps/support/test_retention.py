@@ -14,9 +14,9 @@ from xinye.errors import NotFound, XinyeError
 SECRET = "苏州河边的秘密"  # stands in everything that is written of a customer
 
 
-def filled(desk: Conversations, user: str, secret: str) -> Customer:
+def filled(desk: Conversations, account: str, secret: str) -> Customer:
     """A customer with messages, evidence, a suggestion and feedback, all of which hold the text."""
-    customer = Customer(desk, user)
+    customer = Customer(desk, account)
     reply = Reply(
         "written", f"答：{secret}", (Source("手册.md", 1, secret),), why=f"found {secret}"
     )

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from server.browser import CHROMIUM, Page, another, browsing
+from server.browser import CHROMIUM, Page, another, browsing, click, go, press, write
 from server.support.desk_server import ADMIN, OPERATOR, Customer, Desk, Echo, make_desk, serving
 from server.test_page import INJECTIONS
 from xinye.apps.support.log import (
@@ -134,30 +134,6 @@ def page(browser: Page) -> Iterator[Page]:
         yield page
 
 
-def go(page: Page, address: str, until: str = "true") -> None:
-    page.call("Page.navigate", url=address)
-    there = f"location.href.startsWith('{address}') && document.readyState === 'complete'"
-    page.until(f"{there} && {until}")
-
-
-def write(page: Page, place: str, text: str) -> None:
-    page.run(
-        f"document.querySelector('{place}').value = {json.dumps(text)}; document.querySelector("
-        f"'{place}').dispatchEvent(new Event('input', {{ bubbles: true }}))"
-    )
-
-
-def click(page: Page, place: str) -> None:
-    page.until(f"document.querySelector('{place}') !== null")
-    page.run(f"document.querySelector('{place}').click()")
-
-
-def press(page: Page, key: str, code: int, **more: str) -> None:
-    for kind in ("keyDown", "keyUp"):
-        about = {"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
-        page.call("Input.dispatchKeyEvent", **about, **more)
-
-
 def say(page: Page, text: str) -> None:
     write(page, "#prompt", text)
     click(page, "#send")
@@ -214,6 +190,14 @@ def test_of_two_operators_one_gets_it(desk: Desk, browser: Page) -> None:
         assert (last["text"], last["suggestion"]) == ("七天内可以退。", "怎么退货？")
         click(first, "#release")
         second.until("!document.querySelector('#claim').hidden")
+
+
+def test_the_first_words_are_the_bots_in_the_language_of_the_page(desk: Desk, page: Page) -> None:
+    go(page, f"{desk.address}/?lang=zh", f"{TEXTS}.length === 1")
+    assert page.run(TEXTS) == ["您好！我是新叶的智能客服小叶，请问有什么可以帮您？"]
+    click(page, "#language")
+    english = "Hello! I am 小叶, the automatic assistant of 新叶. How can I help you?"
+    page.until(f"{TEXTS}[0] === {json.dumps(english)}")
 
 
 def test_a_reload_and_a_cut_lose_and_repeat_nothing(desk: Desk, page: Page) -> None:
@@ -303,19 +287,22 @@ def test_what_others_write_is_text_and_nothing_runs(desk: Desk, page: Page) -> N
     check(page, desk, {"IMG", "IFRAME", "math", "svg", "A"})
 
 
-def test_feedback_on_one_question_is_shown_together(desk: Desk, page: Page) -> None:
-    def wrong(question: str, text: str) -> None:
-        customer = desk.begin()
-        customer.says(question)
-        customer.waits_for(2)
-        customer.ask("POST", "/feedback", {"message": 2, "good": False, "text": text})
+def corrects(desk: Desk, question: str, text: str) -> Customer:
+    """A customer who says what the right answer is."""
+    customer = desk.begin()
+    customer.says(question)
+    customer.waits_for(2)
+    customer.ask("POST", "/feedback", {"message": 2, "good": False, "text": text})
+    return customer
 
+
+def test_feedback_on_one_question_is_shown_together(desk: Desk, page: Page) -> None:
     for question, text in (
         ("猫粮开封后能放多久？", "放两个月。"),
         ("请问猫粮开封后能放多久", "放一个月。"),
         ("猫粮开封后能放多久？", "放两个月。"),
     ):
-        wrong(question, text)
+        corrects(desk, question, text)
     sign_in(page, desk, "小王")
     click(page, "[data-tab=feedback]")
     group = "[...document.querySelectorAll('.group')].find(one => one.textContent.includes('猫粮'))"
@@ -330,6 +317,27 @@ def test_feedback_on_one_question_is_shown_together(desk: Desk, page: Page) -> N
     assert page.run(f"{group} === undefined")
     approved = [each.chosen for each in desk.parts.store.feedback.records()]
     assert approved.count("放两个月。") == 2
+    page.run(
+        "[...document.querySelectorAll('#opinions .card')]"
+        ".find(one => one.textContent.includes('猫粮')).querySelector('.main').click()"
+    )
+    page.until("document.querySelector('#sure').open")
+    click(page, "#sure .main")
+    page.until("document.querySelector('#line').textContent.includes('以这个答案为准')")
+    assert desk.parts.store.feedback.records()[-1].chosen == "放一个月。"
+
+
+def test_what_was_decided_is_gone_though_a_later_one_failed(desk: Desk, page: Page) -> None:
+    one, other = (corrects(desk, "茶饼怎么保存？", "放在干燥处。") for _ in range(2))
+    sign_in(page, desk, "小王")
+    click(page, "[data-tab=feedback]")
+    card = "[...document.querySelectorAll('#opinions .card')].find(one => one.textContent.includes('茶饼'))"
+    page.until(f"{card} !== undefined")
+    desk.parts.store.retention.forget_conversation(other.id)
+    page.run(f"{card}.querySelector('.main').click()")
+    page.until("document.querySelector('#line').textContent.includes('内容已不存在')")
+    assert page.run(f"{card} === undefined")
+    assert desk.parts.store.feedback.records()[-1].conversation == one.id
 
 
 def check(page: Page, desk: Desk, strange: set[str]) -> None:

@@ -42,7 +42,7 @@ ROUTES = {
     "GET /widget.js": (None, 200, 200, 200, 200, 200),
     "GET /health": (None, 200, 200, 200, 200, 200),
     "GET /ready": (None, 200, 200, 200, 200, 200),
-    "POST /v1/support/conversations": ({"user": "li.lei"}, 403, 403, 403, 201, 201),
+    "POST /v1/support/conversations": ({"account": "li.lei"}, 403, 403, 403, 201, 201),
 }
 
 
@@ -131,7 +131,7 @@ def test_an_address_begins_few_conversations_a_minute(tmp_path) -> None:
         assert [begin("9.9.9.9", "1.1.1.1").status_code for _ in range(3)] == [201, 201, 429]
         assert begin("1.1.1.1", "2.2.2.2").status_code == 201
         assert 1 <= int(begin("1.1.1.1").headers["retry-after"]) <= 60
-        own = desk.operator("POST", "/v1/support/conversations", {"user": "a"})
+        own = desk.operator("POST", "/v1/support/conversations", {"account": "a"})
         assert own.status_code == 201  # the shop's server begins them for many
         for number in range(3):
             begin(f"2001:db8::{number}")

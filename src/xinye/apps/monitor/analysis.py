@@ -12,7 +12,7 @@ from xinye.data.scripts import has_han
 from xinye.retrieval.entities import Names
 
 COMPANIES = ("company", "org", "organization", "公司", "企业", "机构", "组织")
-BATCH = 64
+BATCH = 256  # documents; models sort them by their lengths
 
 
 @dataclass(frozen=True)

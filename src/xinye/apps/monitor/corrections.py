@@ -85,6 +85,17 @@ class Corrections:
             )
         return [_read(row) for row in rows]
 
+    def corrected(self, documents: Sequence[int]) -> set[int]:
+        """Those of the documents that people have corrected."""
+        marks = ", ".join("?" * len(documents))
+        with self._archive.store.reading() as transaction:
+            rows = transaction.select(
+                f"SELECT DISTINCT document FROM corrections WHERE document IN ({marks}) "
+                "AND state <> 'declined'",
+                *documents,
+            )
+        return {row["document"] for row in rows}
+
     def approve(self, number: int, who: str) -> Correction:
         """Let a correction be learned from. It counts for its document again, if another one was
         made meanwhile."""

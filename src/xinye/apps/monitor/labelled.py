@@ -165,8 +165,7 @@ def _moods(path: Path, values: Sequence[Any]) -> Mapping[str, str]:
     counts = Counter(_plain(value) for value in values)
     found = {value for value in counts if value}
     by_word = {word: mood for mood in MOODS for word in WORDS[mood]}
-    numbers = next((each for each in NUMBERS if found <= each.keys()), None)
-    if numbers and len(found) > 1 and found == {*numbers}:
+    if numbers := next((each for each in NUMBERS if found == each.keys()), None):
         return {"": "", **numbers}
     if unknown := sorted(found - by_word.keys()):
         raise XinyeError(

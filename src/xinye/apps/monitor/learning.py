@@ -155,8 +155,8 @@ def _too_few(rows: Rows, budget: Budget) -> str:
         return "no text has one; add a column such as topics or mood"
     if found < FEWEST or labels < 2:
         return (
-            f"{plural(found, 'text')} with {plural(labels, 'label')} that are frequent enough: at "
-            f"least {FEWEST} texts and 2 labels are needed, and {FEWEST_EACH} texts of each topic"
+            f"too few: {plural(found, 'text')} with {plural(labels, 'label')} that are frequent "
+            f"enough; {FEWEST} texts and 2 labels are needed, and {FEWEST_EACH} texts of each topic"
         )
     return "" if budget.seconds else "no time to train (--time)"
 

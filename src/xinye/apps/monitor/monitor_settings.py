@@ -52,7 +52,9 @@ class MonitorSettings(BaseModel):
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"{value!r} is no time zone such as Asia/Shanghai or UTC") from None
+            raise ValueError(
+                f"{value!r} is not the name of a time zone such as Asia/Shanghai or UTC"
+            ) from None
         return value
 
     @property

@@ -79,6 +79,12 @@ class Documents:
                 rows, last = _searched(transaction, wanted, end, count, limits.searched)
             return Found(read_documents(transaction, rows), last)
 
+    def last(self) -> int:
+        """The number of the last document, 0 if there is none."""
+        with self._archive.store.reading() as transaction:
+            (row,) = transaction.select("SELECT coalesce(max(number), 0) FROM documents")
+        return int(row[0])
+
     def every(self, wanted: Filter = EVERY) -> Iterator[Document]:
         """All documents, the newest first, without those that come meanwhile."""
         after = None

@@ -15,11 +15,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 BETWEEN = "; "  # of several topics or companies in a cell
 
 
-def csv_lines(documents: Iterable[Document], zone: tzinfo = UTC) -> Iterator[str]:
-    """The lines of the table, the names of its columns first. They begin with a mark by which
+def csv_lines(
+    documents: Iterable[Document], zone: tzinfo = UTC, head: bool = True
+) -> Iterator[str]:
+    """The lines of the table. The `head` has the names of the columns, behind a mark by which
     spreadsheet programs recognize UTF-8. No cell is a formula: one that begins like one gets an
     apostrophe."""
-    yield "\ufeff" + _line(COLUMNS)
+    if head:
+        yield "\ufeff" + _line(COLUMNS)
     for each in documents:
         yield _line(_cells(each, zone))
 

@@ -8,18 +8,33 @@ from dataclasses import dataclass
 from xinye.apps.support.exchanges import says_something, without_marks
 from xinye.apps.support.messages import Message
 from xinye.apps.support.offers import chosen
-from xinye.apps.support.reply import UNSURE
-from xinye.apps.support.small_talk import asks_nothing, denies, without_opening
+from xinye.apps.support.reply import UNSURE, Source
+from xinye.apps.support.small_talk import asks_nothing, denies, without_denial, without_opening
 from xinye.data.scripts import has_han
 from xinye.generation.chat import Message as Turn
 from xinye.retrieval.follow_up import follows, in_context, thing
 from xinye.retrieval.search import LONGEST_QUESTION
+from xinye.retrieval.terms import trimmed
 
 LONGEST = 500  # characters of the question before, of which the next one needs the topic only
 TOPICS = 4  # questions in a row that need the one before
 WORDS = 3  # in Latin letters, with which a message is in English
 
-_NUMBER = re.compile(r"[\W\d_]+")
+# Messages that only give a number, and messages that only press for an answer.
+_NUMBER = re.compile(
+    r"[\W\d_]+|[a-z]{1,4}\d{6,}"
+    r"|(?:(?:我的?)?(?:订单|快递|运单|物流|退款|售后)?(?:编号|单号|号码?)(?:是|为)?"
+    r"|(?:(?:my|the) )?(?:order|parcel|tracking)(?: (?:number|no|id))?(?: is)?)"
+    r"[\W_]*+[a-z]{0,4}\d[\W\d_]*",
+    re.IGNORECASE,
+)
+_PRESSES = re.compile(
+    r"喂+|(?:我|都|已经)*等了?(?:半天|[很好]久|[\d一二两三半]+个?(?:多|半)?(?:小时|分钟|钟头))了?"
+    r"|(?:问题|还是|还|都|一直|根本)*没有?解决(?:问题)?[啊呢呀]*"
+    r"|any(?:one|body)|(?:please )?(?:answer|reply|respond)(?: to)?(?: me)?(?: please)?"
+    r"|(?:(?:it's|it is|that's|still) )*not (?:solved|resolved|fixed)",
+    re.IGNORECASE,
+)
 _WORD = re.compile("[A-Za-z]{2,}")
 
 Understand = Callable[[str, str], str]  # a question, and the one before it, as one question
@@ -30,8 +45,9 @@ class Asked:
     """A customer's last message. `bare` is the message without greetings and without clauses that
     only give a number, or what was chosen of an offer; if it `follows` the question `before`, it
     needs that one to be understood. `meant` is what is asked then, in words of the FAQ if possible.
-    `misses` counts the bot's last replies that were no answers, `given` is its last reply, and
-    `earlier` are the messages before; it `denies` that the last reply is about the question."""
+    `misses` counts the bot's last replies that were no answers, `given` are the sources of its last
+    reply, and `earlier` are the messages before; it `denies` that the last reply is about the
+    question."""
 
     text: str
     bare: str
@@ -40,7 +56,7 @@ class Asked:
     chosen: bool
     language: str  # "zh" or "en"
     misses: int
-    given: str
+    given: tuple[Source, ...]
     denies: bool
     earlier: tuple[Turn, ...]
 
@@ -56,12 +72,12 @@ class Asked:
         one question of a message and the question before, if it needs that."""
         *before, last = turns
         replies = [each for each in before if each.sender == "bot"]
-        given = replies[-1] if replies else None
+        reply = replies[-1] if replies else None
         topic = ""
         for text in _topics(turns):
             topic = understand(text, topic)[:LONGEST]
         offered = choice(turns, len(before))
-        bare = offered or _bare(last)
+        bare = offered or (without_denial(_bare(last)) if reply else _bare(last))
         return cls(
             text=last.text,
             bare=bare,
@@ -72,8 +88,8 @@ class Asked:
                 [each.text for each in turns if each.sender == "customer"], languages
             ),
             misses=_misses(replies),
-            given=given.text if given else "",
-            denies=given is not None and _is_answer(given) and denies(last.text),
+            given=reply.sources if reply else (),
+            denies=reply is not None and _is_answer(reply) and denies(last.text),
             earlier=tuple(_turn(each) for each in before),
         )
 
@@ -102,6 +118,10 @@ class Asked:
             return "zh"
         return "en" if len(_WORD.findall(self.text)) >= WORDS else ""
 
+    def was_given(self, *sources: Source) -> bool:
+        """True if the last reply has just these sources, so that it has said the same."""
+        return self.given == sources
+
     def mentions(self, words: Iterable[str]) -> str:
         """The first of these words that the message has; "" if it has none. Words in Latin letters
         count as whole words only."""
@@ -128,8 +148,11 @@ def asks(turns: Sequence[Message], at: int) -> bool:
     if turns[at].sender != "customer":
         return False
     text = turns[at].text
-    told = says_something(text) and not _NUMBER.fullmatch(text) and not asks_nothing(text)
-    return told or bool(choice(turns, at))
+    if choice(turns, at):
+        return True
+    if _NUMBER.fullmatch(text.strip()) or _PRESSES.fullmatch(trimmed(text)):
+        return False
+    return says_something(text) and not asks_nothing(text)
 
 
 def choice(turns: Sequence[Message], at: int) -> str:
@@ -177,9 +200,8 @@ def _misses(replies: Sequence[Message]) -> int:
 def _language(texts: Sequence[str], languages: Sequence[str]) -> str:
     """The language of the last of a customer's messages; of a short one such as "ok" it is that of
     the message before."""
-    *before, last = texts
-    if before and not has_han(last) and len(_WORD.findall(last)) < WORDS:
-        return _language(before, languages)
+    said = (each for each in reversed(texts) if has_han(each) or len(_WORD.findall(each)) >= WORDS)
+    last = next(said, texts[0])
     language = "zh" if has_han(last) else "en" if _WORD.search(last) else ""
     return language if language in languages else languages[0]
 

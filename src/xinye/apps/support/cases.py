@@ -16,7 +16,7 @@ _DONE_ZH = (
     r"|备注|核实|联系|反馈|提交|查[到询过]|收到|打包|出库|揽收)"
 )
 _DONE_EN = (
-    r"(?!need|speed|exceed|proceed|feed)(?:\w{2,}ed|sent|made|found|taken|done|told|spoken|given|got|gone|left|kept|written|put|took"
+    r"(?!need|speed|exceed|proceed|feed|reduced|discounted|included)(?:\w{2,}ed|sent|made|found|taken|done|told|spoken|given|got|gone|left|kept|written|put|took"
     r"|gave|spoke|wrote)"
 )
 # Such an answer tells what was done, or how something is now.
@@ -51,12 +51,17 @@ _IF = re.compile(
     r"[^.;!?,]*",
     re.IGNORECASE,
 )
+# What is so already holds for others, too ("已经是最低价了"), unless it is the customer's, or work.
+_SO = re.compile(
+    r"(?:^|(?<=[，。；！？\n]))[^，。；！？\n您你单件裹递款货]{0,8}已经?"
+    r"(?:是|有(?!人|专人|同事|师傅|快递|司机))[^，。；！？\n]{0,16}"
+)
 # Such a question asks how something of the customer is now …
 _STATE = re.compile(
     r"(?<![帮给])我[^，。；！？\n怎想帮把可能]{1,12}(?:[了过]吗|了没有?|到哪|没有(?=\W*$))"
     rf"|(?:查|催)(?:一?下|一查)[^，。；！？\n]{{0,6}}{_NAMED_ZH}"
     rf"|{_NAMED_ZH}[^，。；！？\n怎]{{0,8}}(?:到哪|还没|没[到动收发])|还没(?:发|到|退|收|给|寄|送)|怎么还[不没]"
-    rf"|我的?{_NAMED_ZH}呢(?=\W*$)|单号(?:是?多少|是?几|呢|发我|发一下)"
+    rf"|我的?{_NAMED_ZH}呢(?=\W*$)|单号(?:是?(?:多少|几)(?![位个])|呢|发我|发一下)"
     r"|\[[^\[\]]{1,16}\d+\]"
     r"|\bwhy (?:was|were) my\b|\bstill (?:isn't|hasn't|haven't)\b"
     r"|^\W*(?:did|has|have|was|were) my\b"
@@ -88,22 +93,44 @@ _TO_CUSTOMER = re.compile(
 )
 
 
-# A wish for something that only an employee can do.
+# A wish for something that only an employee can do, at the beginning of a clause …
 _WISH = re.compile(
-    r"(?<![么何])(?:[帮给替]我|麻烦|请)[^，。；！？\n怎]{0,3}(?:[改补退换催查]|取消|备注|登记|合并)[^怎何吗]{0,12}$"
-    r"|^(?:please|can you|could you) (?:cancel|change|refund|resend|replace|check|look up|update)"
-    r" my\b",
+    r"\s*(?:(?:你们?|您)?(?:能不能|可不可以|可以|能)?(?:(?:请|麻烦)(?:你们?|您)?(?:[帮给替]我)?|[帮给替]我)"
+    r"(?:再|先|尽快|赶紧|重新)?(?:把.{1,12}?)?|把.{1,12}?)"
+    r"(?:[退换催修]|改(?!善)|补(?!充)|查(?!看|收)|更[改换]|取消|撤销|备注|登记|合并|重[发寄]|加急|处理|核实|开.{0,4}发票)"
+    r"|\s*(?:(?:hi|hello|hey|ok|so|and) )?(?:(?:please|kindly|(?:can|could|would|will) you) ){0,3}"
+    r"(?:cancel|change|refund|resend|replace|exchange|check|look up|look into|update|correct|track)"
+    r" (?:my|me|it|(?:this|the) order)\b",
+    re.IGNORECASE,
+)
+# … which does not ask how or whether.
+_ASKS_HOW = re.compile(
+    r"[怎谁哪几]|多[少久长]|什么|如何|是否|流程|政策|规则|条件|运费|[退换]货?地址"
+    r"|^(?!.{0,2}[能可]).*吗|\b(?:if|how|when|where|what|whether|after|policy|fees?)\b",
+    re.IGNORECASE,
+)
+_CLAUSES = re.compile(r"[^，。；！？,.;!?\n]+")
+
+
+# Something that was bought is broken.
+_BROKEN = re.compile(
+    r"(?:坏|碎|裂|破|断|漏)[了掉]|漏[水电油]|不能用了|用不了|没反应|冒烟|有异味"
+    r"|\b(?:is|are|has|it's|came|arrived|got) (?:\w+ )?(?:broken|leaking|cracked|damaged|smashed)\b"
+    r"|\b(?:stopped working|does(?:n't| not) work|fell apart)\b",
     re.IGNORECASE,
 )
 
 
 def asks_employee(message: str) -> bool:
-    """True if a customer wants to know or to have what only an employee can look up or do.
+    """True if a customer wants to know or to have what only an employee can look up or do, or says
+    that something is broken.
 
     >>> asks_employee("给我改一下地址"), asks_employee("怎么改地址？")
     (True, False)
     """
-    return asks_state(message) or bool(_WISH.search(message))
+    return bool(asks_state(message) or _BROKEN.search(message)) or any(
+        _WISH.match(clause) and not _ASKS_HOW.search(clause) for clause in _CLAUSES.findall(message)
+    )
 
 
 def asks_state(question: str) -> bool:
@@ -123,6 +150,7 @@ def case_signs(question: str, answer: str) -> int:
     >>> case_signs("包裹到哪了？", "明天派送。"), case_signs("怎么查物流？", "点“物流”。")
     (2, 0)
     """
+    answer = _SO.sub("", answer)
     said = _IF.sub("", answer)
     told = bool(_TOLD_ZH.search(said) or _TOLD_EN.search(said))
     state = asks_state(question)

@@ -3,16 +3,14 @@
 import re
 
 from xinye.data.scripts import HAN
+from xinye.retrieval.follow_up import follows, thing
 
-_BEGINS = re.compile(
-    r"^(?:那|它|他|她|这|该|此|其|还有(?!没)|另外那|哪一?家)|^(?:and|what about|how about|so)\b",
-    re.IGNORECASE,
-)
+_BEGINS = re.compile(r"^(?:这|该|此|其|另外那|哪一?家|so\b)", re.IGNORECASE)
 _REFERS = re.compile(
-    r"它|[他她]家|这[家个些里款种]|那[家个些里款种]|刚才|上面说|前面说"
-    r"|\b(?:it|they|them|this|that|these|those|one)\b",
+    r"[他她这那][家里]|刚才|上面说|前面说|\b(?:it|this|one)\b",
     re.IGNORECASE,
 )
+_PARTICLE = re.compile(r"呢(?=\W*$)")  # "怎么退货呢" needs no other question
 # What is asked of a thing, and the words around it; a question of such words alone names no thing.
 _ASKED_ZH = (
     r"联系电话|电话号码|联系方式|电话|号码|地址|位置|评分|分数|价格|价钱|单价|票价|门票|人均消费|人均|消费|费用|房价"
@@ -54,16 +52,24 @@ LONGEST_AGREEING = 40  # characters of a clause before a question that only agre
 def unclear_alone(question: str) -> bool:
     """True if a later question of a conversation may not be clear without it: it refers to what was
     said before, or names nothing that it asks about. Its answer is not learned then, since it may
-    be about one thing of many. A customer's question is understood by another rule, `follows` in
-    retrieval/follow_up.py, as there it costs more to add what is not needed.
+    be about one thing of many. So is one that `follows` (retrieval/follow_up.py), by which a
+    customer's question is understood; that rule leaves out more, as there it costs more to add what
+    is not needed.
 
     >>> unclear_alone("好的，地址在哪里呢？"), unclear_alone("龙井的产地在哪里？")
     (True, False)
     """
     clauses = [each.strip() for each in _CLAUSE.findall(question) if each.strip()]
     asking = [each for each in clauses if not _agrees(each)] or clauses[-1:]
-    begins = any(_BEGINS.search(each) for each in (question, *asking[:1]))
-    return begins or bool(_REFERS.search(question)) or all(map(_names_nothing, asking))
+    only_names = thing(question) and "的" not in thing(question)
+    refers = any(map(_refers, (question, *asking[:1])))
+    return bool(only_names) or refers or all(map(_names_nothing, asking))
+
+
+def _refers(text: str) -> bool:
+    """True if a text refers to what was said before. A 呢 at its end alone does not."""
+    needs = follows(_PARTICLE.sub("", text))
+    return needs or bool(_BEGINS.search(text) or _REFERS.search(text))
 
 
 def _agrees(clause: str) -> bool:

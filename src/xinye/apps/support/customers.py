@@ -35,18 +35,18 @@ class Customers:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    def begin(self, user: str = "") -> Begun:
-        """Begin a conversation. `user` is the account of a customer who has one. Raises `TooMany`
-        if too many are open."""
+    def begin(self, account: str = "") -> Begun:
+        """Begin a conversation. `account` is that of a customer who has one. Raises `TooMany` if
+        too many are open."""
         limits = self._desk.limits
-        hashed = self._desk.account_hash(user) if user else None
+        hashed = self._desk.account_hash(account) if account else None
         begun = Begun(secrets.token_urlsafe(16), secrets.token_urlsafe(32))
         with self._desk.writing() as (transaction, now):
             if _open(transaction, None) >= limits.open_conversations:
                 close_idle(transaction, now, limits)
             _check_open(transaction, None, limits.open_conversations)
             if hashed:
-                _check_open(transaction, hashed, limits.open_per_user)
+                _check_open(transaction, hashed, limits.open_per_account)
             transaction.insert(
                 "conversations", id=begun.conversation, token=token_hash(begun.token), user=hashed,
                 state=BOT, begun=now, changed=now,
@@ -117,16 +117,16 @@ class Customers:
                 close(transaction, row, Entry(now, "customer", "closed", row["id"]))
 
 
-def _check_open(transaction: Transaction, user: str | None, limit: int) -> None:
-    if _open(transaction, user) >= limit:
+def _check_open(transaction: Transaction, account: str | None, limit: int) -> None:
+    if _open(transaction, account) >= limit:
         raise TooMany(f"{limit:,} conversations are open already; close one, or wait")
 
 
-def _open(transaction: Transaction, user: str | None) -> int:
-    """How many conversations are open: of a user, or of all."""
+def _open(transaction: Transaction, account: str | None) -> int:
+    """How many conversations are open: of an account, given as its hash, or of all."""
     row = transaction.select_one(
         "SELECT count(*) FROM conversations WHERE state IN ('bot', 'waiting', 'human') "
         "AND (?1 IS NULL OR user = ?1)",
-        user,
+        account,
     )
     return int(row[0]) if row else 0

@@ -162,12 +162,9 @@ class DeskFolder:
             (each.intent, each.language): (number, each.text)
             for number, each in reversed([*enumerate(self.templates, 1)])
         }
-        for wanted in (language, "", *self.settings.languages):
-            if found := saved.get((intent, wanted)):
-                number, text = found
-                break
-        else:
-            number, text = None, getattr(OURS_SAID[intent], language) if intent in OURS_SAID else ""
+        ours = getattr(OURS_SAID[intent], language) if intent in OURS_SAID else ""
+        keys = ((intent, wanted) for wanted in (language, "", *self.settings.languages))
+        number, text = next((saved[key] for key in keys if key in saved), (None, ours))
         return number, text.replace(BOT, self.settings.bot_is(language))
 
     @cached_property

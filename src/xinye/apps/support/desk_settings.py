@@ -42,6 +42,7 @@ class DeskSettings(BaseModel):
     bot: str = ""
     languages: tuple[Literal["zh", "en"], ...] = Field(("zh", "en"), min_length=1)
     precision: float = Field(0.95, ge=0.5, le=0.99)
+    precision_documents: float = Field(0.95, ge=0.5, le=0.99)
     misses: int = Field(2, ge=1, le=10)
     forbidden: tuple[str, ...] = ()
     person_words: tuple[str, ...] = ()
@@ -74,6 +75,9 @@ COMMENTS = {
     ),
     "precision": Both(
         "share of the bot's answers that must be right", "智能客服的答案中，正确的比例至少是多少"
+    ),
+    "precision_documents": Both(
+        "the same, of the answers that quote documents", "引用文档的答案，正确的比例至少是多少"
     ),
     "misses": Both(
         "questions without an answer until a person takes over", "连续几次答不上来就转人工"

@@ -83,7 +83,7 @@ def keep_calibrated(base: KnowledgeBase, desk: Path) -> None:
         learned = Calibration.load(base.folder)
         if learned is None or (not learned.asked and outgrown(base, learned)):
             read = DeskFolder.read(desk)
-            calibrate_documents(base, _unsure(read), read.settings.precision)
+            calibrate_documents(base, _unsure(read), read.settings.precision_documents)
 
 
 def _unsure(desk: DeskFolder) -> list[Unsure]:

@@ -12,7 +12,6 @@ from xinye.apps.support.calibrating import is_right
 from xinye.apps.support.desk_folder import DeskFolder, TestQuestion
 from xinye.apps.support.documents import says
 from xinye.apps.support.faq import Entry
-from xinye.apps.support.groups import plain
 from xinye.apps.support.held_out import without, wordings
 from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
@@ -131,8 +130,8 @@ def _right(reply: Reply, asked: TestQuestion) -> bool | None:
     if reply.kind not in JUDGED:
         return None
     if reply.kind in FROM_DOCUMENTS:
-        return says(reply.text, asked.question, asked.answer)
-    return plain(reply.text).endswith(plain(asked.answer))  # it may begin with the question
+        return says(reply.answer, asked.question, asked.answer)
+    return is_right(reply.answer, asked)
 
 
 def _confidence(desk: DeskFolder, asked: TestQuestion) -> float:

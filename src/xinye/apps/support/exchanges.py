@@ -161,6 +161,15 @@ def has_mark(text: str) -> bool:
     return bool(_MARK.search(text))
 
 
+def only_tells(message: str) -> bool:
+    """True if a message gives personal data, which are masked, and asks nothing.
+
+    >>> only_tells("好的，我电话[电话1]"), only_tells("电话[电话1]怎么改？")
+    (True, False)
+    """
+    return has_mark(message) and not _ASKS.search(_IS.sub("", message))
+
+
 def says_something(text: str) -> bool:
     """True if a text has letters or digits besides the marks of masked personal data."""
     return bool(re.search(r"\w", _MARK.sub("", text)))

@@ -3,7 +3,7 @@ wordings, and one answer."""
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from xinye.apps.support.cases import case_signs
@@ -20,7 +20,7 @@ SHOWN = 5  # answers of a conflict that are listed
 # With these one answer begins after "May I …?", and not after "How do I …?"
 _YES = re.compile(
     r"(?:(?:可以|有|好|是|能|会|支持)(?:的|哦|呢|啊)*+|亲|您好|嗯)(?:[，,。！!~～\s]+(?:亲[，,\s]*)?|亲[，,\s]*)"
-    r"|(?:yes|sure|of course|certainly|hi|hello)\b[\s,.!]*",
+    r"|(?:yes|sure|of course|certainly|hi|hello)\s*[,.!:;–—]+\s*",
     re.IGNORECASE,
 )
 
@@ -76,7 +76,8 @@ class Faq:
 
 def make_faq(exchanges: Sequence[Exchange]) -> Faq:
     """The FAQ of questions and their answers. Where the answers to a question differ, the most
-    common one is chosen, and of equally common ones the latest in the files."""
+    common one is chosen, and of equally common ones the latest in the files. An entry has the
+    question of the row of a table, if it has one, or else the most typical one."""
     faq = Faq()
     asked = [each for each in exchanges if each.answer]
     groups = members(near_groups([each.question for each in asked]))
@@ -86,7 +87,8 @@ def make_faq(exchanges: Sequence[Exchange]) -> Faq:
         entry, by_case = _entry([asked[number] for number in group], faq)
         (faq.by_case if by_case else entries).append(entry)
     entries = _one_for_each_question([*_one_for_each_answer(entries, faq), *faq.by_case])
-    faq.entries = [_with_typical_question(entry) for entry in entries]
+    rows = {plain(each.question) for each in asked if each.is_row}
+    faq.entries = [_with_shown_question(entry, rows) for entry in entries]
     return faq
 
 
@@ -95,7 +97,8 @@ def _entry(group: Sequence[Exchange], faq: Faq) -> tuple[Entry, bool]:
     answers = members(near_groups([each.answer for each in group]))
     latest = max(answers, key=lambda numbers: (len(numbers), numbers[-1]))
     chosen = group[latest[-1]]
-    question = typical([each.question for each in group])
+    rows = [each.question for each in group if each.is_row]
+    question = typical(rows or [each.question for each in group])
     by_case = not chosen.is_row and len(answers) >= SEVERAL and len(latest) / len(group) <= COMMON
     if len(answers) > 1:
         others = [group[numbers[-1]] for numbers in answers if by_case or numbers is not latest]
@@ -139,12 +142,12 @@ def _intent(group: Sequence[Exchange]) -> str:
 
 
 def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
-    """The entries, with those of the same long answer as one; a "yes" before it does not count."""
+    """The entries, with those of the same long answer as one. A "yes" before it does not count, and
+    is left out if one of the questions was answered without it."""
     found: dict[str, Entry] = {}
     for number, entry in enumerate(entries):
         long = len(entry.answer) >= LONG_ANSWER
-        said = _without_yes(entry.answer)
-        key = plain(said) if long else f"{number} {entry.question}"
+        key = plain(_without_yes(entry.answer)) if long else f"{number} {entry.question}"
         first = found.get(key)
         if first is None:
             found[key] = entry
@@ -153,8 +156,9 @@ def _one_for_each_answer(entries: Sequence[Entry], faq: Faq) -> list[Entry]:
         variants = (*first.variants, *entry.wordings)
         intent = first.intent or entry.intent
         answered = first.answered or entry.answered or _agree(first, entry)
-        found[key] = replace(
-            first, variants=variants, intent=intent, offered=True, answered=answered
+        said = min(first, entry, key=lambda each: len(plain(each.answer)))
+        found[key] = Entry(
+            first.question, said.answer, variants, intent, said.file, said.line, True, answered
         )
     return [*found.values()]
 
@@ -171,9 +175,11 @@ def _agree(one: Entry, other: Entry) -> bool:
     return (one.file, one.line) != (other.file, other.line) and signs < OFTEN
 
 
-def _with_typical_question(entry: Entry) -> Entry:
-    """The entry with the question that is most like all its wordings."""
-    question = typical(entry.wordings)
+def _with_shown_question(entry: Entry, rows: Collection[str]) -> Entry:
+    """The entry with the question that is most like all its wordings: of those that rows of a table
+    have, if there are any."""
+    of_rows = [text for text in entry.wordings if plain(text) in rows]
+    question = typical(of_rows or entry.wordings)
     return replace(entry, question=question, variants=_variants(question, entry.wordings))
 
 

@@ -1,6 +1,7 @@
 """Feedback: thumbs and corrected texts, which become training records when an operator approves
 them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile, groupby
@@ -17,11 +18,7 @@ from xinye.apps.support.messages import Message, checked_text, find_message, mes
 from xinye.apps.support.reply import HANDOVER, UNSURE
 from xinye.errors import NotFound, TooMany, XinyeError
 
-# What was approved last comes first.
-_APPROVED = """SELECT * FROM feedback WHERE state = 'approved' ORDER BY (
-    SELECT max(log.number) FROM log WHERE log.conversation = feedback.conversation
-    AND what = 'approved' AND log.message = feedback.message
-) DESC, number DESC LIMIT ?"""
+COMPARED = 500  # characters of a question that are compared
 Turn = dict[str, Any]  # a message of a training record: role, content, perhaps weight
 
 
@@ -32,8 +29,9 @@ class Feedback:
     answer, or "" if nobody has written it, and `rejected` a worse one, or "": the answer that was
     sent, or else the suggestion of the bot that an operator has changed.
 
-    `first` is the number of the first feedback of a list that has nearly the same question, and
-    `approved` has the other answers to it that were approved."""
+    Compared with the others of a list: `first` is the number of the first one with nearly the same
+    question, and `differ` is true if these have different right answers. `approved` has the other
+    answers to the question that were approved."""
 
     number: int
     at: float
@@ -47,6 +45,7 @@ class Feedback:
     chosen: str
     rejected: str
     first: int = 0
+    differ: bool = False
     approved: tuple[str, ...] = ()
 
     @property
@@ -123,7 +122,9 @@ class Feedbacks:
                 "ORDER BY number LIMIT ?",
                 after, self._desk.limits.page,
             )  # fmt: skip
-            return self._compared(transaction, rows)
+            found = [self._read(transaction, row) for row in rows]
+            approved = self._approved(transaction, self._desk.limits.page) if found else []
+        return _compared(found, approved)
 
     def approve(self, number: int, operator: str, text: str = "") -> Feedback:
         """Make feedback a training record. `text` is the right answer, if the operator writes
@@ -138,62 +139,47 @@ class Feedbacks:
             conversation = self._desk.find(transaction, row["conversation"])
             masked = self._desk.masked(transaction, conversation, text, tagger, only_known=True)
             transaction.execute(
-                "UPDATE feedback SET state = 'approved', text = ? WHERE number = ?",
-                masked or row["text"], number,
-            )  # fmt: skip
-            (feedback,) = self._compared(transaction, [_find(transaction, number)])
+                "UPDATE feedback SET text = ? WHERE number = ?", masked or row["text"], number
+            )
+            entry = Entry(now, "operator", "approved", row["conversation"], operator)
+            _decide(transaction, row, entry)
+            feedback = self._read(transaction, _find(transaction, number))
             if not feedback.chosen:
                 raise XinyeError(f"feedback {number}: write the right answer, then approve it")
             if not feedback.turns:
                 raise XinyeError(f"feedback {number}: there is no question before this answer")
-            _decided(
-                transaction, row, Entry(now, "operator", "approved", row["conversation"], operator)
-            )
-        return feedback
+        with self._desk.store.reading() as transaction:
+            approved = self._approved(transaction, self._desk.limits.page)
+        return _compared([feedback], approved)[0]
 
     def decline(self, number: int, operator: str) -> None:
         """Make no training record of feedback."""
         operator = self._desk.checked_id(operator, "the name of the operator")
         with self._desk.writing() as (transaction, now):
             row = _find(transaction, number)
-            transaction.execute("UPDATE feedback SET state = 'declined' WHERE number = ?", number)
-            _decided(
-                transaction, row, Entry(now, "operator", "declined", row["conversation"], operator)
-            )
+            entry = Entry(now, "operator", "declined", row["conversation"], operator)
+            _decide(transaction, row, entry)
 
     def records(self) -> list[Feedback]:
         """The approved feedback, what was approved last at the end. The same answer from two givers
         counts once."""
         with self._desk.store.reading() as transaction:
-            rows = transaction.select(_APPROVED, -1)
-            read = [self._read(transaction, row) for row in reversed(rows)]
-        return [*{(each.conversation, each.message, each.chosen): each for each in read}.values()]
+            approved = self._approved(transaction, -1)
+        last: dict[tuple[str, int, str], Feedback] = {}
+        for each in approved:
+            last.setdefault((each.conversation, each.message, each.chosen), each)
+        return [*reversed(last.values())]
 
     def _checked(self, text: str) -> str:
         limit = self._desk.limits.reply_characters
         return checked_text(text, limit, "the corrected answer") if text.strip() else ""
 
-    def _compared(self, transaction: Transaction, rows: Sequence[Row]) -> list[Feedback]:
-        """The feedback in some rows, compared with each other and with what was approved last."""
-        if not rows:
-            return []
-        found = [self._read(transaction, row) for row in rows]
-        others = [
-            self._read(transaction, row)
-            for row in transaction.select(_APPROVED, self._desk.limits.page)
-        ]
-        groups = near_groups([each.question for each in (*found, *others)])
-        firsts: dict[int, int] = {}
-        answers: dict[int, dict[str, str]] = {}
-        for group, each in zip(groups[len(found) :], others, strict=True):
-            answers.setdefault(group, {}).setdefault(plain(each.chosen), each.chosen)
-        compared = []
-        for group, each in zip(groups, found, strict=False):
-            known = answers.get(group, {}) if each.question else {}
-            different = [text for key, text in known.items() if key != plain(each.chosen)]
-            first = firsts.setdefault(group, each.number) if each.question else each.number
-            compared.append(replace(each, first=first, approved=tuple(different)))
-        return compared
+    def _approved(self, transaction: Transaction, limit: int) -> list[Feedback]:
+        """The feedback that was approved last, the latest first; all of it with the limit -1."""
+        rows = transaction.select(
+            "SELECT * FROM feedback WHERE state = 'approved' ORDER BY decision DESC LIMIT ?", limit
+        )
+        return [self._read(transaction, row) for row in rows]
 
     def _read(self, transaction: Transaction, row: Row) -> Feedback:
         number, limit = row["message"], self._desk.limits.turns
@@ -280,5 +266,38 @@ def _find(transaction: Transaction, number: int) -> Row:
     return row
 
 
-def _decided(transaction: Transaction, row: Row, entry: Entry) -> None:
-    replace(entry, message=row["message"], kind=_thumb(row["good"])).write(transaction)
+def _decide(transaction: Transaction, row: Row, entry: Entry) -> None:
+    """Write a decision on feedback: what the entry says was done."""
+    log = replace(entry, message=row["message"], kind=_thumb(row["good"])).write(transaction)
+    transaction.execute(
+        "UPDATE feedback SET state = ?, decision = ? WHERE number = ?",
+        entry.what, log, row["number"],
+    )  # fmt: skip
+
+
+def _compared(found: Sequence[Feedback], approved: Sequence[Feedback]) -> list[Feedback]:
+    """Feedback, compared with each other and with what was approved. It takes its time, so do this
+    after a transaction."""
+    both = [*found, *approved]
+    near = near_groups([each.question[:COMPARED] for each in both])
+    # What has no question is like no other.
+    groups = [
+        group if each.question else -each.number for group, each in zip(near, both, strict=True)
+    ]
+    answers = [plain(each.chosen) for each in both]
+    firsts: dict[int, int] = {}
+    open_answers: dict[int, set[str]] = defaultdict(set)
+    approved_answers: dict[int, dict[str, str]] = defaultdict(dict)
+    for group, answer, each in zip(groups, answers, both, strict=True):
+        firsts.setdefault(group, each.number)
+        if each.state == "approved":
+            approved_answers[group].setdefault(answer, each.chosen)
+        elif answer:
+            open_answers[group].add(answer)
+    compared = []
+    for group, answer, each in zip(groups, answers, found, strict=False):
+        known = approved_answers[group].items()
+        others = tuple(text for other, text in known if other != answer)
+        differ = len(open_answers[group]) > 1
+        compared.append(replace(each, first=firsts[group], differ=differ, approved=others))
+    return compared

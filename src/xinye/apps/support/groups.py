@@ -22,8 +22,13 @@ _TURNS = re.compile(
     r"\d+|不|没|无法|别|非|未|除了|\b(?:not|no|never|without|except|unless)\b|n't\b", re.IGNORECASE
 )
 _POLITE = re.compile(
-    r"请问(?:一下|下)?|麻烦(?:问)?(?:一下)?|您好|你好|谢谢|[呀啊呢吧哦嘛]+(?=\W*$)"
+    r"请问(?:一下|下)?|麻烦(?:问)?(?:一下)?|您好|你好|谢谢"
+    r"|(?<![呀啊呢吧哦嘛])[呀啊呢吧哦嘛]++(?=\W*$)"
     r"|\b(?:please|thanks|thank you|hello|hi)\b",
+    re.IGNORECASE,
+)
+_NO_NEGATION = re.compile(
+    r"(.)[不没]\1|没有?(?=\W*$)|[区特级分]别|别[的家人]|不好意思|非常|未来|\bwhy not\b",
     re.IGNORECASE,
 )
 _SPACE = re.compile(rf"[\W_]+|(?<=[{HAN}])的(?=[{HAN}])")
@@ -93,6 +98,16 @@ def members(groups: Sequence[int]) -> list[list[int]]:
     for number, group in enumerate(groups):
         found[group].append(number)
     return found
+
+
+def negates(text: str) -> bool:
+    """True if a text has a negation or exception, and not only "能不能" or the like.
+
+    >>> negates("没开封能放多久"), negates("能不能放三天")
+    (True, False)
+    """
+    said = _NO_NEGATION.sub("", text.replace("’", "'"))
+    return any(not each.isdigit() for each in _TURNS.findall(said))
 
 
 def typical(texts: Sequence[str]) -> str:

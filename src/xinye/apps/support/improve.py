@@ -1,7 +1,9 @@
 """Improves a desk from what operators have approved: new wordings, corrected and new answers.
 
+An approved answer holds for its own question only, also if the FAQ gave that the answer of others.
 The new desk is compared with the old one on the questions that were kept apart, and takes its place
-only if it is not worse. The old one is kept beside it.
+only if it is not worse. If neither answers any, it does so because its answers were approved. The
+old one is kept beside it.
 """
 
 import shutil
@@ -18,10 +20,18 @@ from xinye.apps.support.context import unclear_alone
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import Contents, DeskFolder, TestQuestion, beside
 from xinye.apps.support.desk_settings import SETTINGS
-from xinye.apps.support.exchanges import REFERS, Exchange, Talk, exchanges, has_mark
-from xinye.apps.support.faq import OFTEN, Entry
+from xinye.apps.support.exchanges import (
+    NO_QUESTION,
+    REFERS,
+    Exchange,
+    Talk,
+    exchanges,
+    has_mark,
+    only_tells,
+)
+from xinye.apps.support.faq import LONG_ANSWER, OFTEN, Entry
 from xinye.apps.support.feedback import Feedback
-from xinye.apps.support.groups import near_groups, plain
+from xinye.apps.support.groups import near_groups, plain, typical
 from xinye.apps.support.held_out import without, wordings
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
@@ -37,18 +47,20 @@ ADDED, CORRECTED, REWORDED, KNOWN = "added", "corrected", "reworded", "known"
 class Improvement:
     """What was learned from feedback: how many approved answers there are; how many of them were
     `left_out`, with the reasons; and what the others did to the FAQ. `conflicts` has the questions
-    to which different answers were approved, of which the last one counts. `before` and `after` are
-    the figures of the old and the new desk on the same questions. `kept` is the folder of the old
-    desk, or "" if it stays."""
+    to which different answers were approved, of which the last one counts. `uncorrected` has
+    the old answers that were corrected for some wordings only, with the others. `before` and
+    `after` are the figures of the old and the new desk on the same questions. `kept` is the folder
+    of the old desk, or "" if it stays."""
 
     desk: str
     approved: int
     left_out: Mapping[str, int]
     added: int  # new entries
-    corrected: int  # entries with another answer
+    corrected: int  # questions with another answer
     reworded: int  # new wordings of entries
     known: int  # answers that the FAQ had
     conflicts: Mapping[str, Sequence[str]]
+    uncorrected: Mapping[str, Sequence[str]]
     before: Tested
     after: Tested
     kept: str
@@ -118,6 +130,7 @@ def improve(folder: Path, store: Path, observer: Observer | None = None) -> Impr
         reworded=faq.counts[REWORDED],
         known=faq.counts[KNOWN],
         conflicts=faq.conflicts,
+        uncorrected=faq.uncorrected,
         before=before,
         after=after,
         kept=kept,
@@ -145,6 +158,9 @@ def _exchanges(feedback: Feedback, file: str, dropped: Notes) -> list[Exchange]:
     if len(feedback.turns) > 1 and unclear_alone(feedback.question):
         dropped.add(place, REFERS)
         return []
+    if len(feedback.turns) > 1 and only_tells(feedback.question):
+        dropped.add(place, NO_QUESTION)
+        return []
     if has_mark(feedback.chosen):
         dropped.add(place, MARKED)
         return []
@@ -166,80 +182,142 @@ def _worth(tested: Tested, precision: float) -> tuple[bool, float]:
 
 
 class Merged:
-    """The entries of a FAQ, with what was learned; `counts` says how often what was done."""
+    """The entries of a FAQ, with what was learned; `counts` says how often what was done.
+
+    An approved answer holds for its question and for what nearly equals that, and for no other
+    wording of their entry, since nobody has approved it for those. If the entry has another answer,
+    the question becomes an entry of its own, and the entry keeps its answer. Of several answers
+    that were approved for a question, the last one is learned; `conflicts` has such questions,
+    with their answers, the last one last."""
 
     def __init__(self, entries: Sequence[Entry], learned: Sequence[Exchange]) -> None:
         self.entries = [*entries]
         self.counts: Counter[str] = Counter()
-        known = wordings(entries)
-        asked = [each.text for each in known] + [each.question for each in learned]
-        self._groups = near_groups(asked)
-        self._asked = asked
-        self._entry_of = {
-            group: each.entry or 0 for group, each in zip(self._groups, known, strict=False)
-        }
-        self._learned: dict[int, dict[str, Exchange]] = {}  # by the number of the entry
-        self._answers = {plain(entry.answer): at for at, entry in enumerate(entries)}
-        for group, each in zip(self._groups[len(known) :], learned, strict=True):
-            self._learn(each, group)
-
-    def _learn(self, learned: Exchange, group: int) -> None:
-        answer = plain(learned.answer)
-        found = self._entry_of.get(group, self._answers.get(answer))
-        number = len(self.entries) if found is None else found
-        if found is None:
-            where = learned.file, learned.line
-            entry = Entry(learned.question, learned.answer, (), "", *where, offered=False)
-            self.entries.append(entry)
-            self.counts[ADDED] += 1
-        else:
-            entry = self.entries[number]
-            if plain(entry.answer) != answer or not entry.answered:
-                entry = replace(
-                    entry, answer=learned.answer, file=learned.file, line=learned.line,
-                    answered=True,
-                )  # fmt: skip
-                self.counts[CORRECTED] += 1
-            if plain(learned.question) not in map(plain, entry.wordings):
-                entry = replace(entry, variants=(*entry.variants, learned.question))
-                self.counts[REWORDED] += 1
-            elif entry is self.entries[number]:
-                self.counts[KNOWN] += 1
-            self.entries[number] = entry
-        self._entry_of[group] = number
-        self._answers[answer] = number
-        given = self._learned.setdefault(number, {})
-        given.pop(answer, None)
-        given[answer] = learned  # as the last one
-
-    @property
-    def conflicts(self) -> dict[str, list[str]]:
-        """The questions to which different answers were learned, with these, the last one last."""
-        return {
+        known = [each.text for each in wordings(entries)]
+        asked = [*known, *(each.question for each in learned)]
+        groups = near_groups(asked)
+        self._groups = {plain(text): group for text, group in zip(asked, groups, strict=True)}
+        self._near: dict[int, list[str]] = {}
+        for text, group in zip(asked, groups, strict=True):
+            self._near.setdefault(group, []).append(text)
+        self._of_question: dict[str, int] = {}  # the number of the entry
+        self._of_group: dict[int, int] = {}
+        self._of_answer: dict[str, int] = {}
+        for number in reversed(range(len(entries))):  # the first one counts
+            self._know(number)
+        self._split: dict[int, None] = {}  # the entries that wordings were taken from
+        self._approved = {*groups[len(known) :]}
+        approved = [*zip(learned, groups[len(known) :], strict=True)]
+        answers: dict[int, dict[str, Exchange]] = {}
+        for each, group in approved:
+            given = answers.setdefault(group, {})
+            given.pop(plain(each.answer), None)
+            given[plain(each.answer)] = each  # as the last one
+        for each, group in approved:
+            if plain(each.answer) == next(reversed(answers[group])):
+                self._learn(each, group)
+        self.conflicts = {
             next(iter(given.values())).question: [each.answer for each in given.values()]
-            for given in self._learned.values()
+            for given in answers.values()
             if len(given) > 1
         }
+
+    @property
+    def uncorrected(self) -> dict[str, list[str]]:
+        """The answers that were corrected for some wordings of their entries, with the wordings
+        that keep them although nobody has approved that."""
+        found: dict[str, list[str]] = {}
+        for entry in (self.entries[number] for number in self._split):
+            groups = ((text, self._groups[plain(text)]) for text in entry.wordings)
+            if kept := [text for text, group in groups if group not in self._approved]:
+                found.setdefault(entry.answer, []).extend(kept)
+        return found
+
+    def _know(self, number: int) -> None:
+        """Note what an entry has. As in `make_faq`, a short answer, such as "yes", does not make
+        one entry of different questions."""
+        entry = self.entries[number]
+        for text in map(plain, entry.wordings):
+            self._of_question[text] = number
+            self._of_group[self._groups[text]] = number
+        if entry.answered and len(entry.answer) >= LONG_ANSWER:
+            self._of_answer[plain(entry.answer)] = number
+
+    def _learn(self, learned: Exchange, group: int) -> None:
+        question, answer = plain(learned.question), plain(learned.answer)
+        number = self._of_question.get(question, self._of_group.get(group))
+        what = KNOWN
+        if number is None and (number := self._of_answer.get(answer)) is None:
+            number, what = len(self.entries), ADDED
+            where = learned.file, learned.line
+            self.entries.append(
+                Entry(learned.question, learned.answer, (), "", *where, offered=False)
+            )
+        entry = self.entries[number]
+        if plain(entry.answer) != answer or not entry.answered:
+            number, what = self._corrected(number, group, learned), CORRECTED
+        entry = self.entries[number]
+        if question not in map(plain, entry.wordings):
+            self.entries[number] = replace(entry, variants=(*entry.variants, learned.question))
+            self.counts[REWORDED] += 1
+        if what != KNOWN or entry is self.entries[number]:
+            self.counts[what] += 1
+        self._know(number)
+
+    def _corrected(self, number: int, group: int, learned: Exchange) -> int:
+        """Give the wordings of an entry that are of this group the answer that was learned, as an
+        entry of their own, or in the one that has this answer. Returns its number."""
+        entry = self.entries[number]
+        near = [text for text in entry.wordings if self._groups[plain(text)] == group]
+        rest = [text for text in entry.wordings if text not in near]
+        right = replace(
+            entry, answer=learned.answer, file=learned.file, line=learned.line, answered=True
+        )
+        if not rest:
+            if self._of_answer.get(plain(entry.answer)) == number:
+                del self._of_answer[plain(entry.answer)]
+            self._split.pop(number, None)
+            self.entries[number] = right
+            return number
+        question = entry.question if entry.question in rest else typical(rest)
+        self.entries[number] = replace(
+            entry,
+            question=question,
+            variants=tuple(text for text in rest if text != question),
+            offered=entry.offered and question == entry.question,
+        )
+        if entry.answered:
+            self._split[number] = None
+        other = self._of_answer.get(plain(learned.answer))
+        if other is not None:
+            found = self.entries[other]
+            self.entries[other] = replace(found, variants=(*found.variants, *near))
+            return other
+        first, *variants = near
+        offered = entry.offered and first == entry.question
+        self.entries.append(
+            replace(right, question=first, variants=tuple(variants), offered=offered)
+        )
+        return len(self.entries) - 1
 
     def test(self, test: Sequence[TestQuestion]) -> list[TestQuestion]:
         """The questions of a test, with the answers of today. What was learned and nearly equals
         one of them is left out of the FAQ while it is tested."""
-        groups = {plain(text): group for text, group in zip(self._asked, self._groups, strict=True)}
-        near: dict[int, list[str]] = {}
-        for text, number in zip(self._asked, self._groups, strict=True):
-            near.setdefault(number, []).append(text)
         changed = []
         for each in test:
-            group = groups.get(plain(each.question), -1)
-            entry = self._entry_of.get(group)
-            if entry is not None and each.answer:
+            number = self._of_question.get(plain(each.question))
+            if number is not None and each.answer:
+                near = self._near[self._groups[plain(each.question)]]
                 update = {
-                    "answer": self.entries[entry].answer,
-                    "near": list(dict.fromkeys([*each.near, *near[group]])),
+                    "answer": self.entries[number].answer,
+                    "near": list(dict.fromkeys([*each.near, *near])),
                 }
                 each = each.model_copy(update=update)
             changed.append(each)
-        return changed
+        left = {plain(entry.answer) for entry in without(self.entries, changed) if entry.answered}
+        return [
+            each.model_copy(update={"answerable": plain(each.answer) in left}) for each in changed
+        ]
 
 
 def _replaced(desk: DeskFolder, contents: Contents) -> Path:

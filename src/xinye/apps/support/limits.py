@@ -11,10 +11,10 @@ class Limits:
 
     message_characters: int = 2_000
     reply_characters: int = 20_000  # of the bot and of operators
-    id_characters: int = 200  # of the ids that others give: users, messages, operators
+    id_characters: int = 200  # of what others give: accounts, ids of messages, names of operators
     messages: int = 200  # in a conversation, after which the customer begins another
     open_conversations: int = 10_000
-    open_per_user: int = 20
+    open_per_account: int = 20
     page: int = 200  # messages, conversations or entries of the log in one answer
     turns: int = 20  # messages that the bot sees
     claim_minutes: float = 10.0  # without a reply, until a conversation waits again

@@ -27,7 +27,7 @@ from xinye.errors import Conflict
 class Queue:
     """The conversations for people: first those that wait, the longest first, then those that are
     taken. There are `total`, of which at most `Limits.page` are listed. `asked` has the last
-    question of the customer of each, by its id."""
+    question of the customer of each, by its id, from the last `Limits.turns` messages."""
 
     total: int
     conversations: tuple[Conversation, ...]
@@ -106,8 +106,8 @@ class Operators:
         suggestion: Reply | None = None,
     ) -> Message:
         """Reply to the customer, and keep the conversation for another while. `suggestion` is the
-        bot's, if the text comes from it. A reply that tells something waits for approval as
-        feedback.
+        bot's, if the text comes from it. A reply that answers something waits for approval
+        as feedback.
 
         A reply with the same `client` id is written once. Values that the customer has sent are
         masked; others stay, because they are the company's."""
@@ -125,12 +125,12 @@ class Operators:
             entry = Entry(now, "operator", "reply", row["id"], operator, seconds=seconds)
             entry = entry.on(suggestion) if suggestion else entry
             suggested = self._suggested(transaction, row, suggestion) if suggestion else ""
-            tells = masked == suggested or bool(answer_in(masked)[0])
-            suggested = suggested if tells else ""  # nothing that is told replaces it
+            is_answer = masked == suggested or bool(answer_in(masked)[0])
+            suggested = suggested if is_answer else ""  # no other answer replaces it
             message = self._desk.append(transaction, row, masked, entry, hashed, suggested)
             transaction.execute("UPDATE conversations SET waiting = NULL WHERE id = ?", row["id"])
             self._keep(transaction, row, now)
-            if tells:
+            if is_answer:
                 give(transaction, Entry(now, "operator", "feedback", row["id"], operator,
                                         message=message.number, kind="up"), "")  # fmt: skip
         return message

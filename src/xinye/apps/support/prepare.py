@@ -128,6 +128,7 @@ def prepare(
         Contents(
             DeskSettings(
                 precision=settings.precision,
+                precision_documents=settings.precision,
                 languages=_languages(entries),
                 graph=_copied(settings.graph, folder),
             ),

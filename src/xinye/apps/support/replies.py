@@ -38,6 +38,7 @@ from xinye.apps.support.messages import Message
 from xinye.apps.support.models import Models
 from xinye.apps.support.offers import offer, shown
 from xinye.apps.support.reply import HANDOVER, UNSURE, Reply, Source
+from xinye.apps.support.several import answered_each
 from xinye.apps.support.small_talk import TEMPLATES as OURS_SAID
 from xinye.apps.support.small_talk import about_the_bot, asks_for_person, complains, small_talk
 from xinye.apps.support.understanding import Understanding
@@ -67,6 +68,7 @@ class Answerer:
         self._steps = (
             self._handed_over,
             self._from_template,
+            self._from_faq_each,
             self._from_faq,
             self._from_graph,
             self._from_passage,
@@ -154,7 +156,9 @@ class Answerer:
             case "upset":
                 return self._calmed(asked, "upset")
         if not says_something(asked.bare):  # a phone number that was masked, an emoji, or "?"
-            calls = set(asked.bare.strip()) & set("?？")
+            calls = bool({*asked.bare} & {"?", "？"})
+            if calls and asked.earlier:
+                return self._calmed(asked, "unsure")
             return self._template(asked, "greeting" if calls else "acknowledgement", None)
         intents, least = self.models.intents, self._least_of_intents()
         if intents is None or least is None:
@@ -165,8 +169,10 @@ class Answerer:
         return self._template(asked, intent, share)
 
     def _calmed(self, asked: Asked, intent: str) -> Reply:
-        """What is said to an insult or to "not that": it counts as a question without an answer."""
-        if asked.misses + 1 >= self.desk.settings.misses:
+        """What is said to an insult, to "not that" and to "???": it counts as a question without an
+        answer. One "not that" is heard out: it was asked to be said in other words."""
+        heard_out = intent == "denied" and asked.misses < self.desk.settings.misses
+        if asked.misses + 1 >= self.desk.settings.misses and not heard_out:
             return self._handover(asked, ANGRY if intent == "upset" else _misses(asked))
         return Reply(UNSURE, self.desk.said(intent, asked.language)[1], why=f"{INTENT}: {intent}")
 
@@ -182,6 +188,10 @@ class Answerer:
 
     # -- the FAQ -----------------------------------------------------------------------------------
 
+    def _from_faq_each(self, asked: Asked) -> Reply | None:
+        """The answers to several questions of one message."""
+        return answered_each(asked, self._from_faq, self.desk.said("rest", asked.language)[1])
+
     def _from_faq(self, asked: Asked) -> Reply | None:
         """The answer of an entry that is sure enough to be meant; a person, if that is about the
         case of a customer."""
@@ -194,7 +204,7 @@ class Answerer:
         if asked.thing:
             if not self._understanding.tells(match.entry, asked.thing, asked.before):
                 return None
-        elif asked.follows and asked.given.endswith(self.desk.entries[match.entry].answer):
+        elif asked.follows and asked.was_given(self._source(match.entry)):
             return None  # that was the answer to the question before
         if not self.desk.entries[match.entry].answered:
             why = f"{BY_CASE}: {FAQ}:{match.entry + 1}"
@@ -204,14 +214,14 @@ class Answerer:
             return self._restated(reply, match.entry, asked.language)
         return reply
 
-    def _restated(self, reply: Reply, entry: int, language: str) -> Reply:
-        """An answer behind the question that it belongs to, if customers may read that, since a
-        word of the customer's question is new."""
+    def _restated(self, reply: Reply, entry: int, language: str) -> Reply | None:
+        """An answer behind the question that it belongs to, since a word of the customer's question
+        is new. None if customers may not read that question."""
         if not self.desk.entries[entry].offered:
-            return reply
+            return None
         _, said = self.desk.said("restate", language)
-        question = shown(self.desk.entries[entry].question)
-        return replace(reply, text=f"{said}{question}\n{reply.text}")
+        before = f"{said}{shown(self.desk.entries[entry].question)}\n"
+        return replace(reply, text=f"{before}{reply.text}", before=before)
 
     def _offered(self, asked: Asked) -> Match | None:
         """The entry that was chosen of an offer."""
@@ -224,12 +234,16 @@ class Answerer:
         return Reply(
             "faq",
             entry.answer,
-            (Source(Path(entry.file).name, entry.line, entry.question),),
+            (self._source(number),),
             confidence,
             self._least_of_faq(),
             f"{ENTRY}: {FAQ}:{number + 1}",
             self.desk.matcher_hash,
         )
+
+    def _source(self, number: int) -> Source:
+        entry = self.desk.entries[number]
+        return Source(Path(entry.file).name, entry.line, entry.question)
 
     # -- documents ---------------------------------------------------------------------------------
 
@@ -275,12 +289,11 @@ class Answerer:
                 return self._cited("written", composed.text, cited, sure, self._hash("chat"))
         if reader:  # it has looked, and found nothing
             return None
-        passage = found[0].text
-        if asked.follows and asked.given.endswith(passage) and not asked.thing:
+        reply = self._cited("passage", found[0].text, found[:1], sure, self.desk.knowledge_hash)
+        if asked.follows and asked.was_given(*reply.sources) and not asked.thing:
             return None  # that was the answer to the question before
-        _, said = self.desk.said("quote", asked.language)
-        text = f"{said}\n{passage}"
-        return self._cited("passage", text, found[:1], sure, self.desk.knowledge_hash)
+        before = f"{self.desk.said('quote', asked.language)[1]}\n"
+        return replace(reply, text=f"{before}{reply.text}", before=before)
 
     def _passages(self, question: str) -> list[Found]:
         base = self.desk.knowledge
@@ -309,7 +322,7 @@ class Answerer:
         calibration = Calibration.load(base.folder) if base and found else None
         if base is None or calibration is None:
             return None, None
-        least = calibration.reached(self.desk.settings.precision)
+        least = calibration.reached(self.desk.settings.precision_documents)
         confidence = confidence_in(base, calibration, question, found)
         return confidence, least.confidence if least else None
 
@@ -327,7 +340,7 @@ class Answerer:
         if self._is_foreign(asked):
             _, text = self.desk.said("language", asked.written)
             return Reply(UNSURE, text, score=score, why=FOREIGN)
-        questions = self._likely(matches, asked.given)
+        questions = self._likely(matches, asked)
         intent = "offer_one" if len(questions) == 1 else "offer" if questions else "unsure"
         _, said = self.desk.said(intent, asked.language)
         text = "\n".join([said, offer(questions)]) if questions else said
@@ -343,7 +356,7 @@ class Answerer:
         found = (each.text for each in self._passages(asked.question))
         return not any(has_han(text) == (asked.written == "zh") for text in found)
 
-    def _likely(self, matches: Sequence[Match], given: str) -> list[str]:
+    def _likely(self, matches: Sequence[Match], asked: Asked) -> list[str]:
         """The questions that a customer may have meant, of those that customers may read and that
         were not answered just now. Of the questions with one answer it is the first."""
         likely = self.desk.matcher.threshold(EVEN)
@@ -352,12 +365,13 @@ class Answerer:
         first = matches[0].confidence if matches else 0.0
         if first < (likely or 0.0):
             return []
-        near = (
-            self.desk.entries[each.entry] for each in matches if each.confidence >= SIMILAR * first
-        )
         questions: dict[str, str] = {}
-        for entry in near:
-            if entry.offered and entry.answered and not given.endswith(entry.answer):
+        for each in matches:
+            entry = self.desk.entries[each.entry]
+            near = each.confidence >= SIMILAR * first and not asked.was_given(
+                self._source(each.entry)
+            )
+            if near and entry.offered and entry.answered:
                 questions.setdefault(entry.answer, shown(entry.question))
         return [*dict.fromkeys(questions.values())]
 

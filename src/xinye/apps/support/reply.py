@@ -23,7 +23,8 @@ class Reply:
     `why` says for the log why it was given or refused. That of a handover begins with one of
     `log.REASONS`, that of another reply with one of `log.GROUNDS`. Details that read the same in
     every language follow behind a colon, such as "faq.jsonl:3". `model` is the hash of the model
-    that decided, or ""."""
+    that decided, or "". `before` is what stands in the text before the answer, such as "If you are
+    asking this: …"."""
 
     kind: str  # "template", "faq", "passage", "graph", "written", "unsure" or "handover"
     text: str
@@ -32,3 +33,9 @@ class Reply:
     threshold: float | None = None
     why: str = ""
     model: str = ""
+    before: str = ""
+
+    @property
+    def answer(self) -> str:
+        """The text without what stands before the answer."""
+        return self.text.removeprefix(self.before)

@@ -107,5 +107,15 @@ CREATE TABLE feedback (
 );
 CREATE INDEX feedback_by_state ON feedback (state, number);
 """
+_DECISIONS = """
+-- The entry of the log for the decision on feedback; the highest number was decided last.
+ALTER TABLE feedback ADD COLUMN decision INTEGER REFERENCES log (number);
+UPDATE feedback SET decision = (
+    SELECT max(log.number) FROM log
+    WHERE log.conversation = feedback.conversation AND log.message = feedback.message
+    AND log.what = feedback.state AND log.kind = iif(feedback.good, 'up', 'down')
+);
+CREATE INDEX feedback_by_decision ON feedback (state, decision);
+"""
 
-MIGRATIONS = (TABLE + _TABLES,)
+MIGRATIONS = (TABLE + _TABLES, _DECISIONS)

@@ -24,10 +24,11 @@ _CUSTOMER = {
         r"(?: please| now)?",
     ),
     "greeting": (
-        r"(?:客服(?=[您你]好)|您好|你好|在吗|在么|在不在|在的吗|有人吗|有人在吗|亲亲?|嗨|哈喽|哈啰|早上好|早|上午好|中午好|下午好|晚上好|"
+        r"(?:客服(?=[您你]好)|您好|你好|(?:你们?|您)?还?在(?:不在|的吗|吗|么)|有人吗|有人在吗|亲亲?|嗨|哈喽|哈啰|早上好|早|上午好|中午好|下午好|晚上好|"
         r"客服|请问|打扰(?:一下|了)?|咨询(?:一下)?|问一下|想问一下|我想问一下|请教一下)++",
-        r"(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings|is anyone (?:there|here)"
-        r"|anyone there|are you there|howdy)(?: (?:there|all|team|everyone|sir|madam))?",
+        r"(?:hi|hello|hey|good (?:morning|afternoon|evening|day)|greetings"
+        r"|(?:is )?any(?:one|body) (?:there|here)|(?:are )?you (?:still )?there|howdy)"
+        r"(?: (?:there|all|team|everyone|sir|madam))?",
     ),
     "thanks": (
         r"(?:好的?|嗯|行|哦|那|知道了?|明白了?|了解了?|收到)*+(?:太|非常|十分|多|万分)?(?:谢谢?|感谢|谢了|多谢|辛苦)(?:您|你|了|啦|哈|啊|呀|们|的|客服|老板)*"
@@ -67,20 +68,44 @@ _BOT = re.compile(
     r"|being|person|someone|or))+(?: here)?",
     re.IGNORECASE,
 )
-_DENIES = re.compile(
-    r"(?:都|好像|也|应该|[啊呀吧])*+(?:不是|不对|错了|不是这个|都不是|没有(?:这个|我要的|一个是))"
-    r"(?:这个|这些|我[想要]?[问说找要]?[的这个]*|意思|的|啊|呀|吧|了|哦)*+"
-    r"|(?:我(?:问|说)的|我的意思)不是这个?|答非所问|我不是(?:问|说|要问|想问)?(?:这个|这个意思|这些)"
-    r"|(?:no|nope|none|neither|wrong)(?: of (?:them|these|those))?"
-    r"|(?:no )?(?:that's|that is|this is|it's) (?:not|wrong)(?: (?:it|this|that|what i|what i'm"
-    r"|asked|meant|mean|asking|asking for|right|the question|my question))*"
-    r"|not (?:that|this|what i (?:asked|meant))",
-    re.IGNORECASE,
+# What a customer says to a reply that is not about the question.
+_THIS_ZH = r"(?:[这那](?:个|些|样)?的?(?:问题|意思|答案)?)"
+_WANTED_ZH = r"我(?:的(?:意思|问题)|[想要]{1,2}[问说找]?的|[问说找]的)(?:问题|意思|这个)?"
+_WANTED_EN = (
+    r"(?:what i(?:'m| am| was)? ?(?:asked|asking|mean|meant|want|wanted|need|needed|said)"
+    r"(?: about| for| to (?:know|ask))?|(?:an answer to )?my question"
+    r"|the (?:right )?(?:one|question|answer)|it|right|correct|that(?: one)?|this(?: one)?)"
 )
+_DENIES_ZH = (
+    rf"(?:不 ?)*{_THIS_ZH}?(?:[都也并]|好像|应该|根本)*(?:不是|不对|错了){{1,3}}"
+    rf"(?:{_THIS_ZH}|{_WANTED_ZH})?[的啊呀吧了哦呢]*"
+    rf"|(?:都|这里面)?没有(?:{_WANTED_ZH}|一个是)[的啊呀吧了哦呢]*"
+    r"|(?:你们?|您|这|那)?(?:[都也并]|好像|还是|根本)*没有?(?:回答|答|说)[到上]?"
+    rf"(?:我|我的?问题|{_WANTED_ZH})[啊呀吧了]*"
+    r"|(?:你们?|您)(?:[都也并]|好像|还是|根本)*(?:没有?|不)(?:理解|明白|[看听搞]?懂)我?"
+    rf"(?:的?(?:问题|意思|话)|{_WANTED_ZH})?[啊呀吧了]*"
+    r"|(?:你们?|您)(?:好像|可能|是不是)?(?:(?:理解|[搞弄看听答会])错|误会)了?(?:我的?)?"
+    r"(?:问题|意思)?[啊呀吧了]*"
+    rf"|我(?:[想要]?[问说]的|的意思)不是{_THIS_ZH}[啊呀吧了]*|答非所问"
+    rf"|我(?:不是(?:[想要]?[问说找])?|没有?[想要]?[问说找]){_THIS_ZH}[啊呀吧了]*"
+)
+_DENIES_EN = (
+    r"(?:(?:that|this|it)(?:'?s| is| was)|(?:these|those|they)(?:'?re| are))"
+    rf"(?: (?:really|at all|just))? not {_WANTED_EN}"
+    rf"|(?:that|this|it|these|those|they) (?:is|was|are)n'?t (?:really )?{_WANTED_EN}"
+    rf"|(?:that|this|it)(?:'?s| is) (?:all )?wrong|not {_WANTED_EN}"
+    r"|(?:you|that|this|it) (?:(?:did|does|do|have)(?: not|n'?t)) (?:really )?"
+    rf"(?:answer(?:ed)?|understand|understood|get)(?: (?:me|{_WANTED_EN}))?"
+    r"|you misunderst(?:oo|an)d(?: me)?|i (?:asked|meant) something else"
+    r"|i (?:did|do)(?: not|n'?t) (?:ask|mean)(?: about| for)? (?:that|this|it)"
+    r"|(?:none|neither)(?: of (?:them|these|those))?|no|nope|wrong(?: answer| question)?"
+)
+_DENIES = re.compile(rf"{_DENIES_ZH}|(?:(?:no|nope|sorry) )*(?:{_DENIES_EN})", re.IGNORECASE)
 _WISHES_TO_COMPLAIN = re.compile(
     r"(?:我|咱)们?(?:现在|今天|马上)?(?:就|必须|一定)?(?:想?要|想|准备|打算|决定|得)"
     r"(?:去|向\w{1,8})?(?:投诉|举报)"
     r"|^(?:要|想)?(?:投诉|举报)(?:你们?|您|商家|店家|卖家|客服|快递员?)?$|(?:打|拨打?)12315"
+    r"|^我?(?:就|一定)?(?:要|想|会|准备)?(?:给|打)?(?:你们?|个)?差评$"
     r"|\bi(?:'d| would|'ll| will|'m| am)? ?(?:like|want|need|wish|going|have)? to"
     r" (?:complain\b|(?:make|file|lodge|raise|submit) an? (?:formal |official )?complaint)"
     r"|^(?:complaint|(?:formal|official|make a|file a) complaint)$",
@@ -88,6 +113,7 @@ _WISHES_TO_COMPLAIN = re.compile(
 )
 _ASKS_HOW = re.compile(r"[吗?？]|怎|如何|哪|什么|\b(?:how|where|who|what|which|when)\b", re.I)
 _CLAUSES = re.compile(r"[^，。！；？,.!;?\n]+[？?]?")
+_FIRST_CLAUSE = re.compile(r"([^，。！；？,.!;?\n]+)[，。！；,.!;\n]\s*")
 # Words of anger, and what may stand beside them in a message that says nothing else.
 _ANGRY = re.compile(
     "垃圾|骗子|骗人|骗钱|坑人|坑爹|黑店|傻[逼比瓜子]|智障|脑残|白痴|废物|滚蛋?|混蛋|王八蛋|无语|离谱|没什么用|没用"
@@ -109,12 +135,11 @@ _UPSET = re.compile(
 # What a customer says who waits for an answer.
 _IMPATIENT = re.compile(
     r"(?:人|客服|人工)(?:呢|在哪里?)|(?:怎么|咋)?(?:还|都|一直)?没有?人(?:回复?|理我?|接)?(?:了|啊|呢|吗)*"
-    r"|(?:怎么|咋|为什么)(?:还)?(?:没|不)有?(?:人)?(?:回复?|理我|说话)(?:我|了|啊|呢)*|(?:你们?|您)?还?在(?:不在|吗|么)"
+    r"|(?:怎么|咋|为什么)(?:还)?(?:没|不)有?(?:人)?(?:回复?|理我|说话)(?:我|了|啊|呢)*"
     r"|(?:麻烦|请|能不能)?(?:快|快点|快一?点儿?|尽快)(?:回复?)?(?:一下)?(?:吗|啊|吧|呀)*"
-    r"|都?(?:不对|不是|不是这个)|算了吧?"
-    r"|(?:hello |hi )?(?:(?:is )?any(?:one|body) (?:there|here)|(?:are )?you (?:still )?there"
-    r"|still (?:there|waiting)|i(?:'m| am) (?:still )?waiting|hurry up"
-    r"|how long (?:do i have to|must i|will i) wait|none of (?:these|them|those)|never mind)",
+    r"|算了吧?"
+    r"|(?:hello |hi )?(?:still (?:there|waiting)|i(?:'m| am) (?:still )?waiting|hurry up"
+    r"|how long (?:do i have to|must i|will i) wait|never mind)",
     re.IGNORECASE,
 )
 # A sentence of an employee that says nothing about what was asked.
@@ -161,6 +186,7 @@ _NOT = re.compile(
 _ASKS_PERSON = re.compile(
     r"(?:转|找|换|接|叫|联系)(?:接|到|个|一下|一个|下|成|你们?的?)*+(?:人工|真人|活人)"
     r"|(?:找|叫)(?:一下)?你们?的?(?:老板|经理|领导|主管|负责人)"
+    r"|^(?:人呢|(?:怎么|为什么|咋)(?:还)?(?:没人|不说话|不理人?我?|不回(?:复|话|我)?)了?)"
     r"|不(?:想|要|愿意?)(?:再)?(?:跟|和|与)(?:你|机器人?|ai)(?:说|聊|讲|谈)"
     r"|\b(?:speak|talk|connect me|transfer me|put me through)\b(?: (?:to|with))?"
     r" (?:an?|the|your|some)? ?(?:real |live |actual )?"
@@ -210,7 +236,11 @@ TEMPLATES = {  # what the bot says, by intent, or by why it has no answer
     "denied": Both(
         "Sorry, then I did not understand you. Please say it in other words, or write “a person "
         "please” to reach a colleague.",
-        "抱歉，没答到您想问的。请换个说法再问一次，也可以回复“转人工”。",
+        "抱歉，刚才没有回答您的问题。请换个说法再问一次，也可以回复“转人工”。",
+    ),
+    "rest": Both(
+        "I am not sure about this; please ask it again by itself: ",
+        "这个问题我没有把握，请单独再问一次：",
     ),
     "restate": Both("If you are asking this: ", "如果您问的是："),
     "unsure": Both(
@@ -277,19 +307,32 @@ def denies(text: str) -> bool:
     return any(_DENIES.fullmatch(joined) for joined in _spoken(text))
 
 
+def without_denial(text: str) -> str:
+    """A message without a clause before it that only says that a reply was not what was asked.
+
+    >>> without_denial("不是，我要专票"), without_denial("不是本人可以吗")
+    ('我要专票', '不是本人可以吗')
+    """
+    found = _FIRST_CLAUSE.match(text)
+    if not found or not denies(found[1]) or not re.search(r"\w", text[found.end() :]):
+        return text
+    return text[found.end() :]
+
+
 def asks_nothing(text: str) -> bool:
     """True for a customer's message without a question: small talk, or words about the desk.
 
     >>> asks_nothing("没用，帮我转人工！"), asks_nothing("我要退货，转人工")
     (True, False)
     """
-    if small_talk(text) or about_the_bot(text) or denies(text):
+    clauses = _CLAUSES.findall(text)
+    if len(clauses) > 1 and (small_talk(text) or about_the_bot(text) or denies(text)):
         return True
-    return len(text) <= LONGEST and all(map(_clause_asks_nothing, _CLAUSES.findall(text)))
+    return len(text) <= LONGEST and all(map(_clause_asks_nothing, clauses))
 
 
 def _clause_asks_nothing(clause: str) -> bool:
-    if small_talk(clause) or about_the_bot(clause) or complains(clause):
+    if small_talk(clause) or about_the_bot(clause) or denies(clause) or complains(clause):
         return True
     return any(_IMPATIENT.fullmatch(spoken) for spoken in _spoken(clause))
 

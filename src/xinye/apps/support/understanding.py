@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from xinye.apps.support.faq import Entry
+from xinye.apps.support.groups import negates
 from xinye.apps.support.matching import FAQMatcher
 from xinye.apps.support.offers import shown
 from xinye.data.scripts import has_han
@@ -61,11 +62,14 @@ class Understanding:
         return match is not None and match.entry == entry
 
     def adds(self, question: str, entry: int) -> bool:
-        """True if a question has a word that neither a wording nor the answer of an entry has: one
-        about dogs may otherwise be just like one about cats."""
+        """True if a question has a word, in Chinese a character, that neither a wording nor the
+        answer of an entry has, or has or lacks a negation as no wording does: one about dogs may
+        otherwise be just like one about cats."""
         found = self.entries[entry]
         known = said_things(" ".join([*found.wordings, found.answer]))
-        return not said_things(shown(question)) <= known
+        if not said_things(shown(question)) <= known:
+            return True
+        return negates(question) not in map(negates, found.wordings)
 
     def _best(self, questions: Sequence[str], named: str, before: str) -> str:
         """The question that an entry about a thing fits best; "" if none does."""

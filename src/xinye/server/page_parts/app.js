@@ -137,6 +137,7 @@ function table(head, rows) {
   const numbers = new Set(rows[0]?.flatMap((each, index) => typeof each === "number" ? [index] : []));
   const line = (cells, tag) => element("tr", "", ...cells.map((each, index) => {
     const cell = element(tag, numbers.has(index) ? "number" : "");
+    if (head && tag === "td") cell.dataset.head = head[index];
     cell.append(typeof each === "number" ? each.toLocaleString(language) : each);
     return cell;
   }));

@@ -48,14 +48,14 @@ async def begin(
     body: BeginRequest | None = None,
 ) -> JSON:
     """Begin a conversation. The token that it answers with is shown once."""
-    user = body.user if body else ""
-    if user and not is_operator(who):
+    account = body.account if body else ""
+    if account and not is_operator(who):
         raise APIError(
-            403, "user: only the shop's own server may name one", "user", "operator_only"
+            403, "account: only the shop's own server may name one", "account", "operator_only"
         )
     if not is_operator(who):
         parts.begun.check(address_of(request))
-    begun = await parts.threads.write(parts.store.customers.begin, user)
+    begun = await parts.threads.write(parts.store.customers.begin, account)
     parts.changed(begun.conversation)
     return {
         "id": begun.conversation,

@@ -28,7 +28,7 @@ REMEMBERED = 1_000  # conversations whose suggestions are remembered
 REMEMBERED_OF_ONE = 30
 FEEDBACK = (
     "number", "at", "conversation", "message", "giver", "good", "question", "answer", "chosen",
-    "rejected", "first", "approved",
+    "rejected", "first", "differ", "approved",
 )  # fmt: skip
 DAY = 86_400
 

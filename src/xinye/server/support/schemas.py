@@ -9,10 +9,10 @@ OPERATOR = 64  # characters of an operator's name
 
 
 class BeginRequest(Body):
-    """A new conversation. `user` is the id of a customer with an account, which only the shop's own
-    server may give, with the operator key."""
+    """A new conversation. `account` is that of a customer who has one. Only the shop's own server
+    may give it, with the operator key."""
 
-    user: str = Field("", max_length=MOST)
+    account: str = Field("", max_length=MOST)
 
 
 class MessageRequest(Body):

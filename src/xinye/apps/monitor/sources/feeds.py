@@ -138,7 +138,7 @@ class Feeds:
             notes.append(f"only the first {count:,} entries of {count + feed.left_out:,} are read")
         shared = _ambiguous(batch)
         if shared:
-            notes.append("several entries have the same id and are told apart by their text")
+            notes.append("several entries have the same id; their texts tell them apart")
         batch = [replace(each, id="") if each.id in shared else each for each in batch]
         for what, count in problems.items():
             notes.append(f"{what} ({plural(count, 'entry', 'entries')})")

@@ -1,0 +1,1 @@
+"""`xinye monitor serve`: the board of a monitor, and its HTTP API."""

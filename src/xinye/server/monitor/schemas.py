@@ -1,0 +1,46 @@
+"""The bodies of requests to a monitor's server."""
+
+from pydantic import Field
+
+from xinye.server.bodies import Body
+
+NAME = 64  # characters of a person's name
+MOST = 256  # documents in one request
+
+
+class IncomingRequest(Body):
+    """A document. One with the same `source` and `id` is the same document. `published` is in
+    seconds since 1970, or a date such as 2024-05-01T08:00:00+08:00."""
+
+    source: str = Field("http", min_length=1, max_length=200)
+    id: str = Field("", max_length=500)
+    title: str = Field("", max_length=5_000)
+    text: str = Field("", max_length=1_000_000)
+    url: str = Field("", max_length=2_000)
+    published: int | float | str | None = None
+
+
+class PersonRequest(Body):
+    """Something that a person does, by name."""
+
+    who: str = Field(min_length=1, max_length=NAME)
+
+
+class MuteRequest(PersonRequest):
+    """No alarms about a subject for so many hours."""
+
+    hours: float = Field(gt=0)
+
+
+class UnmuteRequest(PersonRequest):
+    """Alarms about a subject again."""
+
+    kind: str = Field(max_length=20)
+    subject: str = Field(max_length=200)
+
+
+class CorrectRequest(PersonRequest):
+    """The right topics, perhaps none, or the right mood, or both."""
+
+    topics: list[str] | None = None
+    mood: str | None = None

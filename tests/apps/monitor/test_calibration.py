@@ -1,0 +1,52 @@
+"""Probabilities are scaled until they are worth what they say."""
+
+import numpy as np
+import pytest
+
+from xinye.apps.monitor.calibration import Calibrations, calibrated_moods, calibrated_topics
+from xinye.apps.monitor.documents import NEGATIVE, NEUTRAL, POSITIVE, UNSURE
+
+RANDOM = np.random.default_rng(0)
+
+
+def test_topics_that_are_too_sure_become_less_sure() -> None:
+    real = RANDOM.uniform(0.05, 0.95, (400, 3))
+    has = RANDOM.random((400, 3)) < real
+    logits = 3 * np.log(real / (1 - real))  # three times too sure
+    found = calibrated_topics(1 / (1 + np.exp(-logits)), has)
+    assert found.scale == pytest.approx(1 / 3, rel=0.15)
+    assert found.error < 0.05 < found.error_before
+
+
+def test_moods_that_are_too_sure_become_less_sure() -> None:
+    real = RANDOM.dirichlet((1, 1, 1), 600)
+    right = np.array([RANDOM.choice(3, p=row) for row in real])
+    sure = real**3 / (real**3).sum(1, keepdims=True)
+    found, threshold = calibrated_moods(sure, right, (NEGATIVE, NEUTRAL, POSITIVE))
+    assert found.scale == pytest.approx(1 / 3, rel=0.15)
+    assert threshold == 0  # neutral texts were learned
+
+
+def test_without_neutral_texts_what_is_not_sure_is_unsure() -> None:
+    real = RANDOM.uniform(0, 1, 600)
+    right = (RANDOM.random(600) < real).astype(int)
+    found, threshold = calibrated_moods(
+        np.column_stack([1 - real, real]), right, (NEGATIVE, POSITIVE)
+    )
+    calibrations = Calibrations(mood=found, mood_threshold=threshold)
+    assert 0.7 < threshold < 0.95
+    assert calibrations.mood_of({NEGATIVE: 0.45, POSITIVE: 0.55})[0] == UNSURE
+    assert calibrations.mood_of({NEGATIVE: 0.01, POSITIVE: 0.99})[0] == POSITIVE
+
+
+def test_too_few_texts_change_nothing() -> None:
+    assert calibrated_topics(np.full((5, 2), 0.9), np.ones((5, 2), bool)).scale == 1
+    found, threshold = calibrated_moods(
+        np.full((5, 2), 0.5), np.zeros(5, int), (NEGATIVE, POSITIVE)
+    )
+    assert (found.scale, threshold) == (1, 0)
+
+
+def test_topics_are_those_likelier_than_not() -> None:
+    found = Calibrations().topics_of({"价格": 0.6, "物流": 0.9, "门店": 0.2})
+    assert found == (("物流", 0.9), ("价格", 0.6))

@@ -1,0 +1,33 @@
+"""Documents as a table."""
+
+import csv
+import io
+
+import pytest
+
+from apps.monitor.conftest import post
+from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.ingest import Ingest
+from xinye.apps.monitor.monitor_store import Monitor
+from xinye.apps.monitor.queries import Filter
+from xinye.apps.monitor.tables import COLUMNS, csv_lines
+
+
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t=", "  =", "＝"])
+def test_no_cell_is_a_formula(monitor: Monitor, ingest: Ingest, sign: str) -> None:
+    ingest.add([Incoming(f"{sign}source", "1", f"{sign}HYPERLINK(1)", f'{sign}"a",\nb')])
+    text = "".join(csv_lines(monitor.documents.every()))
+    assert text.startswith("\ufeff" + ",".join(COLUMNS))
+    _, row = csv.reader(io.StringIO(text))
+    for cell in row[2:5]:
+        assert cell[0] == "'" and cell[1:].strip()[0] in "=+-@＝"
+
+
+def test_words_are_found_page_by_page(monitor: Monitor, ingest: Ingest) -> None:
+    ingest.add([post(number, "50%_Off" if number % 7 == 3 else "50 off") for number in range(40)])
+    object.__setattr__(monitor.limits, "searched", 5)
+    wanted = Filter(words="50%_oFF")
+    found = [each.text.split()[-1] for each in monitor.documents.every(wanted)]
+    assert sorted(map(int, found)) == [*range(3, 40, 7)]
+    page = monitor.documents.page(wanted, count=50)
+    assert len(page.documents) <= 1 and page.last is not None
