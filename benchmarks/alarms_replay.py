@@ -185,9 +185,8 @@ def since_monday(day: datetime) -> timedelta:
 
 def usual_days(news: Sequence[News]) -> dict[str, float]:
     """How many documents a topic has on a day with news."""
-    counts = Counter(topic for each in news for topic in each.topics)
-    days = len({each.day for each in news})
-    return {topic: count / days for topic, count in counts.most_common()}
+    counts = Counter(topic for each in news for topic in each.topics).most_common()
+    return {topic: count / len({each.day for each in news}) for topic, count in counts}
 
 
 def line(each: News, name: str, at: float) -> str:
@@ -347,12 +346,8 @@ def z_score(series: Series, at: float) -> float:
 
 
 def during(burst: Burst, looks: Sequence[Look]) -> list[Look]:
-    return [
-        each
-        for each in looks
-        if each.subject == ("topic", burst.topic)
-        and burst.begin < each.at <= burst.begin + BURST * HOUR
-    ]
+    begin, end, subject = burst.begin, burst.begin + BURST * HOUR, ("topic", burst.topic)
+    return [each for each in looks if each.subject == subject and begin < each.at <= end]
 
 
 def delays(
