@@ -88,6 +88,8 @@ def show_improvement(found: "Improvement") -> None:
     """Print what was learned, and which models are better."""
     answer.print(f"learned from {plural(found.texts, 'corrected text')}")
     for role, before in found.before.items():
+        if role not in found.after:
+            continue
         texts = plural(before.texts, "text")
         old, new = f"{before.score:.1%}", f"{found.after[role].score:.1%}"
         answer.print(f"role {role}: {SCORES[role]} on {texts}: before {old}, after {new}")

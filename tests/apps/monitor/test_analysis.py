@@ -44,6 +44,11 @@ def test_companies_are_found_by_their_aliases_and_by_the_tagger() -> None:
     assert analyst(entities=Tagger()).companies("红枫实业在上海") == ("红枫实业",)
 
 
+def test_companies_are_looked_for_in_the_whole_text() -> None:
+    [found] = analyst().analyse([("", "字" * 1000 + "青禾")])
+    assert found.companies == ("青禾茶器",)
+
+
 def test_a_role_without_a_model_says_nothing() -> None:
     [found] = analyst().analyse([("", "Prices rise.")])
     assert (found.topics, found.mood, found.mood_probability) == ((), "", None)

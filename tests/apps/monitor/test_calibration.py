@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from xinye.apps.monitor.calibration import Calibrations, calibrated_moods, calibrated_topics
+from xinye.apps.monitor.calibration import (
+    UNTESTED,
+    Calibrations,
+    calibrated_moods,
+    calibrated_topics,
+)
 from xinye.apps.monitor.documents import NEGATIVE, NEUTRAL, POSITIVE, UNSURE
 
 RANDOM = np.random.default_rng(0)
@@ -44,7 +49,7 @@ def test_too_few_texts_change_nothing() -> None:
     found, threshold = calibrated_moods(
         np.full((5, 2), 0.5), np.zeros(5, int), (NEGATIVE, POSITIVE)
     )
-    assert (found.scale, threshold) == (1, 0)
+    assert (found.scale, threshold) == (1, UNTESTED)
 
 
 def test_topics_are_those_likelier_than_not() -> None:

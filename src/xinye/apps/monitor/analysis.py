@@ -71,18 +71,18 @@ class Analyst:
     def analyse(self, documents: Sequence[tuple[str, str]]) -> list[Analysis]:
         """What the models say of documents, each a title and a text."""
         found: list[Analysis] = []
-        texts = [joined(*each) for each in documents]
-        for begin in range(0, len(texts), BATCH):
-            found += self._analysed(texts[begin : begin + BATCH])
+        for begin in range(0, len(documents), BATCH):
+            found += self._analysed(documents[begin : begin + BATCH])
         return found
 
-    def _analysed(self, texts: Sequence[str]) -> list[Analysis]:
+    def _analysed(self, documents: Sequence[tuple[str, str]]) -> list[Analysis]:
+        texts = [joined(*each) for each in documents]
         topics, moods = self.models.topics, self.models.mood
         with self._lock:
             of_topics = topics.classify([*texts]) if topics else []
             of_moods = moods.classify([*texts]) if moods else []
         found = []
-        for at, text in enumerate(texts):
+        for at, (title, text) in enumerate(documents):
             probabilities = of_topics[at]["probabilities"] if of_topics else {}
             mood, share = "", None
             if of_moods:
@@ -92,8 +92,8 @@ class Analyst:
                     self.calibrations.topics_of(probabilities) if probabilities else (),
                     mood,
                     share,
-                    self.companies(text),
-                    language_of(text),
+                    self.companies(f"{title}\n{text}"),
+                    language_of(f"{title} {text}"),
                 )
             )
         return found
@@ -114,11 +114,11 @@ class Analyst:
 
     def companies(self, text: str) -> tuple[str, ...]:
         """The companies in a text, each once: watched ones by their aliases, and others that the
-        model finds."""
+        model finds in its beginning."""
         mentions = self._names.within(text)
         found = [self._company_of.get(name, name) for name in mentions]
         if self.models.entities:
-            spans = self.models.entities.tag(text)
+            spans = self.models.entities.tag(joined("", text))
             named = (each["text"] for each in spans if each["type"].casefold() in COMPANIES)
             found += [self._company_of.get(name, name) for name in named]
         return tuple(dict.fromkeys(found))

@@ -23,6 +23,7 @@ FORMAT = Format(
 BINS = 10
 LEAST = 1e-6  # of a probability
 SURE = 0.9  # share of the moods that must be right if there are no neutral texts to learn from
+UNTESTED = 0.9  # the threshold if that cannot be found
 
 Numbers = NDArray[np.float64]
 
@@ -93,7 +94,7 @@ def calibrated_moods(
     from scipy.optimize import minimize_scalar
 
     if len(probabilities) < FEWEST:
-        return Scaling(), 0.0
+        return Scaling(), 0.0 if NEUTRAL in moods else UNTESTED
     rows = np.arange(len(right))
 
     def loss(scale: float) -> float:

@@ -62,6 +62,11 @@ def improve(
             f"{folder}: the models that the corrections are about were not trained with this "
             "monitor; fine-tune them with xinye finetune, and name them in models.toml"
         )
+    if not monitor.test:
+        raise XinyeError(
+            f"{folder}: there are no texts to test on, so nothing can be compared; prepare the "
+            "monitor again with --test-share 0.1"
+        )
     parts = _parts(monitor, new)
     before = _of_roles(scores(monitor.analyst(), monitor.test, {}), wanted)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:

@@ -140,10 +140,12 @@ def _of_topics(parts: Parts) -> Rows:
 
 
 def _of_moods(parts: Parts) -> Rows:
-    """The texts whose mood is known."""
+    """The texts whose mood is known, without a mood that is too rare to learn."""
+    counts = Counter(each.mood for each in parts.learned)
+    known = {mood for mood, count in counts.items() if mood and count >= FEWEST_EACH}
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
-        return [{"text": each.text, "label": each.mood} for each in texts if each.mood]
+        return [{"text": each.text, "label": each.mood} for each in texts if each.mood in known]
 
     return Rows(rows(parts.learned), rows(parts.calibration), rows(parts.test))
 
@@ -156,7 +158,7 @@ def _too_few(rows: Rows, budget: Budget) -> str:
     if found < FEWEST or labels < 2:
         return (
             f"too few: {plural(found, 'text')} with {plural(labels, 'label')} that are frequent "
-            f"enough; {FEWEST} texts and 2 labels are needed, and {FEWEST_EACH} texts of each topic"
+            f"enough; {FEWEST} texts and 2 labels are needed, and {FEWEST_EACH} texts of each label"
         )
     return "" if budget.seconds else "no time to train (--time)"
 

@@ -51,9 +51,14 @@ class Sent:
     """What `Outbox.send_due` did: how many messages were delivered, how many will be tried again,
     and how many are dead."""
 
-    delivered: int
-    failed: int
-    dead: int
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+
+    def __add__(self, other: "Sent") -> "Sent":
+        return Sent(
+            self.delivered + other.delivered, self.failed + other.failed, self.dead + other.dead
+        )
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import tzinfo
 from functools import partial
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from xinye.apps.monitor.sources.files import STDIN, FileSource, read_stdin
 from xinye.apps.monitor.sources.opml import read_opml
 from xinye.data.files import suffix_of
 from xinye.data.notes import Notes
-from xinye.errors import XinyeError
+from xinye.errors import Unavailable, XinyeError
 
 OPML = (".opml", ".xml")
+DAY = 86_400.0  # seconds
 Warn = Callable[[str], None]
 
 
@@ -32,8 +34,11 @@ Warn = Callable[[str], None]
 class Done:
     """What a step did with documents, and with messages."""
 
-    added: Added
-    sent: Sent
+    added: Added = field(default_factory=Added)
+    sent: Sent = field(default_factory=Sent)
+
+    def __add__(self, other: "Done") -> "Done":
+        return Done(self.added + other.added, self.sent + other.sent)
 
 
 class Runner:
@@ -57,12 +62,18 @@ class Runner:
         is not there, and for a channel whose secret is missing."""
         settings = folder.settings
         self.monitor, self._warn, self._clock = monitor, warn, clock
-        urls, self._files, self._stdin = _sorted(sources, warn)
+        urls, self._files, stdin = _sorted(sources, settings.zone, warn)
         feeds = FeedSettings(
             allow=settings.private_hosts, every=settings.feed_minutes * 60, zone=settings.zone
         )
         self.feeds = Feeds(monitor.store, urls, feeds, clock, warn=warn)
-        self._sources = [FileSource(name, settings.zone, warn, clock) for name in self._files]
+        self._sources: dict[str, Callable[[], Iterator[list[Incoming]]]] = {
+            "feeds": self.feeds.due,
+            **{name: FileSource(name, settings.zone, warn, clock).new for name in self._files},
+        }
+        if stdin is not None:
+            self._sources[STDIN] = _Stdin(stdin).new
+        self._problems: dict[str, str] = {}  # of sources, each told once
         channels = open_channels(settings.channels, os.environ)
         wording = Wording(settings.languages[0], settings.board_url, settings.zone)
         notify = partial(write_deliveries, channels=tuple(channels), wording=wording)
@@ -74,6 +85,7 @@ class Runner:
             summarize=folder.summarizer(),
         )
         self.outbox = Outbox(monitor.store, channels, clock)
+        self._tidied = float("-inf")
 
     @property
     def endless(self) -> bool:
@@ -81,21 +93,62 @@ class Runner:
         return bool(self.feeds.urls) or any(Path(name).is_dir() for name in self._files)
 
     def step(self) -> Done:
-        """Read what is new in all sources, and send what is due. Raises `Unavailable` if the store
-        cannot be written: then the documents come again in the next step."""
-        added = Added()
-        for batch in self._batches():
-            added += self.ingest.add(batch)
+        """Read what is new in all sources, and send what is due, also while a source goes on. A
+        source that cannot be read stops no other, unless all are files. Once a day, delete texts
+        that are too old. Raises `Unavailable` if the store cannot be written: then the documents
+        come again in the next step."""
+        done = Done()
+        for name, batches in self._sources.items():
+            try:
+                for batch in batches():
+                    done += Done(self._add(batch), self.outbox.send_due())
+                self._problems.pop(name, None)
+            except Unavailable:
+                raise
+            except XinyeError as error:
+                if not self.endless:
+                    raise
+                if self._problems.get(name) != str(error):
+                    self._problems[name] = str(error)
+                    self._warn(str(error))
         self.ingest.close_quiet()
-        return Done(added, self.outbox.send_due())
+        if abs(self._clock() - self._tidied) >= DAY:
+            self.monitor.retention.tidy()
+            self._tidied = self._clock()
+        return done + Done(sent=self.outbox.send_due())
 
-    def _batches(self) -> Iterator[list[Incoming]]:
-        yield from self.feeds.due()
-        for source in self._sources:
-            yield from source.new()
-        if self._stdin is not None:
-            stdin, self._stdin = self._stdin, None  # it is read once
-            yield from stdin
+    def _add(self, batch: Sequence[Incoming]) -> Added:
+        """Write documents. One on which a model fails is told and left out, not all of them."""
+        try:
+            return self.ingest.add(batch)
+        except XinyeError:
+            raise
+        except Exception as error:
+            if len(batch) > 1:
+                return sum((self._add([each]) for each in batch), Added())
+            self._warn(
+                f"a document of {batch[0].source} is left out, since it cannot be analysed "
+                f"({type(error).__name__})"
+            )
+            return Added()
+
+
+@dataclass
+class _Stdin:
+    """Standard input. A batch that could not be written comes again."""
+
+    batches: Iterator[list[Incoming]]
+    pending: list[Incoming] | None = None
+
+    def new(self) -> Iterator[list[Incoming]]:
+        """The documents that come."""
+        while True:
+            if self.pending is None:
+                self.pending = next(self.batches, None)
+            if self.pending is None:
+                return
+            yield self.pending
+            self.pending = None  # only now, because whoever takes the documents may have failed
 
 
 def open_monitor(
@@ -108,7 +161,7 @@ def open_monitor(
 
 
 def _sorted(
-    sources: Sequence[str], warn: Warn
+    sources: Sequence[str], zone: tzinfo, warn: Warn
 ) -> tuple[list[str], list[str], Iterator[list[Incoming]] | None]:
     """The addresses of feeds, the names of files and folders, and standard input."""
     urls, files = list[str](), list[str]()
@@ -116,7 +169,7 @@ def _sorted(
     for source in sources:
         path = Path(source).expanduser()
         if source == STDIN:
-            stdin = read_stdin(sys.stdin.buffer, warn=warn)
+            stdin = read_stdin(sys.stdin.buffer, zone, warn)
         elif source.startswith(("http://", "https://")):
             urls.append(source)
         elif suffix_of(path) in OPML:

@@ -13,12 +13,11 @@ from xinye.server.hub import Hub
 log = logging.getLogger("xinye.server")
 LOOK = 1.0  # seconds between two steps, and between two looks at the store
 LONGEST_PAUSE = 60.0  # seconds after a step that failed
-DAY = 86_400.0
 
 
 class Loop:
-    """Does one step of the work after the other, deletes what is too old once a day, and wakes the
-    streams when the store has changed, also by another process."""
+    """Does one step of the work after the other, and wakes the streams when the store has changed,
+    also by another process."""
 
     def __init__(self, monitor: Monitor, step: Callable[[], object], hub: Hub) -> None:
         self._monitor, self._step, self._hub = monitor, step, hub
@@ -46,13 +45,10 @@ class Loop:
         return all(thread.is_alive() for thread in self._threads)
 
     def _work(self) -> None:
-        pause, tidied = LOOK, float("-inf")
+        pause = LOOK
         while not self._stop.wait(pause):
             failed = not self._tried(self._step, "a step of the monitor failed")
             pause = min(2 * pause, LONGEST_PAUSE) if failed else LOOK
-            if time.monotonic() > tidied + DAY:
-                tidied = time.monotonic()
-                self._tried(self._monitor.retention.tidy, "old texts cannot be deleted")
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK):

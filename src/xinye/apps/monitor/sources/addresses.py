@@ -67,7 +67,7 @@ def find_addresses(host: str, port: int, allow: Collection[str] = ()) -> list[st
     if not addresses:
         raise Refused(
             f"{host}: this host is in a private network, which is not fetched; if you trust it, "
-            "name it in `allow`"
+            "name it in `private_hosts`"
         )
     return addresses[:MOST_ADDRESSES]
 
