@@ -53,7 +53,7 @@ class AlarmSettings(BaseModel):
 
     false_alarms: float = Field(0.05, gt=0, le=100)
     least: int = Field(5, ge=1)
-    cool_down_hours: float = Field(24, ge=0)
+    cool_down_hours: float = Field(24, gt=0)
     history_days: int = Field(28, ge=7, le=366)
 
     def threshold(self, subjects: int) -> float:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from xinye import api
+from xinye.apps.groups import members, near_groups
 from xinye.apps.monitor.calibration import Calibrations, calibrated_moods, calibrated_topics
 from xinye.apps.monitor.labelled import Labelled
-from xinye.apps.support.groups import members, near_groups
 from xinye.apps.training import Budget, as_file, base_of, train_classifier
 from xinye.errors import plural
 from xinye.observer import Observer

@@ -11,7 +11,7 @@ from xinye.apps.monitor.documents import HOUR, Document
 from xinye.apps.monitor.limits import Limits
 from xinye.apps.monitor.log import SYSTEM, Entry
 from xinye.apps.monitor.queries import read_documents
-from xinye.apps.monitor.typical import most_typical
+from xinye.apps.monitor.typical import READ, most_typical
 from xinye.apps.store import Transaction
 from xinye.errors import one_line
 
@@ -134,7 +134,7 @@ class Watch:
         return number
 
     def _summary(self, documents: Sequence[Document]) -> str:
-        texts = [f"{each.title}\n{each.text}".strip() for each in documents]
+        texts = [f"{each.title}\n{each.text}".strip()[:READ] for each in documents]
         if not texts:
             return ""
         summary = ""

@@ -4,7 +4,7 @@ its most typical question."""
 from collections.abc import Sequence
 from math import sqrt
 
-from xinye.apps.support.groups import members, typical
+from xinye.apps.groups import members, typical
 from xinye.apps.support.offers import shown
 from xinye.errors import one_line
 from xinye.libraries import need
