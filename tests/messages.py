@@ -105,7 +105,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "a chart",
     *("processor", "cores", "memory", "disk", "training", "terminal", "generation", "others"),
     *("C++ compiler", "support"),
-    *("span F1", "macro F1"),
+    *("span F1", "macro F1", "micro F1"),
     *("device", "compile", "installed", "read"),
     ("{count} day", "{count} days"),
     "→ {advice}",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from xinye.apps import training
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.queries import Filter
@@ -40,7 +41,9 @@ def made(place: Path, cache: Path) -> Path:
 
     (place / "labelled.csv").write_text(labelled(100), "utf-8")
     command = ["monitor", "prepare", str(place / "labelled.csv"), "--time", "2s"]
-    assert main([*command, "-o", str(place / "made")]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "FEWEST_STEPS", 5)
+        assert main([*command, "-o", str(place / "made")]) == 0
     return place / "made"
 
 
@@ -90,7 +93,8 @@ def test_the_past_is_replayed(xinye, monitor: Path, tmp_path: Path) -> None:
     assert 0 <= alert["opened"] - (begin + timedelta(days=15)).timestamp() < 3600
 
 
-def test_it_is_tested_and_improved(xinye, monitor: Path, tmp_path: Path) -> None:
+def test_it_is_tested_and_improved(xinye, monitor: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(training, "FEWEST_STEPS", 5)
     found = json.loads(xinye("monitor", "evaluate", monitor, "--json").out)
     assert found.keys() == {"topics", "mood"} and found["mood"]["baseline"] is not None
     news = tmp_path / "news.jsonl"

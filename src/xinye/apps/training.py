@@ -2,6 +2,7 @@
 their texts, then classifiers that begin from it."""
 
 import shutil
+import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,10 +14,12 @@ from xinye import api
 from xinye.data.files import write_json_lines
 from xinye.observer import Observer
 from xinye.runs.folder import RunFolder
+from xinye.runs.saved import read_metrics
 
 PRETRAINING = 0.4  # share of the time
 EPOCHS = 40  # of a classifier, at most
 TRIAL = 5  # steps that are timed first, to know how many fit into the time
+FEWEST_STEPS = 200  # of a classifier, if so many epochs have them; after fewer it says nothing
 SPARE = 0.8  # share of the time that is planned for steps; evaluations take the rest
 CONTEXT = 128
 
@@ -71,8 +74,8 @@ def as_file(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
 def train_classifier(
     base: str, records: Path, count: int, folder: Path, seconds: float, observer: Observer
 ) -> api.Model:
-    """Train a classifier in `folder` on a file of so many records, for so many seconds at most.
-    The steps that fit are found in a short trial."""
+    """Train a classifier in `folder` on a file of so many records, for about so many seconds. The
+    steps that fit are found in a short trial; it trains 200 even if they take longer."""
     trial = folder.with_name(f"{folder.name}-trial")
     began = time.monotonic()
     try:
@@ -98,7 +101,9 @@ def _check_finished(signal: int) -> None:
 
 
 def _steps(trial: Path, records: int, seconds: float) -> int:
-    """The number of steps that fit into the time, as those of a trial took it."""
-    result, batch = RunFolder(trial).result(), RunFolder(trial).plan()["batch_size"]
-    most = max(TRIAL, round(EPOCHS * records / batch))
-    return max(TRIAL, min(most, int(SPARE * seconds * TRIAL / max(result["seconds"], 1e-3))))
+    """The number of steps that fit into the time, as those of a trial took it. The first steps of a
+    trial are slow, so the median counts."""
+    taken, _ = read_metrics(RunFolder(trial).metrics_file, [])
+    of_step = max(statistics.median(each["seconds"] for each in taken), 1e-3)
+    most = max(TRIAL, round(EPOCHS * records / RunFolder(trial).plan()["batch_size"]))
+    return min(most, max(FEWEST_STEPS, int(SPARE * seconds / of_step)))

@@ -70,6 +70,8 @@ def _read(text: str, zone: tzinfo) -> Date:
         text = f"{week}, {day} {month} {year} {time} {name}"
     date = parsedate_to_datetime(text)
     name = text.rpartition(" ")[2]
+    if text.endswith("-0000"):  # UTC, of which the zone is not known (RFC 5322)
+        return Date(date.replace(tzinfo=UTC).timestamp())
     if date.tzinfo is None or _is_called(zone, date, name):
         return _at(date.replace(tzinfo=None), name if name.isalpha() else "", zone)
     return Date(date.timestamp())
