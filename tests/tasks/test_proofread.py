@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import xinye as package
@@ -138,10 +138,11 @@ def test_the_same_sound():
 
 
 @given(st.text(), st.integers(1, 4))
+@example(":0\U000200000", 1)  # the error joins the digits, so it takes three edits
 @settings(max_examples=30, deadline=None)
 def test_errors_are_at_most_as_many_as_asked(text, count):
     wrong = ErrorMaker().spoiled(text, count, Random(0))
-    assert len(edits_between(wrong, text)) <= 2 * count or len(units_of(text)) > 200
+    assert len(edits_between(wrong, text)) <= 3 * count or len(units_of(text)) > 200
 
 
 def test_a_record_with_a_correct_text_of_training_is_not_unseen():
