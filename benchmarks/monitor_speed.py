@@ -139,17 +139,19 @@ def watched(runner: Runner) -> Counter[str]:
     for part, functions in PARTS.items():
         for owner, name in functions:
             setattr(owner, name, parts.timed(part, getattr(owner, name)))
-    batches = runner._batches
 
-    def read() -> Iterator[Any]:
-        following = parts.timed("reading", batches().__next__)
-        while True:
-            try:
-                yield following()
-            except StopIteration:
-                return
+    def timed_reading(batches: Callable[[], Iterator[Any]]) -> Callable[[], Iterator[Any]]:
+        def read() -> Iterator[Any]:
+            following = parts.timed("reading", batches().__next__)
+            while True:
+                try:
+                    yield following()
+                except StopIteration:
+                    return
 
-    runner._batches = read  # type: ignore[method-assign]
+        return read
+
+    runner._sources = {name: timed_reading(each) for name, each in runner._sources.items()}
     return parts.seconds
 
 
