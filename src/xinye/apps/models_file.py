@@ -6,13 +6,14 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.checkpoints.folders import fingerprint
 from xinye.data.files import read_text
 from xinye.errors import XinyeError, did_you_mean, validated
+from xinye.retrieval.format import Format
 from xinye.runs.words import Both
 
 MODELS = "models.toml"
@@ -22,6 +23,9 @@ TITLE = Both(
     "每个角色所用的模型：训练目录，以及其中文件的 SHA-256。",
 )
 MISSING = Both("there is no model, so this step is skipped", "没有模型，跳过这一步")
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class Role(BaseModel):
@@ -120,6 +124,23 @@ def read_toml(path: Path, again: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
         reason = " ".join(str(error).split())[:200]
         raise XinyeError(f"{path}: not valid TOML ({reason}); correct it") from None
+
+
+def read_as(path: Path, holds: type[Settings], form: Format) -> Settings:
+    """The settings in a file. Raises `XinyeError` that names the line or the key that is wrong."""
+    values = read_toml(path, form.again)
+    form.check(path, values)
+    return validated(holds, values, str(path))
+
+
+def commented(values: Mapping[str, Any], comments: Mapping[str, Both]) -> list[str]:
+    """The lines of settings, each below what it means, if a comment says that."""
+    lines = []
+    for name, value in values.items():
+        if name in comments:
+            lines += ["", *comment(comments[name])]
+        lines.append(setting(name, value))
+    return lines
 
 
 def comment(text: Both) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, Parser, flag
+from xinye.cli.monitor import SCORES
 from xinye.cli.output import Display, answer, console, print_json, verbatim
 from xinye.errors import plural
 from xinye.language import shown_word
@@ -14,8 +15,6 @@ from xinye.planning.units import parse_time
 if TYPE_CHECKING:  # torch is imported where it is used
     from xinye.apps.monitor.evaluate import Score
     from xinye.apps.monitor.improve import Improvement
-
-SCORES = {"topics": "micro F1", "mood": "macro F1"}
 
 
 def evaluate(arguments: list[str]) -> int:

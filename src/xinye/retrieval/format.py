@@ -55,6 +55,14 @@ class Format:
             data = json.loads(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             raise damaged(path, error, self.again) from None
+        self.check(path, data)
+        try:
+            return holds.model_validate(data)
+        except ValidationError as error:
+            raise damaged(path, error, self.again) from None
+
+    def check(self, path: Path, data: object) -> None:
+        """Raises `XinyeError` unless the data of a file have this kind and version."""
         again = within(path, self.again)
         if not isinstance(data, dict) or data.get("kind") != self.kind:
             raise XinyeError(f"{path}: {self.foreign}; {again}")
@@ -65,7 +73,3 @@ class Format:
                 f"{path}: the file has version {version!r}, and this Xinye reads "
                 f"version {self.version}; {'update Xinye' if newer else again}"
             )
-        try:
-            return holds.model_validate(data)
-        except ValidationError as error:
-            raise damaged(path, error, self.again) from None

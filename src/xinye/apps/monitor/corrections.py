@@ -10,7 +10,7 @@ from typing import Any
 from xinye.apps.monitor.archive import Archive, checked_name
 from xinye.apps.monitor.counts import relabel
 from xinye.apps.monitor.documents import MOODS, Analysis
-from xinye.apps.monitor.labels import read_analyses
+from xinye.apps.monitor.labels import read_analyses, read_row
 from xinye.apps.monitor.log import Entry
 from xinye.apps.store import Transaction
 from xinye.errors import NotFound, XinyeError
@@ -54,7 +54,7 @@ class Corrections:
         who = checked_name(who, "the name of the person")
         values = _values(topics, mood)
         with self._archive.writing() as (transaction, now):
-            row = _document(transaction, document)
+            row = read_row(transaction, document)
             if row["erased"] is not None:
                 raise XinyeError(f"the text of document {document} was deleted for its age")
             numbers = [
@@ -166,13 +166,6 @@ def _values(topics: Sequence[str] | None, mood: str | None) -> dict[str, Any]:
     return values
 
 
-def _document(transaction: Transaction, number: int) -> Row:
-    row = transaction.select_one("SELECT * FROM documents WHERE number = ?", number)
-    if row is None:
-        raise NotFound(f"there is no document {number}")
-    return row
-
-
 def _give(
     transaction: Transaction, now: float, document: Row, field: str, value: Any, who: str
 ) -> int:
@@ -208,7 +201,7 @@ def _apply(transaction: Transaction, document: int) -> None:
     rows = transaction.select(
         "SELECT * FROM corrections WHERE document = ? ORDER BY changed, number", document
     )
-    (analysis,) = read_analyses(transaction, [_document(transaction, document)])
+    (analysis,) = read_analyses(transaction, [read_row(transaction, document)])
     now = {row["field"]: json.loads(row["before"]) for row in rows}
     now |= {
         row["field"]: _as_said(row["field"], json.loads(row["value"]))

@@ -7,9 +7,9 @@ from itertools import product
 
 from xinye.apps.monitor.archive import Archive
 from xinye.apps.monitor.documents import HOUR, MOODS, Analysis
-from xinye.apps.monitor.labels import read_analyses, write_labels
+from xinye.apps.monitor.labels import read_analyses, read_row, write_labels
 from xinye.apps.store import Transaction
-from xinye.errors import NotFound, TooMany, XinyeError
+from xinye.errors import TooMany, XinyeError
 
 TOPIC, COMPANY = SUBJECTS = ("topic", "company")  # what trends and alarms are about
 ALL_MOODS = ("", *MOODS, "unsure")
@@ -171,9 +171,7 @@ def add(transaction: Transaction, counts: Tally) -> None:
 def relabel(transaction: Transaction, number: int, analysis: Analysis) -> None:
     """Give a document another analysis, such as that of a person, and count it so from now on.
     Raises `NotFound`."""
-    row = transaction.select_one("SELECT * FROM documents WHERE number = ?", number)
-    if row is None:
-        raise NotFound(f"there is no document {number}")
+    row = read_row(transaction, number)
     place = (row["at"], row["first"] is not None)
     taken = tally([(*read_analyses(transaction, [row]), *place)])
     add(transaction, {key: (-some, -more) for key, (some, more) in taken.items()})

@@ -5,6 +5,7 @@ from sqlite3 import Row
 
 from xinye.apps.monitor.documents import Analysis
 from xinye.apps.store import Transaction
+from xinye.errors import NotFound
 
 
 def write_labels(
@@ -28,6 +29,14 @@ def write_labels(
             for company in analysis.companies
         ),
     )
+
+
+def read_row(transaction: Transaction, number: int) -> Row:
+    """The row of a document. Raises `NotFound`."""
+    row = transaction.select_one("SELECT * FROM documents WHERE number = ?", number)
+    if row is None:
+        raise NotFound(f"there is no document {number}")
+    return row
 
 
 def read_analyses(transaction: Transaction, documents: Sequence[Row]) -> list[Analysis]:

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from xinye.apps.models_file import comment, read_toml, setting
+from xinye.apps.models_file import comment, commented, read_as, setting
 from xinye.apps.monitor.alarms import AlarmSettings
 from xinye.apps.monitor.channel_settings import Channels
-from xinye.errors import XinyeError, validated
+from xinye.retrieval.format import Format
 from xinye.runs.words import Both
 
 KIND, VERSION = "xinye monitor", 1
@@ -25,6 +25,10 @@ ROLES = {  # each with what it does
     "entities": Both("finds companies that the list does not name", "找出名单以外的公司"),
     "summary": Both("summarizes an alarm in one line", "用一句话概括预警"),
 }
+
+FORMAT = Format(
+    KIND, VERSION, "this is not the settings of a monitor (kind is not 'xinye monitor')", AGAIN
+)
 
 
 class MonitorSettings(BaseModel):
@@ -124,11 +128,7 @@ EXAMPLE = {
 def write_settings(path: Path, settings: MonitorSettings) -> None:
     """Write the settings of a new monitor, each below what it means."""
     values = settings.model_dump(mode="json", exclude={"alarm", "companies", "channels"})
-    lines = [*comment(TITLE), ""]
-    for name, value in values.items():
-        if name in COMMENTS:
-            lines += ["", *comment(COMMENTS[name])]
-        lines.append(setting(name, value))
+    lines = [*comment(TITLE), "", *commented(values, COMMENTS)]
     lines += ["", "[alarm]"]
     for name, value in settings.alarm.model_dump(mode="json").items():
         lines += [*comment(ALARM[name]), setting(name, value)]
@@ -147,16 +147,4 @@ def quoted_key(name: str) -> str:
 
 def read_settings(path: Path) -> MonitorSettings:
     """The settings in a file. Raises `XinyeError` that names the line or the key that is wrong."""
-    values = read_toml(path, AGAIN)
-    if values.get("kind") != KIND:
-        raise XinyeError(
-            f"{path}: this is not the settings of a monitor (kind is not {KIND!r}); {AGAIN}"
-        )
-    version = values.get("version")
-    if version != VERSION:
-        newer = isinstance(version, int) and version > VERSION
-        raise XinyeError(
-            f"{path}: the monitor has version {version!r}, and this Xinye reads version {VERSION}; "
-            f"{'update Xinye' if newer else AGAIN}"
-        )
-    return validated(MonitorSettings, values, str(path))
+    return read_as(path, MonitorSettings, FORMAT)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from sqlite3 import Row
 
 from xinye.apps.monitor.channels import Channel
+from xinye.apps.monitor.log import SYSTEM, Entry
 from xinye.apps.monitor.notices import Wording, read_notice
 from xinye.apps.monitor.sending import Undelivered
 from xinye.apps.store import Store, Transaction
@@ -151,7 +152,7 @@ class Outbox:
                     "WHERE number = ?",
                     now, now, row["number"],
                 )  # fmt: skip
-                _log(transaction, now, who, "resent", row["alert"])
+                Entry(now, who, "resent", alert=row["alert"]).write(transaction)
         return len(rows)
 
     # -- one message -------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def _mark(transaction: Transaction, result: _Result, now: float) -> str:
             "WHERE number = ?",
             now, row["number"],
         )  # fmt: skip
-        _log(transaction, now, "system", "delivered", row["alert"])
+        Entry(now, SYSTEM, "delivered", alert=row["alert"]).write(transaction)
         return SENT
     old = now - row["begun"] >= GIVE_UP and row["tries"] >= FEWEST_TRIES
     state = DEAD if failure.for_good or old else WAITING
@@ -229,7 +230,7 @@ def _mark(transaction: Transaction, result: _Result, now: float) -> str:
         state, now + wait, str(failure), row["number"], row["claimed_until"],
     )  # fmt: skip
     if ours and state == DEAD:
-        _log(transaction, now, "system", "dead", row["alert"])
+        Entry(now, SYSTEM, "dead", alert=row["alert"]).write(transaction)
     if not failure.for_good:
         rest = max(REST, min(failure.wait, LONGEST_WISH))
         transaction.execute(
@@ -243,7 +244,3 @@ def _mark(transaction: Transaction, result: _Result, now: float) -> str:
 def _wait(tries: int) -> float:
     """Seconds until the next attempt."""
     return min(FIRST_WAIT * 2.0 ** min(tries - 1, 30), LONGEST_WAIT)
-
-
-def _log(transaction: Transaction, now: float, who: str, what: str, alert: int) -> None:
-    transaction.insert("log", at=now, who=who, what=what, alert=alert)

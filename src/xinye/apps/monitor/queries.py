@@ -8,9 +8,8 @@ from sqlite3 import Row
 
 from xinye.apps.monitor.archive import Archive
 from xinye.apps.monitor.documents import Document
-from xinye.apps.monitor.labels import read_analyses
+from xinye.apps.monitor.labels import read_analyses, read_row
 from xinye.apps.store import Transaction
-from xinye.errors import NotFound
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Documents:
     def get(self, number: int) -> Document:
         """The document with this number. Raises `NotFound`."""
         with self._archive.store.reading() as transaction:
-            row = _row(transaction, number)
+            row = read_row(transaction, number)
             return read_documents(transaction, [row])[0]
 
     def find(
@@ -69,7 +68,7 @@ class Documents:
         with self._archive.store.reading() as transaction:
             end: End = None
             if after is not None:
-                end = (_row(transaction, after)["at"], after)
+                end = (read_row(transaction, after)["at"], after)
             last: int | None
             if not wanted.words:
                 statement, values = _query(wanted, end, count)
@@ -114,13 +113,6 @@ def read_documents(transaction: Transaction, rows: Sequence[Row]) -> list[Docume
         Document(**{name: row[name] for name in names}, analysis=analysis)
         for row, analysis in zip(rows, read_analyses(transaction, rows), strict=True)
     ]
-
-
-def _row(transaction: Transaction, number: int) -> Row:
-    row = transaction.select_one("SELECT * FROM documents WHERE number = ?", number)
-    if row is None:
-        raise NotFound(f"there is no document {number}")
-    return row
 
 
 def _searched(

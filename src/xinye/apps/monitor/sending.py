@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from smtplib import SMTPException
 from urllib.parse import quote, urlsplit
 
 from xinye import __version__
+from xinye.apps.monitor.retry_after import retry_after
 from xinye.errors import XinyeError
 
 LONGEST_ANSWER = 65_536  # bytes that are read of an answer
@@ -60,7 +60,7 @@ class Answer:
         raise Undelivered(
             f"the receiver answered with status {self.status}: {problem}",
             self.status in FOR_GOOD,
-            _seconds(self.retry_after, now),
+            retry_after(self.retry_after, now) or 0.0,
         )
 
 
@@ -153,12 +153,3 @@ def _problem(error: Exception) -> str:
             reason = error.strerror or type(error).__name__
             return f"the connection failed ({reason})"
     return f"the message cannot be sent ({type(error).__name__})"
-
-
-def _seconds(retry_after: str, now: float) -> float:
-    """The seconds to wait that a header `Retry-After` gives: a number or a date."""
-    if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after[:9])
-    with suppress(ValueError, TypeError):
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
-    return 0.0

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from xinye.apps.models_file import comment, read_toml, setting
+from xinye.apps.models_file import comment, commented, read_as
 from xinye.data.scripts import HAN
-from xinye.errors import XinyeError, validated
+from xinye.retrieval.format import Format
 from xinye.runs.words import Both
 
 KIND, VERSION = "xinye desk", 1
@@ -28,6 +28,10 @@ ROLES = {  # each with what it does
 AGAIN = (
     "copy the folder of the desk, to lose nothing; then correct this file, or take that of a "
     "backup or of a new desk: xinye support prepare LOGS -o NEW"
+)
+
+FORMAT = Format(
+    KIND, VERSION, "this is not the settings of a desk (kind is not 'xinye desk')", AGAIN
 )
 
 
@@ -105,27 +109,11 @@ COMMENTS = {
 
 def write_settings(path: Path, settings: DeskSettings) -> None:
     """Write the settings, each below what it means."""
-    lines = [*comment(TITLE), ""]
-    for name, value in settings.model_dump(mode="json").items():
-        if name in COMMENTS:
-            lines += ["", *comment(COMMENTS[name])]
-        lines.append(setting(name, value))
-    lines.append("")
+    values = settings.model_dump(mode="json")
+    lines = [*comment(TITLE), "", *commented(values, COMMENTS), ""]
     path.write_text("\n".join(lines), "utf-8", "backslashreplace")
 
 
 def read_settings(path: Path) -> DeskSettings:
     """The settings in a file. Raises `XinyeError` that names the line or the key that is wrong."""
-    values = read_toml(path, AGAIN)
-    if values.get("kind") != KIND:
-        raise XinyeError(
-            f"{path}: this is not the settings of a desk (kind is not {KIND!r}); {AGAIN}"
-        )
-    version = values.get("version")
-    if version != VERSION:
-        newer = isinstance(version, int) and version > VERSION
-        raise XinyeError(
-            f"{path}: the desk has version {version!r}, and this Xinye reads version {VERSION}; "
-            f"{'update Xinye' if newer else AGAIN}"
-        )
-    return validated(DeskSettings, values, str(path))
+    return read_as(path, DeskSettings, FORMAT)

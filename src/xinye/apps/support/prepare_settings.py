@@ -2,18 +2,16 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
-from xinye.apps.models_file import named_runs
 from xinye.apps.support.desk_settings import ROLES
-from xinye.errors import XinyeError
-from xinye.planning.units import parse_seconds
+from xinye.apps.training_settings import TrainingSettings
 
 
-class PrepareSettings(BaseModel):
+class PrepareSettings(TrainingSettings):
     """The settings of `xinye support prepare`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    roles = ROLES
 
     logs: tuple[str, ...] = Field(min_length=1, description="files, folders or globs of logs")
     output: Path = Field(description="the desk's folder")
@@ -36,12 +34,6 @@ class PrepareSettings(BaseModel):
     test_share: float = Field(
         0.1, ge=0, lt=0.5, description="share of the questions kept apart to test on"
     )
-    time: str = Field("10min", description="time to train models; 0s trains none")
-    from_: str | None = Field(
-        None,
-        alias="from",
-        description="the model to train from, instead of a small one from scratch",
-    )
     prompt_field: str | None = Field(None, description="column of the question")
     answer_field: str | None = Field(None, description="column of the answer")
     intent_field: str | None = Field(None, description="column of the intent")
@@ -51,22 +43,3 @@ class PrepareSettings(BaseModel):
     sheet: str | None = Field(
         None, description="name of the sheet in a workbook (the first one that is a table)"
     )
-
-    @field_validator("time")
-    @classmethod
-    def _is_a_time(cls, value: str) -> str:
-        try:
-            parse_seconds(value)
-        except XinyeError as error:
-            raise ValueError(str(error)) from None
-        return value
-
-    @property
-    def models(self) -> dict[str, Path]:
-        """The folder of the run for each role. Raises `XinyeError` for an unknown role."""
-        return named_runs(self.role, ROLES)
-
-    @property
-    def seconds(self) -> float:
-        """The time to train models, in seconds."""
-        return parse_seconds(self.time)

@@ -1,14 +1,7 @@
-// What the pages of applications share. Each page has WORDS, `me` (who is signed in: name, key, admin; null if nobody is),
-// `signed()` (the name of the person as the server wants it) and `leave()`.
-const LONGEST_PAUSE = 30_000, SILENCE = 45_000;  // milliseconds
-const at = id => document.getElementById(id);
-const kept = {
-  get: name => { try { return JSON.parse(sessionStorage.getItem(`xinye.${name}`)); } catch { return null; } },
-  set: (name, value) => { try { sessionStorage.setItem(`xinye.${name}`, JSON.stringify(value)); } catch { /* not kept, then */ } },
-};
+// What the pages of people who work with an application share, behind stream.js. Each page has WORDS, `me` (who is signed in: name, key, admin; null if nobody is),
+// `signed()` (the name of the person as the server wants it), `enter(name, key)`, `leave()`, `draw()` and `pick(tab)`.
 const wanted = new URLSearchParams(location.search).get("lang");
 let language = kept.get("language") ?? (["zh", "en"].includes(wanted) ? wanted : navigator.languages.some(each => each.startsWith("zh")) ? "zh" : "en");
-let base = 2000;  // milliseconds until a stream is opened again
 const say = (word, ...values) => { const found = WORDS[language][word]; return values.length ? found(...values) : found; };
 
 function element(tag, name = "", ...inside) {
@@ -43,6 +36,7 @@ async function request(method, path, body, more = {}, headers = {}) {
   throw new Refused(answer.status, told?.error?.message ?? `${answer.status}`);
 }
 
+const streamed = (path, more, headers) => request("GET", path, null, more, headers);
 const read = async path => (await request("GET", path)).json();
 const post = async (path, body) => (await request("POST", path, { ...signed(), ...body })).json();
 
@@ -65,45 +59,6 @@ const doing = act => async event => {
   try { tell(""); await act(event); } catch (error) { refused(error); }
 };
 
-let wakers = [];
-function pause(tries) {
-  const wait = Math.min(LONGEST_PAUSE, base * 2 ** tries) * (0.5 + Math.random() / 2);
-  return new Promise(done => { wakers.push(done); setTimeout(done, wait); });
-}
-function wake() {
-  const waiting = wakers;
-  wakers = [];
-  for (const each of waiting) each();
-}
-
-async function* events(path, last, signal) {
-  const silent = new AbortController();
-  let timer = 0, rest = "";
-  const alive = () => { clearTimeout(timer); timer = setTimeout(() => silent.abort(), SILENCE); };
-  try {
-    alive();
-    const headers = { Accept: "text/event-stream", "Last-Event-ID": `${last}` };
-    const answer = await request("GET", path, null, { signal: AbortSignal.any([signal, silent.signal]) }, headers);
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) return;
-      alive();
-      const parts = (rest + value).split("\n\n");
-      rest = parts.pop();
-      for (const part of parts) {
-        const fields = {};
-        for (const line of part.split("\n")) {
-          const end = line.indexOf(":");
-          if (end > 0) fields[line.slice(0, end)] = line.slice(end + 1).replace(/^ /, "");
-        }
-        if (fields.retry) base = Number(fields.retry) || base;
-        yield { name: fields.event ?? "", data: fields.data ? JSON.parse(fields.data) : {}, id: fields.id };
-      }
-    }
-  } finally { clearTimeout(timer); silent.abort(); }
-}
-
 // Follows a stream until `signal` ends it, or `act` says true; it is opened again with growing pauses.
 async function follow(path, last, signal, act, connected) {
   for (let tries = 0; !signal.aborted; tries++) {
@@ -122,6 +77,28 @@ async function follow(path, last, signal, act, connected) {
     connected(false);
     await pause(tries);
   }
+}
+
+// -- signing in ------------------------------------------------------------------------------------
+
+// The form, whose field `id` has the name: the page's `enter(name, key)` asks the server. `changed` follows another language.
+function door(id, changed) {
+  at("enter").addEventListener("submit", doing(async () => {
+    const name = at(id).value.trim(), key = at("key").value.trim();
+    if (!name || !key) return;
+    if (/[^!-~]/.test(key)) { tell(say(401)); return; }  // no key has such characters, and no header could carry them
+    try { await enter(name, key); } catch (error) { me = null; throw error; }
+  }));
+  at("leave").addEventListener("click", () => { tell(""); leave(); });
+  at("hide").addEventListener("click", () => tell(""));
+  at("language").addEventListener("click", () => {
+    language = language === "zh" ? "en" : "zh";
+    kept.set("language", language);
+    tell("");
+    draw();
+    if (me) changed();
+  });
+  for (const each of document.querySelectorAll("[data-tab]")) each.addEventListener("click", () => { tell(""); pick(each.dataset.tab); });
 }
 
 // -- dialogs and tables ----------------------------------------------------------------------------

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
-from email.utils import parsedate_to_datetime
 from typing import NoReturn
 from urllib.parse import SplitResult, urljoin
 
+from xinye.apps.monitor.retry_after import retry_after
 from xinye.apps.monitor.sources.addresses import ascii_host, checked_url
 from xinye.apps.monitor.sources.connections import Connection, Deadline, read_body
 from xinye.errors import Unavailable
@@ -130,17 +130,8 @@ class Fetcher:
 
     def _refuse(self, status: int, headers: Message) -> NoReturn:
         problem = f"the server answers with status {status}"
-        raise FetchError(problem, self._wait(headers) if status in _LATER else None)
-
-    def _wait(self, headers: Message) -> float | None:
-        """The seconds in a header Retry-After, which holds a number or a date."""
-        value = headers.get("Retry-After", "").strip()[:40]
-        if value.isascii() and value.isdigit():
-            return float(value)
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - self._clock())
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
+        header = headers.get("Retry-After", "") if status in _LATER else ""
+        raise FetchError(problem, retry_after(header, self._clock()))
 
 
 class _Gates:
