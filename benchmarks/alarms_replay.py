@@ -308,7 +308,9 @@ def recorded() -> Iterator[list[Look]]:
             if sum(watch.of_hours(transaction, *each, hour + 1 - max(WINDOWS), hour).values())
             >= self.settings.least
         ]
-        number = watch.count_subjects(transaction) if enough else 1
+        since = at - self.settings.history_days * DAY * HOUR
+        least = self.settings.least
+        number = watch.count_subjects(transaction, least, since) if enough else 1
         for subject, (series, judgement) in zip(enough, judged, strict=True):
             ratio = self.settings.threshold(number) / max(judgement.probability, 1e-300)
             ours = math.log(ratio) if judgement.observed >= self.settings.least else -math.inf

@@ -1,11 +1,14 @@
 """Alarms become alerts, one for a subject, and people deal with them."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from apps.monitor.conftest import EAGER, HOUR, analyse, post, posts
 from apps.support.conftest import Clock
 from xinye.apps.monitor.alarms import AlarmSettings
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.counts import count_subjects
+from xinye.apps.monitor.documents import Analysis, Incoming
 from xinye.apps.monitor.ingest import Added, Ingest
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.errors import Conflict, NotFound, XinyeError
@@ -21,8 +24,10 @@ class Stream:
         self.count = 0
 
     def quiet(self, days: int) -> Added:
-        """Let days pass, after which the posts of all of them come at once."""
-        self.clock.move(days=days)
+        """Let days pass with a monitor at work, after which the posts of all of them come at once."""
+        for _ in range(days):
+            self.clock.move(days=1)
+            self.ingest.close_quiet()
         hours = range(0, days * 24, 2)
         self.count += len(hours)
         return self.ingest.add(
@@ -92,6 +97,70 @@ def test_a_burst_that_lasts_stays_one_alert(stream: Stream) -> None:
         stream.clock.move(minutes=60 * (COOL_DOWN - 1))
         alerts += stream.burst(200).alerts
     assert len(alerts) == 1
+
+
+def test_an_open_alert_tells_of_its_least_likely_hours(stream: Stream) -> None:
+    (number,) = stream.burst().alerts
+    stream.burst(60)
+    peak = stream.monitor.alerts.get(number)
+    assert peak.observed >= 100
+    stream.clock.move(minutes=5 * 60)
+    stream.burst(20)
+    later = stream.monitor.alerts.get(number)
+    assert later.observed == peak.observed and later.changed > peak.changed
+
+
+def test_hours_in_which_the_monitor_was_off_are_not_quiet_ones(
+    monitor: Monitor, ingest: Ingest, clock: Clock
+) -> None:
+    numbers = iter(range(9_999))
+
+    def works(hours: int) -> Added:
+        added = Added()
+        for _ in range(hours):
+            clock.move(minutes=60)
+            added += ingest.add([post(next(numbers), published=clock.now) for _ in range(5)])
+        return added
+
+    works(12 * 24)
+    clock.move(days=12)
+    assert works(24).alerts == ()
+    assert len(ingest.add([post(next(numbers)) for _ in range(60)]).alerts) == 1
+
+
+def test_feeds_that_all_fail_are_no_quiet_time(
+    monitor: Monitor, ingest: Ingest, clock: Clock
+) -> None:
+    def fails(*stale: float | None) -> None:
+        with monitor.store.writing() as transaction:
+            transaction.execute("DELETE FROM feeds")
+            for number, each in enumerate(stale):
+                transaction.insert("feeds", url=f"https://example.com/{number}", stale=each)
+
+    def seen() -> list[int]:
+        ingest.close_quiet()
+        with monitor.store.reading() as transaction:
+            return [row["hour"] for row in transaction.select("SELECT hour FROM presence")]
+
+    fails(clock.now, clock.now)
+    assert seen() == []
+    fails(clock.now, None)
+    assert seen() == [int(clock.now // HOUR)]
+
+
+def test_names_that_are_rare_do_not_make_the_others_harder_to_find(
+    monitor: Monitor, clock: Clock
+) -> None:
+    def names(documents: Sequence[tuple[str, str]]) -> list[Analysis]:
+        return [Analysis(companies=(text,)) for _, text in documents]
+
+    ingest = monitor.ingest(analyse=names)
+    ingest.add([Incoming("微博", f"rare {number}", "", f"公司{number}") for number in range(99)])
+    ingest.add(
+        [Incoming("微博", f"often {number}", f"标题{number}", "新叶") for number in range(5)]
+    )
+    with monitor.store.reading() as transaction:
+        assert count_subjects(transaction, 5, clock.now) == 1
 
 
 def test_late_documents_are_judged_in_their_own_hour(stream: Stream) -> None:
@@ -174,13 +243,18 @@ def test_muted(stream: Stream) -> None:
 
 
 def test_unmuted(stream: Stream) -> None:
+    (number,) = stream.burst().alerts
     alerts = stream.monitor.alerts
-    alerts.mute_subject("topic", "安全", 24, "amy")
-    assert stream.burst().alerts == ()
+    alerts.close(number, "amy")
+    alerts.mute(number, 3 * COOL_DOWN, "amy")
+    stream.clock.move(minutes=60 * COOL_DOWN)
+    assert stream.burst(400).alerts == ()
     alerts.unmute("topic", "安全", "bob")
     with pytest.raises(NotFound, match="not muted"):
         alerts.unmute("topic", "安全", "bob")
-    assert len(stream.burst().alerts) == 1
+    assert len(stream.burst(400).alerts) == 1
+    entries = [(entry.what, entry.alert) for _, entry in stream.monitor.log.entries()]
+    assert ("muted", number) in entries and ("unmuted", number) in entries
 
 
 @pytest.mark.parametrize(
@@ -190,7 +264,6 @@ def test_unmuted(stream: Stream) -> None:
         (lambda alerts: alerts.close(1, " "), "the name of the person is empty"),
         (lambda alerts: alerts.close(1, "a\nb"), "cannot be printed"),
         (lambda alerts: alerts.mute(1, 0, "amy"), "hours: 0 is not"),
-        (lambda alerts: alerts.mute_subject("mood", "a", 1, "amy"), "choose topic, company"),
         (lambda alerts: alerts.find("new"), "choose open, acknowledged, closed"),
     ],
 )

@@ -19,7 +19,7 @@ Hours are those of UTC, counted since 1970. Nothing here reads a clock or a stor
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,10 +65,12 @@ class AlarmSettings(BaseModel):
 @dataclass(frozen=True)
 class Series:
     """The documents of a subject by hour, and the first hour in which they were counted. An hour
-    without an entry had no documents; nothing is known of the hours before `since`."""
+    without an entry had no documents; nothing is known of the hours before `since`, and of those
+    in which the monitor was `off`."""
 
     counts: Mapping[int, int]
     since: int
+    off: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,8 @@ def judge(series: Sequence[Series], at: float, settings: AlarmSettings) -> list[
     for first in range(0, len(series), AT_ONCE):
         some = series[first : first + AT_ONCE]
         past, recent = np.hsplit(_table(some, start, hour), [-LONGEST])
-        since = np.array([each.since - start for each in some])
-        known = np.arange(past.shape[1]) >= since[:, None]
+        hours = start + np.arange(past.shape[1])
+        known = np.stack([(hours >= each.since) & ~np.isin(hours, [*each.off]) for each in some])
         likelihoods = least_likely(recent, *forecast(past, known, start), elapsed, settings.least)
         result += [
             Judgement(int(observed), float(mean), float(p), hour, hour + 1 - int(window), days)

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from sqlite3 import Row
 
 from xinye.apps.monitor.archive import Archive, checked_name
-from xinye.apps.monitor.counts import SUBJECTS
-from xinye.apps.monitor.documents import Document
+from xinye.apps.monitor.documents import HOUR, Document
 from xinye.apps.monitor.log import Entry
 from xinye.apps.monitor.queries import read_documents
 from xinye.apps.store import Transaction
@@ -19,8 +18,9 @@ LONGEST_MUTE = 366 * 24.0  # hours
 class Alert:
     """An alarm about a subject, of a `kind`: "topic" or "company". There were `observed` documents
     from the hour `since` to the hour `hour` instead of those expected; `probability` is that of at
-    least so many. `changed` is when it last was an alarm, or when `who` closed it. `documents` are
-    the most typical first."""
+    least so many. While the alert is open, these become the least likely hours so far. `changed` is
+    when it last was an alarm, or when `who` closed it. `documents` are those of its beginning, the
+    most typical first."""
 
     number: int
     kind: str
@@ -79,37 +79,29 @@ class Alerts:
     def acknowledge(self, number: int, who: str) -> Alert:
         """Say that somebody deals with an alert. If somebody does already, it stays so. Raises
         `Conflict` for a closed one."""
-        return self._move(number, who, ACKNOWLEDGED)
+        return self._give(number, who, ACKNOWLEDGED)
 
     def close(self, number: int, who: str) -> Alert:
         """Close an alert. Its subject gives no other for the cool-down."""
-        return self._move(number, who, CLOSED)
+        return self._give(number, who, CLOSED)
 
     def mute(self, number: int, hours: float, who: str) -> Alert:
         """Acknowledge an alert unless it is closed, and give no others about its subject for so
         many hours."""
-        with self._archive.store.reading() as transaction:
-            row = _row(transaction, number)
-        self.mute_subject(row["kind"], row["subject"], hours, who)
-        return self.get(number) if row["state"] == CLOSED else self.acknowledge(number, who)
-
-    def mute_subject(self, kind: str, subject: str, hours: float, who: str) -> Mute:
-        """Give no alerts about a subject for so many hours."""
-        if kind not in SUBJECTS:
-            raise XinyeError(f"kind: {kind!r} is unknown; choose {', '.join(SUBJECTS)}")
         if not 0 < hours <= LONGEST_MUTE:
             raise XinyeError(f"hours: {hours:g} is not more than 0 and at most {LONGEST_MUTE:g}")
-        subject = checked_name(subject, "the subject")
         who = checked_name(who, "the name of the person")
         with self._archive.writing() as (transaction, now):
-            mute = Mute(kind, subject, now + hours * 3600, who)
+            row = _row(transaction, number)
             transaction.execute(
                 "INSERT INTO mutes (kind, subject, until, who) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET until = excluded.until, who = excluded.who",
-                kind, subject, mute.until, who,
+                row["kind"], row["subject"], now + hours * HOUR, who,
             )  # fmt: skip
-            Entry(now, who, "muted").write(transaction)
-        return mute
+            Entry(now, who, "muted", alert=number).write(transaction)
+            if row["state"] == OPEN:
+                _move(transaction, now, row, ACKNOWLEDGED, who)
+            return read_alert(transaction, number)
 
     def unmute(self, kind: str, subject: str, who: str) -> None:
         """Give alerts about a subject again."""
@@ -119,7 +111,11 @@ class Alerts:
                 "DELETE FROM mutes WHERE kind = ? AND subject = ?", kind, subject
             ):
                 raise NotFound(f"the {kind} {subject!r} is not muted")
-            Entry(now, who, "unmuted").write(transaction)
+            last = transaction.select_one(
+                "SELECT max(number) AS number FROM alerts WHERE kind = ? AND subject = ?",
+                kind, subject,
+            )  # fmt: skip
+            Entry(now, who, "unmuted", alert=last["number"] if last else None).write(transaction)
 
     def mutes(self) -> list[Mute]:
         """The subjects that are muted now."""
@@ -129,25 +125,29 @@ class Alerts:
             )
         return [Mute(**dict(row)) for row in rows]
 
-    def _move(self, number: int, who: str, state: str) -> Alert:
+    def _give(self, number: int, who: str, state: str) -> Alert:
         who = checked_name(who, "the name of the person")
         with self._archive.writing() as (transaction, now):
             row = _row(transaction, number)
-            if row["state"] == state:
-                return _alert(transaction, row)
-            if row["state"] == CLOSED:
-                raise Conflict(f"alert {number} is closed already")
-            transaction.execute(
-                "UPDATE alerts SET state = ?, who = ?, changed = ? WHERE number = ?",
-                state, who, now if state == CLOSED else row["changed"], number,
-            )  # fmt: skip
-            Entry(now, who, state, alert=number).write(transaction)
+            if row["state"] != state:
+                if row["state"] == CLOSED:
+                    raise Conflict(f"alert {number} is closed already")
+                _move(transaction, now, row, state, who)
             return read_alert(transaction, number)
 
 
 def read_alert(transaction: Transaction, number: int) -> Alert:
     """The alert with this number. Raises `NotFound`."""
     return _alert(transaction, _row(transaction, number))
+
+
+def _move(transaction: Transaction, now: float, row: Row, state: str, who: str) -> None:
+    """Give an alert another state."""
+    transaction.execute(
+        "UPDATE alerts SET state = ?, who = ?, changed = ? WHERE number = ?",
+        state, who, now if state == CLOSED else row["changed"], row["number"],
+    )  # fmt: skip
+    Entry(now, who, state, alert=row["number"]).write(transaction)
 
 
 def _row(transaction: Transaction, number: int) -> Row:

@@ -24,6 +24,7 @@ from xinye.apps.monitor.near import (
     title_hash,
     write_sketches,
 )
+from xinye.apps.monitor.presence import note_presence, sources_answer
 from xinye.apps.monitor.watch import Touched, Watch
 from xinye.apps.store import Transaction
 from xinye.data.masking import Masker
@@ -122,6 +123,8 @@ class Ingest:
         """Close alerts whose subjects are quiet again. `add` does so, too; call this every minute
         or so, in case no documents come."""
         with self._lock, self._archive.writing() as (transaction, now):
+            if sources_answer(transaction):
+                note_presence(transaction, now)
             self._watch.look(transaction, now, ())
 
     def _add(self, batch: Sequence[Incoming]) -> Added:
@@ -182,6 +185,7 @@ class Ingest:
                         raise _Changed  # what it repeated was written by another process
             batch = _numbered(transaction, documents, firsts, analyses)
             _insert(transaction, batch, now)
+            note_presence(transaction, moment)
             alerts = self._watch.look(transaction, moment, _touched(batch))
             transaction.execute("DELETE FROM sketches WHERE fetched < ?", now - self._near.window)
         self._near.add(_sketches(batch))

@@ -17,7 +17,8 @@ from xinye.errors import XinyeError
 from xinye.observer import Observer
 
 STEP = 600.0  # seconds of past time between two looks
-WEEK = 7 * 24 * HOUR
+DAY = 24 * HOUR
+WEEK = 7 * DAY
 
 
 @dataclass
@@ -83,6 +84,9 @@ def replay(
         ingest = monitor.ingest(folder.settings.alarm, analyse, summarize=folder.summarizer())
         observer.stage("replaying")
         for number, batch in groupby(dated, key=lambda each: int(_date(each) // STEP)):
+            while clock.now < number * STEP - DAY:  # a quiet time, in which the monitor looks on
+                clock.now += DAY
+                ingest.close_quiet()
             clock.now = (number + 1) * STEP
             added += ingest.add([*batch])
             observer.progress(f"{added.new + added.repeats:,} of {len(dated):,}")

@@ -64,6 +64,11 @@ CREATE TABLE counts (
     PRIMARY KEY (topic, company, mood, hour)
 ) WITHOUT ROWID;
 
+-- The hours in which the monitor was at work. Nothing is known of the others.
+CREATE TABLE presence (
+    hour INTEGER PRIMARY KEY
+);
+
 CREATE TABLE alerts (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     kind TEXT NOT NULL CHECK (kind IN ('topic', 'company')),

@@ -10,6 +10,7 @@ from xinye.apps.monitor.counts import count_subjects, of_hours
 from xinye.apps.monitor.documents import HOUR, Document
 from xinye.apps.monitor.limits import Limits
 from xinye.apps.monitor.log import SYSTEM, Entry
+from xinye.apps.monitor.presence import presence
 from xinye.apps.monitor.queries import read_documents
 from xinye.apps.monitor.typical import READ, most_typical
 from xinye.apps.store import Transaction
@@ -58,7 +59,7 @@ class Watch:
         opened = []
         for at, of_time in sorted(subjects.items()):
             for (kind, subject), judgement in self._alarms(transaction, at, sorted(of_time)):
-                if self._may_open(transaction, now, kind, subject):
+                if self._may_open(transaction, now, (kind, subject), judgement):
                     opened.append(self._open(transaction, now, (kind, subject), judgement))
         return opened
 
@@ -75,11 +76,13 @@ class Watch:
         ]
         if not enough:
             return []
-        began = _began(transaction)
         first = recent - self.settings.history_days * 24
-        series = [Series(of_hours(transaction, *subject, first, hour), began) for subject in enough]
+        began, off = presence(transaction, first, hour)
+        series = [
+            Series(of_hours(transaction, *subject, first, hour), began, off) for subject in enough
+        ]
         judgements = judge(series, at, self.settings)
-        number = count_subjects(transaction)
+        number = count_subjects(transaction, self.settings.least, first * HOUR)
         return [
             (subject, judgement)
             for subject, judgement in zip(enough, judgements, strict=True)
@@ -99,19 +102,28 @@ class Watch:
             )
             Entry(now, SYSTEM, CLOSED, alert=row["number"]).write(transaction)
 
-    def _may_open(self, transaction: Transaction, now: float, kind: str, subject: str) -> bool:
+    def _may_open(
+        self, transaction: Transaction, now: float, subject: Subject, judgement: Judgement
+    ) -> bool:
         """Whether an alarm becomes an alert: not if there is an open one, whose cool-down begins
-        again, and not in the cool-down after one that a person has closed."""
+        again, and which tells of these hours if they are the least likely so far; and not in the
+        cool-down after one that a person has closed."""
         row = transaction.select_one(
             "SELECT number, state, changed FROM alerts WHERE kind = ? AND subject = ? "
             "ORDER BY state = 'closed', changed DESC LIMIT 1",
-            kind, subject,
-        )  # fmt: skip
+            *subject,
+        )
         if row is None:
             return True
         if row["state"] == CLOSED:
             return bool(now - row["changed"] >= self.settings.cool_down_hours * HOUR)
         transaction.execute("UPDATE alerts SET changed = ? WHERE number = ?", now, row["number"])
+        transaction.execute(
+            "UPDATE alerts SET since = ?2, hour = ?3, observed = ?4, expected = ?5, "
+            "probability = ?6 WHERE number = ?1 AND probability > ?6",
+            row["number"], judgement.since, judgement.hour, judgement.observed,
+            judgement.expected, judgement.probability,
+        )  # fmt: skip
         return False
 
     def _open(
@@ -145,13 +157,6 @@ class Watch:
                 summary = ""
         line = " ".join(one_line(summary or texts[0].splitlines()[0]).split())
         return line if len(line) <= LONGEST_SUMMARY else line[: LONGEST_SUMMARY - 1] + "…"
-
-
-def _began(transaction: Transaction) -> int:
-    """The hour in which the monitor began to count. What is older came only in part: a feed lists
-    its last articles."""
-    row = transaction.select_one("SELECT fetched FROM documents ORDER BY number LIMIT 1")
-    return int(row["fetched"] // HOUR) if row else 0
 
 
 def _typical(transaction: Transaction, subject: Subject, judgement: Judgement) -> list[Document]:
