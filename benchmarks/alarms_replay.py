@@ -309,8 +309,7 @@ def recorded() -> Iterator[list[Look]]:
             >= self.settings.least
         ]
         since = at - self.settings.history_days * DAY * HOUR
-        least = self.settings.least
-        number = watch.count_subjects(transaction, least, since) if enough else 1
+        number = watch.count_subjects(transaction, since) if enough else 1
         for subject, (series, judgement) in zip(enough, judged, strict=True):
             ratio = self.settings.threshold(number) / max(judgement.probability, 1e-300)
             ours = math.log(ratio) if judgement.observed >= self.settings.least else -math.inf

@@ -204,16 +204,15 @@ def of_hours(
     return {hour: documents for hour, documents in rows if documents}
 
 
-def count_subjects(transaction: Transaction, least: int, since: float) -> int:
-    """How many topics and companies have at least so many documents, repeats among them, that were
-    published since a time."""
+def count_subjects(transaction: Transaction, since: float) -> int:
+    """How many topics and companies have documents that were published since a time."""
     found = 0
     for subject, table in ((TOPIC, "document_topics"), (COMPANY, "document_companies")):
         ((number,),) = transaction.select(
-            f"{_names(subject)} SELECT count(*) FROM names WHERE (SELECT at FROM {table} "
-            f"WHERE {subject} = name ORDER BY at DESC LIMIT 1 OFFSET ?) >= ?",
-            least - 1, since,
-        )  # fmt: skip
+            f"{_names(subject)} SELECT count(*) FROM names "
+            f"WHERE (SELECT max(at) FROM {table} WHERE {subject} = name) >= ?",
+            since,
+        )
         found += number
     return found
 

@@ -82,7 +82,7 @@ class Watch:
             Series(of_hours(transaction, *subject, first, hour), began, off) for subject in enough
         ]
         judgements = judge(series, at, self.settings)
-        number = count_subjects(transaction, self.settings.least, first * HOUR)
+        number = count_subjects(transaction, first * HOUR)
         return [
             (subject, judgement)
             for subject, judgement in zip(enough, judgements, strict=True)
