@@ -68,6 +68,11 @@ class Analyst:
         }
         self._names = Names(self._company_of)
 
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that the model has learned."""
+        return tuple(self.models.topics.network.config.labels) if self.models.topics else ()
+
     def analyse(self, documents: Sequence[tuple[str, str]]) -> list[Analysis]:
         """What the models say of documents, each a title and a text."""
         found: list[Analysis] = []
