@@ -94,7 +94,10 @@ def test_topics_of_the_model_and_of_people_are_known(board: Client) -> None:
 def test_what_is_wrong_is_said_in_the_language_of_the_page(board: Client) -> None:
     board.add({"text": "火灾"})
     body = {"who": "小\n王", "topics": []}
-    for language, told in (("zh-CN,zh;q=0.9", "操作人姓名里有不能显示的字符"), ("en", "cannot be printed")):
+    for language, told in (
+        ("zh-CN,zh;q=0.9", "操作人姓名里有不能显示的字符"),
+        ("en", "cannot be printed"),
+    ):
         headers = bearer(ANALYST) | {"Accept-Language": language}
         answer = board.http.post(f"{API}/documents/1/correct", json=body, headers=headers)
         assert answer.status_code == 400 and told in answer.json()["error"]["message"]
