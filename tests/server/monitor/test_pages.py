@@ -56,6 +56,8 @@ def test_an_alarm_appears_and_is_acknowledged(board: Client, page: Page) -> None
     assert page.run("document.title") == "(1) 新叶舆情监测"
     assert page.run("document.querySelectorAll('.alert li').length") == 5
     page.until("document.querySelectorAll('#chart rect.negative').length === 1")  # the trend, too
+    board.add(*burst(2, "火灾 另"))
+    page.until("document.querySelector('.alert .now').textContent.endsWith('至今已有 42 篇')")
     with another(page) as colleague:
         sign_in(colleague, board, language="en")
         click(page, ".alert button.main")
