@@ -258,6 +258,47 @@ def test_threads_wait_for_each_other(tmp_path: Path) -> None:
     store.close()
 
 
+def test_readings_do_not_wait_for_each_other(store: Store) -> None:
+    write(store, "一")
+    together = threading.Barrier(6, timeout=10)
+    states: list[int] = []
+
+    def read() -> None:
+        with store.reading() as transaction:
+            transaction.select("SELECT 1 FROM notes")
+            together.wait()  # all threads are inside
+            states.append(transaction.select("SELECT count(*) FROM notes")[0][0])
+            together.wait()
+            with pytest.raises(sqlite3.OperationalError, match="readonly"):
+                transaction.execute("DELETE FROM notes")
+
+    run_in_threads(read)
+    assert states == [1] * 6 and texts(store) == ["一"]
+
+
+def test_what_rewrites_the_file_waits_for_those_who_read(store: Store) -> None:
+    with store.reading() as transaction:
+        transaction.select("SELECT 1 FROM notes")
+        refused: list[Exception] = []
+
+        def scrub() -> None:
+            try:
+                store.scrub()
+            except Unavailable as error:
+                refused.append(error)
+
+        run_in_threads(scrub, 1)
+        assert len(refused) == 1
+    store.scrub()
+
+
+def test_a_closed_store_is_not_opened_again(tmp_path: Path) -> None:
+    store = opened(tmp_path / "notes.db")
+    store.close()
+    with pytest.raises(sqlite3.ProgrammingError):
+        texts(store)
+
+
 def test_reading_sees_one_state(store: Store) -> None:
     write(store, "一")
     with store.reading() as transaction:

@@ -57,8 +57,9 @@ class Store:
 
     What `writing()` has saved stays saved if the process is killed or the power fails
     (`synchronous=FULL`: one fsync for each transaction, since a customer was told that the message
-    has arrived). One thread or process writes at a time; reading waits for no writer (write-ahead
-    log). Deleted texts are overwritten, see `scrub`.
+    has arrived). One thread or process writes at a time. Reading waits for no writer (write-ahead
+    log), and for no other that reads: each has a connection of its own. Deleted texts are
+    overwritten, see `scrub`.
 
     A disk that is full and a database that is locked raise `Unavailable`. Nothing of the
     transaction is saved then, and the store can be used again later.
@@ -82,14 +83,15 @@ class Store:
         self.timeout = timeout
         self._kind = kind
         self._mark = zlib.crc32(f"xinye {kind}".encode()) >> 1  # SQLite keeps 31 bits
-        self._writing, self._reading = threading.RLock(), threading.RLock()
+        self._writing, self._reading = threading.RLock(), threading.Condition()
+        self._readers: list[sqlite3.Connection] = []  # those that nobody uses now
+        self._in_use, self._closed = 0, False  # of the connections that read
         self._make_file(create)
         with self._explained():
             self._writer = self._connect()
             try:
                 self._prepare(migrations)
-                self._reader = self._connect()
-                self._reader.execute("PRAGMA query_only = ON")
+                self._readers.append(self._connect_reader())
             except BaseException:
                 self._writer.close()
                 raise
@@ -97,7 +99,10 @@ class Store:
     def close(self) -> None:
         """Close the file. The last process that does so also removes SQLite's files beside it."""
         with self._writing, self._reading:
-            self._reader.close()
+            self._closed = True
+            self._reading.wait_for(lambda: not self._in_use)
+            for connection in self._readers:
+                connection.close()
             self._writer.close()
 
     @contextmanager
@@ -116,13 +121,30 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """A transaction that sees one state of the database and changes nothing."""
-        with self._explained(), self._held(self._reading):
-            self._reader.execute("BEGIN")
+        with self._explained(), self._reader() as connection:
+            connection.execute("BEGIN")
             try:
-                yield Transaction(self._reader)
+                yield Transaction(connection)
             finally:
-                if self._reader.in_transaction:
-                    self._reader.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        """A connection that nobody else uses meanwhile. There come to be as many as threads have
+        read at the same time."""
+        with self._held(self._reading):
+            if self._closed:
+                raise sqlite3.ProgrammingError("the store is closed")
+            connection = self._readers.pop() if self._readers else self._connect_reader()
+            self._in_use += 1
+        try:
+            yield connection
+        finally:
+            with self._reading:
+                self._in_use -= 1
+                self._readers.append(connection)
+                self._reading.notify_all()
 
     def scrub(self) -> None:
         """Leave no byte of deleted rows in the file or beside it. Takes one to three seconds for
@@ -131,6 +153,8 @@ class Store:
         `secure_delete` alone is not enough: when SQLite moves rows to another page, it leaves a
         copy that it later does not overwrite. `VACUUM` writes all pages again."""
         with self._explained(), self._held(self._writing), self._held(self._reading):
+            if not self._reading.wait_for(lambda: not self._in_use, self.timeout):
+                raise self._locked()
             self._writer.execute("VACUUM")
             self._checkpoint()
 
@@ -175,6 +199,11 @@ class Store:
         )
         connection.row_factory = Row
         connection.execute("PRAGMA temp_store = MEMORY")  # no text in temporary files
+        return connection
+
+    def _connect_reader(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
         return connection
 
     def _prepare(self, migrations: Sequence[str]) -> None:
@@ -238,7 +267,7 @@ class Store:
     # -- errors ------------------------------------------------------------------------------------
 
     @contextmanager
-    def _held(self, lock: "threading.RLock") -> Iterator[None]:
+    def _held(self, lock: "threading.RLock | threading.Condition") -> Iterator[None]:
         if not lock.acquire(timeout=self.timeout):
             raise self._locked()
         try:

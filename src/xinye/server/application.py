@@ -7,10 +7,10 @@ from typing import Any, ClassVar, Protocol
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import Response
 from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from xinye.server.errors import HANDLERS, LATER, APIError
-from xinye.server.guard import Guard
+from xinye.server.guard import Guard, OnAnswer
 from xinye.server.keys import Caller, Keys
 from xinye.server.metrics import RequestMetrics
 from xinye.server.settings import RoleSettings
@@ -31,13 +31,25 @@ class Parts(Protocol):
 
 
 class Door(Guard):
-    """The guard of an application's server. Its routes check the keys; streams, which take long and
-    do little, have a limit of their own."""
+    """The guard of an application's server. Its routes check the keys. Streams, which take long and
+    do little, have a limit of their own: their paths end with one of `streams`."""
 
     methods: ClassVar[str] = "GET, POST, PUT, DELETE"
-    body_seconds: ClassVar[float] = 15  # messages are small
     headers: ClassVar[str] = "authorization, content-type, last-event-id"
     settings: RoleSettings
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: RoleSettings,
+        on_answer: OnAnswer,
+        streams: tuple[str, ...],
+        body_seconds: float | None,
+    ) -> None:
+        super().__init__(app, settings, on_answer)
+        self._streams = streams
+        if body_seconds is not None:
+            self.body_seconds = body_seconds
 
     def check_caller(self, scope: Scope, headers: Headers) -> None:
         # Where keys were given, clients come by any host name. Else this is a trial on one machine,
@@ -46,15 +58,21 @@ class Door(Guard):
             self.check_origin(headers)
 
     def counts(self, scope: Scope, headers: Headers) -> bool:
-        streams = scope["path"].endswith(("/messages", "/queue", "/events"))
+        streams = scope["path"].endswith(self._streams)
         return not (streams and scope["method"] == "GET" and wants_stream(headers))
 
 
 def new_app(
-    name: str, description: str, parts: Parts, reader: Callable[[Request], Caller]
+    name: str,
+    description: str,
+    parts: Parts,
+    reader: Callable[[Request], Caller],
+    streams: tuple[str, ...],
+    body_seconds: float | None = None,
 ) -> FastAPI:
     """The app of an application, with the routes for the server's state. `reader` checks who may
-    read metrics and the OpenAPI document."""
+    read metrics and the OpenAPI document. `streams` are the ends of the paths of streams. A body
+    must arrive in `body_seconds`, None for the time of every server."""
     app = FastAPI(
         title=f"Xinye {name}",
         version=version("xinye"),
@@ -67,7 +85,13 @@ def new_app(
     )
     metrics = RequestMetrics()
     app.state.keys = parts.keys
-    app.add_middleware(Door, settings=parts.settings, on_answer=metrics.answered)
+    app.add_middleware(
+        Door,
+        settings=parts.settings,
+        on_answer=metrics.answered,
+        streams=streams,
+        body_seconds=body_seconds,
+    )
     _add_state(app, parts, metrics, [Depends(reader)])
     return app
 

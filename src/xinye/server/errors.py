@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
 
 from xinye.errors import Conflict, NotFound, TooMany, Unavailable, XinyeError
+from xinye.language import chinese
 
 log = logging.getLogger("xinye.server")
 TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -84,8 +85,14 @@ def as_api_error(error: Exception, param: str | None = None) -> APIError:
     return APIError(500, "the server could not process this request", code="internal_error")
 
 
-async def on_error(_: Request, error: Exception) -> JSONResponse:
-    return as_api_error(error).response()
+async def on_error(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that failed. The message of a user's error is Chinese for a page that
+    is read in Chinese."""
+    refusal = as_api_error(error)
+    reads_chinese = request.headers.get("accept-language", "").lower().startswith("zh")
+    if reads_chinese and isinstance(error, XinyeError):
+        refusal.detail = chinese(refusal.detail)
+    return refusal.response()
 
 
 # These make the app answer every error in this form.

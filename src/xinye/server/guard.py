@@ -46,7 +46,7 @@ class Guard:
     # what pages of allowed origins may send
     methods: ClassVar[str] = "GET, POST"
     headers: ClassVar[str] = "authorization, content-type"
-    body_seconds: ClassVar[float] = 60  # in which a body must arrive
+    body_seconds: float = 60  # in which a body must arrive
 
     def __init__(self, app: ASGIApp, settings: Access, on_answer: OnAnswer) -> None:
         self.app, self.settings, self.on_answer = app, settings, on_answer

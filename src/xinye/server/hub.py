@@ -1,4 +1,4 @@
-"""`Hub`: wakes the streams of a channel, such as a conversation, when something has changed."""
+"""`Hub`: wakes the streams of a channel, which has any name, when something has changed."""
 
 import asyncio
 import threading
@@ -13,20 +13,20 @@ MOST_OF_ONE = 20  # streams of one of the others
 
 
 class Wakeup:
-    """What a stream waits for. `typing` says that the bot has begun to answer."""
+    """What a stream waits for. `busy` says that something is in the making for its channel."""
 
     def __init__(self) -> None:
         self._loop, self._event = asyncio.get_running_loop(), asyncio.Event()
-        self.typing = False
+        self.busy = False
 
-    def wake(self, typing: bool | None) -> None:
-        """Wake the stream, from any thread. `typing` is None if that has not changed."""
+    def wake(self, busy: bool | None) -> None:
+        """Wake the stream, from any thread. `busy` is None if that has not changed."""
         with suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._wake, typing)
+            self._loop.call_soon_threadsafe(self._wake, busy)
 
-    def _wake(self, typing: bool | None) -> None:
-        if typing is not None:
-            self.typing = typing
+    def _wake(self, busy: bool | None) -> None:
+        if busy is not None:
+            self.busy = busy
         self._event.set()
 
     async def wait(self, seconds: float) -> bool:
@@ -70,7 +70,7 @@ class Hub:
         if self.closed or self._count >= self._most:
             raise Unavailable("the server has too many open streams; try again later")
         if channel != ALL and len(self._streams.get(channel, ())) >= MOST_OF_ONE:
-            raise TooMany(f"this conversation has {MOST_OF_ONE} open streams; close one")
+            raise TooMany(f"there are {MOST_OF_ONE} open streams of this already; close one")
 
     def changed(self, channel: str = ALL) -> None:
         """Something has changed in a channel."""
@@ -78,8 +78,8 @@ class Hub:
             self._wake(channel)
         self._wake(ALL)
 
-    def typing(self, channel: str, begun: bool = True) -> None:
-        """The bot has begun to answer, or has ended."""
+    def busy(self, channel: str, begun: bool = True) -> None:
+        """Something for a channel is in the making, such as an answer, or no longer."""
         self._wake(channel, begun)
 
     def close(self) -> None:
@@ -88,8 +88,8 @@ class Hub:
         for channel in [*self._streams]:
             self._wake(channel)
 
-    def _wake(self, channel: str, typing: bool | None = None) -> None:
+    def _wake(self, channel: str, busy: bool | None = None) -> None:
         with self._lock:
             streams = [*self._streams.get(channel, ())]
         for each in streams:
-            each.wake(typing)
+            each.wake(busy)

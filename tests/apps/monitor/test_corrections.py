@@ -7,7 +7,7 @@ import pytest
 from apps.monitor.conftest import post
 from apps.support.conftest import Clock
 from xinye.apps.monitor.corrections import Correction
-from xinye.apps.monitor.documents import Analysis
+from xinye.apps.monitor.documents import Analysis, Incoming
 from xinye.apps.monitor.ingest import Ingest
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.errors import NotFound, XinyeError
@@ -81,12 +81,43 @@ def test_said_again_it_changes_nothing(filled: Monitor) -> None:
     assert said(filled).topics == ()
 
 
+def test_repeats_have_what_is_said_of_the_first(monitor: Monitor, ingest: Ingest) -> None:
+    text = "武汉的仓库昨夜发生火灾，消防队两小时后扑灭，没有人受伤，原因还在调查。"
+    wire = [Incoming(f"网站{number}", "1", "", text + "。" * number) for number in range(4)]
+    ingest.add(wire[:3])
+
+    def moods() -> list[str]:
+        return [monitor.documents.get(each).analysis.mood for each in range(1, last + 1)]
+
+    last = 3
+    monitor.corrections.correct(3, "李雷", mood="正面")
+    (of_first,) = monitor.corrections.correct(1, "小王", mood="负面")
+    ingest.add(wire[3:])
+    last = 4
+    assert [monitor.documents.get(each).first for each in range(1, 5)] == [None, 1, 1, 1]
+    assert moods() == ["negative", "negative", "positive", "negative"]
+    assert monitor.corrections.corrected(range(1, 5)) == {1, 2, 3, 4}
+    (own,) = monitor.corrections.correct(4, "韩梅", mood="positive")
+    assert [each.before for each in monitor.corrections.of_document(4)] == ["neutral"]
+    monitor.corrections.decline(own, "admin")
+    assert moods()[3] == "negative"
+    monitor.corrections.decline(of_first, "admin")
+    assert moods() == ["neutral", "neutral", "positive", "neutral"]
+    assert monitor.corrections.corrected(range(1, 5)) == {3}
+
+
+@pytest.mark.parametrize("mood", ["负面", "Negative", "利空"])
+def test_moods_have_names_in_both_languages(filled: Monitor, mood: str) -> None:
+    filled.corrections.correct(2, "小王", mood=mood)
+    assert filled.documents.get(2).analysis.mood == "negative"
+
+
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
         ({}, "name the right topics"),
         ({"mood": "unsure"}, "'unsure' is unknown"),
-        ({"topics": [" "]}, "a topic is empty"),
+        ({"topics": [" "]}, "name of the topic is empty"),
         ({"topics": ["a\nb"]}, "cannot be printed"),
         ({"topics": [*map(str, range(21))]}, "at most 20"),
         ({"mood": "neutral", "who": ""}, "name of the person is empty"),

@@ -29,6 +29,8 @@ API = "/v1/monitor"
 class Words:
     """Says that the first words of a text decided."""
 
+    topics = ("安全", "售后", "门店")
+
     def reasons(self, title: str, text: str) -> tuple[str, list[Reason]]:
         read = f"{title}\n{text}".strip()
         word = Word(read[:2], 0, 2, 1.5)

@@ -25,7 +25,7 @@ def test_documents_come_alone_or_in_a_list(board: Client) -> None:
     one = {"source": "wire", "id": "1", "text": "火灾", "published": "2024-05-01T08:00:00+08:00"}
     for body, new, known in (
         (one, 1, 0),
-        ([one, {"text": "退款"}], 1, 1),
+        ([one | {"id": 1}, {"text": "退款"}], 1, 1),  # many databases have numbers
         ({"documents": []}, 0, 0),
     ):
         added = board.ask("POST", "documents", body, INGEST).json()
@@ -38,6 +38,7 @@ def test_bodies_that_are_refused(board: Client) -> None:
     for body, param in (
         ({"txt": "a"}, "documents.0.txt"),
         ([{"text": "a"}, {"text": 1}], "documents.1.text"),
+        ([{"text": "a", "id": True}], "documents.0.id"),
         ({"documents": [{"text": "a"}, {"published": "gestern"}]}, "documents.1.published"),
         ([{"text": "a"}] * 257, "documents"),
         ("a", "documents"),
@@ -78,6 +79,28 @@ def test_counts_follow_a_correction(board: Client) -> None:
     board.post(f"corrections/{mood['number']}/approve", ADMIN)
     assert board.get("documents/1")["document"]["topics"][0]["name"] == "安全"
     assert board.parts.monitor.counts.differences() == []
+
+
+def test_topics_of_the_model_and_of_people_are_known(board: Client) -> None:
+    board.add({"text": "火灾"})
+    board.post("documents/1/correct", topics=["没人见过的事"], mood="负面")
+    found = board.get("topics?since=0&until=0")
+    assert found["topics"] == []
+    assert {*found["known"]} == {"安全", "售后", "门店", "没人见过的事"}
+    (seen,) = board.get("documents?mood=利空")["documents"]
+    assert seen["mood"] == "negative" and seen["topics"][0]["name"] == "没人见过的事"
+
+
+def test_what_is_wrong_is_said_in_the_language_of_the_page(board: Client) -> None:
+    board.add({"text": "火灾"})
+    body = {"who": "小\n王", "topics": []}
+    for language, told in (
+        ("zh-CN,zh;q=0.9", "操作人姓名里有不能显示的字符"),
+        ("en", "cannot be printed"),
+    ):
+        headers = bearer(ANALYST) | {"Accept-Language": language}
+        answer = board.http.post(f"{API}/documents/1/correct", json=body, headers=headers)
+        assert answer.status_code == 400 and told in answer.json()["error"]["message"]
 
 
 def test_a_search_and_its_table(board: Client) -> None:

@@ -56,6 +56,8 @@ def test_an_alarm_appears_and_is_acknowledged(board: Client, page: Page) -> None
     assert page.run("document.title") == "(1) 新叶舆情监测"
     assert page.run("document.querySelectorAll('.alert li').length") == 5
     page.until("document.querySelectorAll('#chart rect.negative').length === 1")  # the trend, too
+    board.add(*burst(2, "火灾 另"))
+    page.until("document.querySelector('.alert .now').textContent.endsWith('至今已有 42 篇')")
     with another(page) as colleague:
         sign_in(colleague, board, language="en")
         click(page, ".alert button.main")
@@ -75,14 +77,15 @@ def test_a_correction_is_kept_after_a_reload(board: Client, page: Page) -> None:
     page.until(f"{CARDS} === 3")
     page.run("document.querySelectorAll('[data-document=\"2\"] [aria-expanded]')[1].click()")
     page.until("document.querySelector('.why [name=another]') !== null")
-    write(page, ".why [name=another]", "好事")
+    write(page, ".why [name=another]", "没人见过的事")
+    assert page.run("document.querySelector('.why input[value=门店]') !== null")  # of the model
     click(page, ".why input[value=安全]")
     click(page, ".why input[value=positive]")
     click(page, ".why button.main")
-    page.until(f"{LABELS.format(2)} === '正面好事已更正'")
+    page.until(f"{LABELS.format(2)} === '正面没人见过的事已更正'")
     page.call("Page.reload")
     page.until(f"document.readyState === 'complete' && {CARDS} === 3")
-    assert page.run(LABELS.format(2)) == "正面好事已更正"
+    assert page.run(LABELS.format(2)) == "正面没人见过的事已更正"
     assert page.run(LABELS.format(3)) == "负面 80%安全 90%"
     click(page, "[data-tab=corrections]")
     page.until("document.querySelectorAll('#opinions article').length === 2")
@@ -122,6 +125,41 @@ def test_filters_words_that_decided_and_new_documents(board: Client, page: Page)
     click(page, "#csv")
     page.until("saved.length === 1")
     assert page.run("saved[0].text().then(text => text.trim().split('\\n').length)") == 2
+
+
+def test_on_a_phone_the_filters_are_folded_and_say_what_is_chosen(
+    board: Client, page: Page
+) -> None:
+    board.add(*burst(3))
+    page.call(
+        "Emulation.setDeviceMetricsOverride",
+        width=390, height=844, deviceScaleFactor=1, mobile=True,
+    )  # fmt: skip
+    sign_in(page, board)
+    shown = "document.querySelector('#topic').checkVisibility()"
+    assert not page.run(shown)
+    click(page, "#narrowed")
+    page.until(shown)
+    choose(page, "#topic", "安全")
+    page.until("document.querySelector('#narrowed').textContent === '筛选 · 最近 7 天 · 安全'")
+    page.call("Emulation.clearDeviceMetricsOverride")
+    page.until("!document.querySelector('#narrowed').checkVisibility()")
+    assert page.run(shown)
+
+
+def test_what_is_wrong_is_said_in_chinese(board: Client, page: Page) -> None:
+    board.add(*burst(1))
+    sign_in(page, board)
+    page.run("me.name = '小\\u200b王'; void 0")
+    click(page, "[data-tab=documents]")
+    page.until(f"{CARDS} === 1")
+    page.run("document.querySelectorAll('[data-document] [aria-expanded]')[1].click()")
+    click(page, ".why input[value=positive]")
+    click(page, ".why button.main")
+    page.until(
+        "document.querySelector('#line').textContent.includes('操作人姓名里有不能显示的字符')"
+    )
+    page.events.clear()  # the browser has complained of the answer
 
 
 def test_texts_of_documents_are_data(board: Client, page: Page) -> None:

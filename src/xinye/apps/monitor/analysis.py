@@ -9,6 +9,7 @@ from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.documents import Analysis
 from xinye.apps.monitor.labelled import joined
 from xinye.data.scripts import has_han
+from xinye.model.heads import Head
 from xinye.retrieval.entities import Names
 
 COMPANIES = ("company", "org", "organization", "公司", "企业", "机构", "组织")
@@ -67,6 +68,12 @@ class Analyst:
             for alias in (company, *aliases)
         }
         self._names = Names(self._company_of)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """The topics that the model has learned."""
+        model = self.models.topics
+        return model.network.config.labels if model and isinstance(model.network, Head) else ()
 
     def analyse(self, documents: Sequence[tuple[str, str]]) -> list[Analysis]:
         """What the models say of documents, each a title and a text."""

@@ -9,7 +9,8 @@ from typing import Any
 
 from xinye.apps.monitor.archive import Archive, checked_name
 from xinye.apps.monitor.counts import relabel
-from xinye.apps.monitor.documents import MOODS, Analysis
+from xinye.apps.monitor.documents import MOODS
+from xinye.apps.monitor.labelled import mood_named
 from xinye.apps.monitor.labels import read_analyses, read_row
 from xinye.apps.monitor.log import Entry
 from xinye.apps.store import Transaction
@@ -48,9 +49,10 @@ class Corrections:
     def correct(
         self, document: int, who: str, topics: Sequence[str] | None = None, mood: str | None = None
     ) -> list[int]:
-        """Give a document other topics, another mood, or both. They count from now on, in one
-        transaction. Replaces what the same person has said before. Returns the numbers of the
-        corrections."""
+        """Give a document other topics, another mood (in English or Chinese), or both. They count
+        from now on, in one transaction, also for the documents that repeat it, unless those were
+        corrected themselves. Replaces what the same person has said before. Returns the numbers of
+        the corrections."""
         who = checked_name(who, "the name of the person")
         values = _values(topics, mood)
         with self._archive.writing() as (transaction, now):
@@ -86,15 +88,16 @@ class Corrections:
         return [_read(row) for row in rows]
 
     def corrected(self, documents: Sequence[int]) -> set[int]:
-        """Those of the documents that people have corrected."""
+        """Those of the documents that people have corrected, or what they repeat."""
         marks = ", ".join("?" * len(documents))
         with self._archive.store.reading() as transaction:
             rows = transaction.select(
-                f"SELECT DISTINCT document FROM corrections WHERE document IN ({marks}) "
-                "AND state <> 'declined'",
+                f"SELECT number FROM documents WHERE number IN ({marks}) AND EXISTS (SELECT 1 "
+                "FROM corrections WHERE document IN (documents.number, first) "
+                "AND state <> 'declined')",
                 *documents,
             )
-        return {row["document"] for row in rows}
+        return {row["number"] for row in rows}
 
     def approve(self, number: int, who: str) -> Correction:
         """Let a correction be learned from. It counts for its document again, if another one was
@@ -153,14 +156,14 @@ def _values(topics: Sequence[str] | None, mood: str | None) -> dict[str, Any]:
     """What is corrected. Raises `XinyeError`."""
     values: dict[str, Any] = {}
     if topics is not None:
-        names = [checked_name(topic, "a topic") for topic in topics]
+        names = [checked_name(topic, "the name of the topic") for topic in topics]
         values[TOPICS] = [*dict.fromkeys(names)]
         if len(names) > MOST_TOPICS:
             raise XinyeError(f"topics: a document has at most {MOST_TOPICS}")
     if mood is not None:
-        if mood not in MOODS:
+        values[MOOD] = mood_named(mood)
+        if not values[MOOD]:
             raise XinyeError(f"mood: {mood!r} is unknown; choose {', '.join(MOODS)}")
-        values[MOOD] = mood
     if not values:
         raise XinyeError("name the right topics, the right mood, or both")
     return values
@@ -171,15 +174,16 @@ def _give(
 ) -> int:
     """Write a correction. One that is sent again changes nothing. Returns its number."""
     number, text = document["number"], json.dumps(value, ensure_ascii=False)
-    first = transaction.select_one(
-        "SELECT before FROM corrections WHERE document = ? AND field = ? LIMIT 1", number, field
-    )
-    if first is None:  # so it has what the model said
+    other = transaction.select_one(  # of a repeat, the model said what it said of the first
+        "SELECT before FROM corrections WHERE document IN (?, ?) AND field = ? LIMIT 1",
+        number, document["first"], field,
+    )  # fmt: skip
+    if other is None:  # so it has what the model said
         (analysis,) = read_analyses(transaction, [document])
         said = analysis.topics if field == TOPICS else (analysis.mood, analysis.mood_probability)
         before = json.dumps(said, ensure_ascii=False)
     else:
-        before = first["before"]
+        before = other["before"]
     changed = transaction.execute(
         "INSERT INTO corrections (at, document, field, value, before, who, changed) "
         "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?1) ON CONFLICT DO UPDATE SET at = excluded.at, "
@@ -197,27 +201,30 @@ def _give(
 
 
 def _apply(transaction: Transaction, document: int) -> None:
-    """Let the last correction of each field count that is not declined, or what the model said."""
+    """Let the last correction of each field count that is not declined, or what the model said; in
+    a document that repeats another, what holds for that one. Then the same for its own repeats."""
     rows = transaction.select(
         "SELECT * FROM corrections WHERE document = ? ORDER BY changed, number", document
     )
-    (analysis,) = read_analyses(transaction, [read_row(transaction, document)])
-    now = {row["field"]: json.loads(row["before"]) for row in rows}
-    now |= {
-        row["field"]: _as_said(row["field"], json.loads(row["value"]))
-        for row in rows
-        if row["state"] != DECLINED
+    row = read_row(transaction, document)
+    origin = row if row["first"] is None else read_row(transaction, row["first"])
+    (analysis,) = read_analyses(transaction, [origin])
+    now: dict[str, Any] = {
+        TOPICS: analysis.topics,
+        MOOD: (analysis.mood, analysis.mood_probability),
     }
-    topics, (mood, probability) = (
-        now.get(TOPICS, analysis.topics),
-        now.get(MOOD, (analysis.mood, analysis.mood_probability)),
-    )
-    given = tuple((topic, share) for topic, share in topics)
-    relabel(
-        transaction,
-        document,
-        Analysis(given, mood, probability, analysis.companies, analysis.language),
-    )
+    if origin is row:
+        now |= {each["field"]: json.loads(each["before"]) for each in rows}
+    now |= {
+        each["field"]: _as_said(each["field"], json.loads(each["value"]))
+        for each in rows
+        if each["state"] != DECLINED
+    }
+    given = tuple((topic, share) for topic, share in now[TOPICS])
+    right = replace(analysis, topics=given, mood=now[MOOD][0], mood_probability=now[MOOD][1])
+    relabel(transaction, document, right)
+    for repeat in transaction.select("SELECT number FROM documents WHERE first = ?", document):
+        _apply(transaction, repeat["number"])
 
 
 def _as_said(field: str, value: Any) -> Any:

@@ -112,6 +112,14 @@ class Counts:
         """The companies of this time, those with the most documents first."""
         return self._shares(COMPANY, since, until)
 
+    def names(self, subject: str) -> list[str]:
+        """All topics or all companies that have ever been counted."""
+        with self._archive.store.reading() as transaction:
+            rows = transaction.select(
+                f"{_names(subject)} SELECT name FROM names WHERE name IS NOT NULL"
+            )
+        return [row["name"] for row in rows]
+
     def _shares(self, subject: str, since: float, until: float) -> list[Share]:
         other = COMPANY if subject == TOPIC else TOPIC
         with self._archive.store.reading() as transaction:

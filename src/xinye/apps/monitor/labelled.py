@@ -40,6 +40,7 @@ NUMBERS = (
     {"-1": NEGATIVE, "1": POSITIVE},
 )
 SEPARATORS = "|;；,，、"
+_BY_WORD = {word: mood for mood in MOODS for word in WORDS[mood]}
 LONGEST = 256  # characters of a document that the models read: its title and how it begins
 
 
@@ -164,15 +165,23 @@ def _moods(path: Path, values: Sequence[Any]) -> Mapping[str, str]:
     """What each value in a column of moods means; "" if the cell is empty."""
     counts = Counter(_plain(value) for value in values)
     found = {value for value in counts if value}
-    by_word = {word: mood for mood in MOODS for word in WORDS[mood]}
     if numbers := next((each for each in NUMBERS if found == each.keys()), None):
         return {"": "", **numbers}
-    if unknown := sorted(found - by_word.keys()):
+    if unknown := sorted(found - _BY_WORD.keys()):
         raise XinyeError(
             f"{path}: {unknown[0]!r} is no mood that is known; write positive, neutral or "
             "negative, or the numbers 0 and 1, -1 to 1, or 0 to 2"
         )
-    return {"": "", **by_word}
+    return {"": "", **_BY_WORD}
+
+
+def mood_named(name: str) -> str:
+    """The mood that people call by this name, in English or Chinese; "" if it is none.
+
+    >>> mood_named("利好"), mood_named("Negative")
+    ('positive', 'negative')
+    """
+    return _BY_WORD.get(_plain(name), "")
 
 
 def _plain(value: Any) -> str:

@@ -23,6 +23,7 @@ CREATE TABLE documents (
 );
 CREATE INDEX documents_by_time ON documents (at);
 CREATE INDEX documents_of_source ON documents (source, at);
+CREATE INDEX documents_of_first ON documents (first) WHERE first IS NOT NULL;
 CREATE INDEX documents_with_texts ON documents (fetched) WHERE erased IS NULL;
 
 -- `at` is the document's, so that the newest documents of a topic are found without the others.

@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 
 from xinye.server.bodies import JSONRoute
 from xinye.server.monitor.schemas import MuteRequest, PersonRequest, UnmuteRequest
-from xinye.server.monitor.state import JSON, Parts, alert_seen, analyst
+from xinye.server.monitor.state import FOR_ANALYSTS, JSON, Parts, alert_seen
 
-router = APIRouter(route_class=JSONRoute, dependencies=[Depends(analyst)])
+router = APIRouter(route_class=JSONRoute, dependencies=FOR_ANALYSTS)
 ONE = "/v1/monitor/alerts/{number}"
 
 

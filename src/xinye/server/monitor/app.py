@@ -15,7 +15,8 @@ PAGE = Path(__file__).with_name("pages") / "board.html"
 
 def build_app(parts: Board) -> FastAPI:
     """The app for a monitor whose loop is already running."""
-    app = new_app("monitor", "The board of an opinion monitor.", parts, analyst)
+    about = "The board of an opinion monitor."
+    app = new_app("monitor", about, parts, analyst, streams=("/events",))
     app.state.board = parts
     for part in (documents, alerts, figures):
         app.include_router(part.router)

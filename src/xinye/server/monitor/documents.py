@@ -17,10 +17,17 @@ from xinye.server.bodies import JSONRoute
 from xinye.server.errors import APIError, check_count, of_validation
 from xinye.server.monitor.figures import After, Mood, Name, Time
 from xinye.server.monitor.schemas import MOST, CorrectRequest, IncomingRequest, PersonRequest
-from xinye.server.monitor.state import JSON, Board, Parts, admin, analyst, document_seen, ingest
+from xinye.server.monitor.state import (
+    FOR_ADMINS,
+    FOR_ANALYSTS,
+    FOR_PROGRAMS,
+    JSON,
+    Board,
+    Parts,
+    document_seen,
+)
 
 router = APIRouter(route_class=JSONRoute)
-Analyst, Admin, Ingest = [Depends(analyst)], [Depends(admin)], [Depends(ingest)]
 ALL = "/v1/monitor/documents"
 ONE = ALL + "/{number}"
 CORRECTIONS = "/v1/monitor/corrections"
@@ -42,7 +49,7 @@ BODY: JSON = {  # of `add`, for the OpenAPI document
 }
 
 
-@router.post(ALL, dependencies=Ingest, openapi_extra={"requestBody": BODY})
+@router.post(ALL, dependencies=FOR_PROGRAMS, openapi_extra={"requestBody": BODY})
 async def add(request: Request, parts: Parts) -> JSON:
     """Take documents. When this answers they are saved, with how many are new."""
     documents = _incoming(await request.json(), parts)
@@ -107,7 +114,7 @@ def between(
 Wanted = Annotated[Filter, Depends(between)]
 
 
-@router.get(ALL, dependencies=Analyst)
+@router.get(ALL, dependencies=FOR_ANALYSTS)
 async def documents(
     parts: Parts,
     wanted: Wanted,
@@ -125,7 +132,7 @@ async def documents(
     return {"documents": seen, "next": found.last}
 
 
-@router.get(f"{ALL}.csv", dependencies=Analyst)
+@router.get(f"{ALL}.csv", dependencies=FOR_ANALYSTS)
 async def table(parts: Parts, wanted: Wanted) -> StreamingResponse:
     """All documents that are wanted as a table, with their whole texts."""
     find, zone, most = parts.monitor.documents.page, parts.about.zone, parts.monitor.limits.page
@@ -145,7 +152,7 @@ async def table(parts: Parts, wanted: Wanted) -> StreamingResponse:
     return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-@router.get(ONE, dependencies=Analyst)
+@router.get(ONE, dependencies=FOR_ANALYSTS)
 async def document(number: int, parts: Parts) -> JSON:
     """A document with its whole text, documents that repeat it, and what people said of it."""
     monitor = parts.monitor
@@ -159,7 +166,7 @@ async def document(number: int, parts: Parts) -> JSON:
     }
 
 
-@router.get(f"{ONE}/explain", dependencies=Analyst)
+@router.get(f"{ONE}/explain", dependencies=FOR_ANALYSTS)
 async def explain(number: int, parts: Parts) -> JSON:
     """The words that decided for the topics and the mood that the models see in a document: how
     much each speaks for the label, below 0 against it."""
@@ -173,7 +180,7 @@ async def explain(number: int, parts: Parts) -> JSON:
 # -- corrections -----------------------------------------------------------------------------------
 
 
-@router.post(f"{ONE}/correct", dependencies=Analyst)
+@router.post(f"{ONE}/correct", dependencies=FOR_ANALYSTS)
 async def correct(number: int, body: CorrectRequest, parts: Parts) -> JSON:
     """Give a document other topics or another mood. They count at once; an admin decides whether
     the models learn from it."""
@@ -184,21 +191,21 @@ async def correct(number: int, body: CorrectRequest, parts: Parts) -> JSON:
     return {"corrections": numbers, "document": document_seen(found, whole=True)}
 
 
-@router.get(CORRECTIONS, dependencies=Admin)
+@router.get(CORRECTIONS, dependencies=FOR_ADMINS)
 async def corrections(parts: Parts, after: After = 0) -> JSON:
     """The corrections that nobody has decided on."""
     found = await parts.threads.read(parts.monitor.corrections.find, "open", after)
     return {"corrections": [_correction(each) for each in found]}
 
 
-@router.post(CORRECTIONS + "/{number}/approve", dependencies=Admin)
+@router.post(CORRECTIONS + "/{number}/approve", dependencies=FOR_ADMINS)
 async def approve(number: int, body: PersonRequest, parts: Parts) -> JSON:
     """Let the models learn from a correction."""
     found = await parts.write(parts.monitor.corrections.approve, number, body.who)
     return {"correction": _correction(found)}
 
 
-@router.post(CORRECTIONS + "/{number}/decline", dependencies=Admin)
+@router.post(CORRECTIONS + "/{number}/decline", dependencies=FOR_ADMINS)
 async def decline(number: int, body: PersonRequest, parts: Parts) -> JSON:
     """Take a correction back."""
     found = await parts.write(parts.monitor.corrections.decline, number, body.who)

@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import Response
+from pydantic import BeforeValidator
 
-from xinye.apps.monitor.counts import Share
+from xinye.apps.monitor.counts import TOPIC, Share
+from xinye.apps.monitor.labelled import mood_named
 from xinye.apps.monitor.outbox import Outbox
 from xinye.apps.monitor.sources.feed_states import FeedStates
 from xinye.errors import XinyeError
@@ -16,17 +18,19 @@ from xinye.server.hub import ALL
 from xinye.server.keys import caller, unknown
 from xinye.server.monitor.events import Event, Position, begin, board_events, news, parse
 from xinye.server.monitor.schemas import PersonRequest
-from xinye.server.monitor.state import JSON, Board, Parts, admin, analyst
+from xinye.server.monitor.state import FOR_ADMINS, FOR_ANALYSTS, JSON, Board, Parts
 from xinye.server.streams import stream
 
 router = APIRouter(route_class=JSONRoute)
-Analyst, Admin = [Depends(analyst)], [Depends(admin)]
 DAY = 86_400.0
 USUAL_DAYS = 7  # of a trend
 HOURS_UP_TO = 8 * DAY  # seconds; longer trends have a point for each day, unless asked otherwise
 Name = Annotated[str, Query(max_length=200)]
 Time = Annotated[float | None, Query(ge=0, le=1e11, allow_inf_nan=False)]
-Mood = Literal["", "positive", "neutral", "negative", "unsure"]
+Mood = Annotated[
+    Literal["", "positive", "neutral", "negative", "unsure"],
+    BeforeValidator(lambda given: mood_named(given) or given),  # in Chinese, too
+]
 Count = Annotated[int, Query(ge=1, le=500)]
 After = Annotated[int, Query(ge=0, lt=2**53, description="the number of the last one known")]
 
@@ -66,7 +70,7 @@ def period(parts: Parts, since: Time = None, until: Time = None) -> tuple[float,
 Period = Annotated[tuple[float, float], Depends(period)]
 
 
-@router.get("/v1/monitor/trend", dependencies=Analyst)
+@router.get("/v1/monitor/trend", dependencies=FOR_ANALYSTS)
 async def trend(
     parts: Parts,
     period: Period,
@@ -84,14 +88,18 @@ async def trend(
     return {"step": step, "points": [asdict(each) for each in points]}
 
 
-@router.get("/v1/monitor/topics", dependencies=Analyst)
+@router.get("/v1/monitor/topics", dependencies=FOR_ANALYSTS)
 async def topics(parts: Parts, period: Period, count: Count = 100) -> JSON:
-    """The topics with the most documents."""
-    found = await parts.threads.read(parts.monitor.counts.topics, *period)
-    return {"total": len(found), "topics": _shares(found, count)}
+    """The topics with the most documents. `known` has the names of all topics that the model has
+    learned, or that any document has ever had."""
+    counts = parts.monitor.counts
+    found = await parts.threads.read(counts.topics, *period)
+    counted = await parts.threads.read(counts.names, TOPIC)
+    known = sorted({*parts.work.analyst.topics, *counted})
+    return {"total": len(found), "topics": _shares(found, count), "known": known}
 
 
-@router.get("/v1/monitor/companies", dependencies=Analyst)
+@router.get("/v1/monitor/companies", dependencies=FOR_ANALYSTS)
 async def companies(parts: Parts, period: Period, count: Count = 100) -> JSON:
     """The companies with the most documents."""
     found = await parts.threads.read(parts.monitor.counts.companies, *period)
@@ -105,7 +113,7 @@ def _shares(shares: list[Share], count: int) -> list[JSON]:
 # -- feeds, messages, the log ----------------------------------------------------------------------
 
 
-@router.get("/v1/monitor/feeds", dependencies=Analyst)
+@router.get("/v1/monitor/feeds", dependencies=FOR_ANALYSTS)
 async def feeds(parts: Parts) -> JSON:
     """The feeds that were fetched, those that fail first."""
     states = FeedStates(parts.monitor.store)
@@ -124,7 +132,7 @@ def _outbox(parts: Board) -> Outbox:
     return Outbox(parts.monitor.store, {}, parts.clock)
 
 
-@router.get("/v1/monitor/deliveries", dependencies=Analyst)
+@router.get("/v1/monitor/deliveries", dependencies=FOR_ANALYSTS)
 async def deliveries(
     parts: Parts,
     state: Literal["waiting", "sent", "dead"] = "dead",
@@ -141,20 +149,20 @@ async def deliveries(
     return {"counts": counts, "deliveries": shown}
 
 
-@router.post("/v1/monitor/deliveries/{number}/resend", dependencies=Admin)
+@router.post("/v1/monitor/deliveries/{number}/resend", dependencies=FOR_ADMINS)
 async def resend(number: int, body: PersonRequest, parts: Parts) -> JSON:
     """Send a dead message again."""
     return {"resent": await parts.write(_outbox(parts).resend, number, body.who)}
 
 
-@router.get("/v1/monitor/log", dependencies=Admin)
+@router.get("/v1/monitor/log", dependencies=FOR_ADMINS)
 async def entries(parts: Parts, after: After = 0) -> JSON:
     """The log: who did what."""
     found = await parts.threads.read(parts.monitor.log.entries, after)
     return {"entries": [{"number": number} | asdict(entry) for number, entry in found]}
 
 
-@router.get("/v1/monitor/events", dependencies=Analyst)
+@router.get("/v1/monitor/events", dependencies=FOR_ANALYSTS)
 async def events(
     parts: Parts, last_event_id: Annotated[str, Header(max_length=40)] = ""
 ) -> Response:

@@ -1,6 +1,8 @@
 """The bodies of requests to a monitor's server."""
 
-from pydantic import Field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from xinye.server.bodies import Body
 
@@ -8,12 +10,19 @@ NAME = 64  # characters of a person's name
 MOST = 256  # documents in one request
 
 
+def _as_text(given: Any) -> Any:
+    """A number as text: many databases number what they hold."""
+    return str(given) if type(given) is int else given
+
+
 class IncomingRequest(Body):
-    """A document. One with the same `source` and `id` is the same document. `published` is in
-    seconds since 1970, or a date such as 2024-05-01T08:00:00+08:00."""
+    """A document. One with the same `source` and `id` is the same document; an `id` may be a
+    number. `published` is in seconds since 1970, or a date such as 2024-05-01T08:00:00+08:00."""
 
     source: str = Field("http", min_length=1, max_length=200)
-    id: str = Field("", max_length=500)
+    id: Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int)] = Field(
+        "", max_length=500
+    )
     title: str = Field("", max_length=5_000)
     text: str = Field("", max_length=1_000_000)
     url: str = Field("", max_length=2_000)
@@ -40,7 +49,7 @@ class UnmuteRequest(PersonRequest):
 
 
 class CorrectRequest(PersonRequest):
-    """The right topics, perhaps none, or the right mood, or both."""
+    """The right topics, perhaps none, or the right mood (positive, 正面, 利好 …), or both."""
 
     topics: list[str] | None = None
     mood: str | None = None

@@ -26,10 +26,16 @@ JSON = dict[str, Any]
 analyst = needs("analyst", "admin")
 admin = needs("admin")
 ingest = needs("ingest", "admin")
+# what routes depend on: who may use them
+FOR_ANALYSTS, FOR_ADMINS, FOR_PROGRAMS = [Depends(analyst)], [Depends(admin)], [Depends(ingest)]
 
 
 class Analysing(Protocol):
-    """What says why the models have decided as they did, such as an `Analyst`."""
+    """What knows the topics of a model, and says why the models have decided as they did, such as
+    an `Analyst`."""
+
+    @property
+    def topics(self) -> tuple[str, ...]: ...
 
     def reasons(self, title: str, text: str) -> tuple[str, list[Reason]]: ...
 

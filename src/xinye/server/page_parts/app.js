@@ -26,6 +26,7 @@ class Refused extends Error {
 
 async function request(method, path, body, more = {}, headers = {}) {
   headers.Authorization = `Bearer ${me.key}`;
+  headers["Accept-Language"] = language;  // of what the server says if it refuses
   if (body) headers["Content-Type"] = "application/json";
   let answer;
   try {

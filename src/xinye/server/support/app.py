@@ -26,6 +26,8 @@ def build_app(parts: Support) -> FastAPI:
         "A desk: customers, the bot that answers them, and operators.",
         parts,
         operator,
+        streams=("/messages", "/queue"),
+        body_seconds=15,  # messages are small
     )
     app.state.support = parts
     for part in (customer, operators, knowledge):

@@ -74,7 +74,7 @@ class Bots:
                 self._stop.wait(LOOK)
 
     def _answer(self, pending: Pending) -> None:
-        self._hub.typing(pending.conversation)
+        self._hub.busy(pending.conversation)
         try:
             reply = self._answers.answer(pending.turns)
         except Exception as error:
@@ -83,7 +83,7 @@ class Bots:
             self._give_back(pending)
         else:
             self._save(pending, reply)
-        self._hub.typing(pending.conversation, begun=False)
+        self._hub.busy(pending.conversation, begun=False)
         self._hub.changed(pending.conversation)
 
     def _save(self, pending: Pending, reply: Reply) -> None:

@@ -25,7 +25,7 @@ async def conversation_events(
     with hub.open(conversation) as wakeup:
         yield RETRY
         while not hub.closed:
-            typing, wakeup.typing = wakeup.typing, False
+            typing, wakeup.busy = wakeup.busy, False
             try:
                 state, messages = await read(after)
             except NotFound:
