@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 
 from xinye.apps.monitor.documents import Incoming
-from xinye.apps.monitor.sources.addresses import checked_url
+from xinye.apps.monitor.sources.addresses import checked_url, link
 from xinye.apps.monitor.sources.dates import FUTURE, MISSING, dated, read_date
 from xinye.apps.monitor.sources.feed_states import FeedState, FeedStates
 from xinye.apps.monitor.sources.fetching import Fetcher, FetchError, FetchLimits, Page
@@ -181,7 +181,7 @@ class Feeds:
         identity = entry.id or entry.url
         return Incoming(
             url, identity, entry.title[:LONGEST_TEXT], entry.text[:LONGEST_TEXT],
-            _link(entry.url), published,
+            link(entry.url), published,
         )  # fmt: skip
 
 
@@ -193,14 +193,6 @@ def _ambiguous(batch: Sequence[Incoming]) -> set[str]:
         for each in batch
         if each.id and first.setdefault(each.id, (each.title, each.text)) != (each.title, each.text)
     }
-
-
-def _link(url: str) -> str:
-    """The address of an entry if it leads to a page: a link to a script must not be shown."""
-    try:
-        return checked_url(url).geturl() if url else ""
-    except XinyeError:
-        return ""
 
 
 def _fetch_all(
