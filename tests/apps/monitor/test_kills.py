@@ -155,7 +155,7 @@ def test_killed_at_each_point(place: Path, web: Web, receiver: Receiver) -> None
     }
     ended = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(place), str(NOW), json.dumps(sources), str([*POINTS])],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=120,
         env={**os.environ, "PYTHONPATH": ":".join(sys.path), "HOOK_SECRET": SECRET},
     )  # fmt: skip
     keys = []

@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from xinye.apps.monitor.channels import open_channels
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.documents import DAY, Incoming
 from xinye.apps.monitor.ingest import Added, Ingest
 from xinye.apps.monitor.limits import Limits
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.notices import Wording
 from xinye.apps.monitor.outbox import Outbox, Sent, write_deliveries
+from xinye.apps.monitor.sources.addresses import checked_url
 from xinye.apps.monitor.sources.feeds import Feeds, FeedSettings
 from xinye.apps.monitor.sources.files import STDIN, FileSource, read_stdin
 from xinye.apps.monitor.sources.opml import read_opml
@@ -26,7 +27,6 @@ from xinye.data.notes import Notes
 from xinye.errors import Unavailable, XinyeError
 
 OPML = (".opml", ".xml")
-DAY = 86_400.0  # seconds
 MOST = 10  # batches of a source in one step
 Warn = Callable[[str], None]
 
@@ -193,12 +193,14 @@ def _sorted(
         if source == STDIN:
             stdin = read_stdin(sys.stdin.buffer, zone, warn)
         elif source.startswith(("http://", "https://")):
-            urls.setdefault(source, "")
+            urls.setdefault(checked_url(source).geturl(), "")
         elif suffix_of(path) in OPML:
             notes = Notes()
-            urls |= read_opml(path, notes)
-            for note in notes.sentences():
-                warn(note)
+            try:
+                urls |= read_opml(path, notes)
+            finally:
+                for note in notes.sentences():
+                    warn(note)
         elif path.exists():
             files.append(source)
         else:

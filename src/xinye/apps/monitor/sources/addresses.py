@@ -59,8 +59,8 @@ def checked_url(url: str) -> SplitResult:
     password in it: the address is shown on pages."""
     url = url.strip()
     if problem := wrong_address(url):
-        shown = url[:200] if "@" not in url else "…"
-        raise Refused(f"{shown}: {problem}")
+        shown = url.rpartition("@")[2]  # without a password
+        raise Refused(f"{shown[:200]}: {problem}")
     parts = urlsplit(url)
     port, host = parts.port, ascii_host(parts.hostname or "")
     shown = f"[{host}]" if ":" in host else host

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 
-from xinye.apps.monitor.documents import HOUR
+from xinye.apps.monitor.documents import DAY
 
 GIVEN, MISSING, FUTURE = "given", "missing", "future"
 AHEAD = 600.0  # seconds that another machine's clock may be ahead
-EARLIEST = 366 * 24 * HOUR  # 1970 is what programs write that know no date
+EARLIEST = 366 * DAY  # 1970 is what programs write that know no date
 LONGEST = 100  # characters of a date
 _DATE = re.compile(
     r"(\d{4})\s?[-/.年]\s?(\d{1,2})\s?[-/.月]\s?(\d{1,2})\s?日?"

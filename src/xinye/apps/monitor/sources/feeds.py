@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.documents import DAY, Incoming
 from xinye.apps.monitor.sources.addresses import checked_url, link
 from xinye.apps.monitor.sources.dates import FUTURE, MISSING, dated, read_date
 from xinye.apps.monitor.sources.feed_states import FeedState, FeedStates
@@ -19,7 +19,6 @@ from xinye.errors import XinyeError, plural
 
 LONGEST_TEXT = 100_000  # characters of an entry
 SOON = 1.0  # seconds after which a feed that does not answer no longer keeps other sources waiting
-DAY = 86_400.0  # seconds
 MOST_KNOWN = 100_000  # states of feeds that are looked through
 UNDATED = "the date is missing or not readable"
 AHEAD_OF_TIME = "the date is in the future"
