@@ -148,6 +148,8 @@ def run(arguments: list[str]) -> int:
                 console.print(f"trying again: {error}", soft_wrap=True)
                 time.sleep(PATIENCE)
                 continue
+            if runner.reading:
+                continue
             if given.once or not runner.endless:
                 return 0
             time.sleep(WAIT)

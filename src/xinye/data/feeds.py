@@ -49,12 +49,13 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """The entries of a feed. `broken` says what is wrong with its XML, "" if nothing is, and
-    `left_out` counts entries beyond the limit."""
+    """The entries of a feed, and its title. `broken` says what is wrong with its XML, "" if nothing
+    is, and `left_out` counts entries beyond the limit."""
 
     entries: tuple[FeedEntry, ...]
     broken: str
     left_out: int
+    title: str = ""
 
 
 def read_feed(
@@ -79,6 +80,7 @@ def read_feed(
     name = _local(root)
     if name not in FEEDS:
         raise XinyeError(f"not a feed; its root element is {name!r}")
+    title = _title(root)
     root, left_out = _pruned(root, most, whole)
     parsed = feedparser.parse(
         BytesIO(_written(root)),  # feedparser would take bytes for the name of a file to open
@@ -87,7 +89,7 @@ def read_feed(
     )
     if broken and not parsed.entries:
         raise XinyeError(f"not a complete feed ({broken})")
-    return Feed(tuple(_entry(each, base) for each in parsed.entries), broken, left_out)
+    return Feed(tuple(_entry(each, base) for each in parsed.entries), broken, left_out, title)
 
 
 def read_xml(data: bytes, charset: str | None = None, cut: bool = False) -> tuple[Any, str]:
@@ -144,6 +146,15 @@ def _decoded(data: bytes, charset: str | None, cut: bool) -> tuple[str, str]:
 def _local(element: Any) -> str:
     name: str = element.tag
     return name.rpartition("}")[2].rpartition(":")[2]
+
+
+def _title(root: Any) -> str:
+    """The title of a feed in one line, "" if it has none."""
+    channels = [each for each in root.iterchildren("*") if _local(each) == "channel"]
+    parent = channels[0] if channels else root
+    titles = (each for each in parent.iterchildren("*") if _local(each) == "title")
+    found = "".join(next((each.itertext() for each in titles), []))
+    return " ".join(all_text(found).split())
 
 
 def _pruned(root: Any, most: int | None, whole: bool) -> tuple[Any, int]:

@@ -106,7 +106,8 @@ def test_what_is_cut_is_counted(tmp_path: Path, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize(
-    "ahead, dated", [(None, "missing"), (60, "future"), (math.nan, "missing"), (-1e12, "missing")]
+    "ahead, dated",
+    [(None, "missing"), (60, "given"), (3600, "future"), (math.nan, "missing"), (-1e12, "missing")],
 )
 def test_a_date_that_cannot_be_counts_at_its_fetching(
     monitor: Monitor, ingest: Ingest, clock: Clock, ahead: float | None, dated: str

@@ -1,21 +1,27 @@
 """The loop of a monitor: sources, documents, messages."""
 
 import io
+import itertools
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from xinye.apps.monitor.analysis import Analyst
 from xinye.apps.monitor.calibration import Calibrations
-from xinye.apps.monitor.documents import Analysis
+from xinye.apps.monitor.documents import Analysis, Incoming
 from xinye.apps.monitor.monitor_folder import Contents, MonitorFolder
 from xinye.apps.monitor.monitor_settings import MonitorSettings
 from xinye.apps.monitor.monitor_store import Monitor
-from xinye.apps.monitor.runner import Runner, open_monitor
+from xinye.apps.monitor.runner import MOST, Runner, open_monitor
+from xinye.apps.monitor.sources.feed_states import FeedState, FeedStates
+from xinye.apps.monitor.sources.files import read_stdin
 from xinye.errors import Unavailable, XinyeError
 
 NOON = "2024-03-01 12:00"
@@ -105,3 +111,50 @@ def test_a_document_on_which_a_model_fails_is_left_out(
     said: list[str] = []
     done = Runner(folder, monitor, [str(news)], warn=said.append).step()
     assert done.added.new == 4 and any("cannot be analysed (ValueError)" in each for each in said)
+
+
+def test_silent_input_keeps_no_other_source_waiting(folder, monitor, tmp_path, monkeypatch) -> None:
+    reading, writing = os.pipe()
+    (tmp_path / "news").mkdir()
+    with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb", 0) as sender:
+        monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=stream))
+        monkeypatch.setattr("xinye.apps.monitor.runner.read_stdin", partial(read_stdin, soon=0.05))
+        runner = Runner(folder, monitor, ["-", str(tmp_path / "news")], lambda: 2e9)
+        assert runner.step().added.new == 0 and runner.reading
+        (tmp_path / "news" / "a.jsonl").write_text(lines(3))
+        assert runner.step().added.new == 3
+        sender.write(lines(2, 10).encode())
+        assert runner.step().added.new == 2 and runner.reading
+        sender.close()
+        while runner.reading:
+            runner.step()
+        assert monitor.documents.last() == 5
+
+
+def test_a_source_that_never_pauses_does_not_hold_a_step(folder, monitor, monkeypatch) -> None:
+    def endless(*_: object) -> Iterator[list[Incoming]]:
+        for number in itertools.count():
+            yield [Incoming("-", f"{number}", "", f"第{number}条消息{number**5}")]
+
+    monkeypatch.setattr("xinye.apps.monitor.runner.read_stdin", endless)
+    quiet: list[int] = []
+    runner = Runner(folder, monitor, ["-"])
+    monkeypatch.setattr(runner.ingest, "close_quiet", lambda: quiet.append(1))
+    for _ in range(3):
+        runner.step()
+    assert monitor.documents.last() == 3 * MOST and len(quiet) == 3
+
+
+def test_feeds_that_are_no_longer_listed_are_forgotten(folder, monitor, tmp_path) -> None:
+    states = FeedStates(monitor.store)
+    for name in ("old", "kept"):
+        states.save(FeedState(f"https://{name}.example/", due=3e9, stale=1.0))
+    Runner(folder, monitor, []).step()
+    assert len(states.known()) == 2  # another process may read them
+    (tmp_path / "feeds.opml").write_text(
+        '<opml><body><outline text="早报" xmlUrl="https://kept.example"/></body></opml>', "utf-8"
+    )
+    runner = Runner(folder, monitor, [str(tmp_path / "feeds.opml")], lambda: 2e9)
+    runner.step()
+    assert [each.url for each in states.known()] == ["https://kept.example/"]
+    assert [each.title for each in runner.feeds.states()] == ["早报"]

@@ -196,12 +196,13 @@ def test_a_step_that_fails_comes_again(board: Client, caplog) -> None:
 
 def test_feeds_and_messages_that_did_not_arrive(board: Client) -> None:
     states = FeedStates(board.parts.monitor.store)
-    states.save(FeedState("https://a.example/", checked=5.0, fresh=5.0))
+    states.save(FeedState("https://a.example/", "早报", checked=5.0, fresh=5.0))
     states.save(FeedState("https://b.example/", stale=3.0, failures=2, error="b"))
     feeds = board.get("feeds")["feeds"]
     assert [(each["url"], each["stale"]) for each in feeds] == [
         ("https://b.example/", 3.0), ("https://a.example/", None),
     ]  # fmt: skip
+    assert [each["title"] for each in feeds] == ["", "早报"]
     alert = board.add(*burst(40))["alerts"][0]
     with board.parts.monitor.store.writing() as transaction:
         transaction.insert(

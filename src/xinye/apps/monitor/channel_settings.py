@@ -4,10 +4,10 @@ the settings name the environment variable that holds it."""
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from xinye.apps.monitor.sources.addresses import wrong_address
 from xinye.errors import XinyeError, did_you_mean, validated
 
 LONGEST_TIMEOUT = 30.0  # seconds
@@ -140,18 +140,9 @@ Channels = Annotated[tuple[AnyChannel, ...], BeforeValidator(read_channels)]
 def wrong_url(url: str) -> str:
     """What is wrong with the address of a receiver; "" if nothing. The address may be secret, so
     it is not repeated."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return "this is not a web address"
-    if parts.scheme not in ("http", "https") or not host:
-        return "the address must begin with https:// or http://, and name a host"
     if not url.isprintable() or " " in url:
         return "the address has spaces or characters that cannot be printed"
-    if parts.username is not None:
-        return "the address has a user name or a password; leave them out"
-    return ""
+    return wrong_address(url)
 
 
 def value_of(variable: str, environment: Mapping[str, str], channel: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 POSITIVE, NEUTRAL, NEGATIVE = MOODS = ("positive", "neutral", "negative")
 UNSURE = "unsure"  # of a model that has learned no neutral texts
 HOUR = 3600.0  # seconds
+DAY = 24 * HOUR
 
 
 @dataclass(frozen=True)

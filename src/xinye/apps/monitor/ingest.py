@@ -1,6 +1,5 @@
 """`Ingest`: documents of sources become documents of the store, each once."""
 
-import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,10 +24,10 @@ from xinye.apps.monitor.near import (
     write_sketches,
 )
 from xinye.apps.monitor.presence import note_presence, sources_answer
+from xinye.apps.monitor.sources.dates import dated
 from xinye.apps.monitor.watch import Touched, Watch
 from xinye.apps.store import Transaction
 from xinye.data.masking import Masker
-from xinye.data.personal import Tagger
 
 Analyse = Callable[[Sequence[tuple[str, str]]], list[Analysis]]  # of titles with texts
 
@@ -90,18 +89,16 @@ class _Changed(Exception):
 class Ingest:
     """Writes documents. Several processes can do so with one store, each with an `Ingest`.
 
-    `analyse` says what models see in documents; without it they only have a time. `tagger` finds
-    names and addresses to mask. Threads wait for each other."""
+    `analyse` says what models see in documents; without it they only have a time. Threads
+    wait for each other."""
 
     def __init__(
         self,
         archive: Archive,
         watch: Watch,
         analyse: Analyse | None = None,
-        tagger: Tagger | None = None,
     ) -> None:
-        self._archive, self._watch = archive, watch
-        self._analyse, self._tagger = analyse, tagger
+        self._archive, self._watch, self._analyse = archive, watch, analyse
         self._lock = threading.Lock()
         self._near = Near(archive.limits.near_days)
         self._read = 0  # the number of the last document that `_near` knows
@@ -159,14 +156,14 @@ class Ingest:
         limits = self._archive.limits
         title, text = _unicode(incoming.title).strip(), _unicode(incoming.text).strip()
         cut = len(title) > limits.title_characters or len(text) > limits.text_characters
-        masker = Masker(self._archive.secret, tagger=self._tagger)
+        masker = Masker(self._archive.secret)
         title = masker.mask(title[: limits.title_characters])
         text = masker.mask(text[: limits.text_characters])
         url = _unicode(incoming.url)
-        at, dated = _dated(incoming.published, now)
+        at, known = dated(incoming.published, now)
         return _Prepared(
             key, _unicode(incoming.source), title, text, url if masker.mask(url) == url else "",
-            at, dated, cut, title_hash(title), sketch(title, text),
+            at, known, cut, title_hash(title), sketch(title, text),
         )  # fmt: skip
 
     def _write(self, documents: Sequence[_Prepared], now: float) -> Added:
@@ -341,14 +338,6 @@ def _touched(batch: Sequence[_Numbered]) -> set[Touched]:
         )
         for subject in subjects
     }
-
-
-def _dated(published: float | None, now: float) -> tuple[float, str]:
-    """When a document counts, and whether its source said so. One that is dated in the future, or
-    before 1970, counts when it is fetched."""
-    if published is None or not math.isfinite(published) or published < 0:
-        return now, "missing"
-    return (now, "future") if published > now else (published, "given")
 
 
 def _unicode(text: str) -> str:

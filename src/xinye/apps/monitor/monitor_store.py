@@ -18,7 +18,6 @@ from xinye.apps.monitor.retention import Retention
 from xinye.apps.monitor.schema import MIGRATIONS
 from xinye.apps.monitor.watch import Notify, Summarize, Watch
 from xinye.apps.store import TIMEOUT, Store
-from xinye.data.personal import Tagger
 
 KIND = "monitor"
 
@@ -63,13 +62,12 @@ class Monitor:
         self,
         settings: AlarmSettings | None = None,
         analyse: Analyse | None = None,
-        tagger: Tagger | None = None,
         notify: Notify | None = None,
         summarize: Summarize | None = None,
     ) -> Ingest:
         """What writes documents. Make one for each process; threads share it."""
         watch = Watch(settings or AlarmSettings(), self.limits, notify, summarize)
-        return Ingest(self._archive, watch, analyse, tagger)
+        return Ingest(self._archive, watch, analyse)
 
     def close(self) -> None:
         """Close the store's file."""

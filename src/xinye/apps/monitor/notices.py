@@ -4,9 +4,9 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
-from urllib.parse import urlsplit
 
 from xinye.apps.monitor.documents import HOUR
+from xinye.apps.monitor.sources.addresses import link
 from xinye.apps.store import Transaction
 from xinye.errors import NotFound, one_line
 from xinye.runs.words import Both
@@ -168,18 +168,9 @@ def cut(text: str, longest: int) -> str:
 
 
 def _typical(title: str, text: str, url: str) -> Typical:
+    address = link(url)
     return Typical(
-        cut(title, LONGEST_TITLE), cut(text, LONGEST_TEXT), url if _can_follow(url) else ""
+        cut(title, LONGEST_TITLE),
+        cut(text, LONGEST_TEXT),
+        address if len(address) <= LONGEST_URL else "",
     )
-
-
-def _can_follow(url: str) -> bool:
-    """Whether a link of a document is a short web address. Others, such as `javascript:`, are left
-    out."""
-    if len(url) > LONGEST_URL or not url.isprintable() or " " in url:
-        return False
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname)

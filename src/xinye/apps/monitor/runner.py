@@ -11,13 +11,14 @@ from functools import partial
 from pathlib import Path
 
 from xinye.apps.monitor.channels import open_channels
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.documents import DAY, Incoming
 from xinye.apps.monitor.ingest import Added, Ingest
 from xinye.apps.monitor.limits import Limits
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.notices import Wording
 from xinye.apps.monitor.outbox import Outbox, Sent, write_deliveries
+from xinye.apps.monitor.sources.addresses import checked_url
 from xinye.apps.monitor.sources.feeds import Feeds, FeedSettings
 from xinye.apps.monitor.sources.files import STDIN, FileSource, read_stdin
 from xinye.apps.monitor.sources.opml import read_opml
@@ -26,7 +27,7 @@ from xinye.data.notes import Notes
 from xinye.errors import Unavailable, XinyeError
 
 OPML = (".opml", ".xml")
-DAY = 86_400.0  # seconds
+MOST = 10  # batches of a source in one step
 Warn = Callable[[str], None]
 
 
@@ -45,9 +46,9 @@ class Runner:
     """A monitor at work. `sources` are files and folders of records, lists of feeds (OPML), single
     feeds (https://…), and "-" for standard input. `warn` hears of what went wrong with them.
 
-    >>> with closing(Runner(folder, monitor, ["feeds.opml"])) as runner:  # doctest: +SKIP
-    ...     while True:
-    ...         runner.step()
+    >>> runner = Runner(folder, monitor, ["feeds.opml"])  # doctest: +SKIP
+    >>> while runner.endless or runner.reading:  # doctest: +SKIP
+    ...     runner.step()
     """
 
     def __init__(
@@ -67,12 +68,15 @@ class Runner:
             allow=settings.private_hosts, every=settings.feed_minutes * 60, zone=settings.zone
         )
         self.feeds = Feeds(monitor.store, urls, feeds, clock, warn=warn)
-        self._sources: dict[str, Callable[[], Iterator[list[Incoming]]]] = {
-            "feeds": self.feeds.due,
-            **{name: FileSource(name, settings.zone, warn, clock).new for name in self._files},
+        self._sources = {
+            "feeds": _Source(self.feeds.due),
+            **{
+                name: _Source(FileSource(name, settings.zone, warn, clock).new)
+                for name in self._files
+            },
         }
         if stdin is not None:
-            self._sources[STDIN] = _Stdin(stdin).new
+            self._sources[STDIN] = _Source(lambda: stdin)
         self._problems: dict[str, str] = {}  # of sources, each told once
         channels = open_channels(settings.channels, os.environ)
         wording = Wording(settings.languages[0], settings.board_url, settings.zone)
@@ -92,21 +96,27 @@ class Runner:
         """Whether more may come: from feeds and folders. A file ends."""
         return bool(self.feeds.urls) or any(Path(name).is_dir() for name in self._files)
 
+    @property
+    def reading(self) -> bool:
+        """Whether a source has not been read to its end: a long file, or standard input."""
+        return any(source.batches is not None for source in self._sources.values())
+
     def step(self) -> Done:
-        """Read what is new in all sources, and send what is due, also while a source goes on. A
-        source that cannot be read stops no other, unless all are files. Once a day, delete texts
-        that are too old. Raises `Unavailable` if the store cannot be written: then the documents
-        come again in the next step."""
+        """Read what is new in each source, at most `MOST` batches, and send what is due after each.
+        No source that goes on or is silent keeps the others waiting. One that cannot be read stops
+        no other, unless all are files. Once a day, delete texts that are too old. Raises
+        `Unavailable` if the store cannot be written: then the batch comes again in the next
+        step."""
         done = Done()
-        for name, batches in self._sources.items():
+        for name, source in self._sources.items():
             try:
-                for batch in batches():
+                for batch in source.some():
                     done += Done(self._add(batch), self.outbox.send_due())
                 self._problems.pop(name, None)
             except Unavailable:
                 raise
             except XinyeError as error:
-                if not self.endless:
+                if not self.endless and not self.reading:
                     raise
                 if self._problems.get(name) != str(error):
                     self._problems[name] = str(error)
@@ -114,6 +124,7 @@ class Runner:
         self.ingest.close_quiet()
         if abs(self._clock() - self._tidied) >= DAY:
             self.monitor.retention.tidy()
+            self.feeds.forget_others()
             self._tidied = self._clock()
         return done + Done(sent=self.outbox.send_due())
 
@@ -134,20 +145,30 @@ class Runner:
 
 
 @dataclass
-class _Stdin:
-    """Standard input. A batch that could not be written comes again."""
+class _Source:
+    """A source, of which each step reads a part. `read` begins to read it; an empty batch says that
+    no more is there now. A batch that could not be written comes again."""
 
-    batches: Iterator[list[Incoming]]
+    read: Callable[[], Iterator[list[Incoming]]]
+    batches: Iterator[list[Incoming]] | None = None  # while it is being read
     pending: list[Incoming] | None = None
 
-    def new(self) -> Iterator[list[Incoming]]:
-        """The documents that come."""
-        while True:
-            if self.pending is None:
-                self.pending = next(self.batches, None)
-            if self.pending is None:
+    def some(self) -> Iterator[list[Incoming]]:
+        """The next batches that are there, at most `MOST`."""
+        for _ in range(MOST):
+            if self.batches is None:
+                self.batches = self.read()
+            try:
+                batch = self.pending or next(self.batches)
+            except BaseException as error:
+                self.batches = None
+                if isinstance(error, StopIteration):
+                    return
+                raise
+            if not batch:
                 return
-            yield self.pending
+            self.pending = batch
+            yield batch
             self.pending = None  # only now, because whoever takes the documents may have failed
 
 
@@ -162,21 +183,24 @@ def open_monitor(
 
 def _sorted(
     sources: Sequence[str], zone: tzinfo, warn: Warn
-) -> tuple[list[str], list[str], Iterator[list[Incoming]] | None]:
-    """The addresses of feeds, the names of files and folders, and standard input."""
-    urls, files = list[str](), list[str]()
+) -> tuple[dict[str, str], list[str], Iterator[list[Incoming]] | None]:
+    """The addresses of feeds with their titles, the names of files and folders, and standard
+    input."""
+    urls, files = dict[str, str](), list[str]()
     stdin = None
     for source in sources:
         path = Path(source).expanduser()
         if source == STDIN:
             stdin = read_stdin(sys.stdin.buffer, zone, warn)
         elif source.startswith(("http://", "https://")):
-            urls.append(source)
+            urls.setdefault(checked_url(source).geturl(), "")
         elif suffix_of(path) in OPML:
             notes = Notes()
-            urls += read_opml(path, notes)
-            for note in notes.sentences():
-                warn(note)
+            try:
+                urls |= read_opml(path, notes)
+            finally:
+                for note in notes.sentences():
+                    warn(note)
         elif path.exists():
             files.append(source)
         else:

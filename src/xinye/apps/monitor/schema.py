@@ -123,6 +123,7 @@ CREATE INDEX deliveries_by_state ON deliveries (state, due);
 
 CREATE TABLE feeds (
     url TEXT PRIMARY KEY,
+    title TEXT NOT NULL DEFAULT '',
     etag TEXT NOT NULL DEFAULT '',
     modified TEXT NOT NULL DEFAULT '',
     due REAL NOT NULL DEFAULT 0,

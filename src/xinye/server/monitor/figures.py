@@ -118,7 +118,7 @@ async def feeds(parts: Parts) -> JSON:
     """The feeds that were fetched, those that fail first."""
     states = FeedStates(parts.monitor.store)
     found = await parts.threads.read(states.known)
-    names = ("url", "checked", "fresh", "stale", "failures", "error", "note")
+    names = ("url", "title", "checked", "fresh", "stale", "failures", "error", "note")
     shown = [{name: getattr(each, name) for name in names} for each in found]
     return {"feeds": [each | _in_chinese(each, "error", "note") for each in shown]}
 

@@ -111,7 +111,7 @@ class Reader:
 
     def feeds(self, *urls: str, **settings: Any) -> Feeds:
         return Feeds(
-            self.store, urls, replace(self.settings, **settings), self.clock, self.clock.sleep,
+            self.store, dict.fromkeys(urls, ""), replace(self.settings, **settings), self.clock, self.clock.sleep,
             self.warned.append,
         )  # fmt: skip
 

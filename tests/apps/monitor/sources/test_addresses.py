@@ -4,7 +4,13 @@ import socket
 
 import pytest
 
-from xinye.apps.monitor.sources.addresses import Refused, checked_url, find_addresses, is_public
+from xinye.apps.monitor.sources.addresses import (
+    Refused,
+    checked_url,
+    find_addresses,
+    is_public,
+    link,
+)
 
 
 @pytest.mark.parametrize(
@@ -58,8 +64,14 @@ def test_web_addresses(url: str, expected: str) -> None:
     ["", "example.org", "file:///etc/passwd", "ftp://example.org/", "http://", "http://[::1",
      "http://a:b@example.org/", "http://example.org:0/", "http://example.org:99999/",
      "http://" + "a" * 300 + ".org/", "http://a..b/", "http://example.org/" + "a" * 3000,
-     "javascript:alert(1)"],
+     "javascript:alert(1)", "http://a b.org/"],
 )  # fmt: skip
 def test_other_addresses(url: str) -> None:
     with pytest.raises(Refused):
         checked_url(url)
+
+
+def test_links_that_people_follow() -> None:
+    assert link("https://a.example/帖?p=2#楼3") == ("https://a.example/%E5%B8%96?p=2#%E6%A5%BC3")
+    assert link("https://a.example/\n") == "https://a.example/"
+    assert link("javascript:alert(1)") == link("https://a:b@a.example/") == ""

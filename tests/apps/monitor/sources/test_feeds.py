@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from apps.monitor.sources.conftest import HERE, NOW, Answer, Clock, Reader, Web
+from apps.monitor.sources.conftest import HERE, NOW, SETTINGS, Answer, Clock, Reader, Web
 from xinye.apps.monitor.documents import Incoming
 from xinye.apps.monitor.sources import connections
+from xinye.apps.monitor.sources.feed_states import FeedStates
+from xinye.apps.monitor.sources.feeds import Feeds
 from xinye.apps.monitor.sources.fetching import FetchLimits
 
 DAY = 86_400.0
@@ -35,6 +37,20 @@ def test_an_entry_becomes_a_document(web: Web, reader: Reader) -> None:
     found = Incoming(url, "新叶 & 树", "新叶 & 树", "春天\n来了", web.url("/1"), NOW - 3600)
     assert reader.read(url) == [found]
     assert reader.warned == []
+
+
+def test_the_title_is_that_of_the_list_or_of_the_feed(web: Web, reader: Reader) -> None:
+    atom = "<feed xmlns='http://www.w3.org/2005/Atom'><title>新叶 &amp;amp; 树</title>{}</feed>"
+    urls = [web.add("/a.rss", rss(item("a"))), web.add("/b.atom", atom.format("<entry/>"))]
+    reader.read(*urls)
+    assert [each.title for each in reader.feeds(*urls).states()] == ["F", "新叶 & 树"]
+    listed = Feeds(
+        reader.store, {urls[0]: "早报", web.url("/none"): "晚报"}, SETTINGS, reader.clock
+    )
+    reader.clock.now += DAY
+    assert len([batch for batch in listed.due() if batch]) == 1
+    found = FeedStates(reader.store).known()
+    assert {each.title for each in found} == {"早报", "新叶 & 树", "晚报"}
 
 
 def test_the_oldest_entry_comes_first(web: Web, reader: Reader) -> None:
@@ -350,7 +366,7 @@ def test_a_redirect_to_a_private_address_is_refused(web: Web, reader: Reader) ->
 def test_a_redirect_to_a_file_is_refused(web: Web, reader: Reader) -> None:
     web.pages["/a.rss"] = Answer(status=302, headers={"Location": "file:///etc/passwd"})
     assert not reader.read(web.url("/a.rss"))
-    assert "begins with http or https" in reader.warned[0]
+    assert "must begin with https" in reader.warned[0]
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_asked(

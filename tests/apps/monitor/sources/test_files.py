@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import threading
 import zipfile
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -122,6 +121,67 @@ def test_a_file_that_is_being_written_waits(tmp_path: Path) -> None:
     assert titles(folder) == ["b"]
 
 
+ROWS = {  # a whole file, and how much of it is complete while it is being written
+    "a.jsonl": ('{"title": "a"}\n{"title": "春"}\n{"title": "bc', ["a", "春"]),
+    "a.csv": ('title,text\na,"1\n2"\nb,2\nc,"3\n', ["a", "b"]),
+    "b.csv": ("title,text\na,1\nb,春天来", ["a"]),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_file_that_goes_on_changing(tmp_path: Path, name: str) -> None:
+    written, complete = ROWS[name]
+    warned: list[str] = []
+    folder, path = source(tmp_path, warned), tmp_path / name
+    path.write_bytes(written.encode()[:-1])  # not a whole character
+    found = []
+    for second in range(25):
+        now = NOW + second
+        folder.clock = lambda now=now: now
+        os.utime(path, (now - 1, now - 1))
+        found.append(titles(folder))
+    assert [each for each in found if each] == [complete] * 2
+    assert found[5] == [] and not any(tmp_path.name not in each for each in warned)
+    path.write_bytes(written.encode())
+    os.utime(path, (NOW - 60, NOW - 60))
+    assert titles(folder)[: len(complete)] == complete and titles(folder) == []
+
+
+def test_a_changing_file_that_cannot_be_read_in_parts_is_told(tmp_path: Path) -> None:
+    warned: list[str] = []
+    folder = source(tmp_path, warned)
+    path = write(tmp_path / "a.json", {"title": "a"}, age=1)
+    for second in range(40):
+        now = NOW + second
+        folder.clock = lambda now=now: now
+        os.utime(path, (now - 1, now - 1))
+        assert titles(folder) == []
+    assert len(warned) == 1 and "goes on changing" in warned[0]
+
+
+def test_the_only_file_is_read_at_once(tmp_path: Path) -> None:
+    alone = source(write(tmp_path / "a.jsonl", {"title": "a"}, age=0))
+    assert titles(alone) == ["a"]
+    write(tmp_path / "a.jsonl", {"title": "a"}, {"title": "b"}, age=1)
+    assert titles(alone) == []  # it is being written
+
+
+def test_a_large_folder_is_seldom_looked_through(tmp_path: Path) -> None:
+    now = [0.0]
+
+    def timer() -> float:
+        now[0] += 1.0  # looking through it takes a second
+        return now[0]
+
+    folder = source(tmp_path)
+    folder.timer = timer
+    found = []
+    for number in range(40):
+        write(tmp_path / f"{number}.jsonl", {"title": f"{number}"})
+        found.append(len(titles(folder)))
+    assert [each for each in found if each] == [1, 20]
+
+
 def test_an_archive_in_a_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.jsonl", '{"title": "a"}\n')
@@ -159,7 +219,8 @@ def test_standard_input_comes_in_time() -> None:
         batches = read_stdin(stream, soon=0.05)
         file.write(b'{"title": "a"}\n')
         assert [each.title for each in next(batches)] == ["a"]  # the stream is still open
-        threading.Timer(0.1, file.write, [b'{"title": "b"}\n']).start()
+        assert next(batches) == []  # nothing comes now
+        file.write(b'{"title": "b"}\n')
         assert [each.title for each in next(batches)] == ["b"]
         file.close()
         assert list(batches) == []

@@ -23,14 +23,17 @@ def test_feeds_in_folders(tmp_path: Path) -> None:
         path.read_text("utf-8").replace("<body>", '<body><outline text="新闻">'), "utf-8"
     )
     notes = Notes()
-    assert read_opml(path, notes) == ["https://a.example/", "http://b.example/x?y=1&z=2"]
+    assert read_opml(path, notes) == {
+        "https://a.example/": "新叶",
+        "http://b.example/x?y=1&z=2": "新叶",
+    }
     assert "repaired" in notes.sentences()[0]  # the folder is not closed
 
 
 def test_what_cannot_be_fetched_is_told(tmp_path: Path) -> None:
     notes = Notes()
     path = write(tmp_path / "feeds.opml", "https://a.example/", "file:///etc/passwd")
-    assert read_opml(path, notes) == ["https://a.example/"]
+    assert [*read_opml(path, notes)] == ["https://a.example/"]
     assert "line 2" in notes.sentences()[0]
 
 

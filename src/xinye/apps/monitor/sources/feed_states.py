@@ -1,12 +1,13 @@
 """What the store knows of each feed: when it is due, whether it answers, and since when it does
 not."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from xinye.apps.store import Store, Transaction
 
 LONGEST_ERROR = 500  # characters
+LONGEST_TITLE = 200  # characters
 LONGEST_TAG = 1_000  # characters of an ETag or a date; longer ones are not kept
 
 
@@ -16,6 +17,7 @@ class FeedState:
     answers. `note` is what was left out or repaired in its last answer."""
 
     url: str
+    title: str = ""
     etag: str = ""
     modified: str = ""
     due: float = 0.0
@@ -40,6 +42,10 @@ class FeedState:
     def tagged(self, etag: str, modified: str) -> "FeedState":
         """The state with what tells the server later whether the feed has changed since."""
         return replace(self, etag=_tag(etag), modified=_tag(modified))
+
+    def titled(self, title: str) -> "FeedState":
+        """The state with a title, or with the one that it has if this is empty."""
+        return replace(self, title=title[:LONGEST_TITLE] or self.title)
 
     def failed(self, now: float, due: float, error: str) -> "FeedState":
         """The state after the feed could not be read."""
@@ -68,6 +74,11 @@ class FeedStates:
                 "SELECT * FROM feeds ORDER BY stale IS NULL, stale, url LIMIT ?", count
             )
         return [FeedState(**dict(row)) for row in rows]
+
+    def forget(self, urls: Iterable[str]) -> None:
+        """Delete the states of these feeds."""
+        with self._store.writing() as transaction:
+            transaction.execute_many("DELETE FROM feeds WHERE url = ?", [(url,) for url in urls])
 
     def save(self, state: FeedState) -> None:
         """Save the state of a feed."""

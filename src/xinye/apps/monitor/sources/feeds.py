@@ -4,12 +4,12 @@ import queue
 import threading
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 
-from xinye.apps.monitor.documents import Incoming
-from xinye.apps.monitor.sources.addresses import checked_url
+from xinye.apps.monitor.documents import DAY, Incoming
+from xinye.apps.monitor.sources.addresses import checked_url, link
 from xinye.apps.monitor.sources.dates import FUTURE, MISSING, dated, read_date
 from xinye.apps.monitor.sources.feed_states import FeedState, FeedStates
 from xinye.apps.monitor.sources.fetching import Fetcher, FetchError, FetchLimits, Page
@@ -18,6 +18,8 @@ from xinye.data.feeds import FeedEntry, read_feed
 from xinye.errors import XinyeError, plural
 
 LONGEST_TEXT = 100_000  # characters of an entry
+SOON = 1.0  # seconds after which a feed that does not answer no longer keeps other sources waiting
+MOST_KNOWN = 100_000  # states of feeds that are looked through
 UNDATED = "the date is missing or not readable"
 AHEAD_OF_TIME = "the date is in the future"
 EMPTY = "entries without a title and a text are left out"
@@ -50,7 +52,7 @@ class _Fetched:
 class Feeds:
     """The feeds of a monitor. Their states are kept in its store.
 
-    >>> feeds = Feeds(store, ["https://example.org/news.rss"])  # doctest: +SKIP
+    >>> feeds = Feeds(store, {"https://example.org/news.rss": "News"})  # doctest: +SKIP
     >>> for batch in feeds.due():  # doctest: +SKIP
     ...     ingest.add(batch)
     """
@@ -58,15 +60,17 @@ class Feeds:
     def __init__(
         self,
         store: Store,
-        urls: Sequence[str],
+        titles: Mapping[str, str],
         settings: FeedSettings | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         warn: Warn = lambda text: None,
     ) -> None:
-        """`warn` hears of feeds that fail, or that answer something unusual, once for each change.
-        Raises `XinyeError` for a `url` that is not a web address."""
-        self.urls = tuple(dict.fromkeys(checked_url(url).geturl() for url in urls))
+        """`titles` are those of the feeds, by their addresses; "" for one that the feed gives
+        itself. `warn` hears of feeds that fail, or that answer something unusual, once for each
+        change. Raises `XinyeError` for what is not a web address."""
+        self._titles = {checked_url(url).geturl(): title for url, title in titles.items()}
+        self.urls = tuple(self._titles)
         self._settings = settings or FeedSettings()
         self._states = FeedStates(store)
         self._clock, self._warn = clock, warn
@@ -74,27 +78,41 @@ class Feeds:
 
     def states(self) -> list[FeedState]:
         """The state of each feed."""
-        return self._states.find(self.urls)
+        return [state.titled(self._titles[state.url]) for state in self._states.find(self.urls)]
+
+    def forget_others(self) -> None:
+        """Forget the states of feeds that are no longer listed. If none is listed here, another
+        process may read those of the store; then only what nobody has read for a day."""
+        late = self._clock() - DAY
+        self._states.forget(
+            state.url
+            for state in self._states.known(MOST_KNOWN)
+            if (state.url not in self._titles if self._titles else state.due < late)
+        )
 
     def due(self) -> Iterator[list[Incoming]]:
-        """Fetch all feeds that are due now. Gives the entries of each, as soon as it has answered.
+        """Fetch all feeds that are due now. Gives the entries of each, as soon as it has answered,
+        and an empty batch while all are silent.
 
         A feed only counts as read when the next one is asked for: if the program ends before, it is
         read again, and its entries have the same ids. No feed that fails stops the others."""
         now = self._clock()
         states = [state for state in self.states() if state.is_due(now)]
         for fetched in _fetch_all(states, self._fetcher, self._settings.hosts):
+            if fetched is None:
+                yield []
+                continue
             state, page = fetched.state, fetched.page or NOTHING
             try:
                 if fetched.error:
                     raise fetched.error
-                batch, note = self._read(state.url, page)
+                batch, note, title = self._read(state.url, page)
             except Exception as error:  # parsers raise all kinds of errors; each affects one feed
                 self._fail(state, error)
                 continue
             if batch:
                 yield batch
-            self._succeed(state, page, note)
+            self._succeed(state.titled(self._titles[state.url] or title), page, note)
 
     def _succeed(self, state: FeedState, page: Page, note: str) -> None:
         now = self._clock()
@@ -119,10 +137,10 @@ class Feeds:
         if problem != state.error:
             self._warn(f"{state.url}: {problem}")
 
-    def _read(self, url: str, page: Page) -> tuple[list[Incoming], str]:
-        """The entries of a page, the oldest first, and what is unusual about it."""
+    def _read(self, url: str, page: Page) -> tuple[list[Incoming], str, str]:
+        """The entries of a page, the oldest first, what is unusual about it, and its title."""
         if page.data is None:
-            return [], ""
+            return [], "", ""
         feed = read_feed(page.data, page.url, page.charset, self._settings.entries, page.cut)
         now = self._clock()
         problems: Counter[str] = Counter()
@@ -142,7 +160,8 @@ class Feeds:
         batch = [replace(each, id="") if each.id in shared else each for each in batch]
         for what, count in problems.items():
             notes.append(f"{what} ({plural(count, 'entry', 'entries')})")
-        return [each for each in reversed(batch) if each.title or each.text], "; ".join(notes)
+        batch = [each for each in reversed(batch) if each.title or each.text]
+        return batch, "; ".join(notes), feed.title
 
     def _incoming(self, url: str, entry: FeedEntry, now: float, problems: Counter[str]) -> Incoming:
         date = read_date(entry.published, self._settings.zone)
@@ -161,7 +180,7 @@ class Feeds:
         identity = entry.id or entry.url
         return Incoming(
             url, identity, entry.title[:LONGEST_TEXT], entry.text[:LONGEST_TEXT],
-            _link(entry.url), published,
+            link(entry.url), published,
         )  # fmt: skip
 
 
@@ -175,17 +194,12 @@ def _ambiguous(batch: Sequence[Incoming]) -> set[str]:
     }
 
 
-def _link(url: str) -> str:
-    """The address of an entry if it leads to a page: a link to a script must not be shown."""
-    try:
-        return checked_url(url).geturl() if url else ""
-    except XinyeError:
-        return ""
-
-
-def _fetch_all(states: Sequence[FeedState], fetcher: Fetcher, threads: int) -> Iterator[_Fetched]:
-    """Fetch feeds in several threads, each with the feeds of one host at a time. When the caller
-    stops, the threads end after the request that they are at."""
+def _fetch_all(
+    states: Sequence[FeedState], fetcher: Fetcher, threads: int
+) -> Iterator[_Fetched | None]:
+    """Fetch feeds in several threads, each with the feeds of one host at a time. Gives None if none
+    answers for `SOON` seconds. When the caller stops, the threads end after the request that they
+    are at."""
     hosts: defaultdict[str, list[FeedState]] = defaultdict(list)
     for state in states:
         hosts[checked_url(state.url).hostname or ""].append(state)
@@ -207,8 +221,15 @@ def _fetch_all(states: Sequence[FeedState], fetcher: Fetcher, threads: int) -> I
     for _ in range(min(threads, len(hosts))):
         threading.Thread(target=work, daemon=True).start()
     try:
-        for _ in states:
-            yield results.get()
+        left = len(states)
+        while left:
+            try:
+                fetched = results.get(timeout=SOON)
+            except queue.Empty:
+                yield None
+                continue
+            yield fetched
+            left -= 1
     finally:
         stopped.set()
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any
 
 from xinye.apps.monitor.documents import Incoming
 from xinye.apps.monitor.sources.dates import read_date
+from xinye.apps.monitor.sources.growing import complete_part, grows
 from xinye.data.archives import ZIP, is_archive, is_hidden
 from xinye.data.columns import FIELD_NAMES, as_text, find_column
 from xinye.data.encodings import decode, with_newlines
@@ -30,7 +32,11 @@ from xinye.errors import XinyeError
 
 STDIN = "-"
 BATCH = 100  # documents
-QUIET = 2.0  # seconds that a file in a folder must not have changed before it is read
+QUIET = 2.0  # seconds that a file in a folder must not have changed before it is read whole
+PATIENCE = 10.0  # seconds after which the complete records of one that goes on changing are read,
+SPEED = 1e6  # and a second more for so many bytes, since it is read from its beginning
+REST = 20  # times as long as it took to look through a folder, it is left alone
+FAST = 0.05  # seconds; one that takes no longer is always looked through
 SOON = 1.0  # seconds that documents from standard input wait for others
 LONGEST_LINE = 4_000_000  # bytes of a line of standard input
 LONGEST_TEXT = 100_000  # characters
@@ -47,6 +53,7 @@ DATES = (
 )  # fmt: skip
 SOURCES = ("source", "media", "site", "来源", "媒体", "媒体名称", "平台")
 Warn = Callable[[str], None]
+Version = tuple[int, int]  # the size of a file, and when it was last changed
 
 
 @dataclass(frozen=True)
@@ -76,41 +83,63 @@ class FileSource:
     zone: tzinfo = UTC
     warn: Warn = lambda text: None
     clock: Callable[[], float] = time.time
-    _seen: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    timer: Callable[[], float] = time.monotonic
+    _seen: dict[Path, Version] = field(default_factory=dict)
+    _waiting: dict[Path, float] = field(default_factory=dict)  # until when a growing file waits
+    _told: set[Path] = field(default_factory=set)  # growing files of which problems were told
+    _rests: float = float("-inf")  # until when the folder is not looked through
 
     def new(self) -> Iterator[list[Incoming]]:
         """The documents of all files that are new or changed since the last call. A changed file is
-        read from its beginning: documents with an id, or with the same text, are not new. In a
-        folder, a file that was written a moment ago is left for the next call, hidden files are not
-        read, and one that cannot be read is told and skipped.
+        read from its beginning: documents with an id, or with the same text, are not new. A file
+        that changed a moment ago is left for the next call, unless it is the only one and read for
+        the first time; if it goes on changing, its complete records are read now and then. In a
+        folder, hidden files are not read, and one that cannot be read is told and skipped.
 
         Raises XinyeError if there is no such file or folder, or if the only file cannot be read."""
         path = Path(self.name).expanduser()
         if not path.is_dir():
             check_file(path)
-            yield from self._new(path)
+            yield from self._new(path, at_once=path not in self._seen)
             return
-        files = sorted(path.rglob("*"))
-        self._seen = {file: self._seen[file] for file in files if file in self._seen}
-        for file in files:
-            hidden = is_hidden(file.relative_to(path))
-            if hidden or suffix_of(file) not in (*RECORD_SUFFIXES, ZIP):
-                continue
+        for file in self._changed(path):
             try:
-                if file.is_file() and self._is_quiet(file):
-                    yield from self._new(file)
+                yield from self._new(file)
             except (XinyeError, OSError) as error:
                 self.warn(str(error))
 
-    def _is_quiet(self, file: Path) -> bool:
-        age = self.clock() - file.stat().st_mtime
-        return not 0 <= age < QUIET  # a file from the future is read, too
+    def _changed(self, folder: Path) -> list[Path]:
+        """The files of a folder that are new or changed. A large folder is rarely looked through,
+        so that this takes no more than a small part of the time."""
+        start = self.timer()
+        if start < self._rests:
+            return []
+        files = [
+            file
+            for file in sorted(folder.rglob("*"))
+            if suffix_of(file) in (*RECORD_SUFFIXES, ZIP)
+            and not is_hidden(file.relative_to(folder))
+        ]
+        self._seen = {file: self._seen[file] for file in files if file in self._seen}
+        self._waiting = {file: self._waiting[file] for file in files if file in self._waiting}
+        changed = [file for file in files if self._seen.get(file) != _version(file)]
+        took = self.timer() - start
+        self._rests = start + took + REST * took if took > FAST else start
+        return changed
 
-    def _new(self, file: Path) -> Iterator[list[Incoming]]:
-        status = file.stat()
-        version = status.st_size, status.st_mtime_ns
-        if self._seen.get(file) == version:
+    def _new(self, file: Path, at_once: bool = False) -> Iterator[list[Incoming]]:
+        """The documents of a file, if it is new or changed, and not being written."""
+        version = _version(file)
+        if version is None or self._seen.get(file) == version:
             return
+        age = self.clock() - file.stat().st_mtime
+        if at_once or not 0 <= age < QUIET:  # a file from the future is read, too
+            yield from self._whole(file, version)
+        else:
+            yield from self._part(file)
+
+    def _whole(self, file: Path, version: Version) -> Iterator[list[Incoming]]:
+        self._waiting.pop(file, None)
         try:
             for each in expand(file) if is_archive(file) else [file]:
                 yield from read_file(each, self.zone, self.warn)
@@ -120,15 +149,54 @@ class FileSource:
         # Only now, because whoever takes the documents may have failed and asks again.
         self._seen[file] = version
 
+    def _part(self, file: Path) -> Iterator[list[Incoming]]:
+        """The complete records of a file that is being written, if it has waited long enough."""
+        now = self.clock()
+        pause = PATIENCE + file.stat().st_size / SPEED
+        until = self._waiting.setdefault(file, now + pause)
+        if now < until:
+            return
+        if not grows(file):
+            self._waiting[file] = float("inf")
+            self.warn(
+                f"{file}: it goes on changing; it is read as soon as it has not changed for "
+                f"{QUIET:g} seconds"
+            )
+            return
+        self._waiting[file] = now + pause
+        with complete_part(file) as part:
+
+            def real(text: str) -> str:
+                return text.replace(str(part), str(file))
+
+            first = file not in self._told
+            self._told.add(file)
+            warn: Warn = (lambda text: self.warn(real(text))) if first else (lambda text: None)
+            try:
+                yield from read_file(part, self.zone, warn, name=str(file))
+            except XinyeError as error:
+                self._waiting[file] = float("inf")
+                raise XinyeError(real(str(error))) from None
+
+
+def _version(file: Path) -> Version | None:
+    """What changes with a file; None if it is gone, or no file."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return (status.st_size, status.st_mtime_ns) if S_ISREG(status.st_mode) else None
+
 
 def read_file(
-    path: Path, zone: tzinfo = UTC, warn: Warn = lambda text: None
+    path: Path, zone: tzinfo = UTC, warn: Warn = lambda text: None, name: str = ""
 ) -> Iterator[list[Incoming]]:
-    """The documents of a file of records, in batches. Raises XinyeError if it cannot be read."""
+    """The documents of a file of records, in batches. `name` is what it is called, if it is a copy.
+    Raises XinyeError if it cannot be read."""
     if suffix_of(path) not in RECORD_SUFFIXES:
         raise not_readable(path, RECORD_SUFFIXES)
     check_libraries([path])
-    reader = _Reader(str(path), zone)
+    reader = _Reader(name or str(path), zone)
     batch: list[Incoming] = []
     try:
         for line, record in read_records(path, reader.bad, notes=reader.notes):
@@ -149,14 +217,19 @@ def read_stdin(
     soon: float = SOON,
 ) -> Iterator[list[Incoming]]:
     """The documents of a stream of JSON Lines, in batches. None waits longer than `soon` seconds
-    for others. Ends with the stream. Problems are told with their batch."""
+    for others; an empty batch says that nothing came for so long. Ends with the stream. Problems
+    are told with their batch."""
     lines: queue.Queue[bytes | None] = queue.Queue(10 * BATCH)
     threading.Thread(target=_read_lines, args=(stream, lines), daemon=True).start()
     number, ended = 0, False
     while not ended:
         reader = _Reader(STDIN, zone)
         batch: list[Incoming] = []
-        line = lines.get()
+        try:
+            line = lines.get(timeout=soon)
+        except queue.Empty:
+            yield []
+            continue
         until = time.monotonic() + soon
         while True:
             ended = line is None

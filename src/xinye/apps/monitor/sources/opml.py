@@ -12,9 +12,9 @@ LARGEST = 10_000_000  # bytes
 MOST_FEEDS = 10_000
 
 
-def read_opml(path: Path, notes: Notes | None = None) -> list[str]:
-    """The addresses of the feeds in an OPML file, in order. `notes` report addresses that cannot be
-    fetched. Raises XinyeError if the file has none."""
+def read_opml(path: Path, notes: Notes | None = None) -> dict[str, str]:
+    """The addresses of the feeds in an OPML file, in order, each with its title. `notes` report
+    addresses that cannot be fetched. Raises XinyeError if the file has none."""
     notes = notes or Notes()
     check_file(path)
     with open_regular(path) as file:
@@ -29,19 +29,19 @@ def read_opml(path: Path, notes: Notes | None = None) -> list[str]:
         raise XinyeError(f"{path}: not OPML; its root element is {str(root.tag)!r}")
     if broken:
         notes.add(str(path), "the XML is broken and was repaired")
-    found: dict[str, None] = {}
+    found: dict[str, str] = {}
     for outline in root.iter("outline"):
-        url = next(
-            (outline.attrib[name] for name in outline.attrib if name.lower() == "xmlurl"), ""
-        )
+        values = {name.lower(): value for name, value in outline.attrib.items()}
+        url = values.get("xmlurl", "")
         if not url.strip():
             continue  # a folder of feeds
         try:
-            found[checked_url(url).geturl()] = None
+            title = values.get("title") or values.get("text") or ""
+            found.setdefault(checked_url(url).geturl(), " ".join(title.split()))
         except Refused as error:
             notes.add(f"{path}, line {outline.sourceline}", str(error))
     if not found:
         raise XinyeError(f"{path}: there is no feed in it: no outline with an xmlUrl")
     if len(found) > MOST_FEEDS:
         raise XinyeError(f"{path}: it has more than {MOST_FEEDS:,} feeds; divide it")
-    return list(found)
+    return found
