@@ -171,6 +171,14 @@ def wrong_value(problem: Mapping[str, Any]) -> str:
             return f"{value} is not true or false"
         case "string_type":
             return f"{value} is not a text"
+        case "tuple_type" | "list_type":
+            return f"{value} is not a list; put it into brackets: [{value}]"
+        case "dict_type" | "model_type":
+            return f"{value} is not a table"
+        case "missing":
+            return "it is missing"
+        case "string_too_short" | "too_short":
+            return "it is empty"
         case "less_than_equal":
             return f"{number} is too large; use at most {limits['le']}"
         case "greater_than_equal":

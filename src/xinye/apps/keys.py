@@ -29,7 +29,7 @@ def secret_of(store: Store) -> bytes:
     if secret is None:
         raise XinyeError(
             f"{path}: the key of {store.path.name} is missing; copy it here from a backup. Without "
-            "it no account can be found again"
+            "it, nothing of what is in the store can be recognized again"
         )
     if not hmac.compare_digest(_proof(secret), row["proof"]):
         raise XinyeError(f"{path}: this is the key of another store; copy the right one here")

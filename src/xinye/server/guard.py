@@ -201,6 +201,8 @@ class LimitedBody:
                 message = await self._receive()
         except TimeoutError:
             raise APIError(408, "the body did not arrive in time", headers=CLOSE) from None
+        if message["type"] == "http.disconnect":
+            raise APIError(400, "the body ended before its end", headers=CLOSE)
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)
         self._check_size()

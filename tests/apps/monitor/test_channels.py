@@ -97,7 +97,7 @@ def test_wrong_settings(values: dict[str, Any], problem: str) -> None:
 
 
 def test_a_channel_without_a_name() -> None:
-    with pytest.raises(XinyeError, match=r"^\[\[channels\]\] 2: name: Field required"):
+    with pytest.raises(XinyeError, match=r"^\[\[channels\]\] 2: name: it is missing"):
         read_channels([HOOK, {"kind": "mail"}])
 
 

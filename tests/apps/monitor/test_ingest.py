@@ -82,12 +82,39 @@ def test_threads_share_an_ingest(monitor: Monitor, ingest: Ingest) -> None:
 
 def test_personal_data_is_masked_before_it_is_stored(monitor: Monitor, ingest: Ingest) -> None:
     ingest.add(
-        [Incoming("a", "1", "找13812345678", "电话13812345678", "https://li:pass@example.com/")]
+        [
+            Incoming(
+                "来自13812345678",
+                "1",
+                "找13812345678",
+                "电话13812345678",
+                "https://li:pass@example.com/",
+            )
+        ]
     )
     (document,) = monitor.documents.find()
     assert (document.title, document.text, document.url) == ("找[电话1]", "电话[电话1]", "")
+    assert document.source == "来自[电话1]"
     for file in monitor.store.path.parent.iterdir():
         assert b"13812345678" not in file.read_bytes()
+
+
+def test_a_number_that_is_cut_is_masked(tmp_path: Path, clock: Clock) -> None:
+    monitor = Monitor(tmp_path / "monitor.db", Limits(text_characters=20), clock)
+    monitor.ingest().add([Incoming("a", "1", "", "很" * 12 + "13812345678")])
+    assert monitor.documents.find()[0].text == "很" * 12 + "[电话1]"
+    monitor.close()
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/hosts"])
+def test_a_link_that_is_no_page_is_not_stored(monitor: Monitor, ingest: Ingest, url: str) -> None:
+    ingest.add([Incoming("a", "1", "火灾", "", url)])
+    assert monitor.documents.find()[0].url == ""
+
+
+def test_what_cannot_be_seen_is_empty(ingest: Ingest) -> None:
+    added = ingest.add([Incoming("a", each, each, " \n") for each in ("\u200b", "\0", "\u3000")])
+    assert added.empty == 3
 
 
 def test_half_a_character_is_replaced(monitor: Monitor, ingest: Ingest) -> None:

@@ -20,7 +20,15 @@ def test_no_cell_is_a_formula(monitor: Monitor, ingest: Ingest, sign: str) -> No
     assert text.startswith("\ufeff" + ",".join(COLUMNS))
     _, row = csv.reader(io.StringIO(text))
     for cell in row[2:5]:
-        assert cell[0] == "'" and cell[1:].strip()[0] in "=+-@＝"
+        assert cell[0] == "'" and cell[1:].strip().strip("'")[0] in "=+-@＝"
+
+
+def test_a_table_divided_at_semicolons_has_no_formula(monitor: Monitor, ingest: Ingest) -> None:
+    ingest.add([Incoming("微博", "1", "x; =HYPERLINK(1)", "甲\n@SUM(1)\n- 乙")])
+    for row in csv.reader(
+        io.StringIO("".join(csv_lines(monitor.documents.every()))), delimiter=";"
+    ):
+        assert not any(cell.strip()[:1] in ("=", "+", "-", "@") for cell in row if cell)
 
 
 def test_words_are_found_page_by_page(monitor: Monitor, ingest: Ingest) -> None:

@@ -52,8 +52,8 @@ class AlarmSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     false_alarms: float = Field(0.05, gt=0, le=100)
-    least: int = Field(5, ge=1)
-    cool_down_hours: float = Field(24, gt=0)
+    least: int = Field(5, ge=1, le=1_000_000)
+    cool_down_hours: float = Field(24, gt=0, allow_inf_nan=False)
     history_days: int = Field(28, ge=7, le=366)
 
     def threshold(self, subjects: int) -> float:

@@ -9,7 +9,7 @@ from xinye.apps.monitor.archive import Archive
 from xinye.apps.monitor.documents import HOUR, MOODS, Analysis
 from xinye.apps.monitor.labels import read_analyses, read_row, write_labels
 from xinye.apps.store import Transaction
-from xinye.errors import TooMany, XinyeError
+from xinye.errors import XinyeError
 
 TOPIC, COMPANY = SUBJECTS = ("topic", "company")  # what trends and alarms are about
 ALL_MOODS = ("", *MOODS, "unsure")
@@ -78,14 +78,16 @@ class Counts:
         """A point for each hour or day (`step`) from `since` to `until`, beginning with the one
         that `since` lies in. "" stands for all topics or companies, and None for all moods.
 
-        Raises `XinyeError` for another step, and `TooMany` for more than `Limits.points`."""
+        Raises `XinyeError` for another step, and for more than `Limits.points`."""
         if step not in STEPS:
             raise XinyeError(f"step: {step!r} is unknown; choose 'hour' or 'day'")
         size, zone = STEPS[step], self._archive.zone
         begin = (_hour(since) + zone) // size * size - zone
         count = max(0, -((begin - _end(until)) // size))
         if count > self._archive.limits.points:
-            raise TooMany(f"this trend has {count:,} points; ask for days, or for a shorter time")
+            raise XinyeError(
+                f"this trend has {count:,} points; ask for days, or for a shorter time"
+            )
         moods = ALL_MOODS if mood is None else (mood,)
         with self._archive.store.reading() as transaction:
             rows = transaction.select(

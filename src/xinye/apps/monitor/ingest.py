@@ -24,6 +24,7 @@ from xinye.apps.monitor.near import (
     write_sketches,
 )
 from xinye.apps.monitor.presence import note_presence, sources_answer
+from xinye.apps.monitor.sources.addresses import link
 from xinye.apps.monitor.sources.dates import dated
 from xinye.apps.monitor.watch import Touched, Watch
 from xinye.apps.store import Transaction
@@ -126,7 +127,7 @@ class Ingest:
 
     def _add(self, batch: Sequence[Incoming]) -> Added:
         now = self._archive.clock()
-        given = [each for each in batch if each.title.strip() or each.text.strip()]
+        given = [each for each in batch if _says_something(each)]
         keyed: dict[str, Incoming] = {}
         for each in given:
             keyed.setdefault(self._key(each), each)
@@ -157,13 +158,15 @@ class Ingest:
         title, text = _unicode(incoming.title).strip(), _unicode(incoming.text).strip()
         cut = len(title) > limits.title_characters or len(text) > limits.text_characters
         masker = Masker(self._archive.secret)
-        title = masker.mask(title[: limits.title_characters])
-        text = masker.mask(text[: limits.text_characters])
-        url = _unicode(incoming.url)
+        title = masker.mask(title)[: limits.title_characters]  # half a number is not recognized
+        text = masker.mask(text)[: limits.text_characters]
+        url = link(_unicode(incoming.url))
+        if masker.mask(url) != url:
+            url = ""
         at, known = dated(incoming.published, now)
         return _Prepared(
-            key, _unicode(incoming.source), title, text, url if masker.mask(url) == url else "",
-            at, known, cut, title_hash(title), sketch(title, text),
+            key, masker.mask(_unicode(incoming.source)), title, text, url, at, known, cut,
+            title_hash(title), sketch(title, text),
         )  # fmt: skip
 
     def _write(self, documents: Sequence[_Prepared], now: float) -> Added:
@@ -243,6 +246,15 @@ class Ingest:
         return {
             each.key: cleaned(analysis) for each, analysis in zip(wanted, analyses, strict=True)
         }
+
+
+def _says_something(document: Incoming) -> bool:
+    """Whether there is a character in it that can be seen."""
+    return any(
+        char.isprintable() and not char.isspace()
+        for part in (document.title, document.text)
+        for char in part
+    )
 
 
 def _text(transaction: Transaction, documents: Sequence[_Prepared], first: int) -> str:

@@ -14,6 +14,7 @@ from xinye.apps.models_file import MODELS, Role, read_models, write_models
 from xinye.apps.monitor.analysis import Analyst, Models
 from xinye.apps.monitor.calibration import FILE as CALIBRATION
 from xinye.apps.monitor.calibration import FORMAT, Calibrations
+from xinye.apps.monitor.documents import MOODS
 from xinye.apps.monitor.labelled import Labelled
 from xinye.apps.monitor.monitor_settings import (
     AGAIN,
@@ -25,6 +26,7 @@ from xinye.apps.monitor.monitor_settings import (
 )
 from xinye.data.files import read_json, write_json, write_json_lines
 from xinye.errors import XinyeError
+from xinye.model.heads import Head
 from xinye.retrieval.format import Strict
 
 LABELLED, TEST, REPORT, RUNS = "labelled.jsonl", "test.jsonl", "report.json", "models"
@@ -116,6 +118,12 @@ class MonitorFolder:
             raise XinyeError(
                 f"{self.folder / MODELS}, [{role}]: this model was made to {does}; name one that "
                 f"can {verb}"
+            )
+        tells_moods = isinstance(model.network, Head) and {*model.network.config.labels} <= {*MOODS}
+        if role in ("topics", "mood") and tells_moods != (role == "mood"):
+            raise XinyeError(
+                f"{self.folder / MODELS}, [{role}]: this is a model of the other kind; topics have "
+                f"names of their own, and moods are {', '.join(MOODS)}"
             )
         return model
 

@@ -42,9 +42,9 @@ class MonitorSettings(BaseModel):
     languages: tuple[Literal["zh", "en"], ...] = Field(("zh", "en"), min_length=1)
     time_zone: str = "UTC"
     board_url: str = ""
-    retention_days: float = Field(180, ge=1)
+    retention_days: float = Field(180, ge=1, allow_inf_nan=False)
     repeat_days: float = Field(7, gt=0, le=90)
-    feed_minutes: float = Field(5, ge=1)
+    feed_minutes: float = Field(5, ge=1, allow_inf_nan=False)
     private_hosts: tuple[str, ...] = ()
     alarm: AlarmSettings = AlarmSettings()
     companies: dict[str, tuple[str, ...]] = Field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, tzinfo
 
@@ -12,6 +13,7 @@ COLUMNS = (
     "companies", "language", "repeats", "repeats_document",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+_INSIDE = re.compile(r"([;\t\r\n]\s*)(?=[=+\-@＝＋－＠])")
 BETWEEN = "; "  # of several topics or companies in a cell
 
 
@@ -19,8 +21,8 @@ def csv_lines(
     documents: Iterable[Document], zone: tzinfo = UTC, head: bool = True
 ) -> Iterator[str]:
     """The lines of the table. The `head` has the names of the columns, behind a mark by which
-    spreadsheet programs recognize UTF-8. No cell is a formula: one that begins like one gets an
-    apostrophe."""
+    spreadsheet programs recognize UTF-8. No cell is a formula, nor is a part of it in a program
+    that divides at semicolons: what begins like one gets an apostrophe."""
     if head:
         yield "\ufeff" + _line(COLUMNS)
     for each in documents:
@@ -56,5 +58,5 @@ def _line(cells: Iterable[str]) -> str:
 def _safe(cell: str) -> str:
     """The cell without control characters that spreadsheet programs refuse, and as a text even if
     it begins like a formula."""
-    cell = cell.replace("\0", "")
+    cell = _INSIDE.sub(r"\1'", cell.replace("\0", ""))
     return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA) else cell
