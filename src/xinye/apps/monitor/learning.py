@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 
 from xinye import api
-from xinye.apps.groups import members, near_groups
+from xinye.apps.chance import likely_mean, likely_share
+from xinye.apps.groups import members
 from xinye.apps.monitor.calibration import Calibrations, calibrated_moods, calibrated_topics
 from xinye.apps.monitor.labelled import Labelled
-from xinye.apps.training import Budget, as_file, base_of, train_classifier
+from xinye.apps.monitor.near_groups import near_groups
+from xinye.apps.training import Budget, WithoutFiles, as_file, base_of, train_classifier
 from xinye.errors import plural
 from xinye.observer import Observer
 
 FEWEST_EACH = 10  # texts of a topic; rarer ones are not learned
 FEWEST = 50  # texts of a role
 CALIBRATION = 0.1  # share of what is learned
+FEWEST_CALIBRATION = 25  # texts, unless that is more than a fifth: fewer calibrate nothing
+AVERAGES = {"topics": "micro", "mood": "macro"}  # of F1, what a role is judged by
 STAGES = {"topics": "training the classifier of topics", "mood": "training the classifier of moods"}
 
 
@@ -39,22 +43,29 @@ class Rows:
     @property
     def counts(self) -> Counter[str]:
         """How many of the learned texts have each label."""
-        labels = (row["label"] for row in self.learned)
-        return Counter(
-            each for label in labels for each in ([label] if isinstance(label, str) else label)
-        )
+        return _counted(self.learned)
+
+
+def _counted(rows: Sequence[Row]) -> Counter[str]:
+    labels = (row["label"] for row in rows)
+    return Counter(
+        each for label in labels for each in ([label] if isinstance(label, str) else label)
+    )
 
 
 @dataclass(frozen=True)
 class Learned:
     """A model and its figures on the texts that were kept apart: macro F1 of moods, micro F1 of
-    topics, beside TF-IDF with logistic regression on the same texts. `counts` are the texts of
-    each label that were learned."""
+    topics, beside TF-IDF with logistic regression on the same texts. On many texts it would be in
+    the interval `likely`, with a confidence of 95%. `calibration_texts` were kept to calibrate on,
+    and `counts` are the texts of each label that were learned."""
 
     texts: int
     test_texts: int
+    calibration_texts: int
     counts: dict[str, int]
     score: float | None
+    likely: tuple[float, float] | None
     baseline: float | None
     seconds: float
 
@@ -70,18 +81,23 @@ class Parts:
 
 
 def parts_of(texts: Sequence[Labelled], test_share: float) -> Parts:
-    """The parts of labelled texts, drawn at random in groups of near-equal ones."""
+    """The parts of labelled texts, drawn at random in groups of near-equal ones. Groups that are
+    too large to be tested or calibrated on are learned."""
     groups = members(near_groups([each.text for each in texts]))
     random.Random(0).shuffle(groups)
-    parts: tuple[list[Labelled], ...] = ([], [], [])
-    test = test_share * len(texts)
-    calibration = test + CALIBRATION * (len(texts) - test)
-    placed = 0
+    parts = Parts([], [], [])
+    test = round(test_share * len(texts))
+    calibration = round(CALIBRATION * (len(texts) - test))
+    calibration = max(calibration, min(FEWEST_CALIBRATION, (len(texts) - test) // 5))
     for group in groups:
-        part = 2 if placed < test else 1 if placed < calibration else 0
-        parts[part].extend(texts[number] for number in group)
-        placed += len(group)
-    return Parts(*parts)
+        if len(parts.test) + len(group) <= test:
+            part = parts.test
+        elif len(parts.calibration) + len(group) <= calibration:
+            part = parts.calibration
+        else:
+            part = parts.learned
+        part.extend(texts[number] for number in group)
+    return parts
 
 
 @dataclass(frozen=True)
@@ -105,7 +121,7 @@ def learn(
     roles = [role for role in wanted if not missing[role]]
     learned: dict[str, Learned] = {}
     calibrations = Calibrations()
-    began = time.monotonic()
+    began, observer = time.monotonic(), WithoutFiles(observer, folder)
     every = [each.text for each in (*parts.learned, *parts.calibration)]
     if roles:
         with base_of(every, folder / "base", budget, observer) as base:
@@ -175,10 +191,24 @@ def _trained(
         model = train_classifier(base, file, len(rows.learned), folder, seconds, observer)
         figures: dict[str, Any] = model.evaluate_task(test) if rows.test else {}
     score, baseline = (_score(figures.get(name), folder.name) for name in ("measured", "baseline"))
-    seconds = round(time.monotonic() - began, 1)
-    return model, Learned(
-        len(rows.learned), len(rows.test), dict(rows.counts.most_common()), score, baseline, seconds
+    supports = [*_counted(rows.test).values()]
+    learned = Learned(
+        len(rows.learned),
+        len(rows.test),
+        len(rows.calibration),
+        dict(rows.counts.most_common()),
+        score,
+        None if score is None else likely(folder.name, score, len(rows.test), supports),
+        baseline,
+        round(time.monotonic() - began, 1),
     )
+    return model, learned
+
+
+def likely(role: str, score: float, texts: int, supports: Sequence[int]) -> tuple[float, float]:
+    """Between what a score on so many texts would be on many. `supports` are the texts of each
+    label, the rarest of which decides most in a macro average."""
+    return likely_share(score, texts) if role == "topics" else likely_mean(score, supports)
 
 
 def _score(figures: dict[str, Any] | None, role: str) -> float | None:

@@ -36,7 +36,8 @@ class Report:
     moods_without_neutral: bool = False
     notes: list[str] = field(default_factory=list)
     trained: dict[str, dict[str, Any]] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)  # roles without a model, with the reason
+    missing: dict[str, str] = field(default_factory=dict)  # roles not learned, with the reason
+    optional: list[str] = field(default_factory=list)  # roles that can do without a model
     calibrations: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -68,11 +69,8 @@ def prepare(
             why = "; ".join(f"{role}: {trained.missing[role]}" for role in LEARNED)
             raise XinyeError(f"neither topics nor moods can be learned: {why}")
         report.trained = {role: asdict(each) for role, each in trained.learned.items()}
-        report.missing = trained.missing | {
-            role: "name a run: --role ROLE=RUN, or in models.toml"
-            for role in ROLES
-            if role not in roles and role not in trained.missing
-        }
+        report.missing = trained.missing
+        report.optional = [role for role in ROLES if role not in {*roles, *trained.missing}]
         report.rare = trained.rare
         report.calibrations = trained.calibrations.model_dump()
         report.seconds = round(time.monotonic() - began, 1)
