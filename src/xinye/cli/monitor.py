@@ -13,7 +13,7 @@ from xinye.apps.monitor.prepare_settings import PrepareSettings
 from xinye.cli.arguments import BAD_BYTES, JSON, Fields, Parser, flag, switch
 from xinye.cli.output import Display, answer, bad_bytes_told, console, print_json, verbatim
 from xinye.errors import Unavailable, checked, plural, quoted
-from xinye.language import shown_word
+from xinye.language import listed, shown_word
 
 if TYPE_CHECKING:  # torch is imported where it is used
     from xinye.apps.monitor.prepare import Report
@@ -82,9 +82,9 @@ def show(report: "Report") -> None:
             more = " …" if len(counts) > SHOWN else ""
             answer.print(verbatim(f"  {shown_word(name)}: {some}{more}"), soft_wrap=True)
     if report.rare:
-        some = ", ".join([*report.rare][:SHOWN])
+        some = listed([*report.rare][:SHOWN])
         answer.print(
-            f"too rare to learn: {plural(len(report.rare), 'topic')} ({some})", soft_wrap=True
+            f"too rare to learn: {plural(len(report.rare), 'label')} ({some})", soft_wrap=True
         )
     for role, trained in report.trained.items():
         show_trained(report, role, trained)

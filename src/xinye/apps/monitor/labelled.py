@@ -103,6 +103,8 @@ def read_labelled(files: Sequence[str], columns: Columns) -> Read:
     for path in find_files(files):
         read.files += 1
         rows = [*read_records(path, named=_named(columns), notes=read.notes)]
+        if not rows:
+            raise XinyeError(f"{path}: there are no records in this file")
         of_file = [*_labelled(path, rows, columns, read.notes)]
         _note_repeats(of_file, read.notes)
         if not columns.topic_separator:

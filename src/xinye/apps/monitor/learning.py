@@ -103,7 +103,7 @@ def parts_of(texts: Sequence[Labelled], test_share: float) -> Parts:
 @dataclass(frozen=True)
 class Trained:
     """What was learned, by role, "topics" and "mood", and the calibrations. `missing` says why a
-    wanted role has no model, and `rare` has the topics that are too rare to learn."""
+    wanted role has no model, and `rare` has the topics and moods that are too rare to learn."""
 
     learned: dict[str, Learned]
     missing: dict[str, str]
@@ -116,8 +116,9 @@ def learn(
 ) -> Trained:
     """Train the models of the wanted roles that there are labels for, in `folder/topics` and
     `folder/mood`. They begin from one model; the time is shared by the number of texts."""
+    counts = {"topics": _topics(parts.learned), "mood": _moods(parts.learned)}
     rows = {"topics": _of_topics(parts), "mood": _of_moods(parts)}
-    missing = {role: _too_few(rows[role], budget) for role in wanted}
+    missing = {role: _too_few(counts[role], rows[role], budget) for role in wanted}
     roles = [role for role in wanted if not missing[role]]
     learned: dict[str, Learned] = {}
     calibrations = Calibrations()
@@ -132,18 +133,28 @@ def learn(
                 observer.stage(STAGES[role])
                 model, learned[role] = _trained(rows[role], folder / role, base, seconds, observer)
                 calibrations = _calibrated(calibrations, role, model, rows[role].calibration)
-    rare = {topic: count for topic, count in _counts(parts).items() if count < FEWEST_EACH}
+    rare = {
+        label: count
+        for role in wanted
+        for label, count in counts[role].items()
+        if count < FEWEST_EACH
+    }
     return Trained(learned, {role: why for role, why in missing.items() if why}, rare, calibrations)
 
 
-def _counts(parts: Parts) -> Counter[str]:
-    """How many of the texts to learn from have each topic."""
-    return Counter(topic for each in parts.learned for topic in each.topics or ())
+def _topics(texts: Sequence[Labelled]) -> Counter[str]:
+    """How many texts have each topic."""
+    return Counter(topic for each in texts for topic in each.topics or ())
+
+
+def _moods(texts: Sequence[Labelled]) -> Counter[str]:
+    """How many texts have each mood."""
+    return Counter(each.mood for each in texts if each.mood)
 
 
 def _of_topics(parts: Parts) -> Rows:
     """The texts whose topics are known, without the topics that are too rare to learn."""
-    known = {topic for topic, count in _counts(parts).items() if count >= FEWEST_EACH}
+    known = {topic for topic, count in _topics(parts.learned).items() if count >= FEWEST_EACH}
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
         return [
@@ -157,8 +168,7 @@ def _of_topics(parts: Parts) -> Rows:
 
 def _of_moods(parts: Parts) -> Rows:
     """The texts whose mood is known, without a mood that is too rare to learn."""
-    counts = Counter(each.mood for each in parts.learned)
-    known = {mood for mood, count in counts.items() if mood and count >= FEWEST_EACH}
+    known = {mood for mood, count in _moods(parts.learned).items() if count >= FEWEST_EACH}
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
         return [{"text": each.text, "label": each.mood} for each in texts if each.mood in known]
@@ -166,16 +176,20 @@ def _of_moods(parts: Parts) -> Rows:
     return Rows(rows(parts.learned), rows(parts.calibration), rows(parts.test))
 
 
-def _too_few(rows: Rows, budget: Budget) -> str:
-    """Why a role cannot be learned; "" if it can."""
-    found, labels = len(rows.learned), len(rows.counts)
-    if not found:
+def _too_few(counts: Counter[str], rows: Rows, budget: Budget) -> str:
+    """Why a role cannot be learned, of whose labels the texts have so many; "" if it can."""
+    found, known = len(rows.learned), [*rows.counts]
+    if not counts:
         return "no text has one; add a column such as topics or mood"
-    if found < FEWEST or labels < 2:
+    if not known:
+        return f"no label has {FEWEST_EACH} texts to learn from"
+    if len(known) == 1:
         return (
-            f"too few: {plural(found, 'text')} with {plural(labels, 'label')} that are frequent "
-            f"enough; {FEWEST} texts and 2 labels are needed, and {FEWEST_EACH} texts of each label"
+            f"only one label, {known[0]!r}, has {FEWEST_EACH} texts to learn from, and two are "
+            "needed"
         )
+    if found < FEWEST:
+        return f"only {plural(found, 'text')} to learn from, and {FEWEST} are needed"
     return "" if budget.seconds else "no time to train (--time)"
 
 
