@@ -23,7 +23,7 @@ def likely_share(share: float, count: float) -> tuple[float, float]:
     square = NORMAL**2 / count
     middle = (share + square / 2) / (1 + square)
     half = NORMAL * sqrt(share * (1 - share) / count + square / (4 * count)) / (1 + square)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def likely_mean(mean: float, counts: Sequence[int]) -> tuple[float, float]:
