@@ -104,12 +104,13 @@ def read_labelled(files: Sequence[str], columns: Columns) -> Read:
         read.files += 1
         rows = [*read_records(path, named=_named(columns), notes=read.notes)]
         if not rows:
-            raise XinyeError(f"{path}: there are no records in this file")
-        of_file = [*_labelled(path, rows, columns, read.notes)]
-        _note_repeats(of_file, read.notes)
+            of_file = read.notes.of_file(path)
+            raise XinyeError(f"{path}: no records in it{of_file}")
+        texts = [*_labelled(path, rows, columns, read.notes)]
+        _note_repeats(texts, read.notes)
         if not columns.topic_separator:
-            _note_spaces(path, of_file, read.notes)
-        read.texts += [each for _, each in of_file]
+            _note_spaces(path, texts, read.notes)
+        read.texts += [each for _, each in texts]
     if not read.texts:
         left_out = "".join(f"; {note}" for note in read.notes.sentences()[:3])
         raise XinyeError(f"the files have no text with topics or with a mood{left_out}")

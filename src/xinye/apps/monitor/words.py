@@ -4,6 +4,7 @@ import re
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from tokenizers import Tokenizer
 from tokenizers.models import Unigram
@@ -11,7 +12,8 @@ from tokenizers.trainers import UnigramTrainer
 
 from xinye.data.scripts import HAN
 
-WORDS, LONGEST = 6000, 4  # words that are learned at most, and their characters
+LONGEST = 4  # characters of a word
+FOR_A_WORD = 25  # characters of the texts for each word that is learned; fewer make words too long
 READ = 150_000  # characters of the texts that it learns from: this takes two seconds
 UNKNOWN = "<unk>"
 _RUN = re.compile(rf"[{HAN}]+")
@@ -66,17 +68,18 @@ def _short(start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _learned(texts: Sequence[str]) -> Tokenizer:
+    runs = [*_runs(texts)]
+    if not runs:
+        return Tokenizer(Unigram([(UNKNOWN, 0.0)], 0, False))
+    characters = {*chain.from_iterable(runs)}
     tokenizer = Tokenizer(Unigram())
     trainer = UnigramTrainer(
-        vocab_size=WORDS,
+        vocab_size=len(characters) + sum(map(len, runs)) // FOR_A_WORD,
         max_piece_length=LONGEST,
         special_tokens=[UNKNOWN],
         unk_token=UNKNOWN,
         show_progress=False,
     )
-    runs = [*_runs(texts)]
-    if not runs:
-        return Tokenizer(Unigram([(UNKNOWN, 0.0)], 0, False))
     tokenizer.train_from_iterator(runs, trainer)
     return tokenizer
 
