@@ -109,13 +109,13 @@ def show_trained(report: "Report", role: str, trained: dict) -> None:
             f"  {SCORES[role]} on {tested} kept apart: {score}; TF-IDF with logistic regression: "
             f"{baseline}"
         )
+        show_likely(trained["likely"])
         if trained["score"] < trained["baseline"]:
             answer.print(
                 "  that is worse than the baseline; give it more time (--time 1h), or a model to "
                 "train from (--from MODEL)",
                 soft_wrap=True,
             )
-        show_likely(trained["likely"])
     scaling = report.calibrations[role]
     if not scaling["texts"]:
         show_uncalibrated()
