@@ -179,7 +179,7 @@ def test_what_would_give_the_test_away_is_not_learned(
     assert "all corrected texts nearly equal texts" in xinye(*command).complaint
     correct(store, "壶嘴")
     fake_training(monitor, monkeypatch, 1, 10)
-    assert "left out: 1 corrected text that nearly" in xinye(*command).out
+    assert "given away: 1 corrected text" in xinye(*command).out
 
 
 @pytest.mark.parametrize(

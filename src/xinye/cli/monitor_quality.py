@@ -91,8 +91,8 @@ def show_improvement(found: "Improvement") -> None:
     answer.print(f"learned from {plural(found.texts, 'corrected text')}")
     if found.left_out:
         answer.print(
-            f"left out: {plural(found.left_out, 'corrected text')} that nearly equal texts of the "
-            "test, which would give it away",
+            "left out, because the test has nearly the same and would be given away: "
+            f"{plural(found.left_out, 'corrected text')}",
             soft_wrap=True,
         )
     for role, before in found.before.items():
