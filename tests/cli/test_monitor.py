@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from xinye.apps import training
+from xinye.apps.monitor import improve as improving
+from xinye.apps.monitor.evaluate import Judged
+from xinye.apps.monitor.learning import Learned, Parts, Trained
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.queries import Filter
@@ -83,37 +86,100 @@ def test_the_past_is_replayed(xinye, monitor: Path, tmp_path: Path) -> None:
         {"text": f"{chance.getrandbits(80):x} 快递太慢了 {at}", "published": time.isoformat()}
         for at, time in enumerate(times)
     ]
-    past.write_text("\n".join(json.dumps(row) for row in [*rows, {"text": "没有日期"}]), "utf-8")
+    rows += [rows[0], {"text": "没有日期"}]
+    past.write_text("\n".join(map(json.dumps, rows)), "utf-8")
     settings = monitor / "monitor.toml"
     text = settings.read_text("utf-8").replace("[companies]", '[companies]\n"快递" = []')
     settings.write_text(text, "utf-8")
     found = json.loads(xinye("monitor", "replay", monitor, past, "--json").out)
     [alert] = [each for each in found["alerts"] if each["kind"] == "company"]
-    assert alert["subject"] == "快递" and found["undated"] == 1
+    assert alert["subject"] == "快递"
+    assert found["undated"] == found["added"]["known"] == 1
     assert 0 <= alert["opened"] - (begin + timedelta(days=15)).timestamp() < 3600
 
 
-def test_it_is_tested_and_improved(xinye, monitor: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(training, "FEWEST_STEPS", 5)
+def test_it_is_tested_and_says_how_sure_that_is(xinye, monitor: Path) -> None:
     found = json.loads(xinye("monitor", "evaluate", monitor, "--json").out)
     assert found.keys() == {"topics", "mood"} and found["mood"]["baseline"] is not None
-    news = tmp_path / "news.jsonl"
-    news.write_text(json.dumps({"id": 1, "text": "壶嘴断了一截"}), "utf-8")
-    store = tmp_path / "m.db"
+    low, high = found["topics"]["likely"]
+    assert low < found["topics"]["score"] < high and high - low > 0.2
+    assert "the true figure is likely between" in xinye("monitor", "evaluate", monitor).out
+
+
+@pytest.fixture
+def store(xinye, monitor: Path, tmp_path: Path) -> Path:
+    """A store with a document that is like no other, and one that is in the monitor's test."""
+    known = max((each.text for each in MonitorFolder.read(monitor).test), key=len)
+    texts = ("壶嘴断了一截", f"{known}。")
+    news, store = tmp_path / "news.jsonl", tmp_path / "m.db"
+    rows = [{"id": number, "text": text} for number, text in enumerate(texts)]
+    news.write_text("\n".join(map(json.dumps, rows)), "utf-8")
     xinye("monitor", "run", monitor, "--source", news, "--store", store)
-    nothing = xinye("monitor", "improve", monitor, "--store", store)
-    assert "no approved correction is new" in nothing.complaint
+    return store
+
+
+def correct(store: Path, part: str) -> None:
+    """Approve that the document with this part is negative."""
     with closing(Monitor(store)) as opened:
-        [document] = opened.documents.find(Filter())
+        [document] = opened.documents.find(Filter(words=part))
         [number] = opened.corrections.correct(document.number, "李", mood="negative")
         opened.corrections.approve(number, "王")
-    command = ("monitor", "improve", monitor, "--store", store, "--time", "2s", "--json")
-    improved = json.loads(xinye(*command).out)
+
+
+def fake_training(monitor: Path, monkeypatch, right_before: int, right_after: int) -> None:
+    """Let the old model be right in so many test texts, and a new one, trained at once, too."""
+    read = MonitorFolder.read(monitor)
+    rights = [right_before, right_after]
+
+    def learn(parts: Parts, wanted: list[str], folder: Path, *_: object) -> Trained:
+        shutil.copytree(monitor / "models" / "mood", folder / "mood")
+        learned = {"mood": Learned(90, 10, 20, {}, 0.5, (0.2, 0.8), 0.5, 1.0)}
+        return Trained(learned, {}, {}, read.calibrations)
+
+    def judged(*_: object) -> dict[str, Judged]:
+        right = rights.pop(0)
+        moods = [each.mood for each in read.test]
+        said = [mood if at < right else "unsure" for at, mood in enumerate(moods)]
+        return {"mood": [({mood}, {each}) for mood, each in zip(moods, said, strict=True)]}
+
+    monkeypatch.setattr(improving, "learn", learn)
+    monkeypatch.setattr(improving, "judged", judged)
+
+
+@pytest.mark.parametrize(("before", "after", "replaced"), [(1, 10, True), (10, 1, False)])
+def test_a_model_is_replaced_by_one_that_is_surely_better(
+    xinye, monitor: Path, store: Path, monkeypatch, before: int, after: int, replaced: bool
+) -> None:
+    correct(store, "壶嘴")
+    fake_training(monitor, monkeypatch, before, after)
+    improved = json.loads(xinye("monitor", "improve", monitor, "--store", store, "--json").out)
     assert improved["texts"] == 1 and improved["before"].keys() == {"mood"}
-    better = improved["after"]["mood"]["score"] > improved["before"]["mood"]["score"]
-    assert bool(improved["kept"]) == better
+    assert improved["replaced"] == (["mood"] if replaced else [])
+    assert bool(improved["kept"]) == replaced
     texts = {each.text for each in MonitorFolder.read(monitor).labelled}
-    assert ("壶嘴断了一截" in texts) == better
+    assert ("壶嘴断了一截" in texts) == replaced
+
+
+def test_a_model_that_luck_can_make_better_is_not_taken(
+    xinye, monitor: Path, store: Path, monkeypatch
+) -> None:
+    correct(store, "壶嘴")
+    fake_training(monitor, monkeypatch, 7, 9)
+    said = xinye("monitor", "improve", monitor, "--store", store)
+    assert "on so few texts, luck alone gives such a gain" in said.out
+    assert "no new model is surely better" in said.err
+
+
+def test_what_would_give_the_test_away_is_not_learned(
+    xinye, monitor: Path, store: Path, monkeypatch
+) -> None:
+    command = ("monitor", "improve", monitor, "--store", store)
+    assert "no approved correction is new" in xinye(*command).complaint
+    correct(store, max((each.text for each in MonitorFolder.read(monitor).test), key=len))
+    assert "all corrected texts nearly equal texts" in xinye(*command).complaint
+    correct(store, "壶嘴")
+    fake_training(monitor, monkeypatch, 1, 10)
+    assert "given away: 1 corrected text" in xinye(*command).out
 
 
 @pytest.mark.parametrize(

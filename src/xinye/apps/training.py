@@ -8,13 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xinye import api
 from xinye.data.files import write_json_lines
-from xinye.observer import Observer
+from xinye.observer import Evaluated, Observer
 from xinye.runs.folder import RunFolder
 from xinye.runs.saved import read_metrics
+
+if TYPE_CHECKING:
+    from xinye.planning.plan import Plan
+    from xinye.training.loop import Step
 
 PRETRAINING = 0.4  # share of the time
 EPOCHS = 40  # of a classifier, at most
@@ -30,6 +34,41 @@ class Budget:
 
     seconds: float
     base: str = ""
+
+
+class WithoutFiles(Observer):
+    """Passes on what it hears, but the notes that name files in a folder: nobody could look there
+    later. Who uses it says himself, of the files that a person gave, what is odd in them."""
+
+    def __init__(self, observer: Observer, folder: Path) -> None:
+        self._observer, self._folder = observer, str(folder)
+        self._warned = set[str]()  # several classifiers learn from one base, and say the same of it
+
+    def stage(self, text: str) -> None:
+        self._observer.stage(text)
+
+    def warn(self, text: str) -> None:
+        if self._folder not in text and text not in self._warned:
+            self._warned.add(text)
+            self._observer.warn(text)
+
+    def progress(self, text: str) -> None:
+        self._observer.progress(text)
+
+    def plan(self, plan: "Plan", trainable: Any = ()) -> None:
+        self._observer.plan(plan, trainable)
+
+    def step(self, step: "Step", steps: int) -> None:
+        self._observer.step(step, steps)
+
+    def evaluated(self, evaluated: Evaluated) -> None:
+        self._observer.evaluated(evaluated)
+
+    def refused(self, step: int, texts: Sequence[str]) -> None:
+        self._observer.refused(step, texts)
+
+    def ended(self, outcome: Any) -> None:
+        self._observer.ended(outcome)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`xinye monitor prepare`, `run` and `replay`"""
 
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, tzinfo
@@ -12,7 +13,7 @@ from xinye.apps.monitor.prepare_settings import PrepareSettings
 from xinye.cli.arguments import BAD_BYTES, JSON, Fields, Parser, flag, switch
 from xinye.cli.output import Display, answer, bad_bytes_told, console, print_json, verbatim
 from xinye.errors import Unavailable, checked, plural, quoted
-from xinye.language import shown_word
+from xinye.language import listed, shown_word
 
 if TYPE_CHECKING:  # torch is imported where it is used
     from xinye.apps.monitor.prepare import Report
@@ -21,6 +22,12 @@ if TYPE_CHECKING:  # torch is imported where it is used
 
 SHOWN = 8  # topics and notes that are printed
 SCORES = {"topics": "micro F1", "mood": "macro F1"}
+STAND_INS = {  # for models that a monitor can do without
+    "entities": "companies: those that monitor.toml lists (a tagger finds others: --role "
+    "entities=RUN)",
+    "summary": "summary of an alarm: the title or first line of its most typical document (a "
+    "summarizer quotes a better one: --role summary=RUN)",
+}
 WAIT = 1.0  # seconds between two steps
 PATIENCE = 10.0  # seconds until a step that failed is tried again
 STORE = flag(
@@ -75,14 +82,16 @@ def show(report: "Report") -> None:
             more = " …" if len(counts) > SHOWN else ""
             answer.print(verbatim(f"  {shown_word(name)}: {some}{more}"), soft_wrap=True)
     if report.rare:
-        some = ", ".join([*report.rare][:SHOWN])
+        some = listed([*report.rare][:SHOWN])
         answer.print(
-            f"too rare to learn: {plural(len(report.rare), 'topic')} ({some})", soft_wrap=True
+            f"too rare to learn: {plural(len(report.rare), 'label')} ({some})", soft_wrap=True
         )
     for role, trained in report.trained.items():
         show_trained(report, role, trained)
     for role, why in report.missing.items():
         answer.print(f"no model for the role {role}: {why}", soft_wrap=True)
+    for role in report.optional:
+        answer.print(STAND_INS[role], soft_wrap=True)
     console.print(
         f"saved to {report.monitor}; look through monitor.toml there, then: xinye monitor run "
         f"{quoted(report.monitor)} --source news.jsonl --store monitor.db",
@@ -100,6 +109,7 @@ def show_trained(report: "Report", role: str, trained: dict) -> None:
             f"  {SCORES[role]} on {tested} kept apart: {score}; TF-IDF with logistic regression: "
             f"{baseline}"
         )
+        show_likely(trained["likely"])
         if trained["score"] < trained["baseline"]:
             answer.print(
                 "  that is worse than the baseline; give it more time (--time 1h), or a model to "
@@ -107,7 +117,9 @@ def show_trained(report: "Report", role: str, trained: dict) -> None:
                 soft_wrap=True,
             )
     scaling = report.calibrations[role]
-    if scaling["error"] is not None:
+    if not scaling["texts"]:
+        show_uncalibrated()
+    elif scaling["error"] is not None:
         before, after = f"{scaling['error_before']:.1%}", f"{scaling['error']:.1%}"
         answer.print(f"  error of its probabilities: {before}, calibrated {after}")
     if role == "mood" and report.moods_without_neutral:
@@ -117,6 +129,21 @@ def show_trained(report: "Report", role: str, trained: dict) -> None:
             "called unsure",
             soft_wrap=True,
         )
+
+
+def show_likely(likely: Sequence[float]) -> None:
+    """Print how sure a figure of few texts is."""
+    low, high = (f"{each:.0%}" for each in likely)
+    answer.print(f"  with so many texts, the true figure is likely between {low} and {high}")
+
+
+def show_uncalibrated() -> None:
+    """Print that probabilities are not calibrated."""
+    answer.print(
+        "  its probabilities are not calibrated, and not shown: too few labelled texts, or the "
+        "model has learned too little",
+        soft_wrap=True,
+    )
 
 
 def run(arguments: list[str]) -> int:
@@ -216,8 +243,14 @@ def show_replay(found: "Replay", zone: tzinfo) -> None:
         f"replayed {plural(added.new, 'document')} and {plural(added.repeats, 'repeat')} from "
         f"{begin} to {end}"
     )
-    if found.undated:
-        answer.print(f"left out: {plural(found.undated, 'document')} without a date")
+    if added.known or added.empty or found.undated:
+        known, undated = f"{added.known:,}", f"{found.undated:,}"
+        answer.print(
+            f"left out: {known} known (the same once more), {added.empty:,} without text, "
+            f"{undated} without a date"
+        )
+    if added.cut:
+        answer.print(f"cut, because they are very long: {plural(added.cut, 'document')}")
     for each in found.alerts:
         at = f"{datetime.fromtimestamp(each.opened, zone):%Y-%m-%d %H:%M}"
         expected = f"{each.expected:,.1f}"

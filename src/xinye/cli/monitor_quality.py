@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, Parser, flag
-from xinye.cli.monitor import SCORES
+from xinye.cli.monitor import SCORES, show_likely, show_uncalibrated
 from xinye.cli.output import Display, answer, console, print_json, verbatim
 from xinye.errors import plural
 from xinye.language import shown_word
@@ -44,8 +44,11 @@ def show_scores(found: "Mapping[str, Score]") -> None:
     for role, score in found.items():
         texts, reached = plural(score.texts, "text"), f"{score.score:.1%}"
         answer.print(f"role {role}: {SCORES[role]} on {texts}: {reached}")
+        show_likely(score.likely)
         if score.baseline is not None:
             answer.print(f"  TF-IDF with logistic regression: {score.baseline:.1%}")
+        if not score.calibrated:
+            show_uncalibrated()
         for label, each in score.by_label.items():
             answer.print(verbatim(f"  {each:>7.1%}  {shown_word(label)}"))
 
@@ -54,8 +57,8 @@ def improve(arguments: list[str]) -> int:
     given = Parser(
         "monitor improve",
         "Learn from the corrections that were approved: train the models again with them. Models "
-        "that are better on the texts that were kept apart take the place of the old ones, which "
-        "are kept beside the monitor.",
+        "that are better on the texts that were kept apart, by more than luck explains, take the "
+        "place of the old ones, which are kept beside the monitor.",
         "xinye monitor improve monitor --store monitor.db --from runs/base",
         flag("monitor", "MONITOR", "folder of a monitor", type=Path),
         flag("--store", "FILE", "the store of the monitor", required=True, type=Path),
@@ -86,12 +89,26 @@ def improve(arguments: list[str]) -> int:
 def show_improvement(found: "Improvement") -> None:
     """Print what was learned, and which models are better."""
     answer.print(f"learned from {plural(found.texts, 'corrected text')}")
+    if found.left_out:
+        answer.print(
+            "left out, because the test has nearly the same and would be given away: "
+            f"{plural(found.left_out, 'corrected text')}",
+            soft_wrap=True,
+        )
     for role, before in found.before.items():
         if role not in found.after:
             continue
         texts = plural(before.texts, "text")
         old, new = f"{before.score:.1%}", f"{found.after[role].score:.1%}"
         answer.print(f"role {role}: {SCORES[role]} on {texts}: before {old}, after {new}")
+        if role not in found.replaced and found.after[role].score > before.score:
+            luck = f"{found.luck[role]:.0%}"
+            answer.print(
+                f"  on so few texts, luck alone gives such a gain with a probability of {luck}; a "
+                "model is replaced at 5% or less. A larger test tells more: label more texts, or "
+                "prepare with --test-share 0.3",
+                soft_wrap=True,
+            )
     if found.replaced:
         console.print(
             f"the better models are in {found.monitor}; the old monitor is kept in {found.kept}",
@@ -99,7 +116,7 @@ def show_improvement(found: "Improvement") -> None:
         )
     else:
         console.print(
-            "no new model is better, so the old ones stay; more corrections or more time (--time) "
-            "may help",
+            "no new model is surely better, so the old ones stay; more corrections or more time "
+            "(--time) may help",
             soft_wrap=True,
         )

@@ -6,6 +6,7 @@ import pytest
 from xinye.apps.monitor.calibration import (
     UNTESTED,
     Calibrations,
+    Scaling,
     calibrated_moods,
     calibrated_topics,
 )
@@ -53,5 +54,12 @@ def test_too_few_texts_change_nothing() -> None:
 
 
 def test_topics_are_those_likelier_than_not() -> None:
-    found = Calibrations().topics_of({"价格": 0.6, "物流": 0.9, "门店": 0.2})
-    assert found == (("物流", 0.9), ("价格", 0.6))
+    said = {"价格": 0.6, "物流": 0.9, "门店": 0.2}
+    found = Calibrations(topics=Scaling(texts=50)).topics_of(said)
+    assert [name for name, _ in found] == ["物流", "价格"]
+    assert [share for _, share in found] == pytest.approx([0.9, 0.6])
+
+
+def test_what_is_not_calibrated_has_no_probability() -> None:
+    assert Calibrations().topics_of({"价格": 0.6, "门店": 0.2}) == (("价格", None),)
+    assert Calibrations().mood_of({NEGATIVE: 0.99, POSITIVE: 0.01}) == (NEGATIVE, None)

@@ -68,6 +68,42 @@ def test_what_is_refused(tmp_path: Path, row: dict, columns: Columns, said: str)
         read_labelled([write(tmp_path / "a.jsonl", [row])], columns)
 
 
+@pytest.mark.parametrize(
+    ("values", "topics", "moods"),
+    [
+        (("负面", "中性"), None, ("negative", "neutral")),
+        ((-1, 1), None, ("negative", "positive")),
+        (("财经", "体育"), ("财经",), ("", "")),
+    ],
+)
+def test_a_column_called_label_is_what_its_values_say(
+    tmp_path: Path, values: tuple[object, ...], topics: tuple[str, ...] | None, moods: tuple
+) -> None:
+    rows = [{"text": f"第{at}条", "label": value} for at, value in enumerate(values)]
+    read = read_labelled([write(tmp_path / "a.jsonl", rows)], Columns())
+    assert (read.texts[0].topics, tuple(each.mood for each in read.texts)) == (topics, moods)
+    assert "the column 'label' is read as" in read.notes.sentences()[0]
+
+
+def test_topics_with_recurring_parts_are_noted(tmp_path: Path) -> None:
+    places, subjects = ("中国", "外国"), ("公司", "行业", "政策")
+    several = [f"{place} {subject}" for place in places for subject in subjects]
+    file = write(tmp_path / "a.jsonl", [{"text": each, "topics": each} for each in several])
+    [note] = read_labelled([file], Columns()).notes.sentences()
+    assert '--topic-separator " "' in note
+    assert not read_labelled([file], Columns(topic_separator=" ")).notes.sentences()
+    english = ["customer service", "real estate", "price", "public health", "interest rates"]
+    file = write(tmp_path / "b.jsonl", [{"text": each, "topics": each} for each in english])
+    assert not read_labelled([file], Columns()).notes.sentences()
+
+
+def test_texts_that_come_again_are_noted(tmp_path: Path) -> None:
+    rows = [{"text": "好", "mood": mood} for mood in ("正面", "正面", "负面")]
+    same, other = read_labelled([write(tmp_path / "a.jsonl", rows)], Columns()).notes.sentences()
+    assert "same labels" in same and "line 2" in same
+    assert "other labels" in other and "line 3" in other
+
+
 def test_a_separator_can_be_a_space(tmp_path: Path) -> None:
     file = write(tmp_path / "a.jsonl", [{"text": "好", "topics": "中国 公司"}])
     read = read_labelled([file], Columns(topic_separator=" "))

@@ -1,13 +1,15 @@
 """`Analyst`: what the models of a monitor say of documents."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from xinye import api, machine
 from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.documents import Analysis
 from xinye.apps.monitor.labelled import joined
+from xinye.apps.monitor.words import Segmenter
 from xinye.data.scripts import has_han
 from xinye.model.heads import Head
 from xinye.retrieval.entities import Names
@@ -39,25 +41,27 @@ class Word:
 @dataclass(frozen=True)
 class Reason:
     """Why a model has decided for a label: a topic, or a mood (`of` is "topics" or "mood").
-    `probability` is the model's own, before it is calibrated."""
+    `probability` is None if it is not calibrated."""
 
     of: str
     label: str
-    probability: float
+    probability: float | None
     words: tuple[Word, ...]
 
 
 class Analyst:
-    """Analyses documents. `companies` has the aliases of each company that is watched. Threads wait
-    for each other."""
+    """Analyses documents. `companies` has the aliases of each company that is watched, and `texts`
+    gives texts that show what words are. Threads wait for each other."""
 
     def __init__(
         self,
         models: Models,
         calibrations: Calibrations,
         companies: Mapping[str, Sequence[str]],
+        texts: Callable[[], Sequence[str]] = list,
     ) -> None:
         self.models, self.calibrations = models, calibrations
+        self._segmenter = Segmenter(texts)
         self._lock = threading.Lock()  # to explain, a network is changed for a moment
         for model in (models.topics, models.mood):
             if model:
@@ -109,15 +113,32 @@ class Analyst:
         """The part of a document that the models read, and for each topic that they see in it, and
         for its mood, the words that decided."""
         read = joined(title, text)
-        named = (("topics", self.models.topics), ("mood", self.models.mood))
+        if not read.strip():
+            return read, []
+        [said] = self._analysed([(title, text)])
         found = []
-        for of, model in named:
-            with self._lock:
-                explained = model.explain(read) if model and read.strip() else []
-            for each in explained:
-                words = tuple(Word(it.text, it.start, it.end, it.score) for it in each.words)
-                found.append(Reason(of, each.decision, each.probability, words))
-        return read, found
+        with self._lock:
+            if topics := self.models.topics:
+                for topic, probability in said.topics:
+                    for each in topics.explain(read, label=topic):
+                        found.append(("topics", probability, each))
+            if mood := self.models.mood:
+                for each in mood.explain(read):
+                    found.append(("mood", said.mood_probability, each))
+        return read, [
+            Reason(of, each.decision, probability, self._words(read, each.words))
+            for of, probability, each in found
+        ]
+
+    def _words(self, read: str, parts: Sequence[Any]) -> tuple[Word, ...]:
+        """The words of a text, of the parts that a model tells apart. Punctuation is none."""
+        words = self._segmenter.joined(read, [(each.start, each.end) for each in parts])
+        found = []
+        for numbers in words:
+            start, end = parts[numbers[0]].start, parts[numbers[-1]].end
+            score = sum(parts[number].score for number in numbers)
+            found.append(Word(read[start:end], start, end, score))
+        return tuple(found)
 
     def companies(self, text: str) -> tuple[str, ...]:
         """The companies in a text, each once: watched ones by their aliases, and others that the

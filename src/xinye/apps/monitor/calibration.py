@@ -36,7 +36,7 @@ class Scaling(Strict):
 
     scale: float = Field(1.0, gt=0)
     bias: float = 0.0
-    texts: int = Field(0, ge=0)
+    texts: int = Field(0, ge=0)  # that it was learned from; 0 if nothing is calibrated
     error_before: float | None = None
     error: float | None = None
 
@@ -51,19 +51,23 @@ class Calibrations(Strict):
     mood: Scaling = Scaling()
     mood_threshold: float = Field(0.0, ge=0, le=1)
 
-    def topics_of(self, probabilities: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
-        """The topics that are likelier than not, the likeliest first."""
+    def topics_of(self, probabilities: Mapping[str, float]) -> tuple[tuple[str, float | None], ...]:
+        """The topics that are likelier than not, the likeliest first. Their probabilities are None
+        if they are not calibrated, since they would say nothing."""
         shares = _scaled_each(np.array([*probabilities.values()]), self.topics)
         found = zip(probabilities, shares.tolist(), strict=True)
-        return tuple(sorted(((name, p) for name, p in found if p >= 0.5), key=lambda it: -it[1]))
+        likely = sorted(((name, p) for name, p in found if p >= 0.5), key=lambda it: -it[1])
+        return tuple((name, p if self.topics.texts else None) for name, p in likely)
 
-    def mood_of(self, probabilities: Mapping[str, float]) -> tuple[str, float]:
-        """The likeliest mood and its probability; "unsure" for one below the threshold."""
+    def mood_of(self, probabilities: Mapping[str, float]) -> tuple[str, float | None]:
+        """The likeliest mood and its probability, None if that is not calibrated; "unsure" for one
+        below the threshold."""
         shares = _scaled_rows(np.array([[*probabilities.values()]]), self.mood)[0]
         at = int(shares.argmax())
         probability = float(shares[at])
         mood = [*probabilities][at]
-        return (mood if probability >= self.mood_threshold else UNSURE), probability
+        said = mood if probability >= self.mood_threshold else UNSURE
+        return said, probability if self.mood.texts else None
 
 
 def calibrated_topics(probabilities: Numbers, has: NDArray[np.bool_]) -> Scaling:

@@ -27,9 +27,9 @@ class Incoming:
 class Analysis:
     """What models say of a document: topics with their probabilities, the likeliest first, its
     mood ("" without a model) with its probability, the companies in it, and its language, "zh",
-    "en" or ""."""
+    "en" or "". Probabilities that are not calibrated are None."""
 
-    topics: tuple[tuple[str, float], ...] = ()
+    topics: tuple[tuple[str, float | None], ...] = ()
     mood: str = ""
     mood_probability: float | None = None
     companies: tuple[str, ...] = ()

@@ -4,23 +4,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from xinye.apps.chance import Counts, luck
 from xinye.apps.monitor.analysis import Analyst
 from xinye.apps.monitor.documents import Analysis
 from xinye.apps.monitor.labelled import Labelled
+from xinye.apps.monitor.learning import AVERAGES, likely
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.errors import XinyeError
 from xinye.evaluation.classification import class_table
 
+Judged = list[tuple[set[str], set[str]]]  # of each text, the right labels and those that are said
+
 
 @dataclass(frozen=True)
 class Score:
-    """What a role reaches on so many texts: micro F1 of topics, macro F1 of moods. `baseline` is
-    that of TF-IDF with logistic regression, None for a model that was not trained with the
-    monitor. `by_label` is the F1 of each topic or mood."""
+    """What a role reaches on so many texts: micro F1 of topics, macro F1 of moods. On many texts it
+    would be in the interval `likely`, with a confidence of 95%. `baseline` is that of TF-IDF with
+    logistic regression, None for a model that was not trained with the monitor. `calibrated` says
+    whether its probabilities are, and `by_label` is the F1 of each topic or mood."""
 
     texts: int
     score: float
+    likely: tuple[float, float]
     baseline: float | None
+    calibrated: bool
     by_label: dict[str, float]
 
 
@@ -28,7 +37,8 @@ def evaluate_monitor(folder: Path) -> dict[str, Score]:
     """The scores of a monitor by role. Raises `XinyeError` if it is damaged, or has no texts to
     test on."""
     monitor = MonitorFolder.read(folder)
-    found = scores(monitor.analyst(), monitor.test, monitor.report.get("trained", {}))
+    analyst = monitor.analyst()
+    found = scores(analyst, judged(analyst, monitor.test), monitor.report.get("trained", {}))
     if not found:
         raise XinyeError(
             f"{folder}: there are no texts to test on; prepare the monitor again with "
@@ -37,24 +47,74 @@ def evaluate_monitor(folder: Path) -> dict[str, Score]:
     return found
 
 
-def scores(
-    analyst: Analyst, test: Sequence[Labelled], trained: Mapping[str, Mapping[str, float | None]]
-) -> dict[str, Score]:
-    """The scores of a monitor's models by role. `trained` has the baseline of each role."""
+def judged(analyst: Analyst, test: Sequence[Labelled]) -> dict[str, Judged]:
+    """What a monitor's models say of the texts that have labels of each role."""
     analyses = analyst.analyse([("", each.text) for each in test])
     pairs = [*zip(test, analyses, strict=True)]
-    found = {}
-    for role, model in (("topics", analyst.models.topics), ("mood", analyst.models.mood)):
-        labelled = [_labels(role, *pair) for pair in pairs if _is_labelled(role, pair[0])]
-        if model is None or not labelled:
-            continue
-        names = sorted({label for right, _ in labelled for label in right})
+    models = {"topics": analyst.models.topics, "mood": analyst.models.mood}
+    found = {
+        role: [_labels(role, *pair) for pair in pairs if _is_labelled(role, pair[0])]
+        for role, model in models.items()
+        if model
+    }
+    return {role: labels for role, labels in found.items() if labels}
+
+
+def scores(
+    analyst: Analyst,
+    found: Mapping[str, Judged],
+    trained: Mapping[str, Mapping[str, float | None]],
+) -> dict[str, Score]:
+    """The scores of a monitor's models by role. `trained` has the baseline of each role."""
+    made = {}
+    for role, labelled in found.items():
+        names = _names(labelled)
         table = class_table(labelled, str, names)
-        average = "micro avg" if role == "topics" else "macro avg"
-        by_label = {name: table[name]["f1-score"] for name in names}
-        baseline = trained.get(role, {}).get("baseline")
-        found[role] = Score(len(labelled), table[average]["f1-score"], baseline, by_label)
-    return found
+        score = table[f"{AVERAGES[role]} avg"]["f1-score"]
+        supports = [int(table[name]["support"]) for name in names]
+        calibrations = analyst.calibrations
+        scaling = calibrations.topics if role == "topics" else calibrations.mood
+        made[role] = Score(
+            len(labelled),
+            score,
+            likely(role, score, len(labelled), supports),
+            trained.get(role, {}).get("baseline"),
+            scaling.texts > 0,
+            {name: table[name]["f1-score"] for name in names},
+        )
+    return made
+
+
+def gained_by_luck(role: str, old: Judged, new: Judged) -> float:
+    """How likely luck alone makes the new answers so much better than the old ones, on the same
+    texts."""
+    names = _names(old)
+    if role == "topics":  # a topic that is wrongly said counts, even if no text has it
+        names = sorted({*names}.union(*(said for _, said in (*old, *new))))
+    number = len(names)
+
+    def counts(found: Judged) -> Counts:
+        return np.array(
+            [
+                [*(name in right & said for name in names), *(name in right for name in names)]
+                + [name in said for name in names]
+                for right, said in found
+            ],
+            dtype=np.float64,
+        )
+
+    def score(sums: Counts) -> Counts:
+        hits, right, said = sums[:, :number], sums[:, number : 2 * number], sums[:, 2 * number :]
+        if role == "topics":
+            return 2 * hits.sum(1) / np.maximum(right.sum(1) + said.sum(1), 1)
+        return (2 * hits / np.maximum(right + said, 1)).mean(1)
+
+    return luck(counts(old), counts(new), score)
+
+
+def _names(found: Judged) -> list[str]:
+    """The labels that texts have."""
+    return sorted({label for right, _ in found for label in right})
 
 
 def _is_labelled(role: str, labelled: Labelled) -> bool:

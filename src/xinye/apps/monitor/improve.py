@@ -14,27 +14,34 @@ from xinye.apps.models_file import Role, model_hash
 from xinye.apps.monitor.analysis import Analyst, Models
 from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.corrections import MOOD, Correction
-from xinye.apps.monitor.evaluate import Score, scores
+from xinye.apps.monitor.evaluate import Judged, Score, gained_by_luck, judged, scores
 from xinye.apps.monitor.labelled import Labelled, joined
 from xinye.apps.monitor.learning import Parts, Trained, learn, parts_of
 from xinye.apps.monitor.monitor_folder import MONITORS, RUNS, Contents, MonitorFolder
 from xinye.apps.monitor.monitor_settings import SETTINGS
 from xinye.apps.monitor.monitor_store import Monitor
+from xinye.apps.monitor.near_groups import unlike
 from xinye.apps.training import Budget
 from xinye.errors import XinyeError
 from xinye.observer import Observer
 
+MOST_LUCK = 0.05  # how likely luck may be at most for a model to count as better
+
 
 @dataclass(frozen=True)
 class Improvement:
-    """What was learned from so many corrected texts. `before` and `after` are the scores on the
-    texts that were kept apart, by the roles that were trained again, and `replaced` are those that
-    became better. The old monitor is in `kept`, "" if nothing was replaced."""
+    """What was learned from so many corrected texts; `left_out` more nearly equal texts that were
+    kept apart to test on. `before` and `after` are the scores on those, by the roles that were
+    trained again. `luck` is how likely luck alone makes the new model so much better there, and
+    `replaced` are the roles where it hardly does. The old monitor is in `kept`, "" if nothing was
+    replaced."""
 
     monitor: str
     texts: int
+    left_out: int
     before: dict[str, Score]
     after: dict[str, Score]
+    luck: dict[str, float]
     replaced: tuple[str, ...]
     kept: str
 
@@ -48,15 +55,47 @@ def improve(
     folder = folder.resolve()
     monitor = MonitorFolder.read(folder)
     with closing(Monitor(store, create=False)) as opened:
-        corrected = _labelled(opened.corrections.approved())
+        approved = _labelled(opened.corrections.approved())
     known = {*monitor.labelled, *monitor.test}
-    new = [each for each in corrected if each not in known]
-    if not new:
+    corrected = [each for each in approved if each not in known]
+    test = monitor.test
+    new = unlike([each.text for each in corrected], [each.text for each in test])
+    fresh = [each for each, is_new in zip(corrected, new, strict=True) if is_new]
+    wanted = _wanted(monitor, store, corrected, fresh)
+    analyst = monitor.analyst()
+    old = _of_roles(judged(analyst, test), wanted)
+    before = scores(analyst, old, {})
+    parts = _parts(monitor, fresh)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        runs = Path(temporary)
+        trained = learn(parts, wanted, runs, budget, observer)
+        models = {role: api.load(runs / role) for role in trained.learned}
+        analyst = Analyst(Models(**models), trained.calibrations, {})
+        said = _of_roles(judged(analyst, test), [*old])
+        after = scores(analyst, said, {})
+        chances = {role: gained_by_luck(role, old[role], said[role]) for role in said}
+        better = tuple(role for role, chance in chances.items() if chance <= MOST_LUCK)
+        kept = str(_replaced(monitor, trained, better, parts, runs)) if better else ""
+    left_out = len(corrected) - len(fresh)
+    return Improvement(str(folder), len(fresh), left_out, before, after, chances, better, kept)
+
+
+def _wanted(
+    monitor: MonitorFolder, store: Path, corrected: Sequence[Labelled], fresh: Sequence[Labelled]
+) -> list[str]:
+    """The roles to train again. Raises `XinyeError` if there is none, or nothing to compare on."""
+    folder = monitor.folder
+    if not corrected:
         raise XinyeError(
             f"{store}: no approved correction is new to {folder.name}; approve corrections on the "
             "board first"
         )
-    wanted = [role for role in _roles_of(new) if _is_own(monitor, role)]
+    if not fresh:
+        raise XinyeError(
+            f"{store}: all corrected texts nearly equal texts that {folder.name} is tested on, so "
+            "none can be learned; correct and approve others"
+        )
+    wanted = [role for role in _roles_of(fresh) if _is_own(monitor, role)]
     if not wanted:
         raise XinyeError(
             f"{folder}: the models that the corrections are about were not trained with this "
@@ -67,17 +106,7 @@ def improve(
             f"{folder}: there are no texts to test on, so nothing can be compared; prepare the "
             "monitor again with --test-share 0.1"
         )
-    parts = _parts(monitor, new)
-    before = _of_roles(scores(monitor.analyst(), monitor.test, {}), wanted)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        runs = Path(temporary)
-        trained = learn(parts, wanted, runs, budget, observer)
-        after = _of_roles(_tested(monitor, trained, runs), wanted)
-        better = tuple(
-            role for role in wanted if role in after and after[role].score > before[role].score
-        )
-        kept = str(_replaced(monitor, trained, better, parts, runs)) if better else ""
-    return Improvement(str(folder), len(new), before, after, better, kept)
+    return wanted
 
 
 def _labelled(corrections: Sequence[Correction]) -> list[Labelled]:
@@ -112,16 +141,8 @@ def _parts(monitor: MonitorFolder, new: Sequence[Labelled]) -> Parts:
     return Parts(parts.learned, parts.calibration, monitor.test)
 
 
-def _tested(monitor: MonitorFolder, trained: Trained, runs: Path) -> dict[str, Score]:
-    """The scores of the new models."""
-    models = {role: api.load(runs / role) for role in trained.learned}
-    analyst = Analyst(Models(**models), trained.calibrations, {})
-    baselines = {role: asdict(each) for role, each in trained.learned.items()}
-    return scores(analyst, monitor.test, baselines)
-
-
-def _of_roles(found: Mapping[str, Score], roles: Sequence[str]) -> dict[str, Score]:
-    return {role: score for role, score in found.items() if role in roles}
+def _of_roles(found: Mapping[str, Judged], roles: Sequence[str]) -> dict[str, Judged]:
+    return {role: labels for role, labels in found.items() if role in roles}
 
 
 def _replaced(

@@ -19,13 +19,14 @@ from xinye.data.sources import find_files, read_records
 from xinye.errors import XinyeError
 
 TOPICS = (
-    "topics", "topic", "category", "categories", "subject", "labels", "主题", "话题", "类别",
-    "分类", "标签", "新闻类别", "新闻分类",
+    "topics", "topic", "category", "categories", "subject", "主题", "话题", "类别", "分类",
+    "新闻类别", "新闻分类",
 )  # fmt: skip
 MOOD = (
     "mood", "sentiment", "polarity", "emotion", "情感", "情绪", "情感倾向", "情感极性", "倾向",
     "正负面", "极性", "态度",
 )  # fmt: skip
+LABELS = ("label", "labels", "标签", "标注")  # of topics or of moods: the values tell
 TITLES = ("title", "headline", "标题", "题目")
 # What people write for each mood. Numbers mean a mood by the set that they are from.
 WORDS = {
@@ -33,14 +34,15 @@ WORDS = {
     NEUTRAL: ("neutral", "neu", "none", "中性", "中立", "无情感", "一般"),
     NEGATIVE: ("negative", "neg", "bad", "bearish", "负面", "消极", "负向", "利空", "差评"),
 }  # fmt: skip
+BY_WORD = {word: mood for mood in MOODS for word in WORDS[mood]}
 NUMBERS = (
     {"-1": NEGATIVE, "0": NEUTRAL, "1": POSITIVE},
     {"0": NEGATIVE, "1": NEUTRAL, "2": POSITIVE},
     {"0": NEGATIVE, "1": POSITIVE},
     {"-1": NEGATIVE, "1": POSITIVE},
 )
+FEWEST_SPACED = 5  # topics with recurring parts until a space between them is noted
 SEPARATORS = "|;；,，、"
-_BY_WORD = {word: mood for mood in MOODS for word in WORDS[mood]}
 LONGEST = 256  # characters of a document that the models read: its title and how it begins
 
 
@@ -64,6 +66,14 @@ class Labelled:
 
     text: str
     topics: tuple[str, ...] | None
+    mood: str
+
+
+@dataclass(frozen=True)
+class _Roles:
+    """The columns of topics and of moods; "" for one that there is not."""
+
+    topics: str
     mood: str
 
 
@@ -93,9 +103,17 @@ def read_labelled(files: Sequence[str], columns: Columns) -> Read:
     for path in find_files(files):
         read.files += 1
         rows = [*read_records(path, named=_named(columns), notes=read.notes)]
-        read.texts += _labelled(path, rows, columns, read.notes)
+        if not rows:
+            of_file = read.notes.of_file(path)
+            raise XinyeError(f"{path}: no records in it{of_file}")
+        texts = [*_labelled(path, rows, columns, read.notes)]
+        _note_repeats(texts, read.notes)
+        if not columns.topic_separator:
+            _note_spaces(path, texts, read.notes)
+        read.texts += [each for _, each in texts]
     if not read.texts:
-        raise XinyeError("the files have no text with topics or with a mood")
+        left_out = "".join(f"; {note}" for note in read.notes.sentences()[:3])
+        raise XinyeError(f"the files have no text with topics or with a mood{left_out}")
     return read
 
 
@@ -106,15 +124,11 @@ def _named(columns: Columns) -> list[str]:
 
 def _labelled(
     path: Path, rows: Sequence[tuple[int, Row]], given: Columns, notes: Notes
-) -> Iterator[Labelled]:
+) -> Iterator[tuple[str, Labelled]]:
+    """The labelled texts of a file, each with its place."""
     names = [*dict.fromkeys(chain.from_iterable(row for _, row in rows))]
-    topics = _column(path, names, given.topics_field, TOPICS)
-    mood = _column(path, names, given.mood_field, MOOD)
-    if not topics and not mood:
-        raise XinyeError(
-            f"{path}: cannot tell which column has the topics or the mood; name one with "
-            f"--topics-field or --mood-field; the columns are: {', '.join(map(str, names))}"
-        )
+    roles = _roles(path, names, [row for _, row in rows], given, notes)
+    topics, mood = roles.topics, roles.mood
     title = _column(path, names, given.title_field, TITLES)
     others = [{key: row[key] for key in row if key not in (topics, mood)} for _, row in rows]
     text = _column(path, names, given.text_field, FIELD_NAMES) or choose_field(path, others[:100])
@@ -130,7 +144,56 @@ def _labelled(
         elif of_row is None and not feeling:
             notes.add(place, "a record has neither topics nor a mood, and is left out")
         else:
-            yield Labelled(whole.strip(), of_row, feeling)
+            yield place, Labelled(whole.strip(), of_row, feeling)
+
+
+def _roles(
+    path: Path, names: Sequence[str], rows: Sequence[Row], given: Columns, notes: Notes
+) -> _Roles:
+    """The columns of topics and moods. One that is called label has what its values say."""
+    topics = _column(path, names, given.topics_field, TOPICS)
+    mood = _column(path, names, given.mood_field, MOOD)
+    label = find_column(names, LABELS)
+    if label and label not in (topics, mood):
+        if not mood and _are_moods(row.get(label) for row in rows):
+            notes.add(str(path), f"the column {label!r} is read as the mood, by its values")
+            mood = label
+        elif not topics and not mood:
+            notes.add(str(path), f"the column {label!r} is read as topics, by its values")
+            topics = label
+    if not topics and not mood:
+        raise XinyeError(
+            f"{path}: cannot tell which column has the topics or the mood; name one with "
+            f"--topics-field or --mood-field; the columns are: {', '.join(map(str, names))}"
+        )
+    return _Roles(topics, mood)
+
+
+def _note_repeats(texts: Iterable[tuple[str, Labelled]], notes: Notes) -> None:
+    """Note texts that come several times."""
+    first: dict[str, Labelled] = {}
+    for place, each in texts:
+        before = first.setdefault(each.text, each)
+        if before is each:
+            continue
+        if (before.topics, before.mood) == (each.topics, each.mood):
+            notes.add(place, "a text comes again with the same labels")
+        else:
+            notes.add(place, "a text comes again with other labels, which confuses the models")
+
+
+def _note_spaces(path: Path, texts: Iterable[tuple[str, Labelled]], notes: Notes) -> None:
+    """Note topics that seem to be several with spaces between them, since their parts recur."""
+    topics = {topic for _, each in texts for topic in each.topics or ()}
+    spaced = [topic for topic in sorted(topics) if " " in topic]
+    counts = Counter(part for topic in topics for part in {*topic.split()})
+    several = [topic for topic in spaced if min(counts[part] for part in topic.split()) > 1]
+    if len(several) >= FEWEST_SPACED and len(several) > len(spaced) / 2:
+        notes.add(
+            str(path),
+            f"topics such as {several[0]!r} have parts that recur; if a space divides topics, "
+            'add --topic-separator " "',
+        )
 
 
 def _column(path: Path, names: Sequence[str], given: str | None, usual: Iterable[str]) -> str:
@@ -163,16 +226,23 @@ def _topics(value: Any, separator: str | None) -> tuple[str, ...] | None:
 
 def _moods(path: Path, values: Sequence[Any]) -> Mapping[str, str]:
     """What each value in a column of moods means; "" if the cell is empty."""
-    counts = Counter(_plain(value) for value in values)
-    found = {value for value in counts if value}
+    found = {_plain(value) for value in values} - {""}
     if numbers := next((each for each in NUMBERS if found == each.keys()), None):
         return {"": "", **numbers}
-    if unknown := sorted(found - _BY_WORD.keys()):
+    if unknown := sorted(found - BY_WORD.keys()):
         raise XinyeError(
             f"{path}: {unknown[0]!r} is no mood that is known; write positive, neutral or "
             "negative, or the numbers 0 and 1, -1 to 1, or 0 to 2"
         )
-    return {"": "", **_BY_WORD}
+    return {"": "", **BY_WORD}
+
+
+def _are_moods(values: Iterable[Any]) -> bool:
+    """Whether all of these values mean a mood."""
+    found = {_plain(value) for value in values} - {""}
+    return bool(found) and (
+        found <= BY_WORD.keys() or any(found == each.keys() for each in NUMBERS)
+    )
 
 
 def mood_named(name: str) -> str:
@@ -181,7 +251,7 @@ def mood_named(name: str) -> str:
     >>> mood_named("利好"), mood_named("Negative")
     ('positive', 'negative')
     """
-    return _BY_WORD.get(_plain(name), "")
+    return BY_WORD.get(_plain(name), "")
 
 
 def _plain(value: Any) -> str:

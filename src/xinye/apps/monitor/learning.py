@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 
 from xinye import api
-from xinye.apps.groups import members, near_groups
+from xinye.apps.chance import likely_mean, likely_share
+from xinye.apps.groups import members
 from xinye.apps.monitor.calibration import Calibrations, calibrated_moods, calibrated_topics
 from xinye.apps.monitor.labelled import Labelled
-from xinye.apps.training import Budget, as_file, base_of, train_classifier
+from xinye.apps.monitor.near_groups import near_groups
+from xinye.apps.training import Budget, WithoutFiles, as_file, base_of, train_classifier
 from xinye.errors import plural
 from xinye.observer import Observer
 
 FEWEST_EACH = 10  # texts of a topic; rarer ones are not learned
 FEWEST = 50  # texts of a role
 CALIBRATION = 0.1  # share of what is learned
+FEWEST_CALIBRATION = 25  # texts, unless that is more than a fifth: fewer calibrate nothing
+AVERAGES = {"topics": "micro", "mood": "macro"}  # of F1, what a role is judged by
 STAGES = {"topics": "training the classifier of topics", "mood": "training the classifier of moods"}
 
 
@@ -39,22 +43,29 @@ class Rows:
     @property
     def counts(self) -> Counter[str]:
         """How many of the learned texts have each label."""
-        labels = (row["label"] for row in self.learned)
-        return Counter(
-            each for label in labels for each in ([label] if isinstance(label, str) else label)
-        )
+        return _counted(self.learned)
+
+
+def _counted(rows: Sequence[Row]) -> Counter[str]:
+    labels = (row["label"] for row in rows)
+    return Counter(
+        each for label in labels for each in ([label] if isinstance(label, str) else label)
+    )
 
 
 @dataclass(frozen=True)
 class Learned:
     """A model and its figures on the texts that were kept apart: macro F1 of moods, micro F1 of
-    topics, beside TF-IDF with logistic regression on the same texts. `counts` are the texts of
-    each label that were learned."""
+    topics, beside TF-IDF with logistic regression on the same texts. On many texts it would be in
+    the interval `likely`, with a confidence of 95%. `calibration_texts` were kept to calibrate on,
+    and `counts` are the texts of each label that were learned."""
 
     texts: int
     test_texts: int
+    calibration_texts: int
     counts: dict[str, int]
     score: float | None
+    likely: tuple[float, float] | None
     baseline: float | None
     seconds: float
 
@@ -70,24 +81,29 @@ class Parts:
 
 
 def parts_of(texts: Sequence[Labelled], test_share: float) -> Parts:
-    """The parts of labelled texts, drawn at random in groups of near-equal ones."""
+    """The parts of labelled texts, drawn at random in groups of near-equal ones. Groups that are
+    too large to be tested or calibrated on are learned."""
     groups = members(near_groups([each.text for each in texts]))
     random.Random(0).shuffle(groups)
-    parts: tuple[list[Labelled], ...] = ([], [], [])
-    test = test_share * len(texts)
-    calibration = test + CALIBRATION * (len(texts) - test)
-    placed = 0
+    parts = Parts([], [], [])
+    test = round(test_share * len(texts))
+    calibration = round(CALIBRATION * (len(texts) - test))
+    calibration = max(calibration, min(FEWEST_CALIBRATION, (len(texts) - test) // 5))
     for group in groups:
-        part = 2 if placed < test else 1 if placed < calibration else 0
-        parts[part].extend(texts[number] for number in group)
-        placed += len(group)
-    return Parts(*parts)
+        if len(parts.test) + len(group) <= test:
+            part = parts.test
+        elif len(parts.calibration) + len(group) <= calibration:
+            part = parts.calibration
+        else:
+            part = parts.learned
+        part.extend(texts[number] for number in group)
+    return parts
 
 
 @dataclass(frozen=True)
 class Trained:
     """What was learned, by role, "topics" and "mood", and the calibrations. `missing` says why a
-    wanted role has no model, and `rare` has the topics that are too rare to learn."""
+    wanted role has no model, and `rare` has the topics and moods that are too rare to learn."""
 
     learned: dict[str, Learned]
     missing: dict[str, str]
@@ -100,12 +116,13 @@ def learn(
 ) -> Trained:
     """Train the models of the wanted roles that there are labels for, in `folder/topics` and
     `folder/mood`. They begin from one model; the time is shared by the number of texts."""
+    counts = {"topics": _topics(parts.learned), "mood": _moods(parts.learned)}
     rows = {"topics": _of_topics(parts), "mood": _of_moods(parts)}
-    missing = {role: _too_few(rows[role], budget) for role in wanted}
+    missing = {role: _too_few(counts[role], rows[role], budget) for role in wanted}
     roles = [role for role in wanted if not missing[role]]
     learned: dict[str, Learned] = {}
     calibrations = Calibrations()
-    began = time.monotonic()
+    began, observer = time.monotonic(), WithoutFiles(observer, folder)
     every = [each.text for each in (*parts.learned, *parts.calibration)]
     if roles:
         with base_of(every, folder / "base", budget, observer) as base:
@@ -116,18 +133,28 @@ def learn(
                 observer.stage(STAGES[role])
                 model, learned[role] = _trained(rows[role], folder / role, base, seconds, observer)
                 calibrations = _calibrated(calibrations, role, model, rows[role].calibration)
-    rare = {topic: count for topic, count in _counts(parts).items() if count < FEWEST_EACH}
+    rare = {
+        label: count
+        for role in wanted
+        for label, count in counts[role].items()
+        if count < FEWEST_EACH
+    }
     return Trained(learned, {role: why for role, why in missing.items() if why}, rare, calibrations)
 
 
-def _counts(parts: Parts) -> Counter[str]:
-    """How many of the texts to learn from have each topic."""
-    return Counter(topic for each in parts.learned for topic in each.topics or ())
+def _topics(texts: Sequence[Labelled]) -> Counter[str]:
+    """How many texts have each topic."""
+    return Counter(topic for each in texts for topic in each.topics or ())
+
+
+def _moods(texts: Sequence[Labelled]) -> Counter[str]:
+    """How many texts have each mood."""
+    return Counter(each.mood for each in texts if each.mood)
 
 
 def _of_topics(parts: Parts) -> Rows:
     """The texts whose topics are known, without the topics that are too rare to learn."""
-    known = {topic for topic, count in _counts(parts).items() if count >= FEWEST_EACH}
+    known = {topic for topic, count in _topics(parts.learned).items() if count >= FEWEST_EACH}
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
         return [
@@ -141,8 +168,7 @@ def _of_topics(parts: Parts) -> Rows:
 
 def _of_moods(parts: Parts) -> Rows:
     """The texts whose mood is known, without a mood that is too rare to learn."""
-    counts = Counter(each.mood for each in parts.learned)
-    known = {mood for mood, count in counts.items() if mood and count >= FEWEST_EACH}
+    known = {mood for mood, count in _moods(parts.learned).items() if count >= FEWEST_EACH}
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
         return [{"text": each.text, "label": each.mood} for each in texts if each.mood in known]
@@ -150,16 +176,20 @@ def _of_moods(parts: Parts) -> Rows:
     return Rows(rows(parts.learned), rows(parts.calibration), rows(parts.test))
 
 
-def _too_few(rows: Rows, budget: Budget) -> str:
-    """Why a role cannot be learned; "" if it can."""
-    found, labels = len(rows.learned), len(rows.counts)
-    if not found:
+def _too_few(counts: Counter[str], rows: Rows, budget: Budget) -> str:
+    """Why a role cannot be learned, of whose labels the texts have so many; "" if it can."""
+    found, known = len(rows.learned), [*rows.counts]
+    if not counts:
         return "no text has one; add a column such as topics or mood"
-    if found < FEWEST or labels < 2:
+    if not known:
+        return f"no label has {FEWEST_EACH} texts to learn from"
+    if len(known) == 1:
         return (
-            f"too few: {plural(found, 'text')} with {plural(labels, 'label')} that are frequent "
-            f"enough; {FEWEST} texts and 2 labels are needed, and {FEWEST_EACH} texts of each label"
+            f"only one label, {known[0]!r}, has {FEWEST_EACH} texts to learn from, and two are "
+            "needed"
         )
+    if found < FEWEST:
+        return f"only {plural(found, 'text')} to learn from, and {FEWEST} are needed"
     return "" if budget.seconds else "no time to train (--time)"
 
 
@@ -175,10 +205,24 @@ def _trained(
         model = train_classifier(base, file, len(rows.learned), folder, seconds, observer)
         figures: dict[str, Any] = model.evaluate_task(test) if rows.test else {}
     score, baseline = (_score(figures.get(name), folder.name) for name in ("measured", "baseline"))
-    seconds = round(time.monotonic() - began, 1)
-    return model, Learned(
-        len(rows.learned), len(rows.test), dict(rows.counts.most_common()), score, baseline, seconds
+    supports = [*_counted(rows.test).values()]
+    learned = Learned(
+        len(rows.learned),
+        len(rows.test),
+        len(rows.calibration),
+        dict(rows.counts.most_common()),
+        score,
+        None if score is None else likely(folder.name, score, len(rows.test), supports),
+        baseline,
+        round(time.monotonic() - began, 1),
     )
+    return model, learned
+
+
+def likely(role: str, score: float, texts: int, supports: Sequence[int]) -> tuple[float, float]:
+    """Between what a score on so many texts would be on many. `supports` are the texts of each
+    label, the rarest of which decides most in a macro average."""
+    return likely_share(score, texts) if role == "topics" else likely_mean(score, supports)
 
 
 def _score(figures: dict[str, Any] | None, role: str) -> float | None:

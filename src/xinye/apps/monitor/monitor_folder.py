@@ -97,7 +97,12 @@ class MonitorFolder:
         """What analyses documents, with the models loaded. Raises `XinyeError` if one cannot do
         what its role needs."""
         loaded = {role: self._load(role) for role in self.models if role != "summary"}
-        return Analyst(Models(**loaded), self.calibrations, self.settings.companies)
+        return Analyst(
+            Models(**loaded),
+            self.calibrations,
+            self.settings.companies,
+            lambda: [each.text for each in self.labelled],
+        )
 
     def summarizer(self) -> Callable[[Sequence[str]], str] | None:
         """What makes one line of an alarm's texts, by quoting; None without a model for that."""

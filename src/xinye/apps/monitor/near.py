@@ -35,10 +35,10 @@ Sketch = np.ndarray  # [PERMUTATIONS] of 32 bits
 def sketch(title: str, text: str) -> Sketch | None:
     """The sketch of a document; None if it is too short to repeat another. Case, width,
     punctuation and spaces do not count."""
-    letters = _letters(f"{title}\n{text}")
-    if len(letters) < SHORTEST:
+    plain = letters(f"{title}\n{text}")
+    if len(plain) < SHORTEST:
         return None
-    hashes = (mix(shingle_hashes(code_points(letters))) >> np.uint64(32)).astype(np.uint32)
+    hashes = (mix(shingle_hashes(code_points(plain))) >> np.uint64(32)).astype(np.uint32)
     least = np.full(PERMUTATIONS, 2**32 - 1, np.uint32)
     for start in range(0, len(hashes), _PIECE):
         values = hashes[start : start + _PIECE] * _FACTORS + _SHIFTS
@@ -50,18 +50,23 @@ def sketch(title: str, text: str) -> Sketch | None:
 
 def title_hash(title: str) -> int:
     """A hash of a title; 0 if it is so short that it says little."""
-    letters = _letters(title)
-    return int.from_bytes(digest(letters, 7), "big") if len(letters) >= SHORTEST else 0
+    plain = letters(title)
+    return int.from_bytes(digest(plain, 7), "big") if len(plain) >= SHORTEST else 0
 
 
 def held(one: str, other: str) -> float:
     """The share of the sequences of the shorter text that the longer has, 0 to 1."""
-    sets = [set(shingle_hashes(code_points(_letters(text))).tolist()) for text in (one, other)]
+    sets = [set(shingle_hashes(code_points(letters(text))).tolist()) for text in (one, other)]
     shorter, longer = sorted(sets, key=len)
     return len(shorter & longer) / len(shorter) if shorter else 0.0
 
 
-def _letters(text: str) -> str:
+def letters(text: str) -> str:
+    """The letters and digits of a text, without case and width: what is compared.
+
+    >>> letters("Ａ股 ETF，涨 2%！")
+    'a股etf涨2'
+    """
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 

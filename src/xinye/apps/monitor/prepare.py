@@ -3,7 +3,7 @@ the folder."""
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,12 +31,15 @@ class Report:
     files: int = 0
     texts: int = 0
     topics: dict[str, int] = field(default_factory=dict)  # texts of each
-    rare: dict[str, int] = field(default_factory=dict)  # topics that are too rare to learn
+    rare: dict[str, int] = field(
+        default_factory=dict
+    )  # topics and moods that are too rare to learn
     moods: dict[str, int] = field(default_factory=dict)
     moods_without_neutral: bool = False
     notes: list[str] = field(default_factory=list)
     trained: dict[str, dict[str, Any]] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)  # roles without a model, with the reason
+    missing: dict[str, str] = field(default_factory=dict)  # roles not learned, with the reason
+    optional: list[str] = field(default_factory=list)  # roles that can do without a model
     calibrations: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -65,14 +68,10 @@ def prepare(
             for role in trained.learned
         }
         if not {*LEARNED} & {*roles}:
-            why = "; ".join(f"{role}: {trained.missing[role]}" for role in LEARNED)
-            raise XinyeError(f"neither topics nor moods can be learned: {why}")
+            _refuse(report, trained.missing)
         report.trained = {role: asdict(each) for role, each in trained.learned.items()}
-        report.missing = trained.missing | {
-            role: "name a run: --role ROLE=RUN, or in models.toml"
-            for role in ROLES
-            if role not in roles and role not in trained.missing
-        }
+        report.missing = trained.missing
+        report.optional = [role for role in ROLES if role not in {*roles, *trained.missing}]
         report.rare = trained.rare
         report.calibrations = trained.calibrations.model_dump()
         report.seconds = round(time.monotonic() - began, 1)
@@ -95,6 +94,16 @@ def _report_texts(read: Read, report: Report) -> None:
     )
     report.moods = dict(Counter(each.mood for each in read.texts if each.mood).most_common())
     report.moods_without_neutral = bool(report.moods) and NEUTRAL not in report.moods
+
+
+def _refuse(report: Report, missing: Mapping[str, str]) -> None:
+    """Raise why nothing can be learned."""
+    if not report.topics:
+        raise XinyeError(f"the mood cannot be learned: {missing['mood']}")
+    if not report.moods:
+        raise XinyeError(f"topics cannot be learned: {missing['topics']}")
+    why = missing["topics"]
+    raise XinyeError(f"neither topics nor moods can be learned, topics because: {why}")
 
 
 def _settings(texts: Sequence[Labelled], settings: PrepareSettings) -> MonitorSettings:

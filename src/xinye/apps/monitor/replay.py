@@ -89,7 +89,8 @@ def replay(
                 ingest.close_quiet()
             clock.now = (number + 1) * STEP
             added += ingest.add([*batch])
-            observer.progress(f"{added.new + added.repeats:,} of {len(dated):,}")
+            seen = added.new + added.repeats + added.known + added.empty
+            observer.progress(f"{seen:,} of {len(dated):,}")
         alerts = [monitor.alerts.get(number) for number in added.alerts]
     return Replay(_date(dated[0]), clock.now, added, len(found) - len(dated), alerts)
 

@@ -30,7 +30,7 @@ CREATE INDEX documents_with_texts ON documents (fetched) WHERE erased IS NULL;
 CREATE TABLE document_topics (
     document INTEGER NOT NULL REFERENCES documents (number),
     topic TEXT NOT NULL,
-    probability REAL NOT NULL,           -- 1 if a person said so
+    probability REAL,                    -- 1 if a person said so, null if not calibrated
     at REAL NOT NULL,
     PRIMARY KEY (document, topic)
 ) WITHOUT ROWID;

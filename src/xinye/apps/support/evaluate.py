@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xinye.apps.chance import likely_share
 from xinye.apps.support.calibrating import is_right
 from xinye.apps.support.desk_folder import DeskFolder, TestQuestion
 from xinye.apps.support.documents import says
@@ -69,12 +70,7 @@ class DeskEvaluation:
     def interval(self) -> tuple[float, float] | None:
         """Between what the precision on many questions lies, with a confidence of 95% (Wilson's
         interval); None without judged answers."""
-        from scipy.stats import binomtest
-
-        if not self.judged:
-            return None
-        found = binomtest(self.right, self.judged).proportion_ci(method="wilson")
-        return float(found.low), float(found.high)
+        return likely_share(self.right / self.judged, self.judged) if self.judged else None
 
 
 def evaluate_desk(
