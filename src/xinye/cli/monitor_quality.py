@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # torch is imported where it is used
     from xinye.apps.monitor.evaluate import Score
     from xinye.apps.monitor.improve import Improvement
 
+SURE = 0.05  # a gain that luck explains with less probability needs no remark
+
 
 def evaluate(arguments: list[str]) -> int:
     given = Parser(
@@ -57,8 +59,8 @@ def improve(arguments: list[str]) -> int:
     given = Parser(
         "monitor improve",
         "Learn from the corrections that were approved: train the models again with them. Models "
-        "that are better on the texts that were kept apart, by more than luck explains, take the "
-        "place of the old ones, which are kept beside the monitor.",
+        "that are better on the texts that were kept apart take the place of the old ones, which "
+        "are kept beside the monitor.",
         "xinye monitor improve monitor --store monitor.db --from runs/base",
         flag("monitor", "MONITOR", "folder of a monitor", type=Path),
         flag("--store", "FILE", "the store of the monitor", required=True, type=Path),
@@ -101,12 +103,11 @@ def show_improvement(found: "Improvement") -> None:
         texts = plural(before.texts, "text")
         old, new = f"{before.score:.1%}", f"{found.after[role].score:.1%}"
         answer.print(f"role {role}: {SCORES[role]} on {texts}: before {old}, after {new}")
-        if role not in found.replaced and found.after[role].score > before.score:
+        if role in found.replaced and found.luck[role] > SURE:
             luck = f"{found.luck[role]:.0%}"
             answer.print(
-                f"  on so few texts, luck alone gives such a gain with a probability of {luck}; a "
-                "model is replaced at 5% or less. A larger test tells more: label more texts, or "
-                "prepare with --test-share 0.3",
+                f"  luck alone gives such a gain on these texts with a probability of {luck}; a "
+                "larger test tells more: label more texts, or prepare with --test-share 0.3",
                 soft_wrap=True,
             )
     if found.replaced:
@@ -116,7 +117,7 @@ def show_improvement(found: "Improvement") -> None:
         )
     else:
         console.print(
-            "no new model is surely better, so the old ones stay; more corrections or more time "
-            "(--time) may help",
+            "no new model is better, so the old ones stay; more corrections or more time (--time) "
+            "may help",
             soft_wrap=True,
         )

@@ -25,15 +25,13 @@ from xinye.apps.training import Budget
 from xinye.errors import XinyeError
 from xinye.observer import Observer
 
-MOST_LUCK = 0.05  # how likely luck may be at most for a model to count as better
-
 
 @dataclass(frozen=True)
 class Improvement:
     """What was learned from so many corrected texts; `left_out` more nearly equal texts that were
     kept apart to test on. `before` and `after` are the scores on those, by the roles that were
-    trained again. `luck` is how likely luck alone makes the new model so much better there, and
-    `replaced` are the roles where it hardly does. The old monitor is in `kept`, "" if nothing was
+    trained again, and `replaced` are the roles whose new model is better there; `luck` is how
+    likely luck alone makes it so much better. The old monitor is in `kept`, "" if nothing was
     replaced."""
 
     monitor: str
@@ -73,11 +71,11 @@ def improve(
         analyst = Analyst(Models(**models), trained.calibrations, {})
         said = _of_roles(judged(analyst, test), [*old])
         after = scores(analyst, said, {})
-        chances = {role: gained_by_luck(role, old[role], said[role]) for role in said}
-        better = tuple(role for role, chance in chances.items() if chance <= MOST_LUCK)
+        luck = {role: gained_by_luck(role, old[role], said[role]) for role in said}
+        better = tuple(role for role in said if after[role].score > before[role].score)
         kept = str(_replaced(monitor, trained, better, parts, runs)) if better else ""
     left_out = len(corrected) - len(fresh)
-    return Improvement(str(folder), len(fresh), left_out, before, after, chances, better, kept)
+    return Improvement(str(folder), len(fresh), left_out, before, after, luck, better, kept)
 
 
 def _wanted(
