@@ -247,7 +247,7 @@ def show_replay(found: "Replay", zone: tzinfo) -> None:
         known, undated = f"{added.known:,}", f"{found.undated:,}"
         answer.print(
             f"left out: {known} known (the same once more), {added.empty:,} without text, "
-            f"{undated} without a date"
+            f"{undated} without a date or with one of the future"
         )
     if added.cut:
         answer.print(f"cut, because they are very long: {plural(added.cut, 'document')}")

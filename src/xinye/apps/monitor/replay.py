@@ -1,17 +1,20 @@
 """Runs past documents through a monitor by their own dates, so that its alarms are known before
 anyone relies on it."""
 
-from collections.abc import Sequence
-from contextlib import closing
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from xinye.apps.monitor.alerts import Alert
 from xinye.apps.monitor.documents import HOUR, Incoming
-from xinye.apps.monitor.ingest import Added, Analyse
+from xinye.apps.monitor.ingest import Added, Analyse, Ingest
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.apps.monitor.runner import open_monitor
+from xinye.apps.monitor.sources.dates import GIVEN, dated
 from xinye.apps.monitor.sources.files import FileSource
 from xinye.errors import XinyeError
 from xinye.observer import Observer
@@ -35,7 +38,7 @@ class Clock:
 @dataclass(frozen=True)
 class Replay:
     """What happened: from the first date to the last, what became of the documents, how many had
-    no date and were left out, and the alerts in their order."""
+    no date, or one of the future, and were left out, and the alerts in their order."""
 
     begin: float
     end: float
@@ -57,8 +60,9 @@ def replay(
     observer: Observer | None = None,
 ) -> Replay:
     """Write the documents of files to a new store as if each came at its own date, and judge them
-    every ten minutes of that time. No messages are sent. `analyse` takes the place of the
-    monitor's models. Raises `XinyeError` if the store exists or no document has a date."""
+    every ten minutes of that time. No messages are sent. The store is there when all is done.
+    `analyse` takes the place of the monitor's models. Raises `XinyeError` if the store exists or no
+    document has a date."""
     observer = observer or Observer()
     if store.exists():
         raise XinyeError(f"{store}: exists; a replay begins with an empty store")
@@ -72,27 +76,54 @@ def replay(
     ]
     for note in sorted(notes):
         observer.warn(note)
-    dated = sorted(
-        (each for each in found if each.published is not None), key=lambda each: _date(each)
-    )
-    if not dated:
-        raise XinyeError("no document has a date, so their past cannot be replayed")
-    clock = Clock(_date(dated[0]))
+    now = time.time()
+    past = sorted((each for each in found if dated(each.published, now)[1] == GIVEN), key=_date)
+    if not past:
+        raise XinyeError("no document has a date of the past, so nothing can be replayed")
     analyse = analyse or folder.analyst().analyse
-    added = Added()
-    with closing(open_monitor(folder, store, clock)) as monitor:
+    clock = Clock(_date(past[0]))
+    with (
+        _made_whole(store) as beside,
+        closing(open_monitor(folder, beside, clock)) as monitor,
+    ):
         ingest = monitor.ingest(folder.settings.alarm, analyse, summarize=folder.summarizer())
         observer.stage("replaying")
-        for number, batch in groupby(dated, key=lambda each: int(_date(each) // STEP)):
-            while clock.now < number * STEP - DAY:  # a quiet time, in which the monitor looks on
-                clock.now += DAY
-                ingest.close_quiet()
-            clock.now = (number + 1) * STEP
-            added += ingest.add([*batch])
-            seen = added.new + added.repeats + added.known + added.empty
-            observer.progress(f"{seen:,} of {len(dated):,}")
+        added = _added(past, clock, ingest, observer)
         alerts = [monitor.alerts.get(number) for number in added.alerts]
-    return Replay(_date(dated[0]), clock.now, added, len(found) - len(dated), alerts)
+    return Replay(_date(past[0]), clock.now, added, len(found) - len(past), alerts)
+
+
+@contextmanager
+def _made_whole(path: Path) -> Iterator[Path]:
+    """Where a store is made that takes its place when it is whole. One of a replay that was
+    interrupted would look like a quiet time."""
+    try:
+        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            beside = Path(folder) / path.name
+            yield beside
+            for name in (f"{path.name}.key", path.name):
+                beside.with_name(name).replace(path.with_name(name))
+    except OSError as error:
+        raise XinyeError(
+            f"{path}: the file cannot be created ({error.strerror}); create its folder, or correct "
+            "the permissions"
+        ) from None
+
+
+def _added(
+    documents: Sequence[Incoming], clock: Clock, ingest: Ingest, observer: Observer
+) -> Added:
+    """Write documents in the order of their dates, and set the clock by them."""
+    added = Added()
+    for number, batch in groupby(documents, key=lambda each: int(_date(each) // STEP)):
+        while clock.now < number * STEP - DAY:  # a quiet time, in which the monitor looks on
+            clock.now += DAY
+            ingest.close_quiet()
+        clock.now = (number + 1) * STEP
+        added += ingest.add([*batch])
+        seen = added.new + added.repeats + added.known + added.empty
+        observer.progress(f"{seen:,} of {len(documents):,}")
+    return added
 
 
 def _date(incoming: Incoming) -> float:
