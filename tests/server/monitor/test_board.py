@@ -1,6 +1,7 @@
 """The API of a monitor: documents in, counts, alerts and corrections out."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -221,3 +222,18 @@ def test_what_was_saved_is_there_after_a_restart(tmp_path) -> None:
         with serving(tmp_path / "monitor.db") as board:
             assert board.add(*burst(3))["known"] == known
             assert len(board.get("documents")["documents"]) == 3
+
+
+def test_a_client_that_leaves_before_its_body_is_whole_is_no_fault(board: Client) -> None:
+    head = (
+        f"POST {API}/documents HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {INGEST}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n["
+    )
+    with socket.create_connection((board.http.base_url.host, board.http.base_url.port)) as client:
+        client.sendall(head.encode())
+
+    def counted() -> str:
+        return str(board.http.get("/metrics", headers=bearer(ADMIN)).text)
+
+    assert waited(lambda: 'route="/v1/monitor/documents"' in counted())
+    assert 'route="/v1/monitor/documents",status="400"' in counted()
