@@ -260,6 +260,6 @@ def show_replay(found: "Replay", zone: tzinfo) -> None:
         )
     a_week = f"{len(found.alerts) / max(found.weeks, 1e-9):.2g}"
     answer.print(
-        f"in all {plural(len(found.alerts), 'alarm')}, {a_week} a week (above: documents / "
-        "expected, summary)"
+        f"in all {plural(len(found.alerts), 'alarm')}, {a_week} a week (above: documents at the "
+        "peak / expected, summary)"
     )
