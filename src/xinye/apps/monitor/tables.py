@@ -8,8 +8,8 @@ from datetime import UTC, datetime, tzinfo
 from xinye.apps.monitor.documents import Document
 
 COLUMNS = (
-    "number", "published", "source", "title", "text", "url", "origin", "topics", "mood", "mood_probability",
-    "companies", "language", "repeats", "repeats_document",
+    "number", "published", "source", "title", "text", "url", "origin", "topics", "mood",
+    "mood_probability", "companies", "language", "repeats", "repeats_document",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 BETWEEN = "; "  # of several topics or companies in a cell
