@@ -142,8 +142,9 @@ class Runner:
         except Exception as error:
             if len(batch) > 1:
                 return sum((self._add([each]) for each in batch), Added())
+            source = batch[0].shown_source
             self._warn(
-                f"a document of {batch[0].shown_source} is left out, since it cannot be analysed "
+                f"a document of {source} is left out, since it cannot be analysed "
                 f"({type(error).__name__})"
             )
             return Added()

@@ -241,7 +241,8 @@ def read_stdin(
                 break
             number += 1
             if line is TOO_LONG:
-                reader.bad(STDIN, number, f"the line is longer than {LONGEST_LINE // 10**6} MB")
+                size = LONGEST_LINE // 10**6
+                reader.bad(STDIN, number, f"the line is longer than {size} MB")
             else:
                 batch += reader.parse(number, line)
             left = until - time.monotonic()
