@@ -167,7 +167,13 @@ def run(arguments: list[str]) -> int:
     folder = MonitorFolder.read(given.monitor)
     with closing(open_monitor(folder, given.store)) as monitor:
         with console.status("loading …"):
-            runner = Runner(folder, monitor, given.source, warn=lambda text: console.print(text))
+            runner = Runner(
+                folder,
+                monitor,
+                given.source,
+                warn=lambda text: console.print(text),
+                once=given.once,
+            )
         while True:
             try:
                 show_done(runner.step(), given.json)
@@ -177,7 +183,7 @@ def run(arguments: list[str]) -> int:
                 continue
             if runner.reading:
                 continue
-            if given.once or not runner.endless:
+            if not runner.endless or (given.once and not runner.waiting):
                 return 0
             time.sleep(WAIT)
 

@@ -28,6 +28,7 @@ from xinye.data.archives import (
     open_member,
 )
 from xinye.data.notes import Notes
+from xinye.data.parts import open_part
 from xinye.errors import XinyeError, quoted
 from xinye.libraries import need
 
@@ -52,7 +53,7 @@ def open_regular(path: Path) -> BufferedReader:
     check_regular(path)
     if is_archive(path):
         members(path)  # raises if the archive is damaged or unsafe
-    return path.open("rb")
+    return open_part(path)
 
 
 def file_size(path: Path) -> int:

@@ -47,6 +47,7 @@ class Desk:
     analyst: Words = field(default_factory=Words)
     todo: list[Sequence[Incoming]] = field(default_factory=list)
     steps: int = 0
+    reading: bool = False
 
     def step(self) -> object:
         self.steps += 1

@@ -1,5 +1,7 @@
 """The API of a monitor: documents in, counts, alerts and corrections out."""
 
+import csv
+import io
 import json
 import socket
 import threading
@@ -10,7 +12,7 @@ import httpx
 
 from server.monitor.board_server import ADMIN, ANALYST, API, INGEST, Client, bearer, burst, serving
 from server.support.desk_server import Events
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.documents import Incoming, Origin
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.sources.feed_states import FeedState, FeedStates
 
@@ -193,6 +195,22 @@ def test_a_step_that_fails_comes_again(board: Client, caplog) -> None:
     assert "a step of the monitor failed: RuntimeError" in caplog.text
     assert "火灾" not in caplog.text
     assert board.http.get("/ready").status_code == 200
+
+
+def test_a_source_that_is_being_read_does_not_rest(board: Client) -> None:
+    board.work.reading = True
+    before, end = board.work.steps, time.monotonic() + 3
+    assert waited(lambda: board.work.steps > before + 50) and time.monotonic() < end
+
+
+def test_a_document_tells_where_it_was_read(board: Client) -> None:
+    origin = Origin("https://a.example/rss", "早报")
+    board.work.ingest.add([Incoming("", "1", "", "火灾", origin=origin)])
+    (found,) = board.get("documents?source=早报")["documents"]
+    assert (found["source"], found["origin"]) == ("早报", "https://a.example/rss")
+    table = board.ask("GET", "documents.csv").text.removeprefix("\ufeff")
+    (row,) = csv.DictReader(io.StringIO(table))
+    assert (row["source"], row["origin"]) == ("早报", "https://a.example/rss")
 
 
 def test_feeds_and_messages_that_did_not_arrive(board: Client) -> None:

@@ -9,11 +9,21 @@ HOUR = 3600.0  # seconds
 DAY = 24 * HOUR
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where documents are read: `place` is the address of a feed or the path of a file, and `name`
+    is what people call it."""
+
+    place: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Incoming:
-    """A document as a source gives it. `id` names it within its source: one that comes again with
-    the same id is the same document; "" if the source gives none. `published` is in seconds since
-    1970, None if the source does not say."""
+    """A document as it comes. `source` is the medium that it names, "" if it names none. `origin`
+    is where it was read, None if a program sent it. `id` names it within these two: one that comes
+    again with the same id is the same document, unless the id is `shared` by several; "" if it has
+    none. `published` is in seconds since 1970, None if that is not known."""
 
     source: str
     id: str
@@ -21,6 +31,13 @@ class Incoming:
     text: str
     url: str = ""
     published: float | None = None
+    origin: Origin | None = None
+    shared: bool = False
+
+    @property
+    def shown_source(self) -> str:
+        """The medium that people read: the one that it names, or where it was read."""
+        return self.source or (self.origin.name if self.origin else "")
 
 
 @dataclass(frozen=True)
@@ -38,12 +55,14 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Document:
-    """A document in the store. `at` is when it was published, or `fetched` if its `dated` is
-    "missing" or "future" instead of "given". `first` is the number of an earlier document that it
-    nearly equals, and `repeats` counts later ones that nearly equal it."""
+    """A document in the store. `origin` is the address of the feed or the path of the file that it
+    was read from, "" if a program sent it. `at` is when it was published, or `fetched` if its
+    `dated` is "missing" or "future" instead of "given". `first` is the number of an earlier
+    document that it nearly equals, and `repeats` counts later ones that nearly equal it."""
 
     number: int
     source: str
+    origin: str
     title: str
     text: str
     url: str

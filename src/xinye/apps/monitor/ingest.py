@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from xinye.apps.keys import keyed_hash
 from xinye.apps.monitor.archive import Archive
 from xinye.apps.monitor.counts import ALL_MOODS, COMPANY, TOPIC, add, tally
 from xinye.apps.monitor.documents import HOUR, Analysis, Incoming
+from xinye.apps.monitor.identity import Identity, find_new, identity
 from xinye.apps.monitor.labels import cleaned, read_analyses, write_labels
 from xinye.apps.monitor.near import (
     HELD,
@@ -61,8 +61,9 @@ class Added:
 class _Prepared:
     """A document before it is written."""
 
-    key: str
+    identity: Identity
     source: str
+    origin: str
     title: str
     text: str
     url: str
@@ -128,14 +129,10 @@ class Ingest:
     def _add(self, batch: Sequence[Incoming]) -> Added:
         now = self._archive.clock()
         given = [each for each in batch if _says_something(each)]
-        keyed: dict[str, Incoming] = {}
-        for each in given:
-            keyed.setdefault(self._key(each), each)
+        identities = [identity(each, self._archive.secret) for each in given]
         with self._archive.store.reading() as transaction:
-            known = _known(transaction, keyed)
-        prepared = [
-            self._prepared(key, each, now) for key, each in keyed.items() if key not in known
-        ]
+            new = find_new(transaction, identities)
+        prepared = [self._prepared(identities[at], given[at], now) for at in new]
         added = Added()
         while prepared:
             try:
@@ -146,14 +143,7 @@ class Ingest:
         known_now = len(given) - added.new - added.repeats
         return replace(added, known=known_now, empty=len(batch) - len(given))
 
-    def _key(self, incoming: Incoming) -> str:
-        """What a document is known by: its source and its id there; without an id all of it."""
-        parts = [incoming.source, incoming.id]
-        if not incoming.id:
-            parts += [incoming.title, incoming.text, incoming.url, repr(incoming.published)]
-        return keyed_hash(self._archive.secret, "document", "\n".join(map(repr, parts)))
-
-    def _prepared(self, key: str, incoming: Incoming, now: float) -> _Prepared:
+    def _prepared(self, own: Identity, incoming: Incoming, now: float) -> _Prepared:
         limits = self._archive.limits
         title, text = _unicode(incoming.title).strip(), _unicode(incoming.text).strip()
         cut = len(title) > limits.title_characters or len(text) > limits.text_characters
@@ -165,8 +155,9 @@ class Ingest:
             url = ""
         at, known = dated(incoming.published, now)
         return _Prepared(
-            key, masker.mask(_unicode(incoming.source)), title, text, url, at, known, cut,
-            title_hash(title), sketch(title, text),
+            own, masker.mask(_unicode(incoming.shown_source)),
+            _unicode(incoming.origin.place if incoming.origin else ""), title, text, url, at, known,
+            cut, title_hash(title), sketch(title, text),
         )  # fmt: skip
 
     def _write(self, documents: Sequence[_Prepared], now: float) -> Added:
@@ -177,11 +168,11 @@ class Ingest:
         analyses = self._analysed(documents, firsts)
         with self._archive.writing() as (transaction, moment):
             if self._catch_up(transaction, now):
-                known = _known(transaction, [each.key for each in documents])
-                documents = [each for each in documents if each.key not in known]
+                new = find_new(transaction, [each.identity for each in documents])
+                documents = [documents[at] for at in new]
                 firsts = self._firsts(transaction, documents)
                 for each, first in zip(documents, firsts, strict=True):
-                    if first is None and each.key not in analyses:
+                    if first is None and each.identity.key not in analyses:
                         raise _Changed  # what it repeated was written by another process
             batch = _numbered(transaction, documents, firsts, analyses)
             _insert(transaction, batch, now)
@@ -238,13 +229,14 @@ class Ingest:
         """The analyses of the documents that repeat no other, by their keys."""
         wanted = [each for each, first in zip(documents, firsts, strict=True) if first is None]
         if self._analyse is None:
-            return {each.key: Analysis() for each in wanted}
+            return {each.identity.key: Analysis() for each in wanted}
         analyses = self._analyse([(each.title, each.text) for each in wanted]) if wanted else []
         for analysis in analyses:
             if analysis.mood not in ALL_MOODS:
                 raise ValueError(analysis.mood)
         return {
-            each.key: cleaned(analysis) for each, analysis in zip(wanted, analyses, strict=True)
+            each.identity.key: cleaned(analysis)
+            for each, analysis in zip(wanted, analyses, strict=True)
         }
 
 
@@ -270,14 +262,6 @@ def _holds(document: _Prepared, other: str) -> bool:
     return held(f"{document.title}\n{document.text}", other) >= HELD
 
 
-def _known(transaction: Transaction, keys: Iterable[str]) -> set[str]:
-    """Those of the keys that documents of the store have."""
-    wanted = [*keys]
-    marks = ", ".join("?" * len(wanted))
-    rows = transaction.select(f"SELECT key FROM documents WHERE key IN ({marks})", *wanted)
-    return {row["key"] for row in rows}
-
-
 def _numbered(
     transaction: Transaction,
     documents: Sequence[_Prepared],
@@ -297,7 +281,7 @@ def _numbered(
     batch = []
     for number, (each, first) in enumerate(zip(documents, firsts, strict=True), begin):
         if first is None:
-            of_first[number] = analyses[each.key]
+            of_first[number] = analyses[each.identity.key]
         elif first < 0:
             first = begin - 1 - first
         batch.append(_Numbered(number, each, first, of_first[first or number]))
@@ -307,11 +291,13 @@ def _numbered(
 def _insert(transaction: Transaction, batch: Sequence[_Numbered], now: float) -> None:
     """Write documents with their labels, sketches and counts."""
     transaction.execute_many(
-        "INSERT INTO documents (number, key, source, title, text, url, at, fetched, dated, first, "
-        "language, mood, mood_probability) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO documents (number, key, named, source, origin, title, text, url, at, fetched, "
+        "dated, first, language, mood, mood_probability) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
-                each.number, each.document.key, each.document.source, each.document.title,
+                each.number, each.document.identity.key, each.document.identity.named,
+                each.document.source, each.document.origin, each.document.title,
                 each.document.text, each.document.url, each.document.at, now, each.document.dated,
                 each.first, each.analysis.language, each.analysis.mood,
                 each.analysis.mood_probability,

@@ -58,22 +58,22 @@ class Runner:
         sources: Sequence[str],
         clock: Callable[[], float] = time.time,
         warn: Warn = lambda text: None,
+        once: bool = False,
     ) -> None:
-        """Load the models, and check sources and channels. Raises `XinyeError` for a source that
-        is not there, and for a channel whose secret is missing."""
+        """Load the models, and check sources and channels. `once` tells that sources are read only
+        once. Raises `XinyeError` for a source that is not there, and for a channel whose secret is
+        missing."""
         settings = folder.settings
         self.monitor, self._warn, self._clock = monitor, warn, clock
-        urls, self._files, stdin = _sorted(sources, settings.zone, warn)
+        urls, names, stdin = _sorted(sources, settings.zone, warn)
+        self._files = {name: FileSource(name, settings.zone, warn, clock, once) for name in names}
         feeds = FeedSettings(
             allow=settings.private_hosts, every=settings.feed_minutes * 60, zone=settings.zone
         )
         self.feeds = Feeds(monitor.store, urls, feeds, clock, warn=warn)
         self._sources = {
             "feeds": _Source(self.feeds.due),
-            **{
-                name: _Source(FileSource(name, settings.zone, warn, clock).new)
-                for name in self._files
-            },
+            **{name: _Source(files.new) for name, files in self._files.items()},
         }
         if stdin is not None:
             self._sources[STDIN] = _Source(lambda: stdin)
@@ -100,6 +100,11 @@ class Runner:
     def reading(self) -> bool:
         """Whether a source has not been read to its end: a long file, or standard input."""
         return any(source.batches is not None for source in self._sources.values())
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a file that has just changed waits to be read soon."""
+        return any(files.waits for files in self._files.values())
 
     def step(self) -> Done:
         """Read what is new in each source, at most `MOST` batches, and send what is due after each.
@@ -137,8 +142,9 @@ class Runner:
         except Exception as error:
             if len(batch) > 1:
                 return sum((self._add([each]) for each in batch), Added())
+            source = batch[0].shown_source
             self._warn(
-                f"a document of {batch[0].source} is left out, since it cannot be analysed "
+                f"a document of {source} is left out, since it cannot be analysed "
                 f"({type(error).__name__})"
             )
             return Added()
@@ -186,7 +192,7 @@ def _sorted(
 ) -> tuple[dict[str, str], list[str], Iterator[list[Incoming]] | None]:
     """The addresses of feeds with their titles, the names of files and folders, and standard
     input."""
-    urls, files = dict[str, str](), list[str]()
+    urls, files = dict[str, str](), dict[Path, str]()
     stdin = None
     for source in sources:
         path = Path(source).expanduser()
@@ -202,7 +208,7 @@ def _sorted(
                 for note in notes.sentences():
                     warn(note)
         elif path.exists():
-            files.append(source)
+            files.setdefault(path.resolve(), source)  # however it is written, it is read once
         else:
             raise XinyeError(f"--source {source}: there is no such file or folder")
-    return urls, files, stdin
+    return urls, [*files.values()], stdin

@@ -6,8 +6,10 @@ _TABLES = """
 -- All times are seconds since 1970, and an hour is a time divided by 3600, rounded down.
 CREATE TABLE documents (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
-    key TEXT NOT NULL UNIQUE,            -- hash of its source and of its id there
-    source TEXT NOT NULL,
+    key TEXT NOT NULL UNIQUE,            -- hash of all its parts
+    named TEXT NOT NULL,                 -- hash of its id and of where that is unique; or its key
+    source TEXT NOT NULL,                -- the medium that people read
+    origin TEXT NOT NULL,                -- address of its feed or path of its file, or ''
     title TEXT NOT NULL,                 -- personal data is masked in title and text
     text TEXT NOT NULL,
     url TEXT NOT NULL,
@@ -21,6 +23,7 @@ CREATE TABLE documents (
     mood_probability REAL,
     erased REAL                          -- since when its texts are gone
 );
+CREATE INDEX documents_by_id ON documents (named);
 CREATE INDEX documents_by_time ON documents (at);
 CREATE INDEX documents_of_source ON documents (source, at);
 CREATE INDEX documents_of_first ON documents (first) WHERE first IS NOT NULL;

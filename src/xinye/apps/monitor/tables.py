@@ -9,8 +9,8 @@ from datetime import UTC, datetime, tzinfo
 from xinye.apps.monitor.documents import Document
 
 COLUMNS = (
-    "number", "published", "source", "title", "text", "url", "topics", "mood", "mood_probability",
-    "companies", "language", "repeats", "repeats_document",
+    "number", "published", "source", "title", "text", "url", "origin", "topics", "mood",
+    "mood_probability", "companies", "language", "repeats", "repeats_document",
 )  # fmt: skip
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _INSIDE = re.compile(r"([;\t\r\n]\s*)(?=[=+\-@＝＋－＠])")
@@ -39,6 +39,7 @@ def _cells(document: Document, zone: tzinfo) -> tuple[str, ...]:
         document.title,
         document.text,
         document.url,
+        document.origin,
         BETWEEN.join(topic for topic, _ in analysis.topics),
         analysis.mood,
         "" if share is None else f"{share:.3f}",

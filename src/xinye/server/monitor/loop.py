@@ -5,22 +5,32 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from typing import Protocol
 
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.errors import XinyeError
 from xinye.server.hub import Hub
 
 log = logging.getLogger("xinye.server")
-LOOK = 1.0  # seconds between two steps, and between two looks at the store
+LOOK = 1.0  # seconds between two steps that find nothing, and between two looks at the store
 LONGEST_PAUSE = 60.0  # seconds after a step that failed
+
+
+class Steps(Protocol):
+    """Work in steps. While it is `reading`, the next step has something to do."""
+
+    @property
+    def reading(self) -> bool: ...
+
+    def step(self) -> object: ...
 
 
 class Loop:
     """Does one step of the work after the other, and wakes the streams when the store has changed,
     also by another process."""
 
-    def __init__(self, monitor: Monitor, step: Callable[[], object], hub: Hub) -> None:
-        self._monitor, self._step, self._hub = monitor, step, hub
+    def __init__(self, monitor: Monitor, work: Steps, hub: Hub) -> None:
+        self._monitor, self._steps, self._hub = monitor, work, hub
         self._stop, self._known = threading.Event(), (0, 0)
         self._threads = [
             threading.Thread(target=target, name=name, daemon=True)
@@ -47,8 +57,10 @@ class Loop:
     def _work(self) -> None:
         pause = LOOK
         while not self._stop.wait(pause):
-            failed = not self._tried(self._step, "a step of the monitor failed")
-            pause = min(2 * pause, LONGEST_PAUSE) if failed else LOOK
+            if self._tried(self._steps.step, "a step of the monitor failed"):
+                pause = 0.0 if self._steps.reading else LOOK
+            else:
+                pause = min(2 * max(pause, LOOK), LONGEST_PAUSE)
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK):

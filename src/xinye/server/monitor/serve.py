@@ -28,7 +28,7 @@ def opened(
     """Everything that serves a monitor, running. Its store is closed in the end."""
     with closing(work.monitor) as monitor:
         hub = Hub(settings.max_streams)
-        loop = Loop(monitor, work.step, hub)
+        loop = Loop(monitor, work, hub)
         threads = Threads(monitor.store.path, ingest=1, explain=1)
         try:
             loop.start()

@@ -15,7 +15,7 @@ from xinye.apps.monitor.monitor_store import Monitor
 from xinye.errors import TooMany
 from xinye.server.hub import Hub
 from xinye.server.keys import Keys, needs
-from xinye.server.monitor.loop import Loop
+from xinye.server.monitor.loop import Loop, Steps
 from xinye.server.monitor.settings import BoardSettings
 from xinye.server.threads import Result, Threads
 
@@ -40,7 +40,7 @@ class Analysing(Protocol):
     def reasons(self, title: str, text: str) -> tuple[str, list[Reason]]: ...
 
 
-class Work(Protocol):
+class Work(Steps, Protocol):
     """What a server does besides answering, such as a `Runner`."""
 
     @property
@@ -51,8 +51,6 @@ class Work(Protocol):
 
     @property
     def analyst(self) -> Analysing: ...
-
-    def step(self) -> object: ...
 
 
 @dataclass
@@ -115,6 +113,7 @@ def document_seen(document: Document, whole: bool = False) -> JSON:
     return {
         "number": document.number,
         "source": document.source,
+        "origin": document.origin,
         "title": document.title,
         "text": text if whole else text[:BEGINNING],
         "cut": not whole and len(text) > BEGINNING,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from apps.monitor.sources.conftest import HERE, NOW, SETTINGS, Answer, Clock, Reader, Web
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.documents import Incoming, Origin
 from xinye.apps.monitor.sources import connections
 from xinye.apps.monitor.sources.feed_states import FeedStates
 from xinye.apps.monitor.sources.feeds import Feeds
@@ -34,7 +34,9 @@ def titles(found: list[Incoming]) -> list[str]:
 def test_an_entry_becomes_a_document(web: Web, reader: Reader) -> None:
     more = "<link>/1</link><description>&lt;p&gt;春天&lt;br&gt;来了&lt;/p&gt;</description>"
     url = web.add("/a.rss", rss(item("新叶 &amp; 树", more=more)))
-    found = Incoming(url, "新叶 & 树", "新叶 & 树", "春天\n来了", web.url("/1"), NOW - 3600)
+    found = Incoming(
+        "", "新叶 & 树", "新叶 & 树", "春天\n来了", web.url("/1"), NOW - 3600, Origin(url, "F")
+    )
     assert reader.read(url) == [found]
     assert reader.warned == []
 
@@ -168,7 +170,7 @@ def test_entries_with_the_same_id_are_told_apart(web: Web, reader: Reader) -> No
     same = "<guid>http://example.org/</guid>"
     entries = [f"<item><title>{title}</title>{same}</item>" for title in "abca"]
     found = reader.read(web.add("/a.rss", rss(*entries)))
-    assert {each.id for each in found} == {""}
+    assert {each.shared for each in found} == {True}
     assert "same id" in reader.warned[0]
 
 
@@ -254,23 +256,40 @@ def test_a_redirect_is_followed(web: Web, reader: Reader) -> None:
     web.add("/b.rss", rss(item("a", more="<link>1</link>")))
     web.pages["/a.rss"] = Answer(status=301, headers={"Location": "b.rss"})
     (found,) = reader.read(web.url("/a.rss"))
-    assert found.source == web.url("/a.rss") and found.url == web.url("/1")
+    assert found.origin == Origin(web.url("/a.rss"), "F") and found.url == web.url("/1")
 
 
-@pytest.mark.parametrize("head", [b"", b"<rss>"])
-def test_a_byte_at_a_time_ends_at_the_limit(web: Web, reader: Reader, head: bytes) -> None:
+def slow(web: Web, head: bytes = b"") -> Answer:
+    """An answer that sends a byte now and then, without end."""
+
     def write(file) -> None:
         file.write(head)
         while not web.stopped.wait(0.1):
             file.write(b"x")
             file.flush()
 
-    web.pages["/a.rss"] = Answer(write=write)
+    return Answer(write=write)
+
+
+@pytest.mark.parametrize("head", [b"", b"<rss>"])
+def test_a_byte_at_a_time_ends_at_the_limit(web: Web, reader: Reader, head: bytes) -> None:
+    web.pages["/a.rss"] = slow(web, head)
     start = time.monotonic()
     limits = FetchLimits(seconds=0.5, gap=0)
     assert not reader.read(web.url("/a.rss"), limits=limits)
     assert 0.4 < time.monotonic() - start < 2
     assert "no complete answer within 0.5 seconds" in reader.warned[0]
+
+
+def test_a_slow_feed_stops_no_other(web: Web, reader: Reader) -> None:
+    web.pages["/slow.rss"], there = slow(web), "localhost"
+    fast, after = web.add("/a.rss", rss(item("a"))), web.url("/a.rss", there)
+    limits, start = FetchLimits(seconds=0.5, gap=0), time.monotonic()
+    urls = web.url("/slow.rss", there), after, fast
+    batches = reader.feeds(*urls, limits=limits, allow=(HERE, there)).due()
+    assert next(batches)[0].origin == Origin(fast, "F") and time.monotonic() - start < 0.4
+    assert next(batches)[0].origin == Origin(after, "F")  # on the host of the slow one
+    assert time.monotonic() - start < 2 and len(reader.warned) == 1
 
 
 def test_an_answer_that_ends_early_is_not_a_feed(web: Web, reader: Reader) -> None:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.documents import Incoming, Origin
 from xinye.apps.monitor.sources.files import FileSource, read_stdin
 from xinye.errors import XinyeError
 
@@ -43,7 +43,9 @@ def test_a_record_becomes_a_document(tmp_path: Path) -> None:
         "id": 7, "title": "新叶", "text": "春天\r\n来了", "url": "http://a.example/7", "published": DATE,
     }  # fmt: skip
     path = write(tmp_path / "a.jsonl", record)
-    expected = Incoming(str(path), "7", "新叶", "春天\n来了", "http://a.example/7", NOW)
+    expected = Incoming(
+        "", "7", "新叶", "春天\n来了", "http://a.example/7", NOW, Origin(str(path), "a.jsonl")
+    )
     assert read(source(path)) == [expected]
 
 
@@ -56,7 +58,6 @@ def test_chinese_columns_of_a_table(tmp_path: Path) -> None:
     assert (found.source, found.title, found.text, found.published) == (
         "日报", "新叶", "春天来了", NOW,
     )  # fmt: skip
-    assert found.id == f"{path}:7"  # another file may have a 7 of the same paper
     assert any("Asia/Shanghai is assumed" in each for each in warned)
 
 
@@ -129,7 +130,10 @@ ROWS = {  # a whole file, and how much of it is complete while it is being writt
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_file_that_goes_on_changing(tmp_path: Path, name: str) -> None:
+def test_a_file_that_goes_on_changing(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")  # no copy of what is not masked
     written, complete = ROWS[name]
     warned: list[str] = []
     folder, path = source(tmp_path, warned), tmp_path / name
@@ -145,6 +149,22 @@ def test_a_file_that_goes_on_changing(tmp_path: Path, name: str) -> None:
     path.write_bytes(written.encode())
     os.utime(path, (NOW - 60, NOW - 60))
     assert titles(folder)[: len(complete)] == complete and titles(folder) == []
+
+
+def test_read_once_a_changing_file_waits_for_two_seconds(tmp_path: Path) -> None:
+    for name, (written, _) in ROWS.items():
+        (tmp_path / name).write_text(written)
+    (tmp_path / "now.json").write_text('[{"title": "now"}]')
+    now, found = [0.0], []
+    folder = FileSource(str(tmp_path), clock=lambda: NOW + now[0], once=True)
+    for second in range(5):
+        now[0] = second
+        for path in tmp_path.glob("*.*"):
+            age = 0.5 if path.name != "now.json" else second + 0.5
+            os.utime(path, (NOW + second - age, NOW + second - age))
+        found += titles(folder)
+        assert folder.waits == (second < 2)
+    assert found == ["a", "b", "a", "春", "a", "now"]
 
 
 def test_a_changing_file_that_cannot_be_read_in_parts_is_told(tmp_path: Path) -> None:
@@ -209,8 +229,20 @@ def test_standard_input(tmp_path: Path) -> None:
     warned: list[str] = []
     batches = list(read_stdin(io.BytesIO("\n".join(lines).encode()), warn=warned.append))
     assert [[each.title for each in batch] for batch in batches] == [["a", "春天"]]
-    assert batches[0][0] == Incoming("-", "1", "a", "", "", NOW)
+    assert batches[0][0] == Incoming("", "1", "a", "", "", NOW, Origin("-", "stdin"))
     assert any("line 3" in each for each in warned)
+
+
+def test_a_line_that_is_too_long_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xinye.apps.monitor.sources.files.LONGEST_LINE", 30)
+    fits = json.dumps({"title": "x" * 17})
+    lines = [fits, json.dumps({"title": "x" * 99}), "{oops", fits, "y" * 31]
+    warned: list[str] = []
+    batches = list(read_stdin(io.BytesIO("\n".join(lines).encode()), warn=warned.append))
+    assert len(fits) <= 30 and sum(map(len, batches)) == 2
+    _, broken, long = sorted(warned, key=lambda each: ("line is" in each, "not valid" in each))
+    assert "the line is longer than" in long and "line 2" in long and "line 5" in long
+    assert "not valid JSON" in broken and "line 3" in broken
 
 
 def test_standard_input_comes_in_time() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 
-from xinye.apps.monitor.documents import DAY, Incoming
+from xinye.apps.monitor.documents import DAY, Incoming, Origin
 from xinye.apps.monitor.sources.addresses import checked_url, link
 from xinye.apps.monitor.sources.dates import FUTURE, MISSING, dated, read_date
 from xinye.apps.monitor.sources.feed_states import FeedState, FeedStates
@@ -106,7 +106,7 @@ class Feeds:
             try:
                 if fetched.error:
                     raise fetched.error
-                batch, note, title = self._read(state.url, page)
+                batch, note, title = self._read(state, page)
             except Exception as error:  # parsers raise all kinds of errors; each affects one feed
                 self._fail(state, error)
                 continue
@@ -137,14 +137,16 @@ class Feeds:
         if problem != state.error:
             self._warn(f"{state.url}: {problem}")
 
-    def _read(self, url: str, page: Page) -> tuple[list[Incoming], str, str]:
+    def _read(self, state: FeedState, page: Page) -> tuple[list[Incoming], str, str]:
         """The entries of a page, the oldest first, what is unusual about it, and its title."""
         if page.data is None:
             return [], "", ""
         feed = read_feed(page.data, page.url, page.charset, self._settings.entries, page.cut)
         now = self._clock()
         problems: Counter[str] = Counter()
-        batch = [self._incoming(url, entry, now, problems) for entry in feed.entries]
+        title = state.titled(self._titles[state.url] or feed.title).title
+        origin = Origin(state.url, title or checked_url(state.url).hostname or state.url)
+        batch = [self._incoming(origin, entry, now, problems) for entry in feed.entries]
         notes = []
         if page.cut:
             size = self._settings.limits.size / 1e6
@@ -154,16 +156,18 @@ class Feeds:
         if feed.left_out:
             count = self._settings.entries
             notes.append(f"only the first {count:,} entries of {count + feed.left_out:,} are read")
-        shared = _ambiguous(batch)
+        shared = _shared(batch)
         if shared:
             notes.append("several entries have the same id; their texts tell them apart")
-        batch = [replace(each, id="") if each.id in shared else each for each in batch]
+        batch = [replace(each, shared=each.id in shared) for each in batch]
         for what, count in problems.items():
             notes.append(f"{what} ({plural(count, 'entry', 'entries')})")
         batch = [each for each in reversed(batch) if each.title or each.text]
         return batch, "; ".join(notes), feed.title
 
-    def _incoming(self, url: str, entry: FeedEntry, now: float, problems: Counter[str]) -> Incoming:
+    def _incoming(
+        self, origin: Origin, entry: FeedEntry, now: float, problems: Counter[str]
+    ) -> Incoming:
         date = read_date(entry.published, self._settings.zone)
         published = date.at if date.at is not None else entry.at
         kind = dated(published, now)[1]
@@ -179,12 +183,12 @@ class Feeds:
             problems[EMPTY] += 1
         identity = entry.id or entry.url
         return Incoming(
-            url, identity, entry.title[:LONGEST_TEXT], entry.text[:LONGEST_TEXT],
-            link(entry.url), published,
+            "", identity, entry.title[:LONGEST_TEXT], entry.text[:LONGEST_TEXT], link(entry.url),
+            published, origin,
         )  # fmt: skip
 
 
-def _ambiguous(batch: Sequence[Incoming]) -> set[str]:
+def _shared(batch: Sequence[Incoming]) -> set[str]:
     """The ids that several different entries have."""
     first: dict[str, tuple[str, str]] = {}
     return {

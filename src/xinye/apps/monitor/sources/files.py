@@ -11,9 +11,9 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import IO, Any
 
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.documents import Incoming, Origin
 from xinye.apps.monitor.sources.dates import read_date
-from xinye.apps.monitor.sources.growing import complete_part, grows
+from xinye.apps.monitor.sources.growing import complete_size, grows
 from xinye.data.archives import ZIP, is_archive, is_hidden
 from xinye.data.columns import FIELD_NAMES, as_text, find_column
 from xinye.data.encodings import decode, with_newlines
@@ -26,11 +26,13 @@ from xinye.data.files import (
     suffix_of,
 )
 from xinye.data.notes import Notes, place_of
+from xinye.data.parts import each_within
 from xinye.data.records import json_line
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError
 
 STDIN = "-"
+_INPUT = Origin(STDIN, "stdin")
 BATCH = 100  # documents
 QUIET = 2.0  # seconds that a file in a folder must not have changed before it is read whole
 PATIENCE = 10.0  # seconds after which the complete records of one that goes on changing are read,
@@ -39,6 +41,7 @@ REST = 20  # times as long as it took to look through a folder, it is left alone
 FAST = 0.05  # seconds; one that takes no longer is always looked through
 SOON = 1.0  # seconds that documents from standard input wait for others
 LONGEST_LINE = 4_000_000  # bytes of a line of standard input
+TOO_LONG = b""  # stands for a line that is longer
 LONGEST_TEXT = 100_000  # characters
 NOT_JSON = "not valid JSON"
 MOST_KINDS = 20  # of problems that are told of a file
@@ -70,9 +73,9 @@ class _Columns:
 
 @dataclass
 class FileSource:
-    """A file or a folder of records: JSON Lines, JSON, CSV, TSV, Excel, Parquet. `name` is as the
-    user writes it, and part of what tells documents with the same id apart. `zone` is that of dates
-    that name none. `warn` hears of what is left out.
+    """A file or a folder of records: JSON Lines, JSON, CSV, TSV, Excel, Parquet. `zone` is that of
+    dates that name none. `warn` hears of what is left out. If it is read only `once`, a file that
+    goes on changing does not wait for long.
 
     >>> source = FileSource("news/")  # doctest: +SKIP
     >>> for batch in source.new():  # doctest: +SKIP
@@ -83,6 +86,7 @@ class FileSource:
     zone: tzinfo = UTC
     warn: Warn = lambda text: None
     clock: Callable[[], float] = time.time
+    once: bool = False
     timer: Callable[[], float] = time.monotonic
     _seen: dict[Path, Version] = field(default_factory=dict)
     _waiting: dict[Path, float] = field(default_factory=dict)  # until when a growing file waits
@@ -108,11 +112,16 @@ class FileSource:
             except (XinyeError, OSError) as error:
                 self.warn(str(error))
 
+    @property
+    def waits(self) -> bool:
+        """Whether a file that has just changed is to be read soon."""
+        return any(until < float("inf") for until in self._waiting.values())
+
     def _changed(self, folder: Path) -> list[Path]:
         """The files of a folder that are new or changed. A large folder is rarely looked through,
         so that this takes no more than a small part of the time."""
         start = self.timer()
-        if start < self._rests:
+        if start < self._rests and not self.once:
             return []
         files = [
             file
@@ -152,7 +161,7 @@ class FileSource:
     def _part(self, file: Path) -> Iterator[list[Incoming]]:
         """The complete records of a file that is being written, if it has waited long enough."""
         now = self.clock()
-        pause = PATIENCE + file.stat().st_size / SPEED
+        pause = QUIET if self.once else PATIENCE + file.stat().st_size / SPEED
         until = self._waiting.setdefault(file, now + pause)
         if now < until:
             return
@@ -163,20 +172,16 @@ class FileSource:
                 f"{QUIET:g} seconds"
             )
             return
-        self._waiting[file] = now + pause
-        with complete_part(file) as part:
-
-            def real(text: str) -> str:
-                return text.replace(str(part), str(file))
-
-            first = file not in self._told
-            self._told.add(file)
-            warn: Warn = (lambda text: self.warn(real(text))) if first else (lambda text: None)
-            try:
-                yield from read_file(part, self.zone, warn, name=str(file))
-            except XinyeError as error:
-                self._waiting[file] = float("inf")
-                raise XinyeError(real(str(error))) from None
+        self._waiting[file] = float("inf") if self.once else now + pause
+        first = file not in self._told
+        self._told.add(file)
+        warn: Warn = self.warn if first else (lambda text: None)
+        try:
+            batches = read_file(file, self.zone, warn)
+            yield from each_within(file, complete_size(file), batches)
+        except XinyeError:
+            self._waiting[file] = float("inf")
+            raise
 
 
 def _version(file: Path) -> Version | None:
@@ -189,14 +194,13 @@ def _version(file: Path) -> Version | None:
 
 
 def read_file(
-    path: Path, zone: tzinfo = UTC, warn: Warn = lambda text: None, name: str = ""
+    path: Path, zone: tzinfo = UTC, warn: Warn = lambda text: None
 ) -> Iterator[list[Incoming]]:
-    """The documents of a file of records, in batches. `name` is what it is called, if it is a copy.
-    Raises XinyeError if it cannot be read."""
+    """The documents of a file of records, in batches. Raises XinyeError if it cannot be read."""
     if suffix_of(path) not in RECORD_SUFFIXES:
         raise not_readable(path, RECORD_SUFFIXES)
     check_libraries([path])
-    reader = _Reader(name or str(path), zone)
+    reader = _Reader(str(path), Origin(str(path.resolve()), path.name), zone)
     batch: list[Incoming] = []
     try:
         for line, record in read_records(path, reader.bad, notes=reader.notes):
@@ -223,7 +227,7 @@ def read_stdin(
     threading.Thread(target=_read_lines, args=(stream, lines), daemon=True).start()
     number, ended = 0, False
     while not ended:
-        reader = _Reader(STDIN, zone)
+        reader = _Reader(STDIN, _INPUT, zone)
         batch: list[Incoming] = []
         try:
             line = lines.get(timeout=soon)
@@ -236,7 +240,11 @@ def read_stdin(
             if line is None:
                 break
             number += 1
-            batch += reader.parse(number, line)
+            if line is TOO_LONG:
+                size = LONGEST_LINE // 10**6
+                reader.bad(STDIN, number, f"the line is longer than {size} MB")
+            else:
+                batch += reader.parse(number, line)
             left = until - time.monotonic()
             if len(batch) >= BATCH or left <= 0:
                 break
@@ -251,8 +259,12 @@ def read_stdin(
 
 def _read_lines(stream: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
     try:
-        for line in iter(lambda: stream.readline(LONGEST_LINE), b""):
-            lines.put(line)
+        while line := stream.readline(LONGEST_LINE + 1):
+            whole = line.endswith(b"\n") or len(line) <= LONGEST_LINE
+            lines.put(line if whole else TOO_LONG)
+            while line and not whole:
+                line = stream.readline(LONGEST_LINE)
+                whole = line.endswith(b"\n")
     finally:
         lines.put(None)
 
@@ -260,9 +272,9 @@ def _read_lines(stream: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
 class _Reader:
     """Makes documents of records, and counts what is wrong with them."""
 
-    def __init__(self, path: str, zone: tzinfo) -> None:
+    def __init__(self, path: str, origin: Origin, zone: tzinfo) -> None:
         self.notes = Notes()
-        self._path, self._zone = path, zone
+        self._path, self._origin, self._zone = path, origin, zone
 
     def bad(self, path: Path | str, line: int, problem: str) -> None:
         """Note a record that is left out."""
@@ -308,13 +320,11 @@ class _Reader:
         if len(text) > LONGEST_TEXT:
             what = f"the text is cut after {LONGEST_TEXT:,} characters"
             self.notes.add(place_of(self._path, line), what)
-        source, identity = _word(record, columns.source), _word(record, columns.id)
-        if identity and source:  # two files may number the documents of one medium
-            identity = f"{self._path}:{identity}"
         return [
             Incoming(
-                source or self._path, identity, " ".join(title.split())[:LONGEST_TEXT],
-                text[:LONGEST_TEXT], _word(record, columns.url), self._date(line, record, columns),
+                _word(record, columns.source), _word(record, columns.id),
+                " ".join(title.split())[:LONGEST_TEXT], text[:LONGEST_TEXT],
+                _word(record, columns.url), self._date(line, record, columns), self._origin,
             )
         ]  # fmt: skip
 

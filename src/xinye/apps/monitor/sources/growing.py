@@ -1,13 +1,11 @@
-"""Reads what is complete in a file that another program is still writing."""
+"""Finds what is complete in a file that another program is still writing."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 _TABLES = (".csv", ".tsv")
 _KINDS = (".jsonl", ".ndjson", *_TABLES)  # whose records end with a line
 _HEAD = 1024  # bytes
+_LONGEST = 1 << 20  # bytes of a line that are read at a time
 
 
 def grows(file: Path) -> bool:
@@ -20,22 +18,16 @@ def grows(file: Path) -> bool:
     return b"\0" not in head and not head.lstrip().startswith(b"[")
 
 
-@contextmanager
-def complete_part(file: Path) -> Iterator[Path]:
-    """A copy of a file that ends with its last complete record: with a line break that is not
-    within quotes, if it is a table."""
+def complete_size(file: Path) -> int:
+    """How many bytes of a file are complete: up to the last line break; in a table, one that is not
+    within quotes."""
     size = file.stat().st_size  # what is added meanwhile comes the next time
     quoted = file.suffix.lower() in _TABLES
-    with TemporaryDirectory(prefix="xinye-") as folder:
-        copy = Path(folder, file.name)
-        with file.open("rb") as whole, copy.open("wb") as part:
-            quotes = end = 0
-            for line in whole:
-                part.write(line)
-                quotes += quoted and line.count(b'"')
-                if line.endswith(b"\n") and quotes % 2 == 0:
-                    end = part.tell()
-                if part.tell() >= size:
-                    break
-            part.truncate(end)
-        yield copy
+    quotes = read = complete = 0
+    with file.open("rb") as opened:
+        while read < size and (line := opened.readline(min(_LONGEST, size - read))):
+            read += len(line)
+            quotes += quoted and line.count(b'"')
+            if line.endswith(b"\n") and quotes % 2 == 0:
+                complete = read
+    return complete
