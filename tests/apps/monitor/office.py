@@ -56,6 +56,7 @@ class Office:
                 document = transaction.insert(
                     "documents", key=f"{alert} {place}", source="feed", title=title, text=text,
                     url=url, at=self.now, fetched=self.now, dated="given", language="zh", mood="",
+                    named=f"{alert} {place}", origin="",
                 )  # fmt: skip
                 transaction.insert("alert_documents", alert=alert, place=place, document=document)
             names = self.channels if channels is None else channels
