@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from apps.monitor.conftest import documents_of
 from xinye.apps import training
 from xinye.apps.monitor import improve as improving
 from xinye.apps.monitor.evaluate import Judged
@@ -138,7 +139,7 @@ def store(xinye, monitor: Path, tmp_path: Path) -> Path:
 def correct(store: Path, part: str) -> None:
     """Approve that the document with this part is negative."""
     with closing(Monitor(store)) as opened:
-        [document] = opened.documents.find(Filter(words=part))
+        [document] = documents_of(opened, Filter(words=part))
         [number] = opened.corrections.correct(document.number, "李", mood="negative")
         opened.corrections.approve(number, "王")
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from apps.monitor.recount import differences
 from apps.support.conftest import Clock
 from xinye.apps.monitor.alarms import AlarmSettings
-from xinye.apps.monitor.documents import Analysis, Incoming
+from xinye.apps.monitor.documents import Analysis, Document, Incoming
 from xinye.apps.monitor.ingest import Ingest
 from xinye.apps.monitor.monitor_store import Monitor
+from xinye.apps.monitor.queries import EVERY, Filter
 
 HOUR = 3600.0
 EAGER = AlarmSettings(false_alarms=100)  # needs no past to see a burst
@@ -40,6 +42,17 @@ def posts(numbers: range, words: str = "火灾", published: float | None = None)
     return [post(number, words, published) for number in numbers]
 
 
+def documents_of(monitor: Monitor, wanted: Filter = EVERY, size: int = 200) -> list[Document]:
+    """The documents of all pages of this size."""
+    documents, after = list[Document](), None
+    while True:
+        page = monitor.documents.page(wanted, after, size)
+        documents += page.documents
+        if page.last is None:
+            return documents
+        after = page.last
+
+
 def totals(monitor: Monitor) -> tuple[int, int]:
     """How many documents are counted, and how many repeats."""
     with monitor.store.reading() as transaction:
@@ -60,7 +73,7 @@ def clock() -> Clock:
 def monitor(tmp_path: Path, clock: Clock) -> Iterator[Monitor]:
     monitor = Monitor(tmp_path / "monitor.db", clock=clock)
     yield monitor
-    assert monitor.counts.differences() == []
+    assert differences(monitor) == []
     monitor.close()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.monitor.conftest import Clock, totals
+from apps.monitor.conftest import Clock, documents_of, totals
 from apps.monitor.sources.conftest import SETTINGS, Web
 from xinye.apps.monitor.ingest import Ingest
 from xinye.apps.monitor.monitor_store import Monitor
@@ -64,7 +64,7 @@ def test_articles_that_share_an_id_count_once(
     for titles in fetches:
         url = web.add("/a.rss", rss(*(("G", title) for title in titles)))
         fetch(monitor, ingest, clock, url)
-    found = sorted(each.title for each in monitor.documents.find())
+    found = sorted(each.title for each in documents_of(monitor))
     assert found == sorted({*"".join(fetches)})
 
 
@@ -73,7 +73,7 @@ def test_an_edited_article_is_the_same(
 ) -> None:
     for titles in ("涨", "跌", "涨"):
         fetch(monitor, ingest, clock, web.add("/a.rss", rss(("1", titles), ("2", "平"))))
-    assert {each.title for each in monitor.documents.find()} == {"涨", "平"}
+    assert {each.title for each in documents_of(monitor)} == {"涨", "平"}
 
 
 def test_a_feed_that_moves_is_known(
@@ -82,7 +82,7 @@ def test_a_feed_that_moves_is_known(
     for path in ("/a.rss", "/b.rss"):
         fetch(monitor, ingest, clock, web.add(path, rss(("1", "涨"), ("2", "跌"))))
     assert totals(monitor) == (2, 0)
-    assert {(each.source, each.origin) for each in monitor.documents.find()} == {
+    assert {(each.source, each.origin) for each in documents_of(monitor)} == {
         ("早报", web.url("/a.rss"))
     }
 
@@ -99,7 +99,7 @@ def test_the_spelling_of_a_path_does_not_count(
     assert read(ingest, "sp.jsonl") == 2
     write(path, 1, 2, 3, source="微博", text="新消息")  # only the ids are known
     assert read(ingest, "./sp.jsonl", path, "link/sp.jsonl", "link") == 1
-    assert {each.origin for each in monitor.documents.find()} == {str(path.resolve())}
+    assert {each.origin for each in documents_of(monitor)} == {str(path.resolve())}
 
 
 def test_a_rotated_file_does_not_count_again(
@@ -120,7 +120,7 @@ def test_a_rotated_file_does_not_count_again(
     assert read(ingest, tmp_path / "moved") == 0
     with (tmp_path / "moved" / "a.jsonl").open("rb") as stream:
         assert sum(ingest.add(batch).new for batch in read_stdin(stream)) == 0
-    assert {each.source for each in monitor.documents.find()} >= {"a.jsonl"}
+    assert {each.source for each in documents_of(monitor)} >= {"a.jsonl"}
 
 
 def test_files_may_number_their_records_alike(ingest: Ingest, tmp_path: Path) -> None:

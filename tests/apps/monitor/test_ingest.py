@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from apps.monitor.conftest import EAGER, HOUR, analyse, post, posts, totals
+from apps.monitor.conftest import EAGER, HOUR, analyse, documents_of, post, posts, totals
+from apps.monitor.recount import differences
 from apps.support.conftest import Clock
 from xinye.apps.monitor.documents import Analysis, Incoming
 from xinye.apps.monitor.ingest import Added, Ingest
@@ -92,7 +93,7 @@ def test_personal_data_is_masked_before_it_is_stored(monitor: Monitor, ingest: I
             )
         ]
     )
-    (document,) = monitor.documents.find()
+    (document,) = documents_of(monitor)
     assert (document.title, document.text, document.url) == ("找[电话1]", "电话[电话1]", "")
     assert document.source == "来自[电话1]"
     for file in monitor.store.path.parent.iterdir():
@@ -102,14 +103,14 @@ def test_personal_data_is_masked_before_it_is_stored(monitor: Monitor, ingest: I
 def test_a_number_that_is_cut_is_masked(tmp_path: Path, clock: Clock) -> None:
     monitor = Monitor(tmp_path / "monitor.db", Limits(text_characters=20), clock)
     monitor.ingest().add([Incoming("a", "1", "", "很" * 12 + "13812345678")])
-    assert monitor.documents.find()[0].text == "很" * 12 + "[电话1]"
+    assert documents_of(monitor)[0].text == "很" * 12 + "[电话1]"
     monitor.close()
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "file:///etc/hosts"])
 def test_a_link_that_is_no_page_is_not_stored(monitor: Monitor, ingest: Ingest, url: str) -> None:
     ingest.add([Incoming("a", "1", "火灾", "", url)])
-    assert monitor.documents.find()[0].url == ""
+    assert documents_of(monitor)[0].url == ""
 
 
 def test_what_cannot_be_seen_is_empty(ingest: Ingest) -> None:
@@ -119,13 +120,13 @@ def test_what_cannot_be_seen_is_empty(ingest: Ingest) -> None:
 
 def test_half_a_character_is_replaced(monitor: Monitor, ingest: Ingest) -> None:
     assert ingest.add([Incoming("a", "\ud800", "", "坏\ud800字")]).new == 1
-    assert monitor.documents.find()[0].text == "坏\ufffd字"
+    assert documents_of(monitor)[0].text == "坏\ufffd字"
 
 
 def test_what_is_cut_is_counted(tmp_path: Path, clock: Clock) -> None:
     monitor = Monitor(tmp_path / "monitor.db", Limits(text_characters=10), clock)
     assert monitor.ingest().add([Incoming("a", "1", "", "很" * 11), post(2)]).cut == 1
-    assert monitor.documents.find()[1].text == "很" * 10
+    assert documents_of(monitor)[1].text == "很" * 10
     monitor.close()
 
 
@@ -140,7 +141,7 @@ def test_a_date_that_cannot_be_counts_at_its_fetching(
     monitor: Monitor, ingest: Ingest, clock: Clock, ahead: float | None, dated: str
 ) -> None:
     ingest.add([post(1, published=None if ahead is None else clock.now + ahead)])
-    (document,) = monitor.documents.find()
+    (document,) = documents_of(monitor)
     assert (document.at, document.fetched, document.dated) == (clock.now, clock.now, dated)
 
 
@@ -216,7 +217,7 @@ def start(code: str, *arguments: object) -> subprocess.Popen[str]:
 def check_whole(path: Path) -> None:
     """Every document is there once, with all that belongs to it."""
     monitor = Monitor(path)
-    assert monitor.counts.differences() == []
+    assert differences(monitor) == []
     assert totals(monitor) == (80, 20)
     with monitor.store.reading() as transaction:
         opened = transaction.select("SELECT kind, subject FROM alerts ORDER BY subject")
@@ -271,7 +272,7 @@ def test_a_full_disk_loses_nothing(monitor: Monitor, ingest: Ingest) -> None:
     with full(monitor), pytest.raises(Unavailable, match="the disk is full"):
         ingest.add(batch)
     some = sum(totals(monitor))
-    assert some < 600 and monitor.counts.differences() == []
+    assert some < 600 and differences(monitor) == []
     added = ingest.add(batch)
     assert added.new + added.repeats == 600 - some and added.known == some
     assert sum(totals(monitor)) == 600

@@ -15,6 +15,7 @@ import pytest
 
 from apps.monitor.conftest import totals
 from apps.monitor.receivers import SECRET, Receiver
+from apps.monitor.recount import differences
 from apps.monitor.sources.conftest import HERE, Answer, Web
 from xinye.apps.monitor.alarms import AlarmSettings
 from xinye.apps.monitor.calibration import Calibrations
@@ -163,7 +164,7 @@ def test_killed_at_each_point(place: Path, web: Web, receiver: Receiver) -> None
         assert codes == [-signal.SIGKILL] * len(POINTS) + [0], (kind, ended.stderr)
         with closing(Monitor(place / f"{kind}.db")) as monitor:
             assert sum(totals(monitor)) == monitor.documents.last() == DOCUMENTS, kind
-            assert monitor.counts.differences() == []
+            assert differences(monitor) == []
             assert [each.subject for each in monitor.alerts.find()] == ["新叶"], kind
             with monitor.store.reading() as transaction:
                 keys += transaction.select("SELECT key, state FROM deliveries")

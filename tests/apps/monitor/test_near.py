@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.monitor.conftest import analyse, totals
+from apps.monitor.conftest import analyse, documents_of, totals
 from apps.support.conftest import Clock
 from xinye.apps.monitor.documents import Incoming
 from xinye.apps.monitor.ingest import Added, Ingest
@@ -45,7 +45,7 @@ def test_repeats_are_counted_to_the_first(
     ingest.add([Incoming("a", "1", *first)])
     clock.move(days=3)
     assert ingest.add([Incoming("b", "1", *other)]) == Added(repeats=1)
-    (document,) = monitor.documents.find()
+    (document,) = documents_of(monitor)
     assert (document.number, document.repeats) == (1, 1)
     (repeat,) = monitor.documents.repeats(1)
     assert (repeat.first, repeat.analysis) == (1, document.analysis)
@@ -76,7 +76,7 @@ def test_after_the_window_it_is_news_again(monitor: Monitor, ingest: Ingest, clo
         ingest.add([Incoming(source, "1", TITLE_ZH, NEWS_ZH)])
     clock.move(days=6)
     ingest.add([Incoming("d", "1", TITLE_ZH, NEWS_ZH)])
-    assert [document.first for document in monitor.documents.find(Filter(repeats=True))] == [
+    assert [document.first for document in documents_of(monitor, Filter(repeats=True))] == [
         2, 2, None, None,
     ]  # fmt: skip
     with monitor.store.reading() as transaction:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from apps.monitor.conftest import HOUR, post
+from apps.monitor.conftest import HOUR, documents_of, post
 from apps.support.conftest import Clock
 from xinye.apps.monitor.documents import Incoming
 from xinye.apps.monitor.ingest import Ingest
@@ -34,24 +34,17 @@ def filled(monitor: Monitor, ingest: Ingest, clock: Clock) -> Monitor:
     ],
 )
 def test_filters(filled: Monitor, wanted: Filter, numbers: list[int]) -> None:
-    found = [document.number for document in filled.documents.find(wanted)]
-    assert found == numbers
-    by_one = []
-    after = None
-    while page := filled.documents.find(wanted, after, 1):
-        after = page[0].number
-        by_one.append(after)
-    assert by_one == numbers
-    assert [document.number for document in filled.documents.every(wanted)] == numbers
+    for size in (1, 50):
+        assert [document.number for document in documents_of(filled, wanted, size)] == numbers
 
 
 def test_since_and_until(filled: Monitor, clock: Clock) -> None:
     wanted = Filter(since=clock.now - 4 * HOUR, until=clock.now - 2 * HOUR)
-    assert [document.number for document in filled.documents.find(wanted)] == [3, 4]
+    assert [document.number for document in documents_of(filled, wanted)] == [3, 4]
 
 
 def test_a_document_that_does_not_exist(filled: Monitor) -> None:
     with pytest.raises(NotFound, match="no document 99"):
         filled.documents.get(99)
     with pytest.raises(NotFound, match="no document 99"):
-        filled.documents.find(after=99)
+        filled.documents.page(after=99)

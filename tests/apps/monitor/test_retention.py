@@ -1,6 +1,6 @@
 """Deleting texts that are older than they may be."""
 
-from apps.monitor.conftest import EAGER, HOUR, analyse, post, posts, totals
+from apps.monitor.conftest import EAGER, HOUR, analyse, documents_of, post, posts, totals
 from apps.support.conftest import Clock
 from xinye.apps.monitor.ingest import Added
 from xinye.apps.monitor.monitor_store import Monitor
@@ -28,7 +28,7 @@ def test_old_texts_are_deleted_and_their_counts_stay(monitor: Monitor, clock: Cl
     assert monitor.retention.tidy().documents == 40
     assert monitor.retention.tidy().documents == 0
 
-    assert [document.text for document in monitor.documents.find()] == ["新的火灾 100"]
+    assert [document.text for document in documents_of(monitor)] == ["新的火灾 100"]
     assert monitor.alerts.get(alert).summary == ""
     assert {document.text for document in monitor.alerts.get(alert).documents} == {""}
     assert totals(monitor) == (41, 0)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import httpx
 
+from apps.monitor.recount import differences
 from server.monitor.board_server import ADMIN, ANALYST, API, INGEST, Client, bearer, burst, serving
 from server.support.desk_server import Events
 from xinye.apps.monitor.documents import Incoming, Origin
@@ -81,7 +82,7 @@ def test_counts_follow_a_correction(board: Client) -> None:
     board.post(f"corrections/{topics['number']}/decline", ADMIN)
     board.post(f"corrections/{mood['number']}/approve", ADMIN)
     assert board.get("documents/1")["document"]["topics"][0]["name"] == "安全"
-    assert board.parts.monitor.counts.differences() == []
+    assert differences(board.parts.monitor) == []
 
 
 def test_topics_of_the_model_and_of_people_are_known(board: Client) -> None:

@@ -19,19 +19,6 @@ _MOODS = ", ".join(f"'{mood}'" for mood in ALL_MOODS)
 Key = tuple[str, str, str, int]  # topic, company, mood, hour
 Tally = Mapping[Key, tuple[int, int]]  # documents, repeats
 
-# The counts that the documents have. Each counts for each of its topics and for all, together with
-# each of its companies and with all.
-_RECOUNTED = """SELECT topic, company, mood, CAST(documents.at / 3600 AS INTEGER) AS hour,
-    sum(first IS NULL) AS documents, sum(first IS NOT NULL) AS repeats
-FROM documents
-JOIN (SELECT document, topic FROM document_topics UNION ALL SELECT number, '' FROM documents) AS t
-    ON t.document = number
-JOIN (SELECT document, company FROM document_companies UNION ALL SELECT number, '' FROM documents)
-    AS c ON c.document = number
-GROUP BY 1, 2, 3, 4
-"""
-_KEPT = "SELECT topic, company, mood, hour, documents, repeats FROM counts"
-
 
 @dataclass(frozen=True)
 class Point:
@@ -52,18 +39,6 @@ class Share:
     documents: int
     repeats: int
     moods: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Counts that are not those of the documents: (documents, repeats) of each."""
-
-    topic: str
-    company: str
-    mood: str
-    hour: int
-    kept: tuple[int, int]
-    recounted: tuple[int, int]
 
 
 class Counts:
@@ -138,19 +113,6 @@ class Counts:
             repeats[name] += more
         found = [Share(name, sum(of.values()), repeats[name], of) for name, of in moods.items()]
         return sorted(found, key=lambda each: (-each.documents, -each.repeats, each.name))
-
-    def differences(self) -> list[Difference]:
-        """Where the counts are not those of the documents. It is empty unless there is a fault, or
-        somebody else has changed the tables. Reads everything: a minute for a million documents."""
-        with self._archive.store.reading() as transaction:
-            kept = transaction.select(f"{_KEPT} EXCEPT SELECT * FROM ({_RECOUNTED})")
-            recounted = transaction.select(f"SELECT * FROM ({_RECOUNTED}) EXCEPT {_KEPT}")
-        found: dict[Key, list[tuple[int, int]]] = {}
-        for place, rows in enumerate((kept, recounted)):
-            for topic, company, mood, hour, documents, repeats in rows:
-                both = found.setdefault((topic, company, mood, hour), [(0, 0), (0, 0)])
-                both[place] = (documents, repeats)
-        return [Difference(*key, *both) for key, both in sorted(found.items())]
 
 
 # -- inside a transaction --------------------------------------------------------------------------

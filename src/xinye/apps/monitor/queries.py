@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from sqlite3 import Row
 
@@ -53,12 +53,6 @@ class Documents:
             row = read_row(transaction, number)
             return read_documents(transaction, [row])[0]
 
-    def find(
-        self, wanted: Filter = EVERY, after: int | None = None, count: int = 50
-    ) -> list[Document]:
-        """The documents of `page`."""
-        return self.page(wanted, after, count).documents
-
     def page(self, wanted: Filter = EVERY, after: int | None = None, count: int = 50) -> Found:
         """The first `count` documents, at most `Limits.page`, the newest first, of which at most
         `Limits.searched` are searched for words. `after` is the number of the last document of the
@@ -83,16 +77,6 @@ class Documents:
         with self._archive.store.reading() as transaction:
             (row,) = transaction.select("SELECT coalesce(max(number), 0) FROM documents")
         return int(row[0])
-
-    def every(self, wanted: Filter = EVERY) -> Iterator[Document]:
-        """All documents, the newest first, without those that come meanwhile."""
-        after = None
-        while True:
-            page = self.page(wanted, after, self._archive.limits.page)
-            yield from page.documents
-            if page.last is None:
-                return
-            after = page.last
 
     def repeats(self, number: int, count: int = 50) -> list[Document]:
         """The first `count` documents that nearly equal this one."""
