@@ -161,6 +161,7 @@ def run(arguments: list[str]) -> int:
         switch("--json", "print one JSON object for each step that found something"),
     ).read(arguments)
 
+    from xinye.apps.monitor.ingest import Added
     from xinye.apps.monitor.monitor_folder import MonitorFolder
     from xinye.apps.monitor.runner import Runner, open_monitor
 
@@ -174,9 +175,12 @@ def run(arguments: list[str]) -> int:
                 warn=lambda text: console.print(text),
                 once=given.once,
             )
+        total = Added()
         while True:
             try:
-                show_done(runner.step(), given.json)
+                done = runner.step()
+                total += done.added
+                show_done(done, given.json)
             except Unavailable as error:
                 console.print(f"trying again: {error}", soft_wrap=True)
                 time.sleep(PATIENCE)
@@ -184,6 +188,8 @@ def run(arguments: list[str]) -> int:
             if runner.reading:
                 continue
             if not runner.endless or (given.once and not runner.waiting):
+                if not given.json and not (total.new or total.repeats):
+                    answer.print(f"nothing new; {plural(total.known, 'document')} known")
                 return 0
             time.sleep(WAIT)
 
@@ -199,6 +205,10 @@ def show_done(done: "Done", as_json: bool) -> None:
         answer.print(
             f"read: {plural(added.new, 'new document')}, {plural(added.repeats, 'repeat')}, "
             f"{added.known:,} known, {added.empty:,} without text, {added.cut:,} cut"
+        )
+    if added.unjudged:
+        answer.print(
+            f"without topic and mood, because a model failed: {plural(added.unjudged, 'document')}"
         )
     for number in added.alerts:
         answer.print(f"alarm {number} was raised")
@@ -266,6 +276,6 @@ def show_replay(found: "Replay", zone: tzinfo) -> None:
         )
     a_week = f"{len(found.alerts) / max(found.weeks, 1e-9):.2g}"
     answer.print(
-        f"in all {plural(len(found.alerts), 'alarm')}, {a_week} a week (above: documents at the "
-        "peak / expected, summary)"
+        f"in all {plural(len(found.alerts), 'alarm')}, {a_week} a week (above: documents / "
+        "expected, summary)"
     )

@@ -80,3 +80,11 @@ def monitor(tmp_path: Path, clock: Clock) -> Iterator[Monitor]:
 @pytest.fixture
 def ingest(monitor: Monitor) -> Ingest:
     return monitor.ingest(analyse=analyse)
+
+
+@pytest.fixture
+def other(tmp_path: Path, clock: Clock, monitor: Monitor) -> Iterator[Ingest]:
+    """What another process writes with."""
+    opened = Monitor(tmp_path / "monitor.db", clock=clock)
+    yield opened.ingest(analyse=analyse)
+    opened.close()

@@ -1,13 +1,10 @@
 """Writing documents: each once, whatever happens."""
 
 import math
-import random
-import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,6 +73,36 @@ def test_threads_share_an_ingest(monitor: Monitor, ingest: Ingest) -> None:
     for thread in threads:
         thread.join()
     assert totals(monitor) == (50, 0)
+
+
+STORY = "从前有一家工厂，三千名工人在这里上班，老板说一切都好。"
+
+
+def test_another_process_writes_the_same_while_this_one_prepares_it(
+    monitor: Monitor, other: Ingest
+) -> None:
+    def listed(_: str) -> tuple[str, ...]:
+        other.add([Incoming("线", "1", "", STORY)])
+        return ()
+
+    assert monitor.ingest(listed=listed).add([Incoming("线", "1", "", STORY)]) == Added(known=1)
+    assert totals(monitor) == (1, 0)
+
+
+def test_another_process_writes_an_earlier_version_while_this_one_analyses(
+    monitor: Monitor, other: Ingest
+) -> None:
+    asked: list[int] = []
+
+    def meanwhile(documents: Sequence[tuple[str, str]]) -> list[Analysis]:
+        other.add([Incoming("线", "1", "", "这是同一条消息的早先版本，内容完全不同。")])
+        asked.append(len(documents))
+        return analyse(documents)
+
+    repeat = Incoming("线", "2", "", f"{STORY} 完")
+    added = monitor.ingest(analyse=meanwhile).add([Incoming("线", "1", "", STORY), repeat])
+    assert added == Added(new=1, known=1) and totals(monitor) == (2, 0)
+    assert asked == [1, 1]  # what this one repeated is gone, so it was analysed itself
 
 
 # -- texts -----------------------------------------------------------------------------------------
@@ -192,10 +219,6 @@ ingest = monitor.ingest(AlarmSettings(false_alarms=100), analyse, notify=notify)
 documents = [Incoming("a", str(number), "", text(number * 4 // 5)) for number in range(100)]
 print("ready", flush=True)
 """
-ENDLESS = """
-for document in documents:
-    ingest.add([document])
-"""
 AT_ONCE = """
 sys.stdin.readline()
 added = ingest.add(documents[::int(sys.argv[2])])
@@ -225,20 +248,6 @@ def check_whole(path: Path) -> None:
         rows = transaction.select("SELECT alert, channel FROM deliveries ORDER BY alert, channel")
         assert [tuple(row) for row in rows] == [(1, "a"), (1, "b"), (2, "a"), (2, "b")]
     monitor.close()
-
-
-def test_killed_at_any_point(tmp_path: Path) -> None:
-    path, draw = tmp_path / "monitor.db", random.Random(20)
-    for _ in range(3):
-        process = start(ENDLESS, path)
-        time.sleep(draw.uniform(0.02, 0.25))
-        process.kill()
-        process.communicate()
-        assert process.returncode in (-signal.SIGKILL, 0)
-    process = start(ENDLESS, path)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
-    check_whole(path)
 
 
 def test_two_processes_write_the_same_at_once(tmp_path: Path) -> None:

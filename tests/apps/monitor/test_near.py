@@ -1,6 +1,7 @@
 """Which documents repeat others."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from apps.monitor.conftest import analyse, documents_of, totals
 from apps.support.conftest import Clock
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.documents import Analysis, Incoming
 from xinye.apps.monitor.ingest import Added, Ingest
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.near import sketch
@@ -67,6 +68,37 @@ def test_others_are_not_repeats(
     ingest: Ingest, first: tuple[str, str], other: tuple[str, str]
 ) -> None:
     assert ingest.add([Incoming("a", "1", *first), Incoming("b", "2", *other)]) == Added(new=2)
+
+
+def test_the_same_of_another_company_is_no_repeat(monitor: Monitor) -> None:
+    def listed(text: str) -> tuple[str, ...]:
+        return tuple(name for name in ("松果面包", "麦穗坊") if name in text)
+
+    def named(documents: Sequence[tuple[str, str]]) -> list[Analysis]:
+        return [Analysis(companies=listed(text)) for _, text in documents]
+
+    news = "今天又宣布全线产品涨价，顾客排着长队在门口议论，很多人说以后再也不来了。" * 2
+    texts = [f"松果面包{news}", f"麦穗坊{news}", f"转发：松果面包{news}", f"麦穗坊{news}快看"]
+    ingest = monitor.ingest(analyse=named, listed=listed)
+    ingest.add([Incoming("微博", str(at), "", text) for at, text in enumerate(texts)])
+    documents = sorted(documents_of(monitor, Filter(repeats=True)), key=lambda each: each.number)
+    assert [(each.first, each.analysis.companies) for each in documents] == [
+        (None, ("松果面包",)),
+        (None, ("麦穗坊",)),
+        (1, ("松果面包",)),
+        (2, ("麦穗坊",)),
+    ]
+
+
+def test_short_texts_that_differ_in_a_word_are_no_repeats(ingest: Ingest, monitor: Monitor) -> None:
+    texts = [
+        f"{cake}口感偏软，味道一般，和以前差远了，不会再买了。"
+        for cake in ("生日蛋糕", "法棍", "牛角包")
+    ]
+    ingest.add([Incoming("微博", str(at), "", text) for at, text in enumerate(texts)])
+    assert totals(monitor) == (3, 0)
+    ingest.add([Incoming("微博", "3", "", f"转发：{texts[0]}")])
+    assert totals(monitor) == (3, 1)
 
 
 def test_after_the_window_it_is_news_again(monitor: Monitor, ingest: Ingest, clock: Clock) -> None:

@@ -140,11 +140,14 @@ class Analyst:
             found.append(Word(read[start:end], start, end, score))
         return tuple(found)
 
+    def listed(self, text: str) -> tuple[str, ...]:
+        """The watched companies in a text, each once, by their aliases."""
+        return tuple(dict.fromkeys(self._company_of[name] for name in self._names.within(text)))
+
     def companies(self, text: str) -> tuple[str, ...]:
         """The companies in a text, each once: watched ones by their aliases, and others that the
         model finds in its beginning."""
-        mentions = self._names.within(text)
-        found = [self._company_of.get(name, name) for name in mentions]
+        found = [*self.listed(text)]
         if self.models.entities:
             spans = self.models.entities.tag(joined("", text))
             named = (each["text"] for each in spans if each["type"].casefold() in COMPANIES)

@@ -1,5 +1,6 @@
 """`Ingest`: documents of sources become documents of the store, each once."""
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,26 +10,29 @@ from itertools import islice
 from xinye.apps.monitor.archive import Archive
 from xinye.apps.monitor.counts import ALL_MOODS, COMPANY, TOPIC, add, tally
 from xinye.apps.monitor.documents import HOUR, Analysis, Incoming
-from xinye.apps.monitor.identity import Identity, find_new, identity
+from xinye.apps.monitor.identity import find_new, identity
 from xinye.apps.monitor.labels import cleaned, read_analyses, write_labels
 from xinye.apps.monitor.near import (
     HELD,
     Near,
-    Sketch,
     Sketched,
     first_sketch,
     held,
     read_sketches,
-    sketch,
-    title_hash,
     write_sketches,
 )
+from xinye.apps.monitor.prepared import (
+    Listed,
+    Prepared,
+    no_company,
+    prepare,
+    says_something,
+)
 from xinye.apps.monitor.presence import note_presence, sources_answer
-from xinye.apps.monitor.sources.addresses import link
-from xinye.apps.monitor.sources.dates import dated
 from xinye.apps.monitor.watch import Touched, Watch
 from xinye.apps.store import Transaction
-from xinye.data.masking import Masker
+
+log = logging.getLogger("xinye.monitor")
 
 Analyse = Callable[[Sequence[tuple[str, str]]], list[Analysis]]  # of titles with texts
 
@@ -37,13 +41,15 @@ Analyse = Callable[[Sequence[tuple[str, str]]], list[Analysis]]  # of titles wit
 class Added:
     """What became of documents: how many are new, how many of a batch are new but nearly equal an
     earlier one (`repeats`), came before (`known`), or have no text (`empty`). Of the first two, how
-    many were so long that they were `cut`. `alerts` are the numbers of those that were opened."""
+    many were so long that they were `cut`, and on how many a model failed, so that they have no
+    topic and no mood (`unjudged`). `alerts` are the numbers of those that were opened."""
 
     new: int = 0
     repeats: int = 0
     known: int = 0
     empty: int = 0
     cut: int = 0
+    unjudged: int = 0
     alerts: tuple[int, ...] = ()
 
     def __add__(self, other: "Added") -> "Added":
@@ -53,25 +59,9 @@ class Added:
             self.known + other.known,
             self.empty + other.empty,
             self.cut + other.cut,
+            self.unjudged + other.unjudged,
             self.alerts + other.alerts,
         )
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """A document before it is written."""
-
-    identity: Identity
-    source: str
-    origin: str
-    title: str
-    text: str
-    url: str
-    at: float
-    dated: str
-    cut: bool
-    title_hash: int
-    sketch: Sketch | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +69,7 @@ class _Numbered:
     """A document as it is written."""
 
     number: int
-    document: _Prepared
+    document: Prepared
     first: int | None
     analysis: Analysis
 
@@ -91,7 +81,9 @@ class _Changed(Exception):
 class Ingest:
     """Writes documents. Several processes can do so with one store, each with an `Ingest`.
 
-    `analyse` says what models see in documents; without it they only have a time. Threads
+    `analyse` says what models see in documents; without it they only have a time. `listed` finds
+    the watched companies: a document that names another one than the one it nearly equals is no
+    repeat. Threads
     wait for each other."""
 
     def __init__(
@@ -99,8 +91,10 @@ class Ingest:
         archive: Archive,
         watch: Watch,
         analyse: Analyse | None = None,
+        listed: Listed = no_company,
     ) -> None:
-        self._archive, self._watch, self._analyse = archive, watch, analyse
+        self._archive, self._watch = archive, watch
+        self._analyse, self._listed = analyse, listed
         self._lock = threading.Lock()
         self._near = Near(archive.limits.near_days)
         self._read = 0  # the number of the last document that `_near` knows
@@ -119,8 +113,8 @@ class Ingest:
         return added
 
     def close_quiet(self) -> None:
-        """Close alerts whose subjects are quiet again. `add` does so, too; call this every minute
-        or so, in case no documents come."""
+        """Close alerts whose subjects are quiet again, and note that the monitor is at work. `add`
+        does so, too; call this again and again, in case no documents come."""
         with self._lock, self._archive.writing() as (transaction, now):
             if sources_answer(transaction):
                 note_presence(transaction, now)
@@ -128,48 +122,44 @@ class Ingest:
 
     def _add(self, batch: Sequence[Incoming]) -> Added:
         now = self._archive.clock()
-        given = [each for each in batch if _says_something(each)]
+        given = [each for each in batch if says_something(each)]
         identities = [identity(each, self._archive.secret) for each in given]
         with self._archive.store.reading() as transaction:
             new = find_new(transaction, identities)
-        prepared = [self._prepared(identities[at], given[at], now) for at in new]
+        prepared = [
+            prepare(given[at], identities[at], self._archive, self._listed, now) for at in new
+        ]
+        analyses: dict[str, Analysis | None] = {}
         added = Added()
         while prepared:
             try:
-                added = self._write(prepared, now)
+                added = self._write(prepared, analyses, now)
                 break
             except _Changed:
                 continue
         known_now = len(given) - added.new - added.repeats
         return replace(added, known=known_now, empty=len(batch) - len(given))
 
-    def _prepared(self, own: Identity, incoming: Incoming, now: float) -> _Prepared:
-        limits = self._archive.limits
-        title, text = _unicode(incoming.title).strip(), _unicode(incoming.text).strip()
-        cut = len(title) > limits.title_characters or len(text) > limits.text_characters
-        masker = Masker(self._archive.secret)
-        title = masker.mask(title)[: limits.title_characters]  # half a number is not recognized
-        text = masker.mask(text)[: limits.text_characters]
-        url = link(_unicode(incoming.url))
-        if masker.mask(url) != url:
-            url = ""
-        at, known = dated(incoming.published, now)
-        return _Prepared(
-            own, masker.mask(_unicode(incoming.shown_source)),
-            _unicode(incoming.origin.place if incoming.origin else ""), title, text, url, at, known,
-            cut, title_hash(title), sketch(title, text),
-        )  # fmt: skip
-
-    def _write(self, documents: Sequence[_Prepared], now: float) -> Added:
-        """Analyse documents, and write them in one transaction with all that follows from them."""
+    def _write(
+        self, documents: Sequence[Prepared], analyses: dict[str, Analysis | None], now: float
+    ) -> Added:
+        """Analyse documents, and write them in one transaction with all that follows from them.
+        Analyses are added to those that are there already."""
         with self._archive.store.reading() as transaction:
+            documents = _new(transaction, documents)
             self._catch_up(transaction, now)
             firsts = self._firsts(transaction, documents)
-        analyses = self._analysed(documents, firsts)
+        wanted = [
+            each
+            for each, first in zip(documents, firsts, strict=True)
+            if first is None and each.identity.key not in analyses
+        ]
+        keys = (each.identity.key for each in wanted)
+        analyses.update(zip(keys, self._analysed(wanted), strict=True))
         with self._archive.writing() as (transaction, moment):
-            if self._catch_up(transaction, now):
-                new = find_new(transaction, [each.identity for each in documents])
-                documents = [documents[at] for at in new]
+            new = _new(transaction, documents)
+            if self._catch_up(transaction, now) or len(new) < len(documents):
+                documents = new
                 firsts = self._firsts(transaction, documents)
                 for each, first in zip(documents, firsts, strict=True):
                     if first is None and each.identity.key not in analyses:
@@ -177,17 +167,19 @@ class Ingest:
             batch = _numbered(transaction, documents, firsts, analyses)
             _insert(transaction, batch, now)
             note_presence(transaction, moment)
-            alerts = self._watch.look(transaction, moment, _touched(batch))
+            alerts = (*self._watch.look(transaction, moment, _touched(batch)),)
             transaction.execute("DELETE FROM sketches WHERE fetched < ?", now - self._near.window)
         self._near.add(_sketches(batch))
         self._read = max([self._read, *(each.number for each in batch)])
-        repeats = sum(each.first is not None for each in batch)
         cut = sum(each.document.cut for each in batch)
-        return Added(len(batch) - repeats, repeats, cut=cut, alerts=tuple(alerts))
+        own = [each.document.identity.key for each in batch if each.first is None]
+        unjudged = sum(analyses[key] is None for key in own)
+        repeats = len(batch) - len(own)
+        return Added(len(own), repeats, cut=cut, unjudged=unjudged, alerts=alerts)
 
     # -- repeats -----------------------------------------------------------------------------------
 
-    def _firsts(self, transaction: Transaction, documents: Sequence[_Prepared]) -> list[int | None]:
+    def _firsts(self, transaction: Transaction, documents: Sequence[Prepared]) -> list[int | None]:
         """What each document repeats: a number of the store, or -1 for the first of these, -2 for
         the second, and so on."""
         sketched = [
@@ -195,17 +187,21 @@ class Ingest:
             for place, each in enumerate(documents)
             if each.sketch is not None
         ]
-        stored = self._near.find([(each.at, own) for _, each, own in sketched])
+        stored = self._near.find([(each.at, own, each.needed) for _, each, own in sketched])
         found: list[int | None] = [None] * len(documents)
         batch = Near(self._archive.limits.near_days)
         for (place, each, own), first in zip(sketched, stored, strict=True):
             if first is None:
-                (first,) = batch.find([(each.at, own)])
+                (first,) = batch.find([(each.at, own, each.needed)])
             if first is None:
                 titled = batch.titled(each.title_hash, each.at)
                 first = titled or self._near.titled(each.title_hash, each.at)
                 if first is not None and not _holds(each, _text(transaction, documents, first)):
                     first = None
+            if first is not None and not each.companies <= _companies(
+                transaction, documents, first
+            ):
+                first = None  # the same of another company is other news
             if first is None:
                 batch.add([Sketched(-1 - place, each.at, each.title_hash, own)])
             found[place] = first
@@ -223,33 +219,32 @@ class Ingest:
             self._forgot = now
         return changed
 
-    def _analysed(
-        self, documents: Sequence[_Prepared], firsts: Sequence[int | None]
-    ) -> dict[str, Analysis]:
-        """The analyses of the documents that repeat no other, by their keys."""
-        wanted = [each for each, first in zip(documents, firsts, strict=True) if first is None]
+    def _analysed(self, documents: Sequence[Prepared]) -> list[Analysis | None]:
+        """What the models say of documents; None of one on which a model fails."""
         if self._analyse is None:
-            return {each.identity.key: Analysis() for each in wanted}
-        analyses = self._analyse([(each.title, each.text) for each in wanted]) if wanted else []
-        for analysis in analyses:
-            if analysis.mood not in ALL_MOODS:
-                raise ValueError(analysis.mood)
-        return {
-            each.identity.key: cleaned(analysis)
-            for each, analysis in zip(wanted, analyses, strict=True)
-        }
+            return [Analysis()] * len(documents)
+        if not documents:
+            return []
+        try:
+            analyses = self._analyse([(each.title, each.text) for each in documents])
+            for analysis in analyses:
+                if analysis.mood not in ALL_MOODS:
+                    raise ValueError(analysis.mood)
+            return [cleaned(analysis) for analysis in analyses]
+        except Exception:
+            if len(documents) == 1:
+                log.debug("a model failed on a document", exc_info=True)
+                return [None]
+            return [one for each in documents for one in self._analysed([each])]
 
 
-def _says_something(document: Incoming) -> bool:
-    """Whether there is a character in it that can be seen."""
-    return any(
-        char.isprintable() and not char.isspace()
-        for part in (document.title, document.text)
-        for char in part
-    )
+def _new(transaction: Transaction, documents: Sequence[Prepared]) -> list[Prepared]:
+    """Those that the store does not know."""
+    places = find_new(transaction, [each.identity for each in documents])
+    return [documents[place] for place in places]
 
 
-def _text(transaction: Transaction, documents: Sequence[_Prepared], first: int) -> str:
+def _text(transaction: Transaction, documents: Sequence[Prepared], first: int) -> str:
     """The title and text of what a document may repeat."""
     if first < 0:
         each = documents[-1 - first]
@@ -258,17 +253,28 @@ def _text(transaction: Transaction, documents: Sequence[_Prepared], first: int) 
     return f"{row['title']}\n{row['text']}" if row else ""
 
 
-def _holds(document: _Prepared, other: str) -> bool:
+def _companies(
+    transaction: Transaction, documents: Sequence[Prepared], first: int
+) -> frozenset[str]:
+    """The companies of what a document may repeat."""
+    if first < 0:
+        return documents[-1 - first].companies
+    rows = transaction.select("SELECT company FROM document_companies WHERE document = ?", first)
+    return frozenset(row["company"] for row in rows)
+
+
+def _holds(document: Prepared, other: str) -> bool:
     return held(f"{document.title}\n{document.text}", other) >= HELD
 
 
 def _numbered(
     transaction: Transaction,
-    documents: Sequence[_Prepared],
+    documents: Sequence[Prepared],
     firsts: Sequence[int | None],
-    analyses: Mapping[str, Analysis],
+    analyses: Mapping[str, Analysis | None],
 ) -> list[_Numbered]:
-    """The documents with their numbers. One that repeats another has its analysis."""
+    """The documents with their numbers. One that repeats another has its analysis, but only those
+    of its companies that it names itself, if there are any."""
     row = transaction.select_one("SELECT seq FROM sqlite_sequence WHERE name = 'documents'")
     begin = (row["seq"] if row else 0) + 1
     stored = sorted({first for first in firsts if first is not None and first > 0})
@@ -281,10 +287,14 @@ def _numbered(
     batch = []
     for number, (each, first) in enumerate(zip(documents, firsts, strict=True), begin):
         if first is None:
-            of_first[number] = analyses[each.identity.key]
+            companies = tuple(sorted(each.companies))
+            of_first[number] = analyses[each.identity.key] or Analysis(companies=companies)
         elif first < 0:
             first = begin - 1 - first
-        batch.append(_Numbered(number, each, first, of_first[first or number]))
+        analysis = of_first[first or number]
+        if first is not None and each.companies:
+            analysis = replace(analysis, companies=tuple(sorted(each.companies)))
+        batch.append(_Numbered(number, each, first, analysis))
     return batch
 
 
@@ -336,12 +346,3 @@ def _touched(batch: Sequence[_Numbered]) -> set[Touched]:
         )
         for subject in subjects
     }
-
-
-def _unicode(text: str) -> str:
-    """The text with a sign for each half of a character, which no file can hold."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text

@@ -13,6 +13,7 @@ from xinye.apps.monitor.counts import Counts
 from xinye.apps.monitor.ingest import Analyse, Ingest
 from xinye.apps.monitor.limits import Limits
 from xinye.apps.monitor.log import Log
+from xinye.apps.monitor.prepared import Listed, no_company
 from xinye.apps.monitor.queries import Documents
 from xinye.apps.monitor.retention import Retention
 from xinye.apps.monitor.schema import MIGRATIONS
@@ -62,12 +63,13 @@ class Monitor:
         self,
         settings: AlarmSettings | None = None,
         analyse: Analyse | None = None,
+        listed: Listed = no_company,
         notify: Notify | None = None,
         summarize: Summarize | None = None,
     ) -> Ingest:
         """What writes documents. Make one for each process; threads share it."""
         watch = Watch(settings or AlarmSettings(), self.limits, notify, summarize)
-        return Ingest(self._archive, watch, analyse)
+        return Ingest(self._archive, watch, analyse, listed)
 
     def close(self) -> None:
         """Close the store's file."""

@@ -17,6 +17,8 @@ from xinye.data.duplicates import code_points, digest, shingle_hashes
 from xinye.data.mixing import mix
 
 NEAR = 0.55  # share of all sequences of two documents that both have (Jaccard)
+NEAR_SHORT = 0.8  # of a short one: a word less is another thing in "the cake is too sweet"
+SHORT = 60  # letters
 HELD = 0.5  # share of the sequences of the shorter document that the longer has, if titles equal
 SHORTEST = 12  # letters; of shorter texts many people write the same, each by himself
 BANDS, ROWS = 21, 6  # two documents are candidates if a band of their sketches is equal
@@ -46,6 +48,11 @@ def sketch(title: str, text: str) -> Sketch | None:
         values *= np.uint32(0x85EBCA6B)
         np.minimum(least, values.min(axis=1), out=least)
     return least
+
+
+def needed(title: str, text: str) -> float:
+    """The share of sequences that a document must have in common with one that it repeats."""
+    return NEAR if len(letters(f"{title}\n{text}")) >= SHORT else NEAR_SHORT
 
 
 def title_hash(title: str) -> int:
@@ -117,15 +124,15 @@ class Near:
         number, then = self._titled.get(title, (None, 0.0))
         return number if abs(then - at) <= self.window else None
 
-    def find(self, documents: Sequence[tuple[float, Sketch]]) -> list[int | None]:
+    def find(self, documents: Sequence[tuple[float, Sketch, float]]) -> list[int | None]:
         """The number of the document that each of these repeats, the likest; None if it repeats
-        none. Each is given as its time and its sketch."""
+        none. Each is given as its time, its sketch, and the share that is `needed`."""
         if not documents or not self._count:
             return [None] * len(documents)
-        candidates = self._bands.find(_keys(np.stack([each for _, each in documents])))
+        candidates = self._bands.find(_keys(np.stack([each for _, each, _ in documents])))
         return [
-            self._likest(at, own, rows)
-            for (at, own), rows in zip(documents, candidates, strict=True)
+            self._likest(at, own, share, rows)
+            for (at, own, share), rows in zip(documents, candidates, strict=True)
         ]
 
     def forget(self, last: int) -> None:
@@ -140,13 +147,13 @@ class Near:
             self._bands = Bands()
             self._bands.add(_keys(self._sketches))
 
-    def _likest(self, at: float, own: Sketch, rows: list[int]) -> int | None:
+    def _likest(self, at: float, own: Sketch, share: float, rows: list[int]) -> int | None:
         if not rows:
             return None
         alike = (self._sketches[rows] == own).mean(axis=1)
         alike[np.abs(self._times[rows] - at) > self.window] = 0.0
         best = max(range(len(rows)), key=lambda place: (alike[place], -rows[place]))
-        return int(self._numbers[rows[best]]) if alike[best] >= NEAR else None
+        return int(self._numbers[rows[best]]) if alike[best] >= share else None
 
     def _reserve(self, more: int) -> None:
         """Make room, for twice as many if there is too little."""

@@ -5,7 +5,7 @@ report figures often differ in nothing else."""
 import re
 from collections.abc import Sequence
 
-from xinye.apps.monitor.near import HELD, Near, Sketched, held, letters, sketch, title_hash
+from xinye.apps.monitor.near import HELD, Near, Sketched, held, letters, needed, sketch, title_hash
 
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
@@ -64,7 +64,7 @@ class _Texts:
         own = sketch("", text)
         if equal is not None or own is None:
             return equal
-        (found,) = self._near.find([(0.0, own)])
+        (found,) = self._near.find([(0.0, own, needed("", text))])
         if found is not None:
             return found
         titled = self._near.titled(_title(text), 0.0)

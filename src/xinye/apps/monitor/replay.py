@@ -13,6 +13,7 @@ from xinye.apps.monitor.alerts import Alert
 from xinye.apps.monitor.documents import HOUR, Incoming
 from xinye.apps.monitor.ingest import Added, Analyse, Ingest
 from xinye.apps.monitor.monitor_folder import MonitorFolder
+from xinye.apps.monitor.prepared import no_company
 from xinye.apps.monitor.runner import open_monitor
 from xinye.apps.monitor.sources.dates import GIVEN, dated
 from xinye.apps.monitor.sources.files import FileSource
@@ -80,16 +81,26 @@ def replay(
     past = sorted((each for each in found if dated(each.published, now)[1] == GIVEN), key=_date)
     if not past:
         raise XinyeError("no document has a date of the past, so nothing can be replayed")
-    analyse = analyse or folder.analyst().analyse
+    listed = no_company
+    if analyse is None:
+        analyst = folder.analyst()
+        analyse, listed = analyst.analyse, analyst.listed
     clock = Clock(_date(past[0]))
     with (
         _made_whole(store) as beside,
         closing(open_monitor(folder, beside, clock)) as monitor,
     ):
-        ingest = monitor.ingest(folder.settings.alarm, analyse, summarize=folder.summarizer())
+        ingest = monitor.ingest(
+            folder.settings.alarm, analyse, listed, summarize=folder.summarizer()
+        )
         observer.stage("replaying")
-        added = _added(past, clock, ingest, observer)
-        alerts = [monitor.alerts.get(number) for number in added.alerts]
+        added, alerts = Added(), list[Alert]()
+        for batch in _batches(past, clock, ingest):
+            some = ingest.add(batch)
+            added += some
+            alerts += [monitor.alerts.get(number) for number in some.alerts]  # as they begin
+            seen = added.new + added.repeats + added.known + added.empty
+            observer.progress(f"{seen:,} of {len(past):,}")
     return Replay(_date(past[0]), clock.now, added, len(found) - len(past), alerts)
 
 
@@ -110,20 +121,16 @@ def _made_whole(path: Path) -> Iterator[Path]:
         ) from None
 
 
-def _added(
-    documents: Sequence[Incoming], clock: Clock, ingest: Ingest, observer: Observer
-) -> Added:
-    """Write documents in the order of their dates, and set the clock by them."""
-    added = Added()
+def _batches(
+    documents: Sequence[Incoming], clock: Clock, ingest: Ingest
+) -> Iterator[list[Incoming]]:
+    """The documents of each time between two looks, for which the clock is set."""
     for number, batch in groupby(documents, key=lambda each: int(_date(each) // STEP)):
         while clock.now < number * STEP - DAY:  # a quiet time, in which the monitor looks on
             clock.now += DAY
             ingest.close_quiet()
         clock.now = (number + 1) * STEP
-        added += ingest.add([*batch])
-        seen = added.new + added.repeats + added.known + added.empty
-        observer.progress(f"{seen:,} of {len(documents):,}")
-    return added
+        yield [*batch]
 
 
 def _date(incoming: Incoming) -> float:

@@ -85,6 +85,7 @@ class Runner:
         self.ingest: Ingest = monitor.ingest(
             settings.alarm,
             self.analyst.analyse,
+            self.analyst.listed,
             notify=notify,
             summarize=folder.summarizer(),
         )
@@ -116,7 +117,7 @@ class Runner:
         for name, source in self._sources.items():
             try:
                 for batch in source.some():
-                    done += Done(self._add(batch), self.outbox.send_due())
+                    done += Done(self.ingest.add(batch), self.outbox.send_due())
                 self._problems.pop(name, None)
             except Unavailable:
                 raise
@@ -132,22 +133,6 @@ class Runner:
             self.feeds.forget_others()
             self._tidied = self._clock()
         return done + Done(sent=self.outbox.send_due())
-
-    def _add(self, batch: Sequence[Incoming]) -> Added:
-        """Write documents. One on which a model fails is told and left out, not all of them."""
-        try:
-            return self.ingest.add(batch)
-        except XinyeError:
-            raise
-        except Exception as error:
-            if len(batch) > 1:
-                return sum((self._add([each]) for each in batch), Added())
-            source = batch[0].shown_source
-            self._warn(
-                f"a document of {source} is left out, since it cannot be analysed "
-                f"({type(error).__name__})"
-            )
-            return Added()
 
 
 @dataclass
