@@ -7,12 +7,13 @@ import pytest
 from apps.monitor.conftest import HOUR, analyse, post, posts
 from apps.monitor.recount import differences
 from apps.support.conftest import Clock
-from xinye.apps.monitor.counts import Point, Share, relabel
+from xinye.apps.monitor.counts import Labels, Point, Share, relabel
 from xinye.apps.monitor.documents import Analysis
 from xinye.apps.monitor.ingest import Ingest
+from xinye.apps.monitor.labels import read_row
 from xinye.apps.monitor.limits import Limits
 from xinye.apps.monitor.monitor_store import Monitor
-from xinye.errors import NotFound, XinyeError
+from xinye.errors import XinyeError
 
 DAY = 86_400.0
 MIDNIGHT = 1_699_920_000.0  # UTC
@@ -85,13 +86,14 @@ def test_topics_and_companies(filled: Monitor) -> None:
 
 def test_a_corrected_document_is_counted_anew(filled: Monitor) -> None:
     with filled.store.writing() as transaction:
-        relabel(transaction, 1, Analysis((("售后", 1.0),), "positive", 1.0, (), "zh"))
-        with pytest.raises(NotFound):
-            relabel(transaction, 9, Analysis())
+        row = read_row(transaction, 1)
+        relabel(transaction, [row], [Labels((("售后", 1.0),), "positive", 1.0)])
     assert differences(filled) == []
     counts = {share.name: share.documents for share in filled.counts.topics(0, 2e9)}
     assert counts == {"安全": 2, "service": 1, "售后": 2}
-    assert filled.documents.get(1).analysis == Analysis((("售后", 1.0),), "positive", 1.0, (), "zh")
+    analysis = filled.documents.get(1).analysis
+    assert (analysis.topics, analysis.mood) == ((("售后", 1.0),), "positive")
+    assert analysis.companies == ("新叶",)
 
 
 def test_labels_without_a_name_or_twice_count_once(monitor: Monitor) -> None:
@@ -101,7 +103,7 @@ def test_labels_without_a_name_or_twice_count_once(monitor: Monitor) -> None:
     assert monitor.counts.topics(0, 2e9) == [Share("a", 2, 0, {"": 2})]
 
 
-def test_a_mood_that_is_unknown_is_a_fault(monitor: Monitor) -> None:
-    with pytest.raises(ValueError, match="happy"):
-        monitor.ingest(analyse=lambda _: [Analysis(mood="happy")]).add([post(1)])
-    monitor.ingest(analyse=analyse).add([post(1)])
+def test_a_mood_that_is_unknown_is_not_counted(monitor: Monitor) -> None:
+    added = monitor.ingest(analyse=lambda _: [Analysis(mood="happy")]).add([post(1)])
+    assert (added.new, added.unjudged) == (1, 1)
+    assert monitor.documents.get(1).analysis == Analysis()

@@ -2,13 +2,13 @@
 is approved, `monitor improve` learns from it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from sqlite3 import Row
 from typing import Any
 
 from xinye.apps.monitor.archive import Archive, checked_name
-from xinye.apps.monitor.counts import relabel
+from xinye.apps.monitor.counts import Labels, relabel
 from xinye.apps.monitor.documents import MOODS
 from xinye.apps.monitor.labelled import mood_named
 from xinye.apps.monitor.labels import read_analyses, read_row
@@ -18,6 +18,7 @@ from xinye.errors import NotFound, XinyeError
 
 OPEN, APPROVED, DECLINED = STATES = ("open", "approved", "declined")
 TOPICS, MOOD = "topics", "mood"
+AT_ONCE = 1_000  # repeats that are changed together
 MOST_TOPICS = 20  # of a document
 
 
@@ -202,29 +203,50 @@ def _give(
 
 def _apply(transaction: Transaction, document: int) -> None:
     """Let the last correction of each field count that is not declined, or what the model said; in
-    a document that repeats another, what holds for that one. Then the same for its own repeats."""
-    rows = transaction.select(
-        "SELECT * FROM corrections WHERE document = ? ORDER BY changed, number", document
-    )
+    a document that repeats another, what holds for that one. The same in its own repeats."""
     row = read_row(transaction, document)
-    origin = row if row["first"] is None else read_row(transaction, row["first"])
-    (analysis,) = read_analyses(transaction, [origin])
-    now: dict[str, Any] = {
-        TOPICS: analysis.topics,
-        MOOD: (analysis.mood, analysis.mood_probability),
-    }
-    if origin is row:
-        now |= {each["field"]: json.loads(each["before"]) for each in rows}
-    now |= {
+    first = row if row["first"] is None else read_row(transaction, row["first"])
+    (analysis,) = read_analyses(transaction, [first])
+    said = {TOPICS: analysis.topics, MOOD: (analysis.mood, analysis.mood_probability)}
+    own = _corrections(transaction, "document = ?", document)
+    if first is row:
+        said |= {each["field"]: json.loads(each["before"]) for each in own}
+    holds = said | _decided(own)
+    relabel(transaction, [row], [_labels(holds)])
+    corrected: dict[int, list[Row]] = {}
+    for each in _corrections(
+        transaction, "document IN (SELECT number FROM documents WHERE first = ?)", document
+    ):
+        corrected.setdefault(each["document"], []).append(each)
+    repeats = transaction.select("SELECT * FROM documents WHERE first = ?", document)
+    for begin in range(0, len(repeats), AT_ONCE):
+        some = repeats[begin : begin + AT_ONCE]
+        relabel(
+            transaction,
+            some,
+            [_labels(holds | _decided(corrected.get(each["number"], ()))) for each in some],
+        )
+
+
+def _corrections(transaction: Transaction, test: str, *values: object) -> list[Row]:
+    """Corrections, the last decided last."""
+    return transaction.select(
+        f"SELECT * FROM corrections WHERE {test} ORDER BY changed, number", *values
+    )
+
+
+def _decided(corrections: Iterable[Row]) -> dict[str, Any]:
+    """What people have said of each field."""
+    return {
         each["field"]: _as_said(each["field"], json.loads(each["value"]))
-        for each in rows
+        for each in corrections
         if each["state"] != DECLINED
     }
-    given = tuple((topic, share) for topic, share in now[TOPICS])
-    right = replace(analysis, topics=given, mood=now[MOOD][0], mood_probability=now[MOOD][1])
-    relabel(transaction, document, right)
-    for repeat in transaction.select("SELECT number FROM documents WHERE first = ?", document):
-        _apply(transaction, repeat["number"])
+
+
+def _labels(said: Mapping[str, Any]) -> Labels:
+    """Topics and mood."""
+    return Labels(tuple((topic, share) for topic, share in said[TOPICS]), *said[MOOD])
 
 
 def _as_said(field: str, value: Any) -> Any:

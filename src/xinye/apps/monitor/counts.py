@@ -1,13 +1,14 @@
 """`Counts`: how many documents there are by topic, company, mood and hour."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
+from sqlite3 import Row
 
 from xinye.apps.monitor.archive import Archive
 from xinye.apps.monitor.documents import HOUR, MOODS, Analysis
-from xinye.apps.monitor.labels import read_analyses, read_row, write_labels
+from xinye.apps.monitor.labels import read_analyses, write_labels
 from xinye.apps.store import Transaction
 from xinye.errors import XinyeError
 
@@ -140,26 +141,44 @@ def add(transaction: Transaction, counts: Tally) -> None:
     )
 
 
-def relabel(transaction: Transaction, number: int, analysis: Analysis) -> None:
-    """Give a document another analysis, such as that of a person, and count it so from now on.
-    Raises `NotFound`."""
-    row = read_row(transaction, number)
-    place = (row["at"], row["first"] is not None)
-    taken = tally([(*read_analyses(transaction, [row]), *place)])
+@dataclass(frozen=True)
+class Labels:
+    """What people can correct in a document."""
+
+    topics: tuple[tuple[str, float | None], ...]
+    mood: str
+    mood_probability: float | None
+
+
+def relabel(transaction: Transaction, rows: Sequence[Row], labels: Sequence[Labels]) -> None:
+    """Give documents, which are given as rows of their table, other topics and moods, and count
+    them so from now on."""
+    old = read_analyses(transaction, rows)
+    new = [
+        replace(before, topics=each.topics, mood=each.mood, mood_probability=each.mood_probability)
+        for before, each in zip(old, labels, strict=True)
+    ]
+    changed = [change for change in zip(rows, old, new, strict=True) if change[1] != change[2]]
+    taken = tally((before, row["at"], row["first"] is not None) for row, before, _ in changed)
     add(transaction, {key: (-some, -more) for key, (some, more) in taken.items()})
     transaction.execute_many(
         "DELETE FROM counts WHERE topic = ? AND company = ? AND mood = ? AND hour = ? "
         "AND documents = 0 AND repeats = 0",
         taken,
     )
-    transaction.execute(
-        "UPDATE documents SET language = ?, mood = ?, mood_probability = ? WHERE number = ?",
-        analysis.language, analysis.mood, analysis.mood_probability, number,
-    )  # fmt: skip
+    transaction.execute_many(
+        "UPDATE documents SET mood = ?, mood_probability = ? WHERE number = ?",
+        ((after.mood, after.mood_probability, row["number"]) for row, _, after in changed),
+    )
     for table in ("document_topics", "document_companies"):
-        transaction.execute(f"DELETE FROM {table} WHERE document = ?", number)
-    write_labels(transaction, [(number, row["at"], analysis)])
-    add(transaction, tally([(analysis, *place)]))
+        transaction.execute_many(
+            f"DELETE FROM {table} WHERE document = ?", ((row["number"],) for row, _, _ in changed)
+        )
+    write_labels(transaction, [(row["number"], row["at"], after) for row, _, after in changed])
+    add(
+        transaction,
+        tally((after, row["at"], row["first"] is not None) for row, _, after in changed),
+    )
 
 
 def of_hours(
