@@ -8,7 +8,7 @@ from itertools import islice
 
 from xinye.apps.monitor.archive import Archive
 from xinye.apps.monitor.counts import ALL_MOODS, COMPANY, TOPIC, add, tally
-from xinye.apps.monitor.documents import HOUR, Analysis, Incoming
+from xinye.apps.monitor.documents import HOUR, Analysis, Incoming, dated
 from xinye.apps.monitor.identity import Identity, find_new, identity
 from xinye.apps.monitor.labels import cleaned, read_analyses, write_labels
 from xinye.apps.monitor.near import (
@@ -24,9 +24,8 @@ from xinye.apps.monitor.near import (
     write_sketches,
 )
 from xinye.apps.monitor.presence import note_presence, sources_answer
-from xinye.apps.monitor.sources.addresses import link
-from xinye.apps.monitor.sources.dates import dated
 from xinye.apps.monitor.watch import Touched, Watch
+from xinye.apps.monitor.web_addresses import link
 from xinye.apps.store import Transaction
 from xinye.data.masking import Masker
 
