@@ -27,10 +27,10 @@ import numpy as np
 from common import machine, progress, report
 
 from xinye.apps.monitor.alarms import (
-    DAY,
+    DAY_HOURS,
     LONGEST,
     LOOKS,
-    WEEK,
+    WEEK_HOURS,
     AlarmSettings,
     Array,
     Series,
@@ -40,7 +40,7 @@ from xinye.apps.monitor.alarms import (
 )
 
 SETTINGS = AlarmSettings()
-PAST = SETTINGS.history_days * DAY + LONGEST  # hours that a judgement needs
+PAST = SETTINGS.history_days * DAY_HOURS + LONGEST  # hours that a judgement needs
 BURST = 6  # hours
 KINDS = {"regular": 22, "sparse": 6, "zeros": 6, "shifts": 6}  # subjects
 KIND = np.repeat(list(KINDS), list(KINDS.values()))
@@ -74,8 +74,8 @@ def main() -> None:
     facts = machine("numpy", "scipy")
     quiet = []
     for seed in range(100, 104):
-        world = simulate(seed, options.weeks + PAST // WEEK + 1)
-        quiet.append(score(world.documents, range(PAST, PAST + options.weeks * WEEK)))
+        world = simulate(seed, options.weeks + PAST // WEEK_HOURS + 1)
+        quiet.append(score(world.documents, range(PAST, PAST + options.weeks * WEEK_HOURS)))
         progress(f"quiet world {seed}")
     bursts = {
         factor: [
@@ -127,15 +127,17 @@ def main() -> None:
 def simulate(seed: int, weeks: int, factor: float = 1.0) -> World:
     draw = np.random.default_rng(seed)
     subjects = len(KIND)
-    hours = np.arange(weeks * WEEK)
+    hours = np.arange(weeks * WEEK_HOURS)
     level = between(draw, 1, 30, subjects)
     level[KIND == "sparse"] = between(draw, 0.02, 0.5, int((KIND == "sparse").sum()))
     depth = draw.uniform(0.3, 0.9, (subjects, 1))
     peak = draw.normal(6, 2, (subjects, 1))
-    rates = level[:, None] * (1 + depth * np.cos((hours % DAY - peak) * 2 * np.pi / DAY))
-    weekend = (hours + 8) // DAY % 7 >= 5  # of a place eight hours east
+    rates = level[:, None] * (
+        1 + depth * np.cos((hours % DAY_HOURS - peak) * 2 * np.pi / DAY_HOURS)
+    )
+    weekend = (hours + 8) // DAY_HOURS % 7 >= 5  # of a place eight hours east
     rates *= np.where(weekend, draw.uniform(0.3, 1, (subjects, 1)), 1)
-    rates *= np.repeat(np.exp(livelier(draw, weeks * 7)), DAY, axis=1)
+    rates *= np.repeat(np.exp(livelier(draw, weeks * 7)), DAY_HOURS, axis=1)
     rates[(KIND == "zeros")[:, None] & (draw.random(rates.shape) < 0.6)] = 0
     boost = np.ones((subjects, len(hours) * LOOKS))
     begins = draw.integers((PAST + 1) * LOOKS, (len(hours) - BURST - 1) * LOOKS, subjects)
@@ -177,7 +179,7 @@ def score(documents: Array, hours: range) -> Scores:
         start = hour + 1 - PAST
         past = counts[:, start : hour + 1 - LONGEST]
         means, dispersions = forecast(past, np.ones_like(past, dtype=bool), start)
-        same = counts[:, hour - SETTINGS.history_days * DAY : hour : DAY]
+        same = counts[:, hour - SETTINGS.history_days * DAY_HOURS : hour : DAY_HOURS]
         for look in range(1, LOOKS + 1):
             recent = counts[:, hour + 1 - LONGEST : hour + 1].copy()
             recent[:, -1] = documents[:, hour, :look].sum(1)
@@ -236,7 +238,7 @@ def false_alarms(over: Array) -> Array:
     for subject in range(over.shape[1]):
         times = np.flatnonzero(over[:, subject])
         if len(times):
-            result[subject] = 1 + (np.diff(times) >= DAY * LOOKS).sum()
+            result[subject] = 1 + (np.diff(times) >= DAY_HOURS * LOOKS).sum()
     return result
 
 

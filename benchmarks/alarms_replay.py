@@ -44,7 +44,7 @@ import numpy as np
 from common import machine, progress, report
 
 from xinye.apps.monitor import watch
-from xinye.apps.monitor.alarms import DAY, LOOKS, WINDOWS, Judgement, Series
+from xinye.apps.monitor.alarms import DAY_HOURS, LOOKS, WINDOWS, Judgement, Series
 from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.documents import HOUR, Analysis
 from xinye.apps.monitor.monitor_folder import MonitorFolder
@@ -112,8 +112,8 @@ def main() -> None:
     news = read_news(options.news)
     usual = usual_days(news)
     subjects = len(usual) + len({each.company for each in news})
-    begin, end = news[0].day.timestamp(), news[-1].day.timestamp() + DAY * HOUR
-    weeks = round((end - begin) / HOUR / DAY / 7) - WARM
+    begin, end = news[0].day.timestamp(), news[-1].day.timestamp() + DAY_HOURS * HOUR
+    weeks = round((end - begin) / HOUR / DAY_HOURS / 7) - WARM
     quiet, planted = replay_all(news, usual, options.seeds, begin)
     alone = weekly_alarms(quiet, "ours", 0.0, begin, weeks)[0]
 
@@ -245,7 +245,7 @@ def replay_all(
     planted: dict[int, list[tuple[Burst, list[Look]]]] = {3: [], 6: []}
     for seed in range(1, seeds + 1):
         looks, repeats = replayed(news, timed(news, seed), [])
-        quiet.append([each for each in looks if each.at >= begin + WARM * 7 * DAY * HOUR])
+        quiet.append([each for each in looks if each.at >= begin + WARM * 7 * DAY_HOURS * HOUR])
         progress(f"seed {seed}: {len(looks)} looks, {repeats} repeats")
         for factor, found in planted.items():
             bursts, lines = plant(news, usual, factor, seed)
@@ -308,7 +308,7 @@ def recorded() -> Iterator[list[Look]]:
             if sum(watch.of_hours(transaction, *each, hour + 1 - max(WINDOWS), hour).values())
             >= self.settings.least
         ]
-        since = at - self.settings.history_days * DAY * HOUR
+        since = at - self.settings.history_days * DAY_HOURS * HOUR
         number = watch.count_subjects(transaction, since) if enough else 1
         for subject, (series, judgement) in zip(enough, judged, strict=True):
             ratio = self.settings.threshold(number) / max(judgement.probability, 1e-300)
@@ -334,7 +334,7 @@ def z_score(series: Series, at: float) -> float:
         if observed < SETTINGS.alarm.least:
             continue
         days = [
-            sum(series.counts.get(each - day * DAY, 0) for each in hours)
+            sum(series.counts.get(each - day * DAY_HOURS, 0) for each in hours)
             for day in range(1, SETTINGS.alarm.history_days + 1)
         ]
         share = (window - 1 + last) / window
@@ -384,8 +384,8 @@ def weekly_alarms(
     for number, looks in enumerate(replays):
         last: dict[tuple[str, str], float] = {}
         for each in (one for one in looks if getattr(one, name) > threshold):
-            if each.at - last.get(each.subject, -math.inf) >= DAY * HOUR:
-                counts[int((each.at - begin) // (7 * DAY * HOUR)), number] += 1
+            if each.at - last.get(each.subject, -math.inf) >= DAY_HOURS * HOUR:
+                counts[int((each.at - begin) // (7 * DAY_HOURS * HOUR)), number] += 1
                 topics[each.subject[1]] += 1
             last[each.subject] = each.at
     return counts[WARM : WARM + weeks].mean(1), topics

@@ -1,8 +1,10 @@
 """`xinye monitor prepare`, `run`, `replay`, `evaluate` and `improve` as a person meets them."""
 
 import json
+import os
 import random
 import shutil
+import time
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -78,6 +80,18 @@ def test_documents_are_counted_once(xinye, monitor: Path, tmp_path: Path) -> Non
     assert (second["new"] + second["repeats"], second["known"]) == (1, 20)
 
 
+def test_a_file_that_cannot_be_read_is_told_at_the_end(
+    xinye, monitor: Path, tmp_path: Path
+) -> None:
+    bad, news = tmp_path / "bad.xlsx", tmp_path / "news.jsonl"
+    bad.write_text("no workbook")
+    news.write_text('{"text": "杯子裂了"}', "utf-8")
+    command = ("monitor", "run", monitor, "--source", bad, "--source", news, "--json")
+    done = xinye(*command, "--store", tmp_path / "m.db")
+    assert json.loads(done.out)["new"] == 1
+    assert done.code == 2 and done.err.count("bad.xlsx") == 1
+
+
 def test_a_replay_that_was_interrupted_leaves_no_store(
     xinye, monitor: Path, tmp_path: Path, monkeypatch
 ) -> None:
@@ -93,6 +107,33 @@ def test_a_replay_that_was_interrupted_leaves_no_store(
     assert not [*tmp_path.glob("*past.db*")]
     xinye("monitor", "replay", monitor, past, "--store", tmp_path / "past.db")
     assert (tmp_path / "past.db").exists() and (tmp_path / "past.db.key").exists()
+
+
+def test_files_that_have_just_changed_are_replayed(xinye, monitor: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "past"
+    folder.mkdir()
+    for number, age in ((1, 3600), (2, 1.5)):
+        file = folder / f"{number}.jsonl"
+        file.write_text(f'{{"text": "第{number}条", "published": "2024-03-0{number}"}}', "utf-8")
+        os.utime(file, (time.time() - age,) * 2)
+    found = json.loads(xinye("monitor", "replay", monitor, folder, "--json").out)
+    assert found["added"]["new"] == 2
+
+
+def test_a_model_that_cannot_be_read_is_not_a_store_that_cannot_be_created(
+    xinye, monitor: Path, tmp_path: Path, monkeypatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error", "model.safetensors")
+
+    past = tmp_path / "past.jsonl"
+    past.write_text('{"text": "甲", "published": "2024-03-01"}', "utf-8")
+    monkeypatch.setattr(MonitorFolder, "summarizer", fail)
+    said = xinye("monitor", "replay", monitor, past, "--store", tmp_path / "past.db").err
+    assert "model.safetensors" in said and "cannot be created" not in said
+    nowhere = tmp_path / "nowhere" / "past.db"
+    said = xinye("monitor", "replay", monitor, past, "--store", nowhere).complaint
+    assert f"{nowhere}: the file cannot be created" in said
 
 
 def test_the_past_is_replayed(xinye, monitor: Path, tmp_path: Path) -> None:

@@ -152,7 +152,8 @@ def run(arguments: list[str]) -> int:
         "Read sources again and again: find topics, mood and companies of each new document, count "
         "them by the hour, raise an alarm where there are many more than usual, and send it to the "
         "channels in monitor.toml. Ends with its files, or with Ctrl-C if there are feeds or "
-        "folders; what is saved is not read again.",
+        "folders. A new start reads files from their beginnings again, and counts no document "
+        "twice.",
         "xinye monitor run monitor --source feeds.opml --store monitor.db",
         flag("monitor", "MONITOR", "folder of a monitor", type=Path),
         SOURCE,
@@ -190,7 +191,7 @@ def run(arguments: list[str]) -> int:
             if not runner.endless or (given.once and not runner.waiting):
                 if not given.json and not (total.new or total.repeats):
                     answer.print(f"nothing new; {plural(total.known, 'document')} known")
-                return 0
+                return 2 if runner.failed else 0
             time.sleep(WAIT)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.monitor.conftest import HOUR, analyse, post, posts
+from apps.monitor.conftest import HOUR, post, posts
 from apps.monitor.recount import differences
 from apps.support.conftest import Clock
 from xinye.apps.monitor.counts import Labels, Point, Share, relabel

@@ -21,7 +21,7 @@ from xinye.apps.monitor.monitor_settings import MonitorSettings
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.runner import MOST, Runner, open_monitor
 from xinye.apps.monitor.sources.feed_states import FeedState, FeedStates
-from xinye.apps.monitor.sources.files import read_stdin
+from xinye.apps.monitor.sources.files import FileSource, read_stdin
 from xinye.errors import Unavailable, XinyeError
 
 NOON = "2024-03-01 12:00"
@@ -89,11 +89,32 @@ def test_a_source_that_fails_stops_no_other(folder, monitor, tmp_path) -> None:
     lost.unlink()
     assert (runner.step().added.new, runner.step().added.new) == (3, 0)
     assert len([each for each in said if "lost.jsonl" in each]) == 1  # told once
-    with pytest.raises(XinyeError, match="lost"):
-        lost.write_text(lines(1))
-        alone = Runner(folder, monitor, [str(lost)])
-        lost.unlink()
-        alone.step()
+
+
+@pytest.mark.parametrize(
+    "error", [XinyeError("lost.jsonl: gone"), FileNotFoundError("lost.jsonl: gone")]
+)
+def test_a_file_that_fails_does_not_end_the_step(
+    folder, monitor, tmp_path, monkeypatch, error: Exception
+) -> None:
+    lost, there = tmp_path / "lost.jsonl", tmp_path / "there.jsonl"
+    lost.write_text(lines(1))
+    there.write_text(lines(3, 10))
+    read = FileSource.new
+
+    def fail(source: FileSource) -> Iterator[list[Incoming]]:
+        if source.name == str(lost):
+            raise error
+        return read(source)
+
+    monkeypatch.setattr(FileSource, "new", fail)
+    said: list[str] = []
+    runner = Runner(folder, monitor, [str(lost), str(there)], warn=said.append)
+    did: list[str] = []
+    monkeypatch.setattr(runner.ingest, "close_quiet", lambda: did.append("quiet"))
+    monkeypatch.setattr(monitor.retention, "tidy", lambda: did.append("tidy"))
+    assert (runner.step().added.new, runner.step().added.new) == (3, 0) and runner.failed
+    assert did == ["quiet", "tidy", "quiet"] and said.count("lost.jsonl: gone") == 1
 
 
 def test_a_document_on_which_a_model_fails_is_counted_without_labels(

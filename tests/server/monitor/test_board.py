@@ -217,12 +217,18 @@ def test_a_document_tells_where_it_was_read(board: Client) -> None:
 def test_feeds_and_messages_that_did_not_arrive(board: Client) -> None:
     states = FeedStates(board.parts.monitor.store)
     states.save(FeedState("https://a.example/", "早报", checked=5.0, fresh=5.0))
-    states.save(FeedState("https://b.example/", stale=3.0, failures=2, error="b"))
+    notes = (
+        "the date is in the future (2 entries)",
+        "it is larger than 9 MB; what is beyond is left out",
+    )
+    states.save(FeedState("https://b.example/", stale=3.0, failures=2, error="b", notes=notes))
     feeds = board.get("feeds")["feeds"]
     assert [(each["url"], each["stale"]) for each in feeds] == [
         ("https://b.example/", 3.0), ("https://a.example/", None),
     ]  # fmt: skip
     assert [each["title"] for each in feeds] == ["", "早报"]
+    assert feeds[0]["notes"] == [*notes] and feeds[1]["notes"] == []
+    assert [note[:2] for note in feeds[0]["zh"]["notes"]] == ["日期", "超过"]
     alert = board.add(*burst(40))["alerts"][0]
     with board.parts.monitor.store.writing() as transaction:
         transaction.insert(

@@ -29,7 +29,7 @@ from scipy.special import betainc
 
 from xinye.apps.monitor.documents import HOUR
 
-DAY, WEEK = 24, 168  # hours
+DAY_HOURS, WEEK_HOURS = 24, 168
 WINDOWS = (1, 2, 4)  # hours that are judged together; they divide a day
 LONGEST = max(WINDOWS)
 LOOKS = 4  # times that an hour is judged while it runs
@@ -59,7 +59,7 @@ class AlarmSettings(BaseModel):
     def threshold(self, subjects: int) -> float:
         """The probability below which a judgement is an alarm if so many subjects are judged: the
         false alarms of a week, shared by all judgements of a week (Bonferroni's correction)."""
-        return self.false_alarms / (max(subjects, 1) * WEEK * LOOKS * len(WINDOWS))
+        return self.false_alarms / (max(subjects, 1) * WEEK_HOURS * LOOKS * len(WINDOWS))
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def judge(series: Sequence[Series], at: float, settings: AlarmSettings) -> list[
     """
     hour = int(at // HOUR)
     elapsed = (math.floor((at / HOUR - hour) * LOOKS) + 1) / LOOKS
-    start = hour + 1 - LONGEST - settings.history_days * DAY
+    start = hour + 1 - LONGEST - settings.history_days * DAY_HOURS
     result: list[Judgement] = []
     for first in range(0, len(series), AT_ONCE):
         some = series[first : first + AT_ONCE]
@@ -114,7 +114,7 @@ def judge(series: Sequence[Series], at: float, settings: AlarmSettings) -> list[
         result += [
             Judgement(int(observed), float(mean), float(p), hour, hour + 1 - int(window), days)
             for (observed, mean, p, window), days in zip(
-                likelihoods.T, (known.sum(1) / DAY).tolist(), strict=True
+                likelihoods.T, (known.sum(1) / DAY_HOURS).tolist(), strict=True
             )
         ]
     return result
@@ -172,22 +172,22 @@ def forecast(past: Array, known: Array, start: int) -> tuple[Array, Array]:
     """
     hours = start + np.arange(past.shape[1] + LONGEST)
     past = past * known
-    seen = _blocks(known, DAY)[:, :, 0] == DAY
+    seen = _blocks(known, DAY_HOURS)[:, :, 0] == DAY_HOURS
     seen[:, 1:] &= seen[:, :-1]  # the day before is known, so that there is a forecast
     seen[:, 0] = False
-    forecasted = np.repeat(seen, DAY, axis=1)
+    forecasted = np.repeat(seen, DAY_HOURS, axis=1)
     counts = past
     for weekly in (False, True):  # the second time without what is far out of the first forecast
         shape = _rhythm(counts, known, hours, weekly)
         levels, documents = _levels(counts, shape[:, :-LONGEST] * known)
-        means = np.repeat(levels, DAY, axis=1)[:, : shape.shape[1]] * shape
+        means = np.repeat(levels, DAY_HOURS, axis=1)[:, : shape.shape[1]] * shape
         before = means[:, :-LONGEST]
         spread = np.sqrt(before + 2 * PRIOR_DISPERSION * before**2)
         counts = np.where(forecasted, np.minimum(past, before + FAR_OUT * spread + 2), past)
     # A window can end with an hour that has just begun; then it is little longer than the one of
     # half its length, whose dispersion is the larger.
     dispersions = [_dispersion(past, before, seen, max(window // 2, 1)) for window in WINDOWS]
-    unsure = 1 / documents + FEW_DAYS / (1 + known.sum(1) / DAY) ** 2
+    unsure = 1 / documents + FEW_DAYS / (1 + known.sum(1) / DAY_HOURS) ** 2
     return means[:, -LONGEST:], np.stack(dispersions) + unsure
 
 
@@ -197,11 +197,11 @@ def _rhythm(counts: Array, known: Array, hours: Array, weekly: bool) -> Array:
     rate = counts.sum(1, keepdims=True) / np.maximum(known.sum(1, keepdims=True), 1)
     prior = FACTOR_DOCUMENTS + FACTOR_HOURS * rate
     expected = known * rate
-    daily = _factors(counts, expected, hours % DAY, 1, prior)
+    daily = _factors(counts, expected, hours % DAY_HOURS, 1, prior)
     if not weekly:
         return daily
     expected = expected * daily[:, : counts.shape[1]]
-    return daily * _factors(counts, expected, hours % WEEK, 3, prior)
+    return daily * _factors(counts, expected, hours % WEEK_HOURS, 3, prior)
 
 
 def _factors(counts: Array, expected: Array, slots: Array, reach: int, prior: Array) -> Array:
@@ -216,11 +216,11 @@ def _factors(counts: Array, expected: Array, slots: Array, reach: int, prior: Ar
 def _levels(counts: Array, shape: Array) -> tuple[Array, Array]:
     """[series, days + 1] documents an hour, as the days before let expect, the last for now; and
     [series] on how many documents the last rests."""
-    days = counts.shape[1] // DAY
+    days = counts.shape[1] // DAY_HOURS
     age = np.arange(days + 1) - np.arange(days)[:, None]
     weights = np.where(age > 0, 0.5 ** ((age - 1) / HALF_LIFE), 0.0)
-    documents = _blocks(counts, DAY)[:, :, 0] @ weights + PRIOR_DOCUMENTS
-    hours = _blocks(shape, DAY)[:, :, 0] @ weights + PRIOR_HOURS
+    documents = _blocks(counts, DAY_HOURS)[:, :, 0] @ weights + PRIOR_DOCUMENTS
+    hours = _blocks(shape, DAY_HOURS)[:, :, 0] @ weights + PRIOR_HOURS
     return documents / hours, documents[:, -1]
 
 
@@ -242,4 +242,4 @@ def _dispersion(past: Array, means: Array, seen: Array, size: int) -> Array:
 
 def _blocks(hours: Array, size: int) -> Array:
     """[series, days, blocks of so many hours] sums."""
-    return hours.reshape(len(hours), -1, DAY // size, size).sum(3)
+    return hours.reshape(len(hours), -1, DAY_HOURS // size, size).sum(3)

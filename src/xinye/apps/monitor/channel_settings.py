@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from xinye.apps.monitor.sources.addresses import wrong_address
+from xinye.apps.monitor.web_addresses import wrong_address
 from xinye.errors import XinyeError, did_you_mean, validated
 
 LONGEST_TIMEOUT = 30.0  # seconds

@@ -1,12 +1,18 @@
 """What the monitor knows of a document: as a source gives it, what models say of it, and as it is
-stored."""
+stored; and when it counts."""
 
+import math
 from dataclasses import dataclass
 
 POSITIVE, NEUTRAL, NEGATIVE = MOODS = ("positive", "neutral", "negative")
 UNSURE = "unsure"  # of a model that has learned no neutral texts
 HOUR = 3600.0  # seconds
 DAY = 24 * HOUR
+GIVEN, MISSING, FUTURE = "given", "missing", "future"  # how well a date is known
+AHEAD = 600.0  # seconds that another machine's clock may be ahead
+EARLIEST = 366 * DAY  # 1970 is what programs write that know no date
+LONGEST_TEXT = 100_000  # characters that are read of a text
+TEXT_CUT = f"the text is cut after {LONGEST_TEXT:,} characters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +78,12 @@ class Document:
     first: int | None
     repeats: int
     analysis: Analysis
+
+
+def dated(published: float | None, now: float) -> tuple[float, str]:
+    """When a document that is read now counts, and how well that is known: `now` if its date is
+    missing, in the future, or so early that it means nothing. Another machine's clock may be ahead
+    a little, but no document counts later than now."""
+    if published is None or not published >= EARLIEST or math.isinf(published):
+        return now, MISSING
+    return min(published, now), FUTURE if published > now + AHEAD else GIVEN

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xinye.apps.monitor.bands import Bands
+from xinye.apps.monitor.documents import DAY
 from xinye.apps.store import Transaction
 from xinye.data.duplicates import code_points, digest, shingle_hashes
 from xinye.data.mixing import mix
@@ -94,7 +95,7 @@ class Near:
     memory for each document."""
 
     def __init__(self, days: float) -> None:
-        self.window = days * 86_400
+        self.window = days * DAY
         self._numbers = np.zeros(0, np.int64)
         self._times = np.zeros(0)
         self._sketches = np.zeros((0, PERMUTATIONS), np.uint32)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from typing import Any
 
 from xinye.apps.monitor.documents import HOUR
-from xinye.apps.monitor.sources.addresses import link
+from xinye.apps.monitor.web_addresses import link
 from xinye.apps.store import Transaction
 from xinye.errors import NotFound, one_line
 from xinye.runs.words import Both

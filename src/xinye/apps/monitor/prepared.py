@@ -5,11 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xinye.apps.monitor.archive import Archive
-from xinye.apps.monitor.documents import Incoming
+from xinye.apps.monitor.documents import Incoming, dated
 from xinye.apps.monitor.identity import Identity
 from xinye.apps.monitor.near import Sketch, needed, sketch, title_hash
-from xinye.apps.monitor.sources.addresses import link
-from xinye.apps.monitor.sources.dates import dated
+from xinye.apps.monitor.web_addresses import link
 from xinye.data.masking import Masker
 
 Listed = Callable[[str], tuple[str, ...]]  # the watched companies in a text

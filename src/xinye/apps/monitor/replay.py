@@ -10,19 +10,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from xinye.apps.monitor.alerts import Alert
-from xinye.apps.monitor.documents import HOUR, Incoming
+from xinye.apps.monitor.documents import DAY, GIVEN, Incoming, dated
 from xinye.apps.monitor.ingest import Added, Analyse, Ingest
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.apps.monitor.prepared import no_company
 from xinye.apps.monitor.runner import open_monitor
-from xinye.apps.monitor.sources.dates import GIVEN, dated
 from xinye.apps.monitor.sources.files import FileSource
 from xinye.errors import XinyeError
 from xinye.observer import Observer
 
 STEP = 600.0  # seconds of past time between two looks
-DAY = 24 * HOUR
 WEEK = 7 * DAY
+PAUSE = 0.2  # seconds until files that have just changed are looked at again
 
 
 @dataclass
@@ -72,8 +71,7 @@ def replay(
     found = [
         each
         for name in files
-        for batch in FileSource(name, folder.settings.zone, notes.add).new()
-        for each in batch
+        for each in _read(FileSource(name, folder.settings.zone, notes.add, once=True))
     ]
     for note in sorted(notes):
         observer.warn(note)
@@ -108,17 +106,36 @@ def replay(
 def _made_whole(path: Path) -> Iterator[Path]:
     """Where a store is made that takes its place when it is whole. One of a replay that was
     interrupted would look like a quiet time."""
-    try:
-        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            beside = Path(folder) / path.name
-            yield beside
+    with _creating(path):
+        folder = TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    with folder:
+        beside = Path(folder.name) / path.name
+        yield beside
+        with _creating(path):
             for name in (f"{path.name}.key", path.name):
                 beside.with_name(name).replace(path.with_name(name))
+
+
+@contextmanager
+def _creating(path: Path) -> Iterator[None]:
+    """Inside, errors are about the creation of this file."""
+    try:
+        yield
     except OSError as error:
         raise XinyeError(
             f"{path}: the file cannot be created ({error.strerror}); create its folder, or correct "
             "the permissions"
         ) from None
+
+
+def _read(source: FileSource) -> Iterator[Incoming]:
+    """All documents of a source, also those of files that have just changed."""
+    while True:
+        for batch in source.new():
+            yield from batch
+        if not source.waits:
+            return
+        time.sleep(PAUSE)
 
 
 def _batches(

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from xinye.apps.monitor.archive import Archive
+from xinye.apps.monitor.documents import DAY
 
-DAY = 86_400.0  # seconds
 AT_ONCE = 1_000  # documents in a transaction, so that nobody waits for long
 
 

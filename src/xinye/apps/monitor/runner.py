@@ -18,10 +18,10 @@ from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.notices import Wording
 from xinye.apps.monitor.outbox import Outbox, Sent, write_deliveries
-from xinye.apps.monitor.sources.addresses import checked_url
 from xinye.apps.monitor.sources.feeds import Feeds, FeedSettings
 from xinye.apps.monitor.sources.files import STDIN, FileSource, read_stdin
 from xinye.apps.monitor.sources.opml import read_opml
+from xinye.apps.monitor.web_addresses import checked_url
 from xinye.data.files import suffix_of
 from xinye.data.notes import Notes
 from xinye.errors import Unavailable, XinyeError
@@ -72,12 +72,13 @@ class Runner:
         )
         self.feeds = Feeds(monitor.store, urls, feeds, clock, warn=warn)
         self._sources = {
-            "feeds": _Source(self.feeds.due),
+            "feeds": _Source(partial(self.feeds.due, once)),
             **{name: _Source(files.new) for name, files in self._files.items()},
         }
         if stdin is not None:
             self._sources[STDIN] = _Source(lambda: stdin)
         self._problems: dict[str, str] = {}  # of sources, each told once
+        self.failed = False  # whether a source could not be read, now or earlier
         channels = open_channels(settings.channels, os.environ)
         wording = Wording(settings.languages[0], settings.board_url, settings.zone)
         notify = partial(write_deliveries, channels=tuple(channels), wording=wording)
@@ -110,7 +111,7 @@ class Runner:
     def step(self) -> Done:
         """Read what is new in each source, at most `MOST` batches, and send what is due after each.
         No source that goes on or is silent keeps the others waiting. One that cannot be read stops
-        no other, unless all are files. Once a day, delete texts that are too old. Raises
+        nothing else: it is told, and `failed`. Once a day, delete texts that are too old. Raises
         `Unavailable` if the store cannot be written: then the batch comes again in the next
         step."""
         done = Done()
@@ -121,9 +122,8 @@ class Runner:
                 self._problems.pop(name, None)
             except Unavailable:
                 raise
-            except XinyeError as error:
-                if not self.endless and not self.reading:
-                    raise
+            except (XinyeError, OSError) as error:
+                self.failed = True
                 if self._problems.get(name) != str(error):
                     self._problems[name] = str(error)
                     self._warn(str(error))

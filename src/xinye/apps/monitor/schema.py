@@ -135,7 +135,7 @@ CREATE TABLE feeds (
     fresh REAL,                          -- when it last answered
     stale REAL,                          -- since when there is nothing new because it fails
     error TEXT NOT NULL DEFAULT '',      -- why it fails
-    note TEXT NOT NULL DEFAULT ''        -- what was left out or repaired in its last answer
+    notes TEXT NOT NULL DEFAULT '[]'     -- what was left out or repaired in its last answer
 ) WITHOUT ROWID;
 
 CREATE TABLE corrections (

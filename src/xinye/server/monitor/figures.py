@@ -1,5 +1,6 @@
 """The routes that only read: counts, feeds, messages, the log, and the stream of what is new."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from fastapi.responses import Response
 from pydantic import BeforeValidator
 
 from xinye.apps.monitor.counts import TOPIC, Share
+from xinye.apps.monitor.documents import DAY
 from xinye.apps.monitor.labelled import mood_named
 from xinye.apps.monitor.outbox import Outbox
 from xinye.apps.monitor.sources.feed_states import FeedStates
@@ -22,7 +24,6 @@ from xinye.server.monitor.state import FOR_ADMINS, FOR_ANALYSTS, JSON, Board, Pa
 from xinye.server.streams import stream
 
 router = APIRouter(route_class=JSONRoute)
-DAY = 86_400.0
 USUAL_DAYS = 7  # of a trend
 HOURS_UP_TO = 8 * DAY  # seconds; longer trends have a point for each day, unless asked otherwise
 Name = Annotated[str, Query(max_length=200)]
@@ -118,14 +119,18 @@ async def feeds(parts: Parts) -> JSON:
     """The feeds that were fetched, those that fail first."""
     states = FeedStates(parts.monitor.store)
     found = await parts.threads.read(states.known)
-    names = ("url", "title", "checked", "fresh", "stale", "failures", "error", "note")
+    names = ("url", "title", "checked", "fresh", "stale", "failures", "error", "notes")
     shown = [{name: getattr(each, name) for name in names} for each in found]
-    return {"feeds": [each | _in_chinese(each, "error", "note") for each in shown]}
+    return {"feeds": [each | _in_chinese(each, "error", "notes") for each in shown]}
 
 
 def _in_chinese(seen: JSON, *names: str) -> JSON:
     """What was saved in English, in Chinese, too: only the page knows what its reader reads."""
-    return {"zh": {name: chinese(seen[name]) for name in names}}
+    return {"zh": {name: _chinese(seen[name]) for name in names}}
+
+
+def _chinese(said: str | Sequence[str]) -> str | list[str]:
+    return chinese(said) if isinstance(said, str) else [chinese(each) for each in said]
 
 
 def _outbox(parts: Board) -> Outbox:

@@ -17,7 +17,8 @@ LONGEST_PAUSE = 60.0  # seconds after a step that failed
 
 
 class Steps(Protocol):
-    """Work in steps. While it is `reading`, the next step has something to do."""
+    """Work in steps. While it is `reading`, the next step follows at once: it finds something, or
+    waits for it a moment itself."""
 
     @property
     def reading(self) -> bool: ...

@@ -1,6 +1,7 @@
 """Feeds from a real server: what comes out of them, and what they must survive."""
 
 import gzip
+import re
 import socket
 import time
 from collections.abc import Collection
@@ -10,10 +11,11 @@ import pytest
 
 from apps.monitor.sources.conftest import HERE, NOW, SETTINGS, Answer, Clock, Reader, Web
 from xinye.apps.monitor.documents import Incoming, Origin
-from xinye.apps.monitor.sources import connections
+from xinye.apps.monitor.sources import connections, feeds
 from xinye.apps.monitor.sources.feed_states import FeedStates
 from xinye.apps.monitor.sources.feeds import Feeds
 from xinye.apps.monitor.sources.fetching import FetchLimits
+from xinye.language import chinese
 
 DAY = 86_400.0
 
@@ -125,7 +127,7 @@ def test_broken_xml_is_told_once(web: Web, reader: Reader, clock: Clock) -> None
         clock.now += 300
     (warned,) = reader.warned
     assert "XML is broken and was repaired" in warned
-    assert "broken" in reader.feeds(url).states()[0].note
+    assert "broken" in reader.feeds(url).states()[0].notes[0]
 
 
 @pytest.mark.parametrize("declared", ["", "gb2312", "gb18030", "utf-8"])
@@ -155,8 +157,9 @@ def test_dates(web: Web, reader: Reader) -> None:
     assert found["0"] is None and found["1"] is None and found["4"] is None
     assert found["2"] == NOW + 7 * 3600  # read as UTC, which is in the future here
     assert found["3"] and found["3"] > NOW
-    assert "the date is missing or not readable (3 entries)" in reader.warned[0]
-    assert "the date is in the future (2 entries)" in reader.warned[0]
+    said = "\n".join(reader.warned)
+    assert "the date is missing or not readable (3 entries)" in said
+    assert "the date is in the future (2 entries)" in said
 
 
 def test_a_date_without_a_zone_has_that_of_the_settings(web: Web, reader: Reader) -> None:
@@ -200,6 +203,18 @@ def test_only_so_many_entries_are_read(web: Web, reader: Reader) -> None:
     url = web.add("/a.rss", rss(*(item(str(number)) for number in range(9))))
     assert titles(reader.read(url, entries=3)) == ["2", "1", "0"]
     assert "first 3 entries of 9 are read" in reader.warned[0]
+
+
+def test_each_note_is_known_in_chinese(web: Web, reader: Reader, clock: Clock) -> None:
+    same = [f"<item><title>{title}</title><guid>1</guid></item>" for title in "ab"]
+    items = [*same, "<item/>", item("c", "Wed, 01 May 2030 07:00:00 GMT"), item("d")]
+    url = web.add("/a.rss", rss(*items) + " " * 300_000)
+    for _ in range(2):
+        reader.read(url, entries=4)
+        clock.now += 300
+    notes = reader.feeds(url).states()[0].notes
+    assert reader.warned == [f"{url}: {note}" for note in notes] and len(notes) == 6  # told once
+    assert [note for note in notes if re.search("[a-z]{3}", chinese(note))] == []
 
 
 # -- faults of the server --------------------------------------------------------------------------
@@ -290,6 +305,37 @@ def test_a_slow_feed_stops_no_other(web: Web, reader: Reader) -> None:
     assert next(batches)[0].origin == Origin(fast, "F") and time.monotonic() - start < 0.4
     assert next(batches)[0].origin == Origin(after, "F")  # on the host of the slow one
     assert time.monotonic() - start < 2 and len(reader.warned) == 1
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_feeds_are_fetched_again_while_a_host_is_slow(
+    web: Web, reader: Reader, clock: Clock, monkeypatch: pytest.MonkeyPatch, once: bool
+) -> None:
+    def page(request) -> Answer:
+        web.stopped.wait(5)
+        return Answer(rss(item("slow")).encode())
+
+    monkeypatch.setattr(feeds, "SOON", 0.02)
+    web.pages["/slow.rss"], there = page, "localhost"
+    urls = web.url("/slow.rss", there), web.add("/a.rss", rss(item("a")))
+    batches = reader.feeds(*urls, allow=(HERE, there)).due(once=once)
+    assert titles(next(batches)) == ["a"] and not next(batches)
+    clock.now += 300
+    if once:
+        assert not next(batches)
+    else:
+        assert titles(next(batch for batch in batches if batch)) == ["a"]
+    web.stopped.set()
+    assert titles([each for batch in batches for each in batch]) == ["slow"]
+    assert dict(web.asked) == {"/slow.rss": 1, "/a.rss": 1 if once else 2}
+
+
+def test_a_host_that_fails_lets_others_go_first(web: Web, reader: Reader) -> None:
+    there = "localhost"
+    urls = [web.url(f"/{number}.rss", there) for number in (1, 2)]
+    urls.append(web.add("/a.rss", rss(item("a"))))
+    reader.read(*urls, allow=(HERE, there), hosts=1)
+    assert [*web.asked] == ["/1.rss", "/a.rss", "/2.rss"]
 
 
 def test_an_answer_that_ends_early_is_not_a_feed(web: Web, reader: Reader) -> None:

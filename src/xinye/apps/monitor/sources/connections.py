@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult
 
-from xinye.apps.monitor.sources.addresses import SCHEMES, find_addresses
+from xinye.apps.monitor.sources.addresses import find_addresses
+from xinye.apps.monitor.web_addresses import SCHEMES
 
 BLOCK = 1 << 16  # bytes
 

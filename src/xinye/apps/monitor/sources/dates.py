@@ -1,16 +1,12 @@
 """Reads dates as feeds and files write them."""
 
-import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from email.utils import parsedate_to_datetime
 
-from xinye.apps.monitor.documents import DAY
+from xinye.apps.monitor.documents import EARLIEST
 
-GIVEN, MISSING, FUTURE = "given", "missing", "future"
-AHEAD = 600.0  # seconds that another machine's clock may be ahead
-EARLIEST = 366 * DAY  # 1970 is what programs write that know no date
 LONGEST = 100  # characters of a date
 _DATE = re.compile(
     r"(\d{4})\s?[-/.年]\s?(\d{1,2})\s?[-/.月]\s?(\d{1,2})\s?日?"
@@ -49,15 +45,6 @@ def read_date(value: object, zone: tzinfo = UTC) -> Date:
         return Date(None)
     too_early = date.at is not None and date.at < EARLIEST
     return Date(None) if too_early else date
-
-
-def dated(published: float | None, now: float) -> tuple[float, str]:
-    """When a document that is read now counts, and how well that is known: `now` if its date is
-    missing, in the future, or so early that it means nothing. Another machine's clock may be ahead
-    a little, but no document counts later than now."""
-    if published is None or not published >= EARLIEST or math.isinf(published):
-        return now, MISSING
-    return min(published, now), FUTURE if published > now + AHEAD else GIVEN
 
 
 def _read(text: str, zone: tzinfo) -> Date:

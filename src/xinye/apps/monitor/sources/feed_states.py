@@ -1,8 +1,10 @@
 """What the store knows of each feed: when it is due, whether it answers, and since when it does
 not."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
+from sqlite3 import Row
 
 from xinye.apps.store import Store, Transaction
 
@@ -14,7 +16,7 @@ LONGEST_TAG = 1_000  # characters of an ETag or a date; longer ones are not kept
 @dataclass(frozen=True)
 class FeedState:
     """The state of a feed. `stale` is since when it has given nothing because it fails, None if it
-    answers. `note` is what was left out or repaired in its last answer."""
+    answers. `notes` are what was left out or repaired in its last answer."""
 
     url: str
     title: str = ""
@@ -26,18 +28,19 @@ class FeedState:
     fresh: float | None = None
     stale: float | None = None
     error: str = ""
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
     def is_due(self, now: float) -> bool:
         """Whether to fetch it now; also if the clock was set back since it was fetched."""
         return self.due <= now or (self.checked is not None and self.checked > now)
 
-    def answered(self, now: float, due: float, note: str = "") -> "FeedState":
+    def answered(self, now: float, due: float) -> "FeedState":
         """The state after the feed has answered. It is due again at `due`."""
-        return replace(
-            self, due=due, failures=0, checked=now, fresh=now, stale=None, error="",
-            note=note[:LONGEST_ERROR],
-        )  # fmt: skip
+        return replace(self, due=due, failures=0, checked=now, fresh=now, stale=None, error="")
+
+    def noted(self, notes: Iterable[str]) -> "FeedState":
+        """The state with what is unusual about the feed's answer."""
+        return replace(self, notes=tuple(note[:LONGEST_ERROR] for note in notes))
 
     def tagged(self, etag: str, modified: str) -> "FeedState":
         """The state with what tells the server later whether the feed has changed since."""
@@ -73,7 +76,7 @@ class FeedStates:
             rows = transaction.select(
                 "SELECT * FROM feeds ORDER BY stale IS NULL, stale, url LIMIT ?", count
             )
-        return [FeedState(**dict(row)) for row in rows]
+        return [_from_row(row) for row in rows]
 
     def forget(self, urls: Iterable[str]) -> None:
         """Delete the states of these feeds."""
@@ -82,7 +85,7 @@ class FeedStates:
 
     def save(self, state: FeedState) -> None:
         """Save the state of a feed."""
-        columns = asdict(state)
+        columns = asdict(state) | {"notes": json.dumps(state.notes, ensure_ascii=False)}
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         with self._store.writing() as transaction:
             transaction.execute(
@@ -92,7 +95,11 @@ class FeedStates:
 
 def _find(transaction: Transaction, url: str) -> FeedState:
     row = transaction.select_one("SELECT * FROM feeds WHERE url = ?", url)
-    return FeedState(**dict(row)) if row else FeedState(url)
+    return _from_row(row) if row else FeedState(url)
+
+
+def _from_row(row: Row) -> FeedState:
+    return FeedState(**dict(row) | {"notes": tuple(json.loads(row["notes"]))})
 
 
 def _tag(value: str) -> str:

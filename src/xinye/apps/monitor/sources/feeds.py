@@ -1,24 +1,31 @@
 """`Feeds`: fetches the feeds of a monitor that are due, and gives what is in them."""
 
-import queue
-import threading
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 
-from xinye.apps.monitor.documents import DAY, Incoming, Origin
-from xinye.apps.monitor.sources.addresses import checked_url, link
-from xinye.apps.monitor.sources.dates import FUTURE, MISSING, dated, read_date
+from xinye.apps.monitor.documents import (
+    DAY,
+    FUTURE,
+    LONGEST_TEXT,
+    MISSING,
+    TEXT_CUT,
+    Incoming,
+    Origin,
+    dated,
+)
+from xinye.apps.monitor.sources.dates import read_date
 from xinye.apps.monitor.sources.feed_states import FeedState, FeedStates
+from xinye.apps.monitor.sources.feed_threads import FeedThreads, Fetched
 from xinye.apps.monitor.sources.fetching import Fetcher, FetchError, FetchLimits, Page
+from xinye.apps.monitor.web_addresses import checked_url, link
 from xinye.apps.store import Store
 from xinye.data.feeds import FeedEntry, read_feed
 from xinye.errors import XinyeError, plural
 
-LONGEST_TEXT = 100_000  # characters of an entry
-SOON = 1.0  # seconds after which a feed that does not answer no longer keeps other sources waiting
+SOON = 1.0  # seconds after which a feed that does not answer no longer keeps others waiting
 MOST_KNOWN = 100_000  # states of feeds that are looked through
 UNDATED = "the date is missing or not readable"
 AHEAD_OF_TIME = "the date is in the future"
@@ -40,13 +47,6 @@ class FeedSettings:
     hosts: int = 4  # that are asked at the same time
     zone: tzinfo = UTC
     limits: FetchLimits = field(default_factory=FetchLimits)
-
-
-@dataclass(frozen=True)
-class _Fetched:
-    state: FeedState
-    page: Page | None = None
-    error: Exception | None = None
 
 
 class Feeds:
@@ -90,40 +90,57 @@ class Feeds:
             if (state.url not in self._titles if self._titles else state.due < late)
         )
 
-    def due(self) -> Iterator[list[Incoming]]:
-        """Fetch all feeds that are due now. Gives the entries of each, as soon as it has answered,
-        and an empty batch while all are silent.
+    def due(self, once: bool = False) -> Iterator[list[Incoming]]:
+        """Fetch all feeds that are due. Gives the entries of each, as soon as it has answered, and
+        an empty batch while all are silent. As long as some are silent, those of other hosts are
+        fetched again when they are due, unless each is to be fetched only `once`.
 
         A feed only counts as read when the next one is asked for: if the program ends before, it is
         read again, and its entries have the same ids. No feed that fails stops the others."""
-        now = self._clock()
-        states = [state for state in self.states() if state.is_due(now)]
-        for fetched in _fetch_all(states, self._fetcher, self._settings.hosts):
-            if fetched is None:
-                yield []
-                continue
-            state, page = fetched.state, fetched.page or NOTHING
-            try:
-                if fetched.error:
-                    raise fetched.error
-                batch, note, title = self._read(state, page)
-            except Exception as error:  # parsers raise all kinds of errors; each affects one feed
-                self._fail(state, error)
-                continue
-            if batch:
-                yield batch
-            self._succeed(state.titled(self._titles[state.url] or title), page, note)
+        threads = FeedThreads(self._fetcher, self._settings.hosts)
+        try:
+            looked = self._begin_due(threads)
+            while threads.busy:
+                fetched = threads.answer(SOON)
+                if fetched is None:
+                    yield []
+                else:
+                    yield from self._take(fetched)
+                    threads.done(fetched.state)
+                if not once and abs(self._clock() - looked) >= SOON:
+                    looked = self._begin_due(threads)
+        finally:
+            threads.stop()
 
-    def _succeed(self, state: FeedState, page: Page, note: str) -> None:
+    def _begin_due(self, threads: FeedThreads) -> float:
+        """Fetch what is due. Returns the time."""
         now = self._clock()
-        if page.data is None:
-            note = state.note
-        answered = state.answered(now, now + self._settings.every, note)
+        threads.begin(state for state in self.states() if state.is_due(now))
+        return now
+
+    def _take(self, fetched: Fetched) -> Iterator[list[Incoming]]:
+        """The entries of a feed, if it has any. After that, its state is saved."""
+        page = fetched.page or NOTHING
+        try:
+            if fetched.error:
+                raise fetched.error
+            state, batch, notes = self._read(fetched.state, page)
+        except Exception as error:  # parsers raise all kinds of errors; each affects one feed
+            self._fail(fetched.state, error)
+            return
+        if batch:
+            yield batch
+        self._succeed(state, page, notes)
+
+    def _succeed(self, state: FeedState, page: Page, notes: Sequence[str]) -> None:
+        now = self._clock()
+        answered = state.answered(now, now + self._settings.every)
         if page.data is not None:
-            answered = answered.tagged(page.etag, page.modified)
+            answered = answered.noted(notes).tagged(page.etag, page.modified)
         self._states.save(answered)
-        if note and note != state.note:
-            self._warn(f"{state.url}: {note}")
+        for note in answered.notes:
+            if note not in state.notes:
+                self._warn(f"{state.url}: {note}")
 
     def _fail(self, state: FeedState, error: Exception) -> None:
         now, settings = self._clock(), self._settings
@@ -137,15 +154,16 @@ class Feeds:
         if problem != state.error:
             self._warn(f"{state.url}: {problem}")
 
-    def _read(self, state: FeedState, page: Page) -> tuple[list[Incoming], str, str]:
-        """The entries of a page, the oldest first, what is unusual about it, and its title."""
+    def _read(self, state: FeedState, page: Page) -> tuple[FeedState, list[Incoming], list[str]]:
+        """The state with the title of a page, its entries, the oldest first, and what is unusual
+        about it."""
         if page.data is None:
-            return [], "", ""
+            return state, [], []
         feed = read_feed(page.data, page.url, page.charset, self._settings.entries, page.cut)
         now = self._clock()
         problems: Counter[str] = Counter()
-        title = state.titled(self._titles[state.url] or feed.title).title
-        origin = Origin(state.url, title or checked_url(state.url).hostname or state.url)
+        state = state.titled(self._titles[state.url] or feed.title)
+        origin = Origin(state.url, state.title or checked_url(state.url).hostname or state.url)
         batch = [self._incoming(origin, entry, now, problems) for entry in feed.entries]
         notes = []
         if page.cut:
@@ -163,7 +181,7 @@ class Feeds:
         for what, count in problems.items():
             notes.append(f"{what} ({plural(count, 'entry', 'entries')})")
         batch = [each for each in reversed(batch) if each.title or each.text]
-        return batch, "; ".join(notes), feed.title
+        return state, batch, notes
 
     def _incoming(
         self, origin: Origin, entry: FeedEntry, now: float, problems: Counter[str]
@@ -178,7 +196,7 @@ class Feeds:
         elif not date.zoned:
             problems[f"{self._settings.zone} is assumed for a date without a zone"] += 1
         if len(entry.text) > LONGEST_TEXT:
-            problems[f"the text is cut after {LONGEST_TEXT:,} characters"] += 1
+            problems[TEXT_CUT] += 1
         if not entry.title and not entry.text:
             problems[EMPTY] += 1
         identity = entry.id or entry.url
@@ -196,59 +214,3 @@ def _shared(batch: Sequence[Incoming]) -> set[str]:
         for each in batch
         if each.id and first.setdefault(each.id, (each.title, each.text)) != (each.title, each.text)
     }
-
-
-def _fetch_all(
-    states: Sequence[FeedState], fetcher: Fetcher, threads: int
-) -> Iterator[_Fetched | None]:
-    """Fetch feeds in several threads, each with the feeds of one host at a time. Gives None if none
-    answers for `SOON` seconds. When the caller stops, the threads end after the request that they
-    are at."""
-    hosts: defaultdict[str, list[FeedState]] = defaultdict(list)
-    for state in states:
-        hosts[checked_url(state.url).hostname or ""].append(state)
-    waiting = deque(hosts.values())
-    results: queue.Queue[_Fetched] = queue.Queue(threads)  # few pages are in memory
-    stopped = threading.Event()
-
-    def work() -> None:
-        while True:
-            try:
-                group = waiting.popleft()
-            except IndexError:
-                return
-            for state in group:
-                if stopped.is_set():
-                    return
-                _put(results, _fetch(state, fetcher), stopped)
-
-    for _ in range(min(threads, len(hosts))):
-        threading.Thread(target=work, daemon=True).start()
-    try:
-        left = len(states)
-        while left:
-            try:
-                fetched = results.get(timeout=SOON)
-            except queue.Empty:
-                yield None
-                continue
-            yield fetched
-            left -= 1
-    finally:
-        stopped.set()
-
-
-def _fetch(state: FeedState, fetcher: Fetcher) -> _Fetched:
-    try:
-        return _Fetched(state, fetcher.fetch(state.url, state.etag, state.modified))
-    except Exception as error:  # a thread that ends with an error would leave the others waiting
-        return _Fetched(state, error=error)
-
-
-def _put(results: queue.Queue[_Fetched], fetched: _Fetched, stopped: threading.Event) -> None:
-    while not stopped.is_set():
-        try:
-            results.put(fetched, timeout=0.5)
-            return
-        except queue.Full:
-            continue

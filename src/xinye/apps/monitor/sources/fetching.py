@@ -13,8 +13,8 @@ from typing import NoReturn
 from urllib.parse import SplitResult, urljoin
 
 from xinye.apps.monitor.retry_after import retry_after
-from xinye.apps.monitor.sources.addresses import ascii_host, checked_url
 from xinye.apps.monitor.sources.connections import Connection, Deadline, read_body
+from xinye.apps.monitor.web_addresses import ascii_host, checked_url
 from xinye.errors import Unavailable
 
 MOST_GATES = 1_000  # hosts that are remembered

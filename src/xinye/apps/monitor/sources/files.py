@@ -11,7 +11,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import IO, Any
 
-from xinye.apps.monitor.documents import Incoming, Origin
+from xinye.apps.monitor.documents import LONGEST_TEXT, TEXT_CUT, Incoming, Origin
 from xinye.apps.monitor.sources.dates import read_date
 from xinye.apps.monitor.sources.growing import complete_size, grows
 from xinye.data.archives import ZIP, is_archive, is_hidden
@@ -42,7 +42,6 @@ FAST = 0.05  # seconds; one that takes no longer is always looked through
 SOON = 1.0  # seconds that documents from standard input wait for others
 LONGEST_LINE = 4_000_000  # bytes of a line of standard input
 TOO_LONG = b""  # stands for a line that is longer
-LONGEST_TEXT = 100_000  # characters
 NOT_JSON = "not valid JSON"
 MOST_KINDS = 20  # of problems that are told of a file
 IDS = ("id", "guid", "uid", "docid", "doc_id", "news_id", "article_id", "编号", "文章id", "新闻id")
@@ -318,8 +317,7 @@ class _Reader:
             self.bad(self._path, line, "its text and title are empty")
             return []
         if len(text) > LONGEST_TEXT:
-            what = f"the text is cut after {LONGEST_TEXT:,} characters"
-            self.notes.add(place_of(self._path, line), what)
+            self.notes.add(place_of(self._path, line), TEXT_CUT)
         return [
             Incoming(
                 _word(record, columns.source), _word(record, columns.id),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xinye.apps.monitor.sources.addresses import Refused, checked_url
+from xinye.apps.monitor.web_addresses import Refused, checked_url
 from xinye.data.feeds import read_xml
 from xinye.data.files import check_file, open_regular
 from xinye.data.notes import Notes
