@@ -120,9 +120,7 @@ def _calibrated(kind: _Kind, probabilities: Numbers, right: Bools) -> Scaling:
     error = _error(*kind.said(held_out, right))
     within = LOWEST < learned.scale < HIGHEST
     if within and error <= before and loss < kind.loss(probabilities, right, Scaling()):
-        return learned.model_copy(
-            update={"texts": texts, "error_before": before, "error": error}
-        )
+        return learned.model_copy(update={"texts": texts, "error_before": before, "error": error})
     if before <= RIGHT:
         return Scaling(texts=texts, error_before=before, error=before)
     return Scaling()
