@@ -106,6 +106,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     *("processor", "cores", "memory", "disk", "training", "terminal", "generation", "others"),
     *("C++ compiler", "support"),
     *("span F1", "macro F1", "micro F1"),
+    *("topics", "mood", "positive", "neutral", "negative"),  # of a monitor
     *("device", "compile", "installed", "read"),
     ("{count} day", "{count} days"),
     "→ {advice}",

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from xinye.apps.toml_errors import toml_problem
 from xinye.checkpoints.folders import fingerprint
 from xinye.data.files import read_text
 from xinye.errors import XinyeError, did_you_mean, validated
@@ -115,12 +116,18 @@ def model_hash(folder: Path) -> str:
 
 def read_toml(path: Path, again: str) -> dict[str, Any]:
     """The values in a file. Raises `XinyeError` with what is wrong in it."""
+    text = ""
     try:
-        return tomllib.loads(read_text(path, LARGEST))
+        text = read_text(path, LARGEST)
+        return tomllib.loads(text)
     except FileNotFoundError:
         raise XinyeError(f"{path}: there is no such file; {again}") from None
     except OSError as error:
         raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
+    except tomllib.TOMLDecodeError as error:
+        number, problem = toml_problem(text, error)
+        place = f"{path}, line {number}" if number else str(path)
+        raise XinyeError(f"{place}: {problem}") from None
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
         reason = " ".join(str(error).split())[:200]
         raise XinyeError(f"{path}: not valid TOML ({reason}); correct it") from None

@@ -1,12 +1,13 @@
 """Trains the classifiers of applications with the existing recipes, within a time: a small GPT on
 their texts, then classifiers that begin from it."""
 
+import re
 import shutil
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ TRIAL = 5  # steps that are timed first, to know how many fit into the time
 FEWEST_STEPS = 200  # of a classifier, if so many epochs have them; after fewer it says nothing
 SPARE = 0.8  # share of the time that is planned for steps; evaluations take the rest
 CONTEXT = 128
+FALLING = 0.98  # of the loss before: a loss that is less is still falling
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,17 @@ class Budget:
     base: str = ""
 
 
-class WithoutFiles(Observer):
-    """Passes on what it hears, but the notes that name files in a folder: nobody could look there
-    later. Who uses it says himself, of the files that a person gave, what is odd in them."""
+class Passing(Observer):
+    """Passes on what it hears."""
 
-    def __init__(self, observer: Observer, folder: Path) -> None:
-        self._observer, self._folder = observer, str(folder)
-        self._warned = set[str]()  # several classifiers learn from one base, and say the same of it
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
 
     def stage(self, text: str) -> None:
         self._observer.stage(text)
 
     def warn(self, text: str) -> None:
-        if self._folder not in text and text not in self._warned:
-            self._warned.add(text)
-            self._observer.warn(text)
+        self._observer.warn(text)
 
     def progress(self, text: str) -> None:
         self._observer.progress(text)
@@ -69,6 +67,36 @@ class WithoutFiles(Observer):
 
     def ended(self, outcome: Any) -> None:
         self._observer.ended(outcome)
+
+
+class WithoutFiles(Passing):
+    """Leaves out the notes that name files in a folder: nobody could look there later. Who uses it
+    says himself, of the files that a person gave, what is odd in them."""
+
+    def __init__(self, observer: Observer, folder: Path) -> None:
+        super().__init__(observer)
+        self._folder = str(folder)
+        self._warned = set[str]()  # several classifiers learn from one base, and say the same of it
+
+    def warn(self, text: str) -> None:
+        if self._folder not in text and text not in self._warned:
+            self._warned.add(text)
+            super().warn(text)
+
+
+class _Within(Passing):
+    """Leaves out advice about flags of a recipe, which an application does not have."""
+
+    def warn(self, text: str) -> None:
+        if not re.search(r"--[a-z]", text):
+            super().warn(text)
+
+
+class _OfBase(_Within):
+    """Leaves out what a base model writes, too: no application uses that."""
+
+    def evaluated(self, evaluated: Evaluated) -> None:
+        super().evaluated(replace(evaluated, sample=""))
 
 
 @contextmanager
@@ -92,7 +120,7 @@ def base_of(
                 context=CONTEXT,
                 evaluations=2,
                 compile="no",
-                observer=observer,
+                observer=_OfBase(observer),
             )
         _check_finished(run.interrupted)
         yield str(folder)
@@ -120,9 +148,24 @@ def train_classifier(
     try:
         _finetune(base, trial, records, TRIAL, Observer())
         left = seconds - (time.monotonic() - began)
-        return _finetune(base, folder, records, _steps(trial, count, left), observer)
+        return _finetune(base, folder, records, _steps(trial, count, left), _Within(observer))
     finally:
         shutil.rmtree(trial, ignore_errors=True)
+
+
+def more_time_helps(folder: Path, count: int) -> bool:
+    """Whether the time was too short for a classifier of so many records: it has seen them less
+    often than it may, and its loss was still falling."""
+    run = RunFolder(folder)
+    _, validations = read_metrics(run.metrics_file, [])
+    losses = [each["loss"] for each in validations if each["kind"] == "validation"]
+    falling = len(losses) < 2 or losses[-1] < FALLING * losses[-2]
+    return falling and run.plan()["steps"] < _most(run, count)
+
+
+def _most(run: RunFolder, count: int) -> int:
+    """The most steps of a classifier of so many records."""
+    return max(TRIAL, round(EPOCHS * count / run.plan()["batch_size"]))
 
 
 def _finetune(model: str, folder: Path, records: Path, steps: int, observer: Observer) -> api.Model:
@@ -144,5 +187,4 @@ def _steps(trial: Path, records: int, seconds: float) -> int:
     trial are slow, so the median counts."""
     taken, _ = read_metrics(RunFolder(trial).metrics_file, [])
     of_step = max(statistics.median(each["seconds"] for each in taken), 1e-3)
-    most = max(TRIAL, round(EPOCHS * records / RunFolder(trial).plan()["batch_size"]))
-    return min(most, max(FEWEST_STEPS, int(SPARE * seconds / of_step)))
+    return min(_most(RunFolder(trial), records), max(FEWEST_STEPS, int(SPARE * seconds / of_step)))

@@ -354,5 +354,5 @@ def command(conversation: "Conversation", line: str) -> None:
             console.print("\n".join(HELP))
         case _:
             raise XinyeError(
-                f"unknown command {name}{did_you_mean(name, COMMANDS)}; /help lists all commands"
+                f"unknown command {name}; /help lists all commands{did_you_mean(name, COMMANDS)}"
             )

@@ -212,7 +212,7 @@ def run(verb: str, arguments: list[str]) -> int:
     if name not in verbs:
         known = ", ".join(f"{verb} {each}" for each in verbs)
         raise XinyeError(
-            f"unknown command {name!r}{verb_meant(name, verbs, verb)}; choose from {known}"
+            f"unknown command {name!r}; choose from {known}{verb_meant(name, verbs, verb)}"
         )
     return int(found(verbs[name][0])(rest))
 

@@ -1,7 +1,7 @@
 """`xinye monitor prepare`, `run` and `replay`"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime, tzinfo
@@ -9,11 +9,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from xinye.apps.monitor.documents import MOODS
 from xinye.apps.monitor.prepare_settings import PrepareSettings
 from xinye.cli.arguments import BAD_BYTES, JSON, Fields, Parser, flag, switch
 from xinye.cli.output import Display, answer, bad_bytes_told, console, print_json, verbatim
 from xinye.errors import Unavailable, checked, plural, quoted
-from xinye.language import listed, shown_word
+from xinye.language import screen_language, shown_word, with_colon
 
 if TYPE_CHECKING:  # torch is imported where it is used
     from xinye.apps.monitor.prepare import Report
@@ -21,6 +22,7 @@ if TYPE_CHECKING:  # torch is imported where it is used
     from xinye.apps.monitor.runner import Done
 
 SHOWN = 8  # topics and notes that are printed
+FEW = 500  # texts to learn from; with fewer, more of them help most
 SCORES = {"topics": "micro F1", "mood": "macro F1"}
 STAND_INS = {  # for models that a monitor can do without
     "entities": "companies: those that monitor.toml lists (a tagger finds others: --role "
@@ -78,18 +80,17 @@ def show(report: "Report") -> None:
         answer.print(f"note: {note}", soft_wrap=True)
     for name, counts in (("topics", report.topics), ("mood", report.moods)):
         if counts:
-            some = ", ".join(f"{label} {count:,}" for label, count in [*counts.items()][:SHOWN])
-            more = " …" if len(counts) > SHOWN else ""
-            answer.print(verbatim(f"  {shown_word(name)}: {some}{more}"), soft_wrap=True)
-    if report.rare:
-        some = listed([*report.rare][:SHOWN])
-        answer.print(
-            f"too rare to learn: {plural(len(report.rare), 'label')} ({some})", soft_wrap=True
-        )
+            named = {label_shown(name, label): count for label, count in counts.items()}
+            answer.print(
+                verbatim(f"  {with_colon(shown_word(name), counted(named))}"), soft_wrap=True
+            )
+    show_rare(report.rare)
     for role, trained in report.trained.items():
         show_trained(report, role, trained)
     for role, why in report.missing.items():
-        answer.print(f"no model for the role {role}: {why}", soft_wrap=True)
+        for mood in MOODS:
+            why = why.replace(repr(mood), repr(shown_word(mood)))
+        answer.print(f"no model for the role {shown_word(role)}: {why}", soft_wrap=True)
     for role in report.optional:
         answer.print(STAND_INS[role], soft_wrap=True)
     console.print(
@@ -101,7 +102,8 @@ def show(report: "Report") -> None:
 
 def show_trained(report: "Report", role: str, trained: dict) -> None:
     """Print how good a model is, beside its baseline, and how its probabilities were scaled."""
-    answer.print(f"trained a model for the role {role} on {plural(trained['texts'], 'text')}")
+    name, texts = shown_word(role), plural(trained["texts"], "text")
+    answer.print(f"trained a model for the role {name} on {texts}")
     if trained["score"] is not None:
         tested = plural(trained["test_texts"], "text")
         score, baseline = f"{trained['score']:.1%}", f"{trained['baseline']:.1%}"
@@ -110,12 +112,8 @@ def show_trained(report: "Report", role: str, trained: dict) -> None:
             f"{baseline}"
         )
         show_likely(trained["likely"])
-        if trained["score"] < trained["baseline"]:
-            answer.print(
-                "  that is worse than the baseline; give it more time (--time 1h), or a model to "
-                "train from (--from MODEL)",
-                soft_wrap=True,
-            )
+        if trained["baseline"] is not None and trained["score"] < trained["baseline"]:
+            show_advice(trained)
     scaling = report.calibrations[role]
     if not scaling["texts"]:
         show_uncalibrated()
@@ -129,6 +127,45 @@ def show_trained(report: "Report", role: str, trained: dict) -> None:
             "called unsure",
             soft_wrap=True,
         )
+
+
+def show_advice(trained: dict) -> None:
+    """Print what helps a model that is worse than the baseline."""
+    if trained["more_time"] and trained["texts"] >= FEW:
+        answer.print(
+            "  that is worse than the baseline; its loss was still falling, so give it more time "
+            "(--time 1h)",
+            soft_wrap=True,
+        )
+    else:
+        answer.print(
+            "  that is worse than the baseline; label more texts, or train from a model that has "
+            "read much text (--from MODEL)",
+            soft_wrap=True,
+        )
+
+
+def label_shown(role: str, label: str) -> str:
+    """A label of a role: a mood in the language of the screen, a topic as it is written."""
+    return shown_word(label) if role == "mood" else label
+
+
+def show_rare(rare: Mapping[str, int]) -> None:
+    """Print the topics and moods that are too rare to learn."""
+    if not rare:
+        return
+    from xinye.apps.monitor.learning import FEWEST_EACH
+
+    answer.print(f"too rare to learn (fewer than {FEWEST_EACH} texts to learn from):")
+    named = {shown_word(label) if label in MOODS else label: rare[label] for label in rare}
+    answer.print(verbatim(f"  {counted(named)}"), soft_wrap=True)
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """The first labels with their counts, in a line."""
+    comma = "，" if screen_language() == "zh" else ", "
+    some = comma.join(f"{label} {count:,}" for label, count in [*counts.items()][:SHOWN])
+    return f"{some} …" if len(counts) > SHOWN else some
 
 
 def show_likely(likely: Sequence[float]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, Parser, flag
-from xinye.cli.monitor import SCORES, show_likely, show_uncalibrated
+from xinye.cli.monitor import SCORES, label_shown, show_likely, show_rare, show_uncalibrated
 from xinye.cli.output import Display, answer, console, print_json, verbatim
 from xinye.errors import plural
 from xinye.language import shown_word
@@ -45,14 +45,14 @@ def show_scores(found: "Mapping[str, Score]") -> None:
     """Print the score of each role, and of each label."""
     for role, score in found.items():
         texts, reached = plural(score.texts, "text"), f"{score.score:.1%}"
-        answer.print(f"role {role}: {SCORES[role]} on {texts}: {reached}")
+        answer.print(f"role {shown_word(role)}: {SCORES[role]} on {texts}: {reached}")
         show_likely(score.likely)
         if score.baseline is not None:
             answer.print(f"  TF-IDF with logistic regression: {score.baseline:.1%}")
         if not score.calibrated:
             show_uncalibrated()
         for label, each in score.by_label.items():
-            answer.print(verbatim(f"  {each:>7.1%}  {shown_word(label)}"))
+            answer.print(verbatim(f"  {each:>7.1%}  {label_shown(role, label)}"))
 
 
 def improve(arguments: list[str]) -> int:
@@ -97,12 +97,20 @@ def show_improvement(found: "Improvement") -> None:
             f"{plural(found.left_out, 'corrected text')}",
             soft_wrap=True,
         )
+    if found.too_rare:
+        answer.print(
+            "not learned, because all that they teach is too rare: "
+            f"{plural(found.too_rare, 'corrected text')}",
+            soft_wrap=True,
+        )
+    show_rare(found.rare)
     for role, before in found.before.items():
         if role not in found.after:
             continue
         texts = plural(before.texts, "text")
         old, new = f"{before.score:.1%}", f"{found.after[role].score:.1%}"
-        answer.print(f"role {role}: {SCORES[role]} on {texts}: before {old}, after {new}")
+        name = shown_word(role)
+        answer.print(f"role {name}: {SCORES[role]} on {texts}: before {old}, after {new}")
         if role in found.replaced and found.luck[role] > SURE:
             luck = f"{found.luck[role]:.0%}"
             answer.print(
@@ -115,9 +123,17 @@ def show_improvement(found: "Improvement") -> None:
             f"the better models are in {found.monitor}; the old monitor is kept in {found.kept}",
             soft_wrap=True,
         )
+        console.print(
+            "to use them, stop xinye monitor serve or run, and start it again", soft_wrap=True
+        )
+    elif found.more_time:
+        console.print(
+            "no new model is better, so the old ones stay; the loss was still falling, so more "
+            "time may help (--time 1h)",
+            soft_wrap=True,
+        )
     else:
         console.print(
-            "no new model is better, so the old ones stay; more corrections or more time (--time) "
-            "may help",
+            "no new model is better, so the old ones stay; correct and approve more documents",
             soft_wrap=True,
         )

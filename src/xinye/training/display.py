@@ -151,7 +151,8 @@ class Display(Observer):
         sample = " ".join(evaluated.sample.split())
         if screen_language() == "zh":
             sample = sample_in_chinese(sample)
-        console.print(verbatim(sample, style="default"))
+        if sample:
+            console.print(verbatim(sample, style="default"))
 
     def ended(self, outcome: object) -> None:
         """Clear the live line."""

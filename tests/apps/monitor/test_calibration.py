@@ -63,3 +63,37 @@ def test_topics_are_those_likelier_than_not() -> None:
 def test_what_is_not_calibrated_has_no_probability() -> None:
     assert Calibrations().topics_of({"价格": 0.6, "门店": 0.2}) == (("价格", None),)
     assert Calibrations().mood_of({NEGATIVE: 0.99, POSITIVE: 0.01}) == (NEGATIVE, None)
+
+
+def test_few_texts_and_a_model_that_is_much_too_sure_do_not_run_to_a_limit() -> None:
+    """Of 25 moods that are said with 99.99 %, 18 are right."""
+    shares = np.full((25, 3), 0.00005)
+    shares[np.arange(25), np.arange(25) % 3] = 0.9999
+    right = np.where(np.arange(25) < 18, np.arange(25) % 3, (np.arange(25) + 1) % 3)
+    found, _ = calibrated_moods(shares, right, (NEGATIVE, NEUTRAL, POSITIVE))
+    assert 0.05 < found.scale < 0.5 and found.error < found.error_before / 2
+    assert Calibrations(mood=found).mood_of(dict(zip("abc", shares[0], strict=True)))[1] < 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_that_knows_nothing_is_not_calibrated_to_be_sure(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    shares = random.dirichlet((0.2, 0.2, 0.2), 30)
+    found, _ = calibrated_moods(shares, random.integers(0, 3, 30), (NEGATIVE, NEUTRAL, POSITIVE))
+    assert found.scale < 0.5 or not found.texts
+    topics = calibrated_topics(random.beta(0.2, 0.2, (30, 4)), random.random((30, 4)) < 0.2)
+    assert topics.scale < 0.5 or not topics.texts
+
+
+def test_what_is_right_already_stays_nearly_as_it_is() -> None:
+    random = np.random.default_rng(1)
+    real = random.beta(0.3, 0.3, (200, 5))
+    found = calibrated_topics(real, random.random((200, 5)) < real)
+    assert found.texts == 200 and found.scale == pytest.approx(1, rel=0.15)
+    assert found.error < 0.05
+
+
+def test_an_unsure_threshold_without_a_calibration_is_not_all_or_nothing() -> None:
+    shares = np.column_stack([np.full(30, 0.4), np.full(30, 0.6)])
+    _, threshold = calibrated_moods(shares, np.arange(30) % 2, (NEGATIVE, POSITIVE))
+    assert threshold == UNTESTED

@@ -65,7 +65,7 @@ def edit(path, old, new):
     [
         ("desk.toml", "misses = 2", "mises = 2", "unknown key 'mises'; did you mean 'misses'"),
         ("desk.toml", "misses = 2", "misses = 0", "misses: 0 is too small; use at least 1"),
-        ("desk.toml", "misses = 2", "misses = ", "not valid TOML"),
+        ("desk.toml", "misses = 2", "misses = ", "a value is missing behind ="),
         ("desk.toml", 'kind = "xinye desk"', 'kind = "menu"', "not the settings of a desk"),
         ("desk.toml", "version = 1", "version = 2", "version 2, and this Xinye reads version 1"),
         ("models.toml", "[intents]", "[intent]", "unknown role 'intent'.* did you mean 'intents'"),

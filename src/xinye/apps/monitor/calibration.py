@@ -1,7 +1,8 @@
 """What probabilities of topics and moods are worth: they are scaled, so that of the texts with a
 probability of 80 % four fifths have the label (Platt 1999; Guo et al. 2017)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +25,20 @@ BINS = 10
 LEAST = 1e-6  # of a probability
 SURE = 0.9  # share of the moods that must be right if there are no neutral texts to learn from
 UNTESTED = 0.9  # the threshold if that cannot be found
+LOWEST, HIGHEST = 0.05, 20  # of a scale; at these ends, nothing was learned
+RIGHT = 0.05  # error up to which probabilities need no scaling
+FOLDS = 5  # of the cross-validation
 
 Numbers = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 
 class Scaling(Strict):
     """A probability p becomes sigmoid(scale × logit(p) + bias), or of several that exclude each
-    other softmax(scale × log p). `error` is the mean difference of probability and share then, and
-    `error_before` without scaling (expected calibration error, 10 bins); None if the texts were too
-    few to learn it."""
+    other softmax(scale × log p). `error` is the mean difference of probability and share then, on
+    texts that the scaling was not learned from, and `error_before` without scaling (expected
+    calibration error, 10 bins). Both are None if nothing is calibrated, because the texts were too
+    few or scaling did not help."""
 
     scale: float = Field(1.0, gt=0)
     bias: float = 0.0
@@ -70,24 +76,10 @@ class Calibrations(Strict):
         return said, probability if self.mood.texts else None
 
 
-def calibrated_topics(probabilities: Numbers, has: NDArray[np.bool_]) -> Scaling:
+def calibrated_topics(probabilities: Numbers, has: Bools) -> Scaling:
     """The scaling of topics, from their probabilities in texts that were not learned, (texts,
     topics), and whether each text has each topic."""
-    from sklearn.linear_model import LogisticRegression
-
-    flat, right = probabilities.ravel(), has.ravel()
-    if len(probabilities) < FEWEST or right.all() or not right.any():
-        return Scaling()
-    learned = LogisticRegression(C=1e6).fit(_logit(flat)[:, None], right)
-    scale, bias = float(learned.coef_[0, 0]), float(learned.intercept_[0])
-    if scale <= 0:  # the model knows nothing
-        return Scaling()
-    found = Scaling(scale=scale, bias=bias, texts=len(probabilities))
-    errors = {
-        "error_before": _error(flat, right),
-        "error": _error(_scaled_each(flat, found), right),
-    }
-    return found.model_copy(update=errors)
+    return _calibrated(TOPICS, probabilities, has)
 
 
 def calibrated_moods(
@@ -95,29 +87,70 @@ def calibrated_moods(
 ) -> tuple[Scaling, float]:
     """The scaling of moods, from their probabilities in texts that were not learned, (texts,
     moods), and the number of the right one; and the threshold of `Calibrations`."""
-    from scipy.optimize import minimize_scalar
-
-    if len(probabilities) < FEWEST:
-        return Scaling(), 0.0 if NEUTRAL in moods else UNTESTED
-    rows = np.arange(len(right))
-
-    def loss(scale: float) -> float:
-        shares = _scaled_rows(probabilities, Scaling(scale=scale))
-        return float(-np.log(np.maximum(shares[rows, right], LEAST)).mean())
-
-    scale = float(minimize_scalar(loss, bounds=(0.05, 20), method="bounded").x)
-    found = Scaling(scale=scale, texts=len(right))
-    shares = _scaled_rows(probabilities, found)
-    said, sure = shares.argmax(1) == right, shares.max(1)
-    errors = {
-        "error_before": _error(probabilities.max(1), probabilities.argmax(1) == right),
-        "error": _error(sure, said),
-    }
-    found = found.model_copy(update=errors)
+    found = _calibrated(MOODS, probabilities, np.eye(len(moods), dtype=bool)[right])
     if NEUTRAL in moods:
         return found, 0.0
+    if len(probabilities) < FEWEST:
+        return found, UNTESTED
+    shares = _scaled_rows(probabilities, found)
+    sure, said = shares.max(1), shares.argmax(1) == right
     reached = [each for each in thresholds(sure, sure, said) if each.precision >= SURE]
-    return found, reached[0].confidence if reached else 1.0
+    return found, reached[0].confidence if reached else UNTESTED
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How probabilities of a kind are scaled. `loss` is the sum of the negative log likelihoods of
+    the right labels, and `said` has the probabilities that count, with whether each is right."""
+
+    scaled: Callable[[Numbers, Scaling], Numbers]
+    loss: Callable[[Numbers, Bools, Scaling], float]
+    said: Callable[[Numbers, Bools], tuple[Numbers, Bools]]
+
+
+def _calibrated(kind: _Kind, probabilities: Numbers, right: Bools) -> Scaling:
+    """The scaling if it lowers the loss and the error on texts that it was not learned from
+    (cross-validation); none, if probabilities are right without. Else nothing is calibrated."""
+    texts = len(probabilities)
+    if texts < FEWEST or right.all() or not right.any():
+        return Scaling()
+    before = _error(*kind.said(probabilities, right))
+    learned = _fitted(kind, probabilities, right)
+    held_out, loss = _held_out(kind, probabilities, right)
+    error = _error(*kind.said(held_out, right))
+    within = LOWEST < learned.scale < HIGHEST
+    if within and error <= before and loss < kind.loss(probabilities, right, Scaling()):
+        return learned.model_copy(update={"texts": texts, "error_before": before, "error": error})
+    if before <= RIGHT:
+        return Scaling(texts=texts, error_before=before, error=before)
+    return Scaling()
+
+
+def _held_out(kind: _Kind, probabilities: Numbers, right: Bools) -> tuple[Numbers, float]:
+    """Scaled probabilities, each by what was learned from other texts, and their loss."""
+    part = np.random.default_rng(0).permutation(len(probabilities)) % FOLDS
+    scaled, loss = np.empty_like(probabilities), 0.0
+    for number in range(FOLDS):
+        out = part == number
+        learned = _fitted(kind, probabilities[~out], right[~out])
+        scaled[out] = kind.scaled(probabilities[out], learned)
+        loss += kind.loss(probabilities[out], right[out], learned)
+    return scaled, loss
+
+
+def _fitted(kind: _Kind, probabilities: Numbers, right: Bools) -> Scaling:
+    """The most probable scaling, if the log of the scale and the bias are normally distributed
+    before anything is seen. So few texts change little."""
+    from scipy.optimize import minimize
+
+    def scaling(at: Numbers) -> Scaling:
+        return Scaling(scale=float(np.exp(at[0])), bias=float(at[1]))
+
+    def loss(at: Numbers) -> float:
+        return kind.loss(probabilities, right, scaling(at)) + float(at @ at) / 2
+
+    bounds = [(np.log(LOWEST), np.log(HIGHEST)), (-5, 5)]
+    return scaling(np.round(minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=bounds).x, 6))
 
 
 def _logit(probabilities: Numbers) -> Numbers:
@@ -138,7 +171,22 @@ def _scaled_rows(probabilities: Numbers, scaling: Scaling) -> Numbers:
     return shares / shares.sum(1, keepdims=True)
 
 
-def _error(probabilities: Numbers, right: NDArray[np.bool_]) -> float:
+def _loss_each(probabilities: Numbers, right: Bools, scaling: Scaling) -> float:
+    logits = scaling.scale * _logit(probabilities) + scaling.bias
+    return float(np.logaddexp(0, np.where(right, -logits, logits)).sum())
+
+
+def _loss_rows(probabilities: Numbers, right: Bools, scaling: Scaling) -> float:
+    logits = scaling.scale * np.log(np.maximum(probabilities, LEAST))
+    return float(np.logaddexp.reduce(logits, axis=1).sum() - logits[right].sum())
+
+
+def _said_rows(probabilities: Numbers, right: Bools) -> tuple[Numbers, Bools]:
+    rows = np.arange(len(right))
+    return probabilities.max(1), right[rows, probabilities.argmax(1)]
+
+
+def _error(probabilities: Numbers, right: Bools) -> float:
     """The expected calibration error."""
     bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
     total = 0.0
@@ -146,3 +194,7 @@ def _error(probabilities: Numbers, right: NDArray[np.bool_]) -> float:
         inside = bins == number
         total += inside.mean() * abs(probabilities[inside].mean() - right[inside].mean())
     return float(total)
+
+
+TOPICS = _Kind(_scaled_each, _loss_each, lambda shares, right: (shares.ravel(), right.ravel()))
+MOODS = _Kind(_scaled_rows, _loss_rows, _said_rows)

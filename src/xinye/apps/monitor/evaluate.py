@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from xinye.apps.chance import Counts, luck
+from xinye.apps.chance import Counts, likely_mean, likely_share, luck
 from xinye.apps.monitor.analysis import Analyst
 from xinye.apps.monitor.documents import Analysis
 from xinye.apps.monitor.labelled import Labelled
-from xinye.apps.monitor.learning import AVERAGES, likely
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.errors import XinyeError
-from xinye.evaluation.classification import class_table
+from xinye.evaluation.classification import Table, class_table
 
+AVERAGES = {"topics": "micro", "mood": "macro"}  # of F1, what a role is judged by
 Judged = list[tuple[set[str], set[str]]]  # of each text, the right labels and those that are said
 
 
@@ -53,7 +53,7 @@ def judged(analyst: Analyst, test: Sequence[Labelled]) -> dict[str, Judged]:
     pairs = [*zip(test, analyses, strict=True)]
     models = {"topics": analyst.models.topics, "mood": analyst.models.mood}
     found = {
-        role: [_labels(role, *pair) for pair in pairs if _is_labelled(role, pair[0])]
+        role: [_labels(role, *pair) for pair in pairs if is_labelled(role, pair[0])]
         for role, model in models.items()
         if model
     }
@@ -69,8 +69,8 @@ def scores(
     made = {}
     for role, labelled in found.items():
         names = _names(labelled)
-        table = class_table(labelled, str, names)
-        score = table[f"{AVERAGES[role]} avg"]["f1-score"]
+        table = _table(labelled)
+        score = f1(role, labelled)
         supports = [int(table[name]["support"]) for name in names]
         calibrations = analyst.calibrations
         scaling = calibrations.topics if role == "topics" else calibrations.mood
@@ -83,6 +83,22 @@ def scores(
             {name: table[name]["f1-score"] for name in names},
         )
     return made
+
+
+def f1(role: str, found: Judged) -> float:
+    """What a role is judged by: micro F1 of topics, macro F1 of moods. A right label that the model
+    does not know counts, too."""
+    return _table(found)[f"{AVERAGES[role]} avg"]["f1-score"]
+
+
+def _table(found: Judged) -> Table:
+    return class_table(found, str, _names(found))
+
+
+def likely(role: str, score: float, texts: int, supports: Sequence[int]) -> tuple[float, float]:
+    """Between what a score on so many texts would be on many. `supports` are the texts of each
+    label, the rarest of which decides most in a macro average."""
+    return likely_share(score, texts) if role == "topics" else likely_mean(score, supports)
 
 
 def gained_by_luck(role: str, old: Judged, new: Judged) -> float:
@@ -117,7 +133,8 @@ def _names(found: Judged) -> list[str]:
     return sorted({label for right, _ in found for label in right})
 
 
-def _is_labelled(role: str, labelled: Labelled) -> bool:
+def is_labelled(role: str, labelled: Labelled) -> bool:
+    """Whether somebody has said the topics of a text, or its mood."""
     return labelled.topics is not None if role == "topics" else bool(labelled.mood)
 
 

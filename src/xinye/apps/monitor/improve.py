@@ -14,9 +14,24 @@ from xinye.apps.models_file import Role, model_hash
 from xinye.apps.monitor.analysis import Analyst, Models
 from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.corrections import MOOD, Correction
-from xinye.apps.monitor.evaluate import Judged, Score, gained_by_luck, judged, scores
+from xinye.apps.monitor.evaluate import (
+    Judged,
+    Score,
+    gained_by_luck,
+    is_labelled,
+    judged,
+    scores,
+)
 from xinye.apps.monitor.labelled import Labelled, joined
-from xinye.apps.monitor.learning import Parts, Trained, learn, parts_of
+from xinye.apps.monitor.learning import (
+    FEWEST_EACH,
+    Parts,
+    Trained,
+    labels_of,
+    learn,
+    parts_of,
+    rare_labels,
+)
 from xinye.apps.monitor.monitor_folder import MONITORS, RUNS, Contents, MonitorFolder
 from xinye.apps.monitor.monitor_settings import SETTINGS
 from xinye.apps.monitor.monitor_store import Monitor
@@ -29,18 +44,23 @@ from xinye.observer import Observer
 @dataclass(frozen=True)
 class Improvement:
     """What was learned from so many corrected texts; `left_out` more nearly equal texts that were
-    kept apart to test on. `before` and `after` are the scores on those, by the roles that were
-    trained again, and `replaced` are the roles whose new model is better there; `luck` is how
-    likely luck alone makes it so much better. The old monitor is in `kept`, "" if nothing was
+    kept apart to test on, and `too_rare` more have only labels that are too rare to learn. `rare`
+    has these labels, with the texts to learn from that have them. `before` and `after` are the
+    scores on those kept apart, by the roles that were trained again, and `replaced` are the roles
+    whose new model is better there; `luck` is how likely luck alone makes it so much better.
+    `more_time` is true if a training was too short. The old monitor is in `kept`, "" if nothing was
     replaced."""
 
     monitor: str
     texts: int
     left_out: int
+    too_rare: int
+    rare: dict[str, int]
     before: dict[str, Score]
     after: dict[str, Score]
     luck: dict[str, float]
     replaced: tuple[str, ...]
+    more_time: bool
     kept: str
 
 
@@ -60,10 +80,21 @@ def improve(
     new = unlike([each.text for each in corrected], [each.text for each in test])
     fresh = [each for each, is_new in zip(corrected, new, strict=True) if is_new]
     wanted = _wanted(monitor, store, corrected, fresh)
+    parts = _parts(monitor, fresh)
+    rare = {
+        label: count
+        for label, count in rare_labels(parts.learned, wanted).items()
+        if any(label in labels_of(role, each) for role in wanted for each in fresh)
+    }
+    taught = [each for each in fresh if any(_teaches(role, each, rare) for role in wanted)]
+    if not taught:
+        raise XinyeError(
+            f"{store}: corrected texts have only topics or moods that are too rare to learn "
+            f"({_written(rare)}); {FEWEST_EACH} texts to learn from are needed for each"
+        )
     analyst = monitor.analyst()
     old = _of_roles(judged(analyst, test), wanted)
     before = scores(analyst, old, {})
-    parts = _parts(monitor, fresh)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         runs = Path(temporary)
         trained = learn(parts, wanted, runs, budget, observer)
@@ -74,8 +105,29 @@ def improve(
         luck = {role: gained_by_luck(role, old[role], said[role]) for role in said}
         better = tuple(role for role in said if after[role].score > before[role].score)
         kept = str(_replaced(monitor, trained, better, parts, runs)) if better else ""
-    left_out = len(corrected) - len(fresh)
-    return Improvement(str(folder), len(fresh), left_out, before, after, luck, better, kept)
+    return Improvement(
+        str(folder),
+        len(taught),
+        len(corrected) - len(fresh),
+        len(fresh) - len(taught),
+        rare,
+        before,
+        after,
+        luck,
+        better,
+        any(each.more_time for each in trained.learned.values()),
+        kept,
+    )
+
+
+def _teaches(role: str, text: Labelled, rare: Mapping[str, int]) -> bool:
+    """Whether a text has a label of a role that can be learned; that it has no topic is one."""
+    labels = labels_of(role, text)
+    return is_labelled(role, text) and (not labels or not rare.keys() >= {*labels})
+
+
+def _written(rare: Mapping[str, int]) -> str:
+    return ", ".join(f"{label} {count}" for label, count in rare.items())
 
 
 def _wanted(

@@ -2,30 +2,42 @@
 calibrates their probabilities on others."""
 
 import random
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from xinye import api
-from xinye.apps.chance import likely_mean, likely_share
 from xinye.apps.groups import members
+from xinye.apps.monitor.analysis import Analyst, Models
 from xinye.apps.monitor.calibration import Calibrations, calibrated_moods, calibrated_topics
+from xinye.apps.monitor.documents import MOODS
+from xinye.apps.monitor.evaluate import Judged, f1, is_labelled, judged, likely
 from xinye.apps.monitor.labelled import Labelled
 from xinye.apps.monitor.near_groups import near_groups
-from xinye.apps.training import Budget, WithoutFiles, as_file, base_of, train_classifier
-from xinye.errors import plural
-from xinye.observer import Observer
+from xinye.apps.training import (
+    Budget,
+    Passing,
+    WithoutFiles,
+    as_file,
+    base_of,
+    more_time_helps,
+    train_classifier,
+)
+from xinye.errors import XinyeError, plural
+from xinye.evaluation.classification import tfidf_baseline
+from xinye.language import shown_word
+from xinye.observer import Evaluated, Observer
 
 FEWEST_EACH = 10  # texts of a topic; rarer ones are not learned
 FEWEST = 50  # texts of a role
 CALIBRATION = 0.1  # share of what is learned
 FEWEST_CALIBRATION = 25  # texts, unless that is more than a fifth: fewer calibrate nothing
-AVERAGES = {"topics": "micro", "mood": "macro"}  # of F1, what a role is judged by
 STAGES = {"topics": "training the classifier of topics", "mood": "training the classifier of moods"}
 
 
@@ -34,23 +46,21 @@ Row = dict[str, Any]  # of a file to train from: text and label
 
 @dataclass(frozen=True)
 class Rows:
-    """The texts of a role as rows: to learn from, to calibrate on, and to test on."""
+    """The texts of a role as rows: to learn from, and to calibrate on."""
 
     learned: list[Row]
     calibration: list[Row]
-    test: list[Row]
 
     @property
     def counts(self) -> Counter[str]:
         """How many of the learned texts have each label."""
-        return _counted(self.learned)
+        return Counter(label for row in self.learned for label in _labels(row))
 
 
-def _counted(rows: Sequence[Row]) -> Counter[str]:
-    labels = (row["label"] for row in rows)
-    return Counter(
-        each for label in labels for each in ([label] if isinstance(label, str) else label)
-    )
+def _labels(row: Row) -> tuple[str, ...]:
+    """The topics of a row, or its mood."""
+    label = row["label"]
+    return (label,) if isinstance(label, str) else tuple(label)
 
 
 @dataclass(frozen=True)
@@ -58,7 +68,8 @@ class Learned:
     """A model and its figures on the texts that were kept apart: macro F1 of moods, micro F1 of
     topics, beside TF-IDF with logistic regression on the same texts. On many texts it would be in
     the interval `likely`, with a confidence of 95%. `calibration_texts` were kept to calibrate on,
-    and `counts` are the texts of each label that were learned."""
+    and `counts` are the texts of each label that were learned. `more_time` is true if the training
+    was too short."""
 
     texts: int
     test_texts: int
@@ -68,6 +79,7 @@ class Learned:
     likely: tuple[float, float] | None
     baseline: float | None
     seconds: float
+    more_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +115,8 @@ def parts_of(texts: Sequence[Labelled], test_share: float) -> Parts:
 @dataclass(frozen=True)
 class Trained:
     """What was learned, by role, "topics" and "mood", and the calibrations. `missing` says why a
-    wanted role has no model, and `rare` has the topics and moods that are too rare to learn."""
+    wanted role has no model, and `rare` has the topics and moods that are too rare to learn, with
+    their texts."""
 
     learned: dict[str, Learned]
     missing: dict[str, str]
@@ -111,75 +124,105 @@ class Trained:
     calibrations: Calibrations
 
 
+class _MoodNames(Passing):
+    """Names moods in samples in the language of the screen."""
+
+    def evaluated(self, evaluated: Evaluated) -> None:
+        sample = re.sub(
+            rf"(→ |, right is )({'|'.join(MOODS)})\b",
+            lambda found: found[1] + shown_word(found[2]),
+            evaluated.sample,
+        )
+        super().evaluated(replace(evaluated, sample=sample))
+
+
 def learn(
     parts: Parts, wanted: Sequence[str], folder: Path, budget: Budget, observer: Observer
 ) -> Trained:
     """Train the models of the wanted roles that there are labels for, in `folder/topics` and
     `folder/mood`. They begin from one model; the time is shared by the number of texts."""
-    counts = {"topics": _topics(parts.learned), "mood": _moods(parts.learned)}
     rows = {"topics": _of_topics(parts), "mood": _of_moods(parts)}
-    missing = {role: _too_few(counts[role], rows[role], budget) for role in wanted}
+    missing = {role: _too_few(role, parts, rows[role], budget) for role in wanted}
     roles = [role for role in wanted if not missing[role]]
-    learned: dict[str, Learned] = {}
+    models: dict[str, api.Model] = {}
+    seconds: dict[str, float] = {}
     calibrations = Calibrations()
     began, observer = time.monotonic(), WithoutFiles(observer, folder)
     every = [each.text for each in (*parts.learned, *parts.calibration)]
     if roles:
         with base_of(every, folder / "base", budget, observer) as base:
             for at, role in enumerate(roles):
-                left = budget.seconds - (time.monotonic() - began)
+                of_role = time.monotonic()
                 ahead = sum(len(rows[each].learned) for each in roles[at:])
-                seconds = left * len(rows[role].learned) / ahead
+                left = budget.seconds - (of_role - began)
+                share = left * len(rows[role].learned) / ahead
                 observer.stage(STAGES[role])
-                model, learned[role] = _trained(rows[role], folder / role, base, seconds, observer)
-                calibrations = _calibrated(calibrations, role, model, rows[role].calibration)
-    rare = {
-        label: count
-        for role in wanted
-        for label, count in counts[role].items()
-        if count < FEWEST_EACH
-    }
+                models[role] = _trained(rows[role], folder / role, base, share, observer)
+                calibrations = _calibrated(calibrations, role, models[role], rows[role].calibration)
+                seconds[role] = round(time.monotonic() - of_role, 1)
+    said = judged(Analyst(Models(**models), calibrations, {}), parts.test) if models else {}
+    learned = {}
+    for role in roles:
+        figures = _figures(role, rows[role], parts.test, said.get(role, []), seconds[role])
+        more_time = more_time_helps(folder / role, figures.texts)
+        learned[role] = replace(figures, more_time=more_time)
+    rare = rare_labels(parts.learned, wanted)
     return Trained(learned, {role: why for role, why in missing.items() if why}, rare, calibrations)
 
 
-def _topics(texts: Sequence[Labelled]) -> Counter[str]:
-    """How many texts have each topic."""
-    return Counter(topic for each in texts for topic in each.topics or ())
+def labels_of(role: str, text: Labelled) -> tuple[str, ...]:
+    """The topics of a text, or its mood, as far as people have said them."""
+    if role == "topics":
+        return text.topics or ()
+    return (text.mood,) if text.mood else ()
 
 
-def _moods(texts: Sequence[Labelled]) -> Counter[str]:
-    """How many texts have each mood."""
-    return Counter(each.mood for each in texts if each.mood)
+def rare_labels(texts: Sequence[Labelled], roles: Sequence[str]) -> dict[str, int]:
+    """The labels of these roles that too few texts have to be learned, with the number of texts."""
+    return {
+        label: count
+        for role in roles
+        for label, count in _counts(role, texts).most_common()
+        if count < FEWEST_EACH
+    }
+
+
+def _counts(role: str, texts: Sequence[Labelled]) -> Counter[str]:
+    """How many texts have each label of a role."""
+    return Counter(label for each in texts for label in labels_of(role, each))
 
 
 def _of_topics(parts: Parts) -> Rows:
-    """The texts whose topics are known, without the topics that are too rare to learn."""
-    known = {topic for topic, count in _topics(parts.learned).items() if count >= FEWEST_EACH}
+    """The texts whose topics are known, without the topics that are too rare to learn. Texts that
+    have only such topics are left out, because they are not texts without a topic."""
+    rare = rare_labels(parts.learned, ["topics"])
+    known = _counts("topics", parts.learned).keys() - rare.keys()
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
         return [
             {"text": each.text, "label": [topic for topic in each.topics if topic in known]}
             for each in texts
-            if each.topics is not None
+            if each.topics is not None and (not each.topics or known.intersection(each.topics))
         ]
 
-    return Rows(rows(parts.learned), rows(parts.calibration), rows(parts.test))
+    return Rows(rows(parts.learned), rows(parts.calibration))
 
 
 def _of_moods(parts: Parts) -> Rows:
     """The texts whose mood is known, without a mood that is too rare to learn."""
-    known = {mood for mood, count in _moods(parts.learned).items() if count >= FEWEST_EACH}
+    rare = rare_labels(parts.learned, ["mood"])
+    known = _counts("mood", parts.learned).keys() - rare.keys()
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
         return [{"text": each.text, "label": each.mood} for each in texts if each.mood in known]
 
-    return Rows(rows(parts.learned), rows(parts.calibration), rows(parts.test))
+    return Rows(rows(parts.learned), rows(parts.calibration))
 
 
-def _too_few(counts: Counter[str], rows: Rows, budget: Budget) -> str:
-    """Why a role cannot be learned, of whose labels the texts have so many; "" if it can."""
+def _too_few(role: str, parts: Parts, rows: Rows, budget: Budget) -> str:
+    """Why a role cannot be learned; "" if it can."""
     found, known = len(rows.learned), [*rows.counts]
-    if not counts:
+    if not _counts(role, parts.learned):
         return "no text has one; add a column such as topics or mood"
     if not known:
         return f"no label has {FEWEST_EACH} texts to learn from"
@@ -193,43 +236,39 @@ def _too_few(counts: Counter[str], rows: Rows, budget: Budget) -> str:
     return "" if budget.seconds else "no time to train (--time)"
 
 
-def _trained(
-    rows: Rows, folder: Path, base: str, seconds: float, observer: Observer
-) -> tuple[api.Model, Learned]:
-    """A classifier of these rows, and its figures on those of the test."""
-    began = time.monotonic()
-    with (
-        as_file(folder.with_name(f"{folder.name}.jsonl"), rows.learned) as file,
-        as_file(folder.with_name(f"{folder.name}-test.jsonl"), rows.test) as test,
-    ):
-        model = train_classifier(base, file, len(rows.learned), folder, seconds, observer)
-        figures: dict[str, Any] = model.evaluate_task(test) if rows.test else {}
-    score, baseline = (_score(figures.get(name), folder.name) for name in ("measured", "baseline"))
-    supports = [*_counted(rows.test).values()]
-    learned = Learned(
-        len(rows.learned),
-        len(rows.test),
-        len(rows.calibration),
-        dict(rows.counts.most_common()),
-        score,
-        None if score is None else likely(folder.name, score, len(rows.test), supports),
-        baseline,
-        round(time.monotonic() - began, 1),
-    )
-    return model, learned
+def _trained(rows: Rows, folder: Path, base: str, seconds: float, observer: Observer) -> api.Model:
+    """A classifier of these rows."""
+    if folder.name == "mood":
+        observer = _MoodNames(observer)
+    with as_file(folder.with_name(f"{folder.name}.jsonl"), rows.learned) as file:
+        return train_classifier(base, file, len(rows.learned), folder, seconds, observer)
 
 
-def likely(role: str, score: float, texts: int, supports: Sequence[int]) -> tuple[float, float]:
-    """Between what a score on so many texts would be on many. `supports` are the texts of each
-    label, the rarest of which decides most in a macro average."""
-    return likely_share(score, texts) if role == "topics" else likely_mean(score, supports)
+def _figures(
+    role: str, rows: Rows, test: Sequence[Labelled], said: Judged, seconds: float
+) -> Learned:
+    """The figures of a role, of what its model says of the texts of the test."""
+    texts, kept, counts = len(rows.learned), len(rows.calibration), dict(rows.counts.most_common())
+    if not said:
+        return Learned(texts, 0, kept, counts, None, None, None, seconds)
+    score = f1(role, said)
+    supports = [*Counter(label for right, _ in said for label in right).values()]
+    between = likely(role, score, len(said), supports)
+    baseline = _baseline(role, rows, [each.text for each in test if is_labelled(role, each)], said)
+    return Learned(texts, len(said), kept, counts, score, between, baseline, seconds)
 
 
-def _score(figures: dict[str, Any] | None, role: str) -> float | None:
-    if not figures:
+def _baseline(role: str, rows: Rows, texts: Sequence[str], said: Judged) -> float | None:
+    """What TF-IDF with logistic regression reaches on these texts; None if it can learn nothing."""
+    labels = [_labels(row) for row in rows.learned]
+    learned = [row["text"] for row in rows.learned]
+    several = role == "topics"
+    try:
+        guesses = tfidf_baseline(learned, labels, texts, [*rows.counts], several)
+    except XinyeError:
         return None
-    table = figures["table"]
-    return float(table["micro avg"]["f1-score"] if role == "topics" else figures["macro_f1"])
+    pairs = zip(said, guesses, strict=True)
+    return f1(role, [(right, {*guess}) for (right, _), guess in pairs])
 
 
 def _calibrated(
