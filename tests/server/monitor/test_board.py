@@ -60,7 +60,7 @@ def test_times_are_seconds_or_dates(board: Client) -> None:
         ("2024年5月2日", 0),
     ):
         assert len(board.get(f"documents?since={since}")["documents"]) == found, since
-        assert board.get(f"trend?until=2024-05-02&since={since}")["points"]
+        assert "points" in board.get(f"trend?until=2024-05-02&since={since}")
     answer = board.ask("GET", "topics?since=gestern")
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "since")
 

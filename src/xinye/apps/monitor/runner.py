@@ -78,7 +78,7 @@ class Runner:
         if stdin is not None:
             self._sources[STDIN] = _Source(lambda: stdin)
         self._problems: dict[str, str] = {}  # of sources, each told once
-        channels = open_channels(settings.channels, os.environ)
+        channels = open_channels(settings.channels, os.environ, warn)
         wording = Wording(settings.languages[0], settings.board_url, settings.zone)
         notify = partial(write_deliveries, channels=tuple(channels), wording=wording)
         self.analyst = folder.analyst()
