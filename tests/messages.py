@@ -129,8 +129,14 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "Input should be greater than or equal to {limit}",
     "Input should be less than {limit}",
     "Input should be less than or equal to {limit}",
-    ("String should have at least {count} character", "String should have at least {count} characters"),
-    ("String should have at most {count} character", "String should have at most {count} characters"),
+    (
+        "String should have at least {count} character",
+        "String should have at least {count} characters",
+    ),
+    (
+        "String should have at most {count} character",
+        "String should have at most {count} characters",
+    ),
     "at most {limit} {what} are allowed",
     "this date cannot be read; write 2024-05-01T08:00:00Z, or seconds since 1970",
     "send a document, or a list of them",

@@ -39,7 +39,9 @@ def outbox(arguments: list[str]) -> int:
 
 def _resend(box: Outbox, which: str, as_json: bool) -> int:
     if which != ALL and not (which.isascii() and which.isdigit()):
-        raise XinyeError(f"--resend {which!r}: give the number of a message that was given up, or all")
+        raise XinyeError(
+            f"--resend {which!r}: give the number of a message that was given up, or all"
+        )
     count = box.resend(None if which == ALL else int(which))
     if as_json:
         print_json({"resent": count})
@@ -69,8 +71,8 @@ def _show(box: Outbox, state: str, after: int, as_json: bool) -> int:
         print_table(("number", "since", "alert", "channel", "tries", "error"), rows, (1, 3, 5))
     if len(deliveries) == MOST_SHOWN:
         console.print(f"for the next messages: --after {deliveries[-1].number}")
-    waiting, sent, dead = (plural(counts[each], "message") for each in STATES)
-    console.print(f"waiting: {waiting}; sent: {sent}; given up: {dead}")
+    waiting, sent, dead = (f"{counts[each]:,}" for each in STATES)
+    console.print(f"messages: {waiting} waiting, {sent} sent, {dead} given up")
     if state == DEAD and deliveries:
         console.print("to send them again: xinye monitor outbox --store FILE --resend all")
     return 0

@@ -29,9 +29,10 @@ def csv_lines(
     words: Mapping[str, str] = ENGLISH,
     head: bool = True,
 ) -> Iterator[str]:
-    """The lines of the table, with its own words translated by `words`. The `head` has the names of the columns, behind a mark by which
-    spreadsheet programs recognize UTF-8. No cell is a formula, nor is a part of it in a program
-    that divides at semicolons: what begins like one gets an apostrophe."""
+    """The lines of the table, with its own words translated by `words`. The `head` has
+    the names of the columns, behind a mark by which spreadsheet programs recognize UTF-8. No cell
+    is a formula, nor is a part of it in a program that divides at semicolons: what begins like one
+    gets an apostrophe."""
     if head:
         yield "\ufeff" + _line(words.get(name, name) for name in COLUMNS)
     for each in documents:
