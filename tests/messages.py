@@ -117,6 +117,36 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     *("accuracy", "macro f1", "span f1"),
     *("ROUGE-L, quoted", "copied", "faithful", "correction F1", "detection F1"),
     "ended",
+    # what systems say of files and ports
+    *("Address already in use", "Cannot assign requested address", "Connection refused"),
+    *("No such file or directory", "Permission denied", "No space left on device"),
+    *("Is a directory", "Not a directory", "Read-only file system", "File name too long"),
+    # what a server answers to a page that is read in Chinese
+    *("there is no such field", "the fields are {names}", "Field required"),
+    *("Input should be a valid string", "Input should be a valid number"),
+    *("Input should be a valid integer", "Input should be a valid list"),
+    "Input should be a valid integer, unable to parse string as an integer",
+    *("Input should be {choices}", "Input should be greater than {limit}"),
+    "Input should be greater than or equal to {limit}",
+    "Input should be less than {limit}",
+    "Input should be less than or equal to {limit}",
+    (
+        "String should have at least {count} character",
+        "String should have at least {count} characters",
+    ),
+    (
+        "String should have at most {count} character",
+        "String should have at most {count} characters",
+    ),
+    "at most {limit} {what} are allowed",
+    "this date cannot be read; write 2024-05-01T08:00:00Z, or seconds since 1970",
+    "send a document, or a list of them",
+    "the body must be a JSON object, sent with Content-Type: application/json",
+    "the body is not valid JSON: {problem}",
+    "the {role} key is missing or wrong: send it as Authorization: Bearer …",
+    "the key is missing or wrong: send it as Authorization: Bearer …",
+    "this needs the {role} key",
+    "too many requests wait for this; try again later",
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.
 WORDS = {"print_table", "shown_word", "section", "stage"}

@@ -26,6 +26,7 @@ REMEMBERED = 4096  # texts that were looked up
 PLACES = {"line": "行", "record": "条", "row": "行"}
 UNITS = {"ms": "毫秒", "s": "秒", "min": "分", "h": "小时"}
 HEADS = {"note: ": "注意：", "skipped: ": "已跳过："}
+INPUT = "standard input"  # what stands for a file in the places of its lines
 WHOLE = {"error", "message", "problem", "reason", "both"}  # gaps that are filled with a message
 VERBATIM = {"path", "file", "folder", "label", "output", "model"}  # and those that hold none
 _SPAN = r"\d[\d,.]* (?:ms|s|min|h)(?: \d+ (?:s|min))?"  # of time
@@ -297,10 +298,12 @@ def _with_bracket(text: str) -> tuple[str, str]:
 
 
 def _place(text: str) -> str:
-    """A place in a file in Chinese, with the file's name as it is; an empty string if the text does
-    not end with a place."""
+    """A place in a file or in standard input in Chinese, with the file's name as it is; an empty
+    string if the text does not end with a place."""
     if (keys := _KEYS.search(text)) and (place := _place(text[: keys.start()])):
         return f"{place} {'、'.join(_KEY.findall(keys[0]))}"
+    if text.startswith(f"{INPUT}, "):
+        text = _messages()[0].get(INPUT, INPUT) + text.removeprefix(INPUT)
     found = [match for each in (_LINE, _COLUMN, _FIELD) for match in each.finditer(text)]
     if len(text) not in [match.end() for match in found]:
         return ""

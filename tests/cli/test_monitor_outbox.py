@@ -39,8 +39,8 @@ def test_dead_messages_are_listed_and_sent_again(
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        (["--resend", "7"], "there is no dead message 7"),
-        (["--resend", "x"], "give the number of a dead message, or all"),
+        (["--resend", "7"], "no message 7 was given up"),
+        (["--resend", "x"], "give the number of a message that was given up, or all"),
         (["--state", "lost"], "choose waiting, sent or dead"),
     ],
 )

@@ -17,15 +17,15 @@ ALL = "all"
 def outbox(arguments: list[str]) -> int:
     given = Parser(
         "monitor outbox",
-        "Show the messages about alarms that did not arrive, and send them again. A message that "
+        "Show the messages about alarms that were given up, and send them again. A message that "
         "is sent again keeps its key, so a receiver that has it already can leave it out. "
         "xinye monitor run sends it.",
         "xinye monitor outbox --store monitor.db\n"
         "  xinye monitor outbox --store monitor.db --resend all",
         flag("--store", "FILE", "the store of the monitor", required=True, type=Path),
-        flag("--state", "STATE", "show messages that are waiting, sent or dead", DEAD),
+        flag("--state", "STATE", "show messages that are waiting, sent, or dead (given up)", DEAD),
         flag("--after", "NUMBER", "only messages behind the one with this number", 0, type=int),
-        flag("--resend", "NUMBER", "send this dead message again, or all of them"),
+        flag("--resend", "NUMBER", "send this message that was given up again, or all of them"),
         JSON,
     ).read(arguments)
     if given.state not in STATES:
@@ -39,7 +39,9 @@ def outbox(arguments: list[str]) -> int:
 
 def _resend(box: Outbox, which: str, as_json: bool) -> int:
     if which != ALL and not (which.isascii() and which.isdigit()):
-        raise XinyeError(f"--resend {which!r}: give the number of a dead message, or all")
+        raise XinyeError(
+            f"--resend {which!r}: give the number of a message that was given up, or all"
+        )
     count = box.resend(None if which == ALL else int(which))
     if as_json:
         print_json({"resent": count})
@@ -69,8 +71,8 @@ def _show(box: Outbox, state: str, after: int, as_json: bool) -> int:
         print_table(("number", "since", "alert", "channel", "tries", "error"), rows, (1, 3, 5))
     if len(deliveries) == MOST_SHOWN:
         console.print(f"for the next messages: --after {deliveries[-1].number}")
-    waiting, sent, dead = (plural(counts[each], "message") for each in STATES)
-    console.print(f"waiting: {waiting}; sent: {sent}; dead: {dead}")
+    waiting, sent, dead = (f"{counts[each]:,}" for each in STATES)
+    console.print(f"messages: {waiting} waiting, {sent} sent, {dead} given up")
     if state == DEAD and deliveries:
         console.print("to send them again: xinye monitor outbox --store FILE --resend all")
     return 0

@@ -37,6 +37,8 @@ def serve(arguments: list[str]) -> int:
         BoardSettings, BoardSettings.keys_of(os.environ) | given.settings, "monitor serve"
     )
     settings.check()
+    for warning in settings.warnings():
+        console.print(warning, soft_wrap=True)
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
     from xinye.apps.monitor.runner import Runner, open_monitor
@@ -56,8 +58,8 @@ def serve(arguments: list[str]) -> int:
             raise
 
     def ready(parts: "Board", address: str) -> None:
-        documents = plural(parts.monitor.documents.last(), "document")
-        console.print(f"{given.store}: {documents} so far", soft_wrap=True)
+        count = parts.monitor.documents.last()
+        console.print(f"{given.store}: {plural(count, 'document')} so far", soft_wrap=True)
         if settings.analyst_key is None:
             console.print(f"analyst key, for this start: {analyst_key}", soft_wrap=True)
         if settings.admin_key is None:

@@ -43,6 +43,8 @@ def serve(arguments: list[str]) -> int:
         SupportSettings, SupportSettings.keys_of(os.environ) | given.settings, "support serve"
     )
     settings.check()
+    for warning in settings.warnings():
+        console.print(warning, soft_wrap=True)
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
     from xinye.server.support.serve import serve as run

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -36,6 +36,7 @@ log = logging.getLogger("xinye.server")
 MOST_PARTS = 50_000
 # A string, even if its end is missing, which keeps the search linear.
 STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+FEW_FIELDS = 10  # of a body; so many are listed if somebody writes another
 Kind = TypeVar("Kind", bound=BaseModel)
 
 # -- parsing ---------------------------------------------------------------------------------------
@@ -115,15 +116,18 @@ class Body(BaseModel):
         known = known_fields(cls)
         for name in given if isinstance(given, dict) else ():
             if name not in known:
-                about = {"field": name, "hint": did_you_mean(name[:100], known)}
+                hint = did_you_mean(name[:100], known)
+                if len(known) <= FEW_FIELDS:
+                    hint += f"; the fields are {', '.join(known)}"
+                about = {"field": name, "hint": hint}
                 raise PydanticCustomError("unknown", "there is no such field{hint}", about)
         return given
 
 
 @cache
-def known_fields(kind: type[BaseModel]) -> frozenset[str]:
-    """The names of a body's fields, as a client writes them."""
-    return frozenset(field.alias or name for name, field in kind.model_fields.items())
+def known_fields(kind: type[BaseModel]) -> Mapping[str, None]:
+    """The names of a body's fields in their order, as a client writes them."""
+    return dict.fromkeys(field.alias or name for name, field in kind.model_fields.items())
 
 
 def unsupported(names: str, **allowed: tuple[Any, ...]) -> Callable[[type[Kind]], type[Kind]]:

@@ -86,13 +86,16 @@ def as_api_error(error: Exception, param: str | None = None) -> APIError:
 
 
 async def on_error(request: Request, error: Exception) -> JSONResponse:
-    """The answer to a request that failed. The message of a user's error is Chinese for a page that
-    is read in Chinese."""
+    """The answer to a request that failed, in Chinese for a page that is read in Chinese."""
     refusal = as_api_error(error)
-    reads_chinese = request.headers.get("accept-language", "").lower().startswith("zh")
-    if reads_chinese and isinstance(error, XinyeError):
+    if reads_chinese(request):
         refusal.detail = chinese(refusal.detail)
     return refusal.response()
+
+
+def reads_chinese(request: Request) -> bool:
+    """Whether the first language that a client asks for is Chinese."""
+    return request.headers.get("accept-language", "").lower().startswith("zh")
 
 
 # These make the app answer every error in this form.

@@ -185,6 +185,7 @@ class LimitedBody:
         self._receive, self.limit = receive, limit
         self.size = 0
         self.whole = False
+        self.sent = "content-length" in headers or "transfer-encoding" in headers
         length = headers.get("content-length", "0")
         # enough for any limit; Python refuses to parse thousands of digits
         digits = length.lstrip("0")[:20]
@@ -202,6 +203,8 @@ class LimitedBody:
         except TimeoutError:
             raise APIError(408, "the body did not arrive in time", headers=CLOSE) from None
         if message["type"] == "http.disconnect":
+            if not self.sent:  # a stream, whose client has left
+                return message
             raise APIError(400, "the body ended before its end", headers=CLOSE)
         self.size += len(message.get("body", b""))
         self.whole = not message.get("more_body", False)

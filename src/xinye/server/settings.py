@@ -13,6 +13,7 @@ from xinye.errors import XinyeError
 MOST_TEXTS = 4096  # texts in one request, whatever the settings say
 
 # settings of every server
+SHORT_KEY = 16  # characters
 PORT = Field(8000, ge=0, le=65535, description="port to listen on; 0 takes any free port")
 ALLOW_ORIGIN = Field(
     (),
@@ -161,6 +162,15 @@ class RoleSettings(BaseModel):
     def keys(self) -> dict[str, str]:
         """The key of each role; a new random one where none is given."""
         return {role: given or secrets.token_urlsafe(24) for role, given in self.given_keys.items()}
+
+    def warnings(self) -> list[str]:
+        """What is to be told of the keys that were given."""
+        return [
+            f"the {role} key has fewer than {SHORT_KEY} characters and can be guessed; take a long "
+            "random one, such as that of: openssl rand -hex 16"
+            for role, key in self.given_keys.items()
+            if key is not None and len(key) < SHORT_KEY
+        ]
 
     def check(self) -> None:
         """Raises `XinyeError` for a wrong key or origin, and if other machines can reach the server

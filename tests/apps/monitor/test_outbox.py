@@ -157,7 +157,7 @@ def test_dead_messages_are_listed_and_sent_again(office: Office, receiver: Recei
     assert office.outbox.resend() == 2
     assert office.sends() == Sent(2, 0, 0)
     assert sorted(receiver.bodies) == sorted(each.key for each in dead)  # the old keys
-    with pytest.raises(NotFound, match="there is no dead message 99"):
+    with pytest.raises(NotFound, match="no message 99 was given up"):
         office.outbox.resend(99)
 
 

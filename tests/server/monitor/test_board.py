@@ -38,6 +38,33 @@ def test_documents_come_alone_or_in_a_list(board: Client) -> None:
     assert (found["at"], found["dated"]) == (1_714_521_600, "given")
 
 
+def test_fields_may_have_the_names_of_columns(board: Client) -> None:
+    board.add({"编号": 7, "标题": "火灾", "正文": "两点", "发布时间": "2024-05-01 08:00"})
+    (found,) = board.get("documents?since=2024-05-01&until=2024-05-02")["documents"]
+    assert (found["title"], found["text"], found["at"]) == ("火灾", "两点", 1_714_521_600)
+    answer = board.ask("POST", "documents", {"text": "a", "正文": "b"}, INGEST)
+    told = answer.json()["error"]["message"]
+    assert told.endswith("the fields are source, id, title, text, url, published")
+
+
+def test_times_are_seconds_or_dates(board: Client) -> None:
+    board.add({"text": "火灾", "published": "2024-05-01T08:00:00+08:00"})
+    for since, found in (
+        ("1714521600", 1),
+        ("1714521600.5", 0),
+        ("0", 1),
+        ("2024-05-01", 1),
+        ("2024-05-01T08:00", 1),  # in the zone of the monitor
+        ("2024-05-01T00:00:01Z", 0),
+        ("2024-05-01T07:00:00+07:00", 1),  # curl sends the plus, which means a space
+        ("2024年5月2日", 0),
+    ):
+        assert len(board.get(f"documents?since={since}")["documents"]) == found, since
+        assert "points" in board.get(f"trend?until=2024-05-02&since={since}")
+    answer = board.ask("GET", "topics?since=gestern")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "since")
+
+
 def test_bodies_that_are_refused(board: Client) -> None:
     for body, param in (
         ({"txt": "a"}, "documents.0.txt"),
@@ -114,6 +141,9 @@ def test_a_search_and_its_table(board: Client) -> None:
     assert table.headers["content-disposition"] == "attachment; filename=documents.csv"
     assert table.text.count("\n") == 2 and f"\n{found['number']},20" in table.text
     assert "'=火灾一" in table.text and "火灾二" not in table.text
+    for language, words in (("en", "number,published"), ("zh", "序号,发布时间")):
+        chosen = board.ask("GET", f"documents.csv?language={language}").text
+        assert chosen.startswith(f"\ufeff{words}") and ("中性" in chosen) == (language == "zh")
     assert board.ask("GET", "documents.csv?mood=cross").status_code == 400
 
 

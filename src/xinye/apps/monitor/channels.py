@@ -1,12 +1,13 @@
 """The channels through which messages about alarms are sent, by name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from xinye.apps.monitor.channel_settings import (
     AnyChannel,
     FeishuSettings,
     MailSettings,
+    WebhookSettings,
     value_of,
     wrong_url,
 )
@@ -14,6 +15,8 @@ from xinye.apps.monitor.feishu import Feishu
 from xinye.apps.monitor.mail import Mail
 from xinye.apps.monitor.webhook import Webhook
 from xinye.errors import XinyeError
+
+SHORT_SECRET = 16  # characters
 
 
 class Channel(Protocol):
@@ -24,16 +27,25 @@ class Channel(Protocol):
 
 
 def open_channels(
-    settings: Iterable[AnyChannel], environment: Mapping[str, str]
+    settings: Iterable[AnyChannel],
+    environment: Mapping[str, str],
+    warn: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Channel]:
     """The channels, with their secrets from the environment. One of mail has a channel for each
-    mailbox, "NAME/ADDRESS". Raises `XinyeError` that names a variable which is missing."""
+    mailbox, "NAME/ADDRESS". `warn` hears of secrets that can be guessed. Raises `XinyeError` that
+    names a variable which is missing."""
     channels: dict[str, Channel] = {}
     for each in settings:
         secret = value_of(each.secret, environment, each.name) if each.secret else ""
         if isinstance(each, MailSettings):
             channels |= {f"{each.name}/{to}": Mail(each, to, secret) for to in each.to}
             continue
+        if isinstance(each, WebhookSettings) and len(secret) < SHORT_SECRET:
+            warn(
+                f"channel {each.name!r}: the secret in {each.secret} has fewer than {SHORT_SECRET} "
+                "characters and can be guessed; take a long random one, such as that of: openssl "
+                "rand -hex 16"
+            )
         kind = Feishu if isinstance(each, FeishuSettings) else Webhook
         channels[each.name] = kind(_url(each, environment), secret, each.timeout)
     return channels

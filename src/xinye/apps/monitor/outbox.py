@@ -145,7 +145,7 @@ class Outbox:
                 number,
             )
             if number is not None and not rows:
-                raise NotFound(f"there is no dead message {number}")
+                raise NotFound(f"no message {number} was given up")
             for row in rows:
                 transaction.execute(
                     "UPDATE deliveries SET state = 'waiting', begun = ?, due = ?, tries = 0 "

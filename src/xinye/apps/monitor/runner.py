@@ -79,7 +79,7 @@ class Runner:
             self._sources[STDIN] = _Source(lambda: stdin)
         self._problems: dict[str, str] = {}  # of sources, each told once
         self.failed = False  # whether a source could not be read, now or earlier
-        channels = open_channels(settings.channels, os.environ)
+        channels = open_channels(settings.channels, os.environ, warn)
         wording = Wording(settings.languages[0], settings.board_url, settings.zone)
         notify = partial(write_deliveries, channels=tuple(channels), wording=wording)
         self.analyst = folder.analyst()

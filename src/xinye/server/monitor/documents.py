@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
@@ -12,10 +12,10 @@ from xinye.apps.monitor.corrections import Correction
 from xinye.apps.monitor.documents import Incoming
 from xinye.apps.monitor.queries import Filter
 from xinye.apps.monitor.sources.dates import read_date
-from xinye.apps.monitor.tables import csv_lines
+from xinye.apps.monitor.tables import CHINESE, ENGLISH, csv_lines
 from xinye.server.bodies import JSONRoute
-from xinye.server.errors import APIError, check_count, of_validation
-from xinye.server.monitor.figures import After, Mood, Name, Time
+from xinye.server.errors import APIError, check_count, of_validation, reads_chinese
+from xinye.server.monitor.figures import NO_DATE, After, Mood, Name, Time, moment
 from xinye.server.monitor.schemas import MOST, CorrectRequest, IncomingRequest, PersonRequest
 from xinye.server.monitor.state import (
     FOR_ADMINS,
@@ -81,9 +81,7 @@ def _document(place: int, given: IncomingRequest, parts: Board) -> Incoming:
         published = read_date(given.published, parts.about.zone).at
         if published is None:
             param = f"documents.{place}.published"
-            raise APIError(
-                400, f"{param}: this date cannot be read; write 2024-05-01T08:00:00Z", param
-            )
+            raise APIError(400, f"{param}: {NO_DATE}", param)
     return Incoming(given.source, given.id, given.title, given.text, given.url, published)
 
 
@@ -103,10 +101,13 @@ def wanted(
 
 
 def between(
-    wanted: Annotated[Filter, Depends(wanted)], since: Time = None, until: Time = None
+    wanted: Annotated[Filter, Depends(wanted)],
+    parts: Parts,
+    since: Time = None,
+    until: Time = None,
 ) -> Filter:
     """Which documents are wanted."""
-    times = {"since": since, "until": until}
+    times = {"since": moment("since", since, parts), "until": moment("until", until, parts)}
     given = {name: value for name, value in times.items() if value is not None}
     return Filter(**{**vars(wanted), **given})
 
@@ -133,17 +134,25 @@ async def documents(
 
 
 @router.get(f"{ALL}.csv", dependencies=FOR_ANALYSTS)
-async def table(parts: Parts, wanted: Wanted) -> StreamingResponse:
-    """All documents that are wanted as a table, with their whole texts."""
+async def table(
+    request: Request,
+    parts: Parts,
+    wanted: Wanted,
+    language: Literal["en", "zh"] | None = None,
+) -> StreamingResponse:
+    """All documents that are wanted as a table, with their whole texts. Its columns and moods are
+    English, unless Chinese is asked for by `language` or Accept-Language."""
+    in_chinese = reads_chinese(request) if language is None else language == "zh"
+    words = CHINESE if in_chinese else ENGLISH
     find, zone, most = parts.monitor.documents.page, parts.about.zone, parts.monitor.limits.page
     first = await parts.threads.read(find, wanted, None, most)
 
     async def lines() -> AsyncIterator[str]:
         page = first
-        yield "".join(csv_lines(page.documents, zone))
+        yield "".join(csv_lines(page.documents, zone, words))
         while page.last is not None:
             page = await parts.threads.read(find, wanted, page.last, most)
-            yield "".join(csv_lines(page.documents, zone, head=False))
+            yield "".join(csv_lines(page.documents, zone, words, head=False))
 
     headers = {
         "Content-Disposition": "attachment; filename=documents.csv",

@@ -1,5 +1,6 @@
 """The routes that only read: counts, feeds, messages, the log, and the stream of what is new."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Literal
@@ -12,10 +13,12 @@ from xinye.apps.monitor.counts import TOPIC, Share
 from xinye.apps.monitor.documents import DAY
 from xinye.apps.monitor.labelled import mood_named
 from xinye.apps.monitor.outbox import Outbox
+from xinye.apps.monitor.sources.dates import read_date
 from xinye.apps.monitor.sources.feed_states import FeedStates
 from xinye.errors import XinyeError
 from xinye.language import chinese
 from xinye.server.bodies import JSONRoute
+from xinye.server.errors import APIError
 from xinye.server.hub import ALL
 from xinye.server.keys import caller, unknown
 from xinye.server.monitor.events import Event, Position, begin, board_events, news, parse
@@ -27,7 +30,18 @@ router = APIRouter(route_class=JSONRoute)
 USUAL_DAYS = 7  # of a trend
 HOURS_UP_TO = 8 * DAY  # seconds; longer trends have a point for each day, unless asked otherwise
 Name = Annotated[str, Query(max_length=200)]
-Time = Annotated[float | None, Query(ge=0, le=1e11, allow_inf_nan=False)]
+NO_DATE = "this date cannot be read; write 2024-05-01T08:00:00Z, or seconds since 1970"
+LATEST = 1e11  # seconds since 1970
+Time = Annotated[
+    str | None,
+    Query(
+        max_length=100,
+        description="seconds since 1970, or a date such as 2024-05-01 or 2024-05-01T08:00, in the "
+        "monitor's time zone unless it names another",
+    ),
+]
+# An offset in an address, of which the plus became a space.
+_LOST_PLUS = re.compile(r"(?<=:\d\d) (?=\d\d:?\d\d$)")
 Mood = Annotated[
     Literal["", "positive", "neutral", "negative", "unsure"],
     BeforeValidator(lambda given: mood_named(given) or given),  # in Chinese, too
@@ -61,11 +75,28 @@ async def role(request: Request) -> JSON:
 
 def period(parts: Parts, since: Time = None, until: Time = None) -> tuple[float, float]:
     """From when to when; the last days if that is not given."""
-    end = parts.clock() if until is None else until
-    begin = end - USUAL_DAYS * DAY if since is None else since
+    begin, end = moment("since", since, parts), moment("until", until, parts)
+    end = parts.clock() if end is None else end
+    begin = end - USUAL_DAYS * DAY if begin is None else begin
     if begin > end:
         raise XinyeError("since: it is later than until")
     return begin, end
+
+
+def moment(name: str, given: str | None, parts: Board) -> float | None:
+    """A time of a request in seconds since 1970, None if there is none."""
+    if not given:
+        return None
+    date = read_date(_LOST_PLUS.sub("+", given.strip()), parts.about.zone).at
+    if date is not None:
+        return date
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= LATEST:
+        raise APIError(400, f"{name}: {NO_DATE}", name)
+    return seconds
 
 
 Period = Annotated[tuple[float, float], Depends(period)]

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
+from xinye.apps.monitor.sources.files import columns_of
 from xinye.server.bodies import Body
 
 NAME = 64  # characters of a person's name
@@ -17,7 +18,8 @@ def _as_text(given: Any) -> Any:
 
 class IncomingRequest(Body):
     """A document. One with the same `source` and `id` is the same document; an `id` may be a
-    number. `published` is in seconds since 1970, or a date such as 2024-05-01T08:00:00+08:00."""
+    number. `published` is in seconds since 1970, or a date such as 2024-05-01T08:00:00+08:00. The
+    fields may have the usual names of columns, too, such as 正文 and 发布时间."""
 
     source: str = Field("http", min_length=1, max_length=200)
     id: Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int)] = Field(
@@ -27,6 +29,15 @@ class IncomingRequest(Body):
     text: str = Field("", max_length=1_000_000)
     url: str = Field("", max_length=2_000)
     published: int | float | str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_usual_names(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        columns = vars(columns_of(tuple(given)))
+        fields = {columns[field]: field for field in columns if field not in given}
+        return {fields.get(name, name): value for name, value in given.items()}
 
 
 class PersonRequest(Body):

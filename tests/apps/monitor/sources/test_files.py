@@ -69,7 +69,7 @@ def test_a_text_without_anything_else(tmp_path: Path) -> None:
 def test_what_is_left_out_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.jsonl", {"title": "a", "date": DATE}, {"x": 1}, {"text": ""}, 7)
     with path.open("a") as file:
-        file.write('{"text": "half')
+        file.write('{"text": "half\n')
     warned: list[str] = []
     assert titles(source(path, warned)) == ["a"]
     for problem in (
@@ -79,6 +79,30 @@ def test_what_is_left_out_is_told(tmp_path: Path) -> None:
         "not valid JSON",
     ):
         assert any(problem in each for each in warned), problem
+
+
+def test_half_a_line_is_unfinished_and_not_wrong(tmp_path: Path) -> None:
+    warned: list[str] = []
+    folder, path = source(tmp_path, warned), write(tmp_path / "a.jsonl", {"title": "a"})
+    complete = path.read_text()
+    for number, (rest, expected) in enumerate((('{"title": "春', ["a"]), ('"}', ["a", "春"]))):
+        with path.open("a") as file:
+            file.write(rest)
+        os.utime(path, (NOW - 50 + number, NOW - 50 + number))
+        assert titles(folder) == expected
+    assert not any("left out" in each or "complete" in each for each in warned)
+    assert sum("no date" in each for each in warned) == 1  # although it was read twice
+    path.write_text(complete + "{half\n")
+    os.utime(path, (NOW - 30, NOW - 30))
+    assert titles(folder) == ["a"] and "left out: not valid JSON" in warned[-1]
+
+
+def test_half_a_line_at_the_end_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.jsonl", {"title": "a"})
+    path.write_text(path.read_text() + '{"title": "b')
+    warned: list[str] = []
+    assert titles(source(path, warned)) == ["a"]
+    assert f"{path}: its last line is not complete, and is not read" in warned
 
 
 def test_a_long_file_comes_in_batches(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def read_date(value: object, zone: tzinfo = UTC) -> Date:
 def _read(text: str, zone: tzinfo) -> Date:
     number, _, fraction = text.partition(".")
     if number.isascii() and number.isdigit() and (fraction.isdigit() or not fraction):
-        return _from_digits(number, zone)
+        return _from_digits(number, fraction, zone)
     if found := _DATE.fullmatch(text):
         numbers = [int(each or 0) for each in found.groups()[:6]]
         return _at(datetime(*numbers), found[7] or "", zone, timed=found[4] is not None)  # type: ignore[arg-type]
@@ -66,12 +66,12 @@ def _read(text: str, zone: tzinfo) -> Date:
     return Date(date.timestamp())
 
 
-def _from_digits(number: str, zone: tzinfo) -> Date:
+def _from_digits(number: str, fraction: str, zone: tzinfo) -> Date:
     form = _DIGITS.get(len(number))
     if form and number.startswith(("19", "20")):
         return _at(datetime.strptime(number, form), "", zone, timed=len(number) > 8)
     unit = _UNITS.get(len(number))
-    return Date(int(number) / unit if unit else None)
+    return Date(float(f"{number}.{fraction}") / unit if unit else None)
 
 
 def _at(date: datetime, name: str, zone: tzinfo, timed: bool = True) -> Date:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from xinye.apps.monitor.documents import LONGEST_TEXT, TEXT_CUT, Incoming, Origin
 from xinye.apps.monitor.sources.dates import read_date
-from xinye.apps.monitor.sources.growing import complete_size, grows
+from xinye.apps.monitor.sources.growing import complete_size, grows, is_unfinished
 from xinye.data.archives import ZIP, is_archive, is_hidden
 from xinye.data.columns import FIELD_NAMES, as_text, find_column
 from xinye.data.encodings import decode, with_newlines
@@ -33,16 +33,19 @@ from xinye.errors import XinyeError
 
 STDIN = "-"
 _INPUT = Origin(STDIN, "stdin")
+_SHOWN_INPUT = "standard input"  # in messages
 BATCH = 100  # documents
 QUIET = 2.0  # seconds that a file in a folder must not have changed before it is read whole
 PATIENCE = 10.0  # seconds after which the complete records of one that goes on changing are read,
 SPEED = 1e6  # and a second more for so many bytes, since it is read from its beginning
+OLD = 3600.0  # seconds after which nobody finishes half a line
 REST = 20  # times as long as it took to look through a folder, it is left alone
 FAST = 0.05  # seconds; one that takes no longer is always looked through
 SOON = 1.0  # seconds that documents from standard input wait for others
 LONGEST_LINE = 4_000_000  # bytes of a line of standard input
 TOO_LONG = b""  # stands for a line that is longer
 NOT_JSON = "not valid JSON"
+LEFT_OUT = "left out"  # how notes on records that are lost begin
 MOST_KINDS = 20  # of problems that are told of a file
 IDS = ("id", "guid", "uid", "docid", "doc_id", "news_id", "article_id", "编号", "文章id", "新闻id")
 TITLES = ("title", "headline", "subject", "标题", "题目")
@@ -59,14 +62,14 @@ Version = tuple[int, int]  # the size of a file, and when it was last changed
 
 
 @dataclass(frozen=True)
-class _Columns:
+class Columns:
     """The names of the columns of a record, None for those that it lacks."""
 
     id: str | None
     title: str | None
     text: str | None
     url: str | None
-    date: str | None
+    published: str | None
     source: str | None
 
 
@@ -89,7 +92,7 @@ class FileSource:
     timer: Callable[[], float] = time.monotonic
     _seen: dict[Path, Version] = field(default_factory=dict)
     _waiting: dict[Path, float] = field(default_factory=dict)  # until when a growing file waits
-    _told: set[Path] = field(default_factory=set)  # growing files of which problems were told
+    _told: dict[Path, dict[str, int]] = field(default_factory=dict)  # problems of each file
     _rests: float = float("-inf")  # until when the folder is not looked through
 
     def new(self) -> Iterator[list[Incoming]]:
@@ -130,6 +133,7 @@ class FileSource:
         ]
         self._seen = {file: self._seen[file] for file in files if file in self._seen}
         self._waiting = {file: self._waiting[file] for file in files if file in self._waiting}
+        self._told = {file: self._told[file] for file in files if file in self._told}
         changed = [file for file in files if self._seen.get(file) != _version(file)]
         took = self.timer() - start
         self._rests = start + took + REST * took if took > FAST else start
@@ -140,17 +144,25 @@ class FileSource:
         version = _version(file)
         if version is None or self._seen.get(file) == version:
             return
-        age = self.clock() - file.stat().st_mtime
-        if at_once or not 0 <= age < QUIET:  # a file from the future is read, too
+        if at_once or not 0 <= self._age(file) < QUIET:  # a file from the future is read, too
             yield from self._whole(file, version)
         else:
             yield from self._part(file)
 
+    def _age(self, file: Path) -> float:
+        """For how many seconds a file has not changed."""
+        return self.clock() - file.stat().st_mtime
+
     def _whole(self, file: Path, version: Version) -> Iterator[list[Incoming]]:
         self._waiting.pop(file, None)
         try:
-            for each in expand(file) if is_archive(file) else [file]:
-                yield from read_file(each, self.zone, self.warn)
+            if grows(file) and is_unfinished(file):
+                if self.once or file == Path(self.name).expanduser() or self._age(file) > OLD:
+                    self.warn(f"{file}: its last line is not complete, and is not read")
+                yield from self._complete(file)
+            else:
+                for each in expand(file) if is_archive(file) else [file]:
+                    yield from self._read(each)
         except (XinyeError, OSError):
             self._seen[file] = version  # a bad file is told once, and read again after a change
             raise
@@ -172,15 +184,18 @@ class FileSource:
             )
             return
         self._waiting[file] = float("inf") if self.once else now + pause
-        first = file not in self._told
-        self._told.add(file)
-        warn: Warn = self.warn if first else (lambda text: None)
         try:
-            batches = read_file(file, self.zone, warn)
-            yield from each_within(file, complete_size(file), batches)
+            yield from self._complete(file)
         except XinyeError:
             self._waiting[file] = float("inf")
             raise
+
+    def _complete(self, file: Path) -> Iterator[list[Incoming]]:
+        """The complete records of a file that grows. Half a record is no problem that is told."""
+        yield from each_within(file, complete_size(file), self._read(file))
+
+    def _read(self, file: Path) -> Iterator[list[Incoming]]:
+        return read_file(file, self.zone, self.warn, self._told.setdefault(file, {}))
 
 
 def _version(file: Path) -> Version | None:
@@ -193,9 +208,13 @@ def _version(file: Path) -> Version | None:
 
 
 def read_file(
-    path: Path, zone: tzinfo = UTC, warn: Warn = lambda text: None
+    path: Path,
+    zone: tzinfo = UTC,
+    warn: Warn = lambda text: None,
+    told: dict[str, int] | None = None,
 ) -> Iterator[list[Incoming]]:
-    """The documents of a file of records, in batches. Raises XinyeError if it cannot be read."""
+    """The documents of a file of records, in batches. `told` are the problems that were told when
+    it was read before, and how often each was found. Raises XinyeError if it cannot be read."""
     if suffix_of(path) not in RECORD_SUFFIXES:
         raise not_readable(path, RECORD_SUFFIXES)
     check_libraries([path])
@@ -210,7 +229,7 @@ def read_file(
         if batch:
             yield batch
     finally:
-        reader.tell(warn)
+        reader.tell(warn, {} if told is None else told)
 
 
 def read_stdin(
@@ -226,7 +245,7 @@ def read_stdin(
     threading.Thread(target=_read_lines, args=(stream, lines), daemon=True).start()
     number, ended = 0, False
     while not ended:
-        reader = _Reader(STDIN, _INPUT, zone)
+        reader = _Reader(_SHOWN_INPUT, _INPUT, zone)
         batch: list[Incoming] = []
         try:
             line = lines.get(timeout=soon)
@@ -241,7 +260,7 @@ def read_stdin(
             number += 1
             if line is TOO_LONG:
                 size = LONGEST_LINE // 10**6
-                reader.bad(STDIN, number, f"the line is longer than {size} MB")
+                reader.bad(_SHOWN_INPUT, number, f"the line is longer than {size} MB")
             else:
                 batch += reader.parse(number, line)
             left = until - time.monotonic()
@@ -253,7 +272,7 @@ def read_stdin(
                 break
         if batch:
             yield batch
-        reader.tell(warn)
+        reader.tell(warn, {})
 
 
 def _read_lines(stream: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
@@ -284,10 +303,14 @@ class _Reader:
             what = "left out for other reasons"
         self.notes.add(place_of(path, line), what)
 
-    def tell(self, warn: Warn) -> None:
-        """Tell what was noted."""
-        for sentence in self.notes.sentences():
-            warn(sentence)
+    def tell(self, warn: Warn, told: dict[str, int]) -> None:
+        """Tell what was noted. What was `told` before is told again only if more records are left
+        out."""
+        counts = self.notes.counts
+        for what, sentence in zip(counts, self.notes.sentences(), strict=True):
+            if what not in told or (what.startswith(LEFT_OUT) and counts[what] > told[what]):
+                warn(sentence)
+        told.update(counts)
 
     def parse(self, number: int, line: bytes) -> list[Incoming]:
         """The document in a line of JSON, in a list; an empty list if there is none."""
@@ -307,7 +330,7 @@ class _Reader:
         if not isinstance(record, dict):
             self.bad(self._path, line, "the record is neither an object nor a text")
             return []
-        columns = _columns(tuple(record))
+        columns = _columns_known(tuple(record))
         if columns.text is None and columns.title is None:
             there = ", ".join(map(str, record))[:200]
             self.bad(self._path, line, f"it has neither a text nor a title; it has: {there}")
@@ -330,9 +353,9 @@ class _Reader:
         text = as_text(record.get(column)) if column is not None else ""
         return with_newlines(text or "").strip()
 
-    def _date(self, line: int, record: dict[str, Any], columns: _Columns) -> float | None:
+    def _date(self, line: int, record: dict[str, Any], columns: Columns) -> float | None:
         place = place_of(self._path, line)
-        value = record.get(columns.date) if columns.date is not None else None
+        value = record.get(columns.published) if columns.published is not None else None
         if value is None or value == "":
             self.notes.add(place, "no date")
             return None
@@ -346,17 +369,19 @@ class _Reader:
         return date.at
 
 
-@lru_cache(1000)
-def _columns(names: tuple[str, ...]) -> _Columns:
+def columns_of(names: tuple[str, ...]) -> Columns:
     """The columns of a record with fields of these names."""
-    return _Columns(
+    return Columns(
         id=find_column(names, IDS),
         title=find_column(names, TITLES, endings=True),
         text=find_column(names, TEXTS, endings=True),
         url=find_column(names, URLS),
-        date=find_column(names, DATES, endings=True),
+        published=find_column(names, DATES, endings=True),
         source=find_column(names, SOURCES),
     )
+
+
+_columns_known = lru_cache(1000)(columns_of)
 
 
 def _word(record: dict[str, Any], column: str | None) -> str:

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+from xinye.data.encodings import decode
+from xinye.data.records import json_line
+from xinye.errors import XinyeError
+
 _TABLES = (".csv", ".tsv")
 _KINDS = (".jsonl", ".ndjson", *_TABLES)  # whose records end with a line
 _HEAD = 1024  # bytes
@@ -31,3 +35,21 @@ def complete_size(file: Path) -> int:
             if line.endswith(b"\n") and quotes % 2 == 0:
                 complete = read
     return complete
+
+
+def is_unfinished(file: Path) -> bool:
+    """Whether the last line of a file that `grows` is half a record: no line break follows it, and
+    it is not valid JSON; in a table, it ends within quotes."""
+    begin = complete_size(file)
+    with file.open("rb") as opened:
+        opened.seek(begin)
+        last = opened.read(_LONGEST)
+    if not last.strip() or len(last) == _LONGEST:
+        return False
+    if file.suffix.lower() in _TABLES:
+        return b"\n" not in last and last.count(b'"') % 2 == 1
+    try:
+        json_line(decode(last, what="the line"))
+    except (ValueError, XinyeError):
+        return True
+    return False
