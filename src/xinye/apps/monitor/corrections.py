@@ -208,31 +208,28 @@ def _apply(transaction: Transaction, document: int) -> None:
     first = row if row["first"] is None else read_row(transaction, row["first"])
     (analysis,) = read_analyses(transaction, [first])
     said = {TOPICS: analysis.topics, MOOD: (analysis.mood, analysis.mood_probability)}
-    own = _corrections(transaction, "document = ?", document)
+    own = _corrections(transaction, [row])[document]
     if first is row:
         said |= {each["field"]: json.loads(each["before"]) for each in own}
     holds = said | _decided(own)
     relabel(transaction, [row], [_labels(holds)])
-    corrected: dict[int, list[Row]] = {}
-    for each in _corrections(
-        transaction, "document IN (SELECT number FROM documents WHERE first = ?)", document
-    ):
-        corrected.setdefault(each["document"], []).append(each)
     repeats = transaction.select("SELECT * FROM documents WHERE first = ?", document)
     for begin in range(0, len(repeats), AT_ONCE):
         some = repeats[begin : begin + AT_ONCE]
-        relabel(
-            transaction,
-            some,
-            [_labels(holds | _decided(corrected.get(each["number"], ()))) for each in some],
-        )
+        corrected = _corrections(transaction, some)
+        labels = [_labels(holds | _decided(corrected[each["number"]])) for each in some]
+        relabel(transaction, some, labels)
 
 
-def _corrections(transaction: Transaction, test: str, *values: object) -> list[Row]:
-    """Corrections, the last decided last."""
-    return transaction.select(
-        f"SELECT * FROM corrections WHERE {test} ORDER BY changed, number", *values
-    )
+def _corrections(transaction: Transaction, documents: Sequence[Row]) -> dict[int, list[Row]]:
+    """The corrections of each document by its number, the last decided last."""
+    found: dict[int, list[Row]] = {row["number"]: [] for row in documents}
+    marks = ", ".join("?" * len(found))
+    for each in transaction.select(
+        f"SELECT * FROM corrections WHERE document IN ({marks}) ORDER BY changed, number", *found
+    ):
+        found[each["document"]].append(each)
+    return found
 
 
 def _decided(corrections: Iterable[Row]) -> dict[str, Any]:
