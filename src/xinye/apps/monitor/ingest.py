@@ -21,11 +21,11 @@ from xinye.apps.monitor.near import (
     read_sketches,
     write_sketches,
 )
-from xinye.apps.monitor.prepared import (
+from xinye.apps.monitor.normalized import (
     Listed,
-    Prepared,
+    Normalized,
     no_company,
-    prepare,
+    normalize,
     says_something,
 )
 from xinye.apps.monitor.presence import note_presence, sources_answer
@@ -69,7 +69,7 @@ class _Numbered:
     """A document as it is written."""
 
     number: int
-    document: Prepared
+    document: Normalized
     first: int | None
     analysis: Analysis
 
@@ -126,14 +126,14 @@ class Ingest:
         identities = [identity(each, self._archive.secret) for each in given]
         with self._archive.store.reading() as transaction:
             new = find_new(transaction, identities)
-        prepared = [
-            prepare(given[at], identities[at], self._archive, self._listed, now) for at in new
+        normalized = [
+            normalize(given[at], identities[at], self._archive, self._listed, now) for at in new
         ]
         analyses: dict[str, Analysis | None] = {}
         added = Added()
-        while prepared:
+        while normalized:
             try:
-                added = self._write(prepared, analyses, now)
+                added = self._write(normalized, analyses, now)
                 break
             except _Changed:
                 continue
@@ -141,7 +141,7 @@ class Ingest:
         return replace(added, known=known_now, empty=len(batch) - len(given))
 
     def _write(
-        self, documents: Sequence[Prepared], analyses: dict[str, Analysis | None], now: float
+        self, documents: Sequence[Normalized], analyses: dict[str, Analysis | None], now: float
     ) -> Added:
         """Analyse documents, and write them in one transaction with all that follows from them.
         Analyses are added to those that are there already."""
@@ -179,7 +179,9 @@ class Ingest:
 
     # -- repeats -----------------------------------------------------------------------------------
 
-    def _firsts(self, transaction: Transaction, documents: Sequence[Prepared]) -> list[int | None]:
+    def _firsts(
+        self, transaction: Transaction, documents: Sequence[Normalized]
+    ) -> list[int | None]:
         """What each document repeats: a number of the store, or -1 for the first of these, -2 for
         the second, and so on."""
         sketched = [
@@ -219,7 +221,7 @@ class Ingest:
             self._forgot = now
         return changed
 
-    def _analysed(self, documents: Sequence[Prepared]) -> list[Analysis | None]:
+    def _analysed(self, documents: Sequence[Normalized]) -> list[Analysis | None]:
         """What the models say of documents; None of one on which a model fails."""
         if self._analyse is None:
             return [Analysis()] * len(documents)
@@ -238,13 +240,13 @@ class Ingest:
             return [one for each in documents for one in self._analysed([each])]
 
 
-def _new(transaction: Transaction, documents: Sequence[Prepared]) -> list[Prepared]:
+def _new(transaction: Transaction, documents: Sequence[Normalized]) -> list[Normalized]:
     """Those that the store does not know."""
     places = find_new(transaction, [each.identity for each in documents])
     return [documents[place] for place in places]
 
 
-def _text(transaction: Transaction, documents: Sequence[Prepared], first: int) -> str:
+def _text(transaction: Transaction, documents: Sequence[Normalized], first: int) -> str:
     """The title and text of what a document may repeat."""
     if first < 0:
         each = documents[-1 - first]
@@ -254,7 +256,7 @@ def _text(transaction: Transaction, documents: Sequence[Prepared], first: int) -
 
 
 def _companies(
-    transaction: Transaction, documents: Sequence[Prepared], first: int
+    transaction: Transaction, documents: Sequence[Normalized], first: int
 ) -> frozenset[str]:
     """The companies of what a document may repeat."""
     if first < 0:
@@ -263,13 +265,13 @@ def _companies(
     return frozenset(row["company"] for row in rows)
 
 
-def _holds(document: Prepared, other: str) -> bool:
+def _holds(document: Normalized, other: str) -> bool:
     return held(f"{document.title}\n{document.text}", other) >= HELD
 
 
 def _numbered(
     transaction: Transaction,
-    documents: Sequence[Prepared],
+    documents: Sequence[Normalized],
     firsts: Sequence[int | None],
     analyses: Mapping[str, Analysis | None],
 ) -> list[_Numbered]:

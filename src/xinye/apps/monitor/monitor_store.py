@@ -13,7 +13,7 @@ from xinye.apps.monitor.counts import Counts
 from xinye.apps.monitor.ingest import Analyse, Ingest
 from xinye.apps.monitor.limits import Limits
 from xinye.apps.monitor.log import Log
-from xinye.apps.monitor.prepared import Listed, no_company
+from xinye.apps.monitor.normalized import Listed, no_company
 from xinye.apps.monitor.queries import Documents
 from xinye.apps.monitor.retention import Retention
 from xinye.apps.monitor.schema import MIGRATIONS

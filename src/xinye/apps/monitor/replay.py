@@ -13,7 +13,7 @@ from xinye.apps.monitor.alerts import Alert
 from xinye.apps.monitor.documents import DAY, GIVEN, Incoming, dated
 from xinye.apps.monitor.ingest import Added, Analyse, Ingest
 from xinye.apps.monitor.monitor_folder import MonitorFolder
-from xinye.apps.monitor.prepared import no_company
+from xinye.apps.monitor.normalized import no_company
 from xinye.apps.monitor.runner import open_monitor
 from xinye.apps.monitor.sources.files import FileSource
 from xinye.errors import XinyeError

@@ -20,7 +20,7 @@ def no_company(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Normalized:
     """A document before it is written. `companies` are those that are watched."""
 
     identity: Identity
@@ -38,9 +38,9 @@ class Prepared:
     needed: float
 
 
-def prepare(
+def normalize(
     incoming: Incoming, own: Identity, archive: Archive, listed: Listed, now: float
-) -> Prepared:
+) -> Normalized:
     """A document that is read now, as it is stored."""
     limits, masker = archive.limits, Masker(archive.secret)
     title, text = _unicode(incoming.title).strip(), _unicode(incoming.text).strip()
@@ -51,7 +51,7 @@ def prepare(
     if masker.mask(url) != url:
         url = ""
     at, known = dated(incoming.published, now)
-    return Prepared(
+    return Normalized(
         own, masker.mask(_unicode(incoming.shown_source)),
         _unicode(incoming.origin.place if incoming.origin else ""), title, text, url, at, known,
         cut, frozenset(listed(f"{title}\n{text}")), title_hash(title), sketch(title, text),
