@@ -141,6 +141,7 @@ def known(tmp_path, monkeypatch):
         ("{count} record stands", "{count} records stand"): ("{count} 条样本",),
         "{what} ({count} times, first {where})": "{what}（{count} 次，最早在 {where}）",
         "the header stands again": "表头重复出现",
+        "standard input": "标准输入",
         "no data; {advice}": "没有数据；{advice}",
     }.items():
         catalog.add(english, said)
@@ -164,6 +165,7 @@ def known(tmp_path, monkeypatch):
         ("a.json, line 1, 'one', 'two'", "a.json 第 1 行 'one'、'two'"),
         ("t.xlsx, row 3, field '标签'", "t.xlsx 第 3 行，字段 '标签'"),
         ("line 6, field '标签'", "第 6 行，字段 '标签'"),
+        ("standard input, line 3", "标准输入 第 3 行"),
         ("salt and pepper, line 2.txt, line 3", "salt and pepper, line 2.txt 第 3 行"),
         ("t.xlsx, column AB", "t.xlsx AB 列"),
         (

@@ -13,6 +13,7 @@ import pytest
 from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.monitor_folder import Contents
 from xinye.apps.monitor.monitor_settings import MonitorSettings
+from xinye.server.monitor.settings import BoardSettings
 
 SOURCE = Path(__file__).parents[2] / "src"
 KEYS = ("XINYE_ANALYST_KEY", "XINYE_ADMIN_KEY", "XINYE_INGEST_KEY")
@@ -38,6 +39,12 @@ def test_what_is_refused(xinye, monitor: Path, tmp_path: Path) -> None:
     ):
         outcome = xinye("monitor", "serve", *arguments)
         assert outcome.code == 2 and said in outcome.complaint
+
+
+def test_a_key_that_can_be_guessed_is_told() -> None:
+    keys = {"analyst_key": "ana", "admin_key": "0123456789abcdef"}
+    (warning,) = BoardSettings(**keys).warnings()
+    assert warning.startswith("the analyst key has fewer than 16 characters")
 
 
 def test_it_reads_its_sources_prints_its_keys_and_ends_with_0(monitor: Path) -> None:

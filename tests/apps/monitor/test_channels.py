@@ -65,6 +65,13 @@ def failure(channel: Channel) -> Undelivered:
     return raised.value
 
 
+def test_a_secret_that_can_be_guessed_is_told() -> None:
+    warned: list[str] = []
+    for secret in ("x", "0123456789abcdef"):
+        open_channels(read_channels([HOOK]), {HOOK["secret"]: secret}, warned.append)
+    assert len(warned) == 1 and warned[0].startswith("channel 'ops': the secret in")
+
+
 # -- settings --------------------------------------------------------------------------------------
 
 

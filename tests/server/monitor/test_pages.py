@@ -58,6 +58,9 @@ def test_an_alarm_appears_and_is_acknowledged(board: Client, page: Page) -> None
     page.until("document.querySelectorAll('#chart rect.negative').length === 1")  # the trend, too
     board.add(*burst(2, "火灾 另"))
     page.until("document.querySelector('.alert .now').textContent.endsWith('至今已有 42 篇')")
+    for number in range(1, 4):
+        board.post(f"documents/{number}/correct", topics=["门店"])
+    page.until("document.querySelector('.alert .now').textContent.endsWith('更正后为 39 篇')")
     with another(page) as colleague:
         sign_in(colleague, board, language="en")
         click(page, ".alert button.main")
