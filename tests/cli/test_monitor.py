@@ -6,6 +6,7 @@ import random
 import shutil
 import time
 from contextlib import closing, suppress
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from xinye.apps.monitor.learning import Learned, Parts, Trained
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.queries import Filter
+from xinye.cli.monitor import show_advice
 
 SAID = {  # texts by topic, each with its mood
     "物流": (("快递太慢了", "负面"), ("包裹昨天到了", "中性"), ("发货很快", "正面")),
@@ -160,6 +162,9 @@ def test_the_past_is_replayed(xinye, monitor: Path, tmp_path: Path) -> None:
 def test_it_is_tested_and_says_how_sure_that_is(xinye, monitor: Path) -> None:
     found = json.loads(xinye("monitor", "evaluate", monitor, "--json").out)
     assert found.keys() == {"topics", "mood"} and found["mood"]["baseline"] is not None
+    prepared = json.loads((monitor / "report.json").read_text("utf-8"))["trained"]
+    for role, score in found.items():  # prepare has printed the same
+        assert score["score"] == pytest.approx(prepared[role]["score"])
     low, high = found["topics"]["likely"]
     assert low < found["topics"]["score"] < high and high - low > 0.2
     assert "the true figure is likely between" in xinye("monitor", "evaluate", monitor).out
@@ -224,7 +229,32 @@ def test_a_gain_that_luck_explains_is_told(xinye, monitor: Path, store: Path, mo
     fake_training(monitor, monkeypatch, 7, 9)
     said = xinye("monitor", "improve", monitor, "--store", store)
     assert "luck alone gives such a gain on these texts" in said.out
-    assert "the old monitor is kept in" in said.err
+    assert "the old monitor is kept in" in said.err and "start it again" in said.err
+
+
+def test_topics_that_are_too_rare_are_told(xinye, monitor: Path, store: Path) -> None:
+    """One text about couriers teaches nothing yet, and nothing is trained."""
+    with closing(Monitor(store)) as opened:
+        [document] = documents_of(opened, Filter(words="壶嘴"))
+        [number] = opened.corrections.correct(document.number, "李", topics=["骑手"])
+        opened.corrections.approve(number, "王")
+    said = xinye("monitor", "improve", monitor, "--store", store).complaint
+    assert "too rare to learn (骑手 1); 10 texts" in said
+
+
+@pytest.mark.parametrize(
+    ("texts", "more_time", "advice"),
+    [
+        (213, True, "label more texts"),
+        (5000, True, "give it more time"),
+        (5000, False, "label more texts"),
+    ],
+)
+def test_a_weak_model_gets_one_advice(capsys, texts: int, more_time: bool, advice: str) -> None:
+    learned = Learned(texts, 20, 25, {}, 0.5, (0.2, 0.8), 0.9, 1.0, more_time)
+    show_advice(asdict(learned))
+    said = capsys.readouterr().out
+    assert advice in said and ("--time" in said) == (advice == "give it more time")
 
 
 def test_what_would_give_the_test_away_is_not_learned(

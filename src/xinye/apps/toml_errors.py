@@ -4,9 +4,9 @@ import re
 
 WIDE = dict(zip("“”„＂‘’，＝［］", '""""\'\',=[]', strict=True))  # signs of a Chinese keyboard
 PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
-OF_PARTS = "Invalid initial character"  # it stands where a part of a name begins
-OF_NAMES = ("Invalid statement", OF_PARTS, "Expected '=' after a key")
-OPEN = ("Unclosed", "Unterminated", "Expected newline", "Illegal character")
+OF_PARTS = re.compile("(?:Invalid initial character)")  # where a part of a name begins
+OF_NAMES = re.compile("(?:Invalid statement|Invalid initial character|Expected '=' after a key)")
+OPEN = re.compile("(?:Unclosed|Unterminated|Expected newline|Illegal character)")
 
 
 def toml_problem(text: str, error: ValueError) -> tuple[int, str]:
@@ -20,8 +20,8 @@ def toml_problem(text: str, error: ValueError) -> tuple[int, str]:
     bare = re.sub(r'"[^"]*"|#.*', "", line)
     if wide := [sign for sign in WIDE if sign in bare]:
         return number, f"write {WIDE[wide[0]]} instead of {wide[0]}"
-    begin = int(place["column"] or 1) - 1 if place and reason.startswith(OF_PARTS) else 0
-    if reason.startswith(OF_NAMES) and (name := _name(line[begin:])):
+    begin = int(place["column"] or 1) - 1 if place and OF_PARTS.match(reason) else 0
+    if OF_NAMES.match(reason) and (name := _name(line[begin:])):
         return number, (
             f'write the name in quotes: "{name}"; names with other signs than A-Z, 0-9, _ and - '
             "need them"
@@ -30,7 +30,7 @@ def toml_problem(text: str, error: ValueError) -> tuple[int, str]:
         return number, "a value is missing behind ="
     if reason == "Invalid value" and line:
         return number, 'put texts into quotes: "…"; write true and false with small letters'
-    if reason.startswith(OPEN):
+    if OPEN.match(reason):
         return number, "a quote, a bracket or a comma is missing here or before"
     if reason.startswith("Cannot"):
         return number, "a name or a table comes twice; delete one of them"

@@ -117,7 +117,11 @@ def show_trained(report: "Report", role: str, trained: dict) -> None:
     scaling = report.calibrations[role]
     if not scaling["texts"]:
         show_uncalibrated()
-    elif scaling["error"] is not None:
+    elif scaling["error"] == scaling["error_before"]:
+        answer.print(
+            f"  error of its probabilities: {scaling['error']:.1%}, so they are not scaled"
+        )
+    else:
         before, after = f"{scaling['error_before']:.1%}", f"{scaling['error']:.1%}"
         answer.print(f"  error of its probabilities: {before}, calibrated {after}")
     if role == "mood" and report.moods_without_neutral:

@@ -1,13 +1,23 @@
 """What is learned, calibrated on and kept apart."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from xinye.apps.monitor.labelled import Labelled
-from xinye.apps.monitor.learning import FEWEST_CALIBRATION, FEWEST_EACH, learn, parts_of
+from xinye.apps.monitor.learning import (
+    FEWEST_CALIBRATION,
+    FEWEST_EACH,
+    Parts,
+    _MoodNames,
+    _of_topics,
+    learn,
+    parts_of,
+    rare_labels,
+)
 from xinye.apps.training import Budget, WithoutFiles
-from xinye.observer import Observer
+from xinye.observer import Evaluated, Observer
 
 
 def text(number: int, topic: str = "价格") -> Labelled:
@@ -66,3 +76,30 @@ def test_notes_name_no_file_that_is_deleted(tmp_path) -> None:
     observer.warn(f"2 duplicate records: the first is {tmp_path}/topics.jsonl, line 3 = line 1")
     observer.warn("the plan has only 12 steps")
     assert told == ["the plan has only 12 steps"]
+
+
+def test_a_text_of_a_topic_that_is_too_rare_is_not_one_without_topics() -> None:
+    texts = [text(number) for number in range(FEWEST_EACH)]
+    texts += [
+        text(100, "骑手"),
+        replace(text(101), topics=("骑手", "价格")),
+        replace(text(102), topics=()),
+    ]
+    parts = Parts(texts, [text(103, "骑手")], [])
+    rows = _of_topics(parts)
+    assert [row["label"] for row in rows.learned[FEWEST_EACH:]] == [["价格"], []]
+    assert not rows.calibration
+    assert rare_labels(parts, ["topics"]) == {"骑手": 3}
+
+
+def test_moods_of_samples_are_named_in_the_language_of_the_screen(monkeypatch) -> None:
+    monkeypatch.setenv("XINYE_LANGUAGE", "zh")
+    told: list[str] = []
+
+    class Told(Observer):
+        def evaluated(self, evaluated: Evaluated) -> None:
+            told.append(evaluated.sample)
+
+    sample = "negative → positive (0.98), right is neutral"
+    _MoodNames(Told()).evaluated(Evaluated("validation", 1, 1.0, sample, {}))
+    assert told == ["negative → 正面 (0.98), right is 中性"]

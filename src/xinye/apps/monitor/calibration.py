@@ -26,7 +26,9 @@ LEAST = 1e-6  # of a probability
 SURE = 0.9  # share of the moods that must be right if there are no neutral texts to learn from
 UNTESTED = 0.9  # the threshold if that cannot be found
 LOWEST, HIGHEST = 0.05, 20  # of a scale; at these ends, nothing was learned
-RIGHT = 0.05  # error up to which probabilities need no scaling
+RIGHT = 0.05  # error up to which probabilities need no scaling, and
+CHANCE = 0.9  # the quantile of errors that right probabilities have by chance on so many texts
+DRAWS = 200
 FOLDS = 5  # of the cross-validation
 
 Numbers = NDArray[np.float64]
@@ -110,7 +112,8 @@ class _Kind:
 
 def _calibrated(kind: _Kind, probabilities: Numbers, right: Bools) -> Scaling:
     """The scaling if it lowers the loss and the error on texts that it was not learned from
-    (cross-validation); none, if probabilities are right without. Else nothing is calibrated."""
+    (cross-validation); a scale of 1 if probabilities are as right as those of so few texts can be.
+    Else nothing is calibrated."""
     texts = len(probabilities)
     if texts < FEWEST or right.all() or not right.any():
         return Scaling()
@@ -121,9 +124,16 @@ def _calibrated(kind: _Kind, probabilities: Numbers, right: Bools) -> Scaling:
     within = LOWEST < learned.scale < HIGHEST
     if within and error <= before and loss < kind.loss(probabilities, right, Scaling()):
         return learned.model_copy(update={"texts": texts, "error_before": before, "error": error})
-    if before <= RIGHT:
+    if before <= max(RIGHT, _by_chance(kind.said(probabilities, right)[0])):
         return Scaling(texts=texts, error_before=before, error=before)
     return Scaling()
+
+
+def _by_chance(said: Numbers) -> float:
+    """The error that right probabilities have by chance, at most, in nine of ten cases."""
+    random = np.random.default_rng(0)
+    errors = [_error(said, random.random(len(said)) < said) for _ in range(DRAWS)]
+    return float(np.quantile(errors, CHANCE))
 
 
 def _held_out(kind: _Kind, probabilities: Numbers, right: Bools) -> tuple[Numbers, float]:

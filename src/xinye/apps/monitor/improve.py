@@ -83,9 +83,10 @@ def improve(
     parts = _parts(monitor, fresh)
     rare = {
         label: count
-        for label, count in rare_labels(parts.learned, wanted).items()
+        for label, count in rare_labels(parts, wanted).items()
         if any(label in labels_of(role, each) for role in wanted for each in fresh)
     }
+    wanted = [role for role in wanted if any(_teaches(role, each, rare) for each in fresh)]
     taught = [each for each in fresh if any(_teaches(role, each, rare) for role in wanted)]
     if not taught:
         raise XinyeError(

@@ -166,7 +166,7 @@ def learn(
         figures = _figures(role, rows[role], parts.test, said.get(role, []), seconds[role])
         more_time = more_time_helps(folder / role, figures.texts)
         learned[role] = replace(figures, more_time=more_time)
-    rare = rare_labels(parts.learned, wanted)
+    rare = rare_labels(parts, wanted)
     return Trained(learned, {role: why for role, why in missing.items() if why}, rare, calibrations)
 
 
@@ -177,12 +177,13 @@ def labels_of(role: str, text: Labelled) -> tuple[str, ...]:
     return (text.mood,) if text.mood else ()
 
 
-def rare_labels(texts: Sequence[Labelled], roles: Sequence[str]) -> dict[str, int]:
-    """The labels of these roles that too few texts have to be learned, with the number of texts."""
+def rare_labels(parts: Parts, roles: Sequence[str]) -> dict[str, int]:
+    """The labels of these roles that too few texts have to be learned, with the number of texts, of
+    those that are not for the test."""
     return {
         label: count
         for role in roles
-        for label, count in _counts(role, texts).most_common()
+        for label, count in _counts(role, [*parts.learned, *parts.calibration]).most_common()
         if count < FEWEST_EACH
     }
 
@@ -192,11 +193,15 @@ def _counts(role: str, texts: Sequence[Labelled]) -> Counter[str]:
     return Counter(label for each in texts for label in labels_of(role, each))
 
 
+def _known(role: str, parts: Parts) -> set[str]:
+    """The labels of a role that are learned."""
+    return _counts(role, parts.learned).keys() - rare_labels(parts, [role]).keys()
+
+
 def _of_topics(parts: Parts) -> Rows:
     """The texts whose topics are known, without the topics that are too rare to learn. Texts that
     have only such topics are left out, because they are not texts without a topic."""
-    rare = rare_labels(parts.learned, ["topics"])
-    known = _counts("topics", parts.learned).keys() - rare.keys()
+    known = _known("topics", parts)
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
         return [
@@ -210,8 +215,7 @@ def _of_topics(parts: Parts) -> Rows:
 
 def _of_moods(parts: Parts) -> Rows:
     """The texts whose mood is known, without a mood that is too rare to learn."""
-    rare = rare_labels(parts.learned, ["mood"])
-    known = _counts("mood", parts.learned).keys() - rare.keys()
+    known = _known("mood", parts)
 
     def rows(texts: Sequence[Labelled]) -> list[Row]:
         return [{"text": each.text, "label": each.mood} for each in texts if each.mood in known]
