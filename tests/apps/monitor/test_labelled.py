@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from xinye.apps.monitor.labelled import LONGEST, Columns, Labelled, joined, read_labelled
+from xinye.apps.monitor.labelled import (
+    LONGEST,
+    Columns,
+    Labelled,
+    joined,
+    read_labelled,
+    relabelled,
+)
 from xinye.errors import XinyeError
 
 
@@ -114,3 +121,17 @@ def test_models_read_the_beginning() -> None:
     assert joined("", "正文") == "正文"
     assert joined("标题", "标题：正文") == "标题：正文"
     assert len(joined("标题", "字" * 1000)) == LONGEST
+
+
+def test_what_is_said_later_of_a_text_counts() -> None:
+    old = [Labelled("茶凉了", ("配送",), ""), Labelled("开业了", ("门店",), "positive")]
+    later = [
+        Labelled("茶凉了", None, "negative"),
+        Labelled("开业了", (), ""),
+        Labelled("贵", None, "negative"),
+    ]
+    assert relabelled(old, later) == [
+        Labelled("茶凉了", ("配送",), "negative"),
+        Labelled("开业了", (), "positive"),
+        Labelled("贵", None, "negative"),
+    ]

@@ -22,7 +22,7 @@ from xinye.apps.monitor.evaluate import (
     judged,
     scores,
 )
-from xinye.apps.monitor.labelled import Labelled, joined
+from xinye.apps.monitor.labelled import Labelled, joined, relabelled
 from xinye.apps.monitor.learning import (
     FEWEST_EACH,
     Parts,
@@ -188,7 +188,7 @@ def _is_own(monitor: MonitorFolder, role: str) -> bool:
 
 def _parts(monitor: MonitorFolder, new: Sequence[Labelled]) -> Parts:
     """What is learned and calibrated on: the old texts and the new ones. The test stays."""
-    parts = parts_of([*monitor.labelled, *new], 0)
+    parts = parts_of(relabelled(monitor.labelled, new), 0)
     return Parts(parts.learned, parts.calibration, monitor.test)
 
 

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -243,6 +243,17 @@ def _are_moods(values: Iterable[Any]) -> bool:
     return bool(found) and (
         found <= BY_WORD.keys() or any(found == each.keys() for each in NUMBERS)
     )
+
+
+def relabelled(texts: Sequence[Labelled], later: Sequence[Labelled]) -> list[Labelled]:
+    """The texts and the later ones. What was said later of the same text takes the place of what
+    was said before."""
+    found = {each.text: each for each in texts}
+    for each in later:
+        before = found.get(each.text, each)
+        topics = before.topics if each.topics is None else each.topics
+        found[each.text] = replace(before, topics=topics, mood=each.mood or before.mood)
+    return [*found.values()]
 
 
 def mood_named(name: str) -> str:
