@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 NORMAL = 1.959964  # standard deviations within which 95% of a normal distribution lie
 DRAWS = 1000
+AT_ONCE = 50  # draws that are in memory together
 
 Counts = NDArray[np.float64]
 
@@ -41,7 +42,10 @@ def luck(old: Counts, new: Counts, score: Callable[[Counts], Counts]) -> float:
     `old` and `new` have the counts of each text, (texts, counts); `score` makes scores of their
     sums, (draws, counts) to (draws,)."""
     gain = score(new.sum(0)[None]) - score(old.sum(0)[None])
-    swapped = (np.random.default_rng(0).random((DRAWS, len(old))) < 0.5).astype(np.float64)
-    moved = swapped @ (new - old)  # what goes from the new one to the old one
-    gains = score(new.sum(0) - moved) - score(old.sum(0) + moved)
-    return float((1 + (gains >= gain - 1e-9).sum()) / (1 + DRAWS))
+    random, as_good = np.random.default_rng(0), 0
+    for begin in range(0, DRAWS, AT_ONCE):
+        swapped = random.random((min(AT_ONCE, DRAWS - begin), len(old))) < 0.5
+        moved = swapped @ (new - old)  # what goes from the new one to the old one
+        gains = score(new.sum(0) - moved) - score(old.sum(0) + moved)
+        as_good += int((gains >= gain - 1e-9).sum())
+    return (1 + as_good) / (1 + DRAWS)

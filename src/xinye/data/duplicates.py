@@ -169,3 +169,11 @@ class NearSample:
                 text: about for text, about in self.kept.items() if not about[0] & self.mask
             }
             self.characters = sum(map(len, self.kept))
+
+
+def members(groups: Sequence[int]) -> list[list[int]]:
+    """The numbers of the texts of each group."""
+    found: list[list[int]] = [[] for _ in range(max(groups, default=-1) + 1)]
+    for number, group in enumerate(groups):
+        found[group].append(number)
+    return found

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xinye.apps.groups import near_groups, plain
 from xinye.apps.support.clusters import name_clusters
 from xinye.apps.support.exchanges import Exchange, without_templates
 from xinye.apps.support.faq import make_faq
+from xinye.apps.support.groups import near_groups, plain
 from xinye.apps.support.held_out import kept_apart
 from xinye.apps.support.matching import FAQMatcher
 from xinye.data.notes import Notes

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from apps.support.conftest import Customer
-from xinye.apps.groups import plain
 from xinye.apps.support.calibrating import Tested, Trial
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.desk_folder import DeskFolder
 from xinye.apps.support.evaluate import evaluate_desk
+from xinye.apps.support.groups import plain
 from xinye.apps.support.improve import improve
 from xinye.apps.support.messages import Message
 from xinye.apps.support.prepare import prepare

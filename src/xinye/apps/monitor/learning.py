@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from xinye import api
-from xinye.apps.groups import members
 from xinye.apps.monitor.analysis import Analyst, Models
 from xinye.apps.monitor.calibration import Calibrations, calibrated_moods, calibrated_topics
 from xinye.apps.monitor.documents import MOODS
@@ -29,6 +28,7 @@ from xinye.apps.training import (
     more_time_helps,
     train_classifier,
 )
+from xinye.data.duplicates import members
 from xinye.errors import XinyeError, plural
 from xinye.evaluation.classification import tfidf_baseline
 from xinye.language import shown_word

@@ -3,6 +3,7 @@ from. Every file but the models can be read and edited with a text editor."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,17 +79,17 @@ class MonitorFolder:
             FORMAT.read(folder / CALIBRATION, Calibrations),
         )
 
-    @property
+    @cached_property
     def labelled(self) -> list[Labelled]:
         """The texts that the models learned from."""
         return [each.labelled for each in read_rows(self.folder / LABELLED, SavedText, AGAIN)]
 
-    @property
+    @cached_property
     def test(self) -> list[Labelled]:
         """The texts that were kept apart."""
         return [each.labelled for each in read_rows(self.folder / TEST, SavedText, AGAIN)]
 
-    @property
+    @cached_property
     def report(self) -> dict[str, Any]:
         """What `prepare` read, left out and trained."""
         return read_json(self.folder / REPORT)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from xinye.apps.groups import plain
 from xinye.apps.support.desk_folder import TestQuestion, Unsure
 from xinye.apps.support.faq import Entry
+from xinye.apps.support.groups import plain
 from xinye.apps.support.held_out import Question, in_turn, wordings
 from xinye.apps.support.matching import Asked, FAQMatcher, HeldOut, enough, made_questions
 from xinye.errors import XinyeError

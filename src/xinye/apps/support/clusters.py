@@ -4,8 +4,9 @@ its most typical question."""
 from collections.abc import Sequence
 from math import sqrt
 
-from xinye.apps.groups import members, typical
+from xinye.apps.support.groups import typical
 from xinye.apps.support.offers import shown
+from xinye.data.duplicates import members
 from xinye.errors import one_line
 from xinye.libraries import need
 from xinye.retrieval.terms import content, terms

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
-from xinye.apps.groups import members, near_groups, plain, typical
 from xinye.apps.support.cases import case_signs
 from xinye.apps.support.exchanges import Exchange
+from xinye.apps.support.groups import near_groups, plain, typical
+from xinye.data.duplicates import members
 
 LONG_ANSWER = 12  # characters; shorter ones, such as "yes", answer many questions
 # An answer that is different each time depends on the case: "Where is my parcel?"

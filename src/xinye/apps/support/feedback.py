@@ -9,10 +9,10 @@ from operator import itemgetter
 from sqlite3 import Row
 from typing import Any
 
-from xinye.apps.groups import near_groups, plain
 from xinye.apps.store import Transaction
 from xinye.apps.support.asked import asks, choice
 from xinye.apps.support.desk import Desk
+from xinye.apps.support.groups import near_groups, plain
 from xinye.apps.support.log import Entry
 from xinye.apps.support.messages import Message, checked_text, find_message, messages_between
 from xinye.apps.support.reply import HANDOVER, UNSURE

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
-from xinye.apps.groups import members, near_groups, plain
 from xinye.apps.support.desk_folder import Labelled, TestQuestion
 from xinye.apps.support.faq import Entry
+from xinye.apps.support.groups import near_groups, plain
 from xinye.apps.support.matching import HeldOut
+from xinye.data.duplicates import members
 
 SEED = 0
 

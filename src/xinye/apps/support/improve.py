@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from xinye.apps.folders import kept_beside
-from xinye.apps.groups import near_groups, plain, typical
 from xinye.apps.support.calibrating import Calibrated, Tested, Trial, calibrated
 from xinye.apps.support.cases import case_signs
 from xinye.apps.support.context import unclear_alone
@@ -32,6 +31,7 @@ from xinye.apps.support.exchanges import (
 )
 from xinye.apps.support.faq import LONG_ANSWER, OFTEN, Entry
 from xinye.apps.support.feedback import Feedback
+from xinye.apps.support.groups import near_groups, plain, typical
 from xinye.apps.support.held_out import without, wordings
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError

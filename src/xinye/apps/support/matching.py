@@ -11,9 +11,9 @@ from typing import Self
 import numpy as np
 from pydantic import Field, field_validator
 
-from xinye.apps.groups import plain
 from xinye.apps.support.classes import Classes
 from xinye.apps.support.desk_settings import AGAIN
+from xinye.apps.support.groups import plain
 from xinye.apps.support.likeness import FEATURES, OTHERS, Candidate, Likeness, Numbers
 from xinye.apps.support.wordings import Pairs, Wordings
 from xinye.data.files import write_json

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from xinye.apps.groups import negates
 from xinye.apps.support.faq import Entry
+from xinye.apps.support.groups import negates
 from xinye.apps.support.matching import FAQMatcher
 from xinye.apps.support.offers import shown
 from xinye.data.scripts import has_han

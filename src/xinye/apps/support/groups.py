@@ -92,14 +92,6 @@ def _similarity(one: frozenset[str], other: frozenset[str], rarity: dict[str, fl
     return shared / either if either else 1.0
 
 
-def members(groups: Sequence[int]) -> list[list[int]]:
-    """The numbers of the texts of each group."""
-    found: list[list[int]] = [[] for _ in range(max(groups, default=-1) + 1)]
-    for number, group in enumerate(groups):
-        found[group].append(number)
-    return found
-
-
 def negates(text: str) -> bool:
     """True if a text has a negation or exception, and not only "能不能" or the like.
 
