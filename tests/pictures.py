@@ -1,9 +1,12 @@
-"""Writes the pictures of docs/images, with Chromium and the invented shop of the demo:
-`python tests/pictures.py`"""
+"""Writes the pictures of docs/images, with Chromium and what the demos invent:
+`python tests/pictures.py` those of the shop, which it makes itself, and
+`python tests/pictures.py DEMO…` those of the boards of `xinye demo --application monitor -o DEMO`.
+"""
 
 import base64
 import io
 import json
+import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -12,7 +15,9 @@ from pathlib import Path
 from PIL import Image
 
 from server.browser import Page, another, browsing
+from server.monitor.board_server import ANALYST
 from server.support.desk_server import OPERATOR, Desk, serving
+from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.cli.demo_support import Place, invent, make
 from xinye.demo.support import Shop
 from xinye.demo.words import SUPPORT
@@ -65,7 +70,10 @@ SCENES = (
 def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     sizes = {}
-    for scene in SCENES:
+    for demo in sys.argv[1:]:
+        with tempfile.TemporaryDirectory() as name:
+            sizes |= board(Path(demo), Path(name))
+    for scene in SCENES if not sys.argv[1:] else ():
         with tempfile.TemporaryDirectory() as name:
             sizes |= pictures(scene, Path(name))
     for name, size in sizes.items():
@@ -132,6 +140,33 @@ def take_desk(page: Page, desk: Desk, scene: Scene) -> dict[str, int]:
     sizes = save(page, f"support-desk-{scene.language}.png")
     size(page, PHONE, scene.dark)
     return sizes | save(page, f"support-phone-{scene.language}.png")
+
+
+def board(demo: Path, folder: Path) -> dict[str, int]:
+    """The board of a monitor with an alarm."""
+    language = MonitorFolder.read(demo / "monitor").settings.languages[0]
+    command = (
+        sys.executable, "-m", "xinye", "monitor", "serve", demo / "monitor",
+        "--store", demo / "monitor.db", "--port", "0", "--analyst-key", ANALYST, "--json", "--quiet",
+    )  # fmt: skip
+    flags = (f"--lang={language}", f"--accept-lang={language}", "--hide-scrollbars")
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+        browsing(folder / "browser", *flags) as browser,
+        another(browser) as page,
+    ):
+        try:
+            assert server.stdout
+            address = json.loads(server.stdout.readline())["url"]
+            go(page, f"{address}/?lang={language}", WIDE, language == "zh")
+            write(page, "#myName", {"zh": "小陈", "en": "Ann"}[language])
+            write(page, "#key", ANALYST)
+            click(page, "#enter button")
+            page.until("document.querySelectorAll('.alert li').length > 0")
+            page.until("document.querySelectorAll('#chart rect').length > 0")
+            return save(page, f"monitor-board-{language}.png")
+        finally:
+            server.terminate()
 
 
 # -- the browser -----------------------------------------------------------------------------------
