@@ -29,6 +29,7 @@ from typing import Any
 from common import in_own_process, machine, report
 
 from xinye.apps.monitor import ingest as ingest_module
+from xinye.apps.monitor import normalized
 from xinye.apps.monitor.ingest import Ingest
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.apps.monitor.near import Near
@@ -40,8 +41,9 @@ from xinye.data.masking import Masker
 PARTS = {  # what is timed as which part
     "masking": [(Masker, "mask")],
     "repeats": [
-        (ingest_module, "sketch"),
-        (ingest_module, "title_hash"),
+        (normalized, "sketch"),
+        (normalized, "title_hash"),
+        (normalized, "needed"),
         (ingest_module, "held"),
         (Near, "find"),
         (Near, "add"),
@@ -92,6 +94,8 @@ def measure(monitor: Path, news: Path) -> dict[str, Any]:
             parts = watched(runner)
             begin, processor = time.perf_counter(), time.process_time()
             added = runner.step().added
+            while runner.reading:
+                added += runner.step().added
             seconds, processor = time.perf_counter() - begin, time.process_time() - processor
             with store.store.reading() as transaction:
                 labels = labels_of(transaction)
@@ -151,7 +155,8 @@ def watched(runner: Runner) -> Counter[str]:
 
         return read
 
-    runner._sources = {name: timed_reading(each) for name, each in runner._sources.items()}
+    for source in runner._sources.values():
+        source.read = timed_reading(source.read)
     return parts.seconds
 
 
