@@ -193,21 +193,19 @@ def correct(store: Path, part: str) -> None:
 def fake_training(monitor: Path, monkeypatch, right_before: int, right_after: int) -> None:
     """Let the old model be right in so many test texts, and a new one, trained at once, too."""
     read = MonitorFolder.read(monitor)
-    rights = [right_before, right_after]
 
-    def learn(parts: Parts, wanted: list[str], folder: Path, *_: object) -> Trained:
-        shutil.copytree(monitor / "models" / "mood", folder / "mood")
-        learned = {"mood": Learned(90, 10, 20, {}, 0.5, (0.2, 0.8), 0.5, 1.0)}
-        return Trained(learned, {}, {}, read.calibrations)
-
-    def judged(*_: object) -> dict[str, Judged]:
-        right = rights.pop(0)
+    def said(right: int) -> dict[str, Judged]:
         moods = [each.mood for each in read.test]
         said = [mood if at < right else "unsure" for at, mood in enumerate(moods)]
         return {"mood": [({mood}, {each}) for mood, each in zip(moods, said, strict=True)]}
 
+    def learn(parts: Parts, wanted: list[str], folder: Path, *_: object) -> Trained:
+        shutil.copytree(monitor / "models" / "mood", folder / "mood")
+        learned = {"mood": Learned(90, 10, 20, {}, 0.5, (0.2, 0.8), 0.5, 1.0)}
+        return Trained(learned, {}, {}, read.calibrations, said(right_after))
+
     monkeypatch.setattr(improving, "learn", learn)
-    monkeypatch.setattr(improving, "judged", judged)
+    monkeypatch.setattr(improving, "judged", lambda *_: said(right_before))
 
 
 @pytest.mark.parametrize(("before", "after", "replaced"), [(1, 10, True), (10, 1, False)])

@@ -106,11 +106,15 @@ def show_trained(report: "Report", role: str, trained: dict) -> None:
     answer.print(f"trained a model for the role {name} on {texts}")
     if trained["score"] is not None:
         tested = plural(trained["test_texts"], "text")
-        score, baseline = f"{trained['score']:.1%}", f"{trained['baseline']:.1%}"
-        answer.print(
-            f"  {SCORES[role]} on {tested} kept apart: {score}; TF-IDF with logistic regression: "
-            f"{baseline}"
-        )
+        score = f"{trained['score']:.1%}"
+        if trained["baseline"] is None:  # TF-IDF can learn nothing
+            answer.print(f"  {SCORES[role]} on {tested} kept apart: {score}")
+        else:
+            baseline = f"{trained['baseline']:.1%}"
+            answer.print(
+                f"  {SCORES[role]} on {tested} kept apart: {score}; TF-IDF with logistic "
+                f"regression: {baseline}"
+            )
         show_likely(trained["likely"])
         if trained["baseline"] is not None and trained["score"] < trained["baseline"]:
             show_advice(trained)

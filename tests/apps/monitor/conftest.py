@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from apps.monitor.recount import differences
+from apps.monitor.web import Web
 from apps.support.conftest import Clock
 from xinye.apps.monitor.alarms import AlarmSettings
 from xinye.apps.monitor.documents import Analysis, Document, Incoming
@@ -88,3 +89,10 @@ def other(tmp_path: Path, clock: Clock, monitor: Monitor) -> Iterator[Ingest]:
     opened = Monitor(tmp_path / "monitor.db", clock=clock)
     yield opened.ingest(analyse=analyse)
     opened.close()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    web = Web()
+    yield web
+    web.close()

@@ -1,24 +1,17 @@
 """Each document counts once, however its feed numbers it and its file is called."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from apps.monitor.conftest import Clock, documents_of, totals
-from apps.monitor.sources.conftest import SETTINGS, Web
+from apps.monitor.sources.conftest import SETTINGS
+from apps.monitor.web import Web
 from xinye.apps.monitor.ingest import Ingest
 from xinye.apps.monitor.monitor_store import Monitor
 from xinye.apps.monitor.sources.feeds import Feeds
 from xinye.apps.monitor.sources.files import FileSource, read_stdin
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    web = Web()
-    yield web
-    web.close()
 
 
 def fetch(monitor: Monitor, ingest: Ingest, clock: Clock, url: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from apps.monitor.conftest import EAGER, HOUR, analyse, documents_of, post, posts, totals
 from apps.monitor.recount import differences
 from apps.support.conftest import Clock
+from xinye.apps.monitor import normalized
 from xinye.apps.monitor.documents import Analysis, Incoming
 from xinye.apps.monitor.ingest import Added, Ingest
 from xinye.apps.monitor.limits import Limits
@@ -79,13 +80,15 @@ STORY = "从前有一家工厂，三千名工人在这里上班，老板说一�
 
 
 def test_another_process_writes_the_same_while_this_one_prepares_it(
-    monitor: Monitor, other: Ingest
+    monitor: Monitor, ingest: Ingest, other: Ingest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def listed(_: str) -> tuple[str, ...]:
+    def meanwhile(url: str) -> str:
+        monkeypatch.undo()
         other.add([Incoming("线", "1", "", STORY)])
-        return ()
+        return url
 
-    assert monitor.ingest(listed=listed).add([Incoming("线", "1", "", STORY)]) == Added(known=1)
+    monkeypatch.setattr(normalized, "link", meanwhile)
+    assert ingest.add([Incoming("线", "1", "", STORY)]) == Added(known=1)
     assert totals(monitor) == (1, 0)
 
 

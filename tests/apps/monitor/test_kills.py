@@ -16,7 +16,7 @@ import pytest
 from apps.monitor.conftest import totals
 from apps.monitor.receivers import SECRET, Receiver
 from apps.monitor.recount import differences
-from apps.monitor.sources.conftest import HERE, Answer, Web
+from apps.monitor.web import HERE, Answer, Web
 from xinye.apps.monitor.alarms import AlarmSettings
 from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.monitor_folder import Contents
@@ -91,13 +91,6 @@ secret = "HOOK_SECRET"
 def receiver() -> Iterator[Receiver]:
     with (receiver := Receiver()).listening():
         yield receiver
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    web = Web()
-    yield web
-    web.close()
 
 
 @pytest.fixture

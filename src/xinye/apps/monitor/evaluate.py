@@ -8,8 +8,9 @@ import numpy as np
 
 from xinye.apps.chance import Counts, likely_mean, likely_share, luck
 from xinye.apps.monitor.analysis import Analyst
+from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.documents import Analysis
-from xinye.apps.monitor.labelled import Labelled
+from xinye.apps.monitor.labelled import Labelled, is_labelled, labels_of
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.errors import XinyeError
 from xinye.evaluation.classification import Table, class_table
@@ -38,7 +39,8 @@ def evaluate_monitor(folder: Path) -> dict[str, Score]:
     test on."""
     monitor = MonitorFolder.read(folder)
     analyst = monitor.analyst()
-    found = scores(analyst, judged(analyst, monitor.test), monitor.report.get("trained", {}))
+    said = judged(analyst, monitor.test)
+    found = scores(monitor.calibrations, said, monitor.report.get("trained", {}))
     if not found:
         raise XinyeError(
             f"{folder}: there are no texts to test on; prepare the monitor again with "
@@ -61,7 +63,7 @@ def judged(analyst: Analyst, test: Sequence[Labelled]) -> dict[str, Judged]:
 
 
 def scores(
-    analyst: Analyst,
+    calibrations: Calibrations,
     found: Mapping[str, Judged],
     trained: Mapping[str, Mapping[str, float | None]],
 ) -> dict[str, Score]:
@@ -72,7 +74,6 @@ def scores(
         table = _table(labelled)
         score = f1(role, labelled)
         supports = [int(table[name]["support"]) for name in names]
-        calibrations = analyst.calibrations
         scaling = calibrations.topics if role == "topics" else calibrations.mood
         made[role] = Score(
             len(labelled),
@@ -133,13 +134,7 @@ def _names(found: Judged) -> list[str]:
     return sorted({label for right, _ in found for label in right})
 
 
-def is_labelled(role: str, labelled: Labelled) -> bool:
-    """Whether somebody has said the topics of a text, or its mood."""
-    return labelled.topics is not None if role == "topics" else bool(labelled.mood)
-
-
 def _labels(role: str, labelled: Labelled, said: Analysis) -> tuple[set[str], set[str]]:
     """The right labels of a text, and those that the monitor says."""
-    if role == "mood":
-        return {labelled.mood}, {said.mood}
-    return {*(labelled.topics or ())}, {topic for topic, _ in said.topics}
+    names = {said.mood} if role == "mood" else {topic for topic, _ in said.topics}
+    return {*labels_of(role, labelled)}, names

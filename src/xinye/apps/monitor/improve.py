@@ -8,26 +8,28 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from xinye import api
 from xinye.apps.folders import kept_beside
 from xinye.apps.models_file import Role, model_hash
-from xinye.apps.monitor.analysis import Analyst, Models
 from xinye.apps.monitor.calibration import Calibrations
 from xinye.apps.monitor.corrections import MOOD, Correction
 from xinye.apps.monitor.evaluate import (
     Judged,
     Score,
     gained_by_luck,
-    is_labelled,
     judged,
     scores,
 )
-from xinye.apps.monitor.labelled import Labelled, joined, relabelled
+from xinye.apps.monitor.labelled import (
+    Labelled,
+    is_labelled,
+    joined,
+    labels_of,
+    relabelled,
+)
 from xinye.apps.monitor.learning import (
     FEWEST_EACH,
     Parts,
     Trained,
-    labels_of,
     learn,
     parts_of,
     rare_labels,
@@ -93,16 +95,13 @@ def improve(
             f"{store}: corrected texts have only topics or moods that are too rare to learn "
             f"({_written(rare)}); {FEWEST_EACH} texts to learn from are needed for each"
         )
-    analyst = monitor.analyst()
-    old = _of_roles(judged(analyst, test), wanted)
-    before = scores(analyst, old, {})
+    old = _of_roles(judged(monitor.analyst(), test), wanted)
+    before = scores(monitor.calibrations, old, {})
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         runs = Path(temporary)
         trained = learn(parts, wanted, runs, budget, observer)
-        models = {role: api.load(runs / role) for role in trained.learned}
-        analyst = Analyst(Models(**models), trained.calibrations, {})
-        said = _of_roles(judged(analyst, test), [*old])
-        after = scores(analyst, said, {})
+        said = _of_roles(trained.said, [*old])
+        after = scores(trained.calibrations, said, {})
         luck = {role: gained_by_luck(role, old[role], said[role]) for role in said}
         better = tuple(role for role in said if after[role].score > before[role].score)
         kept = str(_replaced(monitor, trained, better, parts, runs)) if better else ""

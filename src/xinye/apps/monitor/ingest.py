@@ -83,8 +83,7 @@ class Ingest:
 
     `analyse` says what models see in documents; without it they only have a time. `listed` finds
     the watched companies: a document that names another one than the one it nearly equals is no
-    repeat. Threads
-    wait for each other."""
+    repeat. Threads wait for each other."""
 
     def __init__(
         self,
@@ -136,7 +135,8 @@ class Ingest:
                 added = self._write(normalized, analyses, now)
                 break
             except _Changed:
-                continue
+                with self._archive.store.reading() as transaction:
+                    normalized = _new(transaction, normalized)
         known_now = len(given) - added.new - added.repeats
         return replace(added, known=known_now, empty=len(batch) - len(given))
 
@@ -146,7 +146,6 @@ class Ingest:
         """Analyse documents, and write them in one transaction with all that follows from them.
         Analyses are added to those that are there already."""
         with self._archive.store.reading() as transaction:
-            documents = _new(transaction, documents)
             self._catch_up(transaction, now)
             firsts = self._firsts(transaction, documents)
         wanted = [
@@ -289,14 +288,14 @@ def _numbered(
     batch = []
     for number, (each, first) in enumerate(zip(documents, firsts, strict=True), begin):
         if first is None:
-            companies = tuple(sorted(each.companies))
-            of_first[number] = analyses[each.identity.key] or Analysis(companies=companies)
+            analysis = analyses[each.identity.key]
+            of_first[number] = analysis or Analysis(companies=tuple(sorted(each.companies)))
         elif first < 0:
             first = begin - 1 - first
-        analysis = of_first[first or number]
+        said = of_first[first or number]
         if first is not None and each.companies:
-            analysis = replace(analysis, companies=tuple(sorted(each.companies)))
-        batch.append(_Numbered(number, each, first, analysis))
+            said = replace(said, companies=tuple(sorted(each.companies)))
+        batch.append(_Numbered(number, each, first, said))
     return batch
 
 

@@ -245,6 +245,18 @@ def _are_moods(values: Iterable[Any]) -> bool:
     )
 
 
+def labels_of(role: str, text: Labelled) -> tuple[str, ...]:
+    """The topics of a text, or its mood, as far as people have said them."""
+    if role == "topics":
+        return text.topics or ()
+    return (text.mood,) if text.mood else ()
+
+
+def is_labelled(role: str, labelled: Labelled) -> bool:
+    """Whether somebody has said the topics of a text, or its mood."""
+    return labelled.topics is not None if role == "topics" else bool(labelled.mood)
+
+
 def relabelled(texts: Sequence[Labelled], later: Sequence[Labelled]) -> list[Labelled]:
     """The texts and the later ones. What was said later of the same text takes the place of what
     was said before."""

@@ -16,8 +16,8 @@ from xinye import api
 from xinye.apps.monitor.analysis import Analyst, Models
 from xinye.apps.monitor.calibration import Calibrations, calibrated_moods, calibrated_topics
 from xinye.apps.monitor.documents import MOODS
-from xinye.apps.monitor.evaluate import Judged, f1, is_labelled, judged, likely
-from xinye.apps.monitor.labelled import Labelled
+from xinye.apps.monitor.evaluate import Judged, f1, judged, likely
+from xinye.apps.monitor.labelled import Labelled, is_labelled, labels_of
 from xinye.apps.monitor.near_groups import near_groups
 from xinye.apps.training import (
     Budget,
@@ -116,12 +116,13 @@ def parts_of(texts: Sequence[Labelled], test_share: float) -> Parts:
 class Trained:
     """What was learned, by role, "topics" and "mood", and the calibrations. `missing` says why a
     wanted role has no model, and `rare` has the topics and moods that are too rare to learn, with
-    their texts."""
+    their texts. `said` has what the models say of the texts of the test, by role."""
 
     learned: dict[str, Learned]
     missing: dict[str, str]
     rare: dict[str, int]
     calibrations: Calibrations
+    said: dict[str, Judged]
 
 
 class _MoodNames(Passing):
@@ -167,14 +168,8 @@ def learn(
         more_time = more_time_helps(folder / role, figures.texts)
         learned[role] = replace(figures, more_time=more_time)
     rare = rare_labels(parts, wanted)
-    return Trained(learned, {role: why for role, why in missing.items() if why}, rare, calibrations)
-
-
-def labels_of(role: str, text: Labelled) -> tuple[str, ...]:
-    """The topics of a text, or its mood, as far as people have said them."""
-    if role == "topics":
-        return text.topics or ()
-    return (text.mood,) if text.mood else ()
+    missing = {role: why for role, why in missing.items() if why}
+    return Trained(learned, missing, rare, calibrations, said)
 
 
 def rare_labels(parts: Parts, roles: Sequence[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@ others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from xinye.apps.monitor.archive import Archive
 from xinye.apps.monitor.documents import Incoming, dated
@@ -21,7 +22,7 @@ def no_company(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Normalized:
-    """A document before it is written. `companies` are those that are watched."""
+    """A document before it is written."""
 
     identity: Identity
     source: str
@@ -32,10 +33,16 @@ class Normalized:
     at: float
     dated: str
     cut: bool
-    companies: frozenset[str]
+    listed: Listed
     title_hash: int
     sketch: Sketch | None
     needed: float
+
+    @cached_property
+    def companies(self) -> frozenset[str]:
+        """The watched companies in it. They are looked for when they are wanted: few documents
+        nearly equal another."""
+        return frozenset(self.listed(f"{self.title}\n{self.text}"))
 
 
 def normalize(
@@ -54,8 +61,7 @@ def normalize(
     return Normalized(
         own, masker.mask(_unicode(incoming.shown_source)),
         _unicode(incoming.origin.place if incoming.origin else ""), title, text, url, at, known,
-        cut, frozenset(listed(f"{title}\n{text}")), title_hash(title), sketch(title, text),
-        needed(title, text),
+        cut, listed, title_hash(title), sketch(title, text), needed(title, text),
     )  # fmt: skip
 
 

@@ -31,9 +31,7 @@ class Report:
     files: int = 0
     texts: int = 0
     topics: dict[str, int] = field(default_factory=dict)  # texts of each
-    rare: dict[str, int] = field(
-        default_factory=dict
-    )  # topics and moods that are too rare to learn
+    rare: dict[str, int] = field(default_factory=dict)  # topics and moods too rare to learn
     moods: dict[str, int] = field(default_factory=dict)
     moods_without_neutral: bool = False
     notes: list[str] = field(default_factory=list)

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from apps.monitor.sources.conftest import HERE, NOW, SETTINGS, Answer, Clock, Reader, Web
+from apps.monitor.sources.conftest import NOW, SETTINGS, Clock, Reader
+from apps.monitor.web import HERE, Answer, Web
 from xinye.apps.monitor.documents import Incoming, Origin
 from xinye.apps.monitor.sources import connections, feeds
 from xinye.apps.monitor.sources.feed_states import FeedStates

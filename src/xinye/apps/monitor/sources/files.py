@@ -156,10 +156,11 @@ class FileSource:
     def _whole(self, file: Path, version: Version) -> Iterator[list[Incoming]]:
         self._waiting.pop(file, None)
         try:
-            if grows(file) and is_unfinished(file):
+            complete = complete_size(file) if grows(file) else None
+            if complete is not None and is_unfinished(file, complete):
                 if self.once or file == Path(self.name).expanduser() or self._age(file) > OLD:
                     self.warn(f"{file}: its last line is not complete, and is not read")
-                yield from self._complete(file)
+                yield from self._complete(file, complete)
             else:
                 for each in expand(file) if is_archive(file) else [file]:
                     yield from self._read(each)
@@ -185,14 +186,15 @@ class FileSource:
             return
         self._waiting[file] = float("inf") if self.once else now + pause
         try:
-            yield from self._complete(file)
+            yield from self._complete(file, complete_size(file))
         except XinyeError:
             self._waiting[file] = float("inf")
             raise
 
-    def _complete(self, file: Path) -> Iterator[list[Incoming]]:
-        """The complete records of a file that grows. Half a record is no problem that is told."""
-        yield from each_within(file, complete_size(file), self._read(file))
+    def _complete(self, file: Path, size: int) -> Iterator[list[Incoming]]:
+        """The records of a file of which so many bytes are complete. Half a record behind them is
+        no problem that is told."""
+        yield from each_within(file, size, self._read(file))
 
     def _read(self, file: Path) -> Iterator[list[Incoming]]:
         return read_file(file, self.zone, self.warn, self._told.setdefault(file, {}))

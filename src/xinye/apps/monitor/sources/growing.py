@@ -37,12 +37,12 @@ def complete_size(file: Path) -> int:
     return complete
 
 
-def is_unfinished(file: Path) -> bool:
-    """Whether the last line of a file that `grows` is half a record: no line break follows it, and
-    it is not valid JSON; in a table, it ends within quotes."""
-    begin = complete_size(file)
+def is_unfinished(file: Path, complete: int) -> bool:
+    """Whether the last line of a file that `grows`, of which so many bytes are complete, is half a
+    record: no line break follows it, and it is not valid JSON; in a table, it ends within
+    quotes."""
     with file.open("rb") as opened:
-        opened.seek(begin)
+        opened.seek(complete)
         last = opened.read(_LONGEST)
     if not last.strip() or len(last) == _LONGEST:
         return False
