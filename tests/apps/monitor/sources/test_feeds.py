@@ -303,7 +303,8 @@ def test_a_slow_feed_stops_no_other(web: Web, reader: Reader) -> None:
     limits, start = FetchLimits(seconds=0.5, gap=0), time.monotonic()
     urls = web.url("/slow.rss", there), after, fast
     batches = reader.feeds(*urls, limits=limits, allow=(HERE, there)).due()
-    assert next(batches)[0].origin == Origin(fast, "F") and time.monotonic() - start < 0.4
+    assert next(batches)[0].origin == Origin(fast, "F")
+    assert not reader.warned  # the slow one is still being fetched
     assert next(batches)[0].origin == Origin(after, "F")  # on the host of the slow one
     assert time.monotonic() - start < 2 and len(reader.warned) == 1
 

@@ -47,9 +47,10 @@ class FeedThreads:
         for host, group in hosts.items():
             self._left[host] = len(group)
             self._waiting.put(group)
-            if len(self._threads) < self._most:
-                self._threads.append(threading.Thread(target=self._work, daemon=True))
-                self._threads[-1].start()
+        # Only now, so that the rest of a host that fails at once is behind all of these.
+        for _ in range(min(len(hosts), self._most - len(self._threads))):
+            self._threads.append(threading.Thread(target=self._work, daemon=True))
+            self._threads[-1].start()
 
     def answer(self, seconds: float) -> Fetched | None:
         """The next feed that was fetched; None if none answers for so long."""
