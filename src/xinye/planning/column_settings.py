@@ -1,10 +1,19 @@
 """The settings that say how records are found in their files. `finetune`, `evaluate` and `data`
 share them."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+def at_commas(value: Any) -> Any:
+    """Values as a tuple; a single string is split at commas."""
+    one = [value] if isinstance(value, str) else value
+    if isinstance(one, list | tuple) and len(one) == 1 and isinstance(one[0], str):
+        return tuple(part.strip() for part in re.split("[,，]", one[0]) if part.strip())
+    return value
 
 
 class TextColumns(BaseModel):
@@ -18,7 +27,33 @@ class TextColumns(BaseModel):
     )
 
 
-class ColumnSettings(TextColumns):
+class EventSettings(BaseModel):
+    """The settings about events, in which users used items, and about the items."""
+
+    items: tuple[str, ...] = Field(
+        (), description="task recommend: file of the items; can be given several times"
+    )
+    user_field: str | None = Field(None, description="column of the user")
+    item_field: str | None = Field(None, description="column of the item, in events and items")
+    time_field: str | None = Field(None, description="column of the time of an event")
+    event_field: str | None = Field(None, description="column of the kind of an event")
+    rating_field: str | None = Field(None, description="column of the rating")
+    title_field: str | None = Field(None, description="column of the title of an item")
+    tags_field: str | None = Field(None, description="column of the tags of an item")
+    events: tuple[str, ...] = Field(
+        (), description="kinds of events that count: purchase,cart (all)"
+    )
+    min_rating: float | None = Field(
+        None, description="leave out events with a lower rating (none)"
+    )
+
+    @field_validator("events", mode="before")
+    @classmethod
+    def _kinds(cls, value: Any) -> Any:
+        return at_commas(value)
+
+
+class ColumnSettings(TextColumns, EventSettings):
     """All settings about columns. Each task says which of them it uses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from xinye.planning.column_settings import TextColumns
+from xinye.planning.column_settings import TextColumns, at_commas
 from xinye.planning.settings import BAD_BYTES_HELP, BadBytes
 
 
@@ -89,8 +89,4 @@ class ZeroShotSettings(TextColumns):
     @field_validator("labels", mode="before")
     @classmethod
     def _labels(cls, value: Any) -> Any:
-        """The labels as a tuple; a single string is split at commas."""
-        one = [value] if isinstance(value, str) else value
-        if isinstance(one, list | tuple) and len(one) == 1 and isinstance(one[0], str):
-            return tuple(part.strip() for part in re.split("[,，]", one[0]) if part.strip())
-        return value
+        return at_commas(value)

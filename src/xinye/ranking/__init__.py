@@ -1,0 +1,1 @@
+"""Histories of users in, ranked items out."""
