@@ -113,6 +113,13 @@ TASKS = {
         documents=True,
         settings="xinye.planning.writing_settings:ProofreadSettings",
     ),
+    "recommend": Entry(
+        "xinye.tasks.recommend:Recommend",
+        "recommend items to users, from what they used before",
+        command="xinye.cli.recommend:main",
+        exercise=False,
+        of_texts=False,
+    ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is written by hand
     "text": Entry("xinye.tasks.text:MoreText", exercise=False),
 }
