@@ -13,6 +13,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT, Linear
 from xinye.model.heads import IGNORED
 
+NEVER = -1e4  # the logit of items that cannot come again
 TOGETHER = 2**14  # items of histories that are computed together
 
 
@@ -111,7 +112,7 @@ class ItemGPT(nn.Module):
         logits = F.linear(hidden, rows.to(hidden.dtype)).float()
         targets = batch.targets[counted]
         if self.mask_seen:
-            logits = logits.masked_fill(seen(batch.tokens, counted, len(rows)), -1e4)
+            logits = logits.scatter(1, seen(batch.tokens, counted), NEVER)
         return F.cross_entropy(
             logits, targets, reduction="sum", label_smoothing=self.label_smoothing
         )
@@ -146,11 +147,9 @@ class ItemGPT(nn.Module):
         return (states @ rows.float().T).cpu().numpy()
 
 
-def seen(tokens: Tensor, counted: Tensor, items: int) -> Tensor:
-    """Which items were read before each counted place, (N, n) of bool."""
-    length = tokens.shape[1]
-    first = torch.full((len(tokens), items), length, device=tokens.device)
-    places = torch.arange(length, device=tokens.device).expand_as(tokens)
-    first = first.scatter_reduce(1, tokens, places, "amin")  # where each item is read first
+def seen(tokens: Tensor, counted: Tensor) -> Tensor:
+    """The items that were read before each counted place, (N, T). The last one is repeated in place
+    of later items."""
     row, place = counted.nonzero(as_tuple=True)
-    return first[row] <= place[:, None]
+    columns = torch.arange(tokens.shape[1], device=tokens.device)
+    return tokens[row].gather(1, torch.minimum(columns, place[:, None]))
