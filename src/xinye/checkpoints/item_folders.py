@@ -172,7 +172,8 @@ def _item(row: Any) -> Item:
     """Raises `ValueError`, `KeyError` or `TypeError` if this is not a line of a catalogue."""
     item = Item(row["id"], row["title"], row["text"], tuple(row["tags"]))
     texts = (item.id, item.title, item.text, *item.tags)
-    if not item.id or not all(isinstance(text, str) for text in texts):
+    plain = all(isinstance(text, str) for text in texts)
+    if not plain or not item.id or not isinstance(row["tags"], list):
         raise ValueError
     return item
 
