@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import torch
 
-from xinye import machine
 from xinye.model.config import GPTConfig
 from xinye.planning import pretraining
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -59,9 +58,7 @@ def extra(config: GPTConfig, facts: Histories) -> int:
     return (facts.features + 1) * config.hidden_size
 
 
-def make_plan(
-    plan: Draft, settings: FinetuneSettings, samples: int, device: torch.device
-) -> None:
+def make_plan(plan: Draft, settings: FinetuneSettings, samples: int, device: torch.device) -> None:
     """Fill in the numbers of the steps. `samples` are the pieces of histories in an epoch."""
     batch_size = settings.batch_size or min(32, samples)
     epochs = settings.epochs or 20

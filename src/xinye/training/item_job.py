@@ -1,7 +1,6 @@
 """Learning which items users want next: the `Job` of a recommender."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 
