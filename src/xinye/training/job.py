@@ -19,6 +19,7 @@ from xinye.planning.command_line import command_line
 from xinye.planning.models import FROM_SCRATCH
 from xinye.planning.plan import Draft, Plan
 from xinye.runs.folder import Extension, Values
+from xinye.runs.model_files import LanguageFiles, ModelFiles
 from xinye.runs.resume import Data
 from xinye.runs.words import TaskWords
 from xinye.tasks.records import Examples
@@ -178,6 +179,10 @@ class Job(ABC):
         """The clock of a budget of time, of which `spent` seconds were used before; None without
         such a budget."""
         return None
+
+    def files(self, model: Any) -> ModelFiles:
+        """How the model is saved in a checkpoint."""
+        return LanguageFiles(self.begun.folder, model, self.tokenizer, self.base)
 
     # -- evaluation --------------------------------------------------------------------------------
 
