@@ -135,7 +135,7 @@ def texts_of(model: str, items: Sequence[Item], learned: int) -> tuple[ItemTexts
         return texts, texts.features(items)
     vectors = language_vectors(*load_any(model))
     found = vectors([item_text(item) for item in items])
-    texts = ItemTexts.of_vectors(found[:learned])
+    texts = ItemTexts.of_vectors(found[:learned], model)
     return texts, texts.features(items, lambda _: found)
 
 
