@@ -29,9 +29,8 @@ Vectors = NDArray[np.float32]
 TextVectors = Callable[[Sequence[str]], Vectors]  # from texts to (texts, D)
 
 WIDTHS = (64, 256)  # the fewest and the most features
-# With more features the network learns by heart which item has which text, and new items are
-# recommended less well: on MovieLens NDCG@10 of new films is 0.019 with 64, 0.017 with 256 and 0.009
-# with 1,024 features.
+# With more features the network learns by heart which item has which text. Then it recommends new
+# items less well: on MovieLens their NDCG@10 is 0.019 with 64, 0.017 with 256, 0.009 with 1,024.
 ITEMS_PER_FEATURE = 50
 RAREST = 2  # a term is known if it occurs in the texts of this many items
 MOST_TERMS = 50_000  # the most frequent ones are kept
