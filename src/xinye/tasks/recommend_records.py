@@ -103,11 +103,8 @@ def _together(parts: list[Part], gathering: Gathering, items: Sequence[Item]) ->
     """The events of all files, without repeated ones."""
     left_out = sum((part.left_out for part in parts), Counter[str]())
     form = parts[0].form
-    # The parts of each column are given back before the next column is put together.
-    users, numbers, times = (_joined(parts, name) for name in ("users", "items", "times"))
     names, user_names = [*gathering.items.numbers], [*gathering.users.numbers]
-    histories = sorted_histories(users, numbers, len(user_names), times if form else None)
-    del users, numbers, times
+    histories = sorted_histories(parts, len(user_names))
     histories, repeats = without_repeats(replace(histories, item_count=len(names)))
     left_out["repeats"] = repeats
     histories, kept_users = with_events(histories)
@@ -136,36 +133,36 @@ def _joined(parts: Sequence[Part], name: str) -> np.ndarray:
 # -- histories from arrays of events ---------------------------------------------------------------
 
 
-def sorted_histories(
-    users: np.ndarray, items: np.ndarray, user_count: int, times: np.ndarray | None
-) -> Histories:
-    """Histories from events in any order, (E,) each; events of the same time keep their order."""
-    order = np.argsort(users, kind="stable")
+def sorted_histories(parts: Sequence[Part], user_count: int) -> Histories:
+    """The histories in the events of files; events of the same time keep their order.
+
+    The parts lose their events: at most 36 bytes an event are in use at any moment.
+    """
+    users = _joined(parts, "users")
     counts = np.bincount(users, minlength=user_count)
     starts = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
-    items = items[order]
-    if times is None:
+    order = np.argsort(users, kind="stable")
+    del users
+    items = _joined(parts, "items")[order]
+    if not any(part.times for part in parts):
         return Histories(starts, items, 0)
-    times = times[order]
+    times = _joined(parts, "times")[order]
     del order
-    for some in _blocks(starts):
-        owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[some]
-        order = np.lexsort((times[some], owner))
+    for some, users in _blocks(starts):
+        order = np.lexsort((times[some], users))
         items[some] = items[some][order]
         times[some] = times[some][order]
     return Histories(starts, items, 0, times)
 
 
-def _blocks(starts: np.ndarray) -> Iterator[slice]:
-    """The events in slices of about a million, each of whole users."""
+def _blocks(starts: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """The events in slices of about a million, each of whole users, with the user of each event."""
     first = 0
-    while first < starts[-1]:
-        end = (
-            starts[np.searchsorted(starts, first + SORTED_AT_ONCE)]
-            if (first + SORTED_AT_ONCE < starts[-1])
-            else starts[-1]
-        )
-        yield slice(int(first), int(end))
+    while first < len(starts) - 1:
+        end = int(np.searchsorted(starts, starts[first] + SORTED_AT_ONCE))
+        end = min(max(end, first + 1), len(starts) - 1)
+        users = np.repeat(np.arange(first, end), np.diff(starts[first : end + 1]))
+        yield slice(int(starts[first]), int(starts[end])), users
         first = end
 
 
@@ -173,9 +170,8 @@ def without_repeats(histories: Histories) -> tuple[Histories, int]:
     """The histories with only the first of several events of a user with an item, and the number
     of the others."""
     keep = np.ones(histories.event_count, bool)
-    users = histories.users
-    for some in _blocks(histories.starts):
-        key = users[some].astype(np.int64) * histories.item_count + histories.items[some]
+    for some, users in _blocks(histories.starts):
+        key = users * histories.item_count + histories.items[some]
         _, first = np.unique(key, return_index=True)
         keep[some] = False
         keep[some.start + first] = True
