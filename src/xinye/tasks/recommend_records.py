@@ -21,7 +21,7 @@ from xinye.tasks.recommend_rows import read_rows
 from xinye.tasks.recommend_times import ORDER
 from xinye.tasks.records import MISSING, OnBad, refuse
 
-SORTED_AT_ONCE = 1 << 20  # events
+SORTED_AT_ONCE = 1 << 18  # events
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ def sorted_histories(parts: Sequence[Part], user_count: int) -> Histories:
 
 
 def _blocks(starts: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """The events in slices of about a million, each of whole users, with the user of each event."""
+    """The events in slices, each of whole users and with the user of each event."""
     first = 0
     while first < len(starts) - 1:
         end = int(np.searchsorted(starts, starts[first] + SORTED_AT_ONCE))
@@ -212,9 +212,8 @@ def learned(events: Events, min_events: int) -> Events:
     findings = [*events.findings]
     if lost:
         findings.append(
-            f"{plural(int((~often).sum()), 'item')} with fewer than "
-            f"{plural(min_events, 'event')} are recommended by text: {plural(lost, 'event')} of "
-            "the training are left out"
+            f"items with fewer than {plural(min_events, 'event')} are recommended by text only: "
+            f"{plural(int((~often).sum()), 'item')}, whose {plural(lost, 'event')} are left out"
         )
     return replace(
         events,
@@ -274,10 +273,10 @@ def _refuse_all(
 
 
 _LEFT_OUT = {
-    "repeats": "{count} of a user with the same item count once, as the first of them",
-    "kinds": "{count} of other kinds are left out (--events)",
-    "low ratings": "{count} with a lower rating are left out (--min-rating)",
-    "without a rating": "{count} without a rating are left out (--min-rating)",
+    "repeats": "of several events of a user with an item, the first counts: {count} left out",
+    "kinds": "left out by --events: {count} of other kinds",
+    "low ratings": "left out by --min-rating: {count} with a lower rating",
+    "without a rating": "left out by --min-rating: {count} without a rating",
 }
 
 
@@ -321,7 +320,7 @@ def _unknown_items(events: Events, items: Sequence[Item]) -> Iterator[str]:
             "with --item-field"
         )
     yield (
-        f"{plural(len(unknown), 'item')} of the events, such as {unknown[0].id!r}, "
-        f"{'is' if len(unknown) == 1 else 'are'} not in the file of items "
-        f"({plural(int(counts[len(items) :].sum()), 'event')}): recommended without title and text"
+        f"not in the file of items, so without title and text: {plural(len(unknown), 'item')}, "
+        f"such as {unknown[0].id!r}, with "
+        f"{plural(int(counts[len(items) :].sum()), 'event')}"
     )
