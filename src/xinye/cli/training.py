@@ -114,8 +114,10 @@ def finetune_settings(given: Given) -> FinetuneSettings:
     """The settings that were typed. Raises `XinyeError` for missing ones."""
     from xinye.tasks.settings import task_settings
 
+    task = given.settings.get("task")
+    unneeded = ("model",) if task and not find_task(task).needs_model else ()
     for name, what in NEEDED.items():
-        if not given.resume and not given.settings.get(name):
+        if not given.resume and not given.settings.get(name) and name not in unneeded:
             raise XinyeError(what)
     return task_settings(given.settings, "finetune")
 
