@@ -104,7 +104,9 @@ class Recommender:
         self.network = network.eval()
         self.fitted, self.weights = ranking
         self.texts, self.users, self.vectors = texts, users, vectors
-        self._places = {int(item): place for place, item in enumerate(self.fitted.ease.items)}
+        # The place of each learned item in EASE, or -1. The last one is for all others.
+        self._covered = np.full(self.fitted.item_count + 1, -1)
+        self._covered[self.fitted.ease.items] = np.arange(len(self.fitted.ease.items))
         self._changing = Lock()
         learned = network.config.vocab_size
         rows = network.complete_rows().detach().float()
@@ -209,14 +211,12 @@ class Recommender:
         if tags := [value for _, value in asked.filters]:
             total[~catalogue.with_tags(tags)] = NEVER
         chosen = best(total, asked, catalogue.rows)
+        reasons = self._reasons(chosen, history, scores, catalogue)
         suggestions = [
             Suggestion(
-                catalogue.items[item].id,
-                catalogue.items[item].title,
-                float(total[item]),
-                self._reason(item, history, scores, catalogue),
+                catalogue.items[item].id, catalogue.items[item].title, float(total[item]), reason
             )
-            for item in chosen
+            for item, reason in zip(chosen, reasons, strict=True)
         ]
         return Recommended(suggestions, cold=not len(history))
 
@@ -235,7 +235,8 @@ class Recommender:
         """
         count = catalogue.learned
         learned = history[history < count]
-        gpt = self.network.scores([history], catalogue.rows[count:])[0]
+        states = self.network.states([history], catalogue.rows)
+        gpt = (states @ catalogue.rows.T)[0].numpy()
         parts = {GPT: gpt[:count]}
         parts |= {each.name: each.scores([learned])[0] for each in self.fitted.rankers}
         weighted = {
@@ -256,46 +257,49 @@ class Recommender:
 
     # -- reasons -----------------------------------------------------------------------------------
 
-    def _reason(
-        self, item: int, history: np.ndarray, scores: Scores, catalogue: Catalogue
-    ) -> Reason:
-        """Why an item is recommended: the item of the history that counted most for it, or that it
+    def _reasons(
+        self, chosen: Sequence[int], history: np.ndarray, scores: Scores, catalogue: Catalogue
+    ) -> list[Reason]:
+        """Why items are recommended: the item of the history that counted most for each, or that it
         is popular."""
-        if not len(history):
-            return Reason("popular")
-        if item >= catalogue.learned:
-            return Reason("text", self._closest(item, history, catalogue))
-        if scores.popular[item] >= scores.behaviour[item]:
-            return Reason("popular")
-        pulls = self._pulls(item, history, scores.scales)
-        if pulls.max(initial=0) <= 0:
-            return Reason("similar", self._closest(item, history, catalogue))
-        return Reason("similar", catalogue.items[int(history[pulls.argmax()])].id)
+        if not len(history) or not chosen:
+            return [Reason("popular")] * len(chosen)
+        items = np.array(chosen)
+        ids = [catalogue.items[number].id for number in history.tolist()]
+        similar = cosines(catalogue.rows[history], catalogue.rows[items])
+        pulls = self._pulls(items, history, scores.scales)
+        reasons = []
+        for column, item in enumerate(chosen):
+            closest = ids[int(similar[:, column].argmax())]
+            if item >= catalogue.learned:
+                reasons.append(Reason("text", closest))
+            elif scores.popular[item] >= scores.behaviour[item]:
+                reasons.append(Reason("popular"))
+            elif pulls[:, column].max() > 0:
+                reasons.append(Reason("similar", ids[int(pulls[:, column].argmax())]))
+            else:
+                reasons.append(Reason("similar", closest))
+        return reasons
 
-    def _pulls(self, item: int, history: np.ndarray, scales: Mapping[str, float]) -> np.ndarray:
-        """How much each item of a history counts for an item, (H,), by EASE and item-Markov."""
+    def _pulls(
+        self, items: np.ndarray, history: np.ndarray, scales: Mapping[str, float]
+    ) -> np.ndarray:
+        """How much each item of a history counts for some items, (H, items), by EASE and
+        item-Markov."""
         ease, markov, count = self.fitted.ease, self.fitted.markov, self.fitted.item_count
-        pulls = np.zeros(len(history))
-        place = self._places.get(item)
-        column = None if place is None else ease.weights[:, place]
-        followed = markov.weights[:, [item]].toarray()[:, 0] if len(history) else None
-        age = 0
-        for at in reversed(range(len(history))):
-            earlier = int(history[at])
-            if earlier >= count:
-                continue
-            if column is not None and (row := self._places.get(earlier)) is not None:
-                pulls[at] += scales[ease.name] * column[row]
-            if followed is not None and age < markov.window:
-                pulls[at] += scales[markov.name] * followed[earlier] * markov.decay**age
-            age += 1
+        pulls = np.zeros((len(history), len(items)), np.float32)
+        rows, columns = (
+            self._covered[np.where(each < count, each, count)] for each in (history, items)
+        )
+        pulls[np.ix_(rows >= 0, columns >= 0)] = (
+            scales[ease.name] * ease.weights[np.ix_(rows[rows >= 0], columns[columns >= 0])]
+        )
+        late = np.flatnonzero(history < count)[::-1][: markov.window]
+        followed = markov.weights[history[late]].toarray()
+        known = items < count
+        weights = scales[markov.name] * markov.decay ** np.arange(len(late), dtype=np.float32)
+        pulls[np.ix_(late, known)] += weights[:, None] * followed[:, items[known]]
         return pulls
-
-    @staticmethod
-    def _closest(item: int, history: np.ndarray, catalogue: Catalogue) -> str:
-        """The item of a history whose row is most like that of an item."""
-        similar = cosines(catalogue.rows[history], catalogue.rows[[item]])[:, 0]
-        return catalogue.items[int(history[int(similar.argmax())])].id
 
 
 def check(asked: Asked) -> None:
