@@ -27,7 +27,7 @@ from xinye.planning.job_settings import EvaluateSettings
 from xinye.planning.writing_settings import UseSettings, WritingSettings
 from xinye.retrieval.graph import Graph
 from xinye.tasks.few_shot import shown_task
-from xinye.tasks.registry import TASKS, find_task, found, verbs_of_tasks
+from xinye.tasks.registry import TASKS, find_text_task, found, verbs_of_tasks
 from xinye.tasks.task import Judged, Task
 from xinye.tasks.text_to_text import TextToText
 
@@ -220,7 +220,7 @@ class Model:
         >>> model.classify("送得快，汤还是热的")["label"]  # doctest: +SKIP
         >>> base.classify("送得快，汤还是热的", labels=["正面", "负面"])["label"]  # doctest: +SKIP
         """
-        kind, entry = find_task(verb), TASKS[verb]
+        kind, entry = find_text_task(verb), TASKS[verb]
         one = isinstance(texts, str | dict) or (isinstance(texts, tuple) and entry.takes_pairs)
         if not one and not isinstance(texts, Iterable):
             raise XinyeError(f"expected a text or a list of texts, found {str(texts)[:40]}")
@@ -316,7 +316,7 @@ class Model:
             return answer_from_graph(self.judged(), knowledge, question, check_messages(earlier))
         if earlier:
             raise XinyeError("earlier messages have an effect on a graph only; leave them out")
-        self._learned(find_task("answer"), {})
+        self._learned(find_text_task("answer"), {})
         return answering.answer(self.judged(), question, knowledge, count, precision)
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:

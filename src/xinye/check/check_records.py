@@ -16,7 +16,7 @@ from xinye.errors import XinyeError, quoted
 from xinye.planning.column_settings import COLUMNS
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.tasks.registry import find_task
+from xinye.tasks.registry import find_text_task
 from xinye.tasks.task import Mark, Task
 from xinye.tasks.task_data import data_files, format_of, read_records, without_header
 
@@ -55,7 +55,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     if not training:
         raise XinyeError(bad[0])
     try:
-        task = find_task(settings.task).of(training)
+        task = find_text_task(settings.task).of(training)
     except XinyeError as error:  # bad records may be the cause
         raise XinyeError(f"{error}; {bad[0]}" if bad else str(error)) from None
     tokenizer = task.tokenizer(characters(training))
@@ -110,7 +110,7 @@ def show_records(
     paths = map(str, data_files(settings, files))
     by_file = {file: read_records(settings, [file], notes=notes) for file in paths}
     records = [record for found in by_file.values() for record in found]
-    task = find_task(settings.task).of(records)
+    task = find_text_task(settings.task).of(records)
     if model:
         network, tokenizer = load_model(model)
         context = network.config.max_position_embeddings

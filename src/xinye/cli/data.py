@@ -33,7 +33,7 @@ from xinye.language import listed, shown, shown_word, with_colon
 from xinye.planning.column_settings import COLUMNS, RecordSettings
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import Figures
-from xinye.tasks.registry import find_task
+from xinye.tasks.registry import find_task, find_text_task
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.check.check_data import Report
@@ -140,7 +140,7 @@ def show(arguments: list[str]) -> int:
 
 def show_tokens(report: Figures) -> None:
     """Print records with a mark between their tokens."""
-    task = find_task(report["task"])
+    task = find_text_task(report["task"])
     for file in report["files"]:
         size = f"{plural(file['records'], 'record')}, {file['format']}"
         answer.print(f"{file['file']}: {size}", soft_wrap=True)
@@ -257,7 +257,7 @@ def show_records(report: Figures) -> None:
         part = [file["part"]] if len(parts) > 1 else []
         said = listed((plural(file["records"], "record"), *part, file["format"]))
         answer.print(verbatim(with_colon(file["file"], said)), soft_wrap=True)
-    task = find_task(report["task"])
+    task = find_text_task(report["task"])
     named = shown_word if task.own_labels else str
     counts = [f"{named(name)} {count:,}" for name, count in report["counts"].items()]
     if counts:

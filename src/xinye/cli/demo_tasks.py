@@ -22,14 +22,14 @@ from xinye.planning.command_line import command_line
 from xinye.retrieval.knowledge import KnowledgeBase
 from xinye.runs.folder import Figures
 from xinye.runs.words import in_language
-from xinye.tasks.registry import find_task
+from xinye.tasks.registry import find_text_task
 
 STEPS = 5
 
 
 def main(task: str, records: str | None, language: str, output: Path | None, as_json: bool) -> int:
     begin, ours = time.monotonic(), output is None
-    exercise, said = exercise_of(task, records), find_task(task).words
+    exercise, said = exercise_of(task, records), find_text_task(task).words
     words = in_language({**TASKS, **exercise.words}, language)
     folder = output or Path("runs") / "-".join(filter(None, ("demo", task, records, language)))
 
@@ -104,7 +104,7 @@ def try_new(model: Model, lesson: Lesson, words: dict[str, str]) -> tuple[str, F
     JSON.
     """
     exercise, folder = lesson.exercise, quoted(model.folder)
-    command = find_task(lesson.task).words.command.replace("{folder}", folder)
+    command = find_text_task(lesson.task).words.command.replace("{folder}", folder)
     if exercise.questions:
         show_step(5, STEPS, words["talk"], command)
         questions = [getattr(question, lesson.language) for question in exercise.questions]

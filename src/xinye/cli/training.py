@@ -114,8 +114,10 @@ def finetune_settings(given: Given) -> FinetuneSettings:
     """The settings that were typed. Raises `XinyeError` for missing ones."""
     from xinye.tasks.settings import task_settings
 
+    task = given.settings.get("task")
+    unneeded = ("model",) if task and not find_task(task).needs_model else ()
     for name, what in NEEDED.items():
-        if not given.resume and not given.settings.get(name):
+        if not given.resume and not given.settings.get(name) and name not in unneeded:
             raise XinyeError(what)
     return task_settings(given.settings, "finetune")
 
@@ -235,7 +237,11 @@ def show_task(run: "Run", as_json: bool) -> Figures:
     saved = read_run(Path(run.run))
     result, words = saved.result.as_read(), find_task(saved.task).words
     if not as_json:
-        others = [*result.get("other_baselines", ()), result.get("control")]
+        others = [
+            *result.get("other_baselines", ()),
+            result.get("control"),
+            *result.get("mixes", ()),
+        ]
         show_measured(words.figures, result["measured"], result["baseline"], others)
         missing = [each for each in result["findings"] if each.startswith("no baseline: ")]
         for finding in (*missing, *find_task(saved.task).notes_on_figures(result["measured"])):

@@ -14,7 +14,7 @@ from xinye.data.records import Row
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, checked, quoted
 from xinye.retrieval.documents import documents
-from xinye.tasks.registry import TASKS, find_task
+from xinye.tasks.registry import TASKS, find_text_task
 
 if TYPE_CHECKING:
     from xinye.tasks.task import Task
@@ -59,7 +59,7 @@ def use(verb: str, arguments: list[str]) -> int:
 
     from xinye.api import load
 
-    loaded, task = load(given.model), find_task(verb)
+    loaded, task = load(given.model), find_text_task(verb)
     with Display() as display:
         results = loaded.use(verb, inputs, observer=display, **given.settings)
     answers = list(zip(texts, results, strict=True))
@@ -121,7 +121,7 @@ def texts_of_file(path: Path, verb: str, notes: Notes) -> Iterator[tuple[str, st
         yield from ((str(path), document.text) for document in documents(path))
         return
     rows = [(place_of(path, line), keyed(row)) for line, row in read_records(path, notes=notes)]
-    column = column_of_texts(path, [row for _, row in rows], find_task(verb).sources, notes)
+    column = column_of_texts(path, [row for _, row in rows], find_text_task(verb).sources, notes)
     for place, row in rows:
         name = find_column(row, column, endings=True)
         text = row[name] if name else None

@@ -9,7 +9,7 @@ from xinye.cli.output import Display, answer, bad_bytes_told, console, print_jso
 from xinye.errors import XinyeError, checked, refuse_first
 from xinye.planning.writing_settings import WriteSettings
 from xinye.retrieval.documents import documents
-from xinye.tasks.registry import find_task
+from xinye.tasks.registry import find_text_task
 
 MODEL = "folder of a model fine-tuned with xinye finetune --task write"
 
@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
     model = load(given.model)
     with Display() as display:
         [result] = model.use("write", [given.facts], observer=display, **values)
-    task = find_task("write")
+    task = find_text_task("write")
     if given.json:
         print_json({"facts": given.facts, **task.told(result)})
         return 0

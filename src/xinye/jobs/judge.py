@@ -12,7 +12,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.saved import About
 from xinye.runs.taught import taught
-from xinye.tasks.registry import TASKS, find_task, tasks
+from xinye.tasks.registry import TASKS, find_text_task, tasks
 from xinye.tasks.settings import task_settings
 from xinye.tasks.task import Figures, Judged, Task
 from xinye.tasks.task_data import read_records, split_records
@@ -24,8 +24,8 @@ def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
     """
     name = taught(folder)
     kind = model.config.kind if isinstance(model, Head) else None
-    if name in TASKS and find_task(name).head == kind:
-        return find_task(name).of_run(model, folder)
+    if name in TASKS and find_text_task(name).head == kind:
+        return find_text_task(name).of_run(model, folder)
     if kind is None:
         return None
     return next(task for task in tasks() if task.head == kind).of_network(model)

@@ -26,7 +26,7 @@ from xinye.tasks.answer import Answer
 from xinye.tasks.bad_records import bad_records
 from xinye.tasks.few_shot import is_shown, shown_task
 from xinye.tasks.records import Examples, leaks, unseen
-from xinye.tasks.registry import TASKS, find_task, tasks
+from xinye.tasks.registry import TASKS, find_text_task, tasks
 from xinye.tasks.settings import task_settings
 from xinye.tasks.task import Figures, Judged, Task
 from xinye.tasks.task_data import read_records
@@ -66,7 +66,7 @@ def evaluate(
         )
     if isinstance(learned, Answer) and settings.get("knowledge"):
         return evaluate_from_knowledge(judged, files, **settings)
-    kind = find_task(task or usual)
+    kind = find_text_task(task or usual)
     learned = learned if learned and learned.verb == kind.verb else None
     if odd := [name for name in COLUMNS if name in settings and name not in kind.columns]:
         raise XinyeError(f"{odd[0]} has no effect on the task {kind.verb}; choose another --task")

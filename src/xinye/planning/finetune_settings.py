@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from xinye.errors import checked
 from xinye.model.adapter_settings import AdapterSettings, AdapterSizes, Method
 from xinye.planning.column_settings import RecordSettings
+from xinye.planning.item_settings import ITEM_SETTINGS, ItemSettings
 from xinye.planning.settings import PretrainSettings, TrainingSettings, refuse, split_names
 
 AUGMENTATIONS = {  # for each kind the setting that says how much, and its usual value
@@ -19,11 +20,12 @@ AUGMENTATIONS = {  # for each kind the setting that says how much, and its usual
     "crop": ("crop_tokens", 0.3),
     "shuffle": ("shuffle_texts", 0.5),
 }
-SPECIAL = ("cloze", "other_passages")  # settings of single tasks, which the others refuse
+# settings of single tasks, which the others refuse
+SPECIAL = ("cloze", "other_passages", *ITEM_SETTINGS)
 TASK = "classify"  # the default task
 
 
-class FinetuneSettings(TrainingSettings, RecordSettings):
+class FinetuneSettings(TrainingSettings, RecordSettings, ItemSettings):
     """The settings of a fine-tuning on the records of a task."""
 
     recipe: ClassVar[str] = "finetune"

@@ -15,9 +15,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from xinye.checkpoints.adapters import save_adapter
 from xinye.checkpoints.folders import (
     CHECKPOINTS,
     MANIFEST,
@@ -30,15 +29,11 @@ from xinye.checkpoints.folders import (
     is_deletable,
     step_of,
 )
-from xinye.checkpoints.huggingface import load_weights, save_model
 from xinye.data.files import read_json, write_json, written_beside
-from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.adapters import adapter_state, attached
-from xinye.model.build import Network
 from xinye.runs.folder import Values
+from xinye.runs.model_files import STATE, ModelFiles
 
-STATE = "adapter_state.safetensors"
 OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # not the model's
 
 
@@ -48,10 +43,8 @@ class Store:
     progress."""
 
     run: Path
-    model: Network
-    tokenizer: Tokenizer
+    model: ModelFiles
     optimizers: Sequence[torch.optim.Optimizer]
-    base: str = ""  # the base model of an adapter
 
     def save(self, progress: Values, keep: Collection[int] = ()) -> None:
         """Save a checkpoint, then copy its model to the run's folder.
@@ -86,12 +79,7 @@ class Store:
 
     def _write(self, folder: Path, progress: Values) -> None:
         """Write the files of a checkpoint and flush them to the disk."""
-        model = self.model
-        if attached(model):
-            save_adapter(folder, model, self.base, self.tokenizer, seen_from=self.run)
-            save_file(_adapter_tensors(model), folder / STATE)
-        else:
-            save_model(folder, model, self.tokenizer)
+        self.model.write(folder)
         save_file(_optimizer_tensors(self.optimizers), folder / "optimizer.safetensors")
         write_json(folder / "progress.json", progress)
         write_json(
@@ -114,15 +102,11 @@ class Store:
             raise XinyeError(
                 f"{self.run}: there is no checkpoint to resume from; start again with --overwrite"
             )
-        folder, model = found[-1], self.model
+        folder = found[-1]
         try:
             if problem := next(differences(folder, folder / MANIFEST), None):
                 raise ValueError(problem)
-            if attached(model):
-                if model.load_state_dict(load_file(folder / STATE), strict=False).unexpected_keys:
-                    raise ValueError("the adapter does not belong to this model")
-            else:
-                model.load_state_dict(load_weights(folder).state_dict())
+            self.model.read(folder)
             _restore(self.optimizers, load_file(folder / "optimizer.safetensors"))
             progress = read_json(folder / "progress.json")
             return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
@@ -158,11 +142,7 @@ class Store:
         states = sum(
             value.nbytes for state in kept for value in state.values() if isinstance(value, Tensor)
         )
-        model = self.model
-        weights = (
-            [*_adapter_tensors(model).values()] * 2 if attached(model) else [*model.parameters()]
-        )
-        needed = 2 * sum(weight.nbytes for weight in weights) + states
+        needed = 2 * self.model.saved_bytes() + states
         free = shutil.disk_usage(self.run).free
         if free < needed:
             raise XinyeError(
@@ -195,13 +175,6 @@ def _flush(*paths: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The tensors that training changes, for a model with an adapter."""
-    return {
-        name: tensor.detach().cpu().contiguous() for name, tensor in adapter_state(model).items()
-    }
 
 
 def _optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:

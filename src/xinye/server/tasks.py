@@ -20,7 +20,7 @@ from xinye.server.models import ServedModel, check_choices, find_model, token_li
 from xinye.server.schemas import TaskAnswer, TaskRequest
 from xinye.server.worker import Job
 from xinye.tasks.language_task import LanguageTask
-from xinye.tasks.registry import TASKS, find_task, found
+from xinye.tasks.registry import TASKS, find_text_task, found
 from xinye.tasks.task import Task
 from xinye.tasks.text_to_text import TextToText, Work
 from xinye.tasks.writing import Writing
@@ -48,7 +48,7 @@ async def do_task(task: str, body: TaskRequest, request: Request) -> Any:
         raise APIError(400, f"input: {task} takes single texts, not pairs", "input")
     learned = model.model.task
     if learned is None or learned.verb != task:  # any model with a chat template can chat
-        learned = find_task(task).of_network(model.model.network)
+        learned = find_text_task(task).of_network(model.model.network)
     settings = settings_of(task, body.settings)
     if isinstance(learned, TextToText):
         results = await write_texts(request, model, learned, texts, settings)

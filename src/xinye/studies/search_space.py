@@ -208,7 +208,7 @@ class TaskSearch:
             "r": partial(choices, "r", [4, 8, 16, 32]),
         }
         given = self.settings.model_fields_set | self.settings.adapter.model_fields_set
-        if self.task.writes:
+        if self.task.writes or not self.task.augmentations:
             given |= {"augment", "attention"}
         if "matrix_learning_rate" in given:
             given.add("learning_rate")

@@ -25,7 +25,7 @@ def comparable(texts: Sequence[str], days: Sequence[str]) -> list[Time] | str:
     times: list[Time] = []
     shapes = set()
     for text, day in zip(texts, days, strict=True):
-        found = _read(text) or _read(f"{day.removesuffix(' 00:00:00')} {text}")
+        found = read_time(text) or read_time(f"{day.removesuffix(' 00:00:00')} {text}")
         if found is None:
             return text
         times.append(found[0])
@@ -35,7 +35,7 @@ def comparable(texts: Sequence[str], days: Sequence[str]) -> list[Time] | str:
     return times
 
 
-def _read(text: str) -> tuple[Time, str] | None:
+def read_time(text: str) -> tuple[Time, str] | None:
     """A time and the name of its form, or None if it is ambiguous."""
     if number := _NUMBER.fullmatch(text):
         digits = len(number[1])

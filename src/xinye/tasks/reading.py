@@ -19,7 +19,7 @@ class ReadsRecords(ABC):
     """The part of a task that reads records. Most tasks override only `record`, which makes one of
     a row."""
 
-    verb: ClassVar[str]  # the task's name, and its command
+    verb: ClassVar[str]
     suffixes: ClassVar[tuple[str, ...]] = RECORD_SUFFIXES  # suffixes of files with records
 
     @classmethod

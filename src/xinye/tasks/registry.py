@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
+    from xinye.tasks.base_task import BaseTask
     from xinye.tasks.task import Task
 
 
@@ -29,6 +30,7 @@ class Entry:
     command: str = ""  # the function of the command; "" for the one that reads texts
     takes_pairs: bool = False  # True if an input may be a pair of texts
     exercise: bool = True  # False if `xinye demo --task` cannot show it
+    of_texts: bool = True  # False if it does not learn from texts
     documents: bool = False  # True if its command reads a file as one text, not one per line
     # For a task that also works without training: the class of its settings, and the module with
     # the functions `use` and `evaluate`.
@@ -111,6 +113,13 @@ TASKS = {
         documents=True,
         settings="xinye.planning.writing_settings:ProofreadSettings",
     ),
+    "recommend": Entry(
+        "xinye.tasks.recommend:Recommend",
+        "recommend items to users, from what they used before",
+        command="xinye.cli.recommend:main",
+        exercise=False,
+        of_texts=False,
+    ),
     "chat": Entry("xinye.tasks.chat:Chat"),  # `xinye chat` is written by hand
     "text": Entry("xinye.tasks.text:MoreText", exercise=False),
 }
@@ -122,7 +131,7 @@ def found(where: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def find_task(name: str) -> "type[Task]":
+def find_task(name: str) -> "type[BaseTask]":
     """The class of the task with this name. Raises `XinyeError` for an unknown name."""
     if name not in TASKS:
         *names, last = map(repr, TASKS)
@@ -131,11 +140,19 @@ def find_task(name: str) -> "type[Task]":
     return found(TASKS[name].where)
 
 
+def find_text_task(name: str) -> "type[Task]":
+    """The class of a task that learns from texts. Raises `XinyeError` for other names."""
+    kind = find_task(name)
+    if not TASKS[name].of_texts:
+        raise XinyeError(f"the task {name} does not learn from texts, so this cannot be done")
+    return kind  # type: ignore[return-value]
+
+
 def verbs_of_tasks() -> dict[str, str]:
     """The commands that tasks define, with their summaries."""
     return {verb: entry.summary for verb, entry in TASKS.items() if entry.summary}
 
 
 def tasks() -> "list[type[Task]]":
-    """The classes of all tasks."""
-    return [find_task(name) for name in TASKS]
+    """The classes of all tasks that learn from texts."""
+    return [find_text_task(name) for name, entry in TASKS.items() if entry.of_texts]

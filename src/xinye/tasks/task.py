@@ -1,4 +1,4 @@
-"""The base class of all tasks.
+"""The base class of the tasks that learn from texts.
 
 A task is one class in one file, and one line in `TASKS` (`registry.py`). These give `xinye finetune
 --task`, `data check` and `data show --task`, `evaluate` with a baseline, `--folds`, `tune`, `demo
@@ -23,12 +23,11 @@ from xinye.generation import sequence
 from xinye.generation.chat import Message
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.model.heads import Kind, Labelled
+from xinye.model.heads import Labelled
 from xinye.observer import Observer
-from xinye.planning.column_settings import COLUMNS
-from xinye.planning.finetune_settings import AUGMENTATIONS, SPECIAL, FinetuneSettings
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.finetuning import Pace
-from xinye.runs.words import LOSS, Figure, TaskWords
+from xinye.tasks.base_task import BaseTask
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.reading import ReadsRecords
 from xinye.tasks.records import (
@@ -55,7 +54,7 @@ class Judged:
     with_baseline: bool = True
 
 
-class Task(ReadsRecords):
+class Task(BaseTask, ReadsRecords):
     """What a model can be trained for. A subclass defines the abstract methods and the class
     variables without a value; everything else is optional.
 
@@ -65,21 +64,13 @@ class Task(ReadsRecords):
 
     # -- description -------------------------------------------------------------------------------
 
-    verb: ClassVar[str]  # the task's name, and its command
-    words: ClassVar[TaskWords]  # words for tables, report and model card
-    figures: ClassVar[tuple[str, ...]]  # the main metrics of a run, `loss` first
-    better: ClassVar[str]  # the metric that chooses the best checkpoint; it is described in `words`
     baseline_name: ClassVar[str]
     baseline_library: ClassVar[str] = ""  # the package that the baseline needs
     # True if the baseline is the base model, measured before the first step
     baseline_is_base: ClassVar[bool] = False
-    writes: ClassVar[bool] = False  # True if the language model itself writes the answer
     # True if `validate` sets a threshold of the model, which is saved with it
     learns_threshold: ClassVar[bool] = False
-    # True if the task trains on text instead of records, as in pretraining
-    continues_text: ClassVar[bool] = False
     outside: ClassVar[str] = ""  # the label of a token outside all spans
-    head: ClassVar[Kind | None] = None  # the kind of the new head, or None
     pace: ClassVar[Pace | None] = None  # how slowly all weights learn; None for the usual pace
     # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"
@@ -87,31 +78,12 @@ class Task(ReadsRecords):
 
     # The usual names of the column with a text, for a command that reads documents.
     sources: ClassVar[tuple[str, ...]] = ("text", "content", "正文", "文本")
-    # The column settings (text_field, label_field …) that the task uses.
-    columns: ClassVar[tuple[str, ...]] = ()
-    # settings that are only for this task
-    special_settings: ClassVar[tuple[str, ...]] = ()
-    unused_settings: ClassVar[tuple[str, ...]] = ()  # other settings without effect on the task
-    # augmentations that keep records correct
-    augmentations: ClassVar[tuple[str, ...]] = tuple(AUGMENTATIONS)
-
     # The singular and plural of what `counts` counts, for `data check`.
     counted: ClassVar[tuple[str, str]] = ("label", "labels")
     own_labels: ClassVar[bool] = False  # what `counts` and the marks of spans name, Xinye has named
     counts_name: ClassVar[str] = "labels"  # the plural in the plan
     kept_of: ClassVar[str] = "the records of each label"  # of these, a share is kept for validation
     cut: ClassVar[str] = "the rest is cut off"  # what happens to records that are too long
-
-    @classmethod
-    def deciding(cls) -> Figure:
-        """The metric named by `better`. If `words` do not describe it, larger is better."""
-        known = (*cls.words.figures, LOSS, Figure(cls.better, cls.better))
-        return next(figure for figure in known if figure.name == cls.better)
-
-    @property
-    def lower_replaced(self) -> bool:
-        """True if a lower value of the deciding metric is better."""
-        return self.deciding().lower_replaced
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -281,11 +253,6 @@ class Task(ReadsRecords):
                 notes.append(f"no baseline: {name}: {error}")
         return {"baseline": main, "other_baselines": others}
 
-    @classmethod
-    def notes_on_figures(cls, measured: Figures) -> Sequence[str]:
-        """What a person should know about measured figures, besides the table of them."""
-        return ()
-
     @abstractmethod
     def sample(self, model: Any, tokenizer: Tokenizer, record: Any, context: int) -> str:
         """The model's answer to a record, as one line."""
@@ -340,29 +307,3 @@ class Task(ReadsRecords):
     judges_untaught: ClassVar[bool] = False
     # True if a language model that was trained for no task can be used for this one, too
     works_untaught: ClassVar[bool] = False
-
-    # -- settings ----------------------------------------------------------------------------------
-
-    @classmethod
-    def check_settings(cls, settings: FinetuneSettings) -> None:
-        """Raises `XinyeError` for a setting that has no effect on the task, or would harm it."""
-        known = (*cls.columns, *cls.special_settings)
-        useless = [name for name in (*COLUMNS, *SPECIAL) if name not in known]
-        useless += cls.unused_settings
-        given = [
-            name
-            for name in useless
-            if name in settings.model_fields_set and getattr(settings, name)
-        ]
-        if given:
-            raise XinyeError(f"{given[0]} has no effect on the task {cls.verb}; leave it out")
-        if odd := next((kind for kind in settings.augment if kind not in cls.augmentations), None):
-            raise XinyeError(
-                f"augment {odd} would separate answers from their questions; {cls.verb} "
-                f"takes only {', '.join(cls.augmentations)}"
-            )
-        if settings.method == "head" and not cls.head:
-            raise XinyeError(
-                f"the task {cls.verb} has no new head that could be trained alone; choose another "
-                f"method"
-            )

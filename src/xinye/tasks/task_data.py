@@ -22,7 +22,7 @@ from xinye.planning.units import parse_fold
 from xinye.retrieval.manifest import MANIFEST
 from xinye.tasks.bad_records import bad_records
 from xinye.tasks.records import Examples, OnBad, refuse
-from xinye.tasks.registry import find_task
+from xinye.tasks.registry import find_text_task
 from xinye.tasks.task import Task
 
 
@@ -54,7 +54,7 @@ def prepare_data(
     observer.stage("reading the records")
     notes = Notes()
     records = read_records(settings, settings.data, notes=notes)
-    task = find_task(settings.task).of(records)
+    task = find_text_task(settings.task).of(records)
     training, validation = split_records(settings, task, records)
     if settings.validation:
         validation = read_records(settings, settings.validation, notes=notes)
@@ -184,19 +184,19 @@ def read_records(
     """The records of files, read by the task with the settings' columns."""
     notes = notes or Notes()
     with reading(settings, notes):
-        return find_task(settings.task).read(files, on_bad, notes, **columns_of(settings))
+        return find_text_task(settings.task).read(files, on_bad, notes, **columns_of(settings))
 
 
 def data_files(
     settings: FinetuneSettings, names: Sequence[str], notes: Notes | None = None
 ) -> list[Path]:
     """The record files that names stand for. `notes` report what is skipped."""
-    return find_task(settings.task).find_files(names, notes)
+    return find_text_task(settings.task).find_files(names, notes)
 
 
 def columns_of(settings: FinetuneSettings) -> dict[str, str | None]:
     """The values of the column settings that the task uses."""
-    return {name: getattr(settings, name) for name in find_task(settings.task).columns}
+    return {name: getattr(settings, name) for name in find_text_task(settings.task).columns}
 
 
 def format_of(records: Sequence[Any]) -> str:
@@ -207,7 +207,7 @@ def format_of(records: Sequence[Any]) -> str:
 def without_header(settings: FinetuneSettings, path: Path) -> str:
     """That the first line of a table was read as a record, with the reason and advice, or "" if it
     was not."""
-    task = find_task(settings.task)
+    task = find_text_task(settings.task)
     with reading(settings, Notes()):
         reason = task.without_header(path, **columns_of(settings))
     if not reason:

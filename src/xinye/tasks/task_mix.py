@@ -25,7 +25,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.task_mix import TaskMix, parse_mix
-from xinye.tasks.registry import find_task
+from xinye.tasks.registry import find_text_task
 from xinye.tasks.settings import task_settings
 from xinye.tasks.task import Task
 from xinye.tasks.task_data import data_files, read_records, split_records
@@ -60,7 +60,7 @@ def check_mixes(settings: PretrainSettings) -> None:
 def settings_of(mixes: Sequence[TaskMix], settings: PretrainSettings) -> FinetuneSettings:
     """The settings with which fine-tuning would read the records of a task in all its files."""
     first = mixes[0]
-    if find_task(first.task).continues_text:
+    if find_text_task(first.task).continues_text:
         raise XinyeError(
             f"task_mix: the task {first.task} has no records; give {first.file} as a text"
         )
@@ -91,7 +91,7 @@ def _read(mixes: Sequence[TaskMix], settings: PretrainSettings, notes: Notes) ->
     finetuning = settings_of(mixes, settings)
     read = [read_records(finetuning, (each.file,), notes=notes) for each in mixes]
     records = [record for some in read for record in some]
-    task = find_task(mixes[0].task).of(records)
+    task = find_text_task(mixes[0].task).of(records)
     with suppress(XinyeError):  # too few to keep some: fine-tuning will need a file for validation
         records, _ = split_records(finetuning, task, records)
     trained = {id(record) for record in records}

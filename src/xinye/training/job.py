@@ -19,6 +19,7 @@ from xinye.planning.command_line import command_line
 from xinye.planning.models import FROM_SCRATCH
 from xinye.planning.plan import Draft, Plan
 from xinye.runs.folder import Extension, Values
+from xinye.runs.model_files import LanguageFiles, ModelFiles
 from xinye.runs.resume import Data
 from xinye.runs.words import TaskWords
 from xinye.tasks.records import Examples
@@ -74,6 +75,7 @@ class Job(ABC):
     better: str  # the figure that decides which checkpoint is the best
     lower_replaced: bool
     judge_first: bool  # whether the model is also evaluated before the first step
+    generates = True  # whether its samples are generated, by a decoder
     learns_threshold = False  # whether `validate` sets a threshold, which is saved with the model
 
     data: Data
@@ -178,6 +180,10 @@ class Job(ABC):
         """The clock of a budget of time, of which `spent` seconds were used before; None without
         such a budget."""
         return None
+
+    def files(self, model: Any) -> ModelFiles:
+        """How the model is saved in a checkpoint."""
+        return LanguageFiles(self.begun.folder, model, self.tokenizer, self.base)
 
     # -- evaluation --------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.resume import saved_finetune_values, saved_values
-from xinye.tasks.registry import find_task
+from xinye.tasks.registry import find_task, find_text_task
 from xinye.tasks.settings import task_settings
 from xinye.tasks.task_data import TaskData, data_files, prepare_data
 from xinye.training.distributed import ALONE
@@ -51,7 +51,7 @@ class RecordJob(Job):
     def check(self) -> None:
         names = (*self.settings.data, *self.settings.validation)
         check_libraries(data_files(self.settings, names))
-        library = find_task(self.settings.task).baseline_library
+        library = find_text_task(self.settings.task).baseline_library
         if library and not installed(library):
             needed = (
                 f"it needs {PACKAGES.get(library, library)}, to install with {install_command()}"

@@ -75,7 +75,7 @@ class Session:
         self.longer, self.extended = begun.longer, begun.extended
         self.files = RunFolder(begun.folder)
         self.model, self.optimizers = model, job.optimizers(model)
-        self.store = Store(self.folder, model, job.tokenizer, self.optimizers, job.base)
+        self.store = Store(self.folder, job.files(model), self.optimizers)
         self.loss_sum = self.group.together(job.loss_sum(model, self.plan.compile))
         self.progress = Progress()
         self.before = Progress()  # the progress when this process started

@@ -25,7 +25,7 @@ from xinye.tasks.classify_columns import Named as LabelNames
 from xinye.tasks.classify_records import read_labelled
 from xinye.tasks.conversation_files import read_conversations
 from xinye.tasks.records import OnBad
-from xinye.tasks.registry import find_task
+from xinye.tasks.registry import find_text_task
 from xinye.tasks.roles import begins_with_speaker
 from xinye.tasks.writing_records import UNNAMED, Named
 
@@ -92,7 +92,7 @@ def read_logs(
     for text in published:
         values.own.update(_values_in(text))
     found: list[Exchange] = []
-    for path in find_task("chat").find_files(names, logs.notes):
+    for path in find_text_task("chat").find_files(names, logs.notes):
         observer.progress(f"reading {path}")
         logs.files += 1
         for talk in _talks(path, columns, logs):

@@ -1,0 +1,119 @@
+"""Learning which items users want next: the `Job` of a recommender."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+
+from xinye.checkpoints.item_folders import ItemFiles
+from xinye.data.sources import check_libraries
+from xinye.errors import XinyeError
+from xinye.model.gpt import GPT
+from xinye.model.items import ItemGPT
+from xinye.planning import recommending as rules
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.plan import Plan
+from xinye.ranking.chunks import Chunks
+from xinye.ranking.judging import judge
+from xinye.runs.folder import RunFolder
+from xinye.tasks.recommend import Recommend
+from xinye.tasks.recommend_data import ItemData, item_files, prepare_items
+from xinye.tasks.recommend_folder import write_recommender
+from xinye.tasks.recommend_results import results_of
+from xinye.training.job import Figures, Job, LossSum
+
+SHOWN = 3  # items of a history and of its recommendations, in a sample
+JUDGED = 2000  # users who are evaluated during the run at most
+
+
+class ItemJob(Job):
+    """A job that trains a GPT over items."""
+
+    settings: FinetuneSettings
+    data: ItemData
+    samples: Chunks  # type: ignore[assignment]
+    figures, better, words = Recommend.figures, Recommend.better, Recommend.words
+    lower_replaced = False
+    judge_first = False
+    generates = False
+
+    def check(self) -> None:
+        check_libraries(item_files(self.settings))
+
+    def read(self) -> None:
+        """Read the events and the items. Raises `XinyeError` if those of a resumed run have
+        changed."""
+        begun = self.begun
+        self.data = prepare_items(self.settings, self.draft, begun.observer)
+        if begun.resume and self.data.fingerprint != RunFolder(begun.folder).about().get("text"):
+            raise XinyeError(
+                f"{begun.folder}: its events or items have changed since the run began; start "
+                "again with --overwrite"
+            )
+
+    def make_plan(self) -> Plan:
+        data, settings, draft = self.data, self.settings, self.draft
+        self.config = rules.shape(draft, settings, data.learned, data.texts.width)
+        training, context = data.split.training, draft.values["context"]
+        self.samples = samples = Chunks(training, context, settings.seed)
+        rules.make_plan(draft, settings, len(samples), self.device)
+        self.check_longer()
+        self.check_shares()
+        self.plan = draft.finished(settings)
+        self.tokens_per_step = self.plan.batch_size * samples.mean_length
+        self.tokens_per_target = samples.mean_length * len(samples) / samples.targets
+        self.flops_per_token = self.config.flops_per_token(round(samples.mean_length))
+        return self.plan
+
+    def build(self) -> ItemGPT:
+        plan, features = self.plan, torch.from_numpy(self.data.features[: self.data.learned])
+        gpt = GPT(replace(self.config, dropout=plan.dropout))
+        model = ItemGPT(gpt, features, rules.RULES.id_dropout, plan.label_smoothing)
+        model.initialize(plan.seed)
+        model.to(self.device)
+        model.compute_dtype = getattr(torch, plan.dtype)
+        return model
+
+    def files(self, model: ItemGPT) -> ItemFiles:
+        return ItemFiles(model, [item.id for item in self.data.items[: self.data.learned]])
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def loss_sum(self, model: ItemGPT, compiled: bool) -> LossSum:
+        return LossSum(model, model.loss, self.device)
+
+    def texts(self, step: int) -> list[str]:
+        size = self.plan.batch_size
+        [batch] = self.samples.micro_batches((step - 1) * size, size, size)
+        return [", ".join(self.title(item) for item in row) for row in batch.tokens.tolist()]
+
+    def title(self, item: int) -> str:
+        found = self.data.items[item]
+        return found.title or found.id
+
+    # -- evaluation --------------------------------------------------------------------------------
+
+    def validate(self, model: ItemGPT, last: bool) -> Figures:
+        """The loss and NDCG@10 of the GPT alone on the validation events."""
+        cases = self.data.split.validation[: None if last else JUDGED]
+        judged = judge(model, cases, self.data.learned)
+        return {"loss": float(judged.nats.mean())} | judged.figures()
+
+    def sample(self, model: ItemGPT, step: int) -> str:
+        """The last items of a user, and what the GPT recommends after them."""
+        cases = self.data.split.validation
+        case = cases[step % len(cases)]
+        scores = model.scores([case.history])[0]
+        scores[case.history] = -torch.inf
+        best = scores.argsort()[::-1][:SHOWN]
+        before, after = (
+            ", ".join(self.title(int(item)) for item in items)
+            for items in (case.history[-SHOWN:], best)
+        )
+        return f"{before} → {after}"
+
+    def results(self, model: ItemGPT, before: Figures | None) -> Mapping[str, object]:
+        results = results_of(model, self.data, self.begun.observer)
+        self.begun.observer.stage("saving what recommends")
+        write_recommender(self.begun.folder, self.data, results.weights)
+        return {"task": Recommend.verb, **results.figures}
