@@ -40,12 +40,13 @@ class UnknownItem(NotFound):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All items by number: those that were learned, then those that are known by their texts."""
+    """All items by number: those whose events were counted, then those that are known by their
+    texts only. The network learned the first ones, and has rows from texts for the others."""
 
     items: tuple[Item, ...]
     numbers: Mapping[str, int]
-    learned: int
-    rows: Tensor  # (items, C) of the network; 0 for items without a text that were not learned
+    counted: int
+    rows: Tensor  # (items, C)
     with_text: np.ndarray  # (items,) of bool: whether an item can be recommended at all
 
     def number(self, item: str) -> int:
@@ -80,8 +81,8 @@ class Scores:
     """The scores of all items after one history, and the parts of which they are made."""
 
     total: np.ndarray  # (items,)
-    behaviour: np.ndarray  # (learned,), the parts of the GPT, EASE and item-Markov
-    popular: np.ndarray  # (learned,), the parts of most popular and popular of late
+    behaviour: np.ndarray  # (counted,), the parts of the GPT, EASE and item-Markov
+    popular: np.ndarray  # (counted,), the parts of most popular and popular of late
     scales: Mapping[str, float]  # what a score of a ranker counts in the total
 
 
@@ -108,17 +109,17 @@ class Recommender:
         self._covered = np.full(self.fitted.item_count + 1, -1)
         self._covered[self.fitted.ease.items] = np.arange(len(self.fitted.ease.items))
         self._changing = Lock()
-        learned = network.config.vocab_size
+        self._learned = network.config.vocab_size
+        counted = self.fitted.item_count
         rows = network.complete_rows().detach().float()
-        numbers = {item.id: number for number, item in enumerate(catalogue)}
-        others = catalogue[learned:]
+        others = catalogue[self._learned :]
         more, with_text = self._rows(others) if others else (rows[:0], np.empty(0, bool))
         self.catalogue = Catalogue(
             tuple(catalogue),
-            numbers,
-            learned,
+            {item.id: number for number, item in enumerate(catalogue)},
+            counted,
             torch.cat((rows, more)),
-            np.concatenate((np.ones(learned, bool), with_text)),
+            np.concatenate((np.ones(counted, bool), with_text[counted - self._learned :])),
         )
 
     @classmethod
@@ -133,10 +134,10 @@ class Recommender:
         found = item_folders.read(folder)
         inside = folder / item_folders.ITEMS
         fitted, weights = Fitted.load(inside)
-        if fitted.item_count != found.network.config.vocab_size:
+        if not found.network.config.vocab_size <= fitted.item_count <= len(found.catalogue):
             raise XinyeError(
-                f"{inside}: ranking.safetensors counts {fitted.item_count:,} items, but the "
-                f"network has {found.network.config.vocab_size:,}; restore the files"
+                f"{inside}: ranking.safetensors counts {fitted.item_count:,} items, which does not "
+                "fit the network and the catalogue; restore the files"
             )
         texts = ItemTexts.load(inside)
         if texts.width != found.network.embed_text.in_features:
@@ -174,13 +175,14 @@ class Recommender:
             number = old.numbers.get(item.id, len(old.items))
             items = (*old.items[:number], item, *old.items[number + 1 :])
             rows, with_text = old.rows, old.with_text
-            if number >= old.learned:
+            if number >= self._learned:
                 row, seen = self._rows([item])
                 rows = torch.cat((rows[:number], row, rows[number + 1 :]))
+                seen |= number < old.counted
                 with_text = np.concatenate((with_text[:number], seen, with_text[number + 1 :]))
             numbers = {**old.numbers, item.id: number}
             # Whoever is being answered keeps the old catalogue.
-            self.catalogue = Catalogue(items, numbers, old.learned, rows, with_text)
+            self.catalogue = Catalogue(items, numbers, old.counted, rows, with_text)
             return number == len(old.items)
 
     def _rows(self, items: Sequence[Item]) -> tuple[Tensor, np.ndarray]:
@@ -230,15 +232,15 @@ class Recommender:
     def scores(self, history: np.ndarray, catalogue: Catalogue) -> Scores:
         """The scores of all items after a history of numbers.
 
-        The scores of the learned items are those of the mix. Of the others no events were counted,
-        so they stand where the GPT alone would put them among the learned items.
+        The scores of the items that were counted are those of the mix. The others stand where the
+        GPT alone would put them among these.
         """
-        count = catalogue.learned
-        learned = history[history < count]
+        count = catalogue.counted
+        counted = history[history < count]
         states = self.network.states([history], catalogue.rows)
         gpt = (states @ catalogue.rows.T)[0].numpy()
         parts = {GPT: gpt[:count]}
-        parts |= {each.name: each.scores([learned])[0] for each in self.fitted.rankers}
+        parts |= {each.name: each.scores([counted])[0] for each in self.fitted.rankers}
         weighted = {
             name: self.weights[name] * standardised(part[None])[0] for name, part in parts.items()
         }
@@ -251,7 +253,7 @@ class Recommender:
         total[:count] = mixed
         if len(history) and len(total) > count:
             rest = np.ones(count, bool)
-            rest[learned] = False
+            rest[counted] = False
             total[count:] = np.interp(gpt[count:], np.sort(gpt[:count][rest]), np.sort(mixed[rest]))
         return Scores(total, mixed - popular, popular, scales)
 
@@ -271,7 +273,7 @@ class Recommender:
         reasons = []
         for column, item in enumerate(chosen):
             closest = ids[int(similar[:, column].argmax())]
-            if item >= catalogue.learned:
+            if item >= catalogue.counted:
                 reasons.append(Reason("text", closest))
             elif scores.popular[item] >= scores.behaviour[item]:
                 reasons.append(Reason("popular"))
