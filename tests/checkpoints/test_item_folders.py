@@ -82,7 +82,7 @@ def test_ids_that_cannot_be_told_apart_are_refused(ids):
 
 
 def change(folder, name: str, value: torch.Tensor | None) -> None:
-    path = folder / "items" / "network.safetensors"
+    path = folder / "items.safetensors"
     tensors = {each: tensor.clone() for each, tensor in load_file(path).items()}
     del tensors[name]
     save_file(tensors if value is None else {**tensors, name: value}, path)

@@ -45,17 +45,15 @@ def test_scores_are_the_logits_of_a_plain_gpt():
 
 def test_loss_is_that_of_a_softmax_over_items_that_are_left():
     made = network()
-    batch = ItemBatch(
-        torch.tensor([[3, 1, 4], [2, 0, 0]]), torch.tensor([[-100, 4, 5], [6, 0, -100]])
-    )
-    batch = ItemBatch(batch.tokens, torch.tensor([[-100, 4, 5], [6, -100, -100]]))
+    tokens = torch.tensor([[3, 1, 4], [2, 0, 0]])
+    batch = ItemBatch(tokens, torch.tensor([[-100, 4, 5], [6, -100, -100]]))
     logits = plain(made)(batch.tokens)
     wanted = 0.0
     for row, place, target, had in ((0, 1, 4, [3, 1]), (0, 2, 5, [3, 1, 4]), (1, 0, 6, [2])):
         left = [item for item in range(9) if item not in had]
         chances = logits[row, place, left].log_softmax(-1)
         wanted -= chances[left.index(target)].item()
-    assert float(made.loss(batch)) == pytest.approx(wanted, rel=1e-5)
+    assert made.loss(batch).item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_items_without_own_vector_get_rows_as_new_items_do():

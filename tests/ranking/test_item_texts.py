@@ -48,18 +48,22 @@ def test_any_text_has_finite_features(texts):
         assert np.isfinite(features).all()
 
 
-def test_a_language_model_reads_the_texts():
+def test_a_language_model_reads_the_texts(tmp_path):
     tokenizer = Tokenizer.train([film.title + film.text for film in FILMS], kind="char")
     gpt = GPT(GPTConfig("modern", tokenizer.vocab_size, 32, 1, 1, 1, 32, 64, 8))
     gpt.initialize(0)
     vectors = language_vectors(gpt, tokenizer)
     read = vectors([*(film.title for film in FILMS), "", "很长的文字" * 20, "\ud800"])
     assert read.shape == (9, 32)
-    texts = ItemTexts.of_vectors(vectors([film.title for film in FILMS]))
+    texts = ItemTexts.of_vectors(vectors([film.title for film in FILMS]), "runs/base")
     features = texts.features(FILMS, vectors)
     assert features.shape == (6, texts.width)
     assert texts.width <= 5  # six texts about their mean
     assert np.isfinite(features).all()
+    texts.save(tmp_path)
+    assert (ItemTexts.load(tmp_path).features(FILMS, vectors) == features).all()
+    with pytest.raises(XinyeError, match="the language model runs/base"):
+        texts.features(FILMS)
 
 
 def test_saved_and_loaded_texts_give_the_same_features(tmp_path):

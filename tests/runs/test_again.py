@@ -26,12 +26,13 @@ NEEDED: dict[type[Settings], dict[str, Any]] = {
 BESIDE: tuple[dict[str, Any], ...] = (  # what a setting may need
     *({}, {"teacher": "t"}, {"augment": "mask,crop,shuffle"}),
     *({"task": task} for task in ("tag", "summarize", "chat", "answer", "proofread")),
+    {"task": "recommend", "items": ("a b.csv",)},
     *({"method": method} for method in ("lora", "adalora", "prefix", "adapter")),
 )
 VALUES = (
     *(True, False, 3, 8, 0.25, "1/3", "2k", "10s", "NFC", "simplified", "lora", "adamw", "both"),
     *("cosine", "yes", "float32", "bytes", "llama", "replace", "mask", "tag", "wandb", ["它's"]),
-    *("skip", "none", "-a'b", "chat=a b.jsonl:0.2"),
+    *("time", "skip", "none", "-a'b", "chat=a b.jsonl:0.2"),
 )
 DECIDED = {"dropout": 0.1, "dtype": "float32", "micro_batch_size": 2, "compile": False}
 INTERRUPTED = Extension(

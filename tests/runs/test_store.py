@@ -20,7 +20,8 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.runs import store
+from xinye.runs import model_files, store
+from xinye.runs.model_files import LanguageFiles
 from xinye.runs.store import Store
 from xinye.training.optimizers import Optimization, make_optimizers
 
@@ -39,9 +40,13 @@ def trainer(shape: str = "modern, tied", optimizer: Any = "muon", seed: int = 0)
     return model, make_optimizers(model, Optimization(optimizer, 0.01, 0.02, 0.01))
 
 
+def checkpoints_of(run: Path, model: GPT, optimizers: list[torch.optim.Optimizer]) -> Store:
+    return Store(run, LanguageFiles(run, model, TOKENIZER), optimizers)
+
+
 def store_of(run: Path, **kinds: Any) -> Store:
     model, optimizers = trainer(**kinds)
-    return Store(run, model, TOKENIZER, optimizers)
+    return checkpoints_of(run, model, optimizers)
 
 
 def step(model: GPT, optimizers: list[torch.optim.Optimizer], seed: int) -> None:
@@ -57,7 +62,7 @@ def saved(run: Path, steps: int = 2, **kinds: Any) -> Trainer:
     model, optimizers = trainer(**kinds)
     for number in range(steps):
         step(model, optimizers, number)
-    Store(run, model, TOKENIZER, optimizers).save({"step": steps, "seconds": 1.5})
+    checkpoints_of(run, model, optimizers).save({"step": steps, "seconds": 1.5})
     return model, optimizers
 
 
@@ -70,7 +75,7 @@ def equal(one: GPT, other: GPT) -> bool:
 def test_goes_on_bitwise(tmp_path, shape, optimizer):
     model, optimizers = saved(tmp_path, shape=shape, optimizer=optimizer)
     again, its_optimizers = trainer(shape, optimizer, seed=1)
-    progress = Store(tmp_path, again, TOKENIZER, its_optimizers).load()
+    progress = checkpoints_of(tmp_path, again, its_optimizers).load()
     assert (progress["step"], progress["seconds"]) == (2, 1.5)
     assert equal(model, again)
     for number in (2, 3):
@@ -82,7 +87,7 @@ def test_goes_on_bitwise(tmp_path, shape, optimizer):
 def test_a_tied_head_stays_tied(tmp_path):
     saved(tmp_path)
     model, optimizers = trainer(seed=1)
-    Store(tmp_path, model, TOKENIZER, optimizers).load()
+    checkpoints_of(tmp_path, model, optimizers).load()
     assert model.lm_head.weight is model.model.embed_tokens.weight
 
 
@@ -102,9 +107,7 @@ def test_the_last_two_and_those_to_keep_stay(tmp_path):
     model, optimizers = trainer()
     for number in range(1, 6):
         step(model, optimizers, number)
-        Store(tmp_path, model, TOKENIZER, optimizers).save(
-            {"step": number, "seconds": 1.0}, keep=[2]
-        )
+        checkpoints_of(tmp_path, model, optimizers).save({"step": number, "seconds": 1.0}, keep=[2])
     assert [path.name for path in checkpoints(tmp_path)] == [
         "step-00000002",
         "step-00000004",
@@ -186,9 +189,9 @@ def test_a_kill_at_any_moment_of_saving(tmp_path, monkeypatch, moment):
         patch.setattr(store.shutil, "rmtree", dying(store.shutil.rmtree))
         patch.setattr(store.shutil, "copyfile", dying(store.shutil.copyfile))
         with pytest.raises(SystemExit):
-            Store(tmp_path, before, TOKENIZER, optimizers).save({"step": 3, "seconds": 2.0})
+            checkpoints_of(tmp_path, before, optimizers).save({"step": 3, "seconds": 2.0})
     again, its_optimizers = trainer(seed=1)
-    reached = Store(tmp_path, again, TOKENIZER, its_optimizers).load()["step"]
+    reached = checkpoints_of(tmp_path, again, its_optimizers).load()["step"]
     assert reached in (2, 3)
     if reached == 2:
         step(again, its_optimizers, 2)
@@ -206,12 +209,12 @@ def test_a_full_disk_while_saving_keeps_what_was_saved(tmp_path, monkeypatch, fa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, failing, full)
+        patch.setattr(model_files if failing == "save_model" else store, failing, full)
         with pytest.raises(XinyeError, match=r"No space .*the last checkpoint is kept") as error:
-            Store(tmp_path, model, TOKENIZER, optimizers).save({"step": 3, "seconds": 2.0})
+            checkpoints_of(tmp_path, model, optimizers).save({"step": 3, "seconds": 2.0})
         if failing != "publish":
             with pytest.raises(XinyeError, match=r"No space .*there is no checkpoint yet"):
-                Store(tmp_path / "new", model, TOKENIZER, optimizers).save({"step": 3})
+                checkpoints_of(tmp_path / "new", model, optimizers).save({"step": 3})
     assert error.value.exit_code == 1
     assert store_of(tmp_path).load()["step"] == (3 if failing == "publish" else 2)
     assert load_model(tmp_path)
@@ -226,7 +229,7 @@ def test_space_is_checked_before_anything_is_written(tmp_path, monkeypatch):
     with pytest.raises(
         XinyeError, match=r"a checkpoint needs 0\.\d MB, but only 0\.0 MB are free"
     ) as error:
-        Store(tmp_path, model, TOKENIZER, optimizers).save({"step": 3, "seconds": 2.0})
+        checkpoints_of(tmp_path, model, optimizers).save({"step": 3, "seconds": 2.0})
     assert error.value.exit_code == 1 and contents(tmp_path) == before
 
 

@@ -1,9 +1,9 @@
 """Reads and writes the folder of an `ItemGPT`.
 
 The folder is that of an ordinary language model whose words are the ids of items, so that other
-tools load it as it is. `items/` has what they do not know: the catalogue, and the parts of which
-the rows of items are composed. A folder may come from anywhere: sizes, types and numbers are
-checked before they are used.
+tools load it as it is. They do not know the catalogue, in `items/`, and the parts of which the rows
+of items are composed, in `items.safetensors`. A folder may come from anywhere: sizes, types and
+numbers are checked before they are used.
 """
 
 import json
@@ -37,7 +37,7 @@ from xinye.ranking.items import Item
 
 ITEMS = "items"  # the folder with what other tools do not know
 CATALOGUE = "catalogue.jsonl"
-NETWORK = "network.safetensors"
+NETWORK = "items.safetensors"  # in the folder itself, as in each checkpoint
 LARGEST_CATALOGUE = 2 * 10**9  # bytes
 SEPARATORS = (" ", "\n", "\t", "\x1f")  # between ids: the first that is in none of them
 OWN_ROWS = "gpt.model.embed_tokens.weight"
@@ -52,22 +52,56 @@ class ItemFolder:
     catalogue: tuple[Item, ...]
 
 
+@dataclass(frozen=True)
+class ItemFiles:
+    """The files of a network in a checkpoint. `ids` are those of the learned items."""
+
+    network: ItemGPT
+    ids: Sequence[str]
+
+    def write(self, folder: Path) -> None:
+        write_network(folder, self.network, self.ids)
+
+    def read(self, folder: Path) -> None:
+        gpt = load_weights(folder)
+        assert isinstance(gpt, GPT)
+        parts = read_parts(folder / NETWORK, gpt.config)
+        gpt.model.embed_tokens.weight = torch.nn.Parameter(parts[OWN_ROWS])
+        gpt.tie()
+        self.network.gpt.load_state_dict(gpt.state_dict())
+        self.network.put_text_parts(parts)
+
+    def saved_bytes(self) -> int:
+        weights = sum(weight.nbytes for weight in self.network.parameters())
+        return weights + self.network.gpt.model.embed_tokens.weight.nbytes
+
+
 def write(folder: Path, network: ItemGPT, catalogue: Sequence[Item]) -> None:
-    """Write the folder of a network, the weights last."""
+    """Write the folder of a network, with its catalogue."""
+    write_catalogue(folder, catalogue)
+    ids = [item.id for item in catalogue[: network.config.vocab_size]]
+    write_network(folder, network, ids)
+
+
+def write_catalogue(folder: Path, catalogue: Sequence[Item]) -> None:
+    """Write the items, those that the network learned first."""
     (folder / ITEMS).mkdir(parents=True, exist_ok=True)
-    count = network.config.vocab_size
+    lines = ({**vars(item), "tags": list(item.tags)} for item in catalogue)
+    write_json_lines(folder / ITEMS / CATALOGUE, lines)
+
+
+def write_network(folder: Path, network: ItemGPT, ids: Sequence[str]) -> None:
+    """Write a network and its tokenizer, the weights last."""
+    folder.mkdir(parents=True, exist_ok=True)
     with written_beside(folder / "tokenizer.json") as beside:
-        backend = item_tokenizer([item.id for item in catalogue[:count]])
-        beside.write_text(backend.to_str(pretty=True), "utf-8")
+        beside.write_text(item_tokenizer(ids).to_str(pretty=True), "utf-8")
     settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
     write_json(folder / "tokenizer_config.json", settings)
     write_json(folder / "config.json", to_config_json(network.config))
-    lines = ({**vars(item), "tags": list(item.tags)} for item in catalogue)
-    write_json_lines(folder / ITEMS / CATALOGUE, lines)
     own = network.gpt.model.embed_tokens.weight
     parts = {OWN_ROWS: own, **network.text_parts()}
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.items()}
-    write_tensors(folder / ITEMS / NETWORK, on_cpu)
+    write_tensors(folder / NETWORK, on_cpu)
     rows = network.complete_rows().detach().cpu().contiguous()
     tensors = to_tensors(network.gpt) | {"model.embed_tokens.weight": rows}
     write_tensors(folder / "model.safetensors", tensors)
@@ -91,7 +125,7 @@ def item_tokenizer(ids: Sequence[str]) -> tokenizers.Tokenizer:
 
 def is_item_folder(folder: Path) -> bool:
     """Whether a folder holds an `ItemGPT`."""
-    return (folder / ITEMS / NETWORK).is_file()
+    return (folder / NETWORK).is_file()
 
 
 def read(folder: Path, features: Tensor | None = None) -> ItemFolder:
@@ -105,7 +139,7 @@ def read(folder: Path, features: Tensor | None = None) -> ItemFolder:
     if not isinstance(gpt, GPT):
         raise XinyeError(f"{folder}: not the folder of a recommender; it has no plain GPT")
     check_ids(folder, catalogue, gpt.config.vocab_size)
-    path = folder / ITEMS / NETWORK
+    path = folder / NETWORK
     parts = read_parts(path, gpt.config)
     width = parts["embed_text.weight"].shape[1]
     if features is not None:

@@ -21,6 +21,7 @@ from xinye.checkpoints.huggingface import (
     refusal_of_pickle,
 )
 from xinye.checkpoints.huggingface import load_model as load_folder
+from xinye.checkpoints.item_folders import is_item_folder
 from xinye.checkpoints.layout import shape_of
 from xinye.data.files import SUFFIXES, read_json
 from xinye.data.tokenizer import Tokenizer
@@ -45,6 +46,10 @@ def load_model(
         raise XinyeError(
             f"{folder}: this model classifies text and cannot generate it; use the model that it "
             f"was fine-tuned from, {began_with(folder)}"
+        )
+    if is_item_folder(folder):
+        raise XinyeError(
+            f"{folder}: this model recommends items and writes no text; use xinye recommend"
         )
     if is_adapter(folder):
         model, tokenizer = load_adapted(folder, dtype)

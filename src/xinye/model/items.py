@@ -136,7 +136,7 @@ class ItemGPT(nn.Module):
         counted = batch.targets != IGNORED
         hidden = self.hidden(batch.tokens, rows)[counted]  # (N, C)
         logits = F.linear(hidden, rows.to(hidden.dtype)).float()
-        logits = logits.scatter(1, seen(batch.tokens, counted), NEVER)
+        logits.scatter_(1, seen(batch.tokens, counted), NEVER)
         loss = F.cross_entropy(logits, batch.targets[counted], reduction="sum")
         if self.label_smoothing:
             # As in `F.cross_entropy`, but among the items that are left.

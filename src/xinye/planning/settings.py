@@ -72,6 +72,8 @@ class TrainingSettings(BaseModel):
     groups: ClassVar[Mapping[str, str]] = {  # the titles under which help lists the settings
         "data": "data task_mix validation validation_share fold field text_field label_field "
         "label_separator prompt_field answer_field assistant_name tag_names offsets "
+        "items user_field item_field time_field event_field rating_field title_field tags_field "
+        "events min_rating min_events new_items split "
         "document_separator sheet bad_records bad_bytes data_license tokenizer vocab_size",
         "model": "from_ size architecture context layers width heads key_value_heads method "
         "attention dropout",

@@ -15,8 +15,8 @@ class ItemRules:
     """How a network is trained on histories from nothing."""
 
     context: int = 100  # items of a history that are read
-    epochs: int = 20
-    batch_size: int = 32  # pieces of histories
+    epochs: int = 10
+    batch_size: int = 16  # pieces of histories
     learning_rate: float = 3e-3  # of embeddings and norms, by AdamW
     matrix_learning_rate: float = 0.01  # of the layers, by Muon
     optimizer: str = "muon"
@@ -49,7 +49,7 @@ def shape_of(size: int, items: int, features: int, context: int = ItemRules.cont
 
 
 def _shape(width: int, items: int, context: int) -> GPTConfig:
-    heads = max(1, width // 64)
+    heads = max(2, width // 64)
     while width % heads or width // heads % 2:
         heads -= 1
     return GPTConfig(

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -77,10 +77,11 @@ class ItemTexts:
     learned items, the squares of the features of an item sum to 1.
     """
 
-    terms: tuple[str, ...]  # none if a language model reads the texts
+    terms: tuple[str, ...]
     weights: Vectors  # (terms,), how much each of them counts
     mean: Vectors  # (D,)
     basis: Vectors  # (D, F)
+    model: str = ""  # the language model that reads the texts, if one does
 
     @classmethod
     def fit(cls, items: Sequence[Item], width: int = WIDTH) -> Self:
@@ -91,7 +92,8 @@ class ItemTexts:
         counts = np.array([documents[term] for term in terms], np.float32)
         weights = np.log((1 + len(items)) / (1 + counts)) + 1
         mean = np.zeros(len(terms), np.float32)
-        begun = cls(tuple(terms), weights.astype(np.float32), mean, np.zeros((len(terms), 1)))
+        none = np.zeros((len(terms), 1), np.float32)
+        begun = cls(tuple(terms), weights.astype(np.float32), mean, none)
         if not terms:
             return begun
         need("features of texts", "sklearn")
@@ -102,20 +104,21 @@ class ItemTexts:
         return begun._scaled(begun._tf_idf(items) @ basis, basis)
 
     @classmethod
-    def of_vectors(cls, vectors: Vectors, width: int = WIDTH) -> Self:
-        """From the vectors (n, D) of the learned items' texts by a language model."""
+    def of_vectors(cls, vectors: Vectors, model: str, width: int = WIDTH) -> Self:
+        """From the vectors (n, D) that a language model, called `model`, gives the texts of the
+        learned items."""
         mean = vectors.mean(axis=0)
         _, values, directions = np.linalg.svd(vectors - mean, full_matrices=False)
         strong = values > 1e-4 * max(float(values[0]), 1e-12)
         width = max(1, min(width, int(strong.sum())))
         basis = (directions[:width] / np.maximum(values[:width, None], 1e-12)).T
-        begun = cls((), np.zeros(0, np.float32), mean.astype(np.float32), basis)
+        begun = cls((), np.zeros(0, np.float32), mean.astype(np.float32), basis, model)
         return begun._scaled((vectors - mean) @ basis, basis)
 
     def _scaled(self, features: Vectors, basis: Vectors) -> Self:
         size = float(np.sqrt((features**2).sum(axis=1).mean()))
         scaled = np.ascontiguousarray(basis / max(size, 1e-6), np.float32)
-        return type(self)(self.terms, self.weights, self.mean, scaled)
+        return replace(self, basis=scaled)
 
     @property
     def width(self) -> int:
@@ -123,8 +126,13 @@ class ItemTexts:
         return self.basis.shape[1]
 
     def features(self, items: Sequence[Item], vectors: TextVectors | None = None) -> Vectors:
-        """The features of items, (items, F). `vectors` is the language model that was used when
-        the texts of the learned items were read, if there was one."""
+        """The features of items, (items, F). `vectors` is the language model `model`, if there is
+        one; without it this raises `XinyeError`."""
+        if self.model and vectors is None:
+            raise XinyeError(
+                f"the texts of items are read by the language model {self.model}; restore its "
+                "folder"
+            )
         if vectors is not None:
             found = vectors([item_text(item) for item in items]) - self.mean
             return np.asarray(found @ self.basis, np.float32)
@@ -153,7 +161,7 @@ class ItemTexts:
 
     def save(self, folder: Path) -> None:
         """Write `texts.safetensors` and `texts.json` to a folder."""
-        write_json(folder / "texts.json", {"terms": list(self.terms)})
+        write_json(folder / "texts.json", {"model": self.model, "terms": list(self.terms)})
         tensors = {"weights": self.weights, "mean": self.mean, "basis": self.basis}
         with written_beside(folder / "texts.safetensors") as beside:
             save_file(tensors, beside)
@@ -162,27 +170,33 @@ class ItemTexts:
     def load(cls, folder: Path) -> Self:
         """The one that was saved in a folder. Raises `XinyeError` for damaged files."""
         path = folder / "texts.safetensors"
-        terms = read_json(folder / "texts.json").get("terms")
+        about = read_json(folder / "texts.json")
+        terms, model = about.get("terms"), about.get("model")
         check_regular(path)
         try:
             with safe_open(path, framework="numpy") as file:
                 parts = [file.get_tensor(name) for name in ("weights", "mean", "basis")]
         except (SafetensorError, OSError) as error:
             raise XinyeError(f"{path}: damaged or cut short ({error})") from None
-        weights, mean, basis = parts
-        known = isinstance(terms, list) and all(isinstance(term, str) for term in terms)
-        if (
-            not known
-            or len(set(terms)) != len(terms)
-            or any(part.dtype != np.float32 or not np.isfinite(part).all() for part in parts)
-            or weights.shape != (len(terms),)
-            or (mean.ndim, basis.ndim) != (1, 2)
-            or basis.shape[0] != len(mean)
-            or basis.shape[1] < 1
-            or (terms and len(terms) != len(mean))
-        ):
+        fits = (
+            isinstance(model, str)
+            and isinstance(terms, list)
+            and all(isinstance(term, str) for term in terms)
+            and all(part.dtype == np.float32 and np.isfinite(part).all() for part in parts)
+            and [part.shape for part in parts] == cls._shapes(terms, model, *parts[1:])
+        )
+        if not fits:
             raise XinyeError(f"{path}: damaged: it does not fit texts.json; restore both files")
-        return cls(tuple(terms), weights, mean, basis)
+        weights, mean, basis = parts
+        return cls(tuple(terms or ()), weights, mean, basis, str(model))
+
+    @staticmethod
+    def _shapes(
+        terms: list[str], model: str, mean: Vectors, basis: Vectors
+    ) -> list[tuple[int, ...]]:
+        """The shapes that the three tensors must have, as far as they are known."""
+        size = mean.size if model else len(set(terms))
+        return [(len(terms),), (size,), (size, max(1, basis.size // max(1, size)))]
 
 
 def language_vectors(network: "Network", tokenizer: "Tokenizer") -> TextVectors:

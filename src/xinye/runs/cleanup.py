@@ -33,6 +33,13 @@ MODEL = (
     "tokenizer_config.json",
     "chat_template.jinja",
     "chat_golden.json",
+    "items.safetensors",  # of a recommender, as all in `items/`
+    "items/catalogue.jsonl",
+    "items/texts.json",
+    "items/texts.safetensors",
+    "items/ranking.json",
+    "items/ranking.safetensors",
+    "items/histories.jsonl",
     "report.html",
 )
 # runs to compare with, which some runs have in their folder
@@ -174,7 +181,7 @@ def _delete(folder: Path, paths: Sequence[Path]) -> None:
         else:
             path.unlink()
     delete_leftovers(folder)
-    _delete_empty(folder / CHECKPOINTS, folder / TRAINING, folder)
+    _delete_empty(folder / CHECKPOINTS, folder / TRAINING, folder / "items", folder)
 
 
 def _delete_empty(*folders: Path) -> None:

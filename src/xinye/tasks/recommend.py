@@ -44,7 +44,7 @@ class Recommend(BaseTask):
         unit="items",
         has_labels=False,
         support=Both("users", "用户数"),
-        does="Recommends items to users, from what they used before and from the texts of the items.",
+        does="Recommends items to users, from what they used and from the texts of the items.",
         limit=(
             "It learned what users did, not what is good for them, and it favours what many users "
             "used. Figures on past events do not say how people react to recommendations."

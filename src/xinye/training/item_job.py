@@ -1,13 +1,13 @@
 """Learning which items users want next: the `Job` of a recommender."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import torch
 
 from xinye.checkpoints.item_folders import ItemFiles
 from xinye.data.sources import check_libraries
 from xinye.errors import XinyeError
+from xinye.model.gpt import GPT
 from xinye.model.items import ItemGPT
 from xinye.planning import recommending as rules
 from xinye.planning.finetune_settings import FinetuneSettings
@@ -33,6 +33,7 @@ class ItemJob(Job):
     figures, better, words = Recommend.figures, Recommend.better, Recommend.words
     lower_replaced = False
     judge_first = False
+    generates = False
 
     def check(self) -> None:
         check_libraries(item_files(self.settings))
@@ -50,27 +51,25 @@ class ItemJob(Job):
 
     def make_plan(self) -> Plan:
         data, settings, draft = self.data, self.settings, self.draft
-        training = data.split.training
-        facts = rules.Histories(data.learned, data.features.shape[1], data.longest)
-        self.config = rules.shape(draft, settings, facts)
-        self.samples = Chunks(training, draft.values["context"], settings.seed)
-        rules.make_plan(draft, settings, len(self.samples), self.device)
+        self.config = rules.shape(draft, settings, data.learned, data.texts.width)
+        training, context = data.split.training, draft.values["context"]
+        self.samples = samples = Chunks(training, context, settings.seed)
+        rules.make_plan(draft, settings, len(samples), self.device)
         self.check_longer()
         self.check_shares()
-        weights = self.config.parameters + rules.extra(self.config, facts)
-        draft.note("parameters", weights, "all weights")
         self.plan = draft.finished(settings)
-        self.tokens_per_step = self.plan.batch_size * self.samples.mean_length
-        self.tokens_per_target = self.samples.mean_length * len(self.samples) / self.samples.targets
-        self.flops_per_token = self.config.flops_per_token(round(self.samples.mean_length))
+        self.tokens_per_step = self.plan.batch_size * samples.mean_length
+        self.tokens_per_target = samples.mean_length * len(samples) / samples.targets
+        self.flops_per_token = self.config.flops_per_token(round(samples.mean_length))
         return self.plan
 
     def build(self) -> ItemGPT:
-        features = torch.from_numpy(self.data.features[: self.data.learned])
-        model = ItemGPT(rules.with_dropout(self.config, self.plan.dropout), features)
-        model.initialize(self.plan.seed)
+        plan, features = self.plan, torch.from_numpy(self.data.features[: self.data.learned])
+        gpt = GPT(replace(self.config, dropout=plan.dropout))
+        model = ItemGPT(gpt, features, rules.RULES.id_dropout, plan.label_smoothing)
+        model.initialize(plan.seed)
         model.to(self.device)
-        model.compute_dtype = getattr(torch, self.plan.dtype)
+        model.compute_dtype = getattr(torch, plan.dtype)
         return model
 
     def files(self, model: ItemGPT) -> ItemFiles:

@@ -75,6 +75,7 @@ class Job(ABC):
     better: str  # the figure that decides which checkpoint is the best
     lower_replaced: bool
     judge_first: bool  # whether the model is also evaluated before the first step
+    generates = True  # whether its samples are generated, by a decoder
     learns_threshold = False  # whether `validate` sets a threshold, which is saved with the model
 
     data: Data

@@ -22,6 +22,7 @@ from xinye.tasks.settings import check_settings
 from xinye.training import clock
 from xinye.training.distributed import processes
 from xinye.training.guards import repeatable
+from xinye.training.item_job import ItemJob
 from xinye.training.job import Job, Run, Start
 from xinye.training.record_job import RecordJob, saved_settings_of_task
 from xinye.training.session import Session, write_pages
@@ -86,9 +87,10 @@ def train(settings: Settings, begun: Start) -> Run | None:
     if begun.resume and not begun.longer and not begun.dry_run and RunFolder(begun.folder).ended:
         return finished_before(begun)
     warn_of_missing(settings.track, begun.observer.warn)
-    job: Job = (TextJob if isinstance(settings, PretrainSettings) else RecordJob)(settings, begun)
+    job = job_of(settings)(settings, begun)
     job.check()
-    compile_decoder(begun)
+    if job.generates:
+        compile_decoder(begun)
 
     job.read()
     begun.stopwatch.lap("text")
@@ -105,6 +107,13 @@ def train(settings: Settings, begun: Start) -> Run | None:
         beginning = Beginning(settings, plan, job.data, job.facts(), job.models, job.words)
         start_run(begun.folder, beginning, begun.overwrite)
     return session.run()
+
+
+def job_of(settings: Settings) -> type[Job]:
+    """The kind of job that a training with these settings is."""
+    if isinstance(settings, PretrainSettings):
+        return TextJob
+    return ItemJob if find_task(settings.task).learns_from_events else RecordJob
 
 
 def open_folder(settings: Settings, begun: Start) -> Settings:
