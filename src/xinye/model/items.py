@@ -46,6 +46,7 @@ class ItemGPT(nn.Module):
     """
 
     features: Tensor  # (n, F), of the texts of the items
+    name = "the GPT alone"  # beside other rankers
 
     def __init__(
         self, gpt: GPT, features: Tensor, id_dropout: float = 0.0, label_smoothing: float = 0.0

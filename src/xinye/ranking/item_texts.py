@@ -100,8 +100,8 @@ class ItemTexts:
         from sklearn.utils.extmath import randomized_svd
 
         width = min(width, len(terms), len(items))
-        basis = randomized_svd(begun._tf_idf(items), width, random_state=0)[2].T
-        return begun._scaled(begun._tf_idf(items) @ basis, basis)
+        basis = randomized_svd(begun.tf_idf(items), width, random_state=0)[2].T
+        return begun._scaled(begun.tf_idf(items) @ basis, basis)
 
     @classmethod
     def of_vectors(cls, vectors: Vectors, model: str, width: int = WIDTH) -> Self:
@@ -136,9 +136,9 @@ class ItemTexts:
         if vectors is not None:
             found = vectors([item_text(item) for item in items]) - self.mean
             return np.asarray(found @ self.basis, np.float32)
-        return np.asarray(self._tf_idf(items) @ self.basis, np.float32)
+        return np.asarray(self.tf_idf(items) @ self.basis, np.float32)
 
-    def _tf_idf(self, items: Sequence[Item]) -> "csr_matrix":
+    def tf_idf(self, items: Sequence[Item]) -> "csr_matrix":
         """The TF-IDF of the items' terms with logarithmic counts, each row of length 1."""
         from scipy.sparse import csr_matrix
 
@@ -197,6 +197,24 @@ class ItemTexts:
         """The shapes that the three tensors must have, as far as they are known."""
         size = mean.size if model else len(set(terms))
         return [(len(terms),), (size,), (size, max(1, basis.size // max(1, size)))]
+
+
+@dataclass(frozen=True)
+class TextLikeness:
+    """Ranks items by how similar the TF-IDF of their texts is to the mean of the history's."""
+
+    terms: "csr_matrix"  # (n, terms), of length 1
+    name: str = "similar texts"
+
+    @classmethod
+    def fit(cls, items: Sequence[Item]) -> Self:
+        return cls(ItemTexts.fit(items, width=1).tf_idf(items))
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        from xinye.ranking.rankers import rows_of
+
+        read = rows_of(histories, self.terms.shape[0]) @ self.terms
+        return np.asarray((read @ self.terms.T).todense(), np.float32)
 
 
 def language_vectors(network: "Network", tokenizer: "Tokenizer") -> TextVectors:

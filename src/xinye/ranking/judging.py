@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from scipy.special import logsumexp
 
-from xinye.ranking.split import Case
+from xinye.ranking.split import Case, targets_of
 
 TOP = 10
 SCORES_AT_ONCE = 8_000_000  # of a chunk of cases: 32 MB in float32
@@ -43,6 +44,7 @@ class Judged:
 
     ranks: np.ndarray  # (B,) of the targets, from 1; a tie takes the middle
     top: np.ndarray  # (B, 10) the items that would be recommended
+    nats: np.ndarray  # (B,) the loss of each case, if the scores are logits
     item_count: int
 
     @property
@@ -95,11 +97,14 @@ def judge(ranker: Ranker, cases: Sequence[Case], item_count: int) -> Judged:
     """How a ranker does in these cases, among all items but those of the history."""
     ranks: list[np.ndarray] = []
     tops: list[np.ndarray] = []
+    nats: list[np.ndarray] = []
     for some in in_chunks(cases, item_count):
         scores = without_history(ranker.scores([case.history for case in some]), some)
-        ranks.append(ranks_of(scores, np.array([case.target for case in some])))
+        targets = targets_of(some)
+        ranks.append(ranks_of(scores, targets))
         tops.append(top_of(scores, min(TOP, item_count)))
-    return Judged(np.concatenate(ranks), np.concatenate(tops), item_count)
+        nats.append(logsumexp(scores, axis=1) - scores[np.arange(len(some)), targets])
+    return Judged(*map(np.concatenate, (ranks, tops, nats)), item_count)
 
 
 def ranks_of(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:

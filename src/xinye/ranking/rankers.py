@@ -35,7 +35,9 @@ def rows_of(histories: Sequence[np.ndarray], count: int, decay: float = 1.0) -> 
     starts = np.concatenate(([0], np.cumsum(lengths)))
     items = np.concatenate([*histories, np.empty(0, np.int64)]).astype(np.int64)
     ages = np.repeat(starts[1:], lengths) - 1 - np.arange(len(items))
-    return sparse.csr_matrix((decay ** ages.astype(np.float32), items, starts), (len(lengths), count))
+    return sparse.csr_matrix(
+        (decay ** ages.astype(np.float32), items, starts), (len(lengths), count)
+    )
 
 
 @dataclass(frozen=True)

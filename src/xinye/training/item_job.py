@@ -1,6 +1,7 @@
 """Learning which items users want next: the `Job` of a recommender."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 
@@ -17,6 +18,7 @@ from xinye.ranking.judging import judge
 from xinye.runs.folder import RunFolder
 from xinye.tasks.recommend import Recommend
 from xinye.tasks.recommend_data import ItemData, item_files, prepare_items
+from xinye.tasks.recommend_folder import write_recommender
 from xinye.tasks.recommend_results import results_of
 from xinye.training.job import Figures, Job, LossSum
 
@@ -93,8 +95,9 @@ class ItemJob(Job):
 
     def validate(self, model: ItemGPT, last: bool) -> Figures:
         """The loss and NDCG@10 of the GPT alone on the validation events."""
-        cases = self.data.split.validation
-        return judge(model, cases if last else cases[:JUDGED])
+        cases = self.data.split.validation[: None if last else JUDGED]
+        judged = judge(model, cases, self.data.learned)
+        return {"loss": float(judged.nats.mean())} | judged.figures()
 
     def sample(self, model: ItemGPT, step: int) -> str:
         """The last items of a user, and what the GPT recommends after them."""
@@ -110,4 +113,7 @@ class ItemJob(Job):
         return f"{before} → {after}"
 
     def results(self, model: ItemGPT, before: Figures | None) -> Mapping[str, object]:
-        return results_of(model, self.data, self.begun.folder, self.begun.observer)
+        results = results_of(model, self.data, self.begun.observer)
+        self.begun.observer.stage("saving what recommends")
+        write_recommender(self.begun.folder, self.data, results.weights)
+        return {"task": Recommend.verb, **results.figures}

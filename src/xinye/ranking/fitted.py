@@ -1,0 +1,112 @@
+"""The rankers that count, as a recommender keeps them in its folder, and their weights in the
+mix."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+from scipy import sparse
+
+from xinye.data.files import check_regular, read_json, write_json, written_beside
+from xinye.errors import XinyeError
+from xinye.ranking.histories import Histories
+from xinye.ranking.rankers import EASE, ItemMarkov, Popular, Recent
+
+TENSORS, VALUES = "ranking.safetensors", "ranking.json"
+GPT = "GPT"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The rankers that count, in the order in which a mix has them after the GPT."""
+
+    ease: EASE
+    markov: ItemMarkov
+    popular: Popular
+    recent: Recent
+
+    @classmethod
+    def fit(cls, histories: Histories) -> Self:
+        return cls(
+            EASE.fit(histories),
+            ItemMarkov.fit(histories),
+            Popular.fit(histories),
+            Recent.fit(histories),
+        )
+
+    @property
+    def rankers(self) -> tuple[EASE, ItemMarkov, Popular, Recent]:
+        return self.ease, self.markov, self.popular, self.recent
+
+    @property
+    def item_count(self) -> int:
+        """The items that they know."""
+        return len(self.popular.counts)
+
+    def save(self, folder: Path, weights: Mapping[str, float]) -> None:
+        """Write the rankers and the `weights` of the mix, by name, into a folder."""
+        write_json(folder / VALUES, {"weights": dict(weights)})
+        followed = self.markov.weights
+        tensors = {
+            "ease.weights": self.ease.weights.astype(np.float16),
+            "ease.items": self.ease.items.astype(np.int64),
+            "markov.starts": followed.indptr.astype(np.int64),
+            "markov.items": followed.indices.astype(np.int32),
+            "markov.weights": followed.data,
+            "popular": self.popular.counts,
+            "recent": self.recent.counts,
+        }
+        with written_beside(folder / TENSORS) as beside:
+            save_file(tensors, beside)
+
+    @classmethod
+    def load(cls, folder: Path) -> tuple[Self, dict[str, float]]:
+        """The rankers in a folder, and the weights of the mix. Raises `XinyeError` if the files are
+        damaged."""
+        path = folder / TENSORS
+        weights = read_json(folder / VALUES).get("weights")
+        names = (GPT, EASE.name, ItemMarkov.name, Popular.name, Recent.name)
+        if not isinstance(weights, dict) or not all(
+            type(weights.get(name)) in (int, float) and 0 <= weights[name] <= 1 for name in names
+        ):
+            raise XinyeError(f"{folder / VALUES}: the weights of the mix are damaged")
+        check_regular(path)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise XinyeError(f"{path}: damaged or cut short ({error})") from None
+        try:
+            return cls._of(parts), {name: float(weights[name]) for name in names}
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            raise XinyeError(f"{path}: damaged ({error}); train the run again") from None
+
+    @classmethod
+    def _of(cls, parts: Mapping[str, Any]) -> Self:
+        """The rankers of these tensors. Raises `ValueError` or `KeyError` if they do not fit."""
+        popular, recent = parts["popular"], parts["recent"]
+        count = len(popular)
+        items, square = parts["ease.items"], parts["ease.weights"].astype(np.float32)
+        check(popular.shape == recent.shape == (count,), "popularity")
+        check(square.shape == (len(items), len(items)), "EASE")
+        check(bool(((items >= 0) & (items < count)).all()), "EASE")
+        check(len(np.unique(items)) == len(items), "EASE")
+        numbers = (popular, recent, square, parts["markov.weights"])
+        check(all(bool(np.isfinite(each).all()) for each in numbers), "numbers that are not finite")
+        starts = parts["markov.starts"]
+        columns, weights = parts["markov.items"], parts["markov.weights"]
+        check(starts.shape == (count + 1,) and len(columns) == len(weights), "item-Markov")
+        followed = sparse.csr_matrix((weights, columns, starts), (count, count))
+        followed.check_format(full_check=True)
+        return cls(
+            EASE(square, items, count), ItemMarkov(followed), Popular(popular), Recent(recent)
+        )
+
+
+def check(right: bool, what: str) -> None:
+    if not right:
+        raise ValueError(f"wrong {what}")

@@ -1,0 +1,19 @@
+"""What a run's folder holds besides the network: the catalogue, what reads texts, the rankers that
+count, and the histories of the users."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from xinye.checkpoints.item_folders import ITEMS, write_catalogue
+from xinye.ranking.fitted import Fitted
+from xinye.tasks.recommend_data import ItemData
+
+
+def write_recommender(run: Path, data: ItemData, weights: dict[str, float]) -> None:
+    """Write all that `xinye recommend` needs besides the network. What counts is counted anew on
+    all events."""
+    catalogue = [*data.items, *data.events.rare]
+    write_catalogue(run, catalogue)
+    data.texts.save(run / ITEMS)
+    histories = replace(data.events.histories, item_count=len(data.items))
+    Fitted.fit(histories).save(run / ITEMS, weights)

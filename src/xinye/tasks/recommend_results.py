@@ -1,0 +1,119 @@
+"""Evaluates a recommender at the end of its training: the GPT, the mix and the baselines, all by
+the same cases."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xinye.errors import plural
+from xinye.evaluation.classification import Figures
+from xinye.model.items import ItemGPT
+from xinye.observer import Observer
+from xinye.ranking.fitted import GPT, Fitted
+from xinye.ranking.item_texts import TextLikeness
+from xinye.ranking.judging import Judged, Ranker, difference, judge
+from xinye.ranking.mix import Mix
+from xinye.ranking.rankers import ItemKNN
+from xinye.ranking.split import of_items
+from xinye.tasks.recommend_data import ItemData
+
+NEW_CASES = 3_000  # events with held-out items that are predicted at most
+
+
+@dataclass(frozen=True)
+class Results:
+    """What `result.json` holds of a recommender, and the weights of its mix by name."""
+
+    figures: dict[str, Any]
+    weights: dict[str, float]
+
+
+def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
+    """The figures of a network, of the mix with and without it, and of the baselines."""
+    observer.stage("evaluating the model and the baselines")
+    split, count = data.split, data.learned
+    before, fitted = Fitted.fit(split.training), Fitted.fit(split.training_and_validation)
+    learned = {
+        name: Mix.learn(some, split.validation, name) for name, some in mixed(network, before)
+    }
+    rankers: list[Ranker] = [
+        *(Mix(some, learned[name].weights, name) for name, some in mixed(network, fitted)),
+        network,
+        fitted.markov,
+        fitted.ease,
+        ItemKNN.fit(split.training_and_validation),
+        fitted.popular,
+    ]
+    judged = {ranker.name: judge(ranker, split.test, count) for ranker in rankers}
+    rows = {name: {"name": name, **each.figures()} for name, each in judged.items()}
+    if count < len(data.items):
+        for name, figure in new_item_figures(network, data, learned["the mix"]).items():
+            rows.setdefault(name, {"name": name})["new_items_ndcg_at_10"] = figure
+    model = {key: value for key, value in rows["the mix"].items() if key != "name"}
+    others = ("item-Markov", "EASE", "item-kNN", "most popular", "similar texts")
+    figures = {
+        "measured": model,
+        "mixes": [rows["the GPT alone"], rows["the mix without the GPT"]],
+        "baseline": rows["EASE + item-Markov"],
+        "other_baselines": [rows[name] for name in others if name in rows],
+        "findings": [*data.facts["findings"], *compared(judged)],
+        "users": len(split.test),
+    }
+    names = (GPT, *(each.name for each in fitted.rankers))
+    weights = dict(zip(names, learned["the mix"].weights.tolist(), strict=True))
+    return Results(figures | {"weights": weights}, weights)
+
+
+def mixed(network: ItemGPT, fitted: Fitted) -> Iterator[tuple[str, Sequence[Ranker]]]:
+    """What each mix consists of, by its name."""
+    yield "the mix", (network, *fitted.rankers)
+    yield "the mix without the GPT", fitted.rankers
+    yield "EASE + item-Markov", fitted.rankers[:2]
+
+
+@dataclass(frozen=True)
+class WithNewItems:
+    """Ranks the items that a network learned, and after them new items by the features (m, F) of
+    their texts."""
+
+    network: ItemGPT
+    features: Tensor
+    name: str = "the GPT alone"
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        return self.network.scores(histories, self.network.vectors(self.features))
+
+
+def compared(judged: dict[str, Judged]) -> list[str]:
+    """Sentences about what the GPT adds to the mix, and about the GPT alone."""
+    mix, baseline = judged["the mix"], judged["EASE + item-Markov"]
+    users = plural(len(mix.ranks), "user")
+    found = []
+    for one, other, what in (
+        (mix, judged["the mix without the GPT"], "the GPT changes NDCG@10 of the mix"),
+        (judged["the GPT alone"], baseline, "compared with EASE + item-Markov, the GPT alone has"),
+    ):
+        spread = difference(one, other)
+        found.append(
+            f"{what}: {spread.mean:+.4f} ± {spread.interval:.4f} (95 %, paired by {users})"
+        )
+    return found
+
+
+def new_item_figures(network: ItemGPT, data: ItemData, mix: Mix) -> Figures:
+    """NDCG@10 of events with items that were held out of training, among all items, by ranker."""
+    count, total = data.learned, len(data.items)
+    cases = of_items(data.events.histories, np.arange(total) >= count, NEW_CASES)
+    fitted = Fitted.fit(replace(data.split.training, item_count=total))
+    gpt = WithNewItems(network, torch.from_numpy(data.features[count:]))
+    rankers: Sequence[Ranker] = (
+        gpt,
+        Mix((gpt, *fitted.rankers), mix.weights, "the mix"),
+        fitted.popular,
+        TextLikeness.fit(data.items),
+    )
+    return {each.name: float(judge(each, cases, total).ndcg.mean()) for each in rankers}
