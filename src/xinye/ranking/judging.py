@@ -104,7 +104,7 @@ def judge(ranker: Ranker, cases: Sequence[Case], item_count: int) -> Judged:
         ranks.append(ranks_of(scores, targets))
         tops.append(top_of(scores, min(TOP, item_count)))
         nats.append(logsumexp(scores, axis=1) - scores[np.arange(len(some)), targets])
-    return Judged(*map(np.concatenate, (ranks, tops, nats)), item_count)
+    return Judged(np.concatenate(ranks), np.concatenate(tops), np.concatenate(nats), item_count)
 
 
 def ranks_of(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -143,6 +143,6 @@ def _note(plan: Draft, settings: FinetuneSettings, events: Events, split: Split)
     """Add the numbers of events, users and items to the plan."""
     plan.note("training_records", split.training.event_count, ", ".join(settings.data))
     plan.note("validation_records", len(split.validation), SPLITS[settings.split])
-    plan.note("users", len(events.users), f"their events in {events.order}")
+    plan.note("known_users", len(events.users), f"their events in {events.order}")
     least = f"with {plural(settings.min_events, 'event')} or more"
-    plan.note("items", len(events.items), least)
+    plan.note("known_items", len(events.items), least)
