@@ -162,8 +162,8 @@ def _as_text(given: Any) -> Any:
     return str(given) if type(given) is int else given
 
 
-# An id, which may be written as a number: many databases number what they hold.
-Id = Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int)]
+# For ids, which may be numbers: many databases number what they hold.
+OR_NUMBER = BeforeValidator(_as_text, json_schema_input_type=str | int)
 
 
 # -- answers ---------------------------------------------------------------------------------------

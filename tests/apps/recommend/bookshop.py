@@ -1,9 +1,10 @@
 """A recommender that knows seven books and two users instead of having learned from many."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from types import SimpleNamespace
 
-from xinye.guesses import nearest
+from xinye.errors import NotFound, did_you_mean
 from xinye.ranking.items import Item
 from xinye.ranking.suggestions import Asked, Reason, Recommended, Suggestion
 
@@ -36,7 +37,7 @@ class Bookshop:
             raise self.fails
         assert asked.user is None and asked.history is not None
         left_out = {*asked.history, *asked.exclude}
-        known = [self._items[each] for each in asked.history]
+        known = [self.item(each) for each in asked.history]
         wanted = {value for _, value in asked.filters}
         found = [
             self._suggestion(item, place, known)
@@ -57,17 +58,14 @@ class Bookshop:
     def put_item(self, item: Item) -> None:
         self._items[item.id] = item
 
-    def has_item(self, id: str) -> bool:
-        return id in self._items
-
     def item(self, id: str) -> Item:
+        if id not in self._items:
+            raise NotFound(f"there is no item {id!r}{did_you_mean(id, self._items)}")
         return self._items[id]
 
-    def items(self) -> Iterable[Item]:
-        return [*self._items.values()]
-
-    def nearest(self, id: str) -> str:
-        return next(iter(nearest(id, self._items)), "")
+    @property
+    def catalogue(self) -> SimpleNamespace:
+        return SimpleNamespace(items=[*self._items.values()], numbers=dict.fromkeys(self._items, 0))
 
     def history_of(self, user: str) -> Sequence[str]:
         return READERS.get(user, ())

@@ -150,10 +150,9 @@ def test_questions_that_are_refused(
 
 REFUSED_EVENTS = [
     ({"user": "u"}, 400, "item: Field required"),
-    ([], 400, "at least 1 item"),
-    ([{"user": "u", "item": "b1"}] * 1001, 400, "at most 1000 items"),
-    ({"user": "u", "item": "b1", "time": 1_700_000_000_000}, 400, "not in seconds since 1970"),
-    ({"user": "u", "item": "b1", "time": -1}, 400, "not in seconds since 1970"),
+    ([{"user": "u", "item": "b1"}] * 1001, 400, "events: at most 1000 events"),
+    ({"user": "u", "item": "b1", "time": 17}, 400, "time: '17' is not understood"),
+    ({"user": "u", "item": "b1", "time": -1e300}, 400, "time: '-1000000"),
     ({"user": "u", "item": "b1", "time": "昨天"}, 400, "time: '昨天' is not understood"),
     ({"user": "u", "item": "b1", "event": "x" * 51}, 400, "event: "),
     ([{"user": "u", "item": "b1"}, {"user": "u", "item": "没有"}], 404, "no item '没有'"),

@@ -15,4 +15,4 @@ MOST_TAGS, TAG = 50, 100
 QUERY = 200  # of a search
 
 EVENTS_OF_USER = 10_000  # that are kept; more are refused
-ITEMS = 100_000  # that can be put besides those of the run
+ITEMS = 10_000  # that can be put besides those of the run

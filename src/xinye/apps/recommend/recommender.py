@@ -1,30 +1,35 @@
 """`Recommending`: what the service needs of a recommender, such as that of a run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from xinye.ranking.items import Item
 from xinye.ranking.suggestions import Asked, Recommended
 
 
+class Items(Protocol):
+    """All items that can be recommended now, and the place of each by its id."""
+
+    @property
+    def items(self) -> Sequence[Item]: ...
+
+    @property
+    def numbers(self) -> Mapping[str, int]: ...
+
+
 class Recommending(Protocol):
     """Recommends items. All methods may be called from several threads, also while an item is
-    put."""
+    put. For an unknown item they raise `NotFound`, which names the nearest id."""
+
+    @property
+    def catalogue(self) -> Items: ...
 
     def recommend(self, asked: Asked) -> Recommended: ...
 
-    def put_item(self, item: Item) -> None: ...
+    def item(self, item: str, /) -> Item: ...
 
-    def has_item(self, id: str) -> bool: ...
+    def put_item(self, item: Item, /) -> object: ...
 
-    def item(self, id: str) -> Item: ...
-
-    def items(self) -> Iterable[Item]: ...
-
-    def nearest(self, id: str) -> str:
-        """The id of an item that this unknown id may mean, or ""."""
-        ...
-
-    def history_of(self, user: str) -> Sequence[str]:
+    def history_of(self, user: str, /) -> Sequence[str]:
         """The items of a user in the training, oldest first; empty for others."""
         ...

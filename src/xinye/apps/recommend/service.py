@@ -1,7 +1,7 @@
 """`Shop`: recommendations that use the newest events and items at once."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from xinye.apps.recommend.behaviour import Added, Behaviour, Event
 from xinye.apps.recommend.histories_file import drop_user, history_in
 from xinye.apps.recommend.limits import MOST_HISTORY
 from xinye.apps.recommend.recommender import Recommending
-from xinye.errors import NotFound
 from xinye.ranking.items import Item
 from xinye.ranking.suggestions import Asked, Recommended
 
@@ -29,9 +28,7 @@ class Shop:
     def recommend(self, asked: Asked) -> Recommended:
         """Items for a user, of whom nothing has to be known, or after a history. Raises `NotFound`
         for an unknown item of the history."""
-        if asked.user is None:
-            self._check(asked.history or ())
-        else:
+        if asked.user is not None:
             asked = replace(asked, user=None, history=tuple(self.history_of(asked.user)))
         return self.recommender.recommend(asked)
 
@@ -40,25 +37,25 @@ class Shop:
         the newer ones. Those that no longer exist are left out."""
         newer = self.behaviour.newer(user)
         trained: Sequence[str] = () if newer.forgotten else self.recommender.history_of(user)
-        items = dict.fromkeys((*trained, *newer.items))
-        return [each for each in items if self.recommender.has_item(each)][-MOST_HISTORY:]
+        items, known = dict.fromkeys((*trained, *newer.items)), self.recommender.catalogue.numbers
+        return [each for each in items if each in known][-MOST_HISTORY:]
 
     def add(self, events: Sequence[Event]) -> Added:
         """Save events, which the next recommendation uses. Raises `NotFound` for an unknown item;
         then nothing is saved."""
-        self._check(each.item for each in events)
+        for each in events:
+            self.recommender.item(each.item)
         return self.behaviour.add(events)
 
     def put(self, item: Item) -> bool:
         """Save an item, or the new state of one, which can be recommended at once. Returns whether
         it is new."""
-        new = not self.recommender.has_item(item.id)
+        new = item.id not in self.recommender.catalogue.numbers
         self.behaviour.put(item, self.recommender.put_item)
         return new
 
     def item(self, id: str) -> Item:
         """One item. Raises `NotFound`."""
-        self._check((id,))
         return self.recommender.item(id)
 
     def find(self, query: str, count: int) -> list[Item]:
@@ -66,7 +63,7 @@ class Shop:
         some items without a query."""
         words = query.casefold().split()
         found: list[tuple[bool, Item]] = []
-        for item in self.recommender.items():
+        for item in self.recommender.catalogue.items:
             title = item.title.casefold()
             if all(word in title or word == item.id.casefold() for word in words):
                 found.append((not title.startswith(query.casefold().strip()), item))
@@ -82,17 +79,6 @@ class Shop:
         """Forget a user. Returns how many events there were, with those of the training."""
         with self._forgetting:  # two would write the same file of histories
             return forget(self.behaviour, self.run, user)
-
-    def _check(self, ids: Iterable[str]) -> None:
-        for each in ids:
-            if not self.recommender.has_item(each):
-                raise unknown_item(each, self.recommender.nearest(each))
-
-
-def unknown_item(id: str, nearest: str) -> NotFound:
-    """The error for an item that does not exist."""
-    hint = f"; did you mean {nearest!r}?" if nearest else ""
-    return NotFound(f"there is no item {id!r}{hint}")
 
 
 def exported(behaviour: Behaviour, run: Path, user: str) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The bodies of requests to a monitor's server."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from xinye.apps.monitor.sources.files import columns_of
-from xinye.server.bodies import Body, Id
+from xinye.server.bodies import OR_NUMBER, Body
 
 NAME = 64  # characters of a person's name
 MOST = 256  # documents in one request
@@ -17,7 +17,7 @@ class IncomingRequest(Body):
     fields may have the usual names of columns, too, such as 正文 and 发布时间."""
 
     source: str = Field("http", min_length=1, max_length=200)
-    id: Id = Field("", max_length=500)
+    id: Annotated[str, Field(max_length=500), OR_NUMBER] = ""
     title: str = Field("", max_length=5_000)
     text: str = Field("", max_length=1_000_000)
     url: str = Field("", max_length=2_000)

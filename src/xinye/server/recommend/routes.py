@@ -4,22 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import Field
 
-from xinye.apps.recommend.behaviour import Event
 from xinye.apps.recommend.limits import ID, MOST_EVENTS, MOST_FOUND, QUERY
 from xinye.apps.recommend.reasons import sentence
 from xinye.ranking.items import Item
 from xinye.ranking.suggestions import Suggestion
 from xinye.server.bodies import JSONRoute
-from xinye.server.errors import reads_chinese
+from xinye.server.errors import check_count, reads_chinese
 from xinye.server.keys import caller
 from xinye.server.recommend.schemas import EventRequest, ItemRequest, RecommendRequest
 from xinye.server.recommend.state import FOR_CLIENTS, FOR_EDITORS, JSON, Parts, id_in
 
 router = APIRouter(route_class=JSONRoute)
 ITEMS, USERS = "/v1/items", "/v1/users"
-Events = Annotated[list[EventRequest], Field(min_length=1, max_length=MOST_EVENTS)]
 
 
 # -- for clients -----------------------------------------------------------------------------------
@@ -58,16 +55,12 @@ def suggestion_seen(parts: Parts, suggestion: Suggestion, chinese: bool) -> JSON
 
 
 @router.post("/v1/events", dependencies=FOR_CLIENTS)
-async def add_events(body: EventRequest | Events, parts: Parts) -> JSON:
+async def add_events(body: EventRequest | list[EventRequest], parts: Parts) -> JSON:
     """Save one event or a list of them; the next recommendation uses them. The same event again
     counts once. 404 for an unknown item; then none of the list is saved."""
-    events = [each.read() for each in (body if isinstance(body, list) else [body])]
-    added = await parts.threads.write(_add, parts, events)
-    return added
-
-
-def _add(parts: Parts, events: list[Event]) -> JSON:
-    added = parts.shop.add(events)
+    given = body if isinstance(body, list) else [body]
+    check_count(len(given), MOST_EVENTS, "events", "events")
+    added = await parts.threads.write(parts.shop.add, [each.read() for each in given])
     return {"object": "events", "new": added.new, "repeated": added.repeated}
 
 

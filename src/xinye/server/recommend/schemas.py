@@ -1,9 +1,8 @@
 """The bodies of requests to the server of recommendations."""
 
-from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from xinye.apps.recommend.behaviour import Event
 from xinye.apps.recommend.limits import (
@@ -20,10 +19,11 @@ from xinye.apps.recommend.limits import (
 )
 from xinye.ranking.items import Item
 from xinye.ranking.suggestions import Asked
-from xinye.server.bodies import Body, Id
+from xinye.server.bodies import OR_NUMBER, Body
+from xinye.server.errors import APIError
+from xinye.tasks.recommend_times import ORDER, seconds_of
 
-LATEST = 1e11  # seconds since 1970; what is above are milliseconds
-Ids = Annotated[Id, Field(min_length=1, max_length=ID)]
+Id = Annotated[str, Field(min_length=1, max_length=ID), OR_NUMBER]
 Value = Annotated[str, Field(max_length=TITLE)]
 
 
@@ -31,24 +31,22 @@ class RecommendRequest(Body):
     """Who or what to recommend for: a `user`, or a `history` of items, oldest first. `filter` asks
     for items with all of these values, such as `{"tag": "comedy"}`."""
 
-    user: Ids | None = None
-    history: list[Ids] | None = Field(None, max_length=MOST_HISTORY)
+    user: Id | None = None
+    history: list[Id] | None = Field(None, max_length=MOST_HISTORY)
     k: int = Field(10, ge=1, le=MOST_SUGGESTED)
-    exclude: list[Ids] = Field([], max_length=MOST_EXCLUDED)
+    exclude: list[Id] = Field([], max_length=MOST_EXCLUDED)
     filter: dict[str, Value | Annotated[list[Value], Field(max_length=MOST_FILTERS)]] = Field(
         {}, max_length=MOST_FILTERS
     )
     diversity: float = Field(0.0, ge=0, le=1)
 
-    @model_validator(mode="after")
-    def _of_one(self) -> Self:
-        if (self.user is None) == (self.history is None):
-            raise ValueError("give either user or history; an empty history gets what is popular")
-        return self
-
     def asked(self) -> Asked:
         """The question to the recommender. Of an item that is twice in the history the first use
-        counts, as in the training."""
+        counts, as in the training. Raises `APIError`."""
+        if (self.user is None) == (self.history is None):
+            raise APIError(
+                400, "give either user or history; an empty history gets what is popular", "user"
+            )
         history = None if self.history is None else tuple(dict.fromkeys(self.history))
         filters = tuple(
             (name, value)
@@ -64,29 +62,29 @@ class EventRequest(Body):
     2026-03-05T09:13:20+08:00 (UTC without a zone); now if it is missing. `event` is its kind, such
     as `purchase`."""
 
-    user: Ids
-    item: Ids
+    user: Id
+    item: Id
     time: int | float | str | None = None
     event: str = Field("", max_length=KIND)
 
-    @model_validator(mode="after")
-    def _readable(self) -> Self:
-        self.seconds()
-        return self
-
-    def seconds(self) -> float | None:
-        """The time in seconds since 1970, None for now. Raises `ValueError`."""
-        if self.time is None:
+    @field_validator("time")
+    @classmethod
+    def _in_seconds(cls, given: int | float | str | None) -> float | None:
+        if given is None:
             return None
-        if isinstance(self.time, str):
-            return _of_date(self.time)
-        if not 0 <= self.time < LATEST:
-            raise ValueError("time: this is not in seconds since 1970")
-        return float(self.time)
+        text = given if isinstance(given, str) else f"{given:.6f}".rstrip("0").rstrip(".")
+        found = seconds_of(text[:40])
+        if found is None or found[1] == ORDER:
+            raise ValueError(
+                f"{text[:40]!r} is not understood; write seconds since 1970, or a date such as "
+                "2026-03-05T09:13:20"
+            )
+        return found[0]
 
     def read(self) -> Event:
         """The event."""
-        return Event(self.user, self.item, self.seconds(), self.event)
+        at = None if self.time is None else float(self.time)  # it was checked
+        return Event(self.user, self.item, at, self.event)
 
 
 class ItemRequest(Body):
@@ -98,23 +96,8 @@ class ItemRequest(Body):
         [], max_length=MOST_TAGS
     )
 
-    @model_validator(mode="after")
-    def _with_words(self) -> Self:
-        if not (self.title.strip() or self.text.strip()):
-            raise ValueError("title: give a title or a text, by which the item is recommended")
-        return self
-
     def item(self, id: str) -> Item:
-        """The item with this id."""
+        """The item with this id. Raises `APIError`."""
+        if not (self.title.strip() or self.text.strip()):
+            raise APIError(400, "give a title or a text, by which it is recommended", "title")
         return Item(id, self.title, self.text, tuple(dict.fromkeys(self.tags)))
-
-
-def _of_date(text: str) -> float:
-    try:
-        moment = datetime.fromisoformat(text.strip()[:40])
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        raise ValueError(
-            f"time: {text[:40]!r} is not understood; write seconds since 1970, or a date such as "
-            "2026-03-05T09:13:20"
-        ) from None
