@@ -84,6 +84,22 @@ class Bookshop:
                     return writer.book(number, arrival["title"], OLD_VOLUMES + 1)
         raise AssertionError(arrival)
 
+    @property
+    def readers(self) -> tuple[str, str]:
+        """Two readers to recommend to: one whom the arrival continues a series for, and one in the
+        middle of another series."""
+        new = self.arrival
+        last = {each.reader: each.book for each in events(self.language) if not each.looked}
+        done = [
+            name
+            for name, book in last.items()
+            if (book.author, book.volume + 1) == (new.author, new.volume)
+        ]
+        middle = [
+            name for name, book in last.items() if book.volume == 2 and book.genre != new.genre
+        ]
+        return done[-1], middle[-1]
+
     def write_items(self, path: Path) -> int:
         """Write a CSV file with a book a row, the same on every machine. Returns how many."""
         texts = _texts(self.language)
