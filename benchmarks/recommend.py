@@ -18,13 +18,14 @@ import csv
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from common import machine, progress, report
+from torch import Tensor
 
 from xinye.model.gpt import GPT
 from xinye.model.items import ItemGPT
@@ -34,29 +35,24 @@ from xinye.ranking.histories import Histories
 from xinye.ranking.item_rules import ItemRules, shape_of
 from xinye.ranking.item_texts import ItemTexts
 from xinye.ranking.items import Item
+from xinye.ranking.judging import Judged, Spread, judge
+from xinye.ranking.split import Split, of_items, split_by
 from xinye.training.loop import Loop
 from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.schedule import Schedule
 
 LEAST = 5  # ratings of a film
-TOP = 10
-JUDGED = 2000  # events with new films, and as many with others
+JUDGED = 3000  # events with new films
 OFFSETS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-class Case(NamedTuple):
-    """Films that a user rated, and the next one."""
-
-    history: np.ndarray
-    target: int
-
-
 class Films(NamedTuple):
-    """The films, those that are learned first, and what each user rated, oldest first."""
+    """The films, those that are learned first, and what each user rated."""
 
     items: list[Item]
     learned: int
-    histories: list[np.ndarray]
+    histories: Histories
+    split: Split  # of the events with learned films
 
 
 def read(folder: Path, new_items: float) -> Films:
@@ -79,15 +75,15 @@ def read(folder: Path, new_items: float) -> Films:
         Item(film, films[film]["title"], tags=tuple(films[film]["genres"].split("|")))
         for film in kept
     ]
-    histories = [np.array(history, np.int32) for history in users.values()]
-    return Films(items, len(kept) - len(held_out), histories)
+    histories = Histories.of(list(users.values()), len(items))
+    learned = len(items) - len(held_out)
+    known = replace(histories.kept(histories.items < learned), item_count=learned)
+    return Films(items, learned, histories, split_by("last", known))
 
 
 def train(films: Films, rules: ItemRules, size: int, seed: int) -> tuple[ItemGPT, ItemTexts]:
     """A network that has learned all but the last two films of each user."""
     torch.manual_seed(seed)
-    training = [history[:-2] for history in films.histories]
-    learned = [history[history < films.learned] for history in training]
     items = films.items[: films.learned]
     texts = ItemTexts.fit(items)
     config = shape_of(size, len(items), texts.width, rules.context)
@@ -95,7 +91,7 @@ def train(films: Films, rules: ItemRules, size: int, seed: int) -> tuple[ItemGPT
     features = torch.from_numpy(texts.features(items))
     network = ItemGPT(GPT(config), features, rules.id_dropout, rules.label_smoothing)
     network.initialize(seed)
-    chunks = Chunks(Histories.of(learned, len(items)), rules.context, seed)
+    chunks = Chunks(films.split.training, rules.context, seed)
     batch = rules.batch_size
     steps = round(rules.epochs * len(chunks) / batch)
     optimization = Optimization(
@@ -121,65 +117,60 @@ def train(films: Films, rules: ItemRules, size: int, seed: int) -> tuple[ItemGPT
     return network, texts
 
 
-def gains(scores: np.ndarray, cases: Sequence[Case]) -> np.ndarray:
-    """The NDCG@10 of each case; films of its history are not ranked."""
-    found = np.zeros(len(cases))
-    for place, (row, case) in enumerate(zip(scores, cases, strict=True)):
-        row = row.copy()
-        row[case.history] = -np.inf
-        rank = int((row > row[case.target]).sum())
-        found[place] = 1 / np.log2(rank + 2) if rank < TOP else 0.0
-    return found
-
-
-def interval(found: np.ndarray) -> dict[str, float]:
-    deviation = 1.96 * found.std(ddof=1) / len(found) ** 0.5
-    return {"ndcg": round(float(found.mean()), 4), "±": round(float(deviation), 4)}
-
-
 def next_films(network: ItemGPT, films: Films) -> dict[str, Any]:
     """NDCG@10 of the last film of each user and of the one before."""
-    result = {}
-    for name, at in (("validation", -2), ("test", -1)):
-        cases = [Case(history[:at], history[at]) for history in films.histories]
-        result[name] = interval(gains(network.scores([case.history for case in cases]), cases))
-    return result
+    split, count = films.split, films.learned
+    return {
+        "validation": ndcg(judge(network, split.validation, count)),
+        "test": ndcg(judge(network, split.test, count)),
+    }
+
+
+def ndcg(judged: Judged) -> dict[str, float]:
+    spread = Spread.of(judged.ndcg)
+    return {"ndcg": round(spread.mean, 4), "±": round(spread.interval, 4)}
+
+
+@dataclass
+class WithNewFilms:
+    """Ranks learned films and, by their texts, new ones. `mass` collects the probability of the new
+    ones in each case."""
+
+    network: ItemGPT
+    rows: Tensor
+    offset: float
+    name: str = "with new films"
+
+    def __post_init__(self) -> None:
+        self.mass: list[float] = []
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        learned = self.network.config.vocab_size
+        scores = self.network.scores(histories, self.rows)
+        scores[:, learned:] += self.offset
+        chances = scores.copy()
+        for row, history in zip(chances, histories, strict=True):
+            row[history] = -np.inf
+        softmax = torch.from_numpy(chances).softmax(-1)
+        self.mass += softmax[:, learned:].sum(-1).tolist()
+        return scores
 
 
 def new_films(network: ItemGPT, texts: ItemTexts, films: Films) -> dict[str, Any]:
     """NDCG@10 of events with new films and with others, by the offset of new films."""
-    events = [
-        Case(history[:at], history[at])
-        for history in films.histories
-        for at in range(1, len(history))
-    ]
-    new = [case for case in events if case.target >= films.learned]
-    last = [
-        Case(history[:at], history[at])
-        for history in films.histories
-        for at in (-2, -1)
-        if history[at] < films.learned
-    ]
-    draw = np.random.default_rng(1)
-    chosen = [new[i] for i in draw.permutation(len(new))[:JUDGED]]
     rows = network.vectors(torch.from_numpy(texts.features(films.items[films.learned :])))
-    scores = network.scores([case.history for case in chosen], rows)
-    others = network.scores([case.history for case in last], rows)
-    result: dict[str, Any] = {"share": round(len(new) / len(events), 3)}
+    count, all_events = len(films.items), films.histories
+    is_new = np.arange(count) >= films.learned
+    new = of_items(all_events, is_new, JUDGED)
+    last = split_by("last", all_events)
+    old = [case for case in (*last.validation, *last.test) if not is_new[case.target]]
+    result: dict[str, Any] = {"share": round(float(is_new[all_events.items].mean()), 3)}
     for offset in OFFSETS:
-        for each in (scores, others):
-            each[:, films.learned :] += offset
-        left = others.copy()
-        for row, case in zip(left, last, strict=True):
-            row[case.history] = -1e4
-        chances = torch.from_numpy(left).softmax(-1)[:, films.learned :].sum(-1)
-        result[f"offset {offset:g}"] = {
-            "new": interval(gains(scores, chosen)),
-            "old": interval(gains(others, last)),
-            "mass": round(float(chances.mean()), 3),
-        }
-        for each in (scores, others):
-            each[:, films.learned :] -= offset
+        ranker = WithNewFilms(network, rows, offset)
+        figures: dict[str, Any] = {"old": ndcg(judge(ranker, old, count))}
+        figures["mass"] = round(float(np.mean(ranker.mass)), 3)
+        figures["new"] = ndcg(judge(ranker, new, count))
+        result[f"offset {offset:g}"] = figures
     return result
 
 
@@ -213,7 +204,7 @@ def main() -> None:
         benchmark="recommend",
         users=len(films.histories),
         films=len(films.items),
-        events=sum(map(len, films.histories)),
+        events=films.histories.event_count,
         parameters=sum(weight.numel() for weight in network.parameters()),
         width=network.config.hidden_size,
         rules=asdict(rules),

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 Vectors = NDArray[np.float32]
 TextVectors = Callable[[Sequence[str]], Vectors]  # from texts to (texts, D)
 
-WIDTH = 256  # features at most
+WIDTHS = (64, 256)  # the fewest and the most features
+# With more features the network learns by heart which item has which text. Then it recommends new
+# items less well: on MovieLens their NDCG@10 is 0.019 with 64, 0.017 with 256, 0.009 with 1,024.
+ITEMS_PER_FEATURE = 50
 RAREST = 2  # a term is known if it occurs in the texts of this many items
 MOST_TERMS = 50_000  # the most frequent ones are kept
 
@@ -65,6 +68,12 @@ def item_text(item: Item) -> str:
     return "\n".join(part for part in (item.title, ", ".join(item.tags), item.text) if part)
 
 
+def usual_width(items: int) -> int:
+    """The number of features for so many learned items."""
+    fewest, most = WIDTHS
+    return min(max(items // ITEMS_PER_FEATURE, fewest), most)
+
+
 @dataclass(frozen=True)
 class ItemTexts:
     """What turns the text of an item into features: a vector of the text, from which `mean` is
@@ -84,7 +93,7 @@ class ItemTexts:
     model: str = ""  # the language model that reads the texts, if one does
 
     @classmethod
-    def fit(cls, items: Sequence[Item], width: int = WIDTH) -> Self:
+    def fit(cls, items: Sequence[Item], width: int | None = None) -> Self:
         """From the terms of the learned items. Without any known term there is one feature, which
         is always 0."""
         documents = Counter(term for item in items for term in set(item_terms(item)))
@@ -99,18 +108,18 @@ class ItemTexts:
         need("features of texts", "sklearn")
         from sklearn.utils.extmath import randomized_svd
 
-        width = min(width, len(terms), len(items))
+        width = min(width or usual_width(len(items)), len(terms), len(items))
         basis = randomized_svd(begun.tf_idf(items), width, random_state=0)[2].T
         return begun._scaled(begun.tf_idf(items) @ basis, basis)
 
     @classmethod
-    def of_vectors(cls, vectors: Vectors, model: str, width: int = WIDTH) -> Self:
+    def of_vectors(cls, vectors: Vectors, model: str, width: int | None = None) -> Self:
         """From the vectors (n, D) that a language model, called `model`, gives the texts of the
         learned items."""
         mean = vectors.mean(axis=0)
         _, values, directions = np.linalg.svd(vectors - mean, full_matrices=False)
         strong = values > 1e-4 * max(float(values[0]), 1e-12)
-        width = max(1, min(width, int(strong.sum())))
+        width = max(1, min(width or usual_width(len(vectors)), int(strong.sum())))
         basis = (directions[:width] / np.maximum(values[:width, None], 1e-12)).T
         begun = cls((), np.zeros(0, np.float32), mean.astype(np.float32), basis, model)
         return begun._scaled((vectors - mean) @ basis, basis)
