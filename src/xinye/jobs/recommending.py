@@ -279,7 +279,7 @@ class Recommender:
             total[:count] += standardised(self.fitted.recent.scores([counted]))[0]
         elif len(total) > count:
             rest = np.ones(count, bool)
-            rest[counted] = False
+            rest[counted] = len(counted) == count  # if all were used, they all show the scale
             total = beside(total[:count], gpt, rest)
         return Scores(total, mixed - popular, popular, scales)
 
