@@ -48,6 +48,7 @@ class Catalogue:
     counted: int
     rows: Tensor  # (items, C)
     with_text: np.ndarray  # (items,) of bool: whether an item can be recommended at all
+    prior: np.ndarray  # (items,) what the GPT's logit of an item changes by, because few used it
 
     def number(self, item: str) -> int:
         """The number of an item. Raises `UnknownItem`."""
@@ -120,6 +121,7 @@ class Recommender:
             counted,
             torch.cat((rows, more)),
             np.concatenate((np.ones(counted, bool), with_text[counted - self._learned :])),
+            rarity(users.histories.counts(), counted),
         )
 
     @classmethod
@@ -174,7 +176,9 @@ class Recommender:
             old = self.catalogue
             number = old.numbers.get(item.id, len(old.items))
             items = (*old.items[:number], item, *old.items[number + 1 :])
-            rows, with_text = old.rows, old.with_text
+            rows, with_text, prior = old.rows, old.with_text, old.prior
+            if number == len(old.items):
+                prior = np.append(prior, np.float32(0))
             if number >= self._learned:
                 row, seen = self._rows([item])
                 rows = torch.cat((rows[:number], row, rows[number + 1 :]))
@@ -182,7 +186,7 @@ class Recommender:
                 with_text = np.concatenate((with_text[:number], seen, with_text[number + 1 :]))
             numbers = {**old.numbers, item.id: number}
             # Whoever is being answered keeps the old catalogue.
-            self.catalogue = Catalogue(items, numbers, old.counted, rows, with_text)
+            self.catalogue = Catalogue(items, numbers, old.counted, rows, with_text, prior)
             return number == len(old.items)
 
     def _rows(self, items: Sequence[Item]) -> tuple[Tensor, np.ndarray]:
@@ -238,7 +242,7 @@ class Recommender:
         count = catalogue.counted
         counted = history[history < count]
         states = self.network.states([history], catalogue.rows)
-        gpt = (states @ catalogue.rows.T)[0].numpy()
+        gpt = (states @ catalogue.rows.T)[0].numpy() + catalogue.prior
         parts = {GPT: gpt[:count]}
         parts |= {each.name: each.scores([counted])[0] for each in self.fitted.rankers}
         weighted = {
@@ -251,7 +255,11 @@ class Recommender:
         mixed = np.sum([*weighted.values()], axis=0)
         total = np.full(len(catalogue.items), NEVER, np.float32)
         total[:count] = mixed
-        if len(history) and len(total) > count:
+        if not len(history):
+            # No ranker but these knows anything, whatever they count in the mix.
+            total[:count] = standardised(self.fitted.popular.scores([counted]))[0]
+            total[:count] += standardised(self.fitted.recent.scores([counted]))[0]
+        elif len(total) > count:
             rest = np.ones(count, bool)
             rest[counted] = False
             total[count:] = np.interp(gpt[count:], np.sort(gpt[:count][rest]), np.sort(mixed[rest]))
@@ -316,6 +324,19 @@ def check(asked: Asked) -> None:
         (not 0 <= asked.diversity <= 1, f"diversity {asked.diversity:g}: use 0 to 1"),
         (fields, f"items can be filtered by tag only: tag=NAME, not {next(iter(fields), '')}=…"),
     )
+
+
+def rarity(counts: np.ndarray, counted: int) -> np.ndarray:
+    """What the GPT's logits of the items change by, (items,), from the number of their users.
+
+    From a text alone, an item seems as likely as other items of such texts are on average. Items
+    behind the `counted` ones had their chance, and few users took it: their logits get the
+    logarithm of how much fewer these are. Nothing is known of items that come later, which have 0.
+    """
+    usual = max(float(counts[:counted].mean()), 1.0)
+    found = np.log((counts + 1) / usual).astype(np.float32)
+    found[:counted] = 0
+    return np.minimum(found, 0)
 
 
 def cosines(one: Tensor, other: Tensor) -> np.ndarray:

@@ -142,7 +142,7 @@ class Behaviour:
 
     # -- items -------------------------------------------------------------------------------------
 
-    def put(self, item: Item, then: Callable[[Item], None]) -> bool:
+    def put(self, item: Item, then: Callable[[Item], object]) -> bool:
         """Save an item, or the new state of one. `then` is called before it is saved for good; if
         that fails, it is not saved. Returns whether it was not saved before. Raises `TooMany`."""
         tags = json.dumps(item.tags, ensure_ascii=False)

@@ -9,7 +9,7 @@ from typing import Any
 from xinye.data.files import open_regular, written_beside
 from xinye.errors import XinyeError
 
-HISTORIES = Path("items") / "histories.jsonl"
+HISTORIES = Path(ITEMS) / history_file.HISTORIES
 
 
 def history_in(run: Path, user: str) -> dict[str, Any] | None:
@@ -17,19 +17,20 @@ def history_in(run: Path, user: str) -> dict[str, Any] | None:
     return next((row for _, row in _rows(run / HISTORIES) if row.get("user") == user), None)
 
 
-def drop_user(run: Path, user: str) -> bool:
-    """Take a user out of the histories of a run. Returns whether there was one. The network's
-    weights, which were trained with all users, stay as they are."""
+def drop_user(run: Path, user: str) -> int:
+    """Take a user out of the histories of a run. Returns how many items that history had. The
+    network's weights, which were trained with all users, stay as they are."""
     path = run / HISTORIES
-    if history_in(run, user) is None:
-        return False
+    found = history_in(run, user)
+    if found is None:
+        return 0
     with written_beside(path) as beside:
         opened = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with open(opened, "wb") as file:
             file.writelines(line for line, row in _rows(path) if row.get("user") != user)
             file.flush()
             os.fsync(opened)
-    return True
+    return len(found.get("items", ()))
 
 
 def _rows(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:

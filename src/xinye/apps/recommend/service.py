@@ -78,7 +78,7 @@ class Shop:
     def forget(self, user: str) -> int:
         """Forget a user. Returns how many events there were, with those of the training."""
         with self._forgetting:  # two would write the same file of histories
-            return forget(self.behaviour, self.run, user)
+            return forget_in(self.behaviour, self.run, user)
 
 
 def exported(behaviour: Behaviour, run: Path, user: str) -> dict[str, Any]:
@@ -89,12 +89,8 @@ def exported(behaviour: Behaviour, run: Path, user: str) -> dict[str, Any]:
     return {"user": user, "trained": history_in(run, user), "events": events}
 
 
-def forget(behaviour: Behaviour, run: Path, user: str) -> int:
+def forget_in(behaviour: Behaviour, run: Path, user: str) -> int:
     """Delete the events of a user in the store and in the run. Returns how many there were. The
     network's weights, which were trained with all users, stay as they are."""
-    trained = history_in(run, user)
     deleted = behaviour.forget(user)  # from now on nothing is recommended by the file either
-    if trained is None:
-        return deleted
-    drop_user(run, user)
-    return deleted + len(trained.get("items", ()))
+    return deleted + drop_user(run, user)
