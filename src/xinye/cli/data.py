@@ -20,6 +20,7 @@ from xinye.cli.arguments import (
     flag,
     task_flag,
 )
+from xinye.cli.data_events import show_events
 from xinye.cli.output import (
     answer,
     console,
@@ -104,6 +105,13 @@ def check_task(given: Given) -> int:
         raise XinyeError(
             f"--field and --document-separator are for text; for records, give {columns}"
         )
+
+    if find_task(settings.task).learns_from_events:
+        from xinye.check.check_events import check_events
+
+        with console.status("reading …"):
+            report = check_events(settings)
+        return print_result(report, given.json, show_events)
 
     from xinye.check.check_records import check_records
 
