@@ -2,19 +2,34 @@
 
 from xinye.cli.output import answer, verbatim
 from xinye.errors import plural
-from xinye.language import listed, shown_word, with_colon
+from xinye.language import listed, shown, with_colon
 from xinye.runs.folder import Figures
 
+PARTS = {"events": "file of events", "items": "file of items"}
 BAD = 5  # the most bad records that are shown
+
+
+def show_counts(counts: Figures) -> None:
+    """Print how many users, items and events there are."""
+    learned = plural(counts["items"], "item")
+    answer.print(
+        f"read {plural(counts['records'], 'record')}: {plural(counts['users'], 'user')}, {learned} "
+        f"with {plural(counts['events'], 'event')}, {plural(counts['rare_items'], 'rare item')}",
+        soft_wrap=True,
+    )
+    answer.print(
+        f"medians: {plural(counts['events_of_a_user'], 'event')} of a user, "
+        f"{plural(counts['users_of_an_item'], 'user')} of an item",
+        soft_wrap=True,
+    )
 
 
 def show_events(report: Figures) -> None:
     """Print the report of `check.check_events.check_events`."""
     for file in report["files"]:
-        said = listed((shown_word(file["part"]), file["format"]))
+        said = listed((shown(PARTS[file["part"]]), file["format"]))
         answer.print(verbatim(with_colon(file["file"], said)), soft_wrap=True)
-    counts = [f"{shown_word(name)} {count:,}" for name, count in report["counts"].items()]
-    answer.print(listed(counts), soft_wrap=True)
+    show_counts(report["counts"])
     answer.print("\nthe first histories, oldest first", style="bold")
     for history in report["shown"]:
         line = with_colon(history["user"], listed(history["items"]))
