@@ -25,8 +25,8 @@ def check_events(settings: FinetuneSettings) -> dict[str, Any]:
     """The report that `xinye data check --task recommend` prints, in the form of
     `check_records.check_records`.
 
-    `counts` holds the numbers of users, items and events, and medians; `shown` holds the first
-    histories, by the titles of their items. Raises `XinyeError` if nothing can be learned.
+    `counts` holds the numbers of users, items and events, and `shown` the first histories, by the
+    titles of their items. Raises `XinyeError` if nothing can be learned from the events.
     """
     bad: list[str] = []
     notes = Notes()
@@ -80,10 +80,10 @@ def _counts(events: Events) -> dict[str, int]:
         "records": events.rows,
         "users": len(events.users),
         "items": len(events.items),
-        "rare_items": len(events.rare),
+        "rare items": len(events.rare),
         "events": events.histories.event_count,
-        "events_of_a_user": int(np.median(np.diff(events.histories.starts))),
-        "users_of_an_item": int(np.median(events.histories.counts())),
+        "events of a user (median)": int(np.median(np.diff(events.histories.starts))),
+        "users of an item (median)": int(np.median(events.histories.counts())),
     }
 
 

@@ -20,7 +20,6 @@ from xinye.cli.arguments import (
     flag,
     task_flag,
 )
-from xinye.cli.data_events import show_events
 from xinye.cli.output import (
     answer,
     console,
