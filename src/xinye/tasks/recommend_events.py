@@ -145,8 +145,8 @@ class Gathering:
             return keep
         missing = keep & np.isnan(ratings)
         low = keep & (ratings < least)
-        part.left_out["without a rating"] += int(missing.sum())
-        part.left_out["low ratings"] += int(low.sum())
+        part.left_out["unrated"] += int(missing.sum())
+        part.left_out["low"] += int(low.sum())
         return ~(missing | low)
 
 

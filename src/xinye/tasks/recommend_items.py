@@ -18,7 +18,7 @@ from xinye.tasks.recommend_events import id_of
 from xinye.tasks.records import OnBad, beside, expected, note_unread, refuse, refuse_line
 
 SEPARATORS = re.compile(r"[|,，;；、\n]")  # between tags
-NO_TAGS = ("(no genres listed)",)  # what MovieLens writes for an item without tags
+NO_TAGS = re.compile(r"\(no genres listed\)")  # in MovieLens, an item without tags
 
 
 def record_files(names: Sequence[str], notes: Notes) -> list[Path]:
@@ -114,5 +114,7 @@ def _text(row: dict[str, Any], name: str | None, place: str) -> str:
 def _tags(row: dict[str, Any], name: str | None, place: str) -> tuple[str, ...]:
     """The different tags of an item, in order."""
     text = _text(row, name, place)
-    parts = (part.strip() for part in SEPARATORS.split(text) if text not in NO_TAGS)
+    if NO_TAGS.fullmatch(text):
+        return ()
+    parts = (part.strip() for part in SEPARATORS.split(text))
     return tuple(dict.fromkeys(part for part in parts if part))

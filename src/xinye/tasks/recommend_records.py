@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -42,7 +43,7 @@ class Events:
     left_out: dict[str, int] = field(default_factory=dict)  # how many events, by reason
     order: str = "the order of the file"  # what orders a history
     findings: list[str] = field(default_factory=list)
-    whole: "Events | None" = None
+    whole: Self | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -223,7 +224,7 @@ def learned(events: Events, min_events: int) -> Events:
         users=[events.users[number] for number in users],
         items=[item for item, some in zip(events.items, often, strict=True) if some],
         rare=[item for item, some in zip(events.items, often, strict=True) if not some],
-        left_out=events.left_out | ({"rare items": lost} if lost else {}),
+        left_out=events.left_out | ({"rare": lost} if lost else {}),
         findings=findings,
         whole=events,
     )
@@ -278,8 +279,8 @@ def _refuse_all(
 _LEFT_OUT = {
     "repeats": "of several events of a user with an item, the first counts: {count} left out",
     "kinds": "left out by --events: {count} of other kinds",
-    "low ratings": "left out by --min-rating: {count} with a lower rating",
-    "without a rating": "left out by --min-rating: {count} without a rating",
+    "low": "left out by --min-rating: {count} with a lower rating",
+    "unrated": "left out by --min-rating: {count} without a rating",
 }
 
 

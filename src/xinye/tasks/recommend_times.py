@@ -44,9 +44,9 @@ def seconds_of(text: str) -> tuple[float, str] | None:
     if found is None or not isinstance(found[0], datetime):
         return None
     moment, form = found[0], found[1]
-    zone = "with a zone" if moment.tzinfo else ""
-    name = "dates" if "clock: False" in form else f"dates with a time {zone}".strip()
-    return _since_1970(moment), name
+    if "clock: False" in form:
+        return _since_1970(moment), "dates"
+    return _since_1970(moment), "times with a zone" if moment.tzinfo else "times without a zone"
 
 
 def _of_number(text: str, digits: int, fraction: bool) -> tuple[float, str] | None:
