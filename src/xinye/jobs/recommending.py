@@ -19,7 +19,7 @@ from xinye.ranking.fitted import GPT, Fitted
 from xinye.ranking.history_file import KnownUsers, read_histories
 from xinye.ranking.item_texts import ItemTexts, TextVectors, language_vectors
 from xinye.ranking.items import Item
-from xinye.ranking.mix import standardised
+from xinye.ranking.mix import beside, standardised
 from xinye.ranking.suggestions import Asked, Reason, Recommended, Suggestion
 
 NEVER = -np.inf  # the score of items that must not be recommended
@@ -48,6 +48,7 @@ class Catalogue:
     counted: int
     rows: Tensor  # (items, C)
     with_text: np.ndarray  # (items,) of bool: whether an item can be recommended at all
+    prior: np.ndarray  # (items,) what the GPT's logit of an item changes by, because few used it
 
     def number(self, item: str) -> int:
         """The number of an item. Raises `UnknownItem`."""
@@ -86,6 +87,20 @@ class Scores:
     scales: Mapping[str, float]  # what a score of a ranker counts in the total
 
 
+@dataclass(frozen=True)
+class GPTAlone:
+    """Ranks items by a network alone, with these rows (n, C) and changes (n,) of the logits."""
+
+    network: ItemGPT
+    rows: Tensor
+    prior: np.ndarray
+    name: str = ItemGPT.name
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        logits: np.ndarray = (self.network.states(histories, self.rows) @ self.rows.T).numpy()
+        return logits + self.prior
+
+
 class Recommender:
     """A trained recommender. Several threads can ask it at once.
 
@@ -120,6 +135,7 @@ class Recommender:
             counted,
             torch.cat((rows, more)),
             np.concatenate((np.ones(counted, bool), with_text[counted - self._learned :])),
+            rarity(users.histories.counts(), counted),
         )
 
     @classmethod
@@ -174,7 +190,9 @@ class Recommender:
             old = self.catalogue
             number = old.numbers.get(item.id, len(old.items))
             items = (*old.items[:number], item, *old.items[number + 1 :])
-            rows, with_text = old.rows, old.with_text
+            rows, with_text, prior = old.rows, old.with_text, old.prior
+            if number == len(old.items):
+                prior = np.append(prior, np.float32(0))
             if number >= self._learned:
                 row, seen = self._rows([item])
                 rows = torch.cat((rows[:number], row, rows[number + 1 :]))
@@ -182,7 +200,7 @@ class Recommender:
                 with_text = np.concatenate((with_text[:number], seen, with_text[number + 1 :]))
             numbers = {**old.numbers, item.id: number}
             # Whoever is being answered keeps the old catalogue.
-            self.catalogue = Catalogue(items, numbers, old.counted, rows, with_text)
+            self.catalogue = Catalogue(items, numbers, old.counted, rows, with_text, prior)
             return number == len(old.items)
 
     def _rows(self, items: Sequence[Item]) -> tuple[Tensor, np.ndarray]:
@@ -190,6 +208,11 @@ class Recommender:
         features = self.texts.features(items, self.vectors)
         rows = self.network.vectors(torch.from_numpy(features)).float()
         return rows, np.abs(features).sum(axis=1) > 0
+
+    def gpt(self) -> "GPTAlone":
+        """The GPT as a ranker of the items that were counted."""
+        count = self.catalogue.counted
+        return GPTAlone(self.network, self.catalogue.rows[:count], self.catalogue.prior[:count])
 
     # -- recommending ------------------------------------------------------------------------------
 
@@ -237,8 +260,7 @@ class Recommender:
         """
         count = catalogue.counted
         counted = history[history < count]
-        states = self.network.states([history], catalogue.rows)
-        gpt = (states @ catalogue.rows.T)[0].numpy()
+        gpt = GPTAlone(self.network, catalogue.rows, catalogue.prior).scores([history])[0]
         parts = {GPT: gpt[:count]}
         parts |= {each.name: each.scores([counted])[0] for each in self.fitted.rankers}
         weighted = {
@@ -251,10 +273,14 @@ class Recommender:
         mixed = np.sum([*weighted.values()], axis=0)
         total = np.full(len(catalogue.items), NEVER, np.float32)
         total[:count] = mixed
-        if len(history) and len(total) > count:
+        if not len(history):
+            # No ranker but these knows anything, whatever they count in the mix.
+            total[:count] = standardised(self.fitted.popular.scores([counted]))[0]
+            total[:count] += standardised(self.fitted.recent.scores([counted]))[0]
+        elif len(total) > count:
             rest = np.ones(count, bool)
-            rest[counted] = False
-            total[count:] = np.interp(gpt[count:], np.sort(gpt[:count][rest]), np.sort(mixed[rest]))
+            rest[counted] = len(counted) == count  # if all were used, they all show the scale
+            total = beside(total[:count], gpt, rest)
         return Scores(total, mixed - popular, popular, scales)
 
     # -- reasons -----------------------------------------------------------------------------------
@@ -316,6 +342,19 @@ def check(asked: Asked) -> None:
         (not 0 <= asked.diversity <= 1, f"diversity {asked.diversity:g}: use 0 to 1"),
         (fields, f"items can be filtered by tag only: tag=NAME, not {next(iter(fields), '')}=…"),
     )
+
+
+def rarity(counts: np.ndarray, counted: int) -> np.ndarray:
+    """What the GPT's logits of the items change by, (items,), from the number of their users.
+
+    From a text alone, an item seems as likely as other items of such texts are on average. Items
+    behind the `counted` ones had their chance, and few users took it: their logits get the
+    logarithm of how much fewer these are. Nothing is known of items that come later, which have 0.
+    """
+    usual = max(float(counts[:counted].mean()), 1.0)
+    found = np.log((counts + 1) / usual).astype(np.float32)
+    found[:counted] = 0
+    return np.minimum(found, 0)
 
 
 def cosines(one: Tensor, other: Tensor) -> np.ndarray:

@@ -81,8 +81,14 @@ def prepare_items(settings: FinetuneSettings, plan: Draft, observer: Observer) -
     for finding in findings:
         observer.warn(f"note: {finding}")
     return ItemData(
-        *(events, everything, count - len(held_out)),
-        *(split, texts, features, fingerprint(files), facts),
+        events=events,
+        everything=everything,
+        learned=count - len(held_out),
+        split=split,
+        texts=texts,
+        features=features,
+        fingerprint=fingerprint(files),
+        facts=facts,
     )
 
 
