@@ -14,7 +14,7 @@ from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.ranking.fitted import GPT
-from xinye.ranking.judging import Ranker, difference, judge
+from xinye.ranking.judging import Ranker, judge
 from xinye.ranking.mix import Mix
 from xinye.ranking.split import Case
 from xinye.runs.folder import RunFolder
@@ -41,11 +41,15 @@ def evaluate(folder: Path, files: Sequence[str], observer: Observer) -> Figures:
             "with --data"
         )
     figures = results_of(network, data, observer).figures
-    return about | figures | {
-        "files": list(settings.data),
-        "records": len(data.split.test),
-        "notes": figures.pop("findings"),
-    }
+    return (
+        about
+        | figures
+        | {
+            "files": list(settings.data),
+            "records": len(data.split.test),
+            "notes": figures.pop("findings"),
+        }
+    )
 
 
 def settings_of(folder: Path) -> FinetuneSettings:
@@ -82,7 +86,7 @@ def on_later_events(
         "baseline": rows.pop("item-Markov"),
         "mixes": [rows.pop("the GPT alone"), rows.pop("the mix without the GPT")],
         "other_baselines": [*rows.values()],
-        "notes": [*found, *compared(judged)],
+        "notes": [*found, *compared(judged, "item-Markov")],
     }
 
 
@@ -106,7 +110,7 @@ def later_cases(recommender: Recommender, events: Events) -> tuple[list[Case], i
 def rankers_of(recommender: Recommender) -> list[Ranker]:
     """The mix of a recommender, with and without the GPT, and each of its rankers."""
     fitted, weights = recommender.fitted.rankers, recommender.weights
-    network = recommender.ranker()
+    network = recommender.gpt()
     counting = np.array([weights[ranker.name] for ranker in fitted])
     return [
         Mix((network, *fitted), np.array([weights[GPT], *counting]), "the mix"),

@@ -19,7 +19,7 @@ from xinye.ranking.fitted import GPT, Fitted
 from xinye.ranking.history_file import KnownUsers, read_histories
 from xinye.ranking.item_texts import ItemTexts, TextVectors, language_vectors
 from xinye.ranking.items import Item
-from xinye.ranking.mix import standardised
+from xinye.ranking.mix import beside, standardised
 from xinye.ranking.suggestions import Asked, Reason, Recommended, Suggestion
 
 NEVER = -np.inf  # the score of items that must not be recommended
@@ -85,6 +85,20 @@ class Scores:
     behaviour: np.ndarray  # (counted,), the parts of the GPT, EASE and item-Markov
     popular: np.ndarray  # (counted,), the parts of most popular and popular of late
     scales: Mapping[str, float]  # what a score of a ranker counts in the total
+
+
+@dataclass(frozen=True)
+class GPTAlone:
+    """Ranks items by a network alone, with these rows (n, C) and changes (n,) of the logits."""
+
+    network: ItemGPT
+    rows: Tensor
+    prior: np.ndarray
+    name: str = ItemGPT.name
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        logits: np.ndarray = (self.network.states(histories, self.rows) @ self.rows.T).numpy()
+        return logits + self.prior
 
 
 class Recommender:
@@ -195,6 +209,11 @@ class Recommender:
         rows = self.network.vectors(torch.from_numpy(features)).float()
         return rows, np.abs(features).sum(axis=1) > 0
 
+    def gpt(self) -> "GPTAlone":
+        """The GPT as a ranker of the items that were counted."""
+        count = self.catalogue.counted
+        return GPTAlone(self.network, self.catalogue.rows[:count], self.catalogue.prior[:count])
+
     # -- recommending ------------------------------------------------------------------------------
 
     def recommend(self, asked: Asked) -> Recommended:
@@ -241,8 +260,7 @@ class Recommender:
         """
         count = catalogue.counted
         counted = history[history < count]
-        states = self.network.states([history], catalogue.rows)
-        gpt = (states @ catalogue.rows.T)[0].numpy() + catalogue.prior
+        gpt = GPTAlone(self.network, catalogue.rows, catalogue.prior).scores([history])[0]
         parts = {GPT: gpt[:count]}
         parts |= {each.name: each.scores([counted])[0] for each in self.fitted.rankers}
         weighted = {
@@ -261,8 +279,8 @@ class Recommender:
             total[:count] += standardised(self.fitted.recent.scores([counted]))[0]
         elif len(total) > count:
             rest = np.ones(count, bool)
-            rest[counted] = False
-            total[count:] = np.interp(gpt[count:], np.sort(gpt[:count][rest]), np.sort(mixed[rest]))
+            rest[counted] = len(counted) == count  # if all were used, they all show the scale
+            total = beside(total[:count], gpt, rest)
         return Scores(total, mixed - popular, popular, scales)
 
     # -- reasons -----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ TOGETHER = 2**14  # items of histories that are computed together
 _OWN = "gpt.model.embed_tokens.weight"
 
 
-class Histories(Protocol):
+class Pieces(Protocol):
     """A batch: items (B, T), and those that follow."""
 
     @property
@@ -130,7 +130,7 @@ class ItemGPT(nn.Module):
         states: Tensor = functional_call(self, {_OWN: rows}, (tokens,))
         return states
 
-    def loss(self, batch: Histories) -> Tensor:
+    def loss(self, batch: Pieces) -> Tensor:
         """The sum of the cross-entropies in nats over all targets but `IGNORED`, by a softmax over
         all items that the user has not had."""
         rows = self.rows()

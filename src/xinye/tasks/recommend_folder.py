@@ -7,7 +7,6 @@ from pathlib import Path
 from xinye.checkpoints.item_folders import ITEMS, write_catalogue
 from xinye.ranking.fitted import Fitted
 from xinye.ranking.history_file import write_histories
-from xinye.ranking.history_file import write_histories
 from xinye.tasks.recommend_data import ItemData
 
 
