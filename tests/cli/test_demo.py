@@ -161,7 +161,7 @@ def test_a_desk_opens_and_opens_again(xinye, workplace, monkeypatch, language):
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_a_bookshop_recommends_and_a_new_book_is_found(xinye, workplace, monkeypatch, language):
     monkeypatch.setattr("xinye.demo.bookshop.READERS", 150)
-    monkeypatch.setattr("xinye.cli.demo_recommend.TRAINING", {"size": "250k", "epochs": 2})
+    monkeypatch.setattr("xinye.cli.demo_recommend.TRAINING", {"size": "250k", "epochs": 1})
     arguments = ("demo", "--application", "recommend", "--language", language, "--json")
     outcome = xinye(*arguments)
     assert outcome.code == 0, outcome.err
