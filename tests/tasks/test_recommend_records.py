@@ -144,7 +144,9 @@ def test_learned_numbers_the_items_anew():
     often = learned(read("a.csv", f"user,item\n{rows}"), 2)
     assert [item.id for item in often.items] == ["x", "y"]
     assert [item.id for item in often.rare] == ["a", "b", "c"]
-    assert told(often) == {user: ["x", "y"] for user in "abc"} and often.left_out == {"rare items": 3}
+    assert told(often) == {user: ["x", "y"] for user in "abc"} and often.left_out == {
+        "rare items": 3
+    }
 
 
 BAD = {

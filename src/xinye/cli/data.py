@@ -105,6 +105,13 @@ def check_task(given: Given) -> int:
             f"--field and --document-separator are for text; for records, give {columns}"
         )
 
+    if find_task(settings.task).learns_from_events:
+        from xinye.check.check_events import check_events
+
+        with console.status("reading …"):
+            report = check_events(settings)
+        return print_result(report, given.json, show_events)
+
     from xinye.check.check_records import check_records
 
     with console.status("reading …"):
@@ -269,7 +276,22 @@ def show_records(report: Figures) -> None:
         title = "as the model reads them (it trains on the text in ⟦ ⟧)"
     section(title, *(seen(record, named) for record in report["shown"]))
     notes = [file["without_header"] for file in report["files"] if file["without_header"]]
-    notes += report["findings"]
+    show_findings(report, notes + report["findings"])
+
+
+def show_events(report: Figures) -> None:
+    """Print the report of `check.check_events.check_events`."""
+    for file in report["files"]:
+        answer.print(verbatim(with_colon(file["file"], shown(file["format"]))), soft_wrap=True)
+    for name, count in report["counts"].items():
+        answer.print(verbatim(f"  {with_colon(shown_word(name), f'{count:,}')}"), soft_wrap=True)
+    histories = [f"{each['user']}: {', '.join(each['items'])}" for each in report["shown"]]
+    section("the first histories, oldest item first", *map(verbatim, histories))
+    show_findings(report, report["findings"])
+
+
+def show_findings(report: Figures, notes: Sequence[str]) -> None:
+    """Print the findings of a report, the bad records, and what to do next."""
     if total := report["bad_total"]:
         more = f"\n  … {total - BAD:,} more" if total > BAD else ""
         places = "\n".join(f"  {place}" for place in report["bad"][:BAD]) + more
