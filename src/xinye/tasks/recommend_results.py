@@ -110,18 +110,16 @@ class MixWithNewItems:
 
 def compared(judged: dict[str, Judged], baseline: str) -> list[str]:
     """Sentences about what the GPT adds to the mix, and about the GPT alone."""
-    mix = judged["the mix"]
+    mix, gpt = judged["the mix"], judged["the GPT alone"]
     users = plural(len(mix.ranks), "user")
-    found = []
-    for one, other, what in (
-        (mix, judged["the mix without the GPT"], "the GPT changes NDCG@10 of the mix"),
-        (judged["the GPT alone"], judged[baseline], f"compared with {baseline}, the GPT alone has"),
-    ):
-        spread = difference(one, other)
-        found.append(
-            f"{what}: {spread.mean:+.4f} ± {spread.interval:.4f} (95 %, paired by {users})"
-        )
-    return found
+    added = difference(mix, judged["the mix without the GPT"])
+    alone = difference(gpt, judged[baseline])
+    return [
+        f"with the GPT, NDCG@10 of the mix changes by {added.mean:+.4f} ± {added.interval:.4f} "
+        f"(95 %, paired by {users})",
+        f"NDCG@10 of the GPT alone differs from that of {baseline} by {alone.mean:+.4f} ± "
+        f"{alone.interval:.4f} (95 %, paired by {users})",
+    ]
 
 
 def new_item_figures(network: ItemGPT, data: ItemData, mix: Mix) -> Figures:
