@@ -15,6 +15,7 @@ from xinye.cli import demo as verb
 from xinye.demo import demo as recipe
 from xinye.demo import demo_tasks as of_task
 from xinye.demo import support as shop
+from xinye.demo.bookshop import Bookshop
 from xinye.observer import Observer
 from xinye.tasks.registry import find_task
 
@@ -155,3 +156,24 @@ def test_a_desk_opens_and_opens_again(xinye, workplace, monkeypatch, language):
     again = xinye(*arguments)
     assert again.code == 0 and contents(folder) == before
     assert opened == [(folder / "desk", folder / "support.db")] * 2
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_bookshop_recommends_and_a_new_book_is_found(xinye, workplace, monkeypatch, language):
+    monkeypatch.setattr("xinye.demo.bookshop.READERS", 150)
+    monkeypatch.setattr("xinye.cli.demo_recommend.TRAINING", {"size": "250k", "epochs": 1})
+    arguments = ("demo", "--application", "recommend", "--language", language, "--json")
+    outcome = xinye(*arguments)
+    assert outcome.code == 0, outcome.err
+    result = json.loads(outcome.out.splitlines()[-1])
+    folder = Path("runs") / f"demo-recommend-{language}"
+    assert result["run"] == str(folder / "model")
+    books = Bookshop(language)
+    assert {*result["recommended"]} == {*books.readers}
+    assert all(len(each["items"]) == 5 for each in result["recommended"].values())
+    assert not any(each["cold"] for each in result["recommended"].values())
+    names = [each["name"] for each in (result["baseline"], *result["mixes"])]
+    assert names == ["EASE + item-Markov", "the GPT alone", "the mix without the GPT"]
+    assert result["arrival"]["title"] == books.arrival.item.title in outcome.err
+    assert f"xinye recommend {folder}/model --serve" in outcome.err
+    assert "--data" in outcome.err and (folder / "events.csv").is_file()

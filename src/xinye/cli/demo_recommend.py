@@ -3,21 +3,19 @@ readers, each step with its command."""
 
 import shlex
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from xinye.apps.recommend.reasons import sentence
 from xinye.cli.demo_steps import show_step
 from xinye.cli.evaluate import show_measured
 from xinye.cli.output import Display, console, print_result, verbatim
+from xinye.cli.recommend import as_json, show
 from xinye.demo.bookshop import READERS, Bookshop, books
 from xinye.demo.words import RECOMMEND
 from xinye.errors import XinyeError, quoted
 from xinye.jobs.recommending import Recommender
 from xinye.planning.command_line import command_line
-from xinye.ranking.suggestions import Asked, Recommended
+from xinye.ranking.suggestions import Asked
 from xinye.runs.folder import Figures
 from xinye.runs.saved import is_run, read_run
 from xinye.runs.words import in_language
@@ -26,6 +24,7 @@ from xinye.tasks.settings import task_settings
 from xinye.training import train as recipes
 
 STEPS = 4
+TRAINING = {"size": "250k"}  # settings
 SUGGESTED = 5  # books for each reader
 LOOKED_THROUGH = 20  # books among which the new one is looked for
 SHOWN = 3  # of the books that a reader has
@@ -103,7 +102,7 @@ def invent(shop: Bookshop, place: Place, words: dict[str, str], ours: bool) -> N
 def train(shop: Bookshop, place: Place, words: dict[str, str], overwrite: bool) -> recipes.Run:
     """Train the model."""
     values = {
-        "size": "250k",
+        **TRAINING,
         "task": "recommend",
         "data": (str(place.events),),
         "items": (str(place.items),),
@@ -139,24 +138,30 @@ class Teller:
     recommender: Recommender
     words: dict[str, str]
 
-    def recommend(self, reader: str) -> list[dict[str, Any]]:
-        """Print books for a reader. Returns them for JSON."""
-        self._show_history(reader)
-        found = self.recommender.recommend(Asked(user=reader, k=SUGGESTED))
-        self._show(found, range(1, SUGGESTED + 1))
-        return [asdict(each) for each in found.items]
+    def recommend(self, reader: str, count: int = SUGGESTED) -> Figures:
+        """Print books for a reader. Returns them for JSON; of the `count` only the first are
+        printed."""
+        titles = "; ".join(
+            self.recommender.item(each).title
+            for each in self.recommender.history_of(reader)[-SHOWN:]
+        )
+        said = self.words["reader"].format(reader=reader, titles=titles)
+        console.print(verbatim(said, style="bold"), soft_wrap=True)
+        asked = Asked(user=reader, k=count)
+        found = self.recommender.recommend(asked)
+        first = replace(found, items=found.items[:SUGGESTED])
+        show(replace(asked, k=SUGGESTED), first, self.recommender)
+        console.print()
+        return as_json(asked, found)
 
     def arrive(self, reader: str) -> Figures:
         """Put a new book into the catalogue, and print at which place a reader gets it. Returns
         that for JSON."""
         new = self.shop.arrival.item
-        shown = self.words["arrival"].format(title=new.title, id=new.id)
-        show_step(4, STEPS, shown)
+        show_step(4, STEPS, self.words["arrival"].format(title=new.title, id=new.id))
         self.recommender.put_item(new)
-        self._show_history(reader)
-        found = self.recommender.recommend(Asked(user=reader, k=LOOKED_THROUGH))
-        self._show(found, range(1, SUGGESTED + 1))
-        ids = [each.id for each in found.items]
+        found = self.recommend(reader, LOOKED_THROUGH)
+        ids = [each["id"] for each in found["items"]]
         place = ids.index(new.id) + 1 if new.id in ids else None
         if place:
             said = self.words["found"].format(place=place, reader=reader)
@@ -166,30 +171,17 @@ class Teller:
             console.print(said, style="yellow", soft_wrap=True)
         return {"id": new.id, "title": new.title, "reader": reader, "place": place}
 
-    def _show_history(self, reader: str) -> None:
-        history = self.recommender.history_of(reader)[-SHOWN:]
-        titles = "; ".join(self.recommender.item(each).title for each in history)
-        said = self.words["reader"].format(reader=reader, titles=titles)
-        console.print(verbatim(said, style="bold"), soft_wrap=True)
-
-    def _show(self, found: Recommended, places: Sequence[int]) -> None:
-        for place, each in zip(places, found.items, strict=False):
-            about = self.recommender.item(each.reason.to).title if each.reason.to else ""
-            why = sentence(each.reason, about, self.shop.language == "zh")
-            console.print(verbatim(f"  {place}. {each.title}  ({why})"), soft_wrap=True)
-        console.print()
-
 
 def further(shop: Bookshop, place: Place) -> list[str]:
     """Commands to try after the demo."""
     model = quoted(place.model)
-    last = shop.arrival.item
-    genre = last.tags[0]
-    history = ",".join(book.item.id for book in books(shop.language) if book.item.tags == last.tags)
+    new = shop.arrival
+    of_author = [book for book in books(shop.language) if book.author == new.author]
+    history = ",".join(book.item.id for book in of_author if book.volume in (1, 2))
     other = {"zh": "en", "en": "zh"}[shop.language]
     return [
         f"xinye recommend {model} --history {history} -k 5",
-        f"xinye recommend {model} --user {shop.readers[1]} --filter tag={quoted(genre)}",
+        f"xinye recommend {model} --user {shop.readers[0]} --filter tag={quoted(new.genre)}",
         f"xinye recommend {model} --serve --port 8000",
         f"xinye demo --application recommend --language {other}",
     ]
