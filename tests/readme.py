@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from xinye.data.files import write_json_lines
+from xinye.demo.bookshop import Bookshop
 from xinye.demo.stories import stories
 from xinye.demo.support import Shop
 
@@ -84,6 +85,8 @@ def make_world(folder: Path) -> None:
     (folder / "logs.csv").write_text("".join(rows[:200]), "utf-8")
     Shop("zh").write_handbook(folder / "handbook")
     write_json_lines(folder / "train.json", named)
+    Bookshop("zh").write_events(folder / "events.csv")
+    Bookshop("zh").write_items(folder / "items.csv")
 
 
 def shortened(words: list[str]) -> list[str]:

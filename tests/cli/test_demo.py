@@ -30,9 +30,11 @@ from xinye.tasks.registry import find_task
         (["zh.txt", "--time", "soon"], "'soon' is not a duration"),
         (["--task", "sort"], "'sort': choose one of classify, tag, answer, "),
         (["--task", "tag", "--time", "9s"], "--time has no effect with --task"),
-        (["--application", "shop"], "--application 'shop': choose support"),
+        (["--application", "shop"], "--application 'shop': choose one of support"),
         (["--application", "support", "--time", "9s"], "--time has no effect with --application"),
+        (["--application", "recommend", "--time", "9s"], "effect with --application recommend"),
         (["--application", "support", "-o", "."], ".: exists; choose another folder"),
+        (["--application", "recommend", "-o", "."], ".: exists; choose another folder"),
         (
             ["zh.txt", "--task", "tag"],
             "FILE has no effect with --task; for your own records: xinye finetune",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
 
 CHECKED = 100  # stories that are checked at the end
+APPLICATIONS = ("support", "monitor", "recommend")
 FEW = 60  # below this many good stories, the demo explains why
 
 
@@ -72,7 +73,8 @@ def read(arguments: list[str]) -> Given:
         "Train a small GPT from scratch for about a minute and print what it writes. By "
         "default it learns from generated short stories; name a FILE to train on your own "
         "text. With --task, it is trained for a task, which takes one to nine minutes. With "
-        "--application, a customer-service desk or the board of an opinion monitor opens.",
+        "--application, a customer-service desk or the board of an opinion monitor opens, or a "
+        "bookshop recommends books.",
         "xinye demo --language zh\n  xinye demo --task classify --language zh\n  xinye demo "
         "--application monitor\n  xinye demo 我的小说.txt --time 2min",
         flag(
@@ -84,9 +86,9 @@ def read(arguments: list[str]) -> Given:
         flag("--set", "NAME", "other records for the task classify: emotions instead of reviews"),
         flag(
             "--application",
-            "support|monitor",
+            "|".join(APPLICATIONS),
             "open the customer-service desk of an invented shop, or the opinion monitor of an "
-            "invented market, instead",
+            "invented market, or recommend the books of an invented bookshop, instead",
         ),
         flag("--time", "DURATION", "how long to train (45s to 2min, depending on the machine)"),
         flag("-o --output", "DIR", "the run's folder (runs/demo-…)", type=Path),
@@ -172,15 +174,22 @@ def demo_of_task(given: Given, language: str) -> int:
 
 
 def demo_of_application(given: Given, language: str) -> int:
-    from xinye.cli import demo_monitor, demo_support
-
-    if given.application not in ("support", "monitor"):
-        raise XinyeError(f"--application {given.application!r}: choose support or monitor")
+    if given.application not in APPLICATIONS:
+        known = ", ".join(APPLICATIONS)
+        raise XinyeError(f"--application {given.application!r}: choose one of {known}")
     for value, name in ((given.files, "FILE"), (given.task, "--task"), (given.set, "--set")):
         if value:
             raise XinyeError(f"{name} has no effect with --application")
     if given.application == "monitor":
+        from xinye.cli import demo_monitor
+
         return demo_monitor.main(language, given.output, given.time, given.json)
     if given.time:
-        raise XinyeError("--time has no effect with --application support")
+        raise XinyeError(f"--time has no effect with --application {given.application}")
+    if given.application == "recommend":
+        from xinye.cli import demo_recommend
+
+        return demo_recommend.main(language, given.output, given.json)
+    from xinye.cli import demo_support
+
     return demo_support.main(language, given.output, given.json)

@@ -11,6 +11,7 @@ from xinye.cli.arguments import (
     ANY_MODEL,
     JSON,
     Fields,
+    Given,
     Parser,
     flag,
 )
@@ -26,6 +27,7 @@ from xinye.planning.column_settings import RecordSettings, TextColumns
 from xinye.planning.job_settings import EvaluateSettings, ZeroShotSettings
 from xinye.runs.folder import Figures
 from xinye.runs.report import rank_table
+from xinye.runs.taught import taught
 from xinye.runs.words import Figure
 from xinye.tasks.registry import find_task
 
@@ -75,10 +77,13 @@ def evaluate(arguments: list[str]) -> int:
     if given.plot:
         need("--plot", "matplotlib")
 
+    files = [*given.files, *given.data]
+    if taught(Path(given.model)) == "recommend":
+        return evaluate_recommender(given, files, [*asked, *values])
+
     from xinye.api import load
 
     model = load(given.model, "float32")
-    files = [*given.files, *given.data]
     of_records = given.data or asked or given.task or model.learned_task
     if of_records or holds_records(model, files, values):
         notes = Notes()
@@ -100,6 +105,17 @@ def evaluate(arguments: list[str]) -> int:
         line = {evaluation.model: (contexts, bits)}
         save_chart(line_chart(line, "tokens of context", "bits per byte", log_x=True), given.plot)
     return print_result(evaluation, given.json)
+
+
+def evaluate_recommender(given: Given, files: Sequence[str], settings: Sequence[str]) -> int:
+    """Evaluate a recommender on the events that its training held out, or on later ones."""
+    from xinye.jobs.item_evaluation import evaluate as evaluate_items
+
+    if useless := [*settings, *(name for name in ("task", "plot") if getattr(given, name))]:
+        raise XinyeError(f"{useless[0]} has no effect on a recommender; leave it out")
+    with Display() as display:
+        judged = evaluate_items(Path(given.model), files, display)
+    return print_result(judged, given.json, show_task)
 
 
 def holds_records(model: "Model", files: Sequence[str], values: dict[str, Any]) -> bool:
@@ -155,7 +171,8 @@ def show_task(judged: Figures) -> None:
         soft_wrap=True,
     )
     figures = find_task(judged["task"]).words.figures
-    others = [judged.get("unseen"), *judged.get("other_baselines", ()), judged.get("majority")]
+    others = [judged.get("unseen"), *judged.get("mixes", ()), *judged.get("other_baselines", ())]
+    others.append(judged.get("majority"))
     show_measured(figures, judged["measured"], judged["baseline"], others)
     for note in judged["notes"]:
         answer.print(f"note: {note}", soft_wrap=True)

@@ -237,11 +237,8 @@ def show_task(run: "Run", as_json: bool) -> Figures:
     saved = read_run(Path(run.run))
     result, words = saved.result.as_read(), find_task(saved.task).words
     if not as_json:
-        others = [
-            *result.get("other_baselines", ()),
-            result.get("control"),
-            *result.get("mixes", ()),
-        ]
+        others = [*result.get("mixes", ()), *result.get("other_baselines", ())]
+        others.append(result.get("control"))
         show_measured(words.figures, result["measured"], result["baseline"], others)
         missing = [each for each in result["findings"] if each.startswith("no baseline: ")]
         for finding in (*missing, *find_task(saved.task).notes_on_figures(result["measured"])):

@@ -19,15 +19,15 @@ from xinye.ranking.items import Item
 
 READERS = 400
 BEGIN, DAYS = datetime(2024, 1, 1), 730
-BETWEEN = 24  # days between two purchases of a reader, on average
+BETWEEN = 14  # days between two purchases of a reader, on average
 OLD_VOLUMES = 4  # of a series; a further one is new
 LOOKED_AT = 0.25  # events that are only a look at some book
 FAVOURITE, SECOND, OTHER = 0.7, 0.25, 0.05  # shares of a reader's genres
 CHANGED = 0.04  # chance, before each purchase, that a reader has a new favourite genre
-CONTINUED, GIVEN_UP = 0.7, 0.04  # chances that a reader buys the next volume, or ends a series
+CONTINUED, GIVEN_UP = 0.7, 0.04  # chances to buy the next volume, and to give up a series
 BEST_SELLER, BEST_SELLER_DAYS = 0.12, 60  # share of purchases, and how long a book is one
 SERIES_BEGUN = 0.75  # share of other purchases; the rest are single books
-IN_TURN = 0.4  # share of readers that read their series in turn
+IN_TURN = 0.5  # share of readers who read two series in turn
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,22 @@ class Bookshop:
                     writer = _Writer(texts, genre, author)
                     return writer.book(number, arrival["title"], OLD_VOLUMES + 1)
         raise AssertionError(arrival)
+
+    @property
+    def readers(self) -> tuple[str, str]:
+        """Two readers to recommend to: one whom the arrival continues a series for, and one in the
+        middle of another series."""
+        new = self.arrival
+        last = {each.reader: each.book for each in events(self.language) if not each.looked}
+        done = [
+            name
+            for name, book in last.items()
+            if (book.author, book.volume + 1) == (new.author, new.volume)
+        ]
+        middle = [
+            name for name, book in last.items() if book.volume == 2 and book.genre != new.genre
+        ]
+        return done[-1], middle[-1]
 
     def write_items(self, path: Path) -> int:
         """Write a CSV file with a book a row, the same on every machine. Returns how many."""
@@ -184,7 +200,8 @@ class _Reader:
         draw = self._draw
         if draw.happens(CHANGED):
             self._genres.insert(0, self._genres.pop(2 + draw.below(len(self._genres) - 2)))
-        if self._open and draw.happens(CONTINUED):
+        enough = len(self._open) > self._in_turn
+        if self._open and draw.happens(CONTINUED if enough else CONTINUED / 2):
             return self._volume()
         if draw.happens(BEST_SELLER):
             best = self._shelf.best_seller(time)

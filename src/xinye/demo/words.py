@@ -134,6 +134,55 @@ MONITOR = {
     "stop": Both("Press Ctrl-C to stop.", "按 Ctrl-C 停止。"),
 }
 
+RECOMMEND = {
+    "files": Both(
+        "An invented bookshop, {shop}, with names that we made up: {books} books, of which {new} "
+        "are so new that nobody has bought them, and {events:,} purchases and looks of {readers} "
+        "readers in two years. Most books are volumes of a series.",
+        "虚构一家书店“{shop}”，书名和作者都是我们编的：{books} 种书，其中 {new} 种刚上架，还没有人"
+        "买过；{readers} 位读者两年里的购买和浏览共 {events:,} 次。多数书属于某个系列。",
+    ),
+    "train": Both(
+        "A small GPT is trained from scratch for about a minute to predict the next purchase of a "
+        "reader; looks do not count. Then it is mixed with simple methods that count.",
+        "从零训练一个小 GPT，预测读者接下来会买哪本书，约一分钟；浏览不计入。再把它与几种简单的统计"
+        "方法混合。",
+    ),
+    "table": Both(
+        "The last purchase of each reader is predicted, among all books that the reader does not "
+        "have. It was not used in training. “This model” is the mix.",
+        "预测每位读者的最后一次购买（没有用于训练），在这位读者没有的所有书里排名。“本模型”指混合。",
+    ),
+    "tested": Both(
+        "Invented readers are more regular than real ones, so these figures are too good.",
+        "虚构的读者比真实的更有规律，所以这些数字偏高。",
+    ),
+    "readers": Both("Books for two readers, with reasons.", "给两位读者推荐，并说明理由。"),
+    "reader": Both(
+        "Reader {reader} has bought, last: {titles}",
+        "读者 {reader} 最近买了：{titles}",
+    ),
+    "arrival": Both(
+        "A book arrives that was not there in training: “{title}”. It is put into the catalogue, "
+        "as the service does with PUT /v1/items/{id}, and nothing is trained.",
+        "到了一本训练时还没有的新书：《{title}》。把它加进目录（相当于服务的 PUT /v1/items/{id}），"
+        "不重新训练。",
+    ),
+    "found": Both(
+        "The new book is number {place} for reader {reader}, by its text alone.",
+        "新书只凭文字，就排在读者 {reader} 的第 {place} 位。",
+    ),
+    "missed": Both(
+        "The new book is not among the first {count} for reader {reader}.",
+        "新书没有进入读者 {reader} 的前 {count} 位。",
+    ),
+    "lies": Both(
+        "{seconds:.0f} s in total. The model is saved to {run}; the report is {run}/report.html",
+        "总共用时 {seconds:.0f} 秒。模型已保存到 {run}，报告见 {run}/report.html",
+    ),
+    "try": Both("What to try next:", "接下来可以试试："),
+}
+
 TASKS = {
     "records": Both(
         "A program generates {training:,} training records and {held_out:,} test records, simple "

@@ -55,6 +55,15 @@ def standardised(scores: np.ndarray) -> np.ndarray:
     return centred / np.maximum(centred.std(axis=1, keepdims=True), 1e-6)
 
 
+def beside(mixed: np.ndarray, gpt: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """The scores of all items, (n + m,), if only the GPT knows the last m of them: each stands
+    where the GPT alone puts it among the others. `mixed` (n,) are the scores of the known items,
+    `gpt` (n + m,) those of the GPT, and `allowed` (n,) says which known items are candidates."""
+    count = len(mixed)
+    new = np.interp(gpt[count:], np.sort(gpt[:count][allowed]), np.sort(mixed[allowed]))
+    return np.concatenate((mixed, new.astype(mixed.dtype)))
+
+
 def _compared(rankers: Sequence[Ranker], cases: Sequence[Case]) -> tuple[np.ndarray, np.ndarray]:
     """The scores (rankers, B, items) of the best items of each ranker, and the places (B,) of the
     targets among them. Rows with fewer items are filled up."""

@@ -18,6 +18,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     PlainValidator,
     WithJsonSchema,
@@ -155,6 +156,14 @@ def only(*values: Any) -> Any:
 
     about = WithJsonSchema({"enum": [*values], "description": "not supported"})
     return Annotated[Any, PlainValidator(check), about]
+
+
+def _as_text(given: Any) -> Any:
+    return str(given) if type(given) is int else given
+
+
+# For ids, which may be numbers: many databases number what they hold.
+OR_NUMBER = BeforeValidator(_as_text, json_schema_input_type=str | int)
 
 
 # -- answers ---------------------------------------------------------------------------------------

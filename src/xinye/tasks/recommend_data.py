@@ -40,6 +40,7 @@ class ItemData:
     """
 
     events: Events
+    everything: Events  # with the items that have too few events
     learned: int  # items that are trained
     split: Split  # of the events with learned items
     texts: ItemTexts
@@ -56,7 +57,8 @@ def prepare_items(settings: FinetuneSettings, plan: Draft, observer: Observer) -
     """Read, check and split the events. Adds facts to the plan, and warns of findings."""
     observer.stage("reading the events")
     notes = Notes()
-    events = learned(read_all(settings, settings.data, notes), settings.min_events)
+    everything = read_all(settings, settings.data, notes)
+    events = learned(everything, settings.min_events)
     count = len(events.items)
     held_out = held_out_items(count, settings.new_items, settings.seed)
     events = in_order(events, held_out)
@@ -79,7 +81,14 @@ def prepare_items(settings: FinetuneSettings, plan: Draft, observer: Observer) -
     for finding in findings:
         observer.warn(f"note: {finding}")
     return ItemData(
-        events, count - len(held_out), split, texts, features, fingerprint(files), facts
+        events=events,
+        everything=everything,
+        learned=count - len(held_out),
+        split=split,
+        texts=texts,
+        features=features,
+        fingerprint=fingerprint(files),
+        facts=facts,
     )
 
 

@@ -34,7 +34,7 @@ from xinye.tasks.recommend_events import (
 from xinye.tasks.recommend_rows import Head, head_of
 from xinye.tasks.recommend_times import of_integers, seconds_of
 
-BLOCK_BYTES = 1 << 22
+BLOCK_BYTES = 1 << 20  # pyarrow reads a dozen blocks and more ahead
 BATCH_ROWS = 1 << 16
 ENCODINGS = ("utf-8", "utf-8-sig", "gb18030")  # that a file may have to be read here
 

@@ -21,7 +21,7 @@ from xinye.tasks.recommend_rows import read_rows
 from xinye.tasks.recommend_times import ORDER
 from xinye.tasks.records import MISSING, OnBad, refuse
 
-SORTED_AT_ONCE = 1 << 20  # events
+SORTED_AT_ONCE = 1 << 18  # events
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Events:
     """The events of all files. `items` are those of the catalogue first, then others in the order
     of their first event; item i is number i of the histories.
 
-    After `learned`, `items` are only those that are learned by id, and `rare` are all others.
+    After `learned`, `items` are only those that are learned by id, `rare` are all others, and
+    `whole` are the events with all items.
     """
 
     histories: Histories
@@ -41,6 +42,7 @@ class Events:
     left_out: dict[str, int] = field(default_factory=dict)  # how many events, by reason
     order: str = "the order of the file"  # what orders a history
     findings: list[str] = field(default_factory=list)
+    whole: "Events | None" = None
 
     @property
     def fingerprint(self) -> str:
@@ -103,11 +105,8 @@ def _together(parts: list[Part], gathering: Gathering, items: Sequence[Item]) ->
     """The events of all files, without repeated ones."""
     left_out = sum((part.left_out for part in parts), Counter[str]())
     form = parts[0].form
-    # The parts of each column are given back before the next column is put together.
-    users, numbers, times = (_joined(parts, name) for name in ("users", "items", "times"))
     names, user_names = [*gathering.items.numbers], [*gathering.users.numbers]
-    histories = sorted_histories(users, numbers, len(user_names), times if form else None)
-    del users, numbers, times
+    histories = sorted_histories(parts, len(user_names))
     histories, repeats = without_repeats(replace(histories, item_count=len(names)))
     left_out["repeats"] = repeats
     histories, kept_users = with_events(histories)
@@ -136,36 +135,36 @@ def _joined(parts: Sequence[Part], name: str) -> np.ndarray:
 # -- histories from arrays of events ---------------------------------------------------------------
 
 
-def sorted_histories(
-    users: np.ndarray, items: np.ndarray, user_count: int, times: np.ndarray | None
-) -> Histories:
-    """Histories from events in any order, (E,) each; events of the same time keep their order."""
-    order = np.argsort(users, kind="stable")
+def sorted_histories(parts: Sequence[Part], user_count: int) -> Histories:
+    """The histories in the events of files; events of the same time keep their order.
+
+    The parts lose their events: at most 36 bytes an event are in use at any moment.
+    """
+    users = _joined(parts, "users")
     counts = np.bincount(users, minlength=user_count)
     starts = np.concatenate(([0], np.cumsum(counts, dtype=np.int64)))
-    items = items[order]
-    if times is None:
+    order = np.argsort(users, kind="stable")
+    del users
+    items = _joined(parts, "items")[order]
+    if not any(part.times for part in parts):
         return Histories(starts, items, 0)
-    times = times[order]
+    times = _joined(parts, "times")[order]
     del order
-    for some in _blocks(starts):
-        owner = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[some]
-        order = np.lexsort((times[some], owner))
+    for some, users in _blocks(starts):
+        order = np.lexsort((times[some], users))
         items[some] = items[some][order]
         times[some] = times[some][order]
     return Histories(starts, items, 0, times)
 
 
-def _blocks(starts: np.ndarray) -> Iterator[slice]:
-    """The events in slices of about a million, each of whole users."""
+def _blocks(starts: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """The events in slices, each of whole users and with the user of each event."""
     first = 0
-    while first < starts[-1]:
-        end = (
-            starts[np.searchsorted(starts, first + SORTED_AT_ONCE)]
-            if (first + SORTED_AT_ONCE < starts[-1])
-            else starts[-1]
-        )
-        yield slice(int(first), int(end))
+    while first < len(starts) - 1:
+        end = int(np.searchsorted(starts, starts[first] + SORTED_AT_ONCE))
+        end = min(max(end, first + 1), len(starts) - 1)
+        users = np.repeat(np.arange(first, end), np.diff(starts[first : end + 1]))
+        yield slice(int(starts[first]), int(starts[end])), users
         first = end
 
 
@@ -173,9 +172,8 @@ def without_repeats(histories: Histories) -> tuple[Histories, int]:
     """The histories with only the first of several events of a user with an item, and the number
     of the others."""
     keep = np.ones(histories.event_count, bool)
-    users = histories.users
-    for some in _blocks(histories.starts):
-        key = users[some].astype(np.int64) * histories.item_count + histories.items[some]
+    for some, users in _blocks(histories.starts):
+        key = users * histories.item_count + histories.items[some]
         _, first = np.unique(key, return_index=True)
         keep[some] = False
         keep[some.start + first] = True
@@ -216,9 +214,8 @@ def learned(events: Events, min_events: int) -> Events:
     findings = [*events.findings]
     if lost:
         findings.append(
-            f"{plural(int((~often).sum()), 'item')} with fewer than "
-            f"{plural(min_events, 'event')} are recommended by text: {plural(lost, 'event')} of "
-            "the training are left out"
+            f"items with fewer than {plural(min_events, 'event')} are recommended by text only: "
+            f"{plural(int((~often).sum()), 'item')}, whose {plural(lost, 'event')} are left out"
         )
     return replace(
         events,
@@ -228,6 +225,7 @@ def learned(events: Events, min_events: int) -> Events:
         rare=[item for item, some in zip(events.items, often, strict=True) if not some],
         left_out=events.left_out | ({"rare items": lost} if lost else {}),
         findings=findings,
+        whole=events,
     )
 
 
@@ -278,10 +276,10 @@ def _refuse_all(
 
 
 _LEFT_OUT = {
-    "repeats": "{count} of a user with the same item count once, as the first of them",
-    "kinds": "{count} of other kinds are left out (--events)",
-    "low ratings": "{count} with a lower rating are left out (--min-rating)",
-    "without a rating": "{count} without a rating are left out (--min-rating)",
+    "repeats": "of several events of a user with an item, the first counts: {count} left out",
+    "kinds": "left out by --events: {count} of other kinds",
+    "low ratings": "left out by --min-rating: {count} with a lower rating",
+    "without a rating": "left out by --min-rating: {count} without a rating",
 }
 
 
@@ -325,7 +323,7 @@ def _unknown_items(events: Events, items: Sequence[Item]) -> Iterator[str]:
             "with --item-field"
         )
     yield (
-        f"{plural(len(unknown), 'item')} of the events, such as {unknown[0].id!r}, "
-        f"{'is' if len(unknown) == 1 else 'are'} not in the file of items "
-        f"({plural(int(counts[len(items) :].sum()), 'event')}): recommended without title and text"
+        f"not in the file of items, so without title and text: {plural(len(unknown), 'item')}, "
+        f"such as {unknown[0].id!r}, with "
+        f"{plural(int(counts[len(items) :].sum()), 'event')}"
     )

@@ -16,8 +16,8 @@ from xinye.observer import Observer
 from xinye.ranking.fitted import GPT, Fitted
 from xinye.ranking.item_texts import TextLikeness
 from xinye.ranking.judging import Judged, Ranker, difference, judge
-from xinye.ranking.mix import Mix
-from xinye.ranking.rankers import ItemKNN
+from xinye.ranking.mix import Mix, beside
+from xinye.ranking.rankers import ItemKNN, Popular
 from xinye.ranking.split import of_items
 from xinye.tasks.recommend_data import ItemData
 
@@ -60,7 +60,7 @@ def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
         "mixes": [rows["the GPT alone"], rows["the mix without the GPT"]],
         "baseline": rows["EASE + item-Markov"],
         "other_baselines": [rows[name] for name in others if name in rows],
-        "findings": [*data.facts["findings"], *compared(judged)],
+        "findings": [*data.facts["findings"], *compared(judged, "EASE + item-Markov")],
         "users": len(split.test),
     }
     names = (GPT, *(each.name for each in fitted.rankers))
@@ -88,14 +88,34 @@ class WithNewItems:
         return self.network.scores(histories, self.network.vectors(self.features))
 
 
-def compared(judged: dict[str, Judged]) -> list[str]:
+@dataclass(frozen=True)
+class MixWithNewItems:
+    """Ranks the `known` items by a mix, and new items beside them by the GPT."""
+
+    mix: Mix
+    gpt: WithNewItems
+    known: int
+    name: str = "the mix"
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        known = [history[history < self.known] for history in histories]
+        pairs = zip(self.mix.scores(known), self.gpt.scores(histories), known, strict=True)
+        return np.stack(
+            [
+                beside(mixed, gpt, ~np.isin(np.arange(self.known), history))
+                for mixed, gpt, history in pairs
+            ]
+        )
+
+
+def compared(judged: dict[str, Judged], baseline: str) -> list[str]:
     """Sentences about what the GPT adds to the mix, and about the GPT alone."""
-    mix, baseline = judged["the mix"], judged["EASE + item-Markov"]
+    mix = judged["the mix"]
     users = plural(len(mix.ranks), "user")
     found = []
     for one, other, what in (
         (mix, judged["the mix without the GPT"], "the GPT changes NDCG@10 of the mix"),
-        (judged["the GPT alone"], baseline, "compared with EASE + item-Markov, the GPT alone has"),
+        (judged["the GPT alone"], judged[baseline], f"compared with {baseline}, the GPT alone has"),
     ):
         spread = difference(one, other)
         found.append(
@@ -108,12 +128,12 @@ def new_item_figures(network: ItemGPT, data: ItemData, mix: Mix) -> Figures:
     """NDCG@10 of events with items that were held out of training, among all items, by ranker."""
     count, total = data.learned, len(data.items)
     cases = of_items(data.events.histories, np.arange(total) >= count, NEW_CASES)
-    fitted = Fitted.fit(replace(data.split.training, item_count=total))
+    popular = Popular.fit(replace(data.split.training, item_count=total))
     gpt = WithNewItems(network, torch.from_numpy(data.features[count:]))
     rankers: Sequence[Ranker] = (
         gpt,
-        Mix((gpt, *fitted.rankers), mix.weights, "the mix"),
-        fitted.popular,
+        MixWithNewItems(mix, gpt, count),
+        popular,
         TextLikeness.fit(data.items),
     )
     return {each.name: float(judge(each, cases, total).ndcg.mean()) for each in rankers}

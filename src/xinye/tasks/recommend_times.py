@@ -43,7 +43,7 @@ def seconds_of(text: str) -> tuple[float, str] | None:
     found = read_time(text)
     if found is None or not isinstance(found[0], datetime):
         return None
-    moment, form = found
+    moment, form = found[0], found[1]
     zone = "with a zone" if moment.tzinfo else ""
     name = "dates" if "clock: False" in form else f"dates with a time {zone}".strip()
     return _since_1970(moment), name

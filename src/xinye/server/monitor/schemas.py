@@ -2,18 +2,13 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from xinye.apps.monitor.sources.files import columns_of
-from xinye.server.bodies import Body
+from xinye.server.bodies import OR_NUMBER, Body
 
 NAME = 64  # characters of a person's name
 MOST = 256  # documents in one request
-
-
-def _as_text(given: Any) -> Any:
-    """A number as text: many databases number what they hold."""
-    return str(given) if type(given) is int else given
 
 
 class IncomingRequest(Body):
@@ -22,9 +17,7 @@ class IncomingRequest(Body):
     fields may have the usual names of columns, too, such as 正文 and 发布时间."""
 
     source: str = Field("http", min_length=1, max_length=200)
-    id: Annotated[str, BeforeValidator(_as_text, json_schema_input_type=str | int)] = Field(
-        "", max_length=500
-    )
+    id: Annotated[str, Field(max_length=500), OR_NUMBER] = ""
     title: str = Field("", max_length=5_000)
     text: str = Field("", max_length=1_000_000)
     url: str = Field("", max_length=2_000)

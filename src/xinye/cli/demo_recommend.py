@@ -1,0 +1,195 @@
+"""`xinye demo --application recommend`: from the events of an invented bookshop to books for its
+readers, each step with its command."""
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xinye.apps.recommend.reasons import sentence
+from xinye.cli.demo_steps import show_step
+from xinye.cli.evaluate import show_measured
+from xinye.cli.output import Display, console, print_result, verbatim
+from xinye.demo.bookshop import READERS, Bookshop, books
+from xinye.demo.words import RECOMMEND
+from xinye.errors import XinyeError, quoted
+from xinye.jobs.recommending import Recommender
+from xinye.planning.command_line import command_line
+from xinye.ranking.suggestions import Asked, Recommended
+from xinye.runs.folder import Figures
+from xinye.runs.saved import is_run, read_run
+from xinye.runs.words import in_language
+from xinye.tasks.registry import find_task
+from xinye.tasks.settings import task_settings
+from xinye.training import train as recipes
+
+STEPS = 4
+SUGGESTED = 5  # books for each reader
+LOOKED_THROUGH = 20  # books among which the new one is looked for
+SHOWN = 3  # of the books that a reader has
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder of the demo, and what is in it."""
+
+    folder: Path
+
+    @property
+    def events(self) -> Path:
+        """What readers bought and looked at."""
+        return self.folder / "events.csv"
+
+    @property
+    def items(self) -> Path:
+        """The books."""
+        return self.folder / "items.csv"
+
+    @property
+    def model(self) -> Path:
+        """The run."""
+        return self.folder / "model"
+
+
+def main(language: str, output: Path | None, as_json: bool) -> int:
+    begin = time.monotonic()
+    shop, words = Bookshop(language), in_language(RECOMMEND, language)
+    place = Place(output or Path("runs") / f"demo-recommend-{language}")
+    invent(shop, place, words, output is None)
+    run = train(shop, place, words, output is None)
+    if run.interrupted:
+        return 128 + run.interrupted
+    figures = show_table(place, words)
+    teller = Teller(shop, Recommender.load(place.model), words)
+    first, second = shop.readers
+    show_step(
+        3,
+        STEPS,
+        words["readers"],
+        *(
+            f"xinye recommend {quoted(place.model)} --user {reader} -k {SUGGESTED}"
+            for reader in (first, second)
+        ),
+    )
+    figures["recommended"] = {reader: teller.recommend(reader) for reader in (first, second)}
+    figures["arrival"] = teller.arrive(first)
+    seconds = time.monotonic() - begin
+    console.print(f"\n{words['lies'].format(seconds=seconds, run=run.run)}\n", soft_wrap=True)
+    console.print(words["try"], style="bold")
+    console.print("\n".join(f"  {line}" for line in further(shop, place)), soft_wrap=True)
+    return print_result({"run": run.run, **figures}, as_json)
+
+
+def invent(shop: Bookshop, place: Place, words: dict[str, str], ours: bool) -> None:
+    """Write books and events, and print what they are. Raises `XinyeError` if the folder holds
+    something else; the demo's own files are replaced if `ours` is true."""
+    begun = ours and (is_run(place.model) or place.events.is_file())
+    if place.folder.exists() and not begun and any(place.folder.iterdir()):
+        raise XinyeError(f"{place.folder}: exists; choose another folder with -o")
+    place.folder.mkdir(parents=True, exist_ok=True)
+    counts = {
+        "books": shop.write_items(place.items),
+        "new": sum(book.is_new for book in books(shop.language)),
+        "events": shop.write_events(place.events),
+        "readers": READERS,
+        "shop": shop.name,
+    }
+    look = shlex.join(["head", "-n", "3", str(place.items), str(place.events)])
+    show_step(1, STEPS, words["files"].format(**counts), look)
+
+
+def train(shop: Bookshop, place: Place, words: dict[str, str], overwrite: bool) -> recipes.Run:
+    """Train the model."""
+    values = {
+        "size": "250k",
+        "task": "recommend",
+        "data": (str(place.events),),
+        "items": (str(place.items),),
+        "events": (shop.bought,),
+        "output": place.model,
+    }
+    show_step(2, STEPS, words["train"], shlex.join(command_line("finetune", values)))
+    counted = find_task("recommend").words.unit
+    with Display(show_plan=False, counted=counted) as display:
+        return recipes.finetune(task_settings(values, "demo"), display, overwrite)
+
+
+def show_table(place: Place, words: dict[str, str]) -> Figures:
+    """Print the figures of the model and its baselines, and what the GPT adds. Returns them."""
+    result = read_run(place.model).result.as_read()
+    console.print(f"\n{words['table']}", soft_wrap=True)
+    others = [*result.get("mixes", ()), *result.get("other_baselines", ())]
+    figures = find_task("recommend").words.figures
+    show_measured(figures, result["measured"], result["baseline"], others)
+    for finding in result["findings"]:
+        if "paired by" in finding:
+            console.print(verbatim(finding), soft_wrap=True)
+    console.print(words["tested"], soft_wrap=True)
+    names = ("measured", "baseline", "mixes", "other_baselines")
+    return {name: result[name] for name in names if name in result}
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Prints what is recommended to readers."""
+
+    shop: Bookshop
+    recommender: Recommender
+    words: dict[str, str]
+
+    def recommend(self, reader: str) -> list[dict[str, Any]]:
+        """Print books for a reader. Returns them for JSON."""
+        self._show_history(reader)
+        found = self.recommender.recommend(Asked(user=reader, k=SUGGESTED))
+        self._show(found, range(1, SUGGESTED + 1))
+        return [asdict(each) for each in found.items]
+
+    def arrive(self, reader: str) -> Figures:
+        """Put a new book into the catalogue, and print at which place a reader gets it. Returns
+        that for JSON."""
+        new = self.shop.arrival.item
+        shown = self.words["arrival"].format(title=new.title, id=new.id)
+        show_step(4, STEPS, shown)
+        self.recommender.put_item(new)
+        self._show_history(reader)
+        found = self.recommender.recommend(Asked(user=reader, k=LOOKED_THROUGH))
+        self._show(found, range(1, SUGGESTED + 1))
+        ids = [each.id for each in found.items]
+        place = ids.index(new.id) + 1 if new.id in ids else None
+        if place:
+            said = self.words["found"].format(place=place, reader=reader)
+            console.print(said, style="bold green", soft_wrap=True)
+        else:
+            said = self.words["missed"].format(count=LOOKED_THROUGH, reader=reader)
+            console.print(said, style="yellow", soft_wrap=True)
+        return {"id": new.id, "title": new.title, "reader": reader, "place": place}
+
+    def _show_history(self, reader: str) -> None:
+        history = self.recommender.history_of(reader)[-SHOWN:]
+        titles = "; ".join(self.recommender.item(each).title for each in history)
+        said = self.words["reader"].format(reader=reader, titles=titles)
+        console.print(verbatim(said, style="bold"), soft_wrap=True)
+
+    def _show(self, found: Recommended, places: Sequence[int]) -> None:
+        for place, each in zip(places, found.items, strict=False):
+            about = self.recommender.item(each.reason.to).title if each.reason.to else ""
+            why = sentence(each.reason, about, self.shop.language == "zh")
+            console.print(verbatim(f"  {place}. {each.title}  ({why})"), soft_wrap=True)
+        console.print()
+
+
+def further(shop: Bookshop, place: Place) -> list[str]:
+    """Commands to try after the demo."""
+    model = quoted(place.model)
+    last = shop.arrival.item
+    genre = last.tags[0]
+    history = ",".join(book.item.id for book in books(shop.language) if book.item.tags == last.tags)
+    other = {"zh": "en", "en": "zh"}[shop.language]
+    return [
+        f"xinye recommend {model} --history {history} -k 5",
+        f"xinye recommend {model} --user {shop.readers[1]} --filter tag={quoted(genre)}",
+        f"xinye recommend {model} --serve --port 8000",
+        f"xinye demo --application recommend --language {other}",
+    ]

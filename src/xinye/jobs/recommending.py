@@ -1,0 +1,394 @@
+"""Recommends items by a trained recommender: scores, reasons, diversity, and items that are new."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xinye.checkpoints import item_folders
+from xinye.checkpoints.load import load_any
+from xinye.errors import NotFound, XinyeError, did_you_mean, refuse_first
+from xinye.guesses import nearest
+from xinye.model.items import ItemGPT
+from xinye.ranking.fitted import GPT, Fitted
+from xinye.ranking.history_file import KnownUsers, read_histories
+from xinye.ranking.item_texts import ItemTexts, TextVectors, language_vectors
+from xinye.ranking.items import Item
+from xinye.ranking.mix import beside, standardised
+from xinye.ranking.suggestions import Asked, Reason, Recommended, Suggestion
+
+NEVER = -np.inf  # the score of items that must not be recommended
+COMPARED = 100  # of the best items at least, when diverse ones are chosen
+TAG_FIELDS = ("tag", "tags", "标签")
+
+
+class UnknownItem(NotFound):
+    """A history names an item that the recommender does not know. `nearest` is the id that is most
+    like it, or ""."""
+
+    def __init__(self, item: str, catalogue: "Catalogue") -> None:
+        self.item = item
+        self.nearest = catalogue.like(item)
+        near = f"; the nearest is {self.nearest!r}" if self.nearest else ""
+        super().__init__(f"the item {item!r} is unknown{near}")
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All items by number: those whose events were counted, then those that are known by their
+    texts only. The network learned the first ones, and has rows from texts for the others."""
+
+    items: tuple[Item, ...]
+    numbers: Mapping[str, int]
+    counted: int
+    rows: Tensor  # (items, C)
+    with_text: np.ndarray  # (items,) of bool: whether an item can be recommended at all
+    prior: np.ndarray  # (items,) what the GPT's logit of an item changes by, because few used it
+
+    def number(self, item: str) -> int:
+        """The number of an item. Raises `UnknownItem`."""
+        if item not in self.numbers:
+            raise UnknownItem(item, self)
+        return self.numbers[item]
+
+    def like(self, item: str) -> str:
+        """The known id that is most like this one, or whose title is; "" if none is."""
+        if near := nearest(item, self.numbers):
+            return near[0]
+        titles = {each.title.casefold(): each.id for each in self.items if each.title}
+        near = nearest(item.casefold(), titles)
+        return titles[near[0]] if near else ""
+
+    def with_tags(self, wanted: Sequence[str]) -> np.ndarray:
+        """Which items have all these tags, a mask (items,). Raises `XinyeError` for a tag that no
+        item has."""
+        kept = np.ones(len(self.items), bool)
+        for tag in wanted:
+            having = [tag.casefold() in map(str.casefold, item.tags) for item in self.items]
+            if not any(having):
+                tags = {each for item in self.items for each in item.tags}
+                raise XinyeError(f"no item has the tag {tag!r}{did_you_mean(tag, tags)}")
+            kept &= np.array(having, bool)
+        return kept
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of all items after one history, and the parts of which they are made."""
+
+    total: np.ndarray  # (items,)
+    behaviour: np.ndarray  # (counted,), the parts of the GPT, EASE and item-Markov
+    popular: np.ndarray  # (counted,), the parts of most popular and popular of late
+    scales: Mapping[str, float]  # what a score of a ranker counts in the total
+
+
+@dataclass(frozen=True)
+class GPTAlone:
+    """Ranks items by a network alone, with these rows (n, C) and changes (n,) of the logits."""
+
+    network: ItemGPT
+    rows: Tensor
+    prior: np.ndarray
+    name: str = ItemGPT.name
+
+    def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
+        logits: np.ndarray = (self.network.states(histories, self.rows) @ self.rows.T).numpy()
+        return logits + self.prior
+
+
+class Recommender:
+    """A trained recommender. Several threads can ask it at once.
+
+    >>> recommender = Recommender.load(Path("runs/shop"))  # doctest: +SKIP
+    >>> recommender.recommend(Asked(history=("tea",), k=3))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        network: ItemGPT,
+        catalogue: Sequence[Item],
+        ranking: tuple[Fitted, Mapping[str, float]],
+        texts: ItemTexts,
+        users: KnownUsers,
+        vectors: TextVectors | None = None,
+    ) -> None:
+        self.network = network.eval()
+        self.fitted, self.weights = ranking
+        self.texts, self.users, self.vectors = texts, users, vectors
+        # The place of each learned item in EASE, or -1. The last one is for all others.
+        self._covered = np.full(self.fitted.item_count + 1, -1)
+        self._covered[self.fitted.ease.items] = np.arange(len(self.fitted.ease.items))
+        self._changing = Lock()
+        self._learned = network.config.vocab_size
+        counted = self.fitted.item_count
+        rows = network.complete_rows().detach().float()
+        others = catalogue[self._learned :]
+        more, with_text = self._rows(others) if others else (rows[:0], np.empty(0, bool))
+        self.catalogue = Catalogue(
+            tuple(catalogue),
+            {item.id: number for number, item in enumerate(catalogue)},
+            counted,
+            torch.cat((rows, more)),
+            np.concatenate((np.ones(counted, bool), with_text[counted - self._learned :])),
+            rarity(users.histories.counts(), counted),
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """The recommender in a run's folder. Raises `XinyeError` if it is damaged, or holds another
+        model."""
+        if not item_folders.is_item_folder(folder):
+            raise XinyeError(
+                f"{folder}: not the folder of a recommender; train one with xinye finetune "
+                "--task recommend"
+            )
+        found = item_folders.read(folder)
+        inside = folder / item_folders.ITEMS
+        fitted, weights = Fitted.load(inside)
+        if not found.network.config.vocab_size <= fitted.item_count <= len(found.catalogue):
+            raise XinyeError(
+                f"{inside}: ranking.safetensors counts {fitted.item_count:,} items, which does not "
+                "fit the network and the catalogue; restore the files"
+            )
+        texts = ItemTexts.load(inside)
+        if texts.width != found.network.embed_text.in_features:
+            raise XinyeError(f"{inside}: texts.safetensors does not fit the network; restore it")
+        vectors = language_vectors(*load_any(texts.model)) if texts.model else None
+        numbers = {item.id: number for number, item in enumerate(found.catalogue)}
+        users = read_histories(inside, numbers)
+        return cls(found.network, found.catalogue, (fitted, weights), texts, users, vectors)
+
+    # -- what is known -----------------------------------------------------------------------------
+
+    def history_of(self, user: str) -> list[str]:
+        """The items that a user used before the training, oldest first; none for unknown users."""
+        history = self.users.history(user)
+        if history is None:
+            return []
+        return [self.catalogue.items[number].id for number in history.tolist()]
+
+    def with_events(self, user: str, items: Sequence[str]) -> tuple[str, ...]:
+        """The history of a user with later items, which counts in `Asked.history` at once. Raises
+        `UnknownItem`."""
+        for item in items:
+            self.catalogue.number(item)
+        return tuple(dict.fromkeys((*self.history_of(user), *items)))
+
+    def item(self, item: str) -> Item:
+        """The item with an id. Raises `UnknownItem`."""
+        return self.catalogue.items[self.catalogue.number(item)]
+
+    def put_item(self, item: Item) -> bool:
+        """Add an item, or change its title, text and tags; it can be recommended at once. An item
+        that was learned keeps what was learned of it. Returns whether it is new."""
+        with self._changing:
+            old = self.catalogue
+            number = old.numbers.get(item.id, len(old.items))
+            items = (*old.items[:number], item, *old.items[number + 1 :])
+            rows, with_text, prior = old.rows, old.with_text, old.prior
+            if number == len(old.items):
+                prior = np.append(prior, np.float32(0))
+            if number >= self._learned:
+                row, seen = self._rows([item])
+                rows = torch.cat((rows[:number], row, rows[number + 1 :]))
+                seen |= number < old.counted
+                with_text = np.concatenate((with_text[:number], seen, with_text[number + 1 :]))
+            numbers = {**old.numbers, item.id: number}
+            # Whoever is being answered keeps the old catalogue.
+            self.catalogue = Catalogue(items, numbers, old.counted, rows, with_text, prior)
+            return number == len(old.items)
+
+    def _rows(self, items: Sequence[Item]) -> tuple[Tensor, np.ndarray]:
+        """The rows (m, C) of items that were not learned, and whether their texts say anything."""
+        features = self.texts.features(items, self.vectors)
+        rows = self.network.vectors(torch.from_numpy(features)).float()
+        return rows, np.abs(features).sum(axis=1) > 0
+
+    def gpt(self) -> "GPTAlone":
+        """The GPT as a ranker of the items that were counted."""
+        count = self.catalogue.counted
+        return GPTAlone(self.network, self.catalogue.rows[:count], self.catalogue.prior[:count])
+
+    # -- recommending ------------------------------------------------------------------------------
+
+    def recommend(self, asked: Asked) -> Recommended:
+        """The best items for a user or after a history, which they never repeat. For a user who is
+        not known, and after an empty history, they are what is popular (`cold`).
+
+        Raises `UnknownItem` for a history with an unknown item, and `XinyeError` for wrong numbers
+        and unknown tags.
+        """
+        check(asked)
+        catalogue = self.catalogue
+        history = self._history(asked, catalogue)
+        scores = self.scores(history, catalogue)
+        total = scores.total.copy()
+        total[history] = NEVER
+        total[~catalogue.with_text] = NEVER
+        total[[n for each in asked.exclude if (n := catalogue.numbers.get(each)) is not None]] = (
+            NEVER
+        )
+        if tags := [value for _, value in asked.filters]:
+            total[~catalogue.with_tags(tags)] = NEVER
+        chosen = best(total, asked, catalogue.rows)
+        reasons = self._reasons(chosen, history, scores, catalogue)
+        suggestions = [
+            Suggestion(
+                catalogue.items[item].id, catalogue.items[item].title, float(total[item]), reason
+            )
+            for item, reason in zip(chosen, reasons, strict=True)
+        ]
+        return Recommended(suggestions, cold=not len(history))
+
+    def _history(self, asked: Asked, catalogue: Catalogue) -> np.ndarray:
+        if asked.history is None:
+            known = self.users.history(asked.user or "")
+            return np.empty(0, np.int64) if known is None else known.astype(np.int64)
+        numbers = [catalogue.number(item) for item in asked.history]
+        return np.array([*dict.fromkeys(numbers)], np.int64)
+
+    def scores(self, history: np.ndarray, catalogue: Catalogue) -> Scores:
+        """The scores of all items after a history of numbers.
+
+        The scores of the items that were counted are those of the mix. The others stand where the
+        GPT alone would put them among these.
+        """
+        count = catalogue.counted
+        counted = history[history < count]
+        gpt = GPTAlone(self.network, catalogue.rows, catalogue.prior).scores([history])[0]
+        parts = {GPT: gpt[:count]}
+        parts |= {each.name: each.scores([counted])[0] for each in self.fitted.rankers}
+        weighted = {
+            name: self.weights[name] * standardised(part[None])[0] for name, part in parts.items()
+        }
+        scales = {
+            name: self.weights[name] / max(float(part.std()), 1e-6) for name, part in parts.items()
+        }
+        popular = weighted[self.fitted.popular.name] + weighted[self.fitted.recent.name]
+        mixed = np.sum([*weighted.values()], axis=0)
+        total = np.full(len(catalogue.items), NEVER, np.float32)
+        total[:count] = mixed
+        if not len(history):
+            # No ranker but these knows anything, whatever they count in the mix.
+            total[:count] = standardised(self.fitted.popular.scores([counted]))[0]
+            total[:count] += standardised(self.fitted.recent.scores([counted]))[0]
+        elif len(total) > count:
+            rest = np.ones(count, bool)
+            rest[counted] = len(counted) == count  # if all were used, they all show the scale
+            total = beside(total[:count], gpt, rest)
+        return Scores(total, mixed - popular, popular, scales)
+
+    # -- reasons -----------------------------------------------------------------------------------
+
+    def _reasons(
+        self, chosen: Sequence[int], history: np.ndarray, scores: Scores, catalogue: Catalogue
+    ) -> list[Reason]:
+        """Why items are recommended: the item of the history that counted most for each, or that it
+        is popular."""
+        if not len(history) or not chosen:
+            return [Reason("popular")] * len(chosen)
+        items = np.array(chosen)
+        ids = [catalogue.items[number].id for number in history.tolist()]
+        similar = cosines(catalogue.rows[history], catalogue.rows[items])
+        pulls = self._pulls(items, history, scores.scales)
+        reasons = []
+        for column, item in enumerate(chosen):
+            closest = ids[int(similar[:, column].argmax())]
+            if item >= catalogue.counted:
+                reasons.append(Reason("text", closest))
+            elif scores.popular[item] >= scores.behaviour[item]:
+                reasons.append(Reason("popular"))
+            elif pulls[:, column].max() > 0:
+                reasons.append(Reason("similar", ids[int(pulls[:, column].argmax())]))
+            else:
+                reasons.append(Reason("similar", closest))
+        return reasons
+
+    def _pulls(
+        self, items: np.ndarray, history: np.ndarray, scales: Mapping[str, float]
+    ) -> np.ndarray:
+        """How much each item of a history counts for some items, (H, items), by EASE and
+        item-Markov."""
+        ease, markov, count = self.fitted.ease, self.fitted.markov, self.fitted.item_count
+        pulls = np.zeros((len(history), len(items)), np.float32)
+        rows, columns = (
+            self._covered[np.where(each < count, each, count)] for each in (history, items)
+        )
+        pulls[np.ix_(rows >= 0, columns >= 0)] = (
+            scales[ease.name] * ease.weights[np.ix_(rows[rows >= 0], columns[columns >= 0])]
+        )
+        late = np.flatnonzero(history < count)[::-1][: markov.window]
+        followed = markov.weights[history[late]].toarray()
+        known = items < count
+        weights = scales[markov.name] * markov.decay ** np.arange(len(late), dtype=np.float32)
+        pulls[np.ix_(late, known)] += weights[:, None] * followed[:, items[known]]
+        return pulls
+
+
+def check(asked: Asked) -> None:
+    """Raises `XinyeError` if something is asked for that cannot be."""
+    fields = {field for field, _ in asked.filters if field not in TAG_FIELDS}
+    refuse_first(
+        (
+            asked.user is None and asked.history is None,
+            "say for whom: give a user, or a history of items",
+        ),
+        (asked.k < 1, "ask for at least one item"),
+        (not 0 <= asked.diversity <= 1, f"diversity {asked.diversity:g}: use 0 to 1"),
+        (fields, f"items can be filtered by tag only: tag=NAME, not {next(iter(fields), '')}=…"),
+    )
+
+
+def rarity(counts: np.ndarray, counted: int) -> np.ndarray:
+    """What the GPT's logits of the items change by, (items,), from the number of their users.
+
+    From a text alone, an item seems as likely as other items of such texts are on average. Items
+    behind the `counted` ones had their chance, and few users took it: their logits get the
+    logarithm of how much fewer these are. Nothing is known of items that come later, which have 0.
+    """
+    usual = max(float(counts[:counted].mean()), 1.0)
+    found = np.log((counts + 1) / usual).astype(np.float32)
+    found[:counted] = 0
+    return np.minimum(found, 0)
+
+
+def cosines(one: Tensor, other: Tensor) -> np.ndarray:
+    """The cosine similarities of rows, (N, M)."""
+    normal = torch.nn.functional.normalize
+    found: np.ndarray = (normal(one, dim=1) @ normal(other, dim=1).T).numpy()
+    return found
+
+
+def best(total: np.ndarray, asked: Asked, rows: Tensor) -> list[int]:
+    """The numbers of the best items, the best first.
+
+    With diversity d, each next item is the one with the largest (1 - d) · score - d · similarity to
+    the most similar item that was chosen before (maximal marginal relevance, Carbonell & Goldstein
+    1998). Scores are taken from 0 to 1 among those that are compared.
+    """
+    count = min(asked.k, int((total > NEVER).sum()))
+    if not count:
+        return []
+    size = min(max(COMPARED, 5 * count) if asked.diversity else count, int((total > NEVER).sum()))
+    pool = np.argpartition(-total, size - 1)[:size]
+    pool = pool[np.argsort(-total[pool], kind="stable")]
+    if not asked.diversity:
+        return [int(item) for item in pool]
+    scores = total[pool]
+    relevant = (scores - scores.min()) / max(float(scores.max() - scores.min()), 1e-9)
+    similar = cosines(rows[pool], rows[pool])
+    closest = np.zeros(size)
+    left = np.ones(size, bool)
+    chosen: list[int] = []
+    while len(chosen) < count:
+        gain = (1 - asked.diversity) * relevant - asked.diversity * closest
+        at = int(np.where(left, gain, NEVER).argmax())
+        chosen.append(int(pool[at]))
+        left[at] = False
+        closest = np.maximum(closest, similar[at])
+    return chosen
