@@ -88,10 +88,13 @@ class Chunks:
 def pieces_of(histories: Histories, context: int) -> np.ndarray:
     """The pieces (P, 3) as places in `histories.items`: start, end, and the first target."""
     stride = max(1, context // 2)
-    found: list[tuple[int, int, int]] = []
-    for start, end in zip(histories.starts[:-1], histories.starts[1:], strict=True):
-        first, last = start + 1, min(end, start + context + 1)
-        while first < end:
-            found.append((max(start, last - context - 1), last, first))
-            first, last = last, min(end, last + stride)
-    return np.array(found, np.int64).reshape(-1, 3)
+    targets = np.diff(histories.starts) - 1
+    more = -(-np.maximum(0, targets - context) // stride)  # pieces after the first
+    counts = np.where(targets > 0, 1 + more, 0)
+    user = np.repeat(np.arange(len(histories)), counts)
+    number = np.arange(len(user)) - np.repeat(np.cumsum(counts) - counts, counts)
+    start, end = histories.starts[user], histories.starts[user + 1]
+    whole = start + context + 1 + number * stride  # the end of a piece, if the history is long
+    first = np.where(number > 0, whole - stride, start + 1)
+    last = np.minimum(end, whole)
+    return np.stack((np.maximum(start, last - context - 1), last, first), axis=1)

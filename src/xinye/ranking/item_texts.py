@@ -109,8 +109,9 @@ class ItemTexts:
         from sklearn.utils.extmath import randomized_svd
 
         width = min(width or usual_width(len(items)), len(terms), len(items))
-        basis = randomized_svd(begun.tf_idf(items), width, random_state=0)[2].T
-        return begun._scaled(begun.tf_idf(items) @ basis, basis)
+        tf_idf = begun.tf_idf(items)
+        basis = randomized_svd(tf_idf, width, random_state=0)[2].T
+        return begun._scaled(tf_idf @ basis, basis)
 
     @classmethod
     def of_vectors(cls, vectors: Vectors, model: str, width: int | None = None) -> Self:
@@ -154,14 +155,14 @@ class ItemTexts:
         number = {term: place for place, term in enumerate(self.terms)}
         rows: list[int] = []
         columns: list[int] = []
-        values: list[float] = []
+        counts: list[int] = []
         for row, item in enumerate(items):
             for term, count in Counter(item_terms(item)).items():
                 if term in number:
                     rows.append(row)
                     columns.append(number[term])
-                    values.append(1 + float(np.log(count)))
-        weighted = np.array(values, np.float32) * self.weights[columns]
+                    counts.append(count)
+        weighted = (1 + np.log(np.array(counts, np.float32))) * self.weights[columns]
         squares = np.bincount(rows, weighted**2, minlength=len(items))
         weighted /= np.sqrt(squares[rows])
         return csr_matrix((weighted, (rows, columns)), (len(items), len(self.terms)))
