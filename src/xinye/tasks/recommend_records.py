@@ -57,11 +57,13 @@ def read_events(
     items: Sequence[Item] = (),
     notes: Notes | None = None,
     on_bad: OnBad = refuse,
+    to_learn: bool = True,
 ) -> Events:
     """The events of files, sorted by user and time; of several events of a user with an item, the
     first counts. `items` are those of the catalogue.
 
-    Bad records go to `on_bad`. Raises `XinyeError` if nothing can be learned from the events.
+    Bad records go to `on_bad`. If the events are `to_learn` from, this raises `XinyeError` if nothing
+    can be learned.
     """
     notes = notes or Notes()
     gathering = Gathering(settings, Ids(), Ids(item.id for item in items))
@@ -81,7 +83,8 @@ def read_events(
     check_kinds(kinds, settings)
     _check_times(parts)
     events = _together(parts, gathering, items)
-    _check(events, settings, parts)
+    if to_learn:
+        _check(events, settings, parts)
     return replace(events, findings=[*_findings(events, settings, parts, items)])
 
 
