@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from xinye.errors import XinyeError
 
 if TYPE_CHECKING:
-    from xinye.api import Model, Run, finetune, load, pretrain
+    from xinye.api import Asked, Model, Recommender, Run, finetune, load, pretrain
     from xinye.data.tokenizer import Tokenizer
 
 # OpenMP threads spin while they wait for each other. If other programs run too, long spinning takes
@@ -25,7 +25,17 @@ if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Run", "Tokenizer", "XinyeError", "finetune", "load", "pretrain"]
+__all__ = [
+    "Asked",
+    "Model",
+    "Recommender",
+    "Run",
+    "Tokenizer",
+    "XinyeError",
+    "finetune",
+    "load",
+    "pretrain",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,15 +14,27 @@ from xinye.checkpoints.load import load_any
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.jobs.answering import Answered
 from xinye.jobs.evaluate import Evaluation
+from xinye.jobs.recommending import Recommender
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
+from xinye.ranking.suggestions import Asked
 from xinye.tasks.registry import find_task
 from xinye.tasks.settings import task_settings
 from xinye.training import train
 from xinye.training.display import Display
 from xinye.training.job import Run
 
-__all__ = ["Answered", "Evaluation", "Model", "Run", "finetune", "load", "pretrain"]
+__all__ = [
+    "Answered",
+    "Asked",
+    "Evaluation",
+    "Model",
+    "Recommender",
+    "Run",
+    "finetune",
+    "load",
+    "pretrain",
+]
 
 
 def load(
@@ -105,9 +117,10 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     progress: bool = True,
     observer: Observer | None = None,
     **settings: Any,
-) -> Model:
-    """Fine-tune a model on files of records; returns the model, loaded from its run's folder. Its
-    measured figures are in `training/result.json` there.
+) -> Any:
+    """Fine-tune a model on files of records; returns the model, loaded from its run's folder: a
+    `Model`, or for the task recommend a `Recommender`. Its measured figures are in
+    `training/result.json` there.
 
     `task` defaults to `classify`. `settings` have the names of `xinye finetune --help`. Progress is
     shown as in `pretrain`; `resume` continues the run in `output` with its saved settings. Raises
@@ -124,12 +137,14 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
         "validation": names_of(validation),
     }
     given = settings | {name: value for name, value in values.items() if value}
-    if not resume and not {"model", "data"} <= given.keys():
+    needed = {"model", "data"} if not task or find_task(task).needs_model else {"data"}
+    if not resume and not needed <= given.keys():
         raise XinyeError("finetune: name the model to begin with, and the records: data=FILE")
     checked_settings = task_settings(given, "finetune")
     with _watched(observer, progress, find_task(checked_settings.task).words.unit) as watching:
         run = train.finetune(checked_settings, watching, overwrite, resume)
-    return load(run.run)
+    recommends = find_task(checked_settings.task).learns_from_events
+    return Recommender.load(run.run) if recommends else load(run.run)
 
 
 @contextmanager

@@ -49,7 +49,8 @@ def load_model(
         )
     if is_item_folder(folder):
         raise XinyeError(
-            f"{folder}: this model recommends items and writes no text; use xinye recommend"
+            f"{folder}: this model recommends items and writes no text; use xinye recommend, "
+            "or xinye.Recommender in Python"
         )
     if is_adapter(folder):
         model, tokenizer = load_adapted(folder, dtype)

@@ -140,6 +140,8 @@ ENVIRONMENT = {  # docs/install.md lists all of them
     "XINYE_OPERATOR_KEY": "the operator key of xinye support serve",
     "XINYE_ANALYST_KEY": "the analyst key of xinye monitor serve",
     "XINYE_INGEST_KEY": "the key of programs that send documents to xinye monitor serve",
+    "XINYE_CLIENT_KEY": "the key of programs that ask xinye recommend --serve",
+    "XINYE_EDITOR_KEY": "the key of who puts items into xinye recommend --serve",
     "XINYE_ADMIN_KEY": "the admin key of xinye support serve and xinye monitor serve",
     "XINYE_CACHE": "folder of the prepared text (~/.cache/xinye)",
     "HF_HOME": "folder of the downloaded models (~/.cache/huggingface)",

@@ -154,7 +154,7 @@ class _Shelf:
                 self.authors[book.genre].append(book.author)
             self.by_author.setdefault(book.author, []).append(book)
         first = [book for book in self.old if book.volume <= 1]
-        self._best = Draw(f"{language} best").shuffled(first)
+        self._best = Draw(f"best-{language}").shuffled(first)
 
     def best_seller(self, time: datetime) -> Book:
         """The book that many buy at this time."""

@@ -54,7 +54,7 @@ class GPTAlone:
 class Recommender:
     """A trained recommender. Several threads can ask it at once.
 
-    >>> recommender = Recommender.load(Path("runs/shop"))  # doctest: +SKIP
+    >>> recommender = Recommender.load("runs/shop")  # doctest: +SKIP
     >>> recommender.recommend(Asked(history=("tea",), k=3))  # doctest: +SKIP
     """
 
@@ -91,9 +91,10 @@ class Recommender:
         )
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: str | Path) -> Self:
         """The recommender in a run's folder. Raises `XinyeError` if it is damaged, or holds another
         model."""
+        folder = Path(folder)
         if not item_folders.is_item_folder(folder):
             raise XinyeError(
                 f"{folder}: not the folder of a recommender; train one with xinye finetune "

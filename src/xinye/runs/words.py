@@ -86,7 +86,8 @@ class TaskWords:
     pipeline: str = "text-generation"  # the name of the hub's pipeline
     use: Both = TO_USE
     command: str = ""  # the command that uses the model
-    python: str = ""  # the same in Python
+    python: str = ""  # the same in Python, after the line `loads`
+    loads: str = 'model = xinye.load("{folder}")'
     transformers: str = ""  # the same with `transformers`
 
     @property

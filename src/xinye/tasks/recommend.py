@@ -52,7 +52,8 @@ class Recommend(BaseTask):
         pipeline="other",
         use=Both("To recommend items:", "推荐商品："),
         command="xinye recommend {folder} --user USER",
-        python='print(model.recommend(history=["…"]))',
+        loads='recommender = xinye.Recommender.load("{folder}")',
+        python='print(recommender.recommend(xinye.Asked(history=("…",))))',
         transformers="",
     )
 
