@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -30,8 +29,7 @@ class Events:
     """The events of all files. `items` are those of the catalogue first, then others in the order
     of their first event; item i is number i of the histories.
 
-    After `learned`, `items` are only those that are learned by id, `rare` are all others, and
-    `whole` are the events with all items.
+    After `learned`, `items` are only those that are learned by id, and `rare` are all others.
     """
 
     histories: Histories
@@ -43,7 +41,6 @@ class Events:
     left_out: dict[str, int] = field(default_factory=dict)  # how many events, by reason
     order: str = "the order of the file"  # what orders a history
     findings: list[str] = field(default_factory=list)
-    whole: Self | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -229,7 +226,6 @@ def learned(events: Events, min_events: int) -> Events:
         rare=[item for item, some in zip(events.items, often, strict=True) if not some],
         left_out=events.left_out | ({"rare": lost} if lost else {}),
         findings=findings,
-        whole=events,
     )
 
 
