@@ -47,7 +47,7 @@ def evaluate(folder: Path, files: Sequence[str], observer: Observer) -> Figures:
         | {
             "files": list(settings.data),
             "records": len(data.split.test),
-            "notes": figures.pop("findings"),
+            "notes": figures.pop("findings") + figures.pop("compared"),
         }
     )
 
