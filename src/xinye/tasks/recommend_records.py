@@ -59,8 +59,8 @@ def read_events(
     """The events of files, sorted by user and time; of several events of a user with an item, the
     first counts. `items` are those of the catalogue.
 
-    Bad records go to `on_bad`. If the events are `to_learn` from, this raises `XinyeError` if nothing
-    can be learned.
+    Bad records go to `on_bad`. If the events are `to_learn` from, this raises `XinyeError` where
+    nothing can be learned.
     """
     notes = notes or Notes()
     gathering = Gathering(settings, Ids(), Ids(item.id for item in items))
