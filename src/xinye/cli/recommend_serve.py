@@ -60,6 +60,8 @@ def serve(arguments: list[str]) -> int:
         console.print(warning, soft_wrap=True)
     need("the server", "fastapi", "uvicorn", "prometheus_client")
 
+    import torch
+
     from xinye.jobs.recommending import Recommender
     from xinye.server.recommend.serve import serve as run
 
@@ -69,6 +71,8 @@ def serve(arguments: list[str]) -> int:
     store = given.store or store_of(given.run)
 
     def load() -> "Recommender":
+        # Several threads for one small network would mostly wait for each other.
+        torch.set_num_threads(1)
         return Recommender.load(given.run)
 
     def ready(parts: "Service", address: str) -> None:

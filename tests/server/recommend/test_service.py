@@ -96,6 +96,7 @@ def test_events_and_items_survive_a_restart(tmp_path) -> None:
 @example("书/第 1 卷?#%2F ")
 @example("a//b/")
 @example("\x00\r\n")
+@example("\n0")
 def test_ids_of_any_text(quiet_shop: Client, id: str) -> None:
     if id in (".", ".."):  # clients take these out of an address
         return

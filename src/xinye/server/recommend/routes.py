@@ -75,7 +75,7 @@ async def find_items(
     return {"object": "list", "data": [item_seen(each) for each in found]}
 
 
-@router.get(f"{ITEMS}/{{id:path}}", dependencies=FOR_CLIENTS)
+@router.get(f"{ITEMS}/{{id:any_text}}", dependencies=FOR_CLIENTS)
 async def read_item(request: Request, parts: Parts) -> JSON:
     """One item. 404 for an unknown id, with the nearest one."""
     found = await parts.threads.read(parts.shop.item, id_in(request, f"{ITEMS}/", ID))
@@ -92,7 +92,7 @@ async def role(request: Request) -> JSON:
 
 
 @router.put(ITEMS, dependencies=FOR_EDITORS, include_in_schema=False)  # for the id "/"
-@router.put(f"{ITEMS}/{{id:path}}", dependencies=FOR_EDITORS)
+@router.put(f"{ITEMS}/{{id:any_text}}", dependencies=FOR_EDITORS)
 async def put_item(body: ItemRequest, request: Request, parts: Parts) -> JSONResponse:
     """Add an item, which can be recommended at once, or change one. 201 if it is new."""
     item = body.item(id_in(request, f"{ITEMS}/", ID))
@@ -100,13 +100,13 @@ async def put_item(body: ItemRequest, request: Request, parts: Parts) -> JSONRes
     return JSONResponse(item_seen(item), 201 if new else 200)
 
 
-@router.get(f"{USERS}/{{user:path}}", dependencies=FOR_EDITORS)
+@router.get(f"{USERS}/{{user:any_text}}", dependencies=FOR_EDITORS)
 async def read_user(request: Request, parts: Parts) -> JSON:
     """Everything that is kept of a user: the history from the training, and later events."""
     return await parts.threads.read(parts.shop.export, id_in(request, f"{USERS}/", ID))
 
 
-@router.delete(f"{USERS}/{{user:path}}", dependencies=FOR_EDITORS)
+@router.delete(f"{USERS}/{{user:any_text}}", dependencies=FOR_EDITORS)
 async def forget_user(request: Request, parts: Parts) -> JSON:
     """Forget a user: delete the events in the store and in the run. The weights of the network,
     which was trained with all users, stay as they are."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from urllib.parse import unquote_to_bytes
 
 from fastapi import Depends, Request
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from xinye.apps.recommend.service import Shop
 from xinye.server.errors import APIError
@@ -38,6 +39,15 @@ def service(request: Request) -> Service:
 
 
 Parts = Annotated[Service, Depends(service)]
+
+
+class _AnyText(StringConvertor):
+    """The rest of an address with slashes and line ends; Starlette's `path` has no line ends."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("any_text", _AnyText())
 
 
 def id_in(request: Request, prefix: str, longest: int) -> str:
