@@ -122,9 +122,8 @@ def show_table(place: Place, words: dict[str, str]) -> Figures:
     others = [*result.get("mixes", ()), *result.get("other_baselines", ())]
     figures = find_task("recommend").words.figures
     show_measured(figures, result["measured"], result["baseline"], others)
-    for finding in result["findings"]:
-        if "paired by" in finding:
-            console.print(verbatim(finding), soft_wrap=True)
+    for finding in result["compared"]:
+        console.print(finding, soft_wrap=True)
     console.print(words["tested"], soft_wrap=True)
     names = ("measured", "baseline", "mixes", "other_baselines")
     return {name: result[name] for name in names if name in result}

@@ -241,7 +241,8 @@ def show_task(run: "Run", as_json: bool) -> Figures:
         others.append(result.get("control"))
         show_measured(words.figures, result["measured"], result["baseline"], others)
         missing = [each for each in result["findings"] if each.startswith("no baseline: ")]
-        for finding in (*missing, *find_task(saved.task).notes_on_figures(result["measured"])):
+        notes = find_task(saved.task).notes_on_figures(result["measured"])
+        for finding in (*missing, *notes, *result.get("compared", ())):
             console.print(finding, soft_wrap=True)
         if "ranks" in result:
             show_ranks(result["ranks"])
@@ -258,7 +259,7 @@ def show_task(run: "Run", as_json: bool) -> Figures:
     )
     names = (
         *("task", "measured", "baseline", "other_baselines"),
-        *("control", "findings", "trainable", "ranks"),
+        *("control", "findings", "trainable", "ranks", "mixes", "compared"),
     )
     return {name: result[name] for name in names if name in result}
 

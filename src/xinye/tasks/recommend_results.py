@@ -60,7 +60,8 @@ def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
         "mixes": [rows["the GPT alone"], rows["the mix without the GPT"]],
         "baseline": rows["EASE + item-Markov"],
         "other_baselines": [rows[name] for name in others if name in rows],
-        "findings": [*data.facts["findings"], *compared(judged, "EASE + item-Markov")],
+        "findings": data.facts["findings"],
+        "compared": compared(judged, "EASE + item-Markov"),
         "users": len(split.test),
     }
     names = (GPT, *(each.name for each in fitted.rankers))
