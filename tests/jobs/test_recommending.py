@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from xinye.checkpoints import item_folders
+from xinye.checkpoints import folders, item_folders
 from xinye.errors import XinyeError
 from xinye.jobs.recommending import Recommender
 from xinye.model.config import GPTConfig
@@ -53,7 +53,7 @@ def folder(tmp_path_factory) -> Path:
     network = ItemGPT(GPT(GPTConfig("modern", 12, 32, 1, 1, 1, 32, 64, 20)), features)
     network.initialize(0)
     item_folders.write(folder, network, ITEMS)
-    inside = folder / item_folders.ITEMS
+    inside = folder / folders.ITEMS
     texts.save(inside)
     whole = histories()
     Fitted.fit(Histories.of([whole[user] for user in range(40)], 12)).save(inside, WEIGHTS)

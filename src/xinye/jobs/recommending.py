@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from xinye.checkpoints import item_folders
+from xinye.checkpoints.folders import ITEMS, is_item_folder
 from xinye.checkpoints.load import load_any
 from xinye.errors import XinyeError, refuse_first
 from xinye.model.items import ItemGPT
@@ -95,13 +96,13 @@ class Recommender:
         """The recommender in a run's folder. Raises `XinyeError` if it is damaged, or holds another
         model."""
         folder = Path(folder)
-        if not item_folders.is_item_folder(folder):
+        if not is_item_folder(folder):
             raise XinyeError(
                 f"{folder}: not the folder of a recommender; train one with xinye finetune "
                 "--task recommend"
             )
         found = item_folders.read(folder)
-        inside = folder / item_folders.ITEMS
+        inside = folder / ITEMS
         fitted, weights = Fitted.load(inside)
         if not found.network.config.vocab_size <= fitted.item_count <= len(found.catalogue):
             raise XinyeError(

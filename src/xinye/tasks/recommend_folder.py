@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from xinye.checkpoints.item_folders import ITEMS, write_catalogue
+from xinye.checkpoints.folders import ITEMS
+from xinye.checkpoints.item_folders import write_catalogue
 from xinye.checkpoints.load import load_any
 from xinye.ranking.catalogue import save_features
 from xinye.ranking.fitted import Fitted
