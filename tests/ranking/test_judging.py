@@ -44,6 +44,14 @@ def test_the_interval_and_the_paired_difference():
     assert difference(one, one) == Spread(0.0, 0.0)
 
 
+def test_several_cases_of_a_user_do_not_narrow_the_interval():
+    values, users = np.array([0.0, 1.0, 0.0, 0.5]), np.array([3, 1, 0, 7])
+    alone = Spread.of(values)
+    assert Spread.of(values, users).interval == pytest.approx(alone.interval)
+    repeated = Spread.of(np.repeat(values, 9), np.repeat(users, 9))
+    assert (repeated.mean, repeated.interval) == pytest.approx((alone.mean, alone.interval))
+
+
 def test_the_loss_is_that_of_a_softmax_over_what_is_left():
     judged = judge(Fixed([5, 1, 2]), [case([0], 1)], 3)
     assert judged.nats == pytest.approx([np.log(1 + np.e)])

@@ -32,7 +32,13 @@ class Spread:
     interval: float
 
     @classmethod
-    def of(cls, values: np.ndarray) -> "Spread":
+    def of(cls, values: np.ndarray, users: np.ndarray | None = None) -> "Spread":
+        """The spread of the values of cases. If a user may have several cases, give the user of
+        each, (B,): cases of one user are alike, and only users are drawn independently."""
+        if users is not None:
+            _, groups = np.unique(users, return_inverse=True)
+            sums = np.bincount(groups, values - values.mean())
+            return cls(float(values.mean()), cls.of(sums).interval * len(sums) / len(values))
         if len(values) < 2:
             return cls(float(values.mean()), float("nan"))
         return cls(float(values.mean()), float(1.96 * values.std(ddof=1) / len(values) ** 0.5))
