@@ -53,7 +53,7 @@ class EventSettings(BaseModel):
         return at_commas(value)
 
 
-class ColumnSettings(TextColumns, EventSettings):
+class ColumnSettings(EventSettings, TextColumns):
     """All settings about columns. Each task says which of them it uses."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -63,7 +63,7 @@ class Recommend(BaseTask):
         if settings.method != "full":
             raise XinyeError(
                 f"method {settings.method} has no effect on the task recommend, which trains a "
-                "model of its own; leave it out"
+                "new model; leave it out"
             )
         if settings.model and not settings.items:
             raise XinyeError("a model embeds the texts of the items: give their file, --items FILE")

@@ -276,10 +276,10 @@ def _refuse_all(
 
 
 _LEFT_OUT = {
-    "repeats": "of several events of a user with an item, the first counts: {count} left out",
-    "kinds": "left out by --events: {count} of other kinds",
-    "low": "left out by --min-rating: {count} with a lower rating",
-    "unrated": "left out by --min-rating: {count} without a rating",
+    "repeats": "of several events of a user with an item, the first counts: {events} left out",
+    "kinds": "left out by --events: {events} of other kinds",
+    "low": "left out by --min-rating: {events} with a lower rating",
+    "unrated": "left out by --min-rating: {events} without a rating",
 }
 
 
@@ -293,7 +293,7 @@ def _findings(
         yield "the times are plain numbers: only their order counts"
     for reason, sentence in _LEFT_OUT.items():
         if count := events.left_out.get(reason):
-            yield sentence.format(count=plural(count, "event"))
+            yield sentence.format(events=plural(count, "event"))
     kinds = sum((part.kinds for part in parts), Counter[str]())
     if len(kinds) > 1 and not settings.events:
         yield f"events of all kinds count: {shown_kinds(kinds)}. To choose some: --events KIND,KIND"
