@@ -43,6 +43,8 @@ _OF_SUPPORT = "answers app bots customer documents events knowledge operators ro
 ENGLISH += tuple(f"server/support/{name}" for name in _OF_SUPPORT.split())
 _OF_MONITOR = "alerts app documents events figures loop schemas state"
 ENGLISH += tuple(f"server/monitor/{name}" for name in _OF_MONITOR.split())
+ENGLISH += ("apps/recommend/reasons", "apps/recommend/schema")
+ENGLISH += tuple(f"server/recommend/{name}" for name in ("app", "routes", "schemas", "state"))
 ENGLISH += tuple(f"server/{name}" for name in ("application", "hub", "keys", "streams", "threads"))
 # What argparse and pydantic say, and words that stand in no call of `WORDS`.
 OTHERS: tuple[str | tuple[str, str], ...] = (
@@ -146,6 +148,14 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "the {role} key is missing or wrong: send it as Authorization: Bearer …",
     "the key is missing or wrong: send it as Authorization: Bearer …",
     "this needs the {role} key",
+    "the client key is missing or wrong: send it as Authorization: Bearer …",
+    "the editor key is missing or wrong: send it as Authorization: Bearer …",
+    "this needs the editor key",
+    "give either user or history; an empty history gets what is popular",
+    "give a title or a text, by which it is recommended",
+    "the id in the address is not UTF-8; escape it with %",
+    "the id in the address must have 1 to {longest} characters",
+    "{text} is not understood; write seconds since 1970, or a date such as 2026-03-05T09:13:20",
     "too many requests wait for this; try again later",
 )
 # Calls whose first argument is a word, or holds words, that are shown alone.
@@ -174,7 +184,7 @@ SILENT |= {"execute", "execute_many", "select", "select_one"}  # SQL
 # A command to type, the style of a printed text, names of settings, HTML.
 _NO_WORDS = re.compile(
     r"(?:\n? *xinye [a-z0][\w-]*(?: .*)?)+|(?:\b(?:not|bold|dim|red|green|yellow|magenta)\b ?)+"
-    r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*|print\(.*|.*<\|.*"
+    r"|(?=.*_)[a-z0-9_]+(?: [a-z0-9_]+)*|<meta .*|print\(.*|\w+ = xinye\..*|.*<\|.*"
     # a place, which `_place` of language.py translates; a part of a sentence; settings of a shell
     r"|(?:0, )?(?:line|record|row|column|field|message) 0|(?:of|for|with) 0| with 0|0 and 0"
     r"|.* IS NULL|EXISTS .*|.* CROSS JOIN .*"  # parts of SQL

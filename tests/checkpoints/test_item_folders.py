@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from xinye.checkpoints import item_folders
+from xinye.checkpoints.folders import is_item_folder
 from xinye.checkpoints.huggingface import load_weights
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
@@ -50,8 +51,8 @@ def test_what_is_read_equals_what_was_written(network, folder):
     again = item_folders.read(folder, torch.eye(4)).network
     for name, weight in network.state_dict().items():
         assert again.state_dict()[name].equal(weight), name
-    assert item_folders.is_item_folder(folder)
-    assert not item_folders.is_item_folder(folder / "items")
+    assert is_item_folder(folder)
+    assert not is_item_folder(folder / "items")
 
 
 def test_it_is_an_ordinary_language_model(network, folder):

@@ -70,7 +70,7 @@ def test_a_series_is_read_in_its_order_and_new_books_wait(language):
 def test_the_next_book_follows_from_the_last_ones(language):
     histories = purchases(language).values()
     lengths = [len(history) for history in histories]
-    assert 20 < np.mean(lengths) < 45 and min(lengths) >= 3
+    assert 30 < np.mean(lengths) < 60 and min(lengths) >= 3
     pairs = [pair for history in histories for pair in pairwise(history)]
     by_author = np.mean([one.author == other.author for one, other in pairs])
     by_genre = np.mean([one.genre == other.genre for one, other in pairs])

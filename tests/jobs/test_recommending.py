@@ -2,18 +2,21 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from xinye.checkpoints import item_folders
+from xinye.checkpoints import folders, item_folders
 from xinye.errors import XinyeError
-from xinye.jobs.recommending import Recommender, UnknownItem, best, rarity
+from xinye.jobs.recommending import Recommender
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.items import ItemGPT
+from xinye.ranking.catalogue import UnknownItem, rarity, save_features
+from xinye.ranking.diversity import best
 from xinye.ranking.fitted import Fitted
 from xinye.ranking.histories import Histories
 from xinye.ranking.history_file import write_histories
@@ -50,7 +53,7 @@ def folder(tmp_path_factory) -> Path:
     network = ItemGPT(GPT(GPTConfig("modern", 12, 32, 1, 1, 1, 32, 64, 20)), features)
     network.initialize(0)
     item_folders.write(folder, network, ITEMS)
-    inside = folder / item_folders.ITEMS
+    inside = folder / folders.ITEMS
     texts.save(inside)
     whole = histories()
     Fitted.fit(Histories.of([whole[user] for user in range(40)], 12)).save(inside, WEIGHTS)
@@ -176,6 +179,16 @@ def test_held_out_items_are_counted(folder, tmp_path):
     assert {*ids(more, history=("tea0",), k=99)} == {item.id for item in ITEMS} - {"tea0"}
 
 
+def test_saved_features_are_used(folder, recommender, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    features = recommender.texts.features(LATER)
+    save_features(tmp_path / "items", features)
+    assert torch.equal(Recommender.load(tmp_path).catalogue.rows, recommender.catalogue.rows)
+    save_features(tmp_path / "items", features[:1])
+    with pytest.raises(XinyeError, match="it does not fit the catalogue"):
+        Recommender.load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "wanted"),
     [
@@ -186,11 +199,7 @@ def test_held_out_items_are_counted(folder, tmp_path):
     ],
 )  # fmt: skip
 def test_damaged_folders(folder, tmp_path, name, change, wanted):
-    for each in folder.rglob("*"):
-        if each.is_file():
-            copy = tmp_path / each.relative_to(folder)
-            copy.parent.mkdir(exist_ok=True)
-            copy.write_bytes(each.read_bytes())
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     path = tmp_path / "items" / name
     path.write_text(change(path.read_text("utf-8")), "utf-8")
     with pytest.raises(XinyeError, match=wanted):

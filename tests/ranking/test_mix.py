@@ -62,6 +62,10 @@ def test_what_is_saved_ranks_as_before(tmp_path):
         ("markov.starts", np.array([0, 99, 2, 3, 4, 5])),
         ("recent", np.array([np.nan] * 5, np.float32)),
         ("popular", np.ones(4, np.float32)),
+        ("popular", np.full(5, -2, np.float32)),
+        ("popular", np.ones(5, np.int64)),
+        ("ease.items", np.arange(5.0)),
+        ("markov.starts", np.zeros(6, np.int64)),
     ],
 )
 def test_damaged_rankers_are_refused(tmp_path, name, wrong):
@@ -69,6 +73,19 @@ def test_damaged_rankers_are_refused(tmp_path, name, wrong):
     path = tmp_path / "ranking.safetensors"
     save_file(load_file(path) | {name: wrong}, path)
     with pytest.raises(XinyeError, match=r"ranking\.safetensors: damaged"):
+        Fitted.load(tmp_path)
+
+
+def test_rankers_without_their_file_or_with_unknown_numbers_are_refused(tmp_path):
+    Fitted.fit(HISTORIES).save(tmp_path, WEIGHTS)
+    path = tmp_path / "ranking.safetensors"
+    half = path.read_bytes().replace(b'"F16"', b'"BF16"', 1)
+    size = int.from_bytes(half[:8], "little") + 1
+    path.write_bytes(size.to_bytes(8, "little") + half[8:])
+    with pytest.raises(XinyeError, match=r"ranking\.safetensors: damaged"):
+        Fitted.load(tmp_path)
+    path.unlink()
+    with pytest.raises(XinyeError, match=r"ranking\.safetensors: no such file"):
         Fitted.load(tmp_path)
 
 

@@ -22,6 +22,9 @@ SETTINGS = Path(TRAINING, "settings.json")
 CHECKPOINTS = Path(TRAINING, "checkpoints")
 MANIFEST = "manifest.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
+# of a recommender: the parts of which the rows of items are composed, and the folder with all else
+# that other tools do not know
+ROWS, ITEMS = "items.safetensors", "items"
 # bytes: hashing them takes 0.1 s, or 0.25 s on a processor without SHA instructions
 HASHED_WHEN_LOADED = 100_000_000
 _NAME = re.compile(r"step-\d{8}", re.ASCII)
@@ -45,6 +48,11 @@ def near_run(missing: Path) -> str:
     if not names:
         return f"; there are no runs in {beside}"
     return did_you_mean(str(missing), names) or f"; list the runs with xinye runs {quoted(beside)}"
+
+
+def is_item_folder(folder: Path) -> bool:
+    """Whether a folder is that of a recommender."""
+    return (folder / ROWS).is_file()
 
 
 def checkpoints(run: Path) -> list[Path]:

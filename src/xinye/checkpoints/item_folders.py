@@ -19,6 +19,7 @@ from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
 from xinye.checkpoints.families import read_config, to_config_json
+from xinye.checkpoints.folders import ITEMS, ROWS
 from xinye.checkpoints.huggingface import load_weights, write_tensors
 from xinye.checkpoints.layout import check_finite, check_shapes, to_tensors
 from xinye.data.files import (
@@ -35,9 +36,7 @@ from xinye.model.gpt import GPT
 from xinye.model.items import ItemGPT
 from xinye.ranking.items import Item
 
-ITEMS = "items"  # the folder with what other tools do not know
 CATALOGUE = "catalogue.jsonl"
-NETWORK = "items.safetensors"  # in the folder itself, as in each checkpoint
 LARGEST_CATALOGUE = 2 * 10**9  # bytes
 SEPARATORS = (" ", "\n", "\t", "\x1f")  # between ids: the first that is in none of them
 OWN_ROWS = "gpt.model.embed_tokens.weight"
@@ -65,7 +64,7 @@ class ItemFiles:
     def read(self, folder: Path) -> None:
         gpt = load_weights(folder)
         assert isinstance(gpt, GPT)
-        parts = read_parts(folder / NETWORK, gpt.config)
+        parts = read_parts(folder / ROWS, gpt.config)
         gpt.model.embed_tokens.weight = torch.nn.Parameter(parts[OWN_ROWS])
         gpt.tie()
         self.network.gpt.load_state_dict(gpt.state_dict())
@@ -101,7 +100,7 @@ def write_network(folder: Path, network: ItemGPT, ids: Sequence[str]) -> None:
     own = network.gpt.model.embed_tokens.weight
     parts = {OWN_ROWS: own, **network.text_parts()}
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.items()}
-    write_tensors(folder / NETWORK, on_cpu)
+    write_tensors(folder / ROWS, on_cpu)
     rows = network.complete_rows().detach().cpu().contiguous()
     tensors = to_tensors(network.gpt) | {"model.embed_tokens.weight": rows}
     write_tensors(folder / "model.safetensors", tensors)
@@ -123,11 +122,6 @@ def item_tokenizer(ids: Sequence[str]) -> tokenizers.Tokenizer:
     return backend
 
 
-def is_item_folder(folder: Path) -> bool:
-    """Whether a folder holds an `ItemGPT`."""
-    return (folder / NETWORK).is_file()
-
-
 def read(folder: Path, features: Tensor | None = None) -> ItemFolder:
     """The network and catalogue of a folder, on the CPU. Raises `XinyeError` if it is damaged.
 
@@ -139,7 +133,7 @@ def read(folder: Path, features: Tensor | None = None) -> ItemFolder:
     if not isinstance(gpt, GPT):
         raise XinyeError(f"{folder}: not the folder of a recommender; it has no plain GPT")
     check_ids(folder, catalogue, gpt.config.vocab_size)
-    path = folder / NETWORK
+    path = folder / ROWS
     parts = read_parts(path, gpt.config)
     width = parts["embed_text.weight"].shape[1]
     if features is not None:

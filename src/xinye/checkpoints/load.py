@@ -11,7 +11,7 @@ from xinye.checkpoints.adapter_tensors import read_adapter
 from xinye.checkpoints.adapters import WEIGHTS, load_adapter
 from xinye.checkpoints.bases import base_of, find_base, is_adapter, place_of
 from xinye.checkpoints.families import adapter_kind, check_judges, is_head, read_config
-from xinye.checkpoints.folders import SETTINGS, check_weights, near_run
+from xinye.checkpoints.folders import SETTINGS, check_weights, is_item_folder, near_run
 from xinye.checkpoints.gguf import load_gguf
 from xinye.checkpoints.hub import can_be_downloaded
 from xinye.checkpoints.huggingface import (
@@ -21,7 +21,6 @@ from xinye.checkpoints.huggingface import (
     refusal_of_pickle,
 )
 from xinye.checkpoints.huggingface import load_model as load_folder
-from xinye.checkpoints.item_folders import is_item_folder
 from xinye.checkpoints.layout import shape_of
 from xinye.data.files import SUFFIXES, read_json
 from xinye.data.tokenizer import Tokenizer

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xinye.apps.recommend.behaviour import Behaviour, store_of
 from xinye.apps.recommend.histories_file import drop_user, history_in
 from xinye.apps.recommend.service import exported, forget_in
-from xinye.checkpoints.item_folders import is_item_folder
+from xinye.checkpoints.folders import is_item_folder
 from xinye.cli.arguments import JSON, Fields, Parser, flag, switch
 from xinye.cli.output import answer, console, print_json, show_log
 from xinye.errors import XinyeError, checked, plural, quoted

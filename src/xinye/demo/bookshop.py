@@ -1,4 +1,4 @@
-"""An invented bookshop: its books, and what its readers bought and looked at in two years.
+"""An invented bookshop: its books, and what its readers bought and looked at in three years.
 
 The names are in `bookshop_zh.json` and `bookshop_en.json` and are our own. Most books are volumes
 of a series. A reader has favourite genres, which change, and reads a series in its order, or two in
@@ -18,7 +18,7 @@ from xinye.demo.draw import Draw
 from xinye.ranking.items import Item
 
 READERS = 400
-BEGIN, DAYS = datetime(2024, 1, 1), 730
+BEGIN, DAYS = datetime(2023, 1, 1), 1095
 BETWEEN = 14  # days between two purchases of a reader, on average
 OLD_VOLUMES = 4  # of a series; a further one is new
 LOOKED_AT = 0.25  # events that are only a look at some book
@@ -86,19 +86,26 @@ class Bookshop:
 
     @property
     def readers(self) -> tuple[str, str]:
-        """Two readers to recommend to: one whom the arrival continues a series for, and one in the
-        middle of another series."""
+        """Two readers to recommend to: one who just bought the volume before the arrival, and one
+        who just bought the second volume of a series of another genre."""
         new = self.arrival
-        last = {each.reader: each.book for each in events(self.language) if not each.looked}
-        done = [
-            name
-            for name, book in last.items()
-            if (book.author, book.volume + 1) == (new.author, new.volume)
-        ]
-        middle = [
-            name for name, book in last.items() if book.volume == 2 and book.genre != new.genre
-        ]
-        return done[-1], middle[-1]
+        histories: dict[str, list[Book]] = {}
+        for each in events(self.language):
+            if not each.looked:
+                histories.setdefault(each.reader, []).insert(0, each.book)
+
+        def first(author: str, volume: int) -> str:
+            """The reader who bought a volume with the fewest books after it."""
+            places = {
+                name: at
+                for name, history in histories.items()
+                for at, book in enumerate(history)
+                if (book.author, book.volume) == (author, volume)
+            }
+            return min(places, key=places.__getitem__)
+
+        other = books(self.language)[-1]
+        return first(new.author, new.volume - 1), first(other.author, 2)
 
     def write_items(self, path: Path) -> int:
         """Write a CSV file with a book a row, the same on every machine. Returns how many."""
@@ -176,8 +183,8 @@ class _Reader:
         self._name = name
         self._shelf = shelf
         self._draw = draw
-        self._genres = draw.shuffled(shelf.genres)  # the favourite ones first
-        self._liked = draw.shuffled([*shelf.by_author])  # the authors, best first
+        self._genres = _by_liking(shelf.genres, draw)
+        self._authors = {genre: _by_liking(some, draw) for genre, some in shelf.authors.items()}
         self._in_turn = draw.happens(IN_TURN)
         self._open: dict[str, int] = {}  # authors of series being read, and the volumes read
         self._has: set[str] = set()
@@ -226,7 +233,7 @@ class _Reader:
         """A book of a genre that is no continuation: by the author whom the reader likes best of
         those who have one."""
         begins = self._draw.happens(SERIES_BEGUN)
-        for author in sorted(self._shelf.authors[genre], key=self._liked.index):
+        for author in self._authors[genre]:
             first = [self._shelf.volume(author, 1)]
             singles = self._draw.shuffled(self._shelf.singles(author))
             for book in first + singles if begins else singles:
@@ -238,6 +245,12 @@ class _Reader:
         if book.volume == 1:
             self._open[book.author] = 1
         return book
+
+
+def _by_liking(names: list[str], draw: Draw) -> list[str]:
+    """The names in a reader's order, the best first. Many readers like the first ones."""
+    keyed = [(place / len(names) + draw.share(), name) for place, name in enumerate(names)]
+    return [name for _, name in sorted(keyed)]
 
 
 @dataclass(frozen=True)

@@ -138,9 +138,9 @@ RECOMMEND = {
     "files": Both(
         "An invented bookshop, {shop}, with names that we made up: {books} books, of which {new} "
         "are so new that nobody has bought them, and {events:,} purchases and looks of {readers} "
-        "readers in two years. Most books are volumes of a series.",
+        "readers in three years. Most books are volumes of a series.",
         "虚构一家书店“{shop}”，书名和作者都是我们编的：{books} 种书，其中 {new} 种刚上架，还没有人"
-        "买过；{readers} 位读者两年里的购买和浏览共 {events:,} 次。多数书属于某个系列。",
+        "买过；{readers} 位读者三年里的购买和浏览共 {events:,} 次。多数书属于某个系列。",
     ),
     "train": Both(
         "A small GPT is trained from scratch for about a minute to predict the next purchase of a "

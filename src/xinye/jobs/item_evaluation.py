@@ -65,7 +65,7 @@ def on_later_events(
     of the run only."""
     observer.stage("reading the events")
     recommender, notes = Recommender.load(folder), Notes()
-    events = read_all(settings, files, notes)
+    events = read_all(settings, files, notes, to_learn=False)
     cases, unknown = later_cases(recommender, events)
     if not cases:
         raise XinyeError(f"{', '.join(files)}: no user has a new event with an item of the run")

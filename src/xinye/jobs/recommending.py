@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -11,10 +12,12 @@ import torch
 from torch import Tensor
 
 from xinye.checkpoints import item_folders
+from xinye.checkpoints.folders import ITEMS, is_item_folder
 from xinye.checkpoints.load import load_any
-from xinye.errors import NotFound, XinyeError, did_you_mean, refuse_first
-from xinye.guesses import nearest
+from xinye.errors import XinyeError, refuse_first
 from xinye.model.items import ItemGPT
+from xinye.ranking.catalogue import Catalogue, load_features, rarity
+from xinye.ranking.diversity import NEVER, best, cosines
 from xinye.ranking.fitted import GPT, Fitted
 from xinye.ranking.history_file import KnownUsers, read_histories
 from xinye.ranking.item_texts import ItemTexts, TextVectors, language_vectors
@@ -22,59 +25,7 @@ from xinye.ranking.items import Item
 from xinye.ranking.mix import beside, standardised
 from xinye.ranking.suggestions import Asked, Reason, Recommended, Suggestion
 
-NEVER = -np.inf  # the score of items that must not be recommended
-COMPARED = 100  # of the best items at least, when diverse ones are chosen
 TAG_FIELDS = ("tag", "tags", "标签")
-
-
-class UnknownItem(NotFound):
-    """A history names an item that the recommender does not know. `nearest` is the id that is most
-    like it, or ""."""
-
-    def __init__(self, item: str, catalogue: "Catalogue") -> None:
-        self.item = item
-        self.nearest = catalogue.like(item)
-        near = f"; the nearest is {self.nearest!r}" if self.nearest else ""
-        super().__init__(f"the item {item!r} is unknown{near}")
-
-
-@dataclass(frozen=True)
-class Catalogue:
-    """All items by number: those whose events were counted, then those that are known by their
-    texts only. The network learned the first ones, and has rows from texts for the others."""
-
-    items: tuple[Item, ...]
-    numbers: Mapping[str, int]
-    counted: int
-    rows: Tensor  # (items, C)
-    with_text: np.ndarray  # (items,) of bool: whether an item can be recommended at all
-    prior: np.ndarray  # (items,) what the GPT's logit of an item changes by, because few used it
-
-    def number(self, item: str) -> int:
-        """The number of an item. Raises `UnknownItem`."""
-        if item not in self.numbers:
-            raise UnknownItem(item, self)
-        return self.numbers[item]
-
-    def like(self, item: str) -> str:
-        """The known id that is most like this one, or whose title is; "" if none is."""
-        if near := nearest(item, self.numbers):
-            return near[0]
-        titles = {each.title.casefold(): each.id for each in self.items if each.title}
-        near = nearest(item.casefold(), titles)
-        return titles[near[0]] if near else ""
-
-    def with_tags(self, wanted: Sequence[str]) -> np.ndarray:
-        """Which items have all these tags, a mask (items,). Raises `XinyeError` for a tag that no
-        item has."""
-        kept = np.ones(len(self.items), bool)
-        for tag in wanted:
-            having = [tag.casefold() in map(str.casefold, item.tags) for item in self.items]
-            if not any(having):
-                tags = {each for item in self.items for each in item.tags}
-                raise XinyeError(f"no item has the tag {tag!r}{did_you_mean(tag, tags)}")
-            kept &= np.array(having, bool)
-        return kept
 
 
 @dataclass(frozen=True)
@@ -115,11 +66,13 @@ class Recommender:
         ranking: tuple[Fitted, Mapping[str, float]],
         texts: ItemTexts,
         users: KnownUsers,
-        vectors: TextVectors | None = None,
+        features: np.ndarray | None = None,
     ) -> None:
+        """`ranking` are the rankers that count, and the weights of the mix. `features` (m, F) are
+        those of the items that the network did not learn; without them, their texts are read."""
         self.network = network.eval()
         self.fitted, self.weights = ranking
-        self.texts, self.users, self.vectors = texts, users, vectors
+        self.texts, self.users = texts, users
         # The place of each learned item in EASE, or -1. The last one is for all others.
         self._covered = np.full(self.fitted.item_count + 1, -1)
         self._covered[self.fitted.ease.items] = np.arange(len(self.fitted.ease.items))
@@ -128,7 +81,7 @@ class Recommender:
         counted = self.fitted.item_count
         rows = network.complete_rows().detach().float()
         others = catalogue[self._learned :]
-        more, with_text = self._rows(others) if others else (rows[:0], np.empty(0, bool))
+        more, with_text = self._rows(others, features) if others else (rows[:0], np.empty(0, bool))
         self.catalogue = Catalogue(
             tuple(catalogue),
             {item.id: number for number, item in enumerate(catalogue)},
@@ -143,13 +96,13 @@ class Recommender:
         """The recommender in a run's folder. Raises `XinyeError` if it is damaged, or holds another
         model."""
         folder = Path(folder)
-        if not item_folders.is_item_folder(folder):
+        if not is_item_folder(folder):
             raise XinyeError(
                 f"{folder}: not the folder of a recommender; train one with xinye finetune "
                 "--task recommend"
             )
         found = item_folders.read(folder)
-        inside = folder / item_folders.ITEMS
+        inside = folder / ITEMS
         fitted, weights = Fitted.load(inside)
         if not found.network.config.vocab_size <= fitted.item_count <= len(found.catalogue):
             raise XinyeError(
@@ -159,10 +112,11 @@ class Recommender:
         texts = ItemTexts.load(inside)
         if texts.width != found.network.embed_text.in_features:
             raise XinyeError(f"{inside}: texts.safetensors does not fit the network; restore it")
-        vectors = language_vectors(*load_any(texts.model)) if texts.model else None
+        others = len(found.catalogue) - found.network.config.vocab_size
+        features = load_features(inside, (others, texts.width))
         numbers = {item.id: number for number, item in enumerate(found.catalogue)}
         users = read_histories(inside, numbers)
-        return cls(found.network, found.catalogue, (fitted, weights), texts, users, vectors)
+        return cls(found.network, found.catalogue, (fitted, weights), texts, users, features)
 
     # -- what is known -----------------------------------------------------------------------------
 
@@ -204,11 +158,20 @@ class Recommender:
             self.catalogue = Catalogue(items, numbers, old.counted, rows, with_text, prior)
             return number == len(old.items)
 
-    def _rows(self, items: Sequence[Item]) -> tuple[Tensor, np.ndarray]:
+    def _rows(
+        self, items: Sequence[Item], features: np.ndarray | None = None
+    ) -> tuple[Tensor, np.ndarray]:
         """The rows (m, C) of items that were not learned, and whether their texts say anything."""
-        features = self.texts.features(items, self.vectors)
+        if features is None:
+            features = self.texts.features(items, self._vectors)
         rows = self.network.vectors(torch.from_numpy(features)).float()
-        return rows, np.abs(features).sum(axis=1) > 0
+        described = [bool(item.title or item.text or item.tags) for item in items]
+        return rows, np.array(described) & (np.abs(features).sum(axis=1) > 0)
+
+    @cached_property
+    def _vectors(self) -> TextVectors | None:
+        """The language model that reads texts, if one does. It is loaded for the first new item."""
+        return language_vectors(*load_any(self.texts.model)) if self.texts.model else None
 
     def gpt(self) -> "GPTAlone":
         """The GPT as a ranker of the items that were counted."""
@@ -343,53 +306,3 @@ def check(asked: Asked) -> None:
         (not 0 <= asked.diversity <= 1, f"diversity {asked.diversity:g}: use 0 to 1"),
         (fields, f"items can be filtered by tag only: tag=NAME, not {next(iter(fields), '')}=…"),
     )
-
-
-def rarity(counts: np.ndarray, counted: int) -> np.ndarray:
-    """What the GPT's logits of the items change by, (items,), from the number of their users.
-
-    From a text alone, an item seems as likely as other items of such texts are on average. Items
-    behind the `counted` ones had their chance, and few users took it: their logits get the
-    logarithm of how much fewer these are. Nothing is known of items that come later, which have 0.
-    """
-    usual = max(float(counts[:counted].mean()), 1.0)
-    found = np.log((counts + 1) / usual).astype(np.float32)
-    found[:counted] = 0
-    return np.minimum(found, 0)
-
-
-def cosines(one: Tensor, other: Tensor) -> np.ndarray:
-    """The cosine similarities of rows, (N, M)."""
-    normal = torch.nn.functional.normalize
-    found: np.ndarray = (normal(one, dim=1) @ normal(other, dim=1).T).numpy()
-    return found
-
-
-def best(total: np.ndarray, asked: Asked, rows: Tensor) -> list[int]:
-    """The numbers of the best items, the best first.
-
-    With diversity d, each next item is the one with the largest (1 - d) · score - d · similarity to
-    the most similar item that was chosen before (maximal marginal relevance, Carbonell & Goldstein
-    1998). Scores are taken from 0 to 1 among those that are compared.
-    """
-    count = min(asked.k, int((total > NEVER).sum()))
-    if not count:
-        return []
-    size = min(max(COMPARED, 5 * count) if asked.diversity else count, int((total > NEVER).sum()))
-    pool = np.argpartition(-total, size - 1)[:size]
-    pool = pool[np.argsort(-total[pool], kind="stable")]
-    if not asked.diversity:
-        return [int(item) for item in pool]
-    scores = total[pool]
-    relevant = (scores - scores.min()) / max(float(scores.max() - scores.min()), 1e-9)
-    similar = cosines(rows[pool], rows[pool])
-    closest = np.zeros(size)
-    left = np.ones(size, bool)
-    chosen: list[int] = []
-    while len(chosen) < count:
-        gain = (1 - asked.diversity) * relevant - asked.diversity * closest
-        at = int(np.where(left, gain, NEVER).argmax())
-        chosen.append(int(pool[at]))
-        left[at] = False
-        closest = np.maximum(closest, similar[at])
-    return chosen

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy import sparse
 
-from xinye.data.files import check_regular, read_json, write_json, written_beside
+from xinye.data.files import check_file, read_json, write_json, written_beside
 from xinye.errors import XinyeError
 from xinye.ranking.histories import Histories
 from xinye.ranking.rankers import EASE, ItemMarkov, Popular, Recent
@@ -74,11 +74,15 @@ class Fitted:
             type(weights.get(name)) in (int, float) and 0 <= weights[name] <= 1 for name in names
         ):
             raise XinyeError(f"{folder / VALUES}: the weights of the mix are damaged")
-        check_regular(path)
+        check_file(path)
         try:
             with safe_open(path, framework="numpy") as file:
                 parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
+        except (
+            SafetensorError,
+            OSError,
+            TypeError,
+        ) as error:  # TypeError: a dtype unknown to numpy
             raise XinyeError(f"{path}: damaged or cut short ({error})") from None
         try:
             return cls._of(parts), {name: float(weights[name]) for name in names}
@@ -91,15 +95,19 @@ class Fitted:
         popular, recent = parts["popular"], parts["recent"]
         count = len(popular)
         items, square = parts["ease.items"], parts["ease.weights"].astype(np.float32)
+        starts, columns = parts["markov.starts"], parts["markov.items"]
+        weights = parts["markov.weights"]
+        numbers = (popular, recent, square, weights)
+        check(all(part.dtype == np.float32 for part in numbers), "kind of numbers")
+        check(all(part.dtype.kind == "i" for part in (items, starts, columns)), "kind of numbers")
+        check(all(bool(np.isfinite(part).all()) for part in numbers), "numbers that are not finite")
         check(popular.shape == recent.shape == (count,), "popularity")
+        check(bool((popular >= 0).all() and (recent >= 0).all()), "popularity")
         check(square.shape == (len(items), len(items)), "EASE")
         check(bool(((items >= 0) & (items < count)).all()), "EASE")
         check(len(np.unique(items)) == len(items), "EASE")
-        numbers = (popular, recent, square, parts["markov.weights"])
-        check(all(bool(np.isfinite(each).all()) for each in numbers), "numbers that are not finite")
-        starts = parts["markov.starts"]
-        columns, weights = parts["markov.items"], parts["markov.weights"]
-        check(starts.shape == (count + 1,) and len(columns) == len(weights), "item-Markov")
+        check(starts.shape == (count + 1,) and columns.shape == weights.shape, "item-Markov")
+        check(starts[-1] == len(columns), "item-Markov")
         followed = sparse.csr_matrix((weights, columns, starts), (count, count))
         followed.check_format(full_check=True)
         return cls(

@@ -93,7 +93,11 @@ def prepare_items(settings: FinetuneSettings, plan: Draft, observer: Observer) -
 
 
 def read_all(
-    settings: FinetuneSettings, files: Sequence[str], notes: Notes, on_bad: OnBad = refuse
+    settings: FinetuneSettings,
+    files: Sequence[str],
+    notes: Notes,
+    on_bad: OnBad = refuse,
+    to_learn: bool = True,
 ) -> Events:
     """The events of files with the items of the settings, read as the settings say."""
     with (
@@ -102,7 +106,7 @@ def read_all(
         bad_records(settings.bad_records),
     ):
         items = read_items(settings.items, settings, notes, on_bad)
-        return read_events(files, settings, items, notes, on_bad)
+        return read_events(files, settings, items, notes, on_bad, to_learn)
 
 
 def item_files(settings: FinetuneSettings) -> list[Path]:

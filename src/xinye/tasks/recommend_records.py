@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -30,8 +29,7 @@ class Events:
     """The events of all files. `items` are those of the catalogue first, then others in the order
     of their first event; item i is number i of the histories.
 
-    After `learned`, `items` are only those that are learned by id, `rare` are all others, and
-    `whole` are the events with all items.
+    After `learned`, `items` are only those that are learned by id, and `rare` are all others.
     """
 
     histories: Histories
@@ -43,7 +41,6 @@ class Events:
     left_out: dict[str, int] = field(default_factory=dict)  # how many events, by reason
     order: str = "the order of the file"  # what orders a history
     findings: list[str] = field(default_factory=list)
-    whole: Self | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -57,11 +54,13 @@ def read_events(
     items: Sequence[Item] = (),
     notes: Notes | None = None,
     on_bad: OnBad = refuse,
+    to_learn: bool = True,
 ) -> Events:
     """The events of files, sorted by user and time; of several events of a user with an item, the
     first counts. `items` are those of the catalogue.
 
-    Bad records go to `on_bad`. Raises `XinyeError` if nothing can be learned from the events.
+    Bad records go to `on_bad`. If the events are `to_learn` from, this raises `XinyeError` where
+    nothing can be learned.
     """
     notes = notes or Notes()
     gathering = Gathering(settings, Ids(), Ids(item.id for item in items))
@@ -81,7 +80,8 @@ def read_events(
     check_kinds(kinds, settings)
     _check_times(parts)
     events = _together(parts, gathering, items)
-    _check(events, settings, parts)
+    if to_learn:
+        _check(events, settings, parts)
     return replace(events, findings=[*_findings(events, settings, parts, items)])
 
 
@@ -226,7 +226,6 @@ def learned(events: Events, min_events: int) -> Events:
         rare=[item for item, some in zip(events.items, often, strict=True) if not some],
         left_out=events.left_out | ({"rare": lost} if lost else {}),
         findings=findings,
-        whole=events,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from xinye.checkpoints.item_folders import ITEMS
+from xinye.checkpoints.folders import ITEMS
 from xinye.data.files import open_regular, written_beside
 from xinye.errors import XinyeError
 from xinye.ranking import history_file
