@@ -1,6 +1,7 @@
 """A server of the bookshop for each test that changes something, and one for all others."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from server.recommend.shop_server import Client, serving
 
 
 @pytest.fixture
-def shop(tmp_path) -> Iterator[Client]:
+def shop(tmp_path: Path) -> Iterator[Client]:
     with serving(tmp_path) as running:
         yield running
 

@@ -1,5 +1,7 @@
 """Who may do what: each route, asked by each role."""
 
+from pathlib import Path
+
 from server.recommend.shop_server import KEYS, Client, bearer, serving
 
 # For each route: a body, and the status for nobody, a client and an editor, asked in this order.
@@ -44,7 +46,7 @@ def test_every_route_is_asked(quiet_shop: Client) -> None:
     assert routes == asked
 
 
-def test_only_a_trial_asks_for_the_host_name(tmp_path, quiet_shop: Client) -> None:
+def test_only_a_trial_asks_for_the_host_name(tmp_path: Path, quiet_shop: Client) -> None:
     strange = {"Host": "evil.example"}
     assert quiet_shop.http.get("/", headers=strange).status_code == 200
     with serving(tmp_path, editor_key=None) as trial:

@@ -3,6 +3,7 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -78,7 +79,7 @@ def test_an_unknown_user_is_cold_until_the_first_event(shop: Client) -> None:
     assert shop.books.asked and events_of(shop, "新来的") == ["b1", "b/6"]
 
 
-def test_events_and_items_survive_a_restart(tmp_path) -> None:
+def test_events_and_items_survive_a_restart(tmp_path: Path) -> None:
     with serving(tmp_path) as shop:
         assert shop.ask("PUT", "/v1/items/new", {"title": "新书"}, EDITOR).status_code == 201
         shop.ask("POST", "/v1/events", {"user": "u", "item": "new"})
