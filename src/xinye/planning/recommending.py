@@ -20,7 +20,7 @@ def shape(plan: Draft, settings: FinetuneSettings, items: int, features: int) ->
     context = settings.context or RULES.context
     config = shape_of(parse_count(asked), items, features, context)
     plan.note("architecture", config.architecture, "usual")
-    plan.note("layers", config.num_hidden_layers, FOUND)
+    plan.note("layers", config.num_hidden_layers, "usual")
     plan.note("width", config.hidden_size, f"nearest to {asked} parameters")
     plan.note("heads", config.num_attention_heads, "usual")
     plan.choose_each(settings, context=(context, "the last items of a history are read"))
@@ -49,12 +49,12 @@ def make_plan(plan: Draft, settings: FinetuneSettings, pieces: int, device: torc
         optimizer=(RULES.optimizer, "Muon for matrices, AdamW for the rest"),
     )
     if plan.values["optimizer"] == "muon":
-        plan.choose_each(settings, matrix_learning_rate=(RULES.matrix_learning_rate, FOUND))
+        plan.choose_each(settings, matrix_learning_rate=(RULES.matrix_learning_rate, "usual"))
     plan.choose_each(
         settings,
-        learning_rate=(RULES.learning_rate, FOUND),
-        weight_decay=(RULES.weight_decay, FOUND),
+        learning_rate=(RULES.learning_rate, "usual"),
+        weight_decay=(RULES.weight_decay, "usual"),
         dropout=(RULES.dropout, FOUND),
     )
-    plan.note("label_smoothing", RULES.label_smoothing, FOUND)
+    plan.note("label_smoothing", RULES.label_smoothing, "usual")
     pretraining.precision(plan, settings, device, (torch.float32, "the network is small"))
