@@ -25,7 +25,7 @@ class ItemRules:
     matrix_learning_rate: float = 0.01  # of the layers, by Muon
     optimizer: str = "muon"
     weight_decay: float = 0.1
-    dropout: float = 0.3  # with 0.4 0.094 instead of 0.096 on validation, which may be chance
+    dropout: float = 0.4  # with 0.3 as good within chance, on the bookshop of the demo worse
     # New items were recommended no better with 0.2, in runs of other lengths.
     id_dropout: float = 0.1
     label_smoothing: float = 0.0
