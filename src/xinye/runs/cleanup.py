@@ -39,6 +39,7 @@ MODEL = (
     "items/texts.safetensors",
     "items/ranking.json",
     "items/ranking.safetensors",
+    "items/features.safetensors",
     "items/histories.jsonl",
     "report.html",
 )
