@@ -338,8 +338,8 @@ def test_resuming_derives_nothing_anew(workplace, monkeypatch):
             planned.update(plan.values)
 
     pretrain(PretrainSettings(output=workplace / "part"), Listening(), resume=True)
-    # the clock alone may take a step or add one; by the new speed there would be thousands
-    assert planned.pop("steps") == pytest.approx(before.pop("steps"), abs=4)
+    # the clock alone may take or add some on a busy machine; by the new speed there would be thousands
+    assert planned.pop("steps") == pytest.approx(before.pop("steps"), abs=100)
     assert planned == before
 
 
