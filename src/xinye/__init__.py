@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from xinye.errors import XinyeError
 
 if TYPE_CHECKING:
-    from xinye.api import Asked, Model, Recommender, Run, finetune, load, pretrain
+    from xinye.api import Model, Run, finetune, load, pretrain
     from xinye.data.tokenizer import Tokenizer
+    from xinye.jobs.recommending import Recommender
+    from xinye.ranking.suggestions import Asked
 
 # OpenMP threads spin while they wait for each other. If other programs run too, long spinning takes
 # the processor away from the very thread that the others wait for. This count is long enough for a
@@ -38,12 +40,17 @@ __all__ = [
 ]
 
 
+_HOMES = {  # of the public names that `xinye.api` does not have
+    "Asked": "xinye.ranking.suggestions",
+    "Recommender": "xinye.jobs.recommending",
+    "Tokenizer": "xinye.data.tokenizer",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name on its first use, so that `xinye --help` does not wait for torch."""
     if name in __all__:
-        return getattr(
-            import_module("xinye.data.tokenizer" if name == "Tokenizer" else "xinye.api"), name
-        )
+        return getattr(import_module(_HOMES.get(name, "xinye.api")), name)
     raise AttributeError(f"module 'xinye' has no attribute {name!r}")
 
 

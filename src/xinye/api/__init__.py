@@ -14,10 +14,8 @@ from xinye.checkpoints.load import load_any
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.jobs.answering import Answered
 from xinye.jobs.evaluate import Evaluation
-from xinye.jobs.recommending import Recommender
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
-from xinye.ranking.suggestions import Asked
 from xinye.tasks.registry import find_task
 from xinye.tasks.settings import task_settings
 from xinye.training import train
@@ -26,10 +24,8 @@ from xinye.training.job import Run
 
 __all__ = [
     "Answered",
-    "Asked",
     "Evaluation",
     "Model",
-    "Recommender",
     "Run",
     "finetune",
     "load",
@@ -143,8 +139,11 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     checked_settings = task_settings(given, "finetune")
     with _watched(observer, progress, find_task(checked_settings.task).words.unit) as watching:
         run = train.finetune(checked_settings, watching, overwrite, resume)
-    recommends = find_task(checked_settings.task).learns_from_events
-    return Recommender.load(run.run) if recommends else load(run.run)
+    if not find_task(checked_settings.task).learns_from_events:
+        return load(run.run)
+    from xinye.jobs.recommending import Recommender  # it brings scipy, for which nothing else waits
+
+    return Recommender.load(run.run)
 
 
 @contextmanager

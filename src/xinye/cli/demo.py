@@ -25,7 +25,6 @@ FEW = 60  # below this many good stories, the demo explains why
 
 
 def main(arguments: list[str]) -> int:
-    began = clock()
     given = read(arguments)
     language = given.language or screen_language()
     if language not in ("zh", "en"):
@@ -41,6 +40,7 @@ def main(arguments: list[str]) -> int:
 
     from xinye.demo.demo import Demo, story_count
 
+    began = clock()  # loading PyTorch is set-up, too, and on a new machine it takes long
     demo = Demo(tuple(files), language)
     with Display(show_plan=False) as display:
         wanted = given.time or demo.suitable_time(display)

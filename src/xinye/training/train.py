@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from pydantic import TypeAdapter, ValidationError
 
+from xinye import machine
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError, plural, wrong_value
 from xinye.generation.decoder import prepare_decoder
@@ -22,7 +23,6 @@ from xinye.tasks.settings import check_settings
 from xinye.training import clock
 from xinye.training.distributed import processes
 from xinye.training.guards import repeatable
-from xinye.training.item_job import ItemJob
 from xinye.training.job import Job, Run, Start
 from xinye.training.record_job import RecordJob, saved_settings_of_task
 from xinye.training.session import Session, write_pages
@@ -89,8 +89,7 @@ def train(settings: Settings, begun: Start) -> Run | None:
     warn_of_missing(settings.track, begun.observer.warn)
     job = job_of(settings)(settings, begun)
     job.check()
-    if job.generates:
-        compile_decoder(begun)
+    set_up_machine(begun, job.generates)
 
     job.read()
     begun.stopwatch.lap("text")
@@ -113,7 +112,11 @@ def job_of(settings: Settings) -> type[Job]:
     """The kind of job that a training with these settings is."""
     if isinstance(settings, PretrainSettings):
         return TextJob
-    return ItemJob if find_task(settings.task).learns_from_events else RecordJob
+    if not find_task(settings.task).learns_from_events:
+        return RecordJob
+    from xinye.training.item_job import ItemJob  # it brings scipy, for which no other job waits
+
+    return ItemJob
 
 
 def open_folder(settings: Settings, begun: Start) -> Settings:
@@ -158,13 +161,18 @@ def check_free(begun: Start) -> None:
         check_output(begun.folder, begun.overwrite)
 
 
-def compile_decoder(begun: Start) -> None:
-    """Compile the decoder that generates samples. Its time does not count in a budget of time."""
+def set_up_machine(begun: Start, generates: bool) -> None:
+    """Do what is done once on each machine: compile the decoder, if the job generates samples, and
+    measure how fast the machine multiplies. This does not count in a budget of time."""
     with begun.group.main_process_first():
-        compiling = prepare_decoder(begun.device, begun.observer)
-    if compiling:
-        begun.began += compiling
-        begun.stopwatch.lap("compiling the decoder")
+        compiling = prepare_decoder(begun.device, begun.observer) if generates else 0.0
+        if compiling:
+            begun.stopwatch.lap("compiling the decoder")
+        begin = clock.now()
+        dtype, _ = machine.fast_dtype(begun.device)
+        machine.matrix_speed(begun.device, dtype)
+        begun.stopwatch.lap("planning")
+    begun.began += compiling + clock.now() - begin
 
 
 def beside_control(settings: FinetuneSettings, begun: Start, run: Run) -> Run:
