@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 
 from websockets.sync.client import ClientConnection, connect
 
+CHINESE = ("--lang=zh-CN", "--accept-lang=zh-CN")
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 ) or next(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from server.browser import CHINESE, Page, another, browsing
 from server.tiny_server import SHAPE, TOKENIZER, Running, serving
 from xinye.checkpoints.huggingface import save_model
 from xinye.model.gpt import GPT
@@ -50,3 +51,19 @@ def server(folders: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iter
     KnowledgeBase.build(root / "kb", [root / "leaf.md"])
     with serving(folders, knowledge=(str(root / "kb"),)) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page of a browser that speaks Chinese."""
+    with browsing(tmp_path_factory.mktemp("browser"), *CHINESE) as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    """Another page of the browser, in which nothing may go wrong."""
+    with another(browser) as page:
+        yield page
+        wrong = ("Runtime.exceptionThrown", "Log.entryAdded")
+        assert [str(each) for each in page.events if each["method"] in wrong] == []

@@ -55,6 +55,15 @@ def is_item_folder(folder: Path) -> bool:
     return (folder / ROWS).is_file()
 
 
+def check_item_folder(folder: Path) -> None:
+    """Raise `XinyeError` if a folder is not that of a recommender."""
+    if not is_item_folder(folder):
+        raise XinyeError(
+            f"{folder}: not the folder of a recommender; train one with xinye finetune --task "
+            f"recommend -o {quoted(folder)}"
+        )
+
+
 def checkpoints(run: Path) -> list[Path]:
     """The folders of a run's checkpoints, the newest last."""
     return sorted(path for path in (run / CHECKPOINTS).glob("*") if _NAME.fullmatch(path.name))

@@ -1,16 +1,15 @@
 """`xinye monitor serve`"""
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.apps.monitor.monitor_folder import MonitorFolder
 from xinye.cli.arguments import Fields, Parser, flag, switch
 from xinye.cli.monitor import SOURCE, STORE
-from xinye.cli.output import console, print_json, show_log
-from xinye.errors import checked, plural
-from xinye.libraries import need
+from xinye.cli.output import console, print_json
+from xinye.cli.role_server import settings_of
+from xinye.errors import plural
 from xinye.server.monitor.settings import BoardSettings
 
 if TYPE_CHECKING:  # fastapi is imported where it is used
@@ -33,18 +32,11 @@ def serve(arguments: list[str]) -> int:
         switch("--json", "print one JSON object when the server is ready"),
         Fields(BoardSettings),
     ).read(arguments)
-    settings = checked(
-        BoardSettings, BoardSettings.keys_of(os.environ) | given.settings, "monitor serve"
-    )
-    settings.check()
-    for warning in settings.warnings():
-        console.print(warning, soft_wrap=True)
-    need("the server", "fastapi", "uvicorn", "prometheus_client")
+    settings = settings_of(BoardSettings, given, "monitor serve")
 
     from xinye.apps.monitor.runner import Runner, open_monitor
     from xinye.server.monitor.serve import serve as run
 
-    show_log(logging.INFO)
     keys = settings.keys()
     analyst_key, admin_key, ingest_key = keys.values()
     folder = MonitorFolder.read(given.monitor)

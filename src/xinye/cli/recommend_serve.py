@@ -1,20 +1,17 @@
 """`xinye recommend RUN --serve`, `--export USER` and `--forget USER`"""
 
-import logging
-import os
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xinye.apps.recommend.behaviour import Behaviour, store_of
-from xinye.apps.recommend.histories_file import drop_user, history_in
 from xinye.apps.recommend.service import exported, forget_in
-from xinye.checkpoints.folders import is_item_folder
-from xinye.cli.arguments import JSON, Fields, Parser, flag, switch
-from xinye.cli.output import answer, console, print_json, show_log
-from xinye.errors import XinyeError, checked, plural, quoted
-from xinye.libraries import need
+from xinye.checkpoints.folders import check_item_folder
+from xinye.cli.arguments import JSON, Fields, Given, Parser, flag, switch
+from xinye.cli.output import answer, console, print_json
+from xinye.cli.role_server import settings_of
+from xinye.errors import XinyeError, plural
 from xinye.server.recommend.settings import RecommendServeSettings
 
 if TYPE_CHECKING:  # fastapi is imported where it is used
@@ -50,22 +47,13 @@ def serve(arguments: list[str]) -> int:
         switch("--json", "print one JSON object when the server is ready"),
         Fields(RecommendServeSettings, ("max_streams",)),
     ).read(arguments)
-    settings = checked(
-        RecommendServeSettings,
-        RecommendServeSettings.keys_of(os.environ) | given.settings,
-        "recommend --serve",
-    )
-    settings.check()
-    for warning in settings.warnings():
-        console.print(warning, soft_wrap=True)
-    need("the server", "fastapi", "uvicorn", "prometheus_client")
+    settings = settings_of(RecommendServeSettings, given, "recommend --serve")
 
     import torch
 
     from xinye.jobs.recommending import Recommender
     from xinye.server.recommend.serve import serve as run
 
-    show_log(logging.INFO)
     keys = settings.keys()
     client_key, editor_key = keys.values()
     store = given.store or store_of(given.run)
@@ -102,16 +90,11 @@ def export(arguments: list[str]) -> int:
         STORE,
         JSON,
     ).read(arguments)
-    check_run(given.run)
-    store = given.store or store_of(given.run)
-    if store.exists():
-        with closing(Behaviour(store, create=False)) as behaviour:
-            found = exported(behaviour, given.run, given.export)
-    else:
-        found = {"trained": history_in(given.run, given.export), "events": []}
+    with store_in(given) as behaviour:
+        found = exported(behaviour, given.run, given.export)
     if not (found["trained"] or found["events"]):
         raise unknown_user(given.run, given.export)
-    print_json({"user": given.export} | found)
+    print_json(found)
     return 0
 
 
@@ -127,13 +110,8 @@ def forget(arguments: list[str]) -> int:
         STORE,
         JSON,
     ).read(arguments)
-    check_run(given.run)
-    store = given.store or store_of(given.run)
-    if store.exists():
-        with closing(Behaviour(store, create=False)) as behaviour:
-            deleted = forget_in(behaviour, given.run, given.forget)
-    else:
-        deleted = drop_user(given.run, given.forget)
+    with store_in(given) as behaviour:
+        deleted = forget_in(behaviour, given.run, given.forget)
     if not deleted:
         raise unknown_user(given.run, given.forget)
     if given.json:
@@ -146,13 +124,17 @@ def forget(arguments: list[str]) -> int:
     return 0
 
 
-def check_run(run: Path) -> None:
-    """Raises `XinyeError` if there is no recommender in a folder."""
-    if not is_item_folder(run):
-        raise XinyeError(
-            f"{run}: not the folder of a recommender; train one with xinye finetune --task "
-            f"recommend -o {quoted(run)}"
-        )
+@contextmanager
+def store_in(given: Given) -> Iterator[Behaviour | None]:
+    """The store of a run, or None if there is none yet. Raises `XinyeError` if there is no
+    recommender in the folder."""
+    check_item_folder(given.run)
+    store = given.store or store_of(given.run)
+    if not store.exists():
+        yield None
+        return
+    with closing(Behaviour(store, create=False)) as behaviour:
+        yield behaviour
 
 
 def unknown_user(run: Path, user: str) -> XinyeError:

@@ -1,7 +1,5 @@
 """`xinye support serve`, `export`, `forget` and `log`"""
 
-import logging
-import os
 import time
 from contextlib import closing
 from pathlib import Path
@@ -10,11 +8,11 @@ from typing import TYPE_CHECKING
 from xinye.apps.support.conversations import Conversations
 from xinye.apps.support.log import Entry
 from xinye.cli.arguments import JSON, Fields, Parser, flag, switch
-from xinye.cli.output import answer, console, print_json, show_log, verbatim
+from xinye.cli.output import answer, console, print_json, verbatim
+from xinye.cli.role_server import settings_of
 from xinye.data.files import write_json_lines
-from xinye.errors import XinyeError, checked, plural
+from xinye.errors import XinyeError, plural
 from xinye.language import shown, shown_word, with_colon
-from xinye.libraries import need
 from xinye.server.support.settings import SupportSettings
 
 if TYPE_CHECKING:  # fastapi is imported where it is used
@@ -39,17 +37,10 @@ def serve(arguments: list[str]) -> int:
         switch("--json", "print one JSON object when the server is ready"),
         Fields(SupportSettings),
     ).read(arguments)  # fmt: skip
-    settings = checked(
-        SupportSettings, SupportSettings.keys_of(os.environ) | given.settings, "support serve"
-    )
-    settings.check()
-    for warning in settings.warnings():
-        console.print(warning, soft_wrap=True)
-    need("the server", "fastapi", "uvicorn", "prometheus_client")
+    settings = settings_of(SupportSettings, given, "support serve")
 
     from xinye.server.support.serve import serve as run
 
-    show_log(logging.INFO)
     keys = settings.keys()
     operator_key, admin_key = keys.values()
 

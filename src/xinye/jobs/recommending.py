@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from xinye.checkpoints import item_folders
-from xinye.checkpoints.folders import ITEMS, is_item_folder
+from xinye.checkpoints.folders import ITEMS, check_item_folder
 from xinye.checkpoints.load import load_any
 from xinye.errors import XinyeError, refuse_first
 from xinye.model.items import ItemGPT
@@ -96,11 +96,7 @@ class Recommender:
         """The recommender in a run's folder. Raises `XinyeError` if it is damaged, or holds another
         model."""
         folder = Path(folder)
-        if not is_item_folder(folder):
-            raise XinyeError(
-                f"{folder}: not the folder of a recommender; train one with xinye finetune "
-                "--task recommend"
-            )
+        check_item_folder(folder)
         found = item_folders.read(folder)
         inside = folder / ITEMS
         fitted, weights = Fitted.load(inside)

@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
@@ -32,16 +34,26 @@ def write_histories(
     folder: Path, users: Sequence[str], histories: Histories, ids: Sequence[str]
 ) -> None:
     """Write a line for each user, with the `ids` of the items, into a folder."""
-    with written_beside(folder / HISTORIES) as beside:
+    with _for_its_owner(folder / HISTORIES) as file:
+        for number, user in enumerate(users):
+            some = slice(histories.starts[number], histories.starts[number + 1])
+            times = None if histories.times is None else histories.times[some].tolist()
+            items = [ids[item] for item in histories.items[some].tolist()]
+            row = {"user": user, "items": items, "times": times}
+            text = json.dumps(row, ensure_ascii=False) + "\n"
+            file.write(text.encode("utf-8", "backslashreplace"))
+
+
+@contextmanager
+def _for_its_owner(path: Path) -> Iterator[IO[bytes]]:
+    """A new file that replaces the old one if the block succeeds. Only its owner may read it."""
+    with written_beside(path) as beside:
         beside.unlink(missing_ok=True)  # or it would keep its mode
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            for number, user in enumerate(users):
-                some = slice(histories.starts[number], histories.starts[number + 1])
-                times = None if histories.times is None else histories.times[some].tolist()
-                items = [ids[item] for item in histories.items[some].tolist()]
-                row = {"user": user, "items": items, "times": times}
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        with open(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(handle)
 
 
 def read_histories(folder: Path, numbers: Mapping[str, int]) -> KnownUsers:
@@ -77,3 +89,38 @@ def _row(content: bytes, numbers: Mapping[str, int], place: str) -> tuple[str, n
     except (ValueError, KeyError, TypeError, RecursionError):
         raise XinyeError(f"{place}: this is not a user's history; restore the file") from None
     return user, np.array(known, np.int32)
+
+
+# -- one user --------------------------------------------------------------------------------------
+
+
+def history_in(folder: Path, user: str) -> dict[str, Any] | None:
+    """What the training knew of a user: the line of the file, or None."""
+    rows = _rows(folder / HISTORIES)
+    return next((row for _, row in rows if row.get("user") == user), None)
+
+
+def drop_user(folder: Path, user: str) -> int:
+    """Take a user out of the histories. Returns how many items that history had. The network's
+    weights, which were trained with all users, stay as they are."""
+    path, found = folder / HISTORIES, history_in(folder, user)
+    if found is None:
+        return 0
+    with _for_its_owner(path) as file:
+        file.writelines(line for line, row in _rows(path) if row.get("user") != user)
+    return len(found.get("items", ()))
+
+
+def _rows(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Each line of the file, as it is and as an object. There are none if there is no file."""
+    if not path.exists():
+        return
+    with open_regular(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                raise XinyeError(f"{path}, line {number}: the file is damaged; train the run again")
+            yield line, row

@@ -150,12 +150,6 @@ class Gathering:
         return ~(missing | low)
 
 
-def named_columns(settings: ColumnSettings) -> list[str]:
-    """The columns of events that a person named."""
-    fields = ("user_field", "item_field", "time_field", "event_field", "rating_field")
-    return [name for each in fields if (name := getattr(settings, each))]
-
-
 # -- ratings and kinds ----------------------------------------------------------------------------
 
 SCALES = (1, 5, 10, 20, 100)  # the largest rating of usual scales

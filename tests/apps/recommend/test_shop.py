@@ -9,13 +9,14 @@ import pytest
 
 from apps.recommend.bookshop import Bookshop
 from xinye.apps.recommend.behaviour import Behaviour, Event
-from xinye.apps.recommend.histories_file import HISTORIES
 from xinye.apps.recommend.reasons import sentence
 from xinye.apps.recommend.service import Shop
 from xinye.errors import NotFound, XinyeError
+from xinye.ranking import history_file
 from xinye.ranking.items import Item
 from xinye.ranking.suggestions import Asked, Reason
 
+HISTORIES = Path("items", history_file.HISTORIES)
 LINES = (
     '{"user": "li.lei", "items": ["b1"], "times": [1.5]}',
     '{"user": "韩梅梅", "items": ["b3", "b4"], "times": null}',

@@ -1,6 +1,5 @@
 """A monitor that knows a few words instead of models, and a real server of it in a thread."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 import httpx
 
 from apps.monitor.conftest import EAGER, analyse
+from server.in_thread import bearer, in_thread
 from xinye.apps.monitor.analysis import Reason, Word
 from xinye.apps.monitor.documents import Incoming
 from xinye.apps.monitor.ingest import Ingest
@@ -102,18 +102,9 @@ def serving(store: Path, **given: Any) -> Iterator[Client]:
     with listen(settings) as listener, opened(work, about, settings, settings.keys()) as parts:
         end_lost(listener)
         server = StreamingServer(build_app(parts), settings, parts.hub)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        host, port = listener.getsockname()[:2]
-        client = Client(parts, work, f"http://{host}:{port}")
-        try:
-            yield client
-        finally:
-            client.http.close()
-            server.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
+        with in_thread(server, listener) as address:
+            client = Client(parts, work, address)
+            try:
+                yield client
+            finally:
+                client.http.close()

@@ -11,7 +11,8 @@ from collections.abc import Callable
 import httpx
 
 from apps.monitor.recount import differences
-from server.monitor.board_server import ADMIN, ANALYST, API, INGEST, Client, bearer, burst, serving
+from server.in_thread import bearer
+from server.monitor.board_server import ADMIN, ANALYST, API, INGEST, Client, burst, serving
 from server.support.desk_server import Events
 from xinye.apps.monitor.documents import Incoming, Origin
 from xinye.apps.monitor.monitor_store import Monitor

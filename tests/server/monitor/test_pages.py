@@ -1,35 +1,19 @@
 """The board in a real browser: what an analyst sees and does."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from server.browser import CHROMIUM, Page, another, browsing, click, go, press, write
+from server.browser import CHROMIUM, Page, another, click, go, press, write
 from server.monitor.board_server import ADMIN, ANALYST, INGEST, Client, burst, serving
 from server.test_page import INJECTIONS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-CHINESE = ("--lang=zh-CN", "--accept-lang=zh-CN")
 OPEN = "document.querySelectorAll('.alert.open').length"
 CARDS = "document.querySelectorAll('[data-document]').length"
 LABELS = "document.querySelector('[data-document=\"{}\"] .badge').parentNode.textContent"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browsing(tmp_path_factory.mktemp("browser"), *CHINESE) as page:
-        yield page
-
-
-@pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
-    with another(browser) as page:
-        yield page
-        wrong = ("Runtime.exceptionThrown", "Log.entryAdded")
-        assert [str(each) for each in page.events if each["method"] in wrong] == []
 
 
 def sign_in(page: Page, board: Client, key: str = ANALYST, language: str = "zh") -> None:

@@ -1,6 +1,7 @@
 """Who may do what: each route, asked by each role."""
 
-from server.monitor.board_server import KEYS, Client, bearer, burst, serving
+from server.in_thread import bearer
+from server.monitor.board_server import KEYS, Client, burst, serving
 
 BY = {"who": "小王"}
 API = "/v1/monitor"

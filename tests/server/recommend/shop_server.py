@@ -1,6 +1,5 @@
 """A real server of the bookshop, in a thread."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import httpx
 
 from apps.recommend.bookshop import Bookshop
+from server.in_thread import bearer, in_thread
 from xinye.server.http import Server, end_lost, listen
 from xinye.server.recommend.app import build_app
 from xinye.server.recommend.serve import opened
@@ -58,18 +58,9 @@ def serving(folder: Path, **given: Any) -> Iterator[Client]:
     ):
         end_lost(listener)
         server = Server(build_app(parts), settings, lambda: None)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        host, port = listener.getsockname()[:2]
-        client = Client(parts, books, f"http://{host}:{port}")
-        try:
-            yield client
-        finally:
-            client.http.close()
-            server.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
+        with in_thread(server, listener) as address:
+            client = Client(parts, books, address)
+            try:
+                yield client
+            finally:
+                client.http.close()

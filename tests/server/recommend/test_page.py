@@ -1,31 +1,14 @@
 """The page in a real browser: what somebody who tries it sees and does."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from server.browser import CHROMIUM, Page, another, browsing, click, go, write
+from server.browser import CHROMIUM, Page, click, go, write
 from server.recommend.shop_server import CLIENT, EDITOR, Client
 from server.test_page import INJECTIONS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-CHINESE = ("--lang=zh-CN", "--accept-lang=zh-CN")
 FIRST = "document.querySelector('#suggestions li')?.dataset.item"
 TEXT = "document.querySelector('#suggestions').textContent"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browsing(tmp_path_factory.mktemp("browser"), *CHINESE) as page:
-        yield page
-
-
-@pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
-    with another(browser) as page:
-        yield page
-        wrong = ("Runtime.exceptionThrown", "Log.entryAdded")
-        assert [str(each) for each in page.events if each["method"] in wrong] == []
 
 
 def sign_in(page: Page, shop: Client, key: str = CLIENT, language: str = "zh") -> None:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from server.recommend.shop_server import KEYS, Client, bearer, serving
+from server.in_thread import bearer
+from server.recommend.shop_server import KEYS, Client, serving
 
 # For each route: a body, and the status for nobody, a client and an editor, asked in this order.
 ROUTES = {

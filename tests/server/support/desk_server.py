@@ -1,7 +1,6 @@
 """A desk with a bot that repeats what it hears, and a real server of it in a thread."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from server.in_thread import bearer, in_thread
 from xinye.apps.models_file import MODELS, write_models
 from xinye.apps.support.desk_folder import CALIBRATION, FAQ, TEMPLATES, Calibrations, DeskFolder
 from xinye.apps.support.desk_settings import ROLES, SETTINGS, DeskSettings, write_settings
@@ -129,21 +129,12 @@ def serving(
         parts.store.store.timeout = timeout
         end_lost(listener)
         server = StreamingServer(build_app(parts), asked, parts.hub)
-        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-        thread.start()
-        host, port = listener.getsockname()[:2]
-        desk = Desk(parts, f"http://{host}:{port}")
-        try:
-            yield desk
-        finally:
-            desk.http.close()
-            server.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
-
-
-def bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
+        with in_thread(server, listener) as address:
+            desk = Desk(parts, address)
+            try:
+                yield desk
+            finally:
+                desk.http.close()
 
 
 class Events:

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from server.browser import CHROMIUM, Page, another, browsing, click, go, press, write
+from server.browser import CHROMIUM, Page, another, click, go, press, write
 from server.support.desk_server import ADMIN, OPERATOR, Customer, Desk, Echo, make_desk, serving
 from server.test_page import INJECTIONS
 from xinye.apps.support.log import (
@@ -26,7 +26,6 @@ from xinye.apps.support.log import (
 from xinye.apps.support.reply import Reply, Source
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-CHINESE = ("--lang=zh-CN", "--accept-lang=zh-CN")
 TEXTS = "[...document.querySelectorAll('#messages .bubble p')].map(each => each.textContent)"
 MINE = "!document.querySelector('#text').disabled"
 
@@ -120,12 +119,6 @@ def desk(tmp_path_factory: pytest.TempPathFactory, shop: int) -> Iterator[Desk]:
     with serving(make_desk(folder / "desk"), store, load=Quoting, allow_origin=allowed) as desk:
         Shop.desk = desk.address
         yield desk
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with browsing(tmp_path_factory.mktemp("browser"), *CHINESE) as page:
-        yield page
 
 
 @pytest.fixture

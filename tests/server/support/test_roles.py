@@ -3,7 +3,8 @@
 import httpx
 import pytest
 
-from server.support.desk_server import ADMIN, OPERATOR, Customer, Desk, bearer, make_desk, serving
+from server.in_thread import bearer
+from server.support.desk_server import ADMIN, OPERATOR, Customer, Desk, make_desk, serving
 from xinye.errors import XinyeError
 from xinye.server.support.roles import Rate
 from xinye.server.support.settings import SupportSettings

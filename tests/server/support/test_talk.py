@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.support.desk_server import OPERATOR, Desk, Events, bearer
+from server.in_thread import bearer
+from server.support.desk_server import OPERATOR, Desk, Events
 
 STREAM = {"Accept": "text/event-stream"}
 

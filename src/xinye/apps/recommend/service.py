@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from xinye.apps.recommend.behaviour import Added, Behaviour, Event
-from xinye.apps.recommend.histories_file import drop_user, history_in
 from xinye.apps.recommend.limits import MOST_HISTORY
 from xinye.apps.recommend.recommender import Recommending
+from xinye.checkpoints.folders import ITEMS
+from xinye.ranking.history_file import drop_user, history_in
 from xinye.ranking.items import Item
 from xinye.ranking.suggestions import Asked, Recommended
 
@@ -81,16 +82,17 @@ class Shop:
             return forget_in(self.behaviour, self.run, user)
 
 
-def exported(behaviour: Behaviour, run: Path, user: str) -> dict[str, Any]:
-    """Everything that is kept of a user: the history from the training, and later events."""
-    events = [asdict(each) for each in behaviour.events_of(user)]
+def exported(behaviour: Behaviour | None, run: Path, user: str) -> dict[str, Any]:
+    """Everything that is kept of a user: the history from the training, and later events, if there
+    is a store of them."""
+    events = [asdict(each) for each in behaviour.events_of(user)] if behaviour else []
     for each in events:
         del each["user"]
-    return {"user": user, "trained": history_in(run, user), "events": events}
+    return {"user": user, "trained": history_in(run / ITEMS, user), "events": events}
 
 
-def forget_in(behaviour: Behaviour, run: Path, user: str) -> int:
-    """Delete the events of a user in the store and in the run. Returns how many there were. The
-    network's weights, which were trained with all users, stay as they are."""
-    deleted = behaviour.forget(user)  # from now on nothing is recommended by the file either
-    return deleted + drop_user(run, user)
+def forget_in(behaviour: Behaviour | None, run: Path, user: str) -> int:
+    """Delete the events of a user in the store, if there is one, and in the run. Returns how many
+    there were. The network's weights, which were trained with all users, stay as they are."""
+    deleted = behaviour.forget(user) if behaviour else 0  # now nothing is recommended by the file
+    return deleted + drop_user(run / ITEMS, user)
