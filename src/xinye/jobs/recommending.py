@@ -137,22 +137,32 @@ class Recommender:
     def put_item(self, item: Item) -> bool:
         """Add an item, or change its title, text and tags; it can be recommended at once. An item
         that was learned keeps what was learned of it. Returns whether it is new."""
+        return self.put_items([item]) > 0
+
+    def put_items(self, items: Sequence[Item]) -> int:
+        """Add or change several items, as `put_item` does; of those with the same id the last one
+        counts. Returns how many are new."""
         with self._changing:
             old = self.catalogue
-            number = old.numbers.get(item.id, len(old.items))
-            items = (*old.items[:number], item, *old.items[number + 1 :])
-            rows, with_text, prior = old.rows, old.with_text, old.prior
-            if number == len(old.items):
-                prior = np.append(prior, np.float32(0))
-            if number >= self._learned:
-                row, seen = self._rows([item])
-                rows = torch.cat((rows[:number], row, rows[number + 1 :]))
-                seen |= number < old.counted
-                with_text = np.concatenate((with_text[:number], seen, with_text[number + 1 :]))
-            numbers = {**old.numbers, item.id: number}
+            known, numbers = [*old.items], dict(old.numbers)
+            unlearned: dict[int, Item] = {}
+            for item in items:
+                number = numbers.setdefault(item.id, len(known))
+                known[number : number + 1] = [item]
+                if number >= self._learned:
+                    unlearned[number] = item
+            added = len(known) - len(old.items)
+            rows = torch.cat((old.rows, old.rows.new_zeros(added, old.rows.shape[1])))
+            with_text = np.append(old.with_text, np.zeros(added, bool))
+            prior = np.append(old.prior, np.zeros(added, np.float32))
+            if unlearned:
+                places = np.array([*unlearned])
+                new, seen = self._rows([*unlearned.values()])
+                rows[torch.from_numpy(places)] = new
+                with_text[places] = seen | (places < old.counted)
             # Whoever is being answered keeps the old catalogue.
-            self.catalogue = Catalogue(items, numbers, old.counted, rows, with_text, prior)
-            return number == len(old.items)
+            self.catalogue = Catalogue(tuple(known), numbers, old.counted, rows, with_text, prior)
+            return added
 
     def _rows(
         self, items: Sequence[Item], features: np.ndarray | None = None

@@ -1,6 +1,7 @@
 """A GPT over items instead of words: it reads a user's history and predicts the next item."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -99,10 +100,8 @@ class ItemGPT(nn.Module):
     @torch.no_grad()
     def complete_rows(self) -> Tensor:
         """The rows of all items as they are outside of training, (n, C)."""
-        training = self.training
-        rows = self.eval().rows()
-        self.train(training)
-        return rows
+        with self._evaluating():
+            return self.rows()
 
     @torch.no_grad()
     def vectors(self, features: Tensor) -> Tensor:
@@ -164,8 +163,6 @@ class ItemGPT(nn.Module):
     @torch.no_grad()
     def states(self, histories: Sequence[np.ndarray], rows: Tensor) -> Tensor:
         """The hidden states after each history, (B, C) in fp32; 0 for an empty one."""
-        training = self.training
-        self.eval()
         context = self.config.max_position_embeddings
         states = torch.zeros(len(histories), rows.shape[1], device=self.device)
         lengths = np.array([min(len(history), context) for history in histories], np.int64)
@@ -176,12 +173,25 @@ class ItemGPT(nn.Module):
             tokens = np.zeros((len(numbers), lengths[numbers].max()), np.int64)
             for row, number in enumerate(numbers):
                 tokens[row, : lengths[number]] = histories[number][-context:]
-            hidden = self.hidden(torch.from_numpy(tokens).to(self.device), rows)
+            with self._evaluating():
+                hidden = self.hidden(torch.from_numpy(tokens).to(self.device), rows)
             last = torch.from_numpy(lengths[numbers] - 1).to(self.device)
             each = torch.arange(len(numbers), device=self.device)
             states[torch.from_numpy(numbers)] = hidden[each, last].float()
-        self.train(training)
         return states
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Inside, the network is as it is outside of training. Walking through its modules takes a
+        part of a request's time, so that is done only where it must be."""
+        training = self.training
+        if training:
+            self.eval()
+        try:
+            yield
+        finally:
+            if training:
+                self.train()
 
 
 def seen(tokens: Tensor, counted: Tensor) -> Tensor:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from xinye.data.files import check_regular, written_beside
+from xinye.data.files import written_beside
 from xinye.errors import NotFound, XinyeError, did_you_mean
 from xinye.guesses import nearest
 from xinye.ranking.items import Item
+from xinye.ranking.tensor_files import read_arrays
 
 FEATURES = "features.safetensors"
 
@@ -92,12 +92,7 @@ def load_features(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
     path = folder / FEATURES
     if not path.exists():
         return None
-    try:
-        check_regular(path)
-        with safe_open(path, framework="numpy") as file:
-            found: np.ndarray = file.get_tensor("features")
-    except (SafetensorError, OSError) as error:
-        raise XinyeError(f"{path}: damaged or cut short ({error})") from None
+    found = read_arrays(path).get("features", np.empty(0))
     if found.shape != shape or found.dtype != np.float32 or not np.isfinite(found).all():
         raise XinyeError(f"{path}: it does not fit the catalogue; restore the files")
     return found

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy import sparse
 
-from xinye.data.files import check_file, read_json, write_json, written_beside
+from xinye.data.files import read_json, write_json, written_beside
 from xinye.errors import XinyeError
 from xinye.ranking.histories import Histories
 from xinye.ranking.rankers import EASE, ItemMarkov, Popular, Recent
+from xinye.ranking.tensor_files import read_arrays
 
 TENSORS, VALUES = "ranking.safetensors", "ranking.json"
 GPT = "GPT"
@@ -74,16 +74,7 @@ class Fitted:
             type(weights.get(name)) in (int, float) and 0 <= weights[name] <= 1 for name in names
         ):
             raise XinyeError(f"{folder / VALUES}: the weights of the mix are damaged")
-        check_file(path)
-        try:
-            with safe_open(path, framework="numpy") as file:
-                parts = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (
-            SafetensorError,
-            OSError,
-            TypeError,
-        ) as error:  # TypeError: a dtype unknown to numpy
-            raise XinyeError(f"{path}: damaged or cut short ({error})") from None
+        parts = read_arrays(path)
         try:
             return cls._of(parts), {name: float(weights[name]) for name in names}
         except (KeyError, ValueError, IndexError, TypeError) as error:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from xinye.data.files import check_regular, read_json, write_json, written_beside
+from xinye.data.files import read_json, write_json, written_beside
 from xinye.data.scripts import HAN, is_han
 from xinye.errors import XinyeError
 from xinye.libraries import need
 from xinye.ranking.items import Item
+from xinye.ranking.tensor_files import read_arrays
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -182,14 +182,11 @@ class ItemTexts:
         path = folder / "texts.safetensors"
         about = read_json(folder / "texts.json")
         terms, model = about.get("terms"), about.get("model")
-        check_regular(path)
-        try:
-            with safe_open(path, framework="numpy") as file:
-                parts = [file.get_tensor(name) for name in ("weights", "mean", "basis")]
-        except (SafetensorError, OSError) as error:
-            raise XinyeError(f"{path}: damaged or cut short ({error})") from None
+        found = read_arrays(path)
+        parts = [found[name] for name in ("weights", "mean", "basis") if name in found]
         fits = (
-            isinstance(model, str)
+            len(parts) == 3
+            and isinstance(model, str)
             and isinstance(terms, list)
             and all(isinstance(term, str) for term in terms)
             and all(part.dtype == np.float32 and np.isfinite(part).all() for part in parts)

@@ -58,6 +58,10 @@ class Bookshop:
     def put_item(self, item: Item) -> None:
         self._items[item.id] = item
 
+    def put_items(self, items: Sequence[Item]) -> None:
+        for item in items:
+            self.put_item(item)
+
     def item(self, id: str) -> Item:
         if id not in self._items:
             raise NotFound(f"there is no item {id!r}{did_you_mean(id, self._items)}")

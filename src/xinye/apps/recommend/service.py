@@ -23,8 +23,7 @@ class Shop:
         """The items that were added before are given to the recommender."""
         self.recommender, self.behaviour, self.run = recommender, behaviour, run
         self._forgetting = threading.Lock()
-        for item in behaviour.items():
-            recommender.put_item(item)
+        recommender.put_items(behaviour.items())
 
     def recommend(self, asked: Asked) -> Recommended:
         """Items for a user, of whom nothing has to be known, or after a history. Raises `NotFound`
