@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from tokenizers import models, pre_tokenizers
 from torch import Tensor
 
-from xinye.checkpoints.families import read_config, to_config_json
+from xinye.checkpoints.families import to_config_json
 from xinye.checkpoints.folders import ITEMS, ROWS
 from xinye.checkpoints.huggingface import load_weights, write_tensors
 from xinye.checkpoints.layout import check_finite, check_shapes, to_tensors
@@ -217,11 +217,3 @@ def check_ids(folder: Path, catalogue: Sequence[Item], count: int) -> None:
             f"{folder / ITEMS / CATALOGUE}: its first {count:,} items are not those of "
             "tokenizer.json; restore both files"
         )
-
-
-def shape(folder: Path) -> GPTConfig:
-    """The shape of the network in a folder."""
-    config = read_config(folder)
-    if not isinstance(config, GPTConfig):
-        raise XinyeError(f"{folder}: not the folder of a recommender; it has no plain GPT")
-    return config

@@ -19,6 +19,7 @@ from xinye.ranking.judging import Judged, Ranker, difference, judge
 from xinye.ranking.mix import Mix, beside
 from xinye.ranking.rankers import ItemKNN, Popular
 from xinye.ranking.split import of_items
+from xinye.tasks.recommend import Recommend
 from xinye.tasks.recommend_data import ItemData
 
 NEW_CASES = 3_000  # events with held-out items that are predicted at most
@@ -58,10 +59,10 @@ def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
     figures = {
         "measured": model,
         "mixes": [rows["the GPT alone"], rows["the mix without the GPT"]],
-        "baseline": rows["EASE + item-Markov"],
+        "baseline": rows[Recommend.baseline_name],
         "other_baselines": [rows[name] for name in others if name in rows],
         "findings": data.facts["findings"],
-        "compared": compared(judged, "EASE + item-Markov"),
+        "compared": compared(judged, Recommend.baseline_name),
         "users": len(split.test),
     }
     names = (GPT, *(each.name for each in fitted.rankers))
@@ -73,7 +74,7 @@ def mixed(network: ItemGPT, fitted: Fitted) -> Iterator[tuple[str, Sequence[Rank
     """What each mix consists of, by its name."""
     yield "the mix", (network, *fitted.rankers)
     yield "the mix without the GPT", fitted.rankers
-    yield "EASE + item-Markov", fitted.rankers[:2]
+    yield Recommend.baseline_name, fitted.rankers[:2]
 
 
 @dataclass(frozen=True)
