@@ -12,7 +12,7 @@ def test_a_table_with_reasons(xinye, folder):  # noqa: F811
     assert outcome.code == 0
     lines = outcome.out.splitlines()
     assert lines[0].split() == ["item", "title", "score", "reason"] and len(lines) == 4
-    assert "used by those who used green tea" in outcome.out
+    assert "Often chosen with “green tea" in outcome.out
 
 
 def test_json_and_chinese(xinye, folder, monkeypatch):  # noqa: F811
@@ -25,7 +25,7 @@ def test_json_and_chinese(xinye, folder, monkeypatch):  # noqa: F811
     assert not found["cold"] and {each["reason"]["kind"] for each in found["items"]} > {"similar"}
     monkeypatch.setenv("XINYE_LANGUAGE", "zh")
     outcome = xinye("recommend", str(folder), "--user", "nobody")
-    assert "受所有用户欢迎" in outcome.out and "不认识用户 'nobody'" in outcome.err
+    assert "热门" in outcome.out and "不认识用户 'nobody'" in outcome.err
 
 
 def test_wishes(xinye, folder, tmp_path):  # noqa: F811

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from xinye.errors import XinyeError
 from xinye.ranking.histories import Histories
-from xinye.ranking.split import of_items, split_by
+from xinye.ranking.split import Case, drawn, of_items, split_by
 
 HISTORIES = [[0, 1, 2, 3], [3, 2], [4, 0, 1], []]
 
@@ -53,3 +53,10 @@ def test_no_event_is_lost_or_used_twice(histories):
         [test] = [case for case in split.test if case.user == user]
         assert [*split.training[user], validation.target, test.target] == history
         assert [*validation.history, validation.target] == test.history.tolist()
+
+
+@given(st.integers(1, 30), st.integers(1, 40))
+def test_drawn_cases_stay_in_order(count, most):
+    given_ones = [Case(user, np.array([0]), 1) for user in range(count)]
+    users = [case.user for case in drawn(given_ones, most)]
+    assert users == sorted(set(users)) and len(users) == min(count, most)

@@ -15,7 +15,9 @@ from xinye.jobs import item_evaluation
 from xinye.jobs.recommending import Recommender
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.ranking import rankers
 from xinye.ranking.suggestions import Asked
+from xinye.tasks import recommend_results
 from xinye.tasks.settings import task_settings
 from xinye.training.train import finetune
 
@@ -111,6 +113,16 @@ def test_new_items_are_measured_and_recommended():
     assert {"similar texts", "most popular"} <= {row["name"] for row in told["other_baselines"]}
     catalogue = Path("run/items/catalogue.jsonl").read_text("utf-8").splitlines()
     assert len(catalogue) == 20
+
+
+def test_what_the_figures_leave_out_is_told(monkeypatch):
+    monkeypatch.setattr(recommend_results, "MOST_CASES", 10)
+    monkeypatch.setattr(rankers, "EASE_ITEMS", 7)
+    finetune(settings("run", steps=2, epochs=None))
+    told = result("run")
+    assert told["users"] == 10
+    assert any(each.startswith("evaluated on 10 of ") for each in told["compared"])
+    assert any(each.startswith("EASE covers the 7 most used of ") for each in told["compared"])
 
 
 def test_split_by_time_is_named():

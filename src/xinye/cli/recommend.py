@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xinye.apps.recommend.reasons import sentence
 from xinye.cli.arguments import JSON, Given, Parser, flag, switch
 from xinye.cli.output import answer, console, print_json, print_table, verbatim
 from xinye.cli.recommend_serve import command_of
 from xinye.data.sources import read_lines
 from xinye.errors import XinyeError, refuse_first
-from xinye.language import shown
+from xinye.language import screen_language
 from xinye.planning.column_settings import at_commas
 from xinye.ranking.suggestions import Asked, Reason, Recommended
 
@@ -139,10 +140,6 @@ def show(asked: Asked, found: Recommended, recommender: "Recommender") -> None:
 
 
 def why(reason: Reason, recommender: "Recommender") -> str:
-    """The reason for an item in words."""
-    if reason.to is None:
-        return shown("popular with all users")
-    title = recommender.item(reason.to).title or reason.to
-    if reason.kind == "text":
-        return shown(f"its text is like that of {title}")
-    return shown(f"used by those who used {title}")
+    """The reason for an item in the language of the screen."""
+    title = recommender.item(reason.to).title or reason.to if reason.to else ""
+    return sentence(reason, title, chinese=screen_language() == "zh")

@@ -16,12 +16,12 @@ from xinye.planning.plan import Draft
 from xinye.ranking.fitted import GPT
 from xinye.ranking.judging import Ranker, judge
 from xinye.ranking.mix import Mix
-from xinye.ranking.split import Case
+from xinye.ranking.split import Case, drawn
 from xinye.runs.folder import RunFolder
 from xinye.tasks.recommend import Recommend
 from xinye.tasks.recommend_data import prepare_items, read_all
 from xinye.tasks.recommend_records import Events
-from xinye.tasks.recommend_results import compared, results_of
+from xinye.tasks.recommend_results import MOST_CASES, compared, limits, results_of
 from xinye.tasks.settings import task_settings
 
 
@@ -46,7 +46,7 @@ def evaluate(folder: Path, files: Sequence[str], observer: Observer) -> Figures:
         | figures
         | {
             "files": list(settings.data),
-            "records": len(data.split.test),
+            "records": figures.pop("users"),
             "notes": figures.pop("findings") + figures.pop("compared"),
         }
     )
@@ -70,9 +70,9 @@ def on_later_events(
     if not cases:
         raise XinyeError(f"{', '.join(files)}: no user has a new event with an item of the run")
     observer.stage("evaluating the model and the baselines")
-    rankers = rankers_of(recommender)
+    rankers, some = rankers_of(recommender), drawn(cases, MOST_CASES)
     count = recommender.fitted.item_count
-    judged = {ranker.name: judge(ranker, cases, count) for ranker in rankers}
+    judged = {ranker.name: judge(ranker, some, count) for ranker in rankers}
     rows = {name: {"name": name, **each.figures()} for name, each in judged.items()}
     found = notes.sentences()
     if unknown:
@@ -81,12 +81,16 @@ def on_later_events(
     del model["name"]
     return {
         "files": list(files),
-        "records": len(cases),
+        "records": len(some),
         "measured": model,
         "baseline": rows.pop("item-Markov"),
         "mixes": [rows.pop("the GPT alone"), rows.pop("the mix without the GPT")],
         "other_baselines": [*rows.values()],
-        "notes": [*found, *compared(judged, "item-Markov")],
+        "notes": [
+            *found,
+            *limits(len(cases), recommender.fitted),
+            *compared(judged, "item-Markov"),
+        ],
     }
 
 

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from xinye.ranking.judging import Ranker, ranks_of, without_history
-from xinye.ranking.split import Case, targets_of
+from xinye.ranking.split import Case, drawn, targets_of
 
 CASES = 2_000  # validation cases that the weights are learned from
 ITEMS = 300  # the best items of each ranker in a case, which are compared
@@ -32,7 +32,7 @@ class Mix:
         Metzler & Croft 2007, "Linear feature-based models for information retrieval"). The
         likelihood of a softmax over items was tried, and ranks the first ten worse.
         """
-        stack, targets = _compared(rankers, cases[:CASES])
+        stack, targets = _compared(rankers, drawn(cases, CASES))
         found = [_ascended(stack, targets, start) for start in np.eye(len(rankers))]
         _, weights = max(found, key=lambda each: each[0])
         return cls(rankers, weights / weights.sum(), name)

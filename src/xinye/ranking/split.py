@@ -106,8 +106,21 @@ def of_items(histories: Histories, items: np.ndarray, most: int, seed: int = 0) 
     users = histories.users
     places = np.flatnonzero(items[histories.items])
     places = places[places > histories.starts[users[places]]]
-    drawn = np.sort(np.random.default_rng(seed).permutation(len(places))[:most])
-    return cases(histories, users[places[drawn]], places[drawn])
+    places = places[drawn_places(len(places), most, seed)]
+    return cases(histories, users[places], places)
+
+
+def drawn(some: Sequence[Case], most: int) -> Sequence[Case]:
+    """These cases, or `most` of them, drawn at random: their order is that of the users in the
+    file, and the first ones are the oldest."""
+    if len(some) <= most:
+        return some
+    return [some[place] for place in drawn_places(len(some), most)]
+
+
+def drawn_places(count: int, most: int, seed: int = 0) -> np.ndarray:
+    """At most `most` of the numbers below `count`, drawn at random, in ascending order."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:most])
 
 
 def targets_of(some: Sequence[Case]) -> np.ndarray:

@@ -38,6 +38,7 @@ class Recommend(BaseTask):
                 Both("NDCG@10 of new items", "新商品 NDCG@10"),
                 4,
             ),
+            Figure("new_items_interval", "± 95 %", reported=False, digits=4),
             LOSS,
         ),
         decides="ndcg_at_10",

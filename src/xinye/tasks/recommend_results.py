@@ -10,18 +10,18 @@ import torch
 from torch import Tensor
 
 from xinye.errors import plural
-from xinye.evaluation.classification import Figures
 from xinye.model.items import ItemGPT
 from xinye.observer import Observer
 from xinye.ranking.fitted import GPT, Fitted
 from xinye.ranking.item_texts import TextLikeness
-from xinye.ranking.judging import Judged, Ranker, difference, judge
+from xinye.ranking.judging import Judged, Ranker, Spread, difference, judge
 from xinye.ranking.mix import Mix, beside
 from xinye.ranking.rankers import ItemKNN, Popular
-from xinye.ranking.split import of_items
+from xinye.ranking.split import drawn, of_items
 from xinye.tasks.recommend import Recommend
 from xinye.tasks.recommend_data import ItemData
 
+MOST_CASES = 20_000  # users who are judged at most
 NEW_CASES = 3_000  # events with held-out items that are predicted at most
 
 
@@ -49,11 +49,14 @@ def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
         ItemKNN.fit(split.training_and_validation),
         fitted.popular,
     ]
-    judged = {ranker.name: judge(ranker, split.test, count) for ranker in rankers}
+    cases = drawn(split.test, MOST_CASES)
+    judged = {ranker.name: judge(ranker, cases, count) for ranker in rankers}
     rows = {name: {"name": name, **each.figures()} for name, each in judged.items()}
     if count < len(data.items):
-        for name, figure in new_item_figures(network, data, learned["the mix"]).items():
-            rows.setdefault(name, {"name": name})["new_items_ndcg_at_10"] = figure
+        for name, spread in new_item_figures(network, data, learned["the mix"]).items():
+            row = rows.setdefault(name, {"name": name})
+            row["new_items_ndcg_at_10"] = spread.mean
+            row["new_items_interval"] = spread.interval
     model = {key: value for key, value in rows["the mix"].items() if key != "name"}
     others = ("item-Markov", "EASE", "item-kNN", "most popular", "similar texts")
     figures = {
@@ -62,8 +65,8 @@ def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
         "baseline": rows[Recommend.baseline_name],
         "other_baselines": [rows[name] for name in others if name in rows],
         "findings": data.facts["findings"],
-        "compared": compared(judged, Recommend.baseline_name),
-        "users": len(split.test),
+        "compared": [*limits(len(split.test), fitted), *compared(judged, Recommend.baseline_name)],
+        "users": len(cases),
     }
     names = (GPT, *(each.name for each in fitted.rankers))
     weights = dict(zip(names, learned["the mix"].weights.tolist(), strict=True))
@@ -124,7 +127,19 @@ def compared(judged: dict[str, Judged], baseline: str) -> list[str]:
     ]
 
 
-def new_item_figures(network: ItemGPT, data: ItemData, mix: Mix) -> Figures:
+def limits(users: int, fitted: Fitted) -> list[str]:
+    """Sentences about what the figures of so many users leave out."""
+    found = []
+    if users > MOST_CASES:
+        found.append(f"evaluated on {MOST_CASES:,} of {plural(users, 'user')}, drawn at random")
+    covered = len(fitted.ease.items)
+    if covered < fitted.item_count:
+        items = plural(fitted.item_count, "item")
+        found.append(f"EASE covers the {covered:,} most used of {items}")
+    return found
+
+
+def new_item_figures(network: ItemGPT, data: ItemData, mix: Mix) -> dict[str, Spread]:
     """NDCG@10 of events with items that were held out of training, among all items, by ranker."""
     count, total = data.learned, len(data.items)
     cases = of_items(data.events.histories, np.arange(total) >= count, NEW_CASES)
@@ -136,4 +151,5 @@ def new_item_figures(network: ItemGPT, data: ItemData, mix: Mix) -> Figures:
         popular,
         TextLikeness.fit(data.items),
     )
-    return {each.name: float(judge(each, cases, total).ndcg.mean()) for each in rankers}
+    users = np.array([case.user for case in cases])
+    return {each.name: Spread.of(judge(each, cases, total).ndcg, users) for each in rankers}

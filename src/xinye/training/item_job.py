@@ -15,11 +15,12 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Plan
 from xinye.ranking.chunks import Chunks
 from xinye.ranking.judging import judge
+from xinye.ranking.split import drawn
 from xinye.runs.folder import RunFolder
 from xinye.tasks.recommend import Recommend
 from xinye.tasks.recommend_data import ItemData, item_files, prepare_items
 from xinye.tasks.recommend_folder import write_recommender
-from xinye.tasks.recommend_results import results_of
+from xinye.tasks.recommend_results import MOST_CASES, results_of
 from xinye.training.job import Figures, Job, LossSum
 
 SHOWN = 3  # items of a history and of its recommendations, in a sample
@@ -95,7 +96,7 @@ class ItemJob(Job):
 
     def validate(self, model: ItemGPT, last: bool) -> Figures:
         """The loss and NDCG@10 of the GPT alone on the validation events."""
-        cases = self.data.split.validation[: None if last else JUDGED]
+        cases = drawn(self.data.split.validation, MOST_CASES if last else JUDGED)
         judged = judge(model, cases, self.data.learned)
         return {"loss": float(judged.nats.mean())} | judged.figures()
 

@@ -114,7 +114,7 @@ def test_a_receiver_says_when(office: Office, receiver: Receiver, wish: str) -> 
 @pytest.mark.parametrize("drip", [False, True])
 def test_a_receiver_that_never_answers(tmp_path: Path, receiver: Receiver, drip: bool) -> None:
     office = Office(tmp_path / "monitor.db", receiver, timeout=0.2)
-    receiver.drip, receiver.silent = drip, 0.0 if drip else 1.0
+    receiver.drip, receiver.silent = drip, 0 if drip else 600
     office.alert()
     assert office.sends() == FAILED
     assert office.only("waiting").error == "no answer within 0.2 seconds"

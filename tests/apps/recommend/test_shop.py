@@ -104,7 +104,6 @@ def test_a_damaged_file_of_histories_names_its_line(shop: Shop, run: Path) -> No
     assert shop.forget("韩梅梅") == 0
 
 
-def test_a_reason_without_a_title() -> None:
-    assert sentence(Reason("text"), "", chinese=True) == "与之前选过的相近"
+def test_a_title_with_gaps() -> None:
     title = "{title} %s"
     assert sentence(Reason("text", "1"), title, chinese=False).count(title) == 1

@@ -6,13 +6,11 @@ _WORDS = {
     "en": {
         "similar": "Often chosen with “{title}”",
         "text": "Its description resembles “{title}”",
-        "like all": "Fits what was chosen before",
         "popular": "Popular",
     },
     "zh": {
         "similar": "选过“{title}”的人也常选",
         "text": "内容与“{title}”相近",
-        "like all": "与之前选过的相近",
         "popular": "热门",
     },
 }
@@ -27,7 +25,4 @@ def sentence(reason: Reason, title: str, chinese: bool) -> str:
     >>> sentence(Reason("popular"), "", chinese=False)
     'Popular'
     """
-    kind: str = reason.kind
-    if kind != "popular" and not title:
-        kind = "like all"
-    return _WORDS["zh" if chinese else "en"][kind].replace("{title}", title)
+    return _WORDS["zh" if chinese else "en"][reason.kind].replace("{title}", title)
