@@ -89,7 +89,7 @@ def train(films: Films, rules: ItemRules, size: int, seed: int) -> tuple[ItemGPT
     config = shape_of(size, len(items), texts.width, rules.context)
     config = replace(config, dropout=rules.dropout)
     features = torch.from_numpy(texts.features(items))
-    network = ItemGPT(GPT(config), features, rules.id_dropout, rules.label_smoothing)
+    network = ItemGPT(GPT(config), features, rules.id_dropout)
     network.initialize(seed)
     chunks = Chunks(films.split.training, rules.context, seed)
     batch = rules.batch_size
@@ -101,7 +101,7 @@ def train(films: Films, rules: ItemRules, size: int, seed: int) -> tuple[ItemGPT
         rules.weight_decay,
         dtype=torch.float32,
     )
-    schedule = Schedule([(0, steps)], round(rules.warmup * steps), decay=rules.decay)
+    schedule = Schedule([(0, steps)], round(rules.warmup * steps))
     loop = Loop(
         loss_sum=network.loss,
         parameters=list(network.parameters()),

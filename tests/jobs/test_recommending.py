@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from xinye.jobs.recommending import Recommender
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.items import ItemGPT
-from xinye.ranking.catalogue import UnknownItem, rarity, save_features
+from xinye.ranking.catalogue import UnknownItem, Unlearned, rarity
 from xinye.ranking.diversity import best
 from xinye.ranking.fitted import Fitted
 from xinye.ranking.histories import Histories
@@ -137,9 +139,8 @@ def test_a_new_item_can_be_recommended_at_once(recommender):
     assert not recommender.put_item(Item("box", "tea box"))
     assert "box" in ids(recommender, history=("new",), k=99)
     with pytest.raises(UnknownItem) as caught:
-        recommender.with_events("user1", ["neu"])
+        recommender.recommend(Asked(history=("neu",)))
     assert caught.value.nearest == "new"
-    assert recommender.with_events("nobody", ["new", "tea1", "new"]) == ("new", "tea1")
 
 
 def test_a_learned_item_keeps_what_was_learned(recommender):
@@ -155,6 +156,20 @@ def test_a_learned_item_keeps_what_was_learned(recommender):
     )
 
 
+def test_threads_do_not_disturb_each_other(recommender):
+    """Also where a history holds an item that the network has no row for."""
+    recommender.put_item(Item("new", "white cup 9"))
+    asked = [Asked(history=history, k=5) for history in (("new", "cup1"), ("tea1", "tea2"))] * 40
+    alone = [recommender.recommend(each) for each in asked]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert [*threads.map(recommender.recommend, asked)] == alone
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_diverse_items_are_not_alike():
     rows = torch.tensor([[1.0, 0], [1, 0.01], [0, 1], [1, 0.02]])
     scores = np.array([4.0, 3.9, 2.0, -np.inf])
@@ -164,9 +179,16 @@ def test_diverse_items_are_not_alike():
     assert best(np.full(3, -np.inf), Asked(k=9), rows) == []
 
 
-def test_rare_items_had_their_chance():
-    found = rarity(np.array([10, 30, 1, 0, 99]), 2)
-    assert found.tolist() == pytest.approx([0, 0, np.log(2 / 20), np.log(1 / 20), 0])
+def test_rare_items_had_their_chance(folder, tmp_path):
+    assert rarity(np.array([1, 0, 99]), 20.0).tolist() == pytest.approx([np.log(2 / 20), 0, 0])
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    features = Recommender.load(folder).texts.features(LATER)
+    Unlearned(features, np.array([1, 0])).save(tmp_path / "items")
+    with_users = Recommender.load(tmp_path)
+    assert [*(with_users.catalogue.prior < 0)] == [*[False] * 12, True, False]
+    (tmp_path / "items" / "histories.jsonl").unlink()
+    without_users = Recommender.load(tmp_path)
+    assert [*without_users.catalogue.prior] == [*with_users.catalogue.prior]
 
 
 def test_held_out_items_are_counted(folder, tmp_path):
@@ -182,9 +204,9 @@ def test_held_out_items_are_counted(folder, tmp_path):
 def test_saved_features_are_used(folder, recommender, tmp_path):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     features = recommender.texts.features(LATER)
-    save_features(tmp_path / "items", features)
+    Unlearned(features, np.zeros(2, np.int64)).save(tmp_path / "items")
     assert torch.equal(Recommender.load(tmp_path).catalogue.rows, recommender.catalogue.rows)
-    save_features(tmp_path / "items", features[:1])
+    Unlearned(features[:1], np.zeros(1, np.int64)).save(tmp_path / "items")
     with pytest.raises(XinyeError, match="it does not fit the catalogue"):
         Recommender.load(tmp_path)
 

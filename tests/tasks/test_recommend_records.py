@@ -1,13 +1,15 @@
 """Events and items of recommendation, as files have them."""
 
+import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xinye.data.notes import Notes
@@ -254,6 +256,26 @@ def test_any_ids_come_back(tmp_path_factory, rows):
             results.append(told(read_events([str(folder / name)], ColumnSettings())))
         except XinyeError as error:
             results.append(str(error).partition(":")[2].replace(name, "")[:0])
+    assert results[0] == results[1]
+
+
+@given(st.lists(st.text('ab0x9",\n', min_size=3, max_size=8)))
+@example(["b,y,2", 'b,"z,3', "b,x,4"])  # never closed
+@example(['b,"y"x,2'])
+@example(["b,y,0x5"])
+def test_both_readers_agree_on_any_text(tmp_path_factory, lines):
+    """A compressed table is read row by row."""
+    folder = tmp_path_factory.mktemp("text")
+    content = "\n".join(["user,item,time", "a,x,1", "a,y,2", "b,x,1", *lines, ""]).encode()
+    (folder / "a.csv").write_bytes(content)
+    with gzip.open(folder / "a.csv.gz", "wb") as file:
+        file.write(content)
+    results: list[Any] = []
+    for name in ("a.csv", "a.csv.gz"):
+        try:
+            results.append(told(read_events([str(folder / name)], ColumnSettings())))
+        except XinyeError as error:
+            results.append(str(error).replace(f"{name}", "a.csv"))
     assert results[0] == results[1]
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import IO, Any
 from xinye.errors import XinyeError
 
 
-def lock(file: IO[Any], in_use: XinyeError) -> None:
+def lock(file: IO[Any] | int, in_use: XinyeError) -> None:
     """Lock an open file until it is closed or the process ends, however it ends. Raises `in_use` if
     another process has the lock. Does nothing if the file system has no locks."""
     try:
@@ -19,6 +20,25 @@ def lock(file: IO[Any], in_use: XinyeError) -> None:
         raise in_use from None
     except OSError:
         pass
+
+
+@contextmanager
+def only_here(folder: Path, in_use: XinyeError, seconds: float = 10.0) -> Iterator[None]:
+    """Inside, no other thread or process is inside with this folder. Raises `in_use` if one is for
+    so many seconds."""
+    opened, end = os.open(folder, os.O_RDONLY | os.O_DIRECTORY), time.monotonic() + seconds
+    try:
+        while True:
+            try:
+                lock(opened, in_use)
+                break
+            except XinyeError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(opened)
 
 
 @contextmanager

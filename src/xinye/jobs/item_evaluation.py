@@ -41,15 +41,9 @@ def evaluate(folder: Path, files: Sequence[str], observer: Observer) -> Figures:
             "with --data"
         )
     figures = results_of(network, data, observer).figures
-    return (
-        about
-        | figures
-        | {
-            "files": list(settings.data),
-            "records": figures.pop("users"),
-            "notes": figures.pop("findings") + figures.pop("compared"),
-        }
-    )
+    about["files"], about["records"] = list(settings.data), figures.pop("users")
+    about["notes"] = figures.pop("findings") + figures.pop("compared")
+    return about | figures
 
 
 def settings_of(folder: Path) -> FinetuneSettings:
@@ -74,7 +68,7 @@ def on_later_events(
     count = recommender.fitted.item_count
     judged = {ranker.name: judge(ranker, some, count) for ranker in rankers}
     rows = {name: {"name": name, **each.figures()} for name, each in judged.items()}
-    found = notes.sentences()
+    found = [*notes.sentences(), *events.findings]
     if unknown:
         found.append(f"{plural(unknown, 'event')} with items that the run did not learn: left out")
     model = rows.pop("the mix")

@@ -16,7 +16,7 @@ from xinye.checkpoints.folders import ITEMS, check_item_folder
 from xinye.checkpoints.load import load_any
 from xinye.errors import XinyeError, refuse_first
 from xinye.model.items import ItemGPT
-from xinye.ranking.catalogue import Catalogue, load_features, rarity
+from xinye.ranking.catalogue import Catalogue, Unlearned, rarity
 from xinye.ranking.diversity import NEVER, best, cosines
 from xinye.ranking.fitted import GPT, Fitted
 from xinye.ranking.history_file import KnownUsers, read_histories
@@ -66,10 +66,10 @@ class Recommender:
         ranking: tuple[Fitted, Mapping[str, float]],
         texts: ItemTexts,
         users: KnownUsers,
-        features: np.ndarray | None = None,
+        unlearned: Unlearned | None = None,
     ) -> None:
-        """`ranking` are the rankers that count, and the weights of the mix. `features` (m, F) are
-        those of the items that the network did not learn; without them, their texts are read."""
+        """`ranking` are the rankers that count, and the weights of the mix. `unlearned`
+        tells of the items that the network did not learn; without it, their texts are read."""
         self.network = network.eval()
         self.fitted, self.weights = ranking
         self.texts, self.users = texts, users
@@ -81,14 +81,19 @@ class Recommender:
         counted = self.fitted.item_count
         rows = network.complete_rows().detach().float()
         others = catalogue[self._learned :]
+        features, uses = (unlearned.features, unlearned.uses) if unlearned else (None, None)
         more, with_text = self._rows(others, features) if others else (rows[:0], np.empty(0, bool))
+        prior = np.zeros(len(catalogue), np.float32)
+        if uses is not None:
+            few = uses[counted - self._learned :]
+            prior[counted:] = rarity(few, float(self.fitted.popular.counts.mean()))
         self.catalogue = Catalogue(
             tuple(catalogue),
             {item.id: number for number, item in enumerate(catalogue)},
             counted,
             torch.cat((rows, more)),
             np.concatenate((np.ones(counted, bool), with_text[counted - self._learned :])),
-            rarity(users.histories.counts(), counted),
+            prior,
         )
 
     @classmethod
@@ -109,10 +114,10 @@ class Recommender:
         if texts.width != found.network.embed_text.in_features:
             raise XinyeError(f"{inside}: texts.safetensors does not fit the network; restore it")
         others = len(found.catalogue) - found.network.config.vocab_size
-        features = load_features(inside, (others, texts.width))
+        unlearned = Unlearned.load(inside, (others, texts.width))
         numbers = {item.id: number for number, item in enumerate(found.catalogue)}
         users = read_histories(inside, numbers)
-        return cls(found.network, found.catalogue, (fitted, weights), texts, users, features)
+        return cls(found.network, found.catalogue, (fitted, weights), texts, users, unlearned)
 
     # -- what is known -----------------------------------------------------------------------------
 
@@ -122,13 +127,6 @@ class Recommender:
         if history is None:
             return []
         return [self.catalogue.items[number].id for number in history.tolist()]
-
-    def with_events(self, user: str, items: Sequence[str]) -> tuple[str, ...]:
-        """The history of a user with later items, which counts in `Asked.history` at once. Raises
-        `UnknownItem`."""
-        for item in items:
-            self.catalogue.number(item)
-        return tuple(dict.fromkeys((*self.history_of(user), *items)))
 
     def item(self, item: str) -> Item:
         """The item with an id. Raises `UnknownItem`."""

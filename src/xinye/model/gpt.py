@@ -364,9 +364,10 @@ class GPT(TokenModel):
         positions: Tensor | None = None,
         mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
+        rows: Tensor | None = None,
     ) -> Tensor:
         """The hidden states before the output head, (B, T, C). The arguments are those of
-        `forward`."""
+        `forward`. `rows` (n, C) are used instead of the embedding's own."""
         config, start = self.config, 0 if cache is None else cache.length
         if positions is None:
             positions = torch.arange(start, start + tokens.shape[1], device=tokens.device)[
@@ -374,7 +375,7 @@ class GPT(TokenModel):
             ]  # (1, T)
         if mask is None and not config.is_causal:
             mask = torch.ones(1, 1, 1, tokens.shape[1], dtype=torch.bool, device=tokens.device)
-        x = self.model.embed_tokens(tokens)  # (B, T, C)
+        x = self.model.embed_tokens(tokens) if rows is None else F.embedding(tokens, rows)
         if self.prefix_length:  # all tokens come after the prefix and attend to it
             positions = positions + self.prefix_length
             if mask is None and tokens.shape[1] > 1:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT, Linear
@@ -16,7 +15,6 @@ from xinye.model.heads import IGNORED
 
 NEVER = -1e4  # the logit of items that cannot come again
 TOGETHER = 2**14  # items of histories that are computed together
-_OWN = "gpt.model.embed_tokens.weight"
 
 
 class Pieces(Protocol):
@@ -49,16 +47,14 @@ class ItemGPT(nn.Module):
     features: Tensor  # (n, F), of the texts of the items
     name = "the GPT alone"  # beside other rankers
 
-    def __init__(
-        self, gpt: GPT, features: Tensor, id_dropout: float = 0.0, label_smoothing: float = 0.0
-    ) -> None:
+    def __init__(self, gpt: GPT, features: Tensor, id_dropout: float = 0.0) -> None:
         super().__init__()
         self.gpt = gpt
         # Names with "embed" are trained by AdamW, as all tables are (training/optimizers.py).
         self.embed_text = Linear(features.shape[1], gpt.config.hidden_size, bias=False)
         self.embed_new = nn.Parameter(torch.zeros(gpt.config.hidden_size))
         self.register_buffer("features", features.float(), persistent=False)
-        self.id_dropout, self.label_smoothing = id_dropout, label_smoothing
+        self.id_dropout = id_dropout
 
     @property
     def config(self) -> GPTConfig:
@@ -120,30 +116,15 @@ class ItemGPT(nn.Module):
 
     # -- predictions -------------------------------------------------------------------------------
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """The hidden states (B, T, C) after each item."""
-        return self.gpt.hidden(tokens)
-
-    def hidden(self, tokens: Tensor, rows: Tensor) -> Tensor:
-        """The hidden states (B, T, C) after each item, with `rows` as the rows of items."""
-        states: Tensor = functional_call(self, {_OWN: rows}, (tokens,))
-        return states
-
     def loss(self, batch: Pieces) -> Tensor:
         """The sum of the cross-entropies in nats over all targets but `IGNORED`, by a softmax over
         all items that the user has not had."""
         rows = self.rows()
         counted = batch.targets != IGNORED
-        hidden = self.hidden(batch.tokens, rows)[counted]  # (N, C)
+        hidden = self.gpt.hidden(batch.tokens, rows=rows)[counted]  # (N, C)
         logits = F.linear(hidden, rows.to(hidden.dtype)).float()
         logits.scatter_(1, seen(batch.tokens, counted), NEVER)
-        loss = F.cross_entropy(logits, batch.targets[counted], reduction="sum")
-        if self.label_smoothing:
-            # As in `F.cross_entropy`, but among the items that are left.
-            left = logits > NEVER / 2
-            even = (logits.log_softmax(-1) * left).sum(-1) / left.sum(-1)
-            loss = loss * (1 - self.label_smoothing) - even.sum() * self.label_smoothing
-        return loss
+        return F.cross_entropy(logits, batch.targets[counted], reduction="sum")
 
     @torch.no_grad()
     def scores(self, histories: Sequence[np.ndarray], new: Tensor | None = None) -> np.ndarray:
@@ -174,7 +155,8 @@ class ItemGPT(nn.Module):
             for row, number in enumerate(numbers):
                 tokens[row, : lengths[number]] = histories[number][-context:]
             with self._evaluating():
-                hidden = self.hidden(torch.from_numpy(tokens).to(self.device), rows)
+                read = torch.from_numpy(tokens).to(self.device)
+                hidden = self.gpt.hidden(read, rows=rows)
             last = torch.from_numpy(lengths[numbers] - 1).to(self.device)
             each = torch.arange(len(numbers), device=self.device)
             states[torch.from_numpy(numbers)] = hidden[each, last].float()

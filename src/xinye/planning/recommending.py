@@ -56,5 +56,4 @@ def make_plan(plan: Draft, settings: FinetuneSettings, pieces: int, device: torc
         weight_decay=(RULES.weight_decay, "usual"),
         dropout=(RULES.dropout, FOUND),
     )
-    plan.note("label_smoothing", RULES.label_smoothing, "usual")
     pretraining.precision(plan, settings, device, (torch.float32, "the network is small"))

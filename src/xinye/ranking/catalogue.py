@@ -17,7 +17,7 @@ from xinye.guesses import nearest
 from xinye.ranking.items import Item
 from xinye.ranking.tensor_files import read_arrays
 
-FEATURES = "features.safetensors"
+UNLEARNED = "unlearned.safetensors"
 NEAR = 32  # words that are compared with one that is not known
 
 
@@ -74,12 +74,25 @@ class Catalogue:
         item has."""
         kept = np.ones(len(self.items), bool)
         for tag in wanted:
-            having = [tag.casefold() in map(str.casefold, item.tags) for item in self.items]
-            if not any(having):
-                tags = {each for item in self.items for each in item.tags}
-                raise XinyeError(f"no item has the tag {tag!r}{did_you_mean(tag, tags)}")
-            kept &= np.array(having, bool)
+            having = self._tagged.get(tag.casefold())
+            if having is None:
+                near = did_you_mean(tag, self._tags.near(tag))
+                raise XinyeError(f"no item has the tag {tag!r}{near}")
+            kept &= np.isin(np.arange(len(kept)), having)
         return kept
+
+    @cached_property
+    def _tagged(self) -> dict[str, list[int]]:
+        """The numbers of the items with each tag, in lower case."""
+        found: dict[str, list[int]] = {}
+        for number, item in enumerate(self.items):
+            for tag in {each.casefold() for each in item.tags}:
+                found.setdefault(tag, []).append(number)
+        return found
+
+    @cached_property
+    def _tags(self) -> "Words":
+        return Words.of({tag for item in self.items for tag in item.tags})
 
 
 @dataclass(frozen=True)
@@ -105,32 +118,46 @@ def _around(ordered: Sequence[str], word: str) -> Sequence[str]:
     return ordered[max(0, place - NEAR) : place + NEAR]
 
 
-def rarity(counts: np.ndarray, counted: int) -> np.ndarray:
-    """What the GPT's logits of the items change by, (items,), from the number of their users.
+@dataclass(frozen=True)
+class Unlearned:
+    """What is saved of the m items that the network did not learn: features of their texts, (m, F),
+    and the number of users of each, (m,)."""
 
-    From a text alone, an item seems as likely as other items of such texts are on average. Items
-    behind the `counted` ones had their chance, and few users took it: their logits get the
-    logarithm of how much fewer these are. Nothing is known of items that come later, which have 0.
+    features: np.ndarray
+    uses: np.ndarray
+
+    def save(self, folder: Path) -> None:
+        """Write them into a folder."""
+        tensors: dict[str, np.ndarray] = {
+            "features": np.ascontiguousarray(self.features, np.float32),
+            "uses": self.uses.astype(np.int64),
+        }
+        with written_beside(folder / UNLEARNED) as beside:
+            save_file(tensors, beside)
+
+    @classmethod
+    def load(cls, folder: Path, shape: tuple[int, int]) -> Self | None:
+        """What `save` wrote of items whose features have this shape; None if there is no such file.
+        Raises `XinyeError` if the file is damaged, or has another shape."""
+        path = folder / UNLEARNED
+        if not path.exists():
+            return None
+        found = read_arrays(path)
+        features, uses = (found.get(name, np.empty(0)) for name in ("features", "uses"))
+        fits = features.shape == shape and uses.shape == shape[:1]
+        kinds = features.dtype == np.float32 and uses.dtype == np.int64
+        if not fits or not kinds or not np.isfinite(features).all() or (uses < 0).any():
+            raise XinyeError(f"{path}: it does not fit the catalogue; restore the files")
+        return cls(features, uses)
+
+
+def rarity(uses: np.ndarray, usual: float) -> np.ndarray:
+    """What the GPT's logits of items that few used change by, (m,), from the number of the users of
+    each and of the users that learned items have on average.
+
+    From a text alone, an item seems as likely as other items of such texts are. But these had their
+    chance, and few users took it: their logits get the logarithm of how much fewer these are.
+    Nothing is known of items that nobody used yet, which keep theirs.
     """
-    usual = max(float(counts[:counted].mean()), 1.0)
-    found = np.log((counts + 1) / usual).astype(np.float32)
-    found[:counted] = 0
-    return np.minimum(found, 0)
-
-
-def save_features(folder: Path, features: np.ndarray) -> None:
-    """Write the features (m, F) of the texts of items that the network did not learn."""
-    with written_beside(folder / FEATURES) as beside:
-        save_file({"features": np.ascontiguousarray(features, np.float32)}, beside)
-
-
-def load_features(folder: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """The features that `save_features` wrote; None if there is no such file. Raises `XinyeError`
-    if they are damaged or have another shape."""
-    path = folder / FEATURES
-    if not path.exists():
-        return None
-    found = read_arrays(path).get("features", np.empty(0))
-    if found.shape != shape or found.dtype != np.float32 or not np.isfinite(found).all():
-        raise XinyeError(f"{path}: it does not fit the catalogue; restore the files")
-    return found
+    changes = np.minimum(np.log((uses + 1) / max(usual, 1.0)), 0).astype(np.float32)
+    return np.where(uses > 0, changes, np.float32(0))

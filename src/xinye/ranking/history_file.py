@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from xinye.data.files import open_regular, written_beside
+from xinye.data.locks import only_here
 from xinye.errors import XinyeError
 from xinye.ranking.histories import Histories
 
@@ -103,11 +104,16 @@ def history_in(folder: Path, user: str) -> dict[str, Any] | None:
 def drop_user(folder: Path, user: str) -> int:
     """Take a user out of the histories. Returns how many items that history had. The network's
     weights, which were trained with all users, stay as they are."""
-    path, found = folder / HISTORIES, history_in(folder, user)
-    if found is None:
+    path = folder / HISTORIES
+    if not path.exists():
         return 0
-    with _for_its_owner(path) as file:
-        file.writelines(line for line, row in _rows(path) if row.get("user") != user)
+    in_use = XinyeError(f"{path}: another program is changing it; try again")
+    with only_here(folder, in_use):
+        found = history_in(folder, user)
+        if found is None:
+            return 0
+        with _for_its_owner(path) as file:
+            file.writelines(line for line, row in _rows(path) if row.get("user") != user)
     return len(found.get("items", ()))
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+LONGEST_ID = 256  # characters of the id of an item or a user
+
 
 @dataclass(frozen=True)
 class Item:

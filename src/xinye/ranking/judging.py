@@ -49,7 +49,7 @@ class Judged:
     """How a ranker did in each case."""
 
     ranks: np.ndarray  # (B,) of the targets, from 1; a tie takes the middle
-    top: np.ndarray  # (B, 10) the items that would be recommended
+    top: np.ndarray  # (B, 10) the items that would be recommended; -1 where none is left
     nats: np.ndarray  # (B,) the loss of each case, if the scores are logits
     item_count: int
 
@@ -67,7 +67,7 @@ class Judged:
     @property
     def coverage(self) -> float:
         """The share of all items that are among somebody's first ten."""
-        return len(np.unique(self.top)) / self.item_count
+        return len(np.unique(self.top[self.top >= 0])) / self.item_count
 
     def figures(self) -> dict[str, float]:
         """The figures by the names that results have."""
@@ -121,10 +121,11 @@ def ranks_of(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 def top_of(scores: np.ndarray, count: int) -> np.ndarray:
     """The items with the highest scores in each row, the best first. Among equal scores the lower
-    number comes first."""
+    number comes first; -1 stands where the score is -inf."""
     if count < scores.shape[1]:
         found = np.sort(np.argpartition(-scores, count - 1, axis=1)[:, :count], axis=1)
     else:
         found = np.tile(np.arange(scores.shape[1]), (len(scores), 1))
-    order = np.argsort(-np.take_along_axis(scores, found, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(found, order, axis=1)
+    own = np.take_along_axis(scores, found, axis=1)
+    order = np.argsort(-own, axis=1, kind="stable")
+    return np.take_along_axis(np.where(own > -np.inf, found, -1), order, axis=1)

@@ -39,7 +39,7 @@ MODEL = (
     "items/texts.safetensors",
     "items/ranking.json",
     "items/ranking.safetensors",
-    "items/features.safetensors",
+    "items/unlearned.safetensors",
     "items/histories.jsonl",
     "report.html",
 )

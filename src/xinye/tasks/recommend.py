@@ -20,7 +20,7 @@ class Recommend(BaseTask):
     columns = ("text_field", *EventSettings.model_fields)
     special_settings = ITEM_SETTINGS
     unused_settings = (
-        *("validation", "fold", "augment", "control", "attention", "adapter"),
+        *("validation", "validation_share", "fold", "augment", "control", "attention", "adapter"),
         *("mask_tokens", "crop_tokens", "shuffle_texts"),
     )
     augmentations = ()

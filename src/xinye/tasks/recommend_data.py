@@ -19,7 +19,7 @@ from xinye.planning.plan import Draft
 from xinye.ranking.histories import Histories
 from xinye.ranking.item_texts import ItemTexts, item_text, language_vectors
 from xinye.ranking.items import Item
-from xinye.ranking.split import Split, split_by
+from xinye.ranking.split import Split, of_items, split_by
 from xinye.tasks.bad_records import bad_records
 from xinye.tasks.recommend_items import read_items, record_files
 from xinye.tasks.recommend_records import Events, learned, read_events
@@ -63,6 +63,13 @@ def prepare_items(settings: FinetuneSettings, plan: Draft, observer: Observer) -
     held_out = held_out_items(count, settings.new_items, settings.seed)
     events = in_order(events, held_out)
     split = split_by(settings.split, without(events.histories, count - len(held_out)))
+    if len(held_out) and not of_items(
+        events.histories, np.arange(count) >= count - len(held_out), 1
+    ):
+        raise XinyeError(
+            f"--new-items {settings.new_items:g}: nobody used one of the held-out items after "
+            "another one, so there is nothing to evaluate on; hold out more, or leave it out"
+        )
     observer.stage("reading the texts of the items")
     texts, features = texts_of(settings.model, events.items, count - len(held_out))
     findings = [*notes.sentences(), *events.findings]

@@ -14,8 +14,8 @@ import numpy as np
 from xinye.data.notes import without_unseen
 from xinye.errors import XinyeError, did_you_mean
 from xinye.planning.column_settings import ColumnSettings
+from xinye.ranking.items import LONGEST_ID
 
-LONGEST_ID = 256  # characters
 KINDS_SHOWN = 8
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from xinye.checkpoints.folders import ITEMS
 from xinye.checkpoints.item_folders import write_catalogue
 from xinye.checkpoints.load import load_any
-from xinye.ranking.catalogue import save_features
+from xinye.ranking.catalogue import Unlearned
 from xinye.ranking.fitted import Fitted
 from xinye.ranking.history_file import write_histories
 from xinye.ranking.item_texts import language_vectors
@@ -22,19 +22,21 @@ def write_recommender(run: Path, data: ItemData, weights: dict[str, float]) -> N
     catalogue = [*data.items, *data.events.rare]
     write_catalogue(run, catalogue)
     data.texts.save(run / ITEMS)
-    write_features(run / ITEMS, data)
+    unlearned(data).save(run / ITEMS)
     histories = replace(data.events.histories, item_count=len(data.items))
     Fitted.fit(histories).save(run / ITEMS, weights)
     users, ids = data.everything.users, [item.id for item in data.everything.items]
     write_histories(run / ITEMS, users, data.everything.histories, ids)
 
 
-def write_features(folder: Path, data: ItemData) -> None:
-    """Write the features of the items that the network did not learn, so that a language model does
-    not have to read them again."""
-    rare = data.events.rare
-    found = data.features[data.learned :]
+def unlearned(data: ItemData) -> Unlearned:
+    """What is saved of the items that the network did not learn, so that a language model does not
+    have to read them again."""
+    features, rare = data.features[data.learned :], data.events.rare
     if rare:
         vectors = language_vectors(*load_any(data.texts.model)) if data.texts.model else None
-        found = np.concatenate((found, data.texts.features(rare, vectors)))
-    save_features(folder, found)
+        features = np.concatenate((features, data.texts.features(rare, vectors)))
+    counts = data.everything.histories.counts().tolist()
+    uses = {item.id: count for item, count in zip(data.everything.items, counts, strict=True)}
+    items = [*data.items[data.learned :], *rare]
+    return Unlearned(features, np.array([uses[item.id] for item in items], np.int64))

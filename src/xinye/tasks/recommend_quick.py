@@ -4,6 +4,7 @@ It reads only what is in order. For anything else it raises `Odd`, and the file 
 """
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -81,6 +82,8 @@ def _of_table(path: Path, head: Head) -> Iterator[Any]:
     if head.line != 2 or form.above or header != head.names or encoding not in ENCODINGS:
         raise Odd
     quoted = form.rows.keywords.get("quoting") != csv.QUOTE_NONE
+    if quoted:
+        _check_quotes(path, form.delimiter)
     used = head.columns.used
     yield from pyarrow.csv.open_csv(
         path,
@@ -93,7 +96,6 @@ def _of_table(path: Path, head: Head) -> Iterator[Any]:
         pyarrow.csv.ParseOptions(
             delimiter=form.delimiter,
             quote_char='"' if quoted else False,
-            newlines_in_values=quoted,
         ),
         pyarrow.csv.ConvertOptions(
             include_columns=used,
@@ -101,6 +103,17 @@ def _of_table(path: Path, head: Head) -> Iterator[Any]:
             strings_can_be_null=False,
         ),
     )
+
+
+def _check_quotes(path: Path, delimiter: str) -> None:
+    """Raises `Odd` if quotation marks are anything but a pair around a cell of one line. pyarrow
+    takes one that is never closed for the begin of a cell that holds the rest of the file."""
+    cell = rb'(?:"(?:[^"]|"")*+"|[^"%s]*+)' % re.escape(delimiter.encode())
+    row = re.compile(rb"%s(?:%s%s)*+\r?\n?" % (cell, re.escape(delimiter.encode()), cell))
+    with path.open("rb") as file:
+        rows = islice(file, 1, None)  # the header was read by itself
+        if not all(row.fullmatch(line) for line in rows if b'"' in line):
+            raise Odd
 
 
 @dataclass
@@ -135,6 +148,8 @@ class _Reader:
 
 def _seconds(column: Any) -> tuple[np.ndarray, str]:
     try:
+        if pyarrow.types.is_string(column.type) and pc.any(pc.match_substring(column, "x")).as_py():
+            raise Odd  # such as 0x5
         numbers = column.cast(pyarrow.int64())
     except pyarrow.ArrowInvalid:
         found = None

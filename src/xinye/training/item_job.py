@@ -69,7 +69,7 @@ class ItemJob(Job):
     def build(self) -> ItemGPT:
         plan, features = self.plan, torch.from_numpy(self.data.features[: self.data.learned])
         gpt = GPT(replace(self.config, dropout=plan.dropout))
-        model = ItemGPT(gpt, features, rules.RULES.id_dropout, plan.label_smoothing)
+        model = ItemGPT(gpt, features, rules.RULES.id_dropout)
         model.initialize(plan.seed)
         model.to(self.device)
         model.compute_dtype = getattr(torch, plan.dtype)

@@ -126,7 +126,7 @@ REFUSED = [
     ({}, 400, "give either user or history"),
     ({"user": "a", "history": []}, 400, "give either user or history"),
     ({"user": ""}, 400, "user: String should have at least 1 character"),
-    ({"user": "u" * 201}, 400, "user: String should have at most 200 characters"),
+    ({"user": "u" * 257}, 400, "user: String should have at most 256 characters"),
     ({"user": None, "history": None}, 400, "give either user or history"),
     ({"history": ["b1"] * 1001}, 400, "history: "),
     ({"history": "b1"}, 400, "history: Input should be a valid list"),
@@ -178,8 +178,8 @@ def test_items_that_are_refused(quiet_shop: Client) -> None:
         ("new", {"title": "t", "text": "t" * 20_001}, "text: "),
         ("new", {"title": "t", "tags": ["x"] * 51}, "tags: "),
         ("%FF", {"title": "t"}, "not UTF-8"),
-        ("x" * 201, {"title": "t"}, "must have 1 to 200 characters"),
-        ("", {"title": "t"}, "must have 1 to 200 characters"),
+        ("x" * 257, {"title": "t"}, "must have 1 to 256 characters"),
+        ("", {"title": "t"}, "must have 1 to 256 characters"),
     ):
         found, told = quiet_shop.refused("PUT", f"/v1/items/{path}", body, EDITOR)
         assert found == 400 and message in told, told

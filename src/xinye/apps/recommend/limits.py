@@ -7,8 +7,7 @@ MOST_FILTERS = 20
 MOST_EVENTS = 1_000  # in one request
 MOST_FOUND = 100  # items in one answer of the search
 
-ID = 200  # characters of the id of an item or a user
-KIND = 50  # of the kind of an event
+KIND = 50  # characters of the kind of an event
 TITLE = 500
 TEXT = 20_000
 MOST_TAGS, TAG = 50, 100

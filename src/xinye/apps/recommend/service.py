@@ -1,6 +1,5 @@
 """`Shop`: recommendations that use the newest events and items at once."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,7 +21,6 @@ class Shop:
     def __init__(self, recommender: Recommending, behaviour: Behaviour, run: Path) -> None:
         """The items that were added before are given to the recommender."""
         self.recommender, self.behaviour, self.run = recommender, behaviour, run
-        self._forgetting = threading.Lock()
         recommender.put_items(behaviour.items())
 
     def recommend(self, asked: Asked) -> Recommended:
@@ -77,8 +75,7 @@ class Shop:
 
     def forget(self, user: str) -> int:
         """Forget a user. Returns how many events there were, with those of the training."""
-        with self._forgetting:  # two would write the same file of histories
-            return forget_in(self.behaviour, self.run, user)
+        return forget_in(self.behaviour, self.run, user)
 
 
 def exported(behaviour: Behaviour | None, run: Path, user: str) -> dict[str, Any]:

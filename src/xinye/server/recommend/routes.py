@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse
 
-from xinye.apps.recommend.limits import ID, MOST_EVENTS, MOST_FOUND, QUERY
+from xinye.apps.recommend.limits import MOST_EVENTS, MOST_FOUND, QUERY
 from xinye.apps.recommend.reasons import sentence
-from xinye.ranking.items import Item
+from xinye.ranking.items import LONGEST_ID, Item
 from xinye.ranking.suggestions import Suggestion
 from xinye.server.bodies import JSONRoute
 from xinye.server.errors import check_count, reads_chinese
@@ -78,7 +78,7 @@ async def find_items(
 @router.get(f"{ITEMS}/{{id:any_text}}", dependencies=FOR_CLIENTS)
 async def read_item(request: Request, parts: Parts) -> JSON:
     """One item. 404 for an unknown id, with the nearest one."""
-    found = await parts.threads.read(parts.shop.item, id_in(request, f"{ITEMS}/", ID))
+    found = await parts.threads.read(parts.shop.item, id_in(request, f"{ITEMS}/", LONGEST_ID))
     return item_seen(found)
 
 
@@ -95,7 +95,7 @@ async def role(request: Request) -> JSON:
 @router.put(f"{ITEMS}/{{id:any_text}}", dependencies=FOR_EDITORS)
 async def put_item(body: ItemRequest, request: Request, parts: Parts) -> JSONResponse:
     """Add an item, which can be recommended at once, or change one. 201 if it is new."""
-    item = body.item(id_in(request, f"{ITEMS}/", ID))
+    item = body.item(id_in(request, f"{ITEMS}/", LONGEST_ID))
     new = await parts.threads.write(parts.shop.put, item)
     return JSONResponse(item_seen(item), 201 if new else 200)
 
@@ -103,14 +103,14 @@ async def put_item(body: ItemRequest, request: Request, parts: Parts) -> JSONRes
 @router.get(f"{USERS}/{{user:any_text}}", dependencies=FOR_EDITORS)
 async def read_user(request: Request, parts: Parts) -> JSON:
     """Everything that is kept of a user: the history from the training, and later events."""
-    return await parts.threads.read(parts.shop.export, id_in(request, f"{USERS}/", ID))
+    return await parts.threads.read(parts.shop.export, id_in(request, f"{USERS}/", LONGEST_ID))
 
 
 @router.delete(f"{USERS}/{{user:any_text}}", dependencies=FOR_EDITORS)
 async def forget_user(request: Request, parts: Parts) -> JSON:
     """Forget a user: delete the events in the store and in the run. The weights of the network,
     which was trained with all users, stay as they are."""
-    user = id_in(request, f"{USERS}/", ID)
+    user = id_in(request, f"{USERS}/", LONGEST_ID)
     return {"user": user, "deleted": await parts.threads.write(parts.shop.forget, user)}
 
 

@@ -6,7 +6,6 @@ from pydantic import Field, field_validator
 
 from xinye.apps.recommend.behaviour import Event
 from xinye.apps.recommend.limits import (
-    ID,
     KIND,
     MOST_EXCLUDED,
     MOST_FILTERS,
@@ -17,13 +16,13 @@ from xinye.apps.recommend.limits import (
     TEXT,
     TITLE,
 )
-from xinye.ranking.items import Item
+from xinye.ranking.items import LONGEST_ID, Item
 from xinye.ranking.suggestions import Asked
 from xinye.server.bodies import OR_NUMBER, Body
 from xinye.server.errors import APIError
 from xinye.tasks.recommend_times import ORDER, seconds_of
 
-Id = Annotated[str, Field(min_length=1, max_length=ID), OR_NUMBER]
+Id = Annotated[str, Field(min_length=1, max_length=LONGEST_ID), OR_NUMBER]
 Value = Annotated[str, Field(max_length=TITLE)]
 
 
@@ -54,6 +53,8 @@ class RecommendRequest(Body):
             for value in ([given] if isinstance(given, str) else given)
         )
         excluded = frozenset(self.exclude)
+        if len(filters) > MOST_FILTERS:
+            raise APIError(400, f"at most {MOST_FILTERS} values can be asked for", "filter")
         return Asked(self.user, history, self.k, excluded, filters, self.diversity)
 
 
