@@ -19,7 +19,7 @@ from xinye.model.gpt import GPT
 from xinye.model.items import ItemGPT
 from xinye.ranking.catalogue import UnknownItem, Unlearned, rarity
 from xinye.ranking.diversity import best
-from xinye.ranking.fitted import Fitted
+from xinye.ranking.fitted import PARTS, Fitted
 from xinye.ranking.histories import Histories
 from xinye.ranking.history_file import write_histories
 from xinye.ranking.item_texts import ItemTexts
@@ -33,6 +33,7 @@ WEIGHTS = {
     "most popular": 0.05,
     "popular of late": 0.05,
 }
+MIXES = {name: {part: WEIGHTS[part] for part in parts} for name, parts in PARTS.items()}
 TEAS = [Item(f"tea{n}", f"green tea {n}", "", ("茶", "Drink")) for n in range(6)]
 CUPS = [Item(f"cup{n}", f"white cup {n}", "", ("杯",)) for n in range(6)]
 LATER = [Item("pot", "white cup and pot", "", ("杯",)), Item("box")]
@@ -58,7 +59,7 @@ def folder(tmp_path_factory) -> Path:
     inside = folder / folders.ITEMS
     texts.save(inside)
     whole = histories()
-    Fitted.fit(Histories.of([whole[user] for user in range(40)], 12)).save(inside, WEIGHTS)
+    Fitted.fit(Histories.of([whole[user] for user in range(40)], 12)).save(inside, MIXES)
     users = [f"user{number}" for number in range(len(whole))]
     write_histories(inside, users, whole, [item.id for item in ITEMS])
     return folder
@@ -196,7 +197,7 @@ def test_held_out_items_are_counted(folder, tmp_path):
     recommender = Recommender.load(folder)
     fitted = Fitted.fit(histories())
     more = Recommender(
-        recommender.network, ITEMS, (fitted, WEIGHTS), recommender.texts, recommender.users
+        recommender.network, ITEMS, (fitted, MIXES), recommender.texts, recommender.users
     )
     assert {*ids(more, history=("tea0",), k=99)} == {item.id for item in ITEMS} - {"tea0"}
 

@@ -1,18 +1,17 @@
-import json
-
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
 from ranking.fixed import Fixed, case
 from xinye.errors import XinyeError
-from xinye.ranking.fitted import GPT, Fitted
+from xinye.ranking.fitted import GPT, PARTS, Fitted
 from xinye.ranking.histories import Histories
 from xinye.ranking.judging import judge
 from xinye.ranking.mix import Mix
 
 HISTORIES = Histories.of([[0, 1, 2], [0, 1], [1, 2, 3], [3]], 5, np.arange(9.0))
 WEIGHTS = {GPT: 0.5, "EASE": 0.2, "item-Markov": 0.2, "most popular": 0.1, "popular of late": 0}
+MIXES = {name: {part: WEIGHTS[part] for part in parts} for name, parts in PARTS.items()}
 
 
 def test_a_mix_ranks_better_than_each_of_its_rankers():
@@ -45,9 +44,9 @@ def test_weights_do_not_depend_on_the_scale_of_scores():
 
 def test_what_is_saved_ranks_as_before(tmp_path):
     fitted = Fitted.fit(HISTORIES)
-    fitted.save(tmp_path, WEIGHTS)
-    again, weights = Fitted.load(tmp_path)
-    assert weights == WEIGHTS
+    fitted.save(tmp_path, MIXES)
+    again, mixes = Fitted.load(tmp_path)
+    assert mixes == MIXES
     history = [np.array([0, 3], np.int32)]
     for one, other in zip(fitted.rankers, again.rankers, strict=True):
         assert other.scores(history) == pytest.approx(one.scores(history), rel=2e-3)
@@ -69,7 +68,7 @@ def test_what_is_saved_ranks_as_before(tmp_path):
     ],
 )
 def test_damaged_rankers_are_refused(tmp_path, name, wrong):
-    Fitted.fit(HISTORIES).save(tmp_path, WEIGHTS)
+    Fitted.fit(HISTORIES).save(tmp_path, MIXES)
     path = tmp_path / "ranking.safetensors"
     save_file(load_file(path) | {name: wrong}, path)
     with pytest.raises(XinyeError, match=r"ranking\.safetensors: damaged"):
@@ -77,7 +76,7 @@ def test_damaged_rankers_are_refused(tmp_path, name, wrong):
 
 
 def test_rankers_without_their_file_or_with_unknown_numbers_are_refused(tmp_path):
-    Fitted.fit(HISTORIES).save(tmp_path, WEIGHTS)
+    Fitted.fit(HISTORIES).save(tmp_path, MIXES)
     path = tmp_path / "ranking.safetensors"
     half = path.read_bytes().replace(b'"F16"', b'"BF16"', 1)
     size = int.from_bytes(half[:8], "little") + 1
@@ -91,7 +90,7 @@ def test_rankers_without_their_file_or_with_unknown_numbers_are_refused(tmp_path
 
 @pytest.mark.parametrize("weights", [[], {GPT: 1}, WEIGHTS | {"EASE": "x"}, WEIGHTS | {"EASE": 7}])
 def test_damaged_weights_are_refused(tmp_path, weights):
-    Fitted.fit(HISTORIES).save(tmp_path, WEIGHTS)
-    (tmp_path / "ranking.json").write_text(json.dumps({"weights": weights}))
+    mixes = MIXES | {"the mix": weights}
+    Fitted.fit(HISTORIES).save(tmp_path, mixes)
     with pytest.raises(XinyeError, match="weights of the mix"):
         Fitted.load(tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from xinye.errors import XinyeError
 from xinye.jobs import item_evaluation
 from xinye.jobs.recommending import Recommender
 from xinye.observer import Observer
+from xinye.planning import recommending
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.ranking import rankers
 from xinye.ranking.suggestions import Asked
@@ -62,7 +64,7 @@ def test_a_recommender_learns_and_is_compared():
     assert rows["the GPT alone"]["ndcg_at_10"] > rows["most popular"]["ndcg_at_10"] + 0.1
     assert told["measured"]["ndcg_at_10"] > 0.6
     assert sum(told["weights"].values()) == pytest.approx(1)
-    assert "paired by 60 users" in told["compared"][0]
+    assert "paired by 60 users" in told["compared"][-1]
     found = Recommender.load("run").recommend(Asked(history=("茶0", "茶1", "茶2"), k=3))
     assert found.items[0].id == "茶3" and not found.cold
     assert Recommender.load("run").history_of("u3")
@@ -77,7 +79,7 @@ def test_evaluated_again_the_figures_are_the_same():
     lines = Path("events.csv").read_text("utf-8").splitlines()
     Path("later.csv").write_text(f"{lines[0]}\nu0,杯9,2026-12-01\nu0,茶没有,2026-12-02\n", "utf-8")
     later = item_evaluation.evaluate(Path("run"), ("later.csv",), Observer())
-    assert later["records"] == 1 and "1 event with items" in later["notes"][-3]
+    assert later["records"] == 1 and "1 event with items" in " ".join(later["notes"])
     Path("events.csv").write_text("\n".join(lines[:-1]) + "\n", "utf-8")
     with pytest.raises(XinyeError, match="have changed since the training"):
         item_evaluation.evaluate(Path("run"), (), Observer())
@@ -94,7 +96,9 @@ def test_resumed_bitwise():
         assert Path("whole", name).read_bytes() == Path("part", name).read_bytes(), name
 
 
-def test_micro_batches_change_nothing():
+def test_micro_batches_change_nothing(monkeypatch):
+    """Without dropout, which draws for each of them."""
+    monkeypatch.setattr(recommending, "RULES", replace(recommending.RULES, id_dropout=0.0))
     one, several = (
         finetune(
             settings(
@@ -103,7 +107,7 @@ def test_micro_batches_change_nothing():
         )
         for name, size in (("one", 8), ("several", 2))
     )
-    assert one.validation["loss"] == pytest.approx(several.validation["loss"], abs=0.05)
+    assert one.validation["loss"] == pytest.approx(several.validation["loss"], rel=1e-4)
 
 
 def test_new_items_are_measured_and_recommended():

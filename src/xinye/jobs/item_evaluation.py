@@ -13,15 +13,20 @@ from xinye.jobs.recommending import Recommender
 from xinye.observer import Observer
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
-from xinye.ranking.fitted import GPT
-from xinye.ranking.judging import Ranker, judge
-from xinye.ranking.mix import Mix
+from xinye.ranking.judging import judge
 from xinye.ranking.split import Case, drawn
 from xinye.runs.folder import RunFolder
 from xinye.tasks.recommend import Recommend
 from xinye.tasks.recommend_data import prepare_items, read_all
 from xinye.tasks.recommend_records import Events
-from xinye.tasks.recommend_results import MOST_CASES, compared, limits, results_of
+from xinye.tasks.recommend_results import (
+    MOST_CASES,
+    beside_each_other,
+    compared,
+    limits,
+    rankers_of,
+    results_of,
+)
 from xinye.tasks.settings import task_settings
 
 
@@ -64,27 +69,16 @@ def on_later_events(
     if not cases:
         raise XinyeError(f"{', '.join(files)}: no user has a new event with an item of the run")
     observer.stage("evaluating the model and the baselines")
-    rankers, some = rankers_of(recommender), drawn(cases, MOST_CASES)
-    count = recommender.fitted.item_count
-    judged = {ranker.name: judge(ranker, some, count) for ranker in rankers}
-    rows = {name: {"name": name, **each.figures()} for name, each in judged.items()}
+    fitted, some = recommender.fitted, drawn(cases, MOST_CASES)
+    rankers = rankers_of(recommender.gpt(), fitted, recommender.mixes)
+    judged = {ranker.name: judge(ranker, some, fitted.item_count) for ranker in rankers}
     found = [*notes.sentences(), *events.findings]
     if unknown:
         found.append(f"{plural(unknown, 'event')} with items that the run did not learn: left out")
-    model = rows.pop("the mix")
-    del model["name"]
-    return {
+    return beside_each_other(judged, {}) | {
         "files": list(files),
         "records": len(some),
-        "measured": model,
-        "baseline": rows.pop("item-Markov"),
-        "mixes": [rows.pop("the GPT alone"), rows.pop("the mix without the GPT")],
-        "other_baselines": [*rows.values()],
-        "notes": [
-            *found,
-            *limits(len(cases), recommender.fitted),
-            *compared(judged, "item-Markov"),
-        ],
+        "notes": [*found, *limits(len(cases), fitted), *compared(judged)],
     }
 
 
@@ -103,16 +97,3 @@ def later_cases(recommender: Recommender, events: Events) -> tuple[list[Case], i
         if new and (history or len(new) > 1):
             cases.append(Case(place, np.array([*history, *new[:-1]], np.int64), new[-1]))
     return cases, unknown
-
-
-def rankers_of(recommender: Recommender) -> list[Ranker]:
-    """The mix of a recommender, with and without the GPT, and each of its rankers."""
-    fitted, weights = recommender.fitted.rankers, recommender.weights
-    network = recommender.gpt()
-    counting = np.array([weights[ranker.name] for ranker in fitted])
-    return [
-        Mix((network, *fitted), np.array([weights[GPT], *counting]), "the mix"),
-        Mix(fitted, counting, "the mix without the GPT"),
-        network,
-        *fitted,
-    ]

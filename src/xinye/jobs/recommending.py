@@ -18,10 +18,11 @@ from xinye.errors import XinyeError, refuse_first
 from xinye.model.items import ItemGPT
 from xinye.ranking.catalogue import Catalogue, Unlearned, rarity
 from xinye.ranking.diversity import NEVER, best, cosines
-from xinye.ranking.fitted import GPT, Fitted
+from xinye.ranking.fitted import GPT, THE_MIX, Fitted, Mixes
 from xinye.ranking.history_file import KnownUsers, read_histories
 from xinye.ranking.item_texts import ItemTexts, TextVectors, language_vectors
 from xinye.ranking.items import Item
+from xinye.ranking.judging import finite
 from xinye.ranking.mix import beside, standardised
 from xinye.ranking.suggestions import Asked, Reason, Recommended, Suggestion
 
@@ -63,15 +64,16 @@ class Recommender:
         self,
         network: ItemGPT,
         catalogue: Sequence[Item],
-        ranking: tuple[Fitted, Mapping[str, float]],
+        ranking: tuple[Fitted, Mixes],
         texts: ItemTexts,
         users: KnownUsers,
         unlearned: Unlearned | None = None,
     ) -> None:
-        """`ranking` are the rankers that count, and the weights of the mix. `unlearned`
+        """`ranking` are the rankers that count, and the weights of the mixes. `unlearned`
         tells of the items that the network did not learn; without it, their texts are read."""
         self.network = network.eval()
-        self.fitted, self.weights = ranking
+        self.fitted, self.mixes = ranking
+        self.weights = self.mixes[THE_MIX]
         self.texts, self.users = texts, users
         # The place of each learned item in EASE, or -1. The last one is for all others.
         self._covered = np.full(self.fitted.item_count + 1, -1)
@@ -104,7 +106,7 @@ class Recommender:
         check_item_folder(folder)
         found = item_folders.read(folder)
         inside = folder / ITEMS
-        fitted, weights = Fitted.load(inside)
+        fitted, mixes = Fitted.load(inside)
         if not found.network.config.vocab_size <= fitted.item_count <= len(found.catalogue):
             raise XinyeError(
                 f"{inside}: ranking.safetensors counts {fitted.item_count:,} items, which does not "
@@ -117,7 +119,7 @@ class Recommender:
         unlearned = Unlearned.load(inside, (others, texts.width))
         numbers = {item.id: number for number, item in enumerate(found.catalogue)}
         users = read_histories(inside, numbers)
-        return cls(found.network, found.catalogue, (fitted, weights), texts, users, unlearned)
+        return cls(found.network, found.catalogue, (fitted, mixes), texts, users, unlearned)
 
     # -- what is known -----------------------------------------------------------------------------
 
@@ -238,7 +240,7 @@ class Recommender:
             name: self.weights[name] / max(float(part.std()), 1e-6) for name, part in parts.items()
         }
         popular = weighted[self.fitted.popular.name] + weighted[self.fitted.recent.name]
-        mixed = np.sum([*weighted.values()], axis=0)
+        mixed = finite(np.sum([*weighted.values()], axis=0))
         total = np.full(len(catalogue.items), NEVER, np.float32)
         total[:count] = mixed
         if not len(history):
@@ -247,7 +249,7 @@ class Recommender:
             total[:count] += standardised(self.fitted.recent.scores([counted]))[0]
         elif len(total) > count:
             rest = np.ones(count, bool)
-            rest[counted] = len(counted) == count  # if all were used, they all show the scale
+            rest[counted] = False
             total = beside(total[:count], gpt, rest)
         return Scores(total, mixed - popular, popular, scales)
 

@@ -1,7 +1,7 @@
 """The rankers that count, as a recommender keeps them in its folder, and their weights in the
 mix."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,11 +13,23 @@ from scipy import sparse
 from xinye.data.files import read_json, write_json, written_beside
 from xinye.errors import XinyeError
 from xinye.ranking.histories import Histories
+from xinye.ranking.judging import Ranker
+from xinye.ranking.mix import Mix
 from xinye.ranking.rankers import EASE, ItemMarkov, Popular, Recent
+from xinye.ranking.split import Case
 from xinye.ranking.tensor_files import read_arrays
 
 TENSORS, VALUES = "ranking.safetensors", "ranking.json"
 GPT = "GPT"
+THE_MIX, WITHOUT_GPT, COUNTED = "the mix", "the mix without the GPT", "EASE + item-Markov"
+COUNTING = (EASE.name, ItemMarkov.name, Popular.name, Recent.name)
+# What each mix consists of.
+PARTS = {
+    THE_MIX: (GPT, *COUNTING),
+    WITHOUT_GPT: COUNTING,
+    COUNTED: (EASE.name, ItemMarkov.name),
+}
+Mixes = Mapping[str, Mapping[str, float]]  # for each mix the weight of each part
 
 
 @dataclass(frozen=True)
@@ -47,9 +59,33 @@ class Fitted:
         """The items that they know."""
         return len(self.popular.counts)
 
-    def save(self, folder: Path, weights: Mapping[str, float]) -> None:
-        """Write the rankers and the `weights` of the mix, by name, into a folder."""
-        write_json(folder / VALUES, {"weights": dict(weights)})
+    def with_gpt(self, gpt: Ranker) -> dict[str, Ranker]:
+        """These rankers and a GPT, by the names that mixes have for them."""
+        return {GPT: gpt} | {each.name: each for each in self.rankers}
+
+    def learn_mixes(self, gpt: Ranker, cases: Sequence[Case]) -> Mixes:
+        """The weights of all mixes, learned on validation cases."""
+        rankers = self.with_gpt(gpt)
+        found = {
+            name: Mix.learn([rankers[part] for part in parts], cases, name)
+            for name, parts in PARTS.items()
+        }
+        return {
+            name: dict(zip(PARTS[name], mix.weights.tolist(), strict=True))
+            for name, mix in found.items()
+        }
+
+    def mixed(self, gpt: Ranker, mixes: Mixes) -> list[Mix]:
+        """The mixes of these rankers and a GPT."""
+        rankers = self.with_gpt(gpt)
+        return [
+            Mix([rankers[part] for part in parts], np.array([*parts.values()]), name)
+            for name, parts in mixes.items()
+        ]
+
+    def save(self, folder: Path, mixes: Mixes) -> None:
+        """Write the rankers and the weights of the mixes into a folder."""
+        write_json(folder / VALUES, {"mixes": mixes})
         followed = self.markov.weights
         tensors = {
             "ease.weights": self.ease.weights.astype(np.float16),
@@ -64,19 +100,18 @@ class Fitted:
             save_file(tensors, beside)
 
     @classmethod
-    def load(cls, folder: Path) -> tuple[Self, dict[str, float]]:
-        """The rankers in a folder, and the weights of the mix. Raises `XinyeError` if the files are
-        damaged."""
+    def load(cls, folder: Path) -> tuple[Self, Mixes]:
+        """The rankers in a folder, and the weights of the mixes. Raises `XinyeError` if the files
+        are damaged."""
         path = folder / TENSORS
-        weights = read_json(folder / VALUES).get("weights")
-        names = (GPT, EASE.name, ItemMarkov.name, Popular.name, Recent.name)
-        if not isinstance(weights, dict) or not all(
-            type(weights.get(name)) in (int, float) and 0 <= weights[name] <= 1 for name in names
+        mixes = read_json(folder / VALUES).get("mixes")
+        if not isinstance(mixes, dict) or not all(
+            _are_weights(mixes.get(name), parts) for name, parts in PARTS.items()
         ):
             raise XinyeError(f"{folder / VALUES}: the weights of the mix are damaged")
         parts = read_arrays(path)
         try:
-            return cls._of(parts), {name: float(weights[name]) for name in names}
+            return cls._of(parts), {name: mixes[name] for name in PARTS}
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise XinyeError(f"{path}: damaged ({error}); train the run again") from None
 
@@ -104,6 +139,14 @@ class Fitted:
         return cls(
             EASE(square, items, count), ItemMarkov(followed), Popular(popular), Recent(recent)
         )
+
+
+def _are_weights(given: Any, parts: Sequence[str]) -> bool:
+    return (
+        isinstance(given, dict)
+        and [*given] == [*parts]
+        and all(type(each) in (int, float) and 0 <= each <= 1 for each in given.values())
+    )
 
 
 def check(right: bool, what: str) -> None:

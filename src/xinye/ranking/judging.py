@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from scipy.special import logsumexp
 
+from xinye.errors import XinyeError
 from xinye.ranking.split import Case, targets_of
 
 TOP = 10
@@ -26,7 +27,7 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True)
 class Spread:
-    """A mean over users, and half of its 95 % interval."""
+    """A mean over users, and half of its 95 % interval, which is NaN for a single user."""
 
     mean: float
     interval: float
@@ -42,6 +43,11 @@ class Spread:
         if len(values) < 2:
             return cls(float(values.mean()), float("nan"))
         return cls(float(values.mean()), float(1.96 * values.std(ddof=1) / len(values) ** 0.5))
+
+    def figures(self, mean: str, interval: str) -> dict[str, float]:
+        """Both by these names; without an interval that nobody knows."""
+        known = {} if np.isnan(self.interval) else {interval: self.interval}
+        return {mean: self.mean} | known
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,8 @@ class Judged:
 
     def figures(self) -> dict[str, float]:
         """The figures by the names that results have."""
-        ndcg = Spread.of(self.ndcg)
         return {
-            "ndcg_at_10": ndcg.mean,
-            "ndcg_interval": ndcg.interval,
+            **Spread.of(self.ndcg).figures("ndcg_at_10", "ndcg_interval"),
             "hit_rate_at_10": float(self.hits.mean()),
             "coverage_at_10": self.coverage,
         }
@@ -100,17 +104,28 @@ def without_history(scores: np.ndarray, cases: Sequence[Case]) -> np.ndarray:
 
 
 def judge(ranker: Ranker, cases: Sequence[Case], item_count: int) -> Judged:
-    """How a ranker does in these cases, among all items but those of the history."""
+    """How a ranker does in these cases, among all items but those of the history. Raises
+    `XinyeError` for scores that are not finite."""
     ranks: list[np.ndarray] = []
     tops: list[np.ndarray] = []
     nats: list[np.ndarray] = []
     for some in in_chunks(cases, item_count):
-        scores = without_history(ranker.scores([case.history for case in some]), some)
+        scores = without_history(finite(ranker.scores([case.history for case in some])), some)
         targets = targets_of(some)
         ranks.append(ranks_of(scores, targets))
         tops.append(top_of(scores, min(TOP, item_count)))
         nats.append(logsumexp(scores, axis=1) - scores[np.arange(len(some)), targets])
     return Judged(np.concatenate(ranks), np.concatenate(tops), np.concatenate(nats), item_count)
+
+
+def finite(scores: np.ndarray) -> np.ndarray:
+    """The same scores. Raises `XinyeError` if they are not finite."""
+    if not np.isfinite(scores).all():
+        raise XinyeError(
+            "the recommender's scores are not finite: its training failed or its files are "
+            "damaged; train the run again"
+        )
+    return scores
 
 
 def ranks_of(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:

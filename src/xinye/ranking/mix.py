@@ -22,7 +22,7 @@ class Mix:
 
     rankers: Sequence[Ranker]
     weights: np.ndarray  # (rankers,) they sum to 1
-    name: str = "the mix"
+    name: str
 
     @classmethod
     def learn(cls, rankers: Sequence[Ranker], cases: Sequence[Case], name: str) -> Self:
@@ -58,8 +58,10 @@ def standardised(scores: np.ndarray) -> np.ndarray:
 def beside(mixed: np.ndarray, gpt: np.ndarray, allowed: np.ndarray) -> np.ndarray:
     """The scores of all items, (n + m,), if only the GPT knows the last m of them: each stands
     where the GPT alone puts it among the others. `mixed` (n,) are the scores of the known items,
-    `gpt` (n + m,) those of the GPT, and `allowed` (n,) says which known items are candidates."""
+    `gpt` (n + m,) those of the GPT, and `allowed` (n,) says which known items are candidates; if
+    none is, all of them show the scale."""
     count = len(mixed)
+    allowed = allowed if allowed.any() else np.ones(count, bool)
     new = np.interp(gpt[count:], np.sort(gpt[:count][allowed]), np.sort(mixed[allowed]))
     return np.concatenate((mixed, new.astype(mixed.dtype)))
 

@@ -4,6 +4,7 @@ from xinye.errors import XinyeError
 from xinye.planning.column_settings import EventSettings
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.item_settings import ITEM_SETTINGS
+from xinye.ranking.fitted import COUNTED
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.base_task import BaseTask
 
@@ -16,7 +17,7 @@ class Recommend(BaseTask):
     needs_model = False
     figures = ("loss", "ndcg_at_10")
     better = "ndcg_at_10"
-    baseline_name = "EASE + item-Markov"
+    baseline_name = COUNTED
     columns = ("text_field", *EventSettings.model_fields)
     special_settings = ITEM_SETTINGS
     unused_settings = (

@@ -10,13 +10,13 @@ from xinye.checkpoints.folders import ITEMS
 from xinye.checkpoints.item_folders import write_catalogue
 from xinye.checkpoints.load import load_any
 from xinye.ranking.catalogue import Unlearned
-from xinye.ranking.fitted import Fitted
+from xinye.ranking.fitted import Fitted, Mixes
 from xinye.ranking.history_file import write_histories
 from xinye.ranking.item_texts import language_vectors
 from xinye.tasks.recommend_data import ItemData
 
 
-def write_recommender(run: Path, data: ItemData, weights: dict[str, float]) -> None:
+def write_recommender(run: Path, data: ItemData, mixes: Mixes) -> None:
     """Write all that `xinye recommend` needs besides the network. What counts is counted anew on
     all events."""
     catalogue = [*data.items, *data.events.rare]
@@ -24,7 +24,7 @@ def write_recommender(run: Path, data: ItemData, weights: dict[str, float]) -> N
     data.texts.save(run / ITEMS)
     unlearned(data).save(run / ITEMS)
     histories = replace(data.events.histories, item_count=len(data.items))
-    Fitted.fit(histories).save(run / ITEMS, weights)
+    Fitted.fit(histories).save(run / ITEMS, mixes)
     users, ids = data.everything.users, [item.id for item in data.everything.items]
     write_histories(run / ITEMS, users, data.everything.histories, ids)
 

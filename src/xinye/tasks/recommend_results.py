@@ -1,7 +1,7 @@
 """Evaluates a recommender at the end of its training: the GPT, the mix and the baselines, all by
 the same cases."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,74 +10,71 @@ import torch
 from torch import Tensor
 
 from xinye.errors import plural
+from xinye.evaluation.classification import Figures
 from xinye.model.items import ItemGPT
 from xinye.observer import Observer
-from xinye.ranking.fitted import GPT, Fitted
+from xinye.ranking.fitted import COUNTED, THE_MIX, WITHOUT_GPT, Fitted, Mixes
 from xinye.ranking.item_texts import TextLikeness
 from xinye.ranking.judging import Judged, Ranker, Spread, difference, judge
 from xinye.ranking.mix import Mix, beside
 from xinye.ranking.rankers import ItemKNN, Popular
 from xinye.ranking.split import drawn, of_items
-from xinye.tasks.recommend import Recommend
 from xinye.tasks.recommend_data import ItemData
 
 MOST_CASES = 20_000  # users who are judged at most
+FEW = 100  # with fewer users, figures say little
 NEW_CASES = 3_000  # events with held-out items that are predicted at most
 
 
 @dataclass(frozen=True)
 class Results:
-    """What `result.json` holds of a recommender, and the weights of its mix by name."""
+    """What `result.json` holds of a recommender, and the weights of its mixes."""
 
     figures: dict[str, Any]
-    weights: dict[str, float]
+    mixes: Mixes
 
 
 def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
     """The figures of a network, of the mix with and without it, and of the baselines."""
     observer.stage("evaluating the model and the baselines")
     split, count = data.split, data.learned
-    before, fitted = Fitted.fit(split.training), Fitted.fit(split.training_and_validation)
-    learned = {
-        name: Mix.learn(some, split.validation, name) for name, some in mixed(network, before)
-    }
-    rankers: list[Ranker] = [
-        *(Mix(some, learned[name].weights, name) for name, some in mixed(network, fitted)),
-        network,
-        fitted.markov,
-        fitted.ease,
-        ItemKNN.fit(split.training_and_validation),
-        fitted.popular,
-    ]
+    mixes = Fitted.fit(split.training).learn_mixes(network, split.validation)
+    fitted = Fitted.fit(split.training_and_validation)
+    rankers = [*rankers_of(network, fitted, mixes), ItemKNN.fit(split.training_and_validation)]
     cases = drawn(split.test, MOST_CASES)
     judged = {ranker.name: judge(ranker, cases, count) for ranker in rankers}
-    rows = {name: {"name": name, **each.figures()} for name, each in judged.items()}
+    new: dict[str, Spread] = {}
     if count < len(data.items):
-        for name, spread in new_item_figures(network, data, learned["the mix"]).items():
-            row = rows.setdefault(name, {"name": name})
-            row["new_items_ndcg_at_10"] = spread.mean
-            row["new_items_interval"] = spread.interval
-    model = {key: value for key, value in rows["the mix"].items() if key != "name"}
-    others = ("item-Markov", "EASE", "item-kNN", "most popular", "similar texts")
-    figures = {
-        "measured": model,
-        "mixes": [rows["the GPT alone"], rows["the mix without the GPT"]],
-        "baseline": rows[Recommend.baseline_name],
-        "other_baselines": [rows[name] for name in others if name in rows],
+        new = new_item_figures(network, data, fitted.mixed(network, mixes)[0])
+    figures = beside_each_other(judged, new) | {
         "findings": data.facts["findings"],
-        "compared": [*limits(len(split.test), fitted), *compared(judged, Recommend.baseline_name)],
+        "compared": [*limits(len(split.test), fitted, len(split.validation)), *compared(judged)],
         "users": len(cases),
+        "weights": mixes[THE_MIX],
     }
-    names = (GPT, *(each.name for each in fitted.rankers))
-    weights = dict(zip(names, learned["the mix"].weights.tolist(), strict=True))
-    return Results(figures | {"weights": weights}, weights)
+    return Results(figures, mixes)
 
 
-def mixed(network: ItemGPT, fitted: Fitted) -> Iterator[tuple[str, Sequence[Ranker]]]:
-    """What each mix consists of, by its name."""
-    yield "the mix", (network, *fitted.rankers)
-    yield "the mix without the GPT", fitted.rankers
-    yield Recommend.baseline_name, fitted.rankers[:2]
+def rankers_of(gpt: Ranker, fitted: Fitted, mixes: Mixes) -> list[Ranker]:
+    """All that is evaluated: the mixes, the GPT alone, and the rankers that count."""
+    return [*fitted.mixed(gpt, mixes), gpt, fitted.markov, fitted.ease, fitted.popular]
+
+
+def beside_each_other(judged: Mapping[str, Judged], new: Mapping[str, Spread]) -> Figures:
+    """The figures of all rankers, as `result.json` has them: the mix, the baseline and others.
+    `new` are those on new items."""
+    rows = {name: {"name": name, **each.figures()} for name, each in judged.items()}
+    for name, spread in new.items():
+        found = spread.figures("new_items_ndcg_at_10", "new_items_interval")
+        rows.setdefault(name, {"name": name}).update(found)
+    model = rows.pop(THE_MIX)
+    del model["name"]
+    return {
+        "measured": model,
+        "baseline": rows.pop(COUNTED),
+        "mixes": [rows.pop(ItemGPT.name), rows.pop(WITHOUT_GPT)],
+        "other_baselines": [*rows.values()],
+    }
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ class WithNewItems:
 
     network: ItemGPT
     features: Tensor
-    name: str = "the GPT alone"
+    name: str = ItemGPT.name
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         return self.network.scores(histories, self.network.vectors(self.features))
@@ -100,7 +97,7 @@ class MixWithNewItems:
     mix: Mix
     gpt: WithNewItems
     known: int
-    name: str = "the mix"
+    name: str = THE_MIX
 
     def scores(self, histories: Sequence[np.ndarray]) -> np.ndarray:
         known = [history[history < self.known] for history in histories]
@@ -113,25 +110,33 @@ class MixWithNewItems:
         )
 
 
-def compared(judged: dict[str, Judged], baseline: str) -> list[str]:
+def compared(judged: Mapping[str, Judged]) -> list[str]:
     """Sentences about what the GPT adds to the mix, and about the GPT alone."""
-    mix, gpt = judged["the mix"], judged["the GPT alone"]
-    users = plural(len(mix.ranks), "user")
-    added = difference(mix, judged["the mix without the GPT"])
-    alone = difference(gpt, judged[baseline])
+    mix, gpt = judged[THE_MIX], judged[ItemGPT.name]
+    count = len(mix.ranks)
+    if count < 2:
+        return []
+    users = plural(count, "user")
+    added, alone = difference(mix, judged[WITHOUT_GPT]), difference(gpt, judged[COUNTED])
     return [
         f"with the GPT, NDCG@10 of the mix changes by {added.mean:+.4f} ± {added.interval:.4f} "
         f"(95 %, paired by {users})",
-        f"NDCG@10 of the GPT alone differs from that of {baseline} by {alone.mean:+.4f} ± "
+        f"NDCG@10 of the GPT alone differs from that of {COUNTED} by {alone.mean:+.4f} ± "
         f"{alone.interval:.4f} (95 %, paired by {users})",
     ]
 
 
-def limits(users: int, fitted: Fitted) -> list[str]:
-    """Sentences about what the figures of so many users leave out."""
+def limits(tested: int, fitted: Fitted, validated: int = FEW) -> list[str]:
+    """Sentences about what the figures of so many users leave out. The weights of the mix were
+    learned on `validated` users."""
     found = []
-    if users > MOST_CASES:
-        found.append(f"evaluated on {MOST_CASES:,} of {plural(users, 'user')}, drawn at random")
+    if tested < FEW:
+        found.append(f"only {plural(tested, 'user')} evaluated: the figures say little")
+    if validated < FEW:
+        users = plural(validated, "user")
+        found.append(f"the weights of the mix come from only {users}, and may be chance")
+    if tested > MOST_CASES:
+        found.append(f"evaluated on {MOST_CASES:,} of {plural(tested, 'user')}, drawn at random")
     covered = len(fitted.ease.items)
     if covered < fitted.item_count:
         items = plural(fitted.item_count, "item")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from xinye.checkpoints.item_folders import ItemFiles
+from xinye.data.batches import IGNORED
 from xinye.data.sources import check_libraries
 from xinye.errors import XinyeError
 from xinye.model.gpt import GPT
@@ -86,7 +87,9 @@ class ItemJob(Job):
     def texts(self, step: int) -> list[str]:
         size = self.plan.batch_size
         [batch] = self.samples.micro_batches((step - 1) * size, size, size)
-        return [", ".join(self.title(item) for item in row) for row in batch.tokens.tolist()]
+        ends = [int(row.nonzero()[-1]) + 1 for row in batch.targets != IGNORED]
+        rows = zip(batch.tokens.tolist(), ends, strict=True)
+        return [", ".join(self.title(item) for item in row[:end]) for row, end in rows]
 
     def title(self, item: int) -> str:
         found = self.data.items[item]
@@ -116,5 +119,5 @@ class ItemJob(Job):
     def results(self, model: ItemGPT, before: Figures | None) -> Mapping[str, object]:
         results = results_of(model, self.data, self.begun.observer)
         self.begun.observer.stage("saving what recommends")
-        write_recommender(self.begun.folder, self.data, results.weights)
+        write_recommender(self.begun.folder, self.data, results.mixes)
         return {"task": Recommend.verb, **results.figures}
