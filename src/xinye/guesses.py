@@ -59,6 +59,9 @@ _NAMES = {
 OTHER_NAMES = {other: ours.split() for others, ours in _NAMES.items() for other in others.split()}
 
 
+LONGEST = 64  # characters; comparing takes time that grows with their square
+
+
 def plain(word: str) -> str:
     """The word in the spelling that is compared: `--Learning_Rate` becomes `learning-rate`."""
     return word.lstrip("-").replace("_", "-").lower()
@@ -66,7 +69,9 @@ def plain(word: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> list[str]:
     """The known words that `word` may mean: the same word in another spelling, Xinye's names for
-    another tool's setting, or else the most similar one. Often none."""
+    another tool's setting, or else the most similar one. Often none, and always for a long word."""
+    if len(word) > LONGEST:
+        return []
     names = {plain(each): each for each in known}
     meant = plain(word)
     if meant in names:

@@ -61,7 +61,9 @@ def serve(arguments: list[str]) -> int:
     def load() -> "Recommender":
         # Several threads for one small network would mostly wait for each other.
         torch.set_num_threads(1)
-        return Recommender.load(given.run)
+        recommender = Recommender.load(given.run)
+        recommender.read_texts()
+        return recommender
 
     def ready(parts: "Service", address: str) -> None:
         items = plural(len(parts.shop.recommender.catalogue.items), "item")
@@ -101,9 +103,9 @@ def export(arguments: list[str]) -> int:
 def forget(arguments: list[str]) -> int:
     given = Parser(
         "recommend",
-        "Delete what is kept of a user: events in the store and in the run. A server that runs "
-        "forgets the user at once, too. The network's weights, which were trained with all users, "
-        "stay as they are.",
+        "Delete what is kept of a user: events in the store and in the run. A server that uses "
+        "the same store forgets the user at once, too. The network's weights, which were trained "
+        "with all users, stay as they are.",
         "xinye recommend runs/shop --forget li.lei",
         RUN,
         flag("--forget", "USER", "delete what is kept of this user", required=True),

@@ -134,6 +134,15 @@ class Recommender:
         """The item with an id. Raises `UnknownItem`."""
         return self.catalogue.items[self.catalogue.number(item)]
 
+    def can_recommend(self, item: str) -> bool:
+        """Whether an item was learned, or words of its text are known. Raises `UnknownItem`."""
+        return bool(self.catalogue.with_text[self.catalogue.number(item)])
+
+    def read_texts(self) -> None:
+        """Load the language model that reads the texts of new items, if one does, so that the first
+        of them does not wait for it. Raises `XinyeError` if it is not there any more."""
+        _ = self._vectors
+
     def put_item(self, item: Item) -> bool:
         """Add an item, or change its title, text and tags; it can be recommended at once. An item
         that was learned keeps what was learned of it. Returns whether it is new."""
@@ -305,8 +314,8 @@ def check(asked: Asked) -> None:
     fields = {field for field, _ in asked.filters if field not in TAG_FIELDS}
     refuse_first(
         (
-            asked.user is None and asked.history is None,
-            "say for whom: give a user, or a history of items",
+            (asked.user is None) == (asked.history is None),
+            "say for whom: give either a user, or a history of items",
         ),
         (asked.k < 1, "ask for at least one item"),
         (not 0 <= asked.diversity <= 1, f"diversity {asked.diversity:g}: use 0 to 1"),

@@ -114,7 +114,7 @@ def drop_user(folder: Path, user: str) -> int:
             return 0
         with _for_its_owner(path) as file:
             file.writelines(line for line, row in _rows(path) if row.get("user") != user)
-    return len(found.get("items", ()))
+    return len(found["items"])
 
 
 def _rows(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
@@ -125,8 +125,8 @@ def _rows(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
         for number, line in enumerate(file, 1):
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 row = None
-            if not isinstance(row, dict):
+            if not isinstance(row, dict) or not isinstance(row.get("items"), list):
                 raise XinyeError(f"{path}, line {number}: the file is damaged; train the run again")
             yield line, row

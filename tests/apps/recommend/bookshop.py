@@ -55,6 +55,9 @@ class Bookshop:
                 score, reason = 10.0 - place, Reason("similar" if learned else "text", each.id)
         return Suggestion(item.id, item.title, score, reason)
 
+    def can_recommend(self, id: str) -> bool:
+        return bool(self.item(id).title)
+
     def put_item(self, item: Item) -> None:
         self._items[item.id] = item
 

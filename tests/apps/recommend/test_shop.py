@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from apps.recommend.bookshop import Bookshop
+from apps.recommend.bookshop import BOOKS, Bookshop
 from xinye.apps.recommend.behaviour import Behaviour, Event
 from xinye.apps.recommend.reasons import sentence
 from xinye.apps.recommend.service import Shop
@@ -68,6 +69,25 @@ def test_a_new_item_is_recommended_at_once_and_after_a_restart(shop: Shop) -> No
     assert [again.item(each).title for each in ("新/书", "b1")] == ["新书", "活着（新版）"]
     again.recommender.__init__()  # type: ignore[misc]  # a run that does not have the item
     assert again.history_of("li.lei") == ["b1"]
+
+
+def test_items_that_the_run_was_trained_with_are_not_kept(shop: Shop) -> None:
+    changed = Item("b1", "活着（新版）")
+    for item in (*BOOKS[:2], changed, Item("new", "新书")):
+        shop.behaviour.put(item, lambda item: None)
+    again = Shop(Bookshop(), shop.behaviour, shop.run)
+    assert again.behaviour.items() == [changed, Item("new", "新书")]
+    assert again.item("b1") == changed
+
+
+def test_two_deletions_at_once_are_both_done(run: Path) -> None:
+    users = [f"u{number}" for number in range(300)]
+    lines = [f'{{"user": "{user}", "items": ["b1"]}}\n' for user in users]
+    (run / HISTORIES).write_text("".join(lines), "utf-8")
+    with ThreadPoolExecutor(8) as threads:
+        done = [*threads.map(lambda user: history_file.drop_user(run / "items", user), users[:40])]
+    assert done == [1] * 40
+    assert (run / HISTORIES).read_text("utf-8") == "".join(lines[40:])
 
 
 def test_finding_items(shop: Shop) -> None:

@@ -173,7 +173,7 @@ def test_events_that_are_refused(
 
 def test_items_that_are_refused(quiet_shop: Client) -> None:
     for path, body, message in (
-        ("new", {}, "give a title or a text"),
+        ("new", {}, "give a title, a text or tags"),
         ("new", {"title": "t" * 501}, "title: "),
         ("new", {"title": "t", "text": "t" * 20_001}, "text: "),
         ("new", {"title": "t", "tags": ["x"] * 51}, "tags: "),
@@ -184,6 +184,8 @@ def test_items_that_are_refused(quiet_shop: Client) -> None:
         found, told = quiet_shop.refused("PUT", f"/v1/items/{path}", body, EDITOR)
         assert found == 400 and message in told, told
     assert quiet_shop.refused("GET", "/v1/items/b11", None)[0] == 404
+    found, told = quiet_shop.refused("PUT", "/v1/items", {"title": "t"}, EDITOR)
+    assert found == 400 and "put the id into the address: /v1/items/ID" in told
     assert quiet_shop.refused("GET", f"/v1/items?query={'x' * 201}", None)[0] == 400
 
 

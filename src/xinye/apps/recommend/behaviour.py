@@ -8,10 +8,10 @@ from pathlib import Path
 from sqlite3 import Row
 
 from xinye.apps.keys import keyed_hash, secret_of
-from xinye.apps.recommend.limits import EVENTS_OF_USER, ITEMS, MOST_HISTORY
+from xinye.apps.recommend.limits import EVENTS_OF_USER, ITEMS
 from xinye.apps.recommend.schema import MIGRATIONS
 from xinye.apps.store import TIMEOUT, Store, Transaction
-from xinye.errors import TooMany
+from xinye.errors import XinyeError
 from xinye.ranking.items import Item
 
 KIND = "recommend"
@@ -85,7 +85,7 @@ class Behaviour:
 
     def add(self, events: Sequence[Event]) -> Added:
         """Save events, all or none. An equal event of the same user with the same item is not
-        saved again. Raises `TooMany` if a user has too many."""
+        saved again. Raises `XinyeError` if a user has too many."""
         now = self._clock()
         rows = [
             (each.user, each.item, each.kind, now if each.at is None else min(each.at, now))
@@ -97,7 +97,7 @@ class Behaviour:
             )
             for user in {each.user for each in events}:
                 if _count(transaction, user) > EVENTS_OF_USER:
-                    raise TooMany(
+                    raise XinyeError(
                         f"a user can have at most {EVENTS_OF_USER:,} events, and {user!r} has more "
                         "with these; nothing was saved"
                     )
@@ -108,13 +108,13 @@ class Behaviour:
         with self.store.reading() as transaction:
             rows = transaction.select(
                 "SELECT item FROM events WHERE user = ? GROUP BY item "
-                "ORDER BY min(at) DESC, min(number) DESC LIMIT ?",
-                user, MOST_HISTORY,
-            )  # fmt: skip
+                "ORDER BY min(at), min(number)",
+                user,
+            )
             forgotten = transaction.select_one(
                 "SELECT 1 FROM forgotten WHERE user = ?", self._hash(user)
             )
-        return Newer([row["item"] for row in reversed(rows)], forgotten is not None)
+        return Newer([row["item"] for row in rows], forgotten is not None)
 
     def events_of(self, user: str) -> list[Event]:
         """All events of a user that were saved, oldest first."""
@@ -144,13 +144,17 @@ class Behaviour:
 
     def put(self, item: Item, then: Callable[[Item], object]) -> bool:
         """Save an item, or the new state of one. `then` is called before it is saved for good; if
-        that fails, it is not saved. Returns whether it was not saved before. Raises `TooMany`."""
+        that fails, it is not saved. Returns whether it was not saved before. Raises `XinyeError` if
+        there are too many."""
         tags = json.dumps(item.tags, ensure_ascii=False)
         with self.store.writing() as transaction:
             known = transaction.execute("DELETE FROM items WHERE id = ?", item.id)
             count = transaction.select("SELECT count(*) FROM items")[0][0]
             if count >= ITEMS:
-                raise TooMany(f"at most {ITEMS:,} items can be added; train the run with them")
+                raise XinyeError(
+                    f"at most {ITEMS:,} items can be added to a run; train it again with an items "
+                    "file that has them, and they no longer count"
+                )
             transaction.insert(
                 "items", id=item.id, title=item.title, text=item.text, tags=tags, at=self._clock()
             )
@@ -162,6 +166,13 @@ class Behaviour:
         with self.store.reading() as transaction:
             rows = transaction.select("SELECT id, title, text, tags FROM items ORDER BY at, id")
         return [_item(row) for row in rows]
+
+    def drop(self, items: Sequence[Item]) -> None:
+        """Take saved items out of the store."""
+        with self.store.writing() as transaction:
+            transaction.execute_many(
+                "DELETE FROM items WHERE id = ?", [(each.id,) for each in items]
+            )
 
 
 def _count(transaction: Transaction, user: str) -> int:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from xinye.apps.recommend.behaviour import Added, Behaviour, Event
-from xinye.apps.recommend.limits import MOST_HISTORY
 from xinye.apps.recommend.recommender import Recommending
 from xinye.checkpoints.folders import ITEMS
 from xinye.ranking.history_file import drop_user, history_in
@@ -19,9 +18,12 @@ class Shop:
     both. All methods may be called from several threads."""
 
     def __init__(self, recommender: Recommending, behaviour: Behaviour, run: Path) -> None:
-        """The items that were added before are given to the recommender."""
+        """The items that were added before are given to the recommender. Those that the run has in
+        the same words, because it was trained again, are not kept any longer."""
         self.recommender, self.behaviour, self.run = recommender, behaviour, run
-        recommender.put_items(behaviour.items())
+        added, known = behaviour.items(), {*recommender.catalogue.items}
+        behaviour.drop([each for each in added if each in known])
+        recommender.put_items([each for each in added if each not in known])
 
     def recommend(self, asked: Asked) -> Recommended:
         """Items for a user, of whom nothing has to be known, or after a history. Raises `NotFound`
@@ -36,7 +38,7 @@ class Shop:
         newer = self.behaviour.newer(user)
         trained: Sequence[str] = () if newer.forgotten else self.recommender.history_of(user)
         items, known = dict.fromkeys((*trained, *newer.items)), self.recommender.catalogue.numbers
-        return [each for each in items if each in known][-MOST_HISTORY:]
+        return [each for each in items if each in known]
 
     def add(self, events: Sequence[Event]) -> Added:
         """Save events, which the next recommendation uses. Raises `NotFound` for an unknown item;

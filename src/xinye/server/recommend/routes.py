@@ -94,10 +94,12 @@ async def role(request: Request) -> JSON:
 @router.put(ITEMS, dependencies=FOR_EDITORS, include_in_schema=False)  # for the id "/"
 @router.put(f"{ITEMS}/{{id:any_text}}", dependencies=FOR_EDITORS)
 async def put_item(body: ItemRequest, request: Request, parts: Parts) -> JSONResponse:
-    """Add an item, which can be recommended at once, or change one. 201 if it is new."""
+    """Add an item, which can be recommended at once if words of its text are known from the
+    training, or change one. 201 if it is new."""
     item = body.item(id_in(request, f"{ITEMS}/", LONGEST_ID))
     new = await parts.threads.write(parts.shop.put, item)
-    return JSONResponse(item_seen(item), 201 if new else 200)
+    can = parts.shop.recommender.can_recommend(item.id)
+    return JSONResponse(item_seen(item) | {"recommendable": can}, 201 if new else 200)
 
 
 @router.get(f"{USERS}/{{user:any_text}}", dependencies=FOR_EDITORS)

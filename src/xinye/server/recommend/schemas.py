@@ -1,8 +1,8 @@
 """The bodies of requests to the server of recommendations."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, PlainValidator
 
 from xinye.apps.recommend.behaviour import Event
 from xinye.apps.recommend.limits import (
@@ -58,6 +58,22 @@ class RecommendRequest(Body):
         return Asked(self.user, history, self.k, excluded, filters, self.diversity)
 
 
+def _seconds(given: Any) -> float | None:
+    """A time as seconds since 1970. Raises `ValueError`."""
+    if given is None:
+        return None
+    if isinstance(given, float):
+        given = f"{given:.6f}".rstrip("0").rstrip(".")
+    text = str(given)[:40]
+    found = seconds_of(text)
+    if found is None or found[1] == ORDER or isinstance(given, bool):
+        raise ValueError(
+            f"{text!r} is not understood; write seconds since 1970, or a date such as "
+            "2026-03-05T09:13:20"
+        )
+    return found[0]
+
+
 class EventRequest(Body):
     """A user used an item. `time` is in seconds since 1970, or a date such as
     2026-03-05T09:13:20+08:00 (UTC without a zone); now if it is missing. `event` is its kind, such
@@ -65,27 +81,12 @@ class EventRequest(Body):
 
     user: Id
     item: Id
-    time: int | float | str | None = None
+    time: Annotated[float | None, PlainValidator(_seconds)] = None
     event: str = Field("", max_length=KIND)
-
-    @field_validator("time")
-    @classmethod
-    def _in_seconds(cls, given: int | float | str | None) -> float | None:
-        if given is None:
-            return None
-        text = given if isinstance(given, str) else f"{given:.6f}".rstrip("0").rstrip(".")
-        found = seconds_of(text[:40])
-        if found is None or found[1] == ORDER:
-            raise ValueError(
-                f"{text[:40]!r} is not understood; write seconds since 1970, or a date such as "
-                "2026-03-05T09:13:20"
-            )
-        return found[0]
 
     def read(self) -> Event:
         """The event."""
-        at = None if self.time is None else float(self.time)  # it was checked
-        return Event(self.user, self.item, at, self.event)
+        return Event(self.user, self.item, self.time, self.event)
 
 
 class ItemRequest(Body):
@@ -99,6 +100,6 @@ class ItemRequest(Body):
 
     def item(self, id: str) -> Item:
         """The item with this id. Raises `APIError`."""
-        if not (self.title.strip() or self.text.strip()):
-            raise APIError(400, "give a title or a text, by which it is recommended", "title")
+        if not (self.title.strip() or self.text.strip() or self.tags):
+            raise APIError(400, "give a title, a text or tags, by which it is recommended", "title")
         return Item(id, self.title, self.text, tuple(dict.fromkeys(self.tags)))

@@ -54,6 +54,8 @@ def id_in(request: Request, prefix: str, longest: int) -> str:
     """The id behind `prefix` in the address. It is taken from the address as it was sent, since an
     id may have slashes, even at its end. Raises `APIError`."""
     raw: bytes = request.scope["raw_path"].partition(b"?")[0]
+    if not raw.startswith(prefix.encode()):
+        raise APIError(400, f"put the id into the address: {prefix}ID", "id")
     try:
         found = unquote_to_bytes(raw.removeprefix(prefix.encode())).decode()
     except UnicodeDecodeError:
