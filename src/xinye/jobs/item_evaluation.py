@@ -93,7 +93,8 @@ def later_cases(recommender: Recommender, events: Events) -> tuple[list[Case], i
         history = [] if before is None else [item for item in before.tolist() if item < count]
         later = known[events.histories[place]]
         unknown += int((later >= count).sum())
-        new = [item for item in later.tolist() if item < count and item not in set(history)]
+        had = {*history}
+        new = [item for item in later.tolist() if item < count and item not in had]
         if new and (history or len(new) > 1):
             cases.append(Case(place, np.array([*history, *new[:-1]], np.int64), new[-1]))
     return cases, unknown

@@ -125,7 +125,10 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
     records = run.plan.validation_records
     gain = figure.gain(ours, theirs)
     chance = NOTHING
-    if records and abs(gain) <= figure.chance(ours, theirs, records):
+    paired = run.result.paired if other is run.result.baseline else None
+    if paired and abs(paired.get("mean", 0.0)) <= paired.get("interval", 0.0):
+        chance = Both(" within chance", "（差别在偶然范围内）")
+    elif records and abs(gain) <= figure.chance(ours, theirs, records):
         many = plural(records, "record")
         chance = Both(f" within chance on {many}", f"（{records:,} 条样本上的差别在偶然范围内）")
     elif value == figure.written(theirs):

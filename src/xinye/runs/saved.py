@@ -147,6 +147,10 @@ class Result(Part):
     measured: Figures | None = None
     baseline: Figures | None = None
     other_baselines: list[Figures] = field(default_factory=list)
+    mixes: list[Figures] = field(default_factory=list)  # of the model with something else
+    users: Count | None = None  # who were evaluated, if records are events of users
+    compared: list[str] = field(default_factory=list)  # sentences
+    paired: Figures | None = None  # the gain over the baseline and its 95 % interval
     control: Figures | None = None
     time_seconds: dict[str, Finite] | None = None
     ranks: dict[str, Count] | None = None

@@ -25,6 +25,15 @@ def in_language(words: Mapping[str, Both], language: str) -> dict[str, str]:
 
 NOTHING = Both("", "")
 RECORDS = Both("records", "样本数")
+EVALUATED = Both(
+    "On {count} records that were held out from training", "在 {count} 条未参与训练的样本上评估"
+)
+SAMPLE = Both("Of a record that it had not learned from:", "一条未参与训练的样本：")
+BOUNDS = Both(
+    "It was fine-tuned for this task on this kind of text; on other text the figures above do not "
+    "hold.",
+    "它只在这一类文本上学过这一个任务；换一类文本，上面的结果不再成立。",
+)
 TO_USE = Both("To use it:", "使用模型：")
 
 
@@ -78,6 +87,9 @@ class TaskWords:
     unit: str = ""  # what a step counts: labels or tokens
     has_labels: bool = True  # whether the card can list labels
     support: Both = RECORDS  # what is counted for each class in its table
+    evaluated: Both = EVALUATED  # on how many of what
+    sample: Both = SAMPLE  # what a sample is
+    bounds: Both = BOUNDS  # where the figures hold
     does: str = "Performs the task that its training records show."
     limit: str = (
         "It states false things fluently. It was not tested for safety; do not rely on it "

@@ -46,6 +46,14 @@ class Recommend(BaseTask):
         unit="items",
         has_labels=False,
         support=Both("users", "用户数"),
+        evaluated=Both(
+            "On the held-out events of {count} users", "在 {count} 位用户留出的行为上评估"
+        ),
+        sample=Both("What it recommends after one item:", "选过一件商品之后的推荐："),
+        bounds=Both(
+            "It learned from these users and items; for others the figures above do not hold.",
+            "它只学过这些用户和商品；换一批，上面的结果不再成立。",
+        ),
         does="Recommends items to users, from what they used and from the texts of the items.",
         limit=(
             "It learned what users did, not what is good for them, and it favours what many users "

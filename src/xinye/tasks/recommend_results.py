@@ -50,6 +50,7 @@ def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
         "findings": data.facts["findings"],
         "compared": [*limits(len(split.test), fitted, len(split.validation)), *compared(judged)],
         "users": len(cases),
+        "paired": difference(judged[THE_MIX], judged[COUNTED]).figures("mean", "interval"),
         "weights": mixes[THE_MIX],
     }
     return Results(figures, mixes)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from xinye.checkpoints.item_folders import ItemFiles
@@ -24,7 +25,7 @@ from xinye.tasks.recommend_folder import write_recommender
 from xinye.tasks.recommend_results import MOST_CASES, results_of
 from xinye.training.job import Figures, Job, LossSum
 
-SHOWN = 3  # items of a history and of its recommendations, in a sample
+SHOWN = 3  # recommendations in a sample
 JUDGED = 2000  # users who are evaluated during the run at most
 
 
@@ -104,17 +105,14 @@ class ItemJob(Job):
         return {"loss": float(judged.nats.mean())} | judged.figures()
 
     def sample(self, model: ItemGPT, step: int) -> str:
-        """The last items of a user, and what the GPT recommends after them."""
-        cases = self.data.split.validation
-        case = cases[step % len(cases)]
-        scores = model.scores([case.history])[0]
-        scores[case.history] = -torch.inf
+        """What the GPT recommends after one item. It is drawn by its use; a history of a user is
+        nobody else's business, and the model card shows samples."""
+        counts = self.data.split.training.counts()
+        item = np.random.default_rng(step).choice(len(counts), p=counts / counts.sum())
+        scores = model.scores([np.array([item])])[0]
+        scores[item] = -torch.inf
         best = scores.argsort()[::-1][:SHOWN]
-        before, after = (
-            ", ".join(self.title(int(item)) for item in items)
-            for items in (case.history[-SHOWN:], best)
-        )
-        return f"{before} → {after}"
+        return f"{self.title(item)} → {', '.join(self.title(int(each)) for each in best)}"
 
     def results(self, model: ItemGPT, before: Figures | None) -> Mapping[str, object]:
         results = results_of(model, self.data, self.begun.observer)
