@@ -29,7 +29,8 @@ from xinye.ranking.suggestions import Asked
 WEIGHTS = {
     "GPT": 0.1,
     "EASE": 0.5,
-    "item-Markov": 0.3,
+    "item-Markov": 0.25,
+    "item-kNN": 0.05,
     "most popular": 0.05,
     "popular of late": 0.05,
 }

@@ -10,7 +10,7 @@ from xinye.ranking.judging import judge
 from xinye.ranking.mix import Mix
 
 HISTORIES = Histories.of([[0, 1, 2], [0, 1], [1, 2, 3], [3]], 5, np.arange(9.0))
-WEIGHTS = {GPT: 0.5, "EASE": 0.2, "item-Markov": 0.2, "most popular": 0.1, "popular of late": 0}
+WEIGHTS = dict(zip(PARTS["the mix"], (0.5, 0.2, 0.1, 0.1, 0.1, 0), strict=True))
 MIXES = {name: {part: WEIGHTS[part] for part in parts} for name, parts in PARTS.items()}
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from xinye.data.notes import Notes
-from xinye.errors import XinyeError, plural, quoted
+from xinye.errors import XinyeError, quoted
 from xinye.planning.column_settings import COLUMNS
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.tasks.recommend_columns import EventColumns
+from xinye.tasks.recommend_columns import EventColumns, ItemColumns
 from xinye.tasks.recommend_data import read_all
-from xinye.tasks.recommend_items import record_files
+from xinye.tasks.recommend_items import columns_of_items, record_files
 from xinye.tasks.recommend_records import Events, learned
 from xinye.tasks.recommend_rows import head_of
 
@@ -36,7 +36,8 @@ def check_events(settings: FinetuneSettings) -> dict[str, Any]:
         )
         events = learned(found, settings.min_events)
     except XinyeError as error:  # bad records may be the cause
-        raise XinyeError(f"{error}; {bad[0]}" if bad else str(error)) from None
+        more = f"; {bad[0]}" if bad and bad[0] not in str(error) else ""
+        raise XinyeError(f"{error}{more}") from None
     return {
         "task": settings.task,
         "files": [*_files(settings, events)],
@@ -53,35 +54,45 @@ def _files(settings: FinetuneSettings, events: Events) -> list[dict[str, Any]]:
     found = []
     for path in events.files:
         columns = head_of(path, settings, Notes()).columns
-        found.append(_file(path, "events", form_of(columns, events.order)))
+        found.append(_file(path, "events", event_columns(columns, events.order)))
     for path in record_files(settings.items, Notes()):
-        found.append(_file(path, "items", "titles and texts of the items"))
+        found.append(_file(path, "items", item_columns(columns_of_items(path, settings))))
     return found
 
 
-def _file(path: Path, part: str, form: str) -> dict[str, Any]:
-    return {"file": str(path), "part": part, "format": form}
+def _file(path: Path, part: str, columns: list[str]) -> dict[str, Any]:
+    return {"file": str(path), "part": part, "columns": columns}
 
 
-def form_of(columns: EventColumns, order: str) -> str:
-    """A description of how events were read, for messages."""
-    read = f"users in {columns.user!r}, items in {columns.item!r}"
+def event_columns(columns: EventColumns, order: str) -> list[str]:
+    """What the columns of events hold, for messages."""
+    read = [f"users in {columns.user!r}", f"items in {columns.item!r}"]
     if columns.time:
-        read = f"{read}, times in {columns.time!r} ({order})"
+        read.append(f"times in {columns.time!r} ({order})")
     if columns.event:
-        read = f"{read}, kinds in {columns.event!r}"
+        read.append(f"kinds in {columns.event!r}")
     if columns.rating:
-        read = f"{read}, ratings in {columns.rating!r}"
+        read.append(f"ratings in {columns.rating!r}")
     return read
+
+
+def item_columns(columns: ItemColumns) -> list[str]:
+    """What the columns of items hold, for messages."""
+    read = [f"ids in {columns.id!r}"]
+    if columns.title:
+        read.append(f"titles in {columns.title!r}")
+    if columns.text:
+        read.append(f"texts in {columns.text!r}")
+    return read + [f"tags in {name!r}" for name in columns.tags]
 
 
 def _counts(events: Events) -> dict[str, int]:
     return {
-        "records": events.rows,
-        "users": len(events.users),
-        "items": len(events.items),
+        "records read": events.rows,
+        "known users": len(events.users),
+        "learned items": len(events.items),
         "rare items": len(events.rare),
-        "events": events.histories.event_count,
+        "events that count": events.histories.event_count,
         "events of a user (median)": int(np.median(np.diff(events.histories.starts))),
         "users of an item (median)": int(np.median(events.histories.counts())),
     }
@@ -93,10 +104,7 @@ def _shown(events: Events) -> list[dict[str, Any]]:
     for number, user in enumerate(events.users[:SHOWN]):
         items = [events.items[item] for item in events.histories[number].tolist()]
         titles = [item.title or item.id for item in items[:SHOWN_ITEMS]]
-        more = len(items) - len(titles)
-        if more:
-            titles.append(f"… {plural(more, 'more item')}")
-        found.append({"user": user, "items": titles})
+        found.append({"user": user, "items": titles, "more": len(items) - len(titles)})
     return found
 
 

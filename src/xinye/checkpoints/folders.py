@@ -57,6 +57,11 @@ def is_item_folder(folder: Path) -> bool:
 
 def check_item_folder(folder: Path) -> None:
     """Raise `XinyeError` if a folder is not that of a recommender."""
+    if is_item_folder(folder) and not (folder / ITEMS).is_dir():
+        raise XinyeError(
+            f"{folder}: this recommender has not ended its training; go on with xinye finetune "
+            f"-o {quoted(folder)} --resume"
+        )
     if not is_item_folder(folder):
         raise XinyeError(
             f"{folder}: not the folder of a recommender; train one with xinye finetune --task "

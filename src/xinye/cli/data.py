@@ -282,10 +282,14 @@ def show_records(report: Figures) -> None:
 def show_events(report: Figures) -> None:
     """Print the report of `check.check_events.check_events`."""
     for file in report["files"]:
-        answer.print(verbatim(with_colon(file["file"], shown(file["format"]))), soft_wrap=True)
+        columns = listed(file["columns"])
+        answer.print(verbatim(with_colon(file["file"], columns)), soft_wrap=True)
     for name, count in report["counts"].items():
         answer.print(verbatim(f"  {with_colon(shown_word(name), f'{count:,}')}"), soft_wrap=True)
-    histories = [f"{each['user']}: {', '.join(each['items'])}" for each in report["shown"]]
+    histories = [
+        with_colon(each["user"], "; ".join(each["items"]) + (" …" if each["more"] else ""))
+        for each in report["shown"]
+    ]
     section("the first histories, oldest item first", *map(verbatim, histories))
     show_findings(report, report["findings"])
 

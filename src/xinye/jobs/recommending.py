@@ -26,6 +26,10 @@ from xinye.ranking.judging import finite
 from xinye.ranking.mix import beside, standardised
 from xinye.ranking.suggestions import Asked, Reason, Recommended, Suggestion
 
+POPULAR = 0.1  # share of the items that are called popular
+# What an item of the history must count for another at least, in deviations of the mix, to be the
+# reason. Of those below, half were no more frequent after it than otherwise (the demo's bookshop).
+PULL = 0.1
 TAG_FIELDS = ("tag", "tags", "标签")
 
 
@@ -34,8 +38,6 @@ class Scores:
     """The scores of all items after one history, and the parts of which they are made."""
 
     total: np.ndarray  # (items,)
-    behaviour: np.ndarray  # (counted,), the parts of the GPT, EASE and item-Markov
-    popular: np.ndarray  # (counted,), the parts of most popular and popular of late
     scales: Mapping[str, float]  # what a score of a ranker counts in the total
 
 
@@ -248,7 +250,6 @@ class Recommender:
         scales = {
             name: self.weights[name] / max(float(part.std()), 1e-6) for name, part in parts.items()
         }
-        popular = weighted[self.fitted.popular.name] + weighted[self.fitted.recent.name]
         mixed = finite(np.sum([*weighted.values()], axis=0))
         total = np.full(len(catalogue.items), NEVER, np.float32)
         total[:count] = mixed
@@ -260,15 +261,15 @@ class Recommender:
             rest = np.ones(count, bool)
             rest[counted] = False
             total = beside(total[:count], gpt, rest)
-        return Scores(total, mixed - popular, popular, scales)
+        return Scores(total, scales)
 
     # -- reasons -----------------------------------------------------------------------------------
 
     def _reasons(
         self, chosen: Sequence[int], history: np.ndarray, scores: Scores, catalogue: Catalogue
     ) -> list[Reason]:
-        """Why items are recommended: the item of the history that counted most for each, or that it
-        is popular."""
+        """Why items are recommended: the item of the history that counted most for each, that it is
+        popular, or the history as a whole."""
         if not len(history) or not chosen:
             return [Reason("popular")] * len(chosen)
         items = np.array(chosen)
@@ -277,16 +278,23 @@ class Recommender:
         pulls = self._pulls(items, history, scores.scales)
         reasons = []
         for column, item in enumerate(chosen):
-            closest = ids[int(similar[:, column].argmax())]
+            strongest = int(pulls[:, column].argmax())
             if item >= catalogue.counted:
-                reasons.append(Reason("text", closest))
-            elif scores.popular[item] >= scores.behaviour[item]:
+                reasons.append(Reason("text", ids[int(similar[:, column].argmax())]))
+            elif pulls[strongest, column] >= PULL:
+                reasons.append(Reason("similar", ids[strongest]))
+            elif self._is_popular[item]:
                 reasons.append(Reason("popular"))
-            elif pulls[:, column].max() > 0:
-                reasons.append(Reason("similar", ids[int(pulls[:, column].argmax())]))
             else:
-                reasons.append(Reason("similar", closest))
+                reasons.append(Reason("history"))
         return reasons
+
+    @cached_property
+    def _is_popular(self) -> np.ndarray:
+        """Which counted items are among the tenth that most users used, (counted,) of bool."""
+        counts = self.fitted.popular.counts
+        popular: np.ndarray = counts >= np.quantile(counts, 1 - POPULAR)
+        return popular
 
     def _pulls(
         self, items: np.ndarray, history: np.ndarray, scales: Mapping[str, float]

@@ -39,12 +39,12 @@ class EventSettings(BaseModel):
     event_field: str | None = Field(None, description="column of the kind of an event")
     rating_field: str | None = Field(None, description="column of the rating")
     title_field: str | None = Field(None, description="column of the title of an item")
-    tags_field: str | None = Field(None, description="column of the tags of an item")
+    tags_field: str | None = Field(None, description="columns of the tags of an item: tags,brand")
     events: tuple[str, ...] = Field(
         (), description="kinds of events that count: purchase,cart (all)"
     )
     min_rating: float | None = Field(
-        None, description="leave out events with a lower rating (none)"
+        None, allow_inf_nan=False, description="leave out events with a lower rating (none)"
     )
 
     @field_validator("events", mode="before")

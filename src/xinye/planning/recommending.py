@@ -12,6 +12,7 @@ from xinye.ranking.item_rules import ItemRules, shape_of
 SIZE = "1M"
 FOUND = "found by experiment"
 RULES = ItemRules()
+LOGITS = 40_000_000  # of a micro-batch: a gigabyte with all that the backward pass keeps of them
 
 
 def shape(plan: Draft, settings: FinetuneSettings, items: int, features: int) -> GPTConfig:
@@ -29,9 +30,13 @@ def shape(plan: Draft, settings: FinetuneSettings, items: int, features: int) ->
     return config
 
 
-def make_plan(plan: Draft, settings: FinetuneSettings, pieces: int, device: torch.device) -> None:
-    """Fill in the numbers of the steps. `pieces` of histories make an epoch."""
-    batch_size = settings.batch_size or min(RULES.batch_size, pieces)
+def make_plan(
+    plan: Draft, settings: FinetuneSettings, pieces: int, items: int, device: torch.device
+) -> None:
+    """Fill in the numbers of the steps. `pieces` of histories make an epoch; there are so many
+    `items` to choose from."""
+    batch_size = min(settings.batch_size or RULES.batch_size, pieces)
+    fits = max(1, LOGITS // (plan.values["context"] * items))
     epochs: float = settings.epochs or RULES.epochs
     total, often = max(1, round(epochs * pieces / batch_size)), FOUND
     ends = settings.steps or total
@@ -42,7 +47,7 @@ def make_plan(plan: Draft, settings: FinetuneSettings, pieces: int, device: torc
     plan.choose_each(
         settings,
         batch_size=(batch_size, FOUND),
-        micro_batch_size=(batch_size, "fast, and fits in memory"),
+        micro_batch_size=(min(batch_size, fits), "fast, and fits in memory"),
         epochs=(epochs, often),
         steps=(ends, f"passes over the histories: {epochs:g}"),
         warmup=(max(1, round(RULES.warmup * total)), f"{RULES.warmup:.0%} of the steps"),

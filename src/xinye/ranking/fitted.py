@@ -13,16 +13,24 @@ from scipy import sparse
 from xinye.data.files import read_json, write_json, written_beside
 from xinye.errors import XinyeError
 from xinye.ranking.histories import Histories
-from xinye.ranking.judging import Ranker
-from xinye.ranking.mix import Mix
-from xinye.ranking.rankers import EASE, ItemMarkov, Popular, Recent
-from xinye.ranking.split import Case
+from xinye.ranking.judging import Ranker, judge
+from xinye.ranking.mix import CASES, Mix
+from xinye.ranking.rankers import (
+    EASE,
+    EASE_PENALTY,
+    PENALTIES,
+    ItemKNN,
+    ItemMarkov,
+    Popular,
+    Recent,
+)
+from xinye.ranking.split import Case, drawn
 from xinye.ranking.tensor_files import read_arrays
 
 TENSORS, VALUES = "ranking.safetensors", "ranking.json"
 GPT = "GPT"
 THE_MIX, WITHOUT_GPT, COUNTED = "the mix", "the mix without the GPT", "EASE + item-Markov"
-COUNTING = (EASE.name, ItemMarkov.name, Popular.name, Recent.name)
+COUNTING = (EASE.name, ItemMarkov.name, ItemKNN.name, Popular.name, Recent.name)
 # What each mix consists of.
 PARTS = {
     THE_MIX: (GPT, *COUNTING),
@@ -38,21 +46,24 @@ class Fitted:
 
     ease: EASE
     markov: ItemMarkov
+    knn: ItemKNN
     popular: Popular
     recent: Recent
 
     @classmethod
-    def fit(cls, histories: Histories) -> Self:
+    def fit(cls, histories: Histories, penalty: float = EASE_PENALTY) -> Self:
+        """Count anew. `penalty` is that of EASE."""
         return cls(
-            EASE.fit(histories),
+            EASE.fit(histories, penalty),
             ItemMarkov.fit(histories),
+            ItemKNN.fit(histories),
             Popular.fit(histories),
             Recent.fit(histories),
         )
 
     @property
-    def rankers(self) -> tuple[EASE, ItemMarkov, Popular, Recent]:
-        return self.ease, self.markov, self.popular, self.recent
+    def rankers(self) -> tuple[EASE, ItemMarkov, ItemKNN, Popular, Recent]:
+        return self.ease, self.markov, self.knn, self.popular, self.recent
 
     @property
     def item_count(self) -> int:
@@ -86,13 +97,11 @@ class Fitted:
     def save(self, folder: Path, mixes: Mixes) -> None:
         """Write the rankers and the weights of the mixes into a folder."""
         write_json(folder / VALUES, {"mixes": mixes})
-        followed = self.markov.weights
-        tensors = {
+        tensors: dict[str, np.ndarray] = {
             "ease.weights": self.ease.weights.astype(np.float16),
             "ease.items": self.ease.items.astype(np.int64),
-            "markov.starts": followed.indptr.astype(np.int64),
-            "markov.items": followed.indices.astype(np.int32),
-            "markov.weights": followed.data,
+            **_tensors("markov", self.markov.weights),
+            **_tensors("knn", self.knn.weights),
             "popular": self.popular.counts,
             "recent": self.recent.counts,
         }
@@ -121,24 +130,53 @@ class Fitted:
         popular, recent = parts["popular"], parts["recent"]
         count = len(popular)
         items, square = parts["ease.items"], parts["ease.weights"].astype(np.float32)
-        starts, columns = parts["markov.starts"], parts["markov.items"]
-        weights = parts["markov.weights"]
-        numbers = (popular, recent, square, weights)
+        numbers = (popular, recent, square)
         check(all(part.dtype == np.float32 for part in numbers), "kind of numbers")
-        check(all(part.dtype.kind == "i" for part in (items, starts, columns)), "kind of numbers")
+        check(items.dtype.kind == "i", "kind of numbers")
         check(all(bool(np.isfinite(part).all()) for part in numbers), "numbers that are not finite")
         check(popular.shape == recent.shape == (count,), "popularity")
         check(bool((popular >= 0).all() and (recent >= 0).all()), "popularity")
         check(square.shape == (len(items), len(items)), "EASE")
         check(bool(((items >= 0) & (items < count)).all()), "EASE")
         check(len(np.unique(items)) == len(items), "EASE")
-        check(starts.shape == (count + 1,) and columns.shape == weights.shape, "item-Markov")
-        check(starts[-1] == len(columns), "item-Markov")
-        followed = sparse.csr_matrix((weights, columns, starts), (count, count))
-        followed.check_format(full_check=True)
         return cls(
-            EASE(square, items, count), ItemMarkov(followed), Popular(popular), Recent(recent)
+            EASE(square, items, count),
+            ItemMarkov(_matrix("markov", parts, count)),
+            ItemKNN(_matrix("knn", parts, count)),
+            Popular(popular),
+            Recent(recent),
         )
+
+
+def best_penalty(histories: Histories, cases: Sequence[Case]) -> float:
+    """The penalty with which EASE ranks the targets of validation cases best."""
+
+    def figure(penalty: float) -> float:
+        ease = EASE.fit(histories, penalty)
+        return float(judge(ease, drawn(cases, CASES), histories.item_count).ndcg.mean())
+
+    return max(PENALTIES, key=figure)
+
+
+def _tensors(name: str, matrix: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    return {
+        f"{name}.starts": matrix.indptr.astype(np.int64),
+        f"{name}.items": matrix.indices.astype(np.int32),
+        f"{name}.weights": matrix.data,
+    }
+
+
+def _matrix(name: str, parts: Mapping[str, Any], count: int) -> sparse.csr_matrix:
+    """The matrix (count, count) that `_tensors` gave. Raises `ValueError` or `KeyError` if it is
+    damaged."""
+    starts, columns, weights = (parts[f"{name}.{each}"] for each in ("starts", "items", "weights"))
+    check(weights.dtype == np.float32 and bool(np.isfinite(weights).all()), name)
+    check(starts.dtype.kind == columns.dtype.kind == "i", name)
+    check(starts.shape == (count + 1,) and columns.shape == weights.shape, name)
+    check(starts[-1] == len(columns), name)
+    found = sparse.csr_matrix((weights, columns, starts), (count, count))
+    found.check_format(full_check=True)
+    return found
 
 
 def _are_weights(given: Any, parts: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from xinye.data.files import open_regular, written_beside
 from xinye.data.locks import only_here
-from xinye.errors import XinyeError
+from xinye.errors import Unavailable, XinyeError
 from xinye.ranking.histories import Histories
 
 HISTORIES = "histories.jsonl"
@@ -112,8 +112,14 @@ def drop_user(folder: Path, user: str) -> int:
         found = history_in(folder, user)
         if found is None:
             return 0
-        with _for_its_owner(path) as file:
-            file.writelines(line for line, row in _rows(path) if row.get("user") != user)
+        try:
+            with _for_its_owner(path) as file:
+                file.writelines(line for line, row in _rows(path) if row.get("user") != user)
+        except OSError as error:
+            raise Unavailable(
+                f"the user's history is still in {HISTORIES} of the run, which cannot be written "
+                f"({error.strerror}); mend that, and delete the user again"
+            ) from None
     return len(found["items"])
 
 

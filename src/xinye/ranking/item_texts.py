@@ -96,7 +96,7 @@ class ItemTexts:
     def fit(cls, items: Sequence[Item], width: int | None = None) -> Self:
         """From the terms of the learned items. Without any known term there is one feature, which
         is always 0."""
-        documents = Counter(term for item in items for term in set(item_terms(item)))
+        documents = Counter(term for item in items for term in dict.fromkeys(item_terms(item)))
         terms = [term for term, count in documents.most_common(MOST_TERMS) if count >= RAREST]
         counts = np.array([documents[term] for term in terms], np.float32)
         weights = np.log((1 + len(items)) / (1 + counts)) + 1

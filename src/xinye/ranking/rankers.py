@@ -15,7 +15,8 @@ from scipy.linalg import lapack
 from xinye.ranking.histories import Histories
 
 EASE_ITEMS = 5_000  # the most used items, for which EASE inverts a matrix
-EASE_PENALTY = 200.0
+EASE_PENALTY = 200.0  # of MovieLens; EASE is fitted by the best of `PENALTIES` on validation
+PENALTIES = (5.0, 20.0, 50.0, 200.0, 800.0)
 NEIGHBOURS = 100
 WINDOW = 10  # earlier items that count for the next one
 DECAY = 0.8
@@ -165,12 +166,12 @@ class EASE:
     name = "EASE"
 
     @classmethod
-    def fit(cls, histories: Histories) -> Self:
+    def fit(cls, histories: Histories, penalty: float = EASE_PENALTY) -> Self:
         counts = histories.counts()
         items = np.sort(np.argsort(-counts, kind="stable")[:EASE_ITEMS])
         used = matrix(histories)[:, items]
         gram = np.asarray((used.T @ used).todense(), np.float64)
-        gram[np.diag_indices(len(gram))] += EASE_PENALTY
+        gram[np.diag_indices(len(gram))] += penalty
         inverse = inverse_of(gram)
         weights = (-inverse / np.diag(inverse)).astype(np.float32)
         np.fill_diagonal(weights, 0)

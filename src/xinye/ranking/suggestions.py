@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-ReasonKind = Literal["similar", "text", "popular"]
+ReasonKind = Literal["similar", "text", "popular", "history"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why an item is suggested: it is similar to item `to` of the history, by behaviour or by its
-    text, or it is popular."""
+    """Why an item is suggested: users of item `to` of the history often used it, or its text is
+    similar; it is popular; or it fits the history as a whole, by what the GPT learned."""
 
     kind: ReasonKind
     to: str | None = None  # the id of an item of the history

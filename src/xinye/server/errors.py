@@ -3,6 +3,7 @@ clients know.
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -132,5 +133,6 @@ def _place(finding: ErrorDetails) -> list[str]:
     kinds = ("function-", "constrained-", "list[", "nullable")
     parts = [str(part) for part in finding["loc"][1:]]
     parts = [part for part in parts if part not in ("str", "[key]") and not part.startswith(kinds)]
+    parts = [part for part in parts if not re.fullmatch("[A-Z][A-Za-z]+Request", part)]
     unknown = [finding["ctx"]["field"]] if finding["type"] == "unknown" else []
     return parts + unknown

@@ -7,7 +7,7 @@ from typing import Self
 
 from xinye.data.columns import find_column
 from xinye.errors import XinyeError, did_you_mean
-from xinye.planning.column_settings import ColumnSettings
+from xinye.planning.column_settings import ColumnSettings, at_commas
 from xinye.tasks.message_times import DAYS
 
 USERS = (
@@ -15,7 +15,8 @@ USERS = (
     "member_id", "visitor", "visitor_id", "visitorid", "client_id", "reader", "reader_id",
     "reviewerid", "session", "session_id", "sessionid", "用户", "用户id", "用户编号", "用户名",
     "会员", "会员id", "会员编号", "客户", "客户id", "客户编号", "顾客", "顾客编号", "读者",
-    "读者编号",
+    "读者编号", "买家", "买家id", "买家会员名", "买家昵称", "会员名", "会员卡号", "客户名称",
+    "客户号", "用户昵称", "账号", "buyer", "buyer_id", "account", "account_id",
 )  # fmt: skip
 ITEMS = (
     "item", "item_id", "itemid", "movie_id", "movieid", "movie", "product_id", "productid",
@@ -26,11 +27,19 @@ ITEMS = (
     "物品id", "物品编号", "电影", "电影id", "电影编号", "书", "图书", "书号", "图书编号", "书籍",
     "书籍id", "文章id", "文章编号", "视频id", "歌曲id", "货号", "产品", "产品id", "产品编号",
 )  # fmt: skip
+# Columns of events that name the item itself, where it has no id.
+NAMED = (
+    "product_name", "item_name", "product_title", "item_title", "movie_title", "book_title",
+    "商品名称", "商品名", "商品标题", "宝贝标题", "宝贝名称", "品名", "产品名称", "书名", "片名",
+    "电影名", "电影名称", "歌名",
+)  # fmt: skip
 TIMES = (
     "time", "timestamp", "ts", "event_time", "datetime", "created_at", "create_time",
     "unixreviewtime", "time_stamp", "时间", "时间戳", "发生时间", "购买时间", "下单时间",
     "行为时间",
-    "评分时间", "浏览时间", "借阅时间", *DAYS,
+    "评分时间", "浏览时间", "借阅时间", "成交时间", "付款时间", "支付时间", "交易时间", "消费时间",
+    "订单创建时间", "订单时间", "order_time", "order_date", "purchase_time", "purchase_date",
+    "paid_at", "下单日期", "购买日期", "成交日期", "订单日期", *DAYS,
 )  # fmt: skip
 EVENTS = (
     "event", "event_type", "eventtype", "event_name", "behavior", "behavior_type", "behaviour",
@@ -50,7 +59,8 @@ TEXTS = (
 )  # fmt: skip
 TAGS = (
     "tags", "tag", "genres", "genre", "categories", "category", "keywords", "labels", "标签",
-    "类别", "类型", "分类", "类目", "关键词", "题材", "体裁",
+    "类别", "类型", "分类", "类目", "关键词", "题材", "体裁", "品类",
+    "商品分类", "商品类目", "product_category",
 )  # fmt: skip
 
 
@@ -70,7 +80,7 @@ class EventColumns:
         not among them, or a column that a person named."""
         user = _needed(path, names, ("user", settings.user_field, USERS))
         rest = [name for name in names if name != user]
-        item = _needed(path, rest, ("item", settings.item_field, ITEMS))
+        item = _needed(path, rest, ("item", settings.item_field, (*ITEMS, *NAMED)))
         rest.remove(item)
         return cls(
             user,
@@ -88,12 +98,12 @@ class EventColumns:
 
 @dataclass(frozen=True)
 class ItemColumns:
-    """The columns of a file of items. Those after `id` may be None, but not all three."""
+    """The columns of a file of items. It has one of those after `id` at least."""
 
     id: str
     title: str | None
     text: str | None
-    tags: str | None
+    tags: tuple[str, ...]
 
     @classmethod
     def of(cls, path: Path, names: Sequence[str], settings: ColumnSettings) -> Self:
@@ -105,20 +115,24 @@ class ItemColumns:
         rest = [name for name in names if name != number]
         title = _named(path, rest, ("title", settings.title_field, TITLES))
         rest = [name for name in rest if name != title]
-        tags = _named(path, rest, ("tags", settings.tags_field, TAGS))
-        rest = [name for name in rest if name != tags]
+        if settings.tags_field:
+            asked = at_commas(settings.tags_field)
+            tags = [name for one in asked if (name := _named(path, rest, ("tags", one, ())))]
+        else:
+            tags = [name for name in rest if name.strip().casefold() in TAGS]
+        rest = [name for name in rest if name not in tags]
         text = _named(path, rest, ("text", settings.text_field, TEXTS))
         if not (title or text or tags):
             raise XinyeError(
                 f"{path}: no column of titles, texts or tags; name one with --title-field. "
                 f"The columns are {_shown(names)}"
             )
-        return cls(number, title, text, tags)
+        return cls(number, title, text, tuple(tags))
 
     @property
     def used(self) -> list[str]:
         """The columns that are there."""
-        return [name for name in astuple(self) if name]
+        return [name for name in (self.id, self.title, self.text, *self.tags) if name]
 
 
 # What a column holds, the name that a person gave, and its usual names.

@@ -10,21 +10,22 @@ from xinye.checkpoints.folders import ITEMS
 from xinye.checkpoints.item_folders import write_catalogue
 from xinye.checkpoints.load import load_any
 from xinye.ranking.catalogue import Unlearned
-from xinye.ranking.fitted import Fitted, Mixes
+from xinye.ranking.fitted import Fitted
 from xinye.ranking.history_file import write_histories
 from xinye.ranking.item_texts import language_vectors
 from xinye.tasks.recommend_data import ItemData
+from xinye.tasks.recommend_results import Results
 
 
-def write_recommender(run: Path, data: ItemData, mixes: Mixes) -> None:
-    """Write all that `xinye recommend` needs besides the network. What counts is counted anew on
-    all events."""
+def write_recommender(run: Path, data: ItemData, results: Results) -> None:
+    """Write all that `xinye recommend` needs besides the network. The rankers that count are
+    fitted again, on all events."""
     catalogue = [*data.items, *data.events.rare]
     write_catalogue(run, catalogue)
     data.texts.save(run / ITEMS)
     unlearned(data).save(run / ITEMS)
     histories = replace(data.events.histories, item_count=len(data.items))
-    Fitted.fit(histories).save(run / ITEMS, mixes)
+    Fitted.fit(histories, results.penalty).save(run / ITEMS, results.mixes)
     users, ids = data.everything.users, [item.id for item in data.everything.items]
     write_histories(run / ITEMS, users, data.everything.histories, ids)
 

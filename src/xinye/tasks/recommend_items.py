@@ -10,7 +10,7 @@ from xinye.data.files import RECORD_SUFFIXES, find_records
 from xinye.data.notes import Notes, place_of
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError
-from xinye.planning.column_settings import ColumnSettings
+from xinye.planning.column_settings import ColumnSettings, at_commas
 from xinye.ranking.items import Item
 from xinye.tasks.bad_records import Refused
 from xinye.tasks.recommend_columns import ItemColumns
@@ -56,9 +56,8 @@ def _read_file(
     problems: tuple[Refused, Notes],
 ) -> None:
     refused, notes = problems
-    fields = ("item_field", "title_field", "text_field", "tags_field")
-    named = [name for each in fields if (name := getattr(settings, each))]
-    columns = ItemColumns.of(path, _names(path, named), settings)
+    named = named_columns(settings)
+    columns = columns_of_items(path, settings)
     for line, row in read_records(path, refuse_line(refused.add), named, notes=notes):
         place = place_of(path, line)
         try:
@@ -77,6 +76,18 @@ def _read_file(
         if not (item.title or item.text or item.tags):
             notes.add(place, "an item has neither title nor text nor tags")
         note_unread(row, columns.used, place, notes)
+
+
+def columns_of_items(path: Path, settings: ColumnSettings) -> ItemColumns:
+    """The columns of a file of items. Raises `XinyeError` if they cannot be told."""
+    return ItemColumns.of(path, _names(path, named_columns(settings)), settings)
+
+
+def named_columns(settings: ColumnSettings) -> list[str]:
+    """The columns of items that a person named."""
+    fields = ("item_field", "title_field", "text_field")
+    named = [name for each in fields if (name := getattr(settings, each))]
+    return [*named, *at_commas(settings.tags_field or "")]
 
 
 def _names(path: Path, named: Sequence[str]) -> list[str]:
@@ -98,7 +109,8 @@ def _item(row: Any, place: str, columns: ItemColumns) -> Item:
     except ValueError as error:
         raise XinyeError(f"{place}, field {columns.id!r}: {error}") from None
     title, text = (_text(row, name, place) for name in (columns.title, columns.text))
-    return Item(number, " ".join(title.split()), text, _tags(row, columns.tags, place))
+    tags = [tag for name in columns.tags for tag in _tags(row, name, place)]
+    return Item(number, " ".join(title.split()), text, tuple(dict.fromkeys(tags)))
 
 
 def _text(row: dict[str, Any], name: str | None, place: str) -> str:
@@ -111,10 +123,9 @@ def _text(row: dict[str, Any], name: str | None, place: str) -> str:
     return text.strip()
 
 
-def _tags(row: dict[str, Any], name: str | None, place: str) -> tuple[str, ...]:
-    """The different tags of an item, in order."""
+def _tags(row: dict[str, Any], name: str, place: str) -> list[str]:
+    """The tags in a column, in order."""
     text = _text(row, name, place)
     if NO_TAGS.fullmatch(text):
-        return ()
-    parts = (part.strip() for part in SEPARATORS.split(text))
-    return tuple(dict.fromkeys(part for part in parts if part))
+        return []
+    return [tag for part in SEPARATORS.split(text) if (tag := part.strip())]

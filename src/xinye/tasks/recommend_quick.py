@@ -65,6 +65,7 @@ def read_quickly(path: Path, gathering: Gathering, notes: Notes) -> Part:
         for place in places:
             notes.add(place, what)
     part.form = reader.form
+    head.note_unread(path, notes)
     return part
 
 

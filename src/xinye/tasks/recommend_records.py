@@ -78,6 +78,11 @@ def read_events(
         parts.append(part)
     kinds = sum((part.kinds for part in parts), Counter[str]())
     check_kinds(kinds, settings)
+    if settings.min_rating is not None and not any(part.ratings for part in parts):
+        raise XinyeError(
+            "--min-rating: the events have no ratings; leave it out, or name the column with "
+            "--rating-field"
+        )
     _check_times(parts)
     events = _together(parts, gathering, items)
     if to_learn:
@@ -275,6 +280,7 @@ def _refuse_all(
     raise XinyeError(f"{where}: no event is left: --events and --min-rating leave out all of them")
 
 
+MANY = 0.2  # share of the events that are repeats
 _LEFT_OUT = {
     "repeats": "of several events of a user with an item, the first counts: {events} left out",
     "kinds": "left out by --events: {events} of other kinds",
@@ -294,6 +300,11 @@ def _findings(
     for reason, sentence in _LEFT_OUT.items():
         if count := events.left_out.get(reason):
             yield sentence.format(events=plural(count, "event"))
+    if events.left_out.get("repeats", 0) > MANY * events.rows:
+        yield (
+            "many events are repeats: what a user had is not recommended again, which does not "
+            "suit what people buy again and again, such as food"
+        )
     kinds = sum((part.kinds for part in parts), Counter[str]())
     if len(kinds) > 1 and not settings.events:
         yield f"events of all kinds count: {shown_kinds(kinds)}. To choose some: --events KIND,KIND"

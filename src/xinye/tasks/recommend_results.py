@@ -13,11 +13,11 @@ from xinye.errors import plural
 from xinye.evaluation.classification import Figures
 from xinye.model.items import ItemGPT
 from xinye.observer import Observer
-from xinye.ranking.fitted import COUNTED, THE_MIX, WITHOUT_GPT, Fitted, Mixes
+from xinye.ranking.fitted import COUNTED, THE_MIX, WITHOUT_GPT, Fitted, Mixes, best_penalty
 from xinye.ranking.item_texts import TextLikeness
 from xinye.ranking.judging import Judged, Ranker, Spread, difference, judge
 from xinye.ranking.mix import Mix, beside
-from xinye.ranking.rankers import ItemKNN, Popular
+from xinye.ranking.rankers import Popular
 from xinye.ranking.split import drawn, of_items
 from xinye.tasks.recommend_data import ItemData
 
@@ -28,21 +28,25 @@ NEW_CASES = 3_000  # events with held-out items that are predicted at most
 
 @dataclass(frozen=True)
 class Results:
-    """What `result.json` holds of a recommender, and the weights of its mixes."""
+    """What `result.json` holds of a recommender, the weights of its mixes, and the penalty of
+    EASE."""
 
     figures: dict[str, Any]
     mixes: Mixes
+    penalty: float
 
 
 def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
     """The figures of a network, of the mix with and without it, and of the baselines."""
     observer.stage("evaluating the model and the baselines")
     split, count = data.split, data.learned
-    mixes = Fitted.fit(split.training).learn_mixes(network, split.validation)
-    fitted = Fitted.fit(split.training_and_validation)
-    rankers = [*rankers_of(network, fitted, mixes), ItemKNN.fit(split.training_and_validation)]
+    penalty = best_penalty(split.training, split.validation)
+    mixes = Fitted.fit(split.training, penalty).learn_mixes(network, split.validation)
+    fitted = Fitted.fit(split.training_and_validation, penalty)
     cases = drawn(split.test, MOST_CASES)
-    judged = {ranker.name: judge(ranker, cases, count) for ranker in rankers}
+    judged = {
+        ranker.name: judge(ranker, cases, count) for ranker in rankers_of(network, fitted, mixes)
+    }
     new: dict[str, Spread] = {}
     if count < len(data.items):
         new = new_item_figures(network, data, fitted.mixed(network, mixes)[0])
@@ -52,13 +56,14 @@ def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
         "users": len(cases),
         "paired": difference(judged[THE_MIX], judged[COUNTED]).figures("mean", "interval"),
         "weights": mixes[THE_MIX],
+        "ease_penalty": penalty,
     }
-    return Results(figures, mixes)
+    return Results(figures, mixes, penalty)
 
 
 def rankers_of(gpt: Ranker, fitted: Fitted, mixes: Mixes) -> list[Ranker]:
     """All that is evaluated: the mixes, the GPT alone, and the rankers that count."""
-    return [*fitted.mixed(gpt, mixes), gpt, fitted.markov, fitted.ease, fitted.popular]
+    return [*fitted.mixed(gpt, mixes), gpt, *fitted.rankers]
 
 
 def beside_each_other(judged: Mapping[str, Judged], new: Mapping[str, Spread]) -> Figures:

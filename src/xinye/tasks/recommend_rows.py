@@ -24,7 +24,7 @@ from xinye.tasks.recommend_events import (
     rating_of,
 )
 from xinye.tasks.recommend_times import Times, TwoFormats
-from xinye.tasks.records import expected, refuse_line
+from xinye.tasks.records import expected, note_unread, refuse_line
 
 ROWS = 1 << 16  # that are kept as Python objects
 
@@ -37,6 +37,11 @@ class Head:
     names: list[str]
     columns: EventColumns
 
+    def note_unread(self, path: Path, notes: Notes) -> None:
+        """Note the columns that are not used."""
+        rest = [name for name in self.names if name not in self.columns.used]
+        note_unread(dict.fromkeys(rest, "…"), (), place_of(path, self.line), notes)
+
 
 def named_columns(settings: ColumnSettings) -> list[str]:
     """The columns of events that a person named."""
@@ -47,11 +52,13 @@ def named_columns(settings: ColumnSettings) -> list[str]:
 def head_of(path: Path, settings: ColumnSettings, notes: Notes) -> Head:
     """The head of a file of events. Raises `XinyeError` if it has no users and items."""
     named = named_columns(settings)
-    rows = read_records(path, lambda *bad: None, named, notes=notes)
+    bad: list[XinyeError] = []
+    rows = read_records(path, refuse_line(bad.append), named, notes=notes)
     head = [(line, row) for line, row in islice(rows, HEAD_RECORDS) if isinstance(row, dict)]
     names = [*dict.fromkeys(name for _, row in head for name in row)]
     if not names:
-        raise XinyeError(f"{path}: no events in it{notes.of_file(path)}")
+        nothing = XinyeError(f"{path}: no events in it{notes.of_file(path)}")
+        raise next(iter(bad), nothing)
     try:
         return Head(head[0][0], names, EventColumns.of(path, names, settings))
     except XinyeError as error:
@@ -88,7 +95,9 @@ class _Rows:
 def read_rows(path: Path, gathering: Gathering, refused: Refused, notes: Notes) -> Part:
     """The events of one file. Bad records go to `refused`. Raises `XinyeError` if its columns are
     not found, its times have two formats, or ratings are out of range."""
-    columns = head_of(path, gathering.settings, Notes()).columns
+    head = head_of(path, gathering.settings, Notes())
+    columns = head.columns
+    head.note_unread(path, notes)
     times = Times(path, columns.time or "")
     part = Part(path)
     waiting = _Rows()

@@ -11,6 +11,7 @@ from xinye.errors import XinyeError
 from xinye.tasks.message_times import read_time
 
 ORDER = "plain numbers"  # which say the order of the events, but not their time
+DATES, WITHOUT_ZONE = "dates", "times without a zone"
 DAY = "days such as 20260305"
 ADVICE = "write 2026-03-05, 2026-03-05 09:13:20 or seconds since 1970"
 # For each number of digits: the name of the format, and how many of its units are a second.
@@ -45,8 +46,8 @@ def seconds_of(text: str) -> tuple[float, str] | None:
         return None
     moment, form = found[0], found[1]
     if "clock: False" in form:
-        return _since_1970(moment), "dates"
-    return _since_1970(moment), "times with a zone" if moment.tzinfo else "times without a zone"
+        return _since_1970(moment), DATES
+    return _since_1970(moment), "times with a zone" if moment.tzinfo else WITHOUT_ZONE
 
 
 def _of_number(text: str, digits: int, fraction: bool) -> tuple[float, str] | None:
@@ -104,6 +105,8 @@ class Times:
         if not self.form:
             self.form = form
             self.first = (line, text.strip())
+        elif {form, self.form} == {DATES, WITHOUT_ZONE}:
+            self.form = WITHOUT_ZONE  # a date is midnight, which spreadsheets write so
         elif form != self.form:
             first, earlier = self.first
             other = f"{'record' if isinstance(line, RecordNumber) else 'line'} {line}"

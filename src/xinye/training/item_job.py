@@ -9,7 +9,7 @@ import torch
 from xinye.checkpoints.item_folders import ItemFiles
 from xinye.data.batches import IGNORED
 from xinye.data.sources import check_libraries
-from xinye.errors import XinyeError
+from xinye.errors import Unavailable, XinyeError
 from xinye.model.gpt import GPT
 from xinye.model.items import ItemGPT
 from xinye.planning import recommending as rules
@@ -59,7 +59,7 @@ class ItemJob(Job):
         self.config = rules.shape(draft, settings, data.learned, data.texts.width)
         training, context = data.split.training, draft.values["context"]
         self.samples = samples = Chunks(training, context, settings.seed)
-        rules.make_plan(draft, settings, len(samples), self.device)
+        rules.make_plan(draft, settings, len(samples), data.learned, self.device)
         self.check_longer()
         self.check_shares()
         self.plan = draft.finished(settings)
@@ -116,6 +116,12 @@ class ItemJob(Job):
 
     def results(self, model: ItemGPT, before: Figures | None) -> Mapping[str, object]:
         results = results_of(model, self.data, self.begun.observer)
-        self.begun.observer.stage("saving what recommends")
-        write_recommender(self.begun.folder, self.data, results.mixes)
+        self.begun.observer.stage("saving the recommender")
+        try:
+            write_recommender(self.begun.folder, self.data, results)
+        except OSError as error:
+            raise Unavailable(
+                f"{self.begun.folder}: the recommender cannot be saved ({error.strerror}); mend "
+                "that, then go on with --resume"
+            ) from None
         return {"task": Recommend.verb, **results.figures}

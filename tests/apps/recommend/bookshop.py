@@ -26,11 +26,13 @@ class Bookshop:
     def __init__(self) -> None:
         self._items = {each.id: each for each in BOOKS}
         self.asked: list[Asked] = []
+        self.reached = threading.Event()
         self.fails: Exception | None = None
         self.waits: threading.Event | None = None
 
     def recommend(self, asked: Asked) -> Recommended:
         self.asked.append(asked)
+        self.reached.set()
         if self.waits:
             self.waits.wait(10)
         if self.fails:

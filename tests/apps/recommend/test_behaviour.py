@@ -26,10 +26,6 @@ def behaviour(tmp_path: Path) -> Iterator[Behaviour]:
         yield opened
 
 
-def nothing(item: Item) -> None:
-    pass
-
-
 def test_an_event_counts_once_and_the_oldest_is_first(behaviour: Behaviour) -> None:
     events = [Event("韩梅梅", "b2", 200.0), Event("韩梅梅", "b1", 100.0), Event("韩梅梅", "b3")]
     assert behaviour.add(events) == Added(3, 0)
@@ -69,17 +65,10 @@ def test_a_forgotten_user_leaves_no_byte(behaviour: Behaviour, tmp_path: Path) -
     assert behaviour.newer("Wang Xiaoming") == module.Newer(["b1"], True)
 
 
-def test_an_item_that_cannot_be_used_is_not_saved(behaviour: Behaviour) -> None:
-    def fail(item: Item) -> None:
-        raise XinyeError("no")
-
+def test_the_last_state_of_an_item_is_kept(behaviour: Behaviour) -> None:
     book = Item("a", "活着", "文", ("小说", "a,b|c"))
-    assert behaviour.put(book, nothing)
-    with pytest.raises(XinyeError, match="no"):
-        behaviour.put(Item("a", "其他"), fail)
-    assert behaviour.items() == [book]
-    assert not behaviour.put(Item("a", "新"), nothing)
-    assert behaviour.items() == [Item("a", "新")]
+    assert behaviour.put(book) and behaviour.items() == [book]
+    assert not behaviour.put(Item("a", "新")) and behaviour.items() == [Item("a", "新")]
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -90,7 +79,7 @@ def test_any_text_is_kept(
     behaviour.add([Event(user, item, 5.0, kind)])
     assert Event(user, item, 5.0, kind) in behaviour.events_of(user)
     put = Item(item, kind, user, tuple(tags))
-    behaviour.put(put, nothing)
+    behaviour.put(put)
     assert put in behaviour.items()
 
 
@@ -109,7 +98,7 @@ from xinye.apps.recommend.behaviour import Behaviour, Event
 from xinye.ranking.items import Item
 store = Behaviour(sys.argv[1])
 store.add([Event("li.lei", "b1"), Event("li.lei", "b2")])
-store.put(Item("新", "新书"), lambda item: None)
+store.put(Item("新", "新书"))
 with store.store.writing() as transaction:
     transaction.execute("DELETE FROM events")
     os.kill(os.getpid(), 9)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from apps.recommend.bookshop import BOOKS, Bookshop
+from xinye.apps.recommend import behaviour
 from xinye.apps.recommend.behaviour import Behaviour, Event
 from xinye.apps.recommend.reasons import sentence
 from xinye.apps.recommend.service import Shop
@@ -33,8 +34,8 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shop(run: Path, tmp_path: Path) -> Iterator[Shop]:
-    with closing(Behaviour(tmp_path / "shop.db", lambda: 1e9)) as behaviour:
-        yield Shop(Bookshop(), behaviour, run)
+    with closing(Behaviour(tmp_path / "shop.db", lambda: 1e9)) as store:
+        yield Shop(Bookshop(), store, run)
 
 
 def ids(shop: Shop, **asked: object) -> list[str]:
@@ -49,6 +50,15 @@ def test_a_new_event_counts_in_the_next_question(shop: Shop) -> None:
     shop.add([Event("新来的", "b1")])
     assert ids(shop, user="新来的")[0] == "b2"
     assert not shop.recommend(Asked("新来的")).cold
+
+
+def test_kinds_that_the_run_did_not_learn_from_do_not_count(shop: Shop) -> None:
+    (shop.run / "training").mkdir()
+    about = '{"settings": {"events": ["Purchase"]}}'
+    (shop.run / "training" / "settings.json").write_text(about, "utf-8")
+    again = Shop(Bookshop(), shop.behaviour, shop.run)
+    again.add([Event("u", "b1", kind="view"), Event("u", "b2", kind="purchase"), Event("u", "b3")])
+    assert again.history_of("u") == ["b2", "b3"] and shop.history_of("u") == ["b1", "b2", "b3"]
 
 
 def test_an_unknown_item_names_the_nearest_and_saves_nothing(shop: Shop) -> None:
@@ -74,10 +84,20 @@ def test_a_new_item_is_recommended_at_once_and_after_a_restart(shop: Shop) -> No
 def test_items_that_the_run_was_trained_with_are_not_kept(shop: Shop) -> None:
     changed = Item("b1", "活着（新版）")
     for item in (*BOOKS[:2], changed, Item("new", "新书")):
-        shop.behaviour.put(item, lambda item: None)
+        shop.behaviour.put(item)
     again = Shop(Bookshop(), shop.behaviour, shop.run)
     assert again.behaviour.items() == [changed, Item("new", "新书")]
     assert again.item("b1") == changed
+
+
+def test_an_item_that_is_not_saved_is_not_recommended(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(behaviour, "ITEMS", 0)
+    with pytest.raises(XinyeError, match="at most 0 items"):
+        shop.put(Item("new", "新书"))
+    with pytest.raises(NotFound):
+        shop.item("new")
 
 
 def test_two_deletions_at_once_are_both_done(run: Path) -> None:

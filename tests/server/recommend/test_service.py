@@ -1,7 +1,6 @@
 """Recommendations, events and items over HTTP."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -203,8 +202,7 @@ def test_slow_answers_do_not_block_the_server(shop: Client) -> None:
     shop.books.waits = threading.Event()
     with ThreadPoolExecutor(4) as threads:
         waiting = [threads.submit(shop.recommend, user="u") for _ in range(4)]
-        while not shop.books.asked:
-            time.sleep(0.01)
+        assert shop.books.reached.wait(30)
         assert shop.http.get("/health").status_code == 200
         assert shop.ask("POST", "/v1/events", {"user": "u", "item": "b1"}).status_code == 200
         shop.books.waits.set()

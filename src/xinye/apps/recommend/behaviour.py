@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from sqlite3 import Row
@@ -103,18 +103,22 @@ class Behaviour:
                     )
         return Added(new, len(events) - new)
 
-    def newer(self, user: str) -> Newer:
-        """What is known of a user since the training."""
+    def newer(self, user: str, kinds: Set[str] = frozenset()) -> Newer:
+        """What is known of a user since the training. If kinds of events are given, in lower case,
+        only these and events without a kind count."""
         with self.store.reading() as transaction:
             rows = transaction.select(
-                "SELECT item FROM events WHERE user = ? GROUP BY item "
-                "ORDER BY min(at), min(number)",
-                user,
+                "SELECT item, kind FROM events WHERE user = ? ORDER BY at, number", user
             )
             forgotten = transaction.select_one(
                 "SELECT 1 FROM forgotten WHERE user = ?", self._hash(user)
             )
-        return Newer([row["item"] for row in rows], forgotten is not None)
+        counting = [
+            row["item"]
+            for row in rows
+            if not kinds or not row["kind"] or row["kind"].casefold() in kinds
+        ]
+        return Newer([*dict.fromkeys(counting)], forgotten is not None)
 
     def events_of(self, user: str) -> list[Event]:
         """All events of a user that were saved, oldest first."""
@@ -142,10 +146,9 @@ class Behaviour:
 
     # -- items -------------------------------------------------------------------------------------
 
-    def put(self, item: Item, then: Callable[[Item], object]) -> bool:
-        """Save an item, or the new state of one. `then` is called before it is saved for good; if
-        that fails, it is not saved. Returns whether it was not saved before. Raises `XinyeError` if
-        there are too many."""
+    def put(self, item: Item) -> bool:
+        """Save an item, or the new state of one. Returns whether it was not saved before. Raises
+        `XinyeError` if there are too many."""
         tags = json.dumps(item.tags, ensure_ascii=False)
         with self.store.writing() as transaction:
             known = transaction.execute("DELETE FROM items WHERE id = ?", item.id)
@@ -158,7 +161,6 @@ class Behaviour:
             transaction.insert(
                 "items", id=item.id, title=item.title, text=item.text, tags=tags, at=self._clock()
             )
-            then(item)
         return not known
 
     def items(self) -> list[Item]:

@@ -7,11 +7,13 @@ _WORDS = {
         "similar": "Often chosen with “{title}”",
         "text": "Its description resembles “{title}”",
         "popular": "Popular",
+        "history": "Fits what was chosen before",
     },
     "zh": {
         "similar": "选过“{title}”的人也常选",
         "text": "内容与“{title}”相近",
         "popular": "热门",
+        "history": "符合之前的选择",
     },
 }
 

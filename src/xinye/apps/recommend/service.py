@@ -1,5 +1,6 @@
 """`Shop`: recommendations that use the newest events and items at once."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from xinye.checkpoints.folders import ITEMS
 from xinye.ranking.history_file import drop_user, history_in
 from xinye.ranking.items import Item
 from xinye.ranking.suggestions import Asked, Recommended
+from xinye.runs.folder import RunFolder
 
 
 class Shop:
@@ -19,7 +21,10 @@ class Shop:
 
     def __init__(self, recommender: Recommending, behaviour: Behaviour, run: Path) -> None:
         """The items that were added before are given to the recommender. Those that the run has in
-        the same words, because it was trained again, are not kept any longer."""
+        the same words, because it was trained again, are not kept any longer. If the run learned
+        from some kinds of events only, no other ones count later."""
+        self.kinds = kinds_of(run)
+        self._putting = threading.Lock()
         self.recommender, self.behaviour, self.run = recommender, behaviour, run
         added, known = behaviour.items(), {*recommender.catalogue.items}
         behaviour.drop([each for each in added if each in known])
@@ -35,7 +40,7 @@ class Shop:
     def history_of(self, user: str) -> list[str]:
         """The items that a user is known to have used, oldest first: those of the training, then
         the newer ones. Those that no longer exist are left out."""
-        newer = self.behaviour.newer(user)
+        newer = self.behaviour.newer(user, self.kinds)
         trained: Sequence[str] = () if newer.forgotten else self.recommender.history_of(user)
         items, known = dict.fromkeys((*trained, *newer.items)), self.recommender.catalogue.numbers
         return [each for each in items if each in known]
@@ -50,9 +55,11 @@ class Shop:
     def put(self, item: Item) -> bool:
         """Save an item, or the new state of one, which can be recommended at once. Returns whether
         it is new."""
-        new = item.id not in self.recommender.catalogue.numbers
-        self.behaviour.put(item, self.recommender.put_item)
-        return new
+        with self._putting:  # the store and the recommender get the same last state
+            new = item.id not in self.recommender.catalogue.numbers
+            self.behaviour.put(item)
+            self.recommender.put_item(item)
+            return new
 
     def item(self, id: str) -> Item:
         """One item. Raises `NotFound`."""
@@ -78,6 +85,15 @@ class Shop:
     def forget(self, user: str) -> int:
         """Forget a user. Returns how many events there were, with those of the training."""
         return forget_in(self.behaviour, self.run, user)
+
+
+def kinds_of(run: Path) -> frozenset[str]:
+    """The kinds of events that a run learned from, in lower case; none if it learned from all, or
+    was copied without its folder of the training."""
+    folder = RunFolder(run)
+    settings = folder.about().get("settings") if folder.settings_file.exists() else None
+    kinds = settings.get("events") if isinstance(settings, dict) else None
+    return frozenset(str(kind).casefold() for kind in kinds or ())
 
 
 def exported(behaviour: Behaviour | None, run: Path, user: str) -> dict[str, Any]:
