@@ -30,7 +30,7 @@ def test_a_report(xinye, files):
     assert outcome.code == 0
     assert "users in '用户', items in '商品', times in '时间' (dates)" in outcome.out
     assert "  known users: 9" in outcome.out and "  rare items: 1" in outcome.out
-    assert "用户1: 茶1, 茶2, 茶3, 茶4, 茶5" in outcome.out
+    assert "用户1: 茶1; 茶2; 茶3; 茶4; 茶5" in outcome.out
     assert "next: xinye finetune --size 1M --task recommend --data" in outcome.out
     report = json.loads(xinye("data", "check", *files, "--json").out)
     assert report["counts"]["events of a user (median)"] == 5 and report["bad_total"] == 0

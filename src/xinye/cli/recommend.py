@@ -10,7 +10,7 @@ from xinye.cli.arguments import JSON, Given, Parser, flag, switch
 from xinye.cli.output import answer, console, print_json, print_table, verbatim
 from xinye.cli.recommend_serve import command_of
 from xinye.data.sources import read_lines
-from xinye.errors import XinyeError, refuse_first
+from xinye.errors import XinyeError, plural, refuse_first
 from xinye.language import screen_language
 from xinye.planning.column_settings import at_commas
 from xinye.ranking.suggestions import Asked, Reason, Recommended
@@ -60,6 +60,12 @@ def main(arguments: list[str]) -> int:
 
     with console.status("loading …"):
         recommender = Recommender.load(given.run)
+    unknown = sorted(asked.exclude - recommender.catalogue.numbers.keys())
+    if unknown:
+        console.print(
+            f"{given.exclude}: {plural(len(unknown), 'item')} unknown, such as {unknown[0]!r}",
+            soft_wrap=True,
+        )
     found = recommender.recommend(asked)
     if given.json:
         print_json(as_json(asked, found))
@@ -136,7 +142,8 @@ def show(asked: Asked, found: Recommended, recommender: "Recommender") -> None:
     ]
     print_table(("item", "title", "score", "reason"), rows, left=(0, 1, 3))
     if len(found.items) < asked.k:
-        console.print("no more items are left to recommend", soft_wrap=True)
+        items = plural(len(found.items), "item")
+        console.print(f"only {items} left to recommend", soft_wrap=True)
 
 
 def why(reason: Reason, recommender: "Recommender") -> str:

@@ -183,4 +183,11 @@ def _count(transaction: Transaction, user: str) -> int:
 
 
 def _item(row: Row) -> Item:
-    return Item(row["id"], row["title"], row["text"], tuple(json.loads(row["tags"])))
+    """The item in a row. Raises `XinyeError` if the store is damaged."""
+    try:
+        item = Item(row["id"], row["title"], row["text"], tuple(json.loads(row["tags"])))
+        if all(isinstance(text, str) for text in (item.id, item.title, item.text, *item.tags)):
+            return item
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise XinyeError(f"the store is damaged: the item {row['id']!r}; restore a copy of it")
