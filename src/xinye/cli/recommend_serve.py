@@ -120,6 +120,12 @@ def forget(arguments: list[str]) -> int:
         print_json({"user": given.forget, "deleted": deleted})
         return 0
     answer.print(f"deleted {plural(deleted, 'event')} of the user {given.forget!r}")
+    if behaviour is None:
+        console.print(
+            "this run has no store here; a server with another one goes on using the user: give "
+            "it with --store",
+            soft_wrap=True,
+        )
     answer.print(
         "the network was trained with them; to train it without them, delete them in the data, too"
     )

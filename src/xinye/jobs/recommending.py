@@ -30,6 +30,7 @@ POPULAR = 0.1  # share of the items that are called popular
 # What an item of the history must count for another at least, in deviations of the mix, to be the
 # reason. Of those below, half were no more frequent after it than otherwise (the demo's bookshop).
 PULL = 0.1
+MOST_DIVERSE = 1_000
 TAG_FIELDS = ("tag", "tags", "标签")
 
 
@@ -327,5 +328,9 @@ def check(asked: Asked) -> None:
         ),
         (asked.k < 1, "ask for at least one item"),
         (not 0 <= asked.diversity <= 1, f"diversity {asked.diversity:g}: use 0 to 1"),
+        (
+            asked.diversity and asked.k > MOST_DIVERSE,
+            f"with diversity, ask for at most {MOST_DIVERSE:,} items, which are all compared",
+        ),
         (fields, f"items can be filtered by tag only: tag=NAME, not {next(iter(fields), '')}=…"),
     )

@@ -3,6 +3,7 @@ and the numbers of users and items.
 """
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from xinye.planning.column_settings import ColumnSettings
 from xinye.ranking.items import LONGEST_ID
 
 KINDS_SHOWN = 8
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # tabs and line ends among them
 
 
 def id_of(value: Any) -> str:
@@ -32,6 +34,8 @@ def id_of(value: Any) -> str:
         raise ValueError("the id is empty; fill it in or delete the record")
     if len(name) > LONGEST_ID:
         raise ValueError(f"the id has {len(name):,} characters; at most {LONGEST_ID} are allowed")
+    if _CONTROL.search(name):
+        raise ValueError(f"the id {name[:40]!r} contains a tab, a line end or a control character")
     if "\ufffd" in name:
         raise ValueError(f"the id {name[:40]!r} contains bytes that could not be read")
     return name

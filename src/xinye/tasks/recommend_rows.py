@@ -156,7 +156,8 @@ def _add_row(placed: tuple[int, Any], columns: EventColumns, times: Times, rows:
     if columns.time:
         rows.times.append(times.seconds(_time_text(row.get(columns.time)), line))
     if columns.event:
-        rows.kinds.append(str(row.get(columns.event) or "").strip())
+        kind = row.get(columns.event)
+        rows.kinds.append("" if kind is None else str(kind).strip())
     if columns.rating:
         rows.ratings.append(rating)
     rows.users.append(user)
