@@ -59,7 +59,7 @@ def check_item_folder(folder: Path) -> None:
     """Raise `XinyeError` if a folder is not that of a recommender."""
     if is_item_folder(folder) and not (folder / ITEMS).is_dir():
         raise XinyeError(
-            f"{folder}: this recommender has not ended its training; go on with xinye finetune "
+            f"{folder}: this recommender has not ended its training; resume it: xinye finetune "
             f"-o {quoted(folder)} --resume"
         )
     if not is_item_folder(folder):

@@ -122,6 +122,6 @@ class ItemJob(Job):
         except OSError as error:
             raise Unavailable(
                 f"{self.begun.folder}: the recommender cannot be saved ({error.strerror}); mend "
-                "that, then go on with --resume"
+                "that, then continue with --resume"
             ) from None
         return {"task": Recommend.verb, **results.figures}
