@@ -148,7 +148,7 @@ def test_muon_on_two_processes_that_torchrun_started_learns_what_it_learns_on_on
 
 
 THREADS = """
-import atexit, torch
+import atexit, time, torch
 from pathlib import Path
 from xinye.training.distributed import processes
 
@@ -163,7 +163,16 @@ def train():
 
 torch.ones(2, requires_grad=True).sum().backward()  # autograd has a thread of its own
 before = threads()
-atexit.register(lambda: print([name for task, name in threads().items() if task not in before]))
+
+def left():
+    end = time.monotonic() + 20  # they end by themselves, on a busy machine a moment later
+    while found := [name for task, name in threads().items() if task not in before]:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.01)
+    print(found)
+
+atexit.register(left)
 try:
     train()
 except ValueError:

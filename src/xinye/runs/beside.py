@@ -125,8 +125,8 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
     records = run.plan.validation_records
     gain = figure.gain(ours, theirs)
     chance = NOTHING
-    paired = run.result.paired if other is run.result.baseline else None
-    if paired and abs(paired.get("mean", 0.0)) <= paired.get("interval", 0.0):
+    paired = other.get("gain")  # with its 95 % interval, paired by users
+    if paired and abs(paired["mean"]) <= paired.get("interval", 0.0):
         chance = Both(" within chance", "（差别在偶然范围内）")
     elif records and abs(gain) <= figure.chance(ours, theirs, records):
         many = plural(records, "record")

@@ -148,9 +148,7 @@ class Result(Part):
     baseline: Figures | None = None
     other_baselines: list[Figures] = field(default_factory=list)
     mixes: list[Figures] = field(default_factory=list)  # of the model with something else
-    users: Count | None = None  # who were evaluated, if records are events of users
     compared: list[str] = field(default_factory=list)  # sentences
-    paired: Figures | None = None  # the gain over the baseline and its 95 % interval
     control: Figures | None = None
     time_seconds: dict[str, Finite] | None = None
     ranks: dict[str, Count] | None = None
@@ -199,9 +197,8 @@ def read_metrics(path: Path, damage: list[str]) -> tuple[list[Record], list[Reco
                 raise ValueError(f"{min(missing)} is missing")
         except ValueError as error:
             if number < len(lines) or data.endswith(b"\n"):  # otherwise a kill cut it off
-                what = (
-                    wrong_value(error.errors()[0]) if isinstance(error, ValidationError) else error
-                )
+                found = error.errors() if isinstance(error, ValidationError) else ()
+                what = wrong_value(found[0]) if found else error
                 damage.append(f"{place_of(path, number)}: damaged line ({str(what)[:100]})")
             continue
         if record["kind"] == "refused":
@@ -397,8 +394,7 @@ def find_runs(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     try:
-        return sorted(
-            path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-        )
+        found = [path for path in folder.iterdir() if path.is_dir()]
     except PermissionError:
         return []
+    return sorted(path for path in found if not path.name.startswith("."))

@@ -54,7 +54,6 @@ def results_of(network: ItemGPT, data: ItemData, observer: Observer) -> Results:
         "findings": data.facts["findings"],
         "compared": [*limits(len(split.test), fitted, len(split.validation)), *compared(judged)],
         "users": len(cases),
-        "paired": difference(judged[THE_MIX], judged[COUNTED]).figures("mean", "interval"),
         "weights": mixes[THE_MIX],
         "ease_penalty": penalty,
     }
@@ -73,11 +72,12 @@ def beside_each_other(judged: Mapping[str, Judged], new: Mapping[str, Spread]) -
     for name, spread in new.items():
         found = spread.figures("new_items_ndcg_at_10", "new_items_interval")
         rows.setdefault(name, {"name": name}).update(found)
-    model = rows.pop(THE_MIX)
+    model = rows.pop(THE_MIX) | {"users": len(judged[THE_MIX].ranks)}
     del model["name"]
+    gain = difference(judged[THE_MIX], judged[COUNTED]).figures("mean", "interval")
     return {
         "measured": model,
-        "baseline": rows.pop(COUNTED),
+        "baseline": rows.pop(COUNTED) | {"gain": gain},
         "mixes": [rows.pop(ItemGPT.name), rows.pop(WITHOUT_GPT)],
         "other_baselines": [*rows.values()],
     }
