@@ -126,7 +126,7 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
     gain = figure.gain(ours, theirs)
     chance = NOTHING
     paired = other.get("gain")  # with its 95 % interval, paired by users
-    if paired and abs(paired["mean"]) <= paired.get("interval", 0.0):
+    if _within_interval(paired):
         chance = Both(" within chance", "（差别在偶然范围内）")
     elif records and abs(gain) <= figure.chance(ours, theirs, records):
         many = plural(records, "record")
@@ -134,3 +134,11 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
     elif value == figure.written(theirs):
         chance = Both(" in all printed digits", "（显示的各位数字相同）")
     return Compared(gain, named, figure.written(theirs), chance)
+
+
+def _within_interval(paired: Any) -> bool:
+    """Whether the mean of a difference is smaller than its 95 % interval; False if unknown."""
+    if not isinstance(paired, dict):
+        return False
+    mean, interval = paired.get("mean"), paired.get("interval")
+    return isinstance(mean, float) and isinstance(interval, float) and abs(mean) <= interval
