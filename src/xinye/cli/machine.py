@@ -123,7 +123,7 @@ def show_report(report: "Report") -> None:
     section(
         "Extras",
         [
-            (name, "missing" if name in missing else "installed", extra["use"])
+            (name, "not installed" if name in missing else "installed", extra["use"])
             for name, extra in extras.items()
         ],
     )
@@ -222,8 +222,8 @@ def software_rows(software: "Facts") -> list[tuple[str, ...]]:
         rows.append(("limited to", (f"{software['instruction_limit']}, set by the environment")))
     rows.append(("terminal", software["output_encoding"].upper()))
     if software["cuda"] or software["nvidia_driver"]:
-        driver = f"driver {software['nvidia_driver'] or 'none'}"
-        rows.append(("CUDA", f"{software['cuda'] or 'not in this torch'}, {driver}"))
+        rows.append(("CUDA", software["cuda"] or "not in this torch"))
+        rows.append(("NVIDIA driver", software["nvidia_driver"] or "not installed"))
     return rows
 
 
