@@ -104,7 +104,5 @@ def serving(store: Path, **given: Any) -> Iterator[Client]:
         server = StreamingServer(build_app(parts), settings, parts.hub)
         with in_thread(server, listener) as address:
             client = Client(parts, work, address)
-            try:
+            with client.http:
                 yield client
-            finally:
-                client.http.close()

@@ -60,7 +60,5 @@ def serving(folder: Path, **given: Any) -> Iterator[Client]:
         server = Server(build_app(parts), settings, lambda: None)
         with in_thread(server, listener) as address:
             client = Client(parts, books, address)
-            try:
+            with client.http:
                 yield client
-            finally:
-                client.http.close()

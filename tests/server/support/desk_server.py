@@ -131,10 +131,8 @@ def serving(
         server = StreamingServer(build_app(parts), asked, parts.hub)
         with in_thread(server, listener) as address:
             desk = Desk(parts, address)
-            try:
+            with desk.http:
                 yield desk
-            finally:
-                desk.http.close()
 
 
 class Events:

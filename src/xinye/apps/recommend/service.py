@@ -27,7 +27,8 @@ class Shop:
         self._putting = threading.Lock()
         self.recommender, self.behaviour, self.run = recommender, behaviour, run
         added, known = behaviour.items(), {*recommender.catalogue.items}
-        behaviour.drop([each for each in added if each in known])
+        if same := [each for each in added if each in known]:
+            behaviour.drop(same)
         recommender.put_items([each for each in added if each not in known])
 
     def recommend(self, asked: Asked) -> Recommended:
