@@ -276,6 +276,7 @@ def test_any_ids_come_back(tmp_path_factory, rows):
 @example(["b,y,2", 'b,"z,3', "b,x,4"])  # never closed
 @example(['b,"y"x,2'])
 @example(["b,y,0x5"])
+@example(["b,y,0X5"])
 def test_both_readers_agree_on_any_text(tmp_path_factory, lines):
     """A compressed table is read row by row."""
     folder = tmp_path_factory.mktemp("text")

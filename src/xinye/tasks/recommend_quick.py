@@ -149,7 +149,9 @@ class _Reader:
 
 def _seconds(column: Any) -> tuple[np.ndarray, str]:
     try:
-        if pyarrow.types.is_string(column.type) and pc.any(pc.match_substring(column, "x")).as_py():
+        kinds = pyarrow.types
+        is_text = kinds.is_string(column.type) or kinds.is_large_string(column.type)
+        if is_text and pc.any(pc.match_substring(column, "x", ignore_case=True)).as_py():
             raise Odd  # such as 0x5
         numbers = column.cast(pyarrow.int64())
     except pyarrow.ArrowInvalid:
