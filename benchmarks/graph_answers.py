@@ -37,7 +37,7 @@ from common import machine, progress, report
 import xinye
 from xinye.cli.output import Display
 from xinye.data.files import write_json_lines
-from xinye.evaluation.classification import tfidf_baseline
+from xinye.evaluation.word_counts import WordCounts
 from xinye.jobs.graph_answers import relations_asked, without_names
 from xinye.observer import Observer
 from xinye.retrieval.graph import Graph
@@ -133,13 +133,13 @@ def without_model(
     graph: Graph, training: Sequence[Turn], judged: Sequence[Turn]
 ) -> dict[str, Finder]:
     labels = sorted({relation for turn in training for relation in turn.relations})
-    predicted = tfidf_baseline(
+    counts = WordCounts.learn(
         [without_names(graph, turn.text) for turn in training],
         [turn.relations for turn in training],
-        [without_names(graph, turn.text) for turn in judged],
         labels,
         several=True,
     )
+    predicted = counts.chosen([without_names(graph, turn.text) for turn in judged])
     by_counts = {id(turn): found for turn, found in zip(judged, predicted, strict=True)}
     return {
         "rules": lambda turn: [name for name, rule in RULES.items() if re.search(rule, turn.text)],

@@ -5,8 +5,7 @@ from random import Random
 import pytest
 from sklearn.metrics import accuracy_score, classification_report, confusion_matrix
 
-from xinye.errors import XinyeError
-from xinye.evaluation.classification import measure, tfidf_baseline
+from xinye.evaluation.classification import measure
 
 RIGHT = [("正",), ("正",), ("正",), ("负",)]
 
@@ -60,23 +59,3 @@ def test_the_figures_are_those_of_scikit_learn(several):
     assert ours["accuracy"] == pytest.approx(accuracy_score(y, z))
     if not several:
         assert ours["confusion"]["counts"] == confusion_matrix(y, z, labels=names).tolist()
-
-
-@pytest.mark.parametrize("several", [False, True])
-def test_baseline(several):
-    texts = ["很好吃", "好吃又快", "太慢了", "慢得很"] * 3
-    labels = [("正",), ("正",), ("负",), ("负",)] * 3
-    assert tfidf_baseline(texts, labels, ["真好吃", "真慢"], ["正", "负"], several) == [
-        ("正",),
-        ("负",),
-    ]
-
-
-def test_baseline_by_words():
-    texts, labels = (
-        ["good food", "bad food", "very good", "very bad"],
-        [("1",), ("0",), ("1",), ("0",)],
-    )
-    assert tfidf_baseline(texts, labels, ["a good place"], ["0", "1"], False) == [("1",)]
-    with pytest.raises(XinyeError, match="TF-IDF"):
-        tfidf_baseline(["", ""], [("a",), ("b",)], ["c"], ["a", "b"], False)

@@ -146,7 +146,7 @@ def train_classifier(
     trial = folder.with_name(f"{folder.name}-trial")
     began = time.monotonic()
     try:
-        _finetune(base, trial, records, TRIAL, Observer())
+        _finetune(base, trial, records, TRIAL, Observer(), mix_baseline=False)
         left = seconds - (time.monotonic() - began)
         return _finetune(base, folder, records, _steps(trial, count, left), _Within(observer))
     finally:
@@ -168,10 +168,13 @@ def _most(run: RunFolder, count: int) -> int:
     return max(TRIAL, round(EPOCHS * count / run.plan()["batch_size"]))
 
 
-def _finetune(model: str, folder: Path, records: Path, steps: int, observer: Observer) -> api.Model:
+def _finetune(
+    model: str, folder: Path, records: Path, steps: int, observer: Observer, **others: Any
+) -> api.Model:
     trained = api.finetune(
-        model, folder, data=records, task="classify", steps=steps, evaluations=2, observer=observer
-    )
+        model, folder, data=records, task="classify", steps=steps, evaluations=2,
+        observer=observer, **others,
+    )  # fmt: skip
     _check_finished(RunFolder(folder).result()["interrupted"])
     return trained
 

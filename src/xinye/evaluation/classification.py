@@ -1,16 +1,11 @@
-"""Metrics of predicted labels, the table by class (also for spans), and a TF-IDF baseline that
-trains on the same records.
-"""
+"""Metrics of predicted labels, and the table by class (also for spans)."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from xinye.errors import XinyeError
-from xinye.evaluation.tokenizers import language
-from xinye.libraries import need
+from xinye.evaluation.word_counts import Labels
 
-Labels = Sequence[tuple[str, ...]]  # the labels of each text: one, or any number
 FIGURES = ("precision", "recall", "f1-score")
 Table = dict[str, dict[str, float]]
 Figures = dict[str, Any]  # metrics by name, as in result.json; `table` holds a row for each class
@@ -80,41 +75,3 @@ def _row(correct: int, guessed: int, support: int) -> dict[str, float]:
 def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
     weighted = (value * weight for value, weight in zip(values, weights, strict=True))
     return sum(weighted) / (sum(weights) or 1)
-
-
-def tfidf_baseline(
-    texts: Sequence[str],
-    right: Labels,
-    questions: Sequence[str],
-    labels: Sequence[str],
-    several: bool,
-) -> list[tuple[str, ...]]:
-    """The labels that TF-IDF with logistic regression, trained on `texts` and `right`, predicts for
-    `questions`.
-
-    The features are sequences of one to three characters for Chinese, and words and pairs of words
-    otherwise. Raises `XinyeError` without scikit-learn, and if the texts contain no words or only
-    one label.
-    """
-    need("the TF-IDF baseline", "sklearn")
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import MultiLabelBinarizer
-
-    chinese = language("".join(texts[:1000])) == "chinese"
-    pieces = {"analyzer": "char", "ngram_range": (1, 3)} if chinese else {"ngram_range": (1, 2)}
-    features = TfidfVectorizer(sublinear_tf=True, **pieces)
-    regression = LogisticRegression(C=10, max_iter=1000)
-    try:
-        if several:
-            each = MultiLabelBinarizer(classes=labels)
-            model = make_pipeline(features, OneVsRestClassifier(regression))
-            model.fit(texts, each.fit_transform(right))
-            return each.inverse_transform(model.predict(questions))
-        model = make_pipeline(features, regression)
-        model.fit(texts, [found[0] for found in right])
-        return [(str(label),) for label in model.predict(questions)]
-    except ValueError as error:  # no words at all, or one class
-        raise XinyeError(f"TF-IDF: {error}") from None

@@ -146,6 +146,7 @@ def evaluate_learned(
         "baseline": None,
         "notes": notes.sentences(),
     }
+    found["mixes"] = found["measured"].pop("mixes", [])
     found["notes"] += task.notes_on_figures(found["measured"])
     if not judged.with_baseline:
         return found
@@ -163,6 +164,7 @@ def evaluate_learned(
         if 0 < len(rest) < len(records):
             observer.stage("evaluating the model on the records that it has not seen")
             figures = figures_of(task, judged.model, tokenizer, rest)
+            figures.pop("mixes", None)
             name = f"this model, {plural(len(rest), 'unseen record')}"
             found["unseen"] = {"name": name, "records": len(rest), **figures}
         found |= task.baselines(training, records, before, found["notes"])

@@ -21,7 +21,7 @@ AUGMENTATIONS = {  # for each kind the setting that says how much, and its usual
     "shuffle": ("shuffle_texts", 0.5),
 }
 # settings of single tasks, which the others refuse
-SPECIAL = ("cloze", "other_passages", *ITEM_SETTINGS)
+SPECIAL = ("cloze", "other_passages", "mix_baseline", *ITEM_SETTINGS)
 TASK = "classify"  # the default task
 
 
@@ -84,6 +84,12 @@ class FinetuneSettings(TrainingSettings, RecordSettings, ItemSettings):
         ge=0,
         le=1,
         description="task answer: share of questions also asked about a passage without the answer",
+    )
+
+    mix_baseline: bool = Field(
+        True,
+        description="task classify: mix the model with the baseline of word counts, with weights "
+        "learned on the validation records",
     )
 
     context: int | None = Field(

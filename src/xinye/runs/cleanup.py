@@ -33,6 +33,8 @@ MODEL = (
     "tokenizer_config.json",
     "chat_template.jinja",
     "chat_golden.json",
+    "calibration.json",  # of a classifier, as the next
+    "word_counts.safetensors",
     "items.safetensors",  # of a recommender, as all in `items/`
     "items/catalogue.jsonl",
     "items/texts.json",

@@ -132,6 +132,24 @@ class Judged(Part):
     bits_per_byte: Finite | None = None
 
 
+class HardCase(Part):
+    """A record with a label that the model contradicts, and the words that decided."""
+
+    text: str = ""
+    place: str = ""
+    right: str = ""
+    said: str = ""
+    probability: Finite = 0.0
+    words: list[str] = []
+
+
+class HardCases(Part):
+    """Confident mistakes on validation records, and training records that look mislabelled."""
+
+    mistakes: list[HardCase] = []
+    mislabelled: list[HardCase] = []
+
+
 class Result(Part):
     """The content of `training/result.json`; empty if the run has not ended."""
 
@@ -149,6 +167,7 @@ class Result(Part):
     other_baselines: list[Figures] = field(default_factory=list)
     mixes: list[Figures] = field(default_factory=list)  # of the model with something else
     compared: list[str] = field(default_factory=list)  # sentences
+    hard_cases: HardCases = HardCases()
     control: Figures | None = None
     time_seconds: dict[str, Finite] | None = None
     ranks: dict[str, Count] | None = None

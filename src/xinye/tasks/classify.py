@@ -1,39 +1,42 @@
 """The task `classify`: gives a text, or a pair of texts, one label or several."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from tokenizers import Encoding, processors
+from tokenizers import processors
 
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
-from xinye.data.sentences import sentence_ends
 from xinye.data.sources import headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.evaluation import classification
+from xinye.evaluation import calibration, classification
+from xinye.evaluation.word_counts import LIBRARY, NAME, Bools, Numbers, WordCounts, log_loss
 from xinye.language import shown
 from xinye.model.heads import Head
 from xinye.runs.words import LOSS, TaskWords
 from xinye.tasks.classify_columns import Named
+from xinye.tasks.classify_end import complete
 from xinye.tasks.classify_exercises import REVIEWS
+from xinye.tasks.classify_mix import ALONE, Gain, Mix, forget
 from xinye.tasks.classify_records import LabelledText, joined_labels, read_labelled
+from xinye.tasks.classify_texts import as_pairs, cut, joined, kept, pairs_of
 from xinye.tasks.decisions import Decision, log_odds, place_in
-from xinye.tasks.heads import ACCURACY, LIMIT, MACRO_F1, USE, HeadTask, altered
+from xinye.tasks.heads import ACCURACY, CALIBRATION_ERROR, MACRO_F1, USE, HeadTask, altered
 from xinye.tasks.records import (
     Example,
     Examples,
     OnBad,
     nothing_to_learn,
-    sentence_borders,
 )
-from xinye.tasks.task import Figures
+from xinye.tasks.task import Figures, Trained
 
 
 class Classify(HeadTask):
@@ -45,17 +48,18 @@ class Classify(HeadTask):
     head = "sequence"
     figures = ("loss", "accuracy", "macro_f1")
     better = "accuracy"
-    baseline_name = "TF-IDF + logistic regression"
-    baseline_library = "sklearn"
+    baseline_name = NAME
+    baseline_library = LIBRARY
     frozen_attention = "causal"
     columns = ("text_field", "label_field", "label_separator")
+    special_settings = ("mix_baseline",)
     judges_untaught = True
     words = TaskWords(
-        figures=(ACCURACY, MACRO_F1, LOSS),
+        figures=(ACCURACY, MACRO_F1, CALIBRATION_ERROR, LOSS),
         decides="accuracy",
         unit="labels",
         does="Predicts which of {labels} labels a text has.",
-        limit=LIMIT,
+        limit="It always answers with one of its labels, even if none fits.",
         pipeline="text-classification",
         use=USE,
         command='xinye classify {folder} "…"',
@@ -63,6 +67,9 @@ class Classify(HeadTask):
         transformers='print(pipeline("text-classification", "{folder}")("…"))',
     )
     exercise = REVIEWS
+    # what is learned at the end of training: the mix, and its gain over the word counts
+    mix: Mix | None = None
+    gain: Gain | None = None
 
     @classmethod
     def of(cls, records: Sequence[LabelledText]) -> "Classify":
@@ -77,6 +84,12 @@ class Classify(HeadTask):
         several = any(len(record.labels) != 1 for record in records)
         numeric = all(label.isdecimal() for label in found)
         return cls(sorted(found, key=lambda label: (int(label) if numeric else 0, label)), several)
+
+    @classmethod
+    def of_run(cls, model: Head, folder: Path) -> "Classify":
+        task = cls.of_network(model)
+        task.mix = Mix.load(folder, task.labels, task.several)
+        return task
 
     # -- records -----------------------------------------------------------------------------------
 
@@ -168,7 +181,7 @@ class Classify(HeadTask):
         inputs: list[Any] = [pair if pair[1] else pair[0] for pair in texts]
         encodings = tokenizer.encodings(inputs, special_tokens=True)
         return [
-            _cut(encoding, text, context, tokenizer.bos_id)
+            cut(encoding, text, context, tokenizer.bos_id)
             for encoding, (text, _) in zip(encodings, texts, strict=True)
         ]
 
@@ -195,22 +208,31 @@ class Classify(HeadTask):
     # -- evaluation --------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def probabilities(
+    def logits(
         self, model: Head, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int
-    ) -> list[list[float]]:
-        """For each text or pair, the probability of each label, in the order of `labels`."""
+    ) -> Numbers:
+        """For each text or pair, what the network says of each label, in the order of `labels`: its
+        log-probability, or with several labels its log-odds. (texts, labels)"""
         model.eval()
         device = next(model.parameters()).device
-        found: list[list[float]] = [[] for _ in texts]
+        found = np.empty((len(texts), len(self.labels)))
         examples = self.encode(tokenizer, texts, context)
         # On a processor larger batches are slower: what a layer writes leaves the cache.
         size = 8 if device.type == "cpu" else 32
         for numbers, batch in Examples(examples, tokenizer.pad_id).in_order(size):
             logits = model(batch.tokens.to(device), batch.lengths.to(device))
-            rows = logits.sigmoid() if self.several else logits.softmax(-1)
-            for number, row in zip(numbers, rows.tolist(), strict=True):
-                found[number] = row
+            found[numbers] = (logits if self.several else logits.log_softmax(-1)).cpu().numpy()
         return found
+
+    def probabilities(
+        self, model: Head, tokenizer: Tokenizer, texts: Sequence[tuple[str, str]], context: int
+    ) -> list[list[float]]:
+        """For each text or pair, the probability of each label, in the order of `labels`."""
+        logits = self.logits(model, tokenizer, texts, context)
+        if self.mix:
+            logits = self.mix(logits, [joined(*pair) for pair in texts], self.labels)
+        rows: list[list[float]] = calibration.probabilities(logits, self.several).tolist()
+        return rows
 
     def chosen(self, probabilities: Sequence[float]) -> tuple[str, ...]:
         """The most probable label, or, with several labels, all above one half."""
@@ -222,8 +244,43 @@ class Classify(HeadTask):
     def measure(
         self, model: Head, tokenizer: Tokenizer, records: Sequence[LabelledText], context: int
     ) -> Figures:
-        rows = self.probabilities(model, tokenizer, pairs_of(records), context)
-        return self.compared(records, [self.chosen(row) for row in rows])
+        logits = self.logits(model, tokenizer, pairs_of(records), context)
+        alone = self.judged(records, logits)
+        if not self.mix:
+            return alone
+        mixed = self.mix(logits, [record.whole for record in records], self.labels)
+        parts = [{"name": ALONE, **alone}] if self.mix.counts else []
+        return self.judged(records, mixed) | {"mixes": parts}
+
+    def judged(self, records: Sequence[LabelledText], logits: Numbers) -> Figures:
+        """The metrics of the logits (texts, labels) of records."""
+        shares, right = calibration.probabilities(logits, self.several), self.has(records)
+        figures = self.compared(records, [self.chosen(row) for row in shares.tolist()])
+        error = calibration.calibration_error(shares, right, self.several)
+        loss = log_loss(logits, right, self.several)
+        return figures | {"calibration_error": error, "loss": loss}
+
+    def has(self, records: Sequence[LabelledText]) -> Bools:
+        """Which record has which label, (records, labels)."""
+        return np.array([[label in each.labels for label in self.labels] for each in records])
+
+    def complete(self, trained: Trained) -> Figures:
+        return complete(self, trained)
+
+    def forget(self, folder: Path) -> None:
+        forget(folder)
+
+    def right(self, records: Sequence[LabelledText], logits: Numbers) -> Bools:
+        """The records whose labels are those that the logits choose."""
+        rows = calibration.probabilities(logits, self.several).tolist()
+        pairs = zip(records, rows, strict=True)
+        return np.array([{*record.labels} == {*self.chosen(row)} for record, row in pairs])
+
+    def word_counts(self, training: Sequence[LabelledText]) -> WordCounts:
+        """The model of word counts that learns from these records. Raises `XinyeError` if there is
+        nothing to learn."""
+        texts, right = [record.whole for record in training], [record.labels for record in training]
+        return WordCounts.learn(texts, right, self.labels, self.several)
 
     def baseline(
         self,
@@ -231,14 +288,11 @@ class Classify(HeadTask):
         records: Sequence[LabelledText],
         before: Figures | None = None,
     ) -> Figures:
-        predicted = classification.tfidf_baseline(
-            [record.whole for record in training],
-            [record.labels for record in training],
-            [record.whole for record in records],
-            self.labels,
-            self.several,
-        )
-        return self.compared(records, predicted)
+        counts = self.mix.counts if self.mix else None
+        counts = counts or self.word_counts(training)
+        logits = counts.logits([record.whole for record in records], self.labels)
+        gain = {"gain": asdict(self.gain)} if self.gain else {}
+        return self.judged(records, logits) | {"cost": counts.cost} | gain
 
     def compared(
         self, records: Sequence[LabelledText], predicted: classification.Labels
@@ -280,8 +334,8 @@ class Classify(HeadTask):
             raise self.unknown(label)
         [encoding] = tokenizer.encodings([pair if pair[1] else pair[0]], special_tokens=True)
         ids, parts, offsets = encoding.ids, encoding.sequence_ids, encoding.offsets
-        kept = _kept(parts, context)
-        places = [place_in(pair, parts[at], offsets[at]) for at in kept]
+        inside = kept(parts, context)
+        places = [place_in(pair, parts[at], offsets[at]) for at in inside]
         decisions = []
         for name in self.chosen(row) if label is None else (label,):
             at = self.labels.index(name)
@@ -289,10 +343,10 @@ class Classify(HeadTask):
                 Decision(
                     name,
                     row[at],
-                    [ids[place] for place in kept],
+                    [ids[place] for place in inside],
                     places,
                     itemgetter(at) if self.several else partial(log_odds, chosen=[at]),
-                    cut=len(ids) - len(kept),
+                    cut=len(ids) - len(inside),
                 )
             )
         return decisions
@@ -318,54 +372,3 @@ class Classify(HeadTask):
         others = [(label, share) for label, share in shares.items() if label not in labels]
         others.sort(key=lambda other: -other[1])
         return [said, *(f"  {label} {share:.1%}" for label, share in others[:10])]
-
-
-def pairs_of(records: Sequence[LabelledText]) -> list[tuple[str, str]]:
-    """The texts of records as pairs; the second of a single text is ""."""
-    return [(record.text, record.pair) for record in records]
-
-
-def as_pairs(inputs: Sequence[Any]) -> list[tuple[str, str]]:
-    """Texts and pairs of texts, all as pairs; the second of a single text is ""."""
-    return [(text, "") if isinstance(text, str) else (text[0], text[1]) for text in inputs]
-
-
-def _cut(encoding: Encoding, text: str, context: int, bos_id: int) -> Example:
-    """An example of at most `context` tokens, without a target."""
-    ids, parts = encoding.ids, encoding.sequence_ids
-    places = _kept(parts, context)
-    over = len(ids) - len(places)
-    if 1 in parts:
-        return Example([ids[at] for at in places], 0, over)
-    own = [at for at in places if parts[at] is not None]
-    if not own:
-        return Example(ids or [bos_id], 0)
-    offsets = encoding.offsets  # the library builds this list anew on each access
-    own_offsets = [offsets[at] for at in own]
-    borders = sentence_borders(sentence_ends(text), own_offsets, places.index(own[0]))
-    return Example([ids[at] for at in places], 0, over, borders)
-
-
-def _kept(parts: Sequence[int | None], context: int) -> list[int]:
-    """The indices of at most `context` tokens of a text or a pair. A long text loses its middle,
-    keeping a quarter at the beginning and three quarters at the end (Sun et al. 2019,
-    arXiv:1905.05583). A pair loses the end of its longer text.
-    """
-    over = max(0, len(parts) - context)
-    if 1 in parts:
-        left_out = _ends(parts, over)
-        return [at for at in range(len(parts)) if at not in left_out]
-    head = context // 4 if over else len(parts)
-    return [*range(head), *range(head + over, len(parts))]
-
-
-def _ends(parts: Sequence[int | None], over: int) -> set[int]:
-    """The indices of `over` tokens at the ends of both texts, taken from the longer one each
-    time.
-    """
-    places = [[at for at, part in enumerate(parts) if part == number] for number in (0, 1)]
-    left_out = set()
-    for _ in range(over):
-        longer = places[len(places[1]) > len(places[0])]
-        left_out.add(longer.pop())
-    return left_out

@@ -25,6 +25,14 @@ BORDERS = r"\p{Han}|[\p{P}\p{S}]"
 NAMED = 8  # how many labels an error names
 ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, percent=True)
 MACRO_F1 = Figure("macro_f1", "macro F1", Both("macro F1", "宏平均 F1"), 1, percent=True)
+CALIBRATION_ERROR = Figure(
+    "calibration_error",
+    "calibration error",
+    Both("calibration error", "校准误差"),
+    1,
+    percent=True,
+    lower_replaced=True,
+)
 USE = Both(
     "To use it on a text or on a file with one text per line, and to evaluate it on other records:",
     "使用模型：可以输入一段文字，也可以输入每行一段的文件；在其他样本上评估：",

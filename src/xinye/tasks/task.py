@@ -54,6 +54,19 @@ class Judged:
     with_baseline: bool = True
 
 
+@dataclass(frozen=True)
+class Trained:
+    """A network at the end of its training, with the records, and the run's folder."""
+
+    model: Any
+    tokenizer: Tokenizer
+    training: Sequence[Any]
+    validation: Sequence[Any]
+    context: int
+    settings: FinetuneSettings
+    folder: Path
+
+
 class Task(BaseTask, ReadsRecords):
     """What a model can be trained for. A subclass defines the abstract methods and the class
     variables without a value; everything else is optional.
@@ -217,6 +230,15 @@ class Task(BaseTask, ReadsRecords):
         """The same metrics during training, on the validation records. A task that
         `learns_threshold` sets it here."""
         return self.measure(model, tokenizer, records, context)
+
+    def complete(self, trained: Trained) -> Figures:
+        """Learn and save what belongs to the model beside its network, such as a calibration, at
+        the end of training. Returns its part of the results: `measured` and others, as
+        `result.json` has them."""
+        return {}
+
+    def forget(self, folder: Path) -> None:
+        """Delete from a run's folder what `complete` saved, because the network is trained on."""
 
     @abstractmethod
     def baseline(

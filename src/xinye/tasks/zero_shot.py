@@ -27,8 +27,9 @@ from xinye.evaluation.tokenizers import language
 from xinye.generation.continuations import Question, packs, score
 from xinye.model.gpt import GPT, KeyValueCache
 from xinye.planning.job_settings import ZeroShotSettings
-from xinye.tasks.classify import Classify, as_pairs, pairs_of
+from xinye.tasks.classify import Classify
 from xinye.tasks.classify_records import LabelledText
+from xinye.tasks.classify_texts import as_pairs, pairs_of
 from xinye.tasks.records import leaks
 from xinye.tasks.task import Figures, Judged
 

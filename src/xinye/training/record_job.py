@@ -37,6 +37,7 @@ from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.resume import saved_finetune_values, saved_values
 from xinye.tasks.registry import find_task, find_text_task
 from xinye.tasks.settings import task_settings
+from xinye.tasks.task import Trained
 from xinye.tasks.task_data import TaskData, data_files, prepare_data
 from xinye.training.distributed import ALONE
 from xinye.training.job import Figures, Job, LossSum, Start
@@ -122,6 +123,8 @@ class RecordJob(Job):
         return self.plan
 
     def build(self) -> Any:
+        if self.begun.resume and self.begun.group.first:
+            self.task.forget(self.begun.folder)
         return self.model
 
     def _network(self) -> Any:
@@ -161,6 +164,14 @@ class RecordJob(Job):
             self.measured |= task.validate(
                 model, data.tokenizer, data.validation, context, self.settings
             )
+        if last:
+            self.completed = task.complete(
+                Trained(
+                    model, data.tokenizer, data.training, data.validation, self.plan.context,
+                    self.settings, self.begun.folder,
+                )
+            )  # fmt: skip
+            self.measured |= self.completed.get("measured", {})
         model.train()
         shown = self.measured if last and task.writes else self.figures
         return {name: value for name, value in self.measured.items() if name in shown}
@@ -187,6 +198,7 @@ class RecordJob(Job):
             "findings": findings,
             "trainable": trainable,
         }
+        found |= {name: value for name, value in self.completed.items() if name != "measured"}
         if any(row["name"] == "adalora" for row in trainable):
             found["ranks"] = ranks_of(model)
         return found

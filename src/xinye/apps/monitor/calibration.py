@@ -10,6 +10,7 @@ from pydantic import Field
 
 from xinye.apps.monitor.documents import NEUTRAL, UNSURE
 from xinye.apps.monitor.monitor_settings import AGAIN
+from xinye.evaluation.calibration import binned_error
 from xinye.retrieval.confidence import FEWEST, thresholds
 from xinye.retrieval.format import Format, Strict
 
@@ -21,7 +22,6 @@ FORMAT = Format(
     "this is not the calibration of a monitor",
     AGAIN,
 )
-BINS = 10
 LEAST = 1e-6  # of a probability
 SURE = 0.9  # share of the moods that must be right if there are no neutral texts to learn from
 UNTESTED = 0.9  # the threshold if that cannot be found
@@ -117,10 +117,10 @@ def _calibrated(kind: _Kind, probabilities: Numbers, right: Bools) -> Scaling:
     texts = len(probabilities)
     if texts < FEWEST or right.all() or not right.any():
         return Scaling()
-    before = _error(*kind.said(probabilities, right))
+    before = binned_error(*kind.said(probabilities, right))
     learned = _fitted(kind, probabilities, right)
     held_out, loss = _held_out(kind, probabilities, right)
-    error = _error(*kind.said(held_out, right))
+    error = binned_error(*kind.said(held_out, right))
     within = LOWEST < learned.scale < HIGHEST
     if within and error <= before and loss < kind.loss(probabilities, right, Scaling()):
         return learned.model_copy(update={"texts": texts, "error_before": before, "error": error})
@@ -132,7 +132,7 @@ def _calibrated(kind: _Kind, probabilities: Numbers, right: Bools) -> Scaling:
 def _by_chance(said: Numbers) -> float:
     """The error that right probabilities have by chance, at most, in nine of ten cases."""
     random = np.random.default_rng(0)
-    errors = [_error(said, random.random(len(said)) < said) for _ in range(DRAWS)]
+    errors = [binned_error(said, random.random(len(said)) < said) for _ in range(DRAWS)]
     return float(np.quantile(errors, CHANCE))
 
 
@@ -194,16 +194,6 @@ def _loss_rows(probabilities: Numbers, right: Bools, scaling: Scaling) -> float:
 def _said_rows(probabilities: Numbers, right: Bools) -> tuple[Numbers, Bools]:
     rows = np.arange(len(right))
     return probabilities.max(1), right[rows, probabilities.argmax(1)]
-
-
-def _error(probabilities: Numbers, right: Bools) -> float:
-    """The expected calibration error."""
-    bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
-    total = 0.0
-    for number in np.unique(bins):
-        inside = bins == number
-        total += inside.mean() * abs(probabilities[inside].mean() - right[inside].mean())
-    return float(total)
 
 
 TOPICS = _Kind(_scaled_each, _loss_each, lambda shares, right: (shares.ravel(), right.ravel()))

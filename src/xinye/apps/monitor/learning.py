@@ -30,7 +30,7 @@ from xinye.apps.training import (
 )
 from xinye.data.duplicates import members
 from xinye.errors import XinyeError, plural
-from xinye.evaluation.classification import tfidf_baseline
+from xinye.evaluation.word_counts import WordCounts
 from xinye.language import shown_word
 from xinye.observer import Evaluated, Observer
 
@@ -263,7 +263,7 @@ def _baseline(role: str, rows: Rows, texts: Sequence[str], said: Judged) -> floa
     learned = [row["text"] for row in rows.learned]
     several = role == "topics"
     try:
-        guesses = tfidf_baseline(learned, labels, texts, [*rows.counts], several)
+        guesses = WordCounts.learn(learned, labels, [*rows.counts], several).chosen(texts)
     except XinyeError:
         return None
     pairs = zip(said, guesses, strict=True)

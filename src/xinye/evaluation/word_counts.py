@@ -1,0 +1,294 @@
+"""A linear classifier of word counts: TF-IDF with logistic regression, the baseline of a text
+classifier, which can also be mixed with it.
+
+It is tuned as a practitioner would: sequences of characters for Chinese, words and pieces of words
+otherwise, and the strength of the regularization chosen on a part of the training texts.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from xinye.data.files import written_beside
+from xinye.errors import XinyeError
+from xinye.evaluation.tokenizers import language
+from xinye.libraries import need
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Numbers = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Labels = Sequence[tuple[str, ...]]  # the labels of each text: one, or any number
+
+NAME = "TF-IDF + logistic regression"
+LIBRARY = "sklearn"
+CHARACTERS = {"analyzer": "char", "ngram_range": (1, 3)}
+WORDS = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"\b\w+\b"}
+PIECES = {"analyzer": "char_wb", "ngram_range": (2, 5)}
+_KINDS: dict[Any, dict[str, Any]] = {kind["analyzer"]: kind for kind in (CHARACTERS, WORDS, PIECES)}
+COSTS = (1.0, 3.0, 10.0, 30.0, 100.0)  # C of scikit-learn, the inverse of the regularization
+MANY = 5000  # texts, from which on a term must be in two of them
+MOST_TERMS = 250_000  # of each kind, the most frequent
+MOST_TUNED = 5000  # texts on which C is chosen; fewer with more than `FEW_LABELS`
+FEW_LABELS = 10
+FEWEST_TUNED = 1000
+TUNED_ON = 0.2  # share of these that judge each C
+ITERATIONS = 300
+UNLIKELY = -20.0  # the logit of a label that no text had
+
+
+@dataclass(frozen=True)
+class Block:
+    """Terms of one kind, each with its inverse document frequency. `options` are those of
+    scikit-learn's `TfidfVectorizer`."""
+
+    options: dict[str, Any]
+    terms: list[str]
+    rarity: Numbers
+
+    def counts(self, texts: Sequence[str]) -> "csr_matrix":
+        """The TF-IDF of the terms in texts, (texts, terms)."""
+        vectorizer = _vectorizer(self.options, vocabulary=self.terms)
+        vectorizer.idf_ = self.rarity
+        return vectorizer.transform(texts)
+
+
+@dataclass(frozen=True)
+class WordCounts:
+    """A linear model of labels. `weights` (terms, columns) and `bias` have a column for each label,
+    or a single one for the second of two labels that exclude each other."""
+
+    labels: tuple[str, ...]
+    several: bool
+    blocks: tuple[Block, ...]
+    weights: Numbers
+    bias: Numbers
+    cost: float = 0.0  # C, chosen on a part of the training texts
+
+    @classmethod
+    def learn(
+        cls, texts: Sequence[str], right: Labels, labels: Sequence[str], several: bool
+    ) -> Self:
+        """Learn from texts with their labels. Labels that no text has are impossible later. Raises
+        `XinyeError` without scikit-learn, and if the texts contain no words or only one label."""
+        need("the TF-IDF baseline", LIBRARY)
+        known = {label for some in right for label in some}
+        names = [label for label in labels if label in known]
+        if len(names) < 2 - several:
+            raise XinyeError("TF-IDF: at least two labels are needed")
+        has = np.array([[label in some for label in names] for some in right])
+        try:
+            cost = _chosen_cost(texts, has, several)
+            blocks = _blocks(texts)
+            weights, bias = _fitted(_counts(blocks, texts), has, several, cost)
+        except ValueError as error:  # no words at all
+            raise XinyeError(f"TF-IDF: {error}") from None
+        return cls(tuple(names), several, blocks, weights, bias, cost)
+
+    def logits(self, texts: Sequence[str], labels: Sequence[str]) -> Numbers:
+        """For each text, the log-probability of each label, in this order; with several labels its
+        log-odds. (texts, labels)"""
+        found = np.full((len(texts), len(labels)), UNLIKELY)
+        own = _logits(_counts(self.blocks, texts), self.weights, self.bias, self.several)
+        places = [labels.index(label) for label in self.labels]
+        found[:, places] = np.maximum(own, UNLIKELY)
+        return found
+
+    def chosen(self, texts: Sequence[str]) -> list[tuple[str, ...]]:
+        """The labels of each text: the likeliest, or with several labels all that are likelier than
+        not."""
+        logits = self.logits(texts, self.labels)
+        if self.several:
+            return [tuple(np.array(self.labels)[row > 0].tolist()) for row in logits]
+        return [(self.labels[at],) for at in logits.argmax(1)]
+
+    def deciding(self, text: str, label: str, other: str, most: int = 5) -> list[str]:
+        """The terms of a text that speak most for a label against another, the strongest first.
+        Terms inside of one that is named already are left out."""
+        counts = _counts(self.blocks, [text]).tocsr()
+        weights = self._toward(label, counts.indices) - self._toward(other, counts.indices)
+        terms = [term for block in self.blocks for term in block.terms]
+        strength = counts.data * weights
+        found: list[str] = []
+        for at in np.argsort(-strength):
+            term = terms[counts.indices[at]].strip()
+            if strength[at] <= 0 or len(found) == most:
+                break
+            if term and not any(term in named or named in term for named in found):
+                found.append(term)
+        return found
+
+    def _toward(self, label: str, terms: NDArray[np.int32]) -> Numbers:
+        """The weights of terms for a label."""
+        if label not in self.labels:
+            return np.zeros(len(terms))
+        at = self.labels.index(label)
+        if self.weights.shape[1] == len(self.labels):
+            return self.weights[terms, at]
+        return self.weights[terms, 0] * (at - 0.5)
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def save(self, path: Path) -> None:
+        """Write the model to a file of safetensors, with labels and terms beside the numbers."""
+        about = {
+            "labels": self.labels,
+            "several": self.several,
+            "cost": self.cost,
+            "blocks": [block.options | {"terms": block.terms} for block in self.blocks],
+        }
+        tensors: dict[str, Any] = {
+            "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+            "weights": self.weights.astype(np.float32),
+            "bias": self.bias.astype(np.float32),
+            "rarity": np.concatenate([block.rarity for block in self.blocks]).astype(np.float32),
+        }
+        with written_beside(path) as beside:
+            save_file(tensors, beside)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """What a file holds. Raises `XinyeError` if it is damaged."""
+        need("a classifier that is mixed with word counts", LIBRARY)
+        try:
+            found = load_file(path)
+            about = json.loads(found["about"].tobytes())
+            weights, bias = found["weights"].astype(float), found["bias"].astype(float)
+            blocks = tuple(_read_blocks(about["blocks"], found["rarity"].astype(float)))
+            labels, several = tuple(map(str, about["labels"])), bool(about["several"])
+            columns = 1 if len(labels) == 2 and not several else len(labels)
+            terms = sum(len(block.terms) for block in blocks)
+            if (weights.shape, bias.shape) != ((terms, columns), (columns,)):
+                raise ValueError("inconsistent")
+            return cls(labels, several, blocks, weights, bias, float(about["cost"]))
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+            raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
+
+
+def _read_blocks(saved: Sequence[dict[str, Any]], rarity: Numbers) -> Iterator[Block]:
+    """The blocks of a file; only known options are taken from it."""
+    at = 0
+    for block in saved:
+        kind = _KINDS[block["analyzer"]]
+        terms = [str(term) for term in block["terms"]]
+        if not terms or len(set(terms)) < len(terms):
+            raise ValueError("inconsistent")
+        yield Block(kind, terms, rarity[at : at + len(terms)])
+        at += len(terms)
+    if at != len(rarity):
+        raise ValueError("inconsistent")
+
+
+def _vectorizer(options: dict[str, Any], **others: Any) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(sublinear_tf=True, **options, **others)
+
+
+def _blocks(texts: Sequence[str]) -> tuple[Block, ...]:
+    """The terms of texts."""
+    chinese = language("".join(texts[:1000])) == "chinese"
+    fewest = 2 if len(texts) >= MANY else 1
+    blocks = []
+    for options in (CHARACTERS,) if chinese else (WORDS, PIECES):
+        vectorizer = _vectorizer(options, min_df=fewest, max_features=MOST_TERMS).fit(texts)
+        terms = vectorizer.get_feature_names_out().tolist()
+        blocks.append(Block(options, terms, np.asarray(vectorizer.idf_)))
+    return tuple(blocks)
+
+
+def _counts(blocks: Sequence[Block], texts: Sequence[str]) -> "csr_matrix":
+    """The TF-IDF of all terms in texts."""
+    from scipy.sparse import hstack
+
+    return hstack([block.counts(texts) for block in blocks], format="csr")
+
+
+def _chosen_cost(texts: Sequence[str], has: Bools, several: bool) -> float:
+    """The C with the lowest log loss on texts that are held out of training. The log loss is less
+    often misled by chance than the accuracy, and the probabilities count in a mix."""
+    most = MOST_TUNED * FEW_LABELS // max(FEW_LABELS, has.shape[1])
+    order = np.random.default_rng(0).permutation(len(texts))[: max(FEWEST_TUNED, most)]
+    held_out, rest = np.split(order, [round(TUNED_ON * len(order))])
+    usual = COSTS[len(COSTS) // 2]
+    if not len(held_out) or not _can_be_learned(has[rest], several):
+        return usual
+    blocks = _blocks([texts[at] for at in rest])
+    known, asked = (_counts(blocks, [texts[at] for at in part]) for part in (rest, held_out))
+    learned = has[rest].any(0)
+    truth = has[held_out][:, learned]
+    best, lowest = usual, np.inf
+    for cost in COSTS:
+        logits = _logits(asked, *_fitted(known, has[rest][:, learned], several, cost), several)
+        loss = log_loss(logits, truth, several)
+        if loss > lowest:
+            break
+        best, lowest = cost, loss
+    return best
+
+
+def _can_be_learned(has: Bools, several: bool) -> bool:
+    """Whether the texts differ in their labels."""
+    seen = has.any(0)
+    return bool((seen & ~has.all(0)).all() if several else seen.sum() > 1)
+
+
+def _fitted(
+    counts: "csr_matrix", has: Bools, several: bool, cost: float
+) -> tuple[Numbers, Numbers]:
+    """The weights and the bias of a logistic regression."""
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    with warnings.catch_warnings():  # how well it has learned is measured
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if not several:
+            model = LogisticRegression(C=cost, max_iter=ITERATIONS).fit(counts, has.argmax(1))
+            return model.coef_.T, model.intercept_
+        columns, biases = [], []
+        for column in has.T:
+            if column.all() or not column.any():  # nothing to tell apart
+                columns.append(np.zeros(counts.shape[1]))
+                biases.append(-UNLIKELY if column.all() else UNLIKELY)
+                continue
+            model = LogisticRegression(C=cost, solver="liblinear").fit(counts, column)
+            columns.append(model.coef_[0])
+            biases.append(float(model.intercept_[0]))
+    return np.stack(columns, 1), np.array(biases)
+
+
+def _logits(counts: "csr_matrix", weights: Numbers, bias: Numbers, several: bool) -> Numbers:
+    """Log-probabilities, or with several labels log-odds."""
+    found = np.asarray(counts @ weights + bias)
+    if several:
+        return found
+    if found.shape[1] == 1:  # two labels: the log-odds of the second
+        found = np.hstack([np.zeros_like(found), found])
+    return log_softmax(found)
+
+
+def log_softmax(logits: Numbers) -> Numbers:
+    """Log-probabilities from logits, (texts, labels)."""
+    logits = logits - logits.max(1, keepdims=True)
+    normalized: Numbers = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    return normalized
+
+
+def log_loss(logits: Numbers, right: Bools, several: bool) -> float:
+    """The mean negative log-likelihood in nats of a text's label, or of several labels the mean
+    over them; 0 without texts."""
+    if several:
+        losses = np.logaddexp(0, np.where(right, -logits, logits))
+    else:
+        losses = -log_softmax(logits)[right]
+    return float(losses.mean()) if losses.size else 0.0

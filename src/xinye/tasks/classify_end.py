@@ -1,0 +1,75 @@
+"""The end of a classifier's training: it is calibrated, mixed with word counts, and its hard cases
+are found."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from xinye.errors import XinyeError
+from xinye.evaluation.calibration import learn_weights, probabilities, weighted
+from xinye.evaluation.word_counts import LIBRARY, Numbers, WordCounts
+from xinye.libraries import installed
+from xinye.tasks.classify_hard import SURE, HardCases, told
+from xinye.tasks.classify_mix import ALONE, Gain, Mix, compared
+from xinye.tasks.classify_records import LabelledText
+from xinye.tasks.classify_texts import pairs_of
+from xinye.tasks.task import Figures, Trained
+
+if TYPE_CHECKING:
+    from xinye.tasks.classify import Classify
+
+LOOKED_AT = 20_000  # training records among which mislabelled ones are looked for
+
+
+def complete(task: "Classify", trained: Trained) -> Figures:
+    """Learn the mix on the validation records, save it, and return the figures of all parts, and
+    the hard cases."""
+    records = trained.validation
+    counts = word_counts(task, trained)
+    tables = [network_logits(task, trained, records)]
+    if counts:
+        tables.append(counts.logits([record.whole for record in records], task.labels))
+    task.mix, mixed = Mix.learn(tables, task.has(records), task.several, counts)
+    task.mix.save(trained.folder)
+    measured, alone, *_ = [task.judged(records, each) for each in (mixed, *tables)]
+    rights = [task.right(records, each) for each in (mixed, *tables)]
+    task.gain = Gain.of(rights[0], rights[2]) if counts else None
+    errors = alone["calibration_error"], measured["calibration_error"]
+    cases, findings = hard_cases(task, trained, mixed, tables[0])
+    return {
+        "measured": measured,
+        "mixes": [{"name": ALONE, **alone}] if counts else [],
+        "compared": compared(task.mix, rights, errors) + findings,
+        "hard_cases": cases,
+    }
+
+
+def word_counts(task: "Classify", trained: Trained) -> WordCounts | None:
+    """The model of word counts; None if it is not wanted, or cannot be learned."""
+    if not (trained.settings.mix_baseline and installed(LIBRARY)):
+        return None
+    try:
+        return task.word_counts(trained.training)
+    except XinyeError:  # the baseline says why
+        return None
+
+
+def network_logits(task: "Classify", trained: Trained, records: Sequence[LabelledText]) -> Numbers:
+    """What the network says of records, (records, labels)."""
+    return task.logits(trained.model, trained.tokenizer, pairs_of(records), trained.context)
+
+
+def hard_cases(
+    task: "Classify", trained: Trained, mixed: Numbers, network: Numbers
+) -> tuple[Figures, list[str]]:
+    """The hard cases, and a sentence about them, from the logits of the validation records. The
+    training records are compared with the calibrated network alone, since word counts remember each
+    of them."""
+    hard = HardCases(task.labels, task.chosen, task.mix.counts if task.mix else None)
+    mistakes = hard.contradicted(trained.validation, probabilities(mixed, task.several))
+    own = learn_weights([network], task.has(trained.validation), task.several)
+    looked_at = trained.training[:LOOKED_AT]
+    logits = weighted([network_logits(task, trained, looked_at)], own)
+    doubted = hard.contradicted(looked_at, probabilities(logits, task.several))
+    doubted = [case for case in doubted if case.probability >= SURE]
+    cases = {"mistakes": [*hard.shown(mistakes)], "mislabelled": [*hard.shown(doubted)]}
+    return cases, told(len(doubted), len(looked_at))

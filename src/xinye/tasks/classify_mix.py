@@ -1,0 +1,119 @@
+"""What a classifier learns beside its network, at the end of its training: weights that calibrate
+its probabilities, and mix them with those of word counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from xinye.data.files import read_json, write_json
+from xinye.errors import XinyeError, plural
+from xinye.evaluation.calibration import held_out, learn_weights, weighted
+from xinye.evaluation.word_counts import Bools, Numbers, WordCounts
+
+CALIBRATION, COUNTS = "calibration.json", "word_counts.safetensors"  # in the run's folder
+ALONE = "the GPT alone"
+HIGHEST = 1e3  # of a weight that is read
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The weights of the logits of the network and, if there is a model of word counts, of its
+    log-probabilities."""
+
+    weights: tuple[float, ...]
+    counts: WordCounts | None = None
+
+    @classmethod
+    def learn(
+        cls, tables: Sequence[Numbers], right: Bools, several: bool, counts: WordCounts | None
+    ) -> tuple[Self, Numbers]:
+        """Learn the weights from logits of validation texts. Returns the mix, and the logits that
+        it gives these texts if it learns only from others of them."""
+        mix = cls(tuple(learn_weights(tables, right, several)), counts)
+        return mix, held_out(tables, right, several)
+
+    def __call__(self, network: Numbers, texts: Sequence[str], labels: Sequence[str]) -> Numbers:
+        """The mixed logits of texts, from those of the network; (texts, labels)."""
+        others = [self.counts.logits(texts, labels)] if self.counts else []
+        return weighted([network, *others], self.weights)
+
+    def save(self, folder: Path) -> None:
+        """Write the model of word counts, and then the weights, by which a reader begins."""
+        if self.counts:
+            self.counts.save(folder / COUNTS)
+        names = ("network", "word_counts")[: len(self.weights)]
+        write_json(folder / CALIBRATION, {"weights": dict(zip(names, self.weights, strict=True))})
+
+    @classmethod
+    def load(cls, folder: Path, labels: Sequence[str], several: bool) -> Self | None:
+        """The mix in a run's folder; None if its training has not come to the end. Raises
+        `XinyeError` if it is damaged or belongs to another network."""
+        path = folder / CALIBRATION
+        if not path.is_file():
+            return None
+        try:
+            saved = read_json(path)["weights"]
+            names = ("network", "word_counts") if "word_counts" in saved else ("network",)
+            weights = tuple(float(saved[name]) for name in names)
+            if not all(0 < weight < HIGHEST for weight in weights):
+                raise ValueError("a weight is out of range")
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
+        if len(weights) == 1:
+            return cls(weights)
+        counts = WordCounts.load(folder / COUNTS)
+        if not {*counts.labels} <= {*labels} or counts.several != several:
+            raise XinyeError(
+                f"{folder / COUNTS}: it has other labels than the network; train the run again"
+            )
+        return cls(weights, counts)
+
+
+def forget(folder: Path) -> None:
+    """Delete the mix of a run that trains again: it would not suit the new weights."""
+    for name in (CALIBRATION, COUNTS):
+        (folder / name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A difference of two accuracies on the same records, with its 95 % interval."""
+
+    mean: float
+    interval: float
+
+    @classmethod
+    def of(cls, one: Bools, other: Bools) -> "Gain":
+        """By how much more often `one` is right; both say of which records they are."""
+        difference = one.astype(float) - other
+        deviation = difference.std(ddof=1) if len(difference) > 1 else np.inf
+        return cls(float(difference.mean()), float(1.96 * deviation / np.sqrt(len(difference))))
+
+    def __str__(self) -> str:
+        return f"{100 * self.mean:+.1f} ± {100 * self.interval:.1f}"
+
+
+def compared(mix: Mix, rights: Sequence[Bools], errors: tuple[float, float]) -> list[str]:
+    """Sentences about what each part adds to the mix, and about its probabilities. `rights` are the
+    records of which the mix, the network and the word counts are right; `errors` the calibration
+    errors of the network before and of the whole after."""
+    records = plural(len(rights[0]), "validation record")
+    before, after = (f"{100 * error:.1f} %" for error in errors)
+    found = []
+    if len(rights) > 2:
+        network, counts = mix.weights
+        adds, added = Gain.of(rights[0], rights[2]), Gain.of(rights[0], rights[1])
+        found = [
+            f"the model is a mix: {network:.2f} × the logits of the GPT + {counts:.2f} × those of "
+            f"the word counts, weights learned on {records}",
+            f"the GPT adds {adds} points of accuracy to the word counts, the word counts add "
+            f"{added} points to the GPT (95 % intervals, paired by records)",
+        ]
+    return [
+        *found,
+        f"probabilities are calibrated on {records}: they differ by {after} from the share that "
+        f"is right (expected calibration error), those of the GPT alone by {before}",
+    ]
