@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from xinye.data.files import written_beside
 from xinye.errors import XinyeError
@@ -152,7 +152,7 @@ class WordCounts:
             "rarity": np.concatenate([block.rarity for block in self.blocks]).astype(np.float32),
         }
         with written_beside(path) as beside:
-            save_file(tensors, beside)
+            beside.write_bytes(save(tensors))
 
     @classmethod
     def load(cls, path: Path) -> Self:
