@@ -137,7 +137,7 @@ def test_training_records_that_look_mislabelled(trained, place):
     assert {"1", "2"} <= {*listed}
     case = next(case for kind in found.values() for case in kind if case["place"].endswith(" 1"))
     assert (case["right"], case["said"]) == ("差评", "好评")
-    assert case["words"] and {*"".join(case["words"])} <= {*GOOD, *"店0123456789"}
+    assert case["words"] and {*"".join(case["words"])} & {*GOOD}
     assert "Hard cases" in Path("run/report.html").read_text("utf-8")
 
 
