@@ -43,9 +43,9 @@ REPEATS = (
 # The error of the slope beyond the longest run, in bits per byte per doubling of the data, as
 # standard deviations: one for all sizes together, and one for each size. On runs sixteen times as
 # long as those in the fit, the error was at most 0.01 on Chinese novels, and up to 0.05 on English
-# speeches, where the sizes differed in it by 0.025. As there are few such tests, the error of a size
-# has Student's t distribution with `FREEDOM` degrees of freedom, in which large errors are more
-# frequent than in the normal one.
+# speeches, where the sizes differed in it by 0.025. As there are few such tests, the error of a
+# size has Student's t distribution with `FREEDOM` degrees of freedom, in which large errors are
+# more frequent than in the normal one.
 DRIFT, OWN_DRIFT, FREEDOM = 0.04, 0.025, 4
 NOISE = 0.015  # bits per byte: the effect of another seed
 # Tokens read per entry of the vocabulary. Before that, a model learns little more than the
