@@ -2,6 +2,9 @@
 keeps the best; told how long to train, it does that."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +150,19 @@ def test_who_says_how_long_trains_so_long(base: Path, asked: dict[str, Any]) -> 
 def test_patience_stops_without_returning(base: Path) -> None:
     run = finetune(settings(base, "patient", batch_size=4, patience=1), overwrite=True)
     assert run.stopped_early and run.cooled_from is None and run.model_step < run.steps
+
+
+def test_two_processes_return_together(base: Path, cooled: tuple[Run, list[str]]) -> None:
+    data = f"--data {base.parent}/chats.jsonl --validation {base.parent}/others.jsonl"
+    numbers = "--dropout 0 --dtype float32 --batch-size 2"
+    rates = "--learning-rate 0.03 --matrix-learning-rate 0.05"
+    where = f"{base} --task chat -o {base.parent}/two --processes 2"
+    subprocess.run(
+        [sys.executable, "-m", "xinye", "finetune", *f"{where} {data} {numbers} {rates}".split()],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True, timeout=300,
+    )  # fmt: skip
+    found = json.loads((base.parent / "two/training/result.json").read_text("utf-8"))
+    run = cooled[0]
+    ends = (found["steps"], found["cooled_from"], found["model_step"])
+    assert ends == (run.steps, run.cooled_from, run.model_step)
+    assert found["validation"]["loss"] == pytest.approx(run.validation["loss"], abs=1e-3)
