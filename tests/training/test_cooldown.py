@@ -157,12 +157,13 @@ def test_two_processes_return_together(base: Path, cooled: tuple[Run, list[str]]
     numbers = "--dropout 0 --dtype float32 --batch-size 2"
     rates = "--learning-rate 0.03 --matrix-learning-rate 0.05"
     where = f"{base} --task chat -o {base.parent}/two --processes 2"
-    subprocess.run(
+    ran = subprocess.run(
         [sys.executable, "-m", "xinye", "finetune", *f"{where} {data} {numbers} {rates}".split()],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True, text=True,
     )  # fmt: skip
     found = json.loads((base.parent / "two/training/result.json").read_text("utf-8"))
     run = cooled[0]
     ends = (found["steps"], found["cooled_from"], found["model_step"])
     assert ends == (run.steps, run.cooled_from, run.model_step)
+    assert f"no longer improved after step {run.cooled_from}," in ran.stderr
     assert found["validation"]["loss"] == pytest.approx(run.validation["loss"], abs=1e-3)
