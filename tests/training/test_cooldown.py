@@ -12,7 +12,7 @@ import pytest
 
 import xinye as package
 from training.test_finetune import Stop
-from training.test_longer import Listening
+from training.test_longer import Listening, plan_of
 from xinye.model.gpt import GPT
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.saved import read_run
@@ -167,3 +167,13 @@ def test_two_processes_return_together(base: Path, cooled: tuple[Run, list[str]]
     assert ends == (run.steps, run.cooled_from, run.model_step)
     assert f"no longer improved after step {run.cooled_from}," in ran.stderr
     assert found["validation"]["loss"] == pytest.approx(run.validation["loss"], abs=1e-3)
+
+
+def test_an_extension_takes_the_steps_that_it_is_told(base: Path, monkeypatch: Any) -> None:
+    asked = {"batch_size": 2, "learning_rate": 0.03}
+    scores(monkeypatch, 9, 5, 6, 4, 4, *range(5, 30))
+    first = finetune(settings(base, "longer", **asked))
+    assert (first.cooled_from, first.steps) == (2, 6)
+    run = finetune(FinetuneSettings(output=base.parent / "longer", steps=12), resume=True)
+    assert (run.steps, run.model_step, run.stopped_early) == (12, 12, False)
+    assert "cooldown" not in plan_of(base.parent / "longer")["values"]

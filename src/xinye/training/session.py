@@ -68,10 +68,9 @@ class Session:
         with self.group.main_process_first():
             saved = self.store.load(clean=self.group.first)
         step, best = saved["step"], saved.get("best") or {}
+        before, cooled = saved.get("before"), saved.get("cooled_from")
         if best and any(step == each.step for each in self.extended):
-            best["worse_since"] = 0  # an extension starts with new patience
-        before = saved.get("before")
-        cooled = saved.get("cooled_from") if self.plan.cooldown else None
+            best["worse_since"], cooled = 0, None  # an extension starts with new patience
         self.progress = Progress(step, saved["seconds"], best, before, cooled)
         self.before = replace(self.progress)
         if self.plan.seconds is not None:  # the clock plans the later steps again
