@@ -9,55 +9,26 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, Self
+from typing import Any, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from xinye.checkpoints.folders import checkpoints, near_run, step_of
-from xinye.data.files import open_regular, read_json
+from xinye.data.files import open_regular
 from xinye.data.notes import place_of
-from xinye.errors import XinyeError, checked, wrong_value
+from xinye.errors import XinyeError, wrong_value
 from xinye.evaluation.yardstick import Yardstick
 from xinye.planning.finetune_settings import TASK
 from xinye.runs.again import command_again
-from xinye.runs.folder import Extension, Figures, RunFolder, Values
+from xinye.runs.folder import Extension, Figures, RunFolder
+from xinye.runs.parts import AS_IT_IS, Count, Finite, HardCases, Part
 from xinye.runs.words import TaskWords, words_from
 
 State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 
 # -- the content of its files ----------------------------------------------------------------------
-
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-Finite = Annotated[float, Field(ge=-(2**63), lt=2**63)]
-AS_IT_IS = ConfigDict(strict=True, extra="allow")
-
-
-class Part(BaseModel):
-    """The content of a file, or a part of it. Fields that are missing get their defaults, and
-    further fields are kept as they are. An empty part is False."""
-
-    model_config = AS_IT_IS
-
-    def __bool__(self) -> bool:
-        return bool(self.model_fields_set)
-
-    @classmethod
-    def read(cls, path: Path, damage: list[str]) -> Self:
-        """The content of a JSON file. It is empty if the file is missing; if it is damaged, the
-        reason is added to `damage`."""
-        try:
-            return checked(cls, read_json(path) if path.exists() else {}, str(path))
-        except XinyeError as error:
-            damage.append(str(error))
-        except OSError as error:
-            damage.append(f"{path}: cannot be read ({error.strerror})")
-        return cls()
-
-    def as_read(self) -> Values:
-        """All fields that were in the file, by name."""
-        return self.model_dump(exclude_unset=True, by_alias=True)
 
 
 class Settings(Part):
@@ -130,24 +101,6 @@ class Plan(Part):
 
 class Judged(Part):
     bits_per_byte: Finite | None = None
-
-
-class HardCase(Part):
-    """A record with a label that the model contradicts, and the words that decided."""
-
-    text: str = ""
-    place: str = ""
-    right: str = ""
-    said: str = ""
-    probability: Finite = 0.0
-    words: list[str] = []
-
-
-class HardCases(Part):
-    """Confident mistakes on validation records, and training records that look mislabelled."""
-
-    mistakes: list[HardCase] = []
-    mislabelled: list[HardCase] = []
 
 
 class Result(Part):

@@ -116,6 +116,7 @@ class RecordJob(Job):
         draft.note("trained_parameters", self.table[-1].trainable, f"method {settings.method}")
         self.plan = draft.finished(settings)
         self.measured: dict[str, Any] = {}  # the latest figures, with their tables
+        self.completed: dict[str, Any] = {}  # what the task adds at the end
         targets = sum(batch.counted for _, batch in data.examples.in_order(256))
         self.tokens_per_step = self.plan.batch_size * data.mean_length
         self.tokens_per_target = data.mean_length * len(data.examples) / max(1, targets)
