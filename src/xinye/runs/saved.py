@@ -56,11 +56,11 @@ class DataFacts(Part):
     """Facts about the data that were known before training."""
 
     unigram_loss: Finite | None = None  # in nats
-    counts: dict[str, int] = {}  # records of each label
+    counts: dict[str, int] = Field(default_factory=dict)  # records of each label
     pairs: bool | None = None  # whether a classifier learned pairs of texts; None if unknown
     picker: Any = None  # of the clauses that a summary quotes
     yardstick: Yardstick | None = None
-    task_mix: list[TaskMix] = []
+    task_mix: list[TaskMix] = Field(default_factory=list)
     words: Any = None  # that a proofreader may write
     confusions: Any = None  # what is right for wrong units
 
@@ -95,8 +95,8 @@ class Plan(Part):
     """The content of `training/plan.json`."""
 
     values: PlanValues = PlanValues()
-    reasons: dict[str, str] = {}
-    extended: list[Extension] = []
+    reasons: dict[str, str] = Field(default_factory=dict)
+    extended: list[Extension] = Field(default_factory=list)
 
 
 class Judged(Part):
