@@ -32,16 +32,18 @@ def log_partition(scores: Tensor, real: Tensor, transitions: Tensor) -> Tensor:
     """The logarithm of the sum of exp(score) over all sequences of labels of each text, (B,)."""
     scores, transitions = scores.float(), transitions.float()
     steps, beginning, end = transitions[:-2], transitions[-2], transitions[-1]
-    begun = real.cummax(1).values
+    begun = real.cumsum(1) > 0
+    # Parts of `unbind` share one gradient; each index would make one as large as the whole.
+    places = zip(
+        *(each.unbind(1) for each in (scores, real[..., None], begun[..., None])), strict=True
+    )
     sums = torch.zeros_like(scores[:, 0])  # (B, L): over the sequences that end in each label
-    for at in range(scores.shape[1]):
-        if at:
-            reached = (sums[:, :, None] + steps).logsumexp(1)
-            reached = reached.where(begun[:, at - 1, None], beginning)
-        else:
-            reached = beginning.expand_as(sums)
-        sums = (reached + scores[:, at]).where(real[:, at, None], sums)
-    return (sums + end).logsumexp(-1).where(begun[:, -1], 0.0)
+    begun_before = torch.zeros_like(begun[:, :1])
+    for row, here, begun_now in places:
+        reached = (sums[:, :, None] + steps).logsumexp(1).where(begun_before, beginning)
+        sums = (reached + row).where(here, sums)
+        begun_before = begun_now
+    return (sums + end).logsumexp(-1).where(begun_before[:, 0], 0.0)
 
 
 @torch.enable_grad()
@@ -63,7 +65,7 @@ def likeliest(scores: Tensor, real: Tensor, transitions: Tensor) -> Tensor:
     that is passed over has the label before it."""
     scores, transitions = scores.float(), transitions.float()
     steps, beginning, end = transitions[:-2], transitions[-2], transitions[-1]
-    begun = real.cummax(1).values
+    begun = real.cumsum(1) > 0
     same = torch.arange(scores.shape[-1], device=scores.device).expand_as(scores[:, 0])
     best, origins = torch.zeros_like(scores[:, 0]), []  # (B, L)
     for at in range(scores.shape[1]):

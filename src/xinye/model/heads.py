@@ -94,6 +94,19 @@ class Labelled:
         return Labelled(self.tokens.to(device), self.lengths.to(device), self.targets.to(device))
 
 
+class Score(Linear):
+    """The layer that maps a hidden state to logits. If the labels are a chain, it also has their
+    transitions (L + 2, L), so that they are trained and saved wherever the head is."""
+
+    transitions: nn.Parameter
+
+    def __init__(self, config: HeadConfig) -> None:
+        labels = len(config.labels)
+        super().__init__(config.backbone.hidden_size, labels, bias=config.of_tokens)
+        if config.transitions:
+            self.transitions = nn.Parameter(torch.zeros(labels + 2, labels))
+
+
 class Head(nn.Module):
     """A GPT backbone with a new head: maps tokens to the logits of the L labels."""
 
@@ -102,10 +115,7 @@ class Head(nn.Module):
         self.config = config
         self.gpt = GPT(replace(config.backbone, tie_word_embeddings=False))
         self.gpt.lm_head = nn.Identity()  # type: ignore[assignment]
-        labels = len(config.labels)
-        self.score = Linear(config.backbone.hidden_size, labels, bias=config.of_tokens)
-        if config.transitions:  # in the head, so that they are trained and saved wherever it is
-            self.score.transitions = nn.Parameter(torch.zeros(labels + 2, labels))
+        self.score = Score(config)
 
     @property
     def compute_dtype(self) -> torch.dtype:

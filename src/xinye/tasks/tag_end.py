@@ -38,16 +38,22 @@ def complete(task: "Tag", trained: Trained) -> Figures:
     task.mix = TagMix(linear, share)
     task.mix.save(trained.folder)
     alone, of_linear = figures[0.0], judged(other)
-    gains = [
-        f"{100 * (figures[share]['span_f1'] - each['span_f1']):+.1f}" for each in (alone, of_linear)
-    ]
     return {
         "measured": figures[share],
         "mixes": [{"name": ALONE, **alone}, {"name": LINEAR_ALONE, **of_linear}],
-        "compared": [
-            f"the model is a mix: {share:.0%} of each score is that of a linear tagger; the share "
-            f"was chosen on {plural(len(records), 'validation record')}, where the mix has "
-            f"{gains[0]} points of span F1 more than the GPT alone and {gains[1]} more than the "
-            "linear tagger alone"
-        ],
+        "compared": [compared(share, figures[share], alone, of_linear, len(records))],
     }
+
+
+def compared(share: float, together: Figures, alone: Figures, linear: Figures, count: int) -> str:
+    """A sentence about what each part adds."""
+    chosen = plural(count, "validation record")
+    if not share:
+        return f"a linear tagger was left out: mixed with the GPT, it gains nothing on {chosen}"
+    over_gpt = f"{100 * (together['span_f1'] - alone['span_f1']):+.1f}"
+    over_linear = f"{100 * (together['span_f1'] - linear['span_f1']):+.1f}"
+    return (
+        f"the model is a mix: {share:.0%} of each score is that of a linear tagger, a share chosen "
+        f"on {chosen}, where the mix has {over_gpt} points of span F1 more than the GPT alone and "
+        f"{over_linear} more than the linear tagger alone"
+    )
