@@ -57,6 +57,27 @@ def test_against_all_sequences():
         assert not sure[row][~REAL[row]].any()
 
 
+def test_gradients_by_finite_differences():
+    scores, transitions = problem()
+    transitions = transitions.clamp(min=-3)  # a forbidden step has no gradient
+    labels = torch.randint(0, LABELS, REAL.shape, generator=torch.Generator().manual_seed(1))
+    weights = torch.arange(1.0, 6.0)
+
+    def total(scores: torch.Tensor, transitions: torch.Tensor) -> torch.Tensor:
+        return (weights * log_likelihood(scores, REAL, transitions, labels)).sum()
+
+    found = torch.autograd.functional.jacobian(total, (scores, transitions))
+    for number, (values, gradient) in enumerate(zip((scores, transitions), found, strict=True)):
+        for place in range(values.numel()):
+            ends = []
+            for change in (0.05, -0.05):
+                changed = [scores.clone(), transitions.clone()]
+                changed[number].view(-1)[place] += change
+                ends.append(float(total(*changed)))
+            expected = pytest.approx((ends[0] - ends[1]) / 0.1, abs=0.02)
+            assert float(gradient.view(-1)[place]) == expected
+
+
 def tagger(dtype: torch.dtype = torch.float32) -> Head:
     torch.manual_seed(0)
     shape = GPTConfig("modern", 50, 32, 2, 2, 2, 16, 48, 300, is_causal=False)
