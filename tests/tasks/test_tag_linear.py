@@ -49,7 +49,8 @@ def completed(folder: Path) -> tuple[Tag, Head, Figures]:
     task, model = Tag(LABELS), network()
     settings = FinetuneSettings(task="tag")
     trained = Trained(model, TOKENIZER, TRAINING, OTHERS, 128, settings, folder)
-    return task, model, task.complete(trained)
+    with torch.no_grad():  # as at the end of training
+        return task, model, task.complete(trained)
 
 
 def test_a_lexicon_does_not_find_what_it_knows_from_the_text_itself():

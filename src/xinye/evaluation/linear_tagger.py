@@ -178,6 +178,8 @@ class _Learner:
         self.optimizer = torch.optim.Adagrad([self.weights, self.transitions], lr=RATE)
         self.generator, self.order = torch.Generator().manual_seed(seed), random.Random(seed)
 
+    @torch.enable_grad()
+    @torch.sparse.check_sparse_tensor_invariants(False)  # otherwise Adagrad warns
     def learn(self, rows: Sequence[Tensor], labels: Sequence[Sequence[int]]) -> None:
         """Learn from texts, with the rows of their tokens' features (T, F) and their labels."""
         lengths = [len(each) for each in rows]
