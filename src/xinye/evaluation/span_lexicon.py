@@ -18,7 +18,7 @@ def counted(texts: Iterable[tuple[Sequence[str], Sequence[PieceSpan]]], types: i
     for pieces, spans in texts:
         for start, end, kind in spans:
             counts[form_of(pieces[start:end])][kind] += 1
-    return counts
+    return dict(counts)
 
 
 def form_of(pieces: Sequence[str]) -> str:
