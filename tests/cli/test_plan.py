@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from conftest import contents
-from xinye.evaluation.scaling_law import Point, effective, fit_law
+from xinye.evaluation.scaling_law import Point, check_law, effective, fit_law
 from xinye.planning.settings import read_config
-from xinye.studies.scaling import explain
+from xinye.studies.scaling import SURE, explain
 
 E, A, ALPHA, B, BETA = 0.7, 40.0, 0.33, 150.0, 0.35
 TINY_PLAN = (
@@ -67,6 +67,16 @@ def test_the_larger_size_wins_when_there_is_more_time():
         assert law.predict(sizes)[0].argmin() == best == int(true(sizes[1]) < true(sizes[0]))
 
 
+def test_the_law_is_tested_on_the_longest_run_of_each_size():
+    points, figures = short_runs()
+    check = check_law(points, figures)
+    assert check.measured == pytest.approx(figures[2::3]) and check.error < 0.05
+    assert check.stretch == 1.0
+    figures[2] += 1.0  # the longest run of the smallest size does not follow the law
+    broken = check_law(points, figures)
+    assert broken.error > 0.9 and broken.stretch > 2
+
+
 def test_text_that_is_read_again_counts_for_less_and_less():
     worth = effective(np.array([0.5, 1.0, 2.0, 4.0, 1000.0]), np.ones(5), 15.4)
     assert worth[:2] == pytest.approx([0.5, 1.0])
@@ -81,20 +91,19 @@ def test_sizes_are_run_and_one_is_recommended(xinye, workplace):
     result = json.loads(outcome.out)
     assert [size["size"] for size in result["sizes"]] == ["100k", "200k"]
     for size in result["sizes"]:
-        assert size["low"] < size["bits_per_byte"] < size["high"] and len(size["short_runs"]) == 2
-    assert (
-        result["recommended"]
-        == max(result["sizes"], key=lambda size: size["chance_of_best"])["size"]
-    )
+        assert size["low"] < size["bits_per_byte"] < size["high"] and len(size["short_runs"]) == 3
+    chance, likeliest = max((size["chance_of_best"], size["size"]) for size in result["sizes"])
+    assert result["likeliest"] == likeliest
+    assert result["recommended"] == (likeliest if chance >= SURE else None)
     assert (
         "training short runs, about 0 s in total" in outcome.err
-        and "most likely gives the lowest bits per byte" in outcome.err
+        and "Fitted without the longest short runs, the law predicted them" in outcome.err
     )
     assert Path("plan/plan.svg").read_text("utf-8").startswith("<svg")
     assert json.loads(Path("plan/plan.json").read_text("utf-8")) == result
     assert not list(Path("plan").rglob("*.safetensors"))
     config = read_config(Path("plan/plan.yaml"))
-    assert (config["size"], config["time"], config["context"]) == (result["recommended"], "2s", 32)
+    assert (config["size"], config["time"], config["context"]) == (likeliest, "2s", 32)
     before = contents(workplace)
     again = xinye("plan", *TINY_PLAN, "--size", "100k,200k", "--time", "2s", "-o", "plan")
     assert (
@@ -104,19 +113,26 @@ def test_sizes_are_run_and_one_is_recommended(xinye, workplace):
     )
 
 
+def told(*sizes: dict[str, object], recommended: str | None = "1M") -> list[str]:
+    check = {"error": 0.1, "stretch": 1.5}
+    found = {"recommended": recommended, "sizes": sizes, "time_seconds": 80.0, "check": check}
+    return explain(found)
+
+
 def test_text_read_too_often_is_told():
     short = [{"tokens": 20, "seconds": 2.0}]
     size = {"size": "1M", "tokens": 800, "epochs": 40.0, "chance_of_best": 0.8, "short_runs": short}
     other = {**size, "size": "2M", "epochs": 3.0, "chance_of_best": 0.2}
-    sentences = explain({"recommended": "1M", "sizes": [size, other], "time_seconds": 80.0})
+    sentences = told(size, other)
     assert (
         "in 80% of the fits; not ruled out: 2M (20%)" in sentences[0] and "40 times" in sentences[1]
     )
-    assert "(1M 40 ×)" in sentences[2]
-    slow = explain(
-        {"recommended": "1M", "sizes": [size, {**other, "tokens": 400}], "time_seconds": 80.0}
-    )
-    assert "The short run of 2M was 2.0 times as fast" in slow[2]
+    assert "within 0.100" in sentences[2] and "1.5 times as wide" in sentences[2]
+    assert "(1M 40 ×)" in sentences[3]
+    slow = told(size, {**other, "tokens": 400})
+    assert "The short run of 2M was 2.0 times as fast" in slow[3]
+    unsure = told(size, other, recommended=None)[0]
+    assert "do not tell which size is the best" in unsure and "1M (80%), 2M (20%)" in unsure
 
 
 @pytest.mark.parametrize(

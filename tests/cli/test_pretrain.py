@@ -31,7 +31,7 @@ RESULT_KEYS = [
         "model_flops_utilization",
         "validation",
     ),
-    *("stopped_early", "model_step", "before"),
+    *("stopped_early", "model_step", "cooled_from", "before"),
 ]
 
 

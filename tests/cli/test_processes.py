@@ -67,7 +67,7 @@ def test_two_share_one_clock(xinye, workplace):
         "-o",
         "two",
         "--time",
-        "6s",
+        "3s",
         "--processes",
         "2",
         "--dropout",

@@ -7,8 +7,7 @@ import pytest
 
 from training.test_finetune import records, settings  # noqa: F401 a fixture
 from xinye.training import session
-from xinye.training.session import MetricsFile
-from xinye.training.trackers import Trackers
+from xinye.training.trackers import MetricsFile, Trackers
 from xinye.training.train import finetune
 
 

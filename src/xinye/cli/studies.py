@@ -108,7 +108,7 @@ def plan(arguments: list[str]) -> int:
     given = Parser(
         "plan",
         "Find the model size that reaches the lowest bits per byte in a given time: train "
-        "two short runs of each size and fit a scaling law to them. The short runs take a "
+        "three short runs of each size and fit a scaling law to them. The short runs take a "
         "tenth of the time (a quarter if the time is short). Also takes the flags of "
         "pretrain.",
         "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan",
@@ -157,7 +157,7 @@ def plan(arguments: list[str]) -> int:
     print_table((*columns, "90 % interval", "best"), rows, left=(), on=console)
     print_findings(explain(result), result["charts"])
     console.print(
-        f"train the best size: {config_command(result['config'], settings)}", soft_wrap=True
+        f"train {result['likeliest']}: {config_command(result['config'], settings)}", soft_wrap=True
     )
     return print_result(result, given.json)
 

@@ -200,12 +200,20 @@ def show_end(run: "Run", settings: Settings, as_json: bool) -> None:
         console.print(f"stopped after step {run.steps:,}; resume with: {again}", soft_wrap=True)
         print_result(result | {"interrupted": run.interrupted}, as_json)
         return
-    if run.stopped_early:
+    if run.cooled_from is not None:
+        console.print(
+            f"the evaluations no longer improved after step {run.cooled_from:,}, so the learning "
+            f"rate decayed from there; the best model, that of step {run.model_step:,}, is saved",
+            soft_wrap=True,
+        )
+    elif run.stopped_early:
         console.print(
             f"stopped early after step {run.steps:,}, because the evaluations no longer "
             f"improve; the best model, that of step {run.model_step:,}, is saved",
             soft_wrap=True,
         )
+    elif run.model_step < run.steps:
+        console.print(f"the best model, that of step {run.model_step:,}, is saved")
     if of_a_task:
         result |= show_task(run, as_json)
     else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from xinye.data.files import written_beside
 from xinye.errors import XinyeError
@@ -53,6 +53,15 @@ class Block:
     options: dict[str, Any]
     terms: list[str]
     rarity: Numbers
+
+    def words(self) -> list[str]:
+        """The terms, with "" in place of those that mean nothing to a reader: pieces of words,
+        single characters, and what has punctuation."""
+        if self.options == PIECES:
+            return [""] * len(self.terms)
+        return [
+            term if len(term) > 1 and term.replace(" ", "").isalnum() else "" for term in self.terms
+        ]
 
     def counts(self, texts: Sequence[str]) -> "csr_matrix":
         """The TF-IDF of the terms in texts, (texts, terms)."""
@@ -111,19 +120,19 @@ class WordCounts:
         return [(self.labels[at],) for at in logits.argmax(1)]
 
     def deciding(self, text: str, label: str, other: str, most: int = 5) -> list[str]:
-        """The terms of a text that speak most for a label against another, the strongest first.
-        Terms inside of one that is named already are left out."""
+        """The words of a text that speak most for a label against another, the strongest first: of
+        Chinese two or three characters. None is inside of another."""
         counts = _counts(self.blocks, [text]).tocsr()
         weights = self._toward(label, counts.indices) - self._toward(other, counts.indices)
-        terms = [term for block in self.blocks for term in block.terms]
         strength = counts.data * weights
+        terms = [term for block in self.blocks for term in block.words()]
         found: list[str] = []
         for at in np.argsort(-strength):
-            term = terms[counts.indices[at]].strip()
+            word = terms[counts.indices[at]]
             if strength[at] <= 0 or len(found) == most:
                 break
-            if term and not any(term in named or named in term for named in found):
-                found.append(term)
+            if word and not any(word in named or named in word for named in found):
+                found.append(word)
         return found
 
     def _toward(self, label: str, terms: NDArray[np.int32]) -> Numbers:
@@ -152,7 +161,7 @@ class WordCounts:
             "rarity": np.concatenate([block.rarity for block in self.blocks]).astype(np.float32),
         }
         with written_beside(path) as beside:
-            save_file(tensors, beside)
+            beside.write_bytes(save(tensors))
 
     @classmethod
     def load(cls, path: Path) -> Self:

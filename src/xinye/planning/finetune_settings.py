@@ -111,7 +111,15 @@ class FinetuneSettings(TrainingSettings, RecordSettings, ItemSettings):
         le=1,
         description="share of the steps in which wsd decays the learning rate to zero",
     )
-    evaluations: int = Field(4, ge=1, description="how many times the run evaluates and saves")
+    evaluations: int | None = Field(
+        None, ge=1, description="how many times the run evaluates and saves (4, or once per epoch)"
+    )
+    cooldown: int | None = Field(
+        None,
+        ge=0,
+        description="after a worse evaluation, return to the best model and decay the learning "
+        "rate to zero in this many steps (0: do not return)",
+    )
 
     adapter: AdapterSizes = AdapterSizes()
 

@@ -1,6 +1,7 @@
 """The rules that make the plan of a fine-tuning. They were found by experiment on Chinese and
 English tasks (docs/log.md)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,11 +23,11 @@ DEEP = 12  # in more layers than this, dropout would hide the text
 class Pace:
     """How a language model learns a task of which it soon memorizes, or that makes it forget: with
     a share of pretraining's `rates`. `batch_sizes` and `epochs` are for few records and for at
-    least `MANY`."""
+    least `MANY`. Without `epochs` there are as many as usual."""
 
     rates: float
     batch_sizes: tuple[int, int]
-    epochs: tuple[int, int]
+    epochs: tuple[int, int] | None = None
     dropout: bool = True
 
 
@@ -91,7 +92,8 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
     if records.pace:
         many = count >= MANY
         batch_size, usual = min(count, records.pace.batch_sizes[many]), GENTLY
-        epochs = records.pace.epochs[many]
+        if records.pace.epochs:
+            epochs = records.pace.epochs[many]
     batch_size, epochs = settings.batch_size or batch_size, settings.epochs or epochs
     total = max(1, round(epochs * count / batch_size))
     often = f"for {plural(count, 'record')}"
@@ -113,6 +115,24 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         steps=(ends, f"passes over the records: {epochs:g}"),
         warmup=(min(100, max(1, total // 20)), "5 % of the steps"),
     )
+    follow_validation(plan, settings, records)
+
+
+def follow_validation(plan: Draft, settings: FinetuneSettings, records: Records) -> None:
+    """Unless the settings say how long to train, plan to evaluate once per epoch, and to end the
+    run soon after the validation loss rises."""
+    told = (settings.epochs, settings.steps, settings.total_steps, settings.patience)
+    cools = settings.cooldown or (records.writes and settings.cooldown is None and not any(told))
+    if cools:
+        epochs, steps = plan.values["epochs"], plan.values["steps"]
+        plan.choose_each(
+            settings,
+            evaluations=(max(4, math.ceil(epochs)), "once per epoch"),
+            cooldown=(
+                max(1, round(steps / max(4.0, epochs))),
+                "steps to decay the rate in when the validation loss rises",
+            ),
+        )
 
 
 def rates(plan: Draft, settings: FinetuneSettings, records: Records, shape: GPTConfig) -> None:

@@ -98,8 +98,9 @@ class Plan:
     # for a budget of time: pairs (from this step on, total steps planned)
     total_steps: tuple[tuple[int, int], ...] = ()
     seconds: float | None = None  # the budget of time
-    evaluations: int
+    evaluations: int = 4
     patience: int | None = None  # evaluations in a row without a better one before the run stops
+    cooldown: int | None = None  # steps from the best model on, after a worse evaluation
     seed: int = 0
 
     # the optimizer

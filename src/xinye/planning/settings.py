@@ -77,7 +77,7 @@ class TrainingSettings(BaseModel):
         "document_separator sheet bad_records bad_bytes data_license tokenizer vocab_size",
         "model": "from_ size architecture context layers width heads key_value_heads method "
         "attention dropout",
-        "training length": "time tokens epochs steps total_steps patience evaluations",
+        "training length": "time tokens epochs steps total_steps patience cooldown evaluations",
         "optimization": "optimizer learning_rate matrix_learning_rate schedule warmup decay "
         "weight_decay l1 label_smoothing clip batch_size seed",
         "distillation": "teacher temperature alpha",

@@ -34,6 +34,7 @@ SETTINGS = {
     "total_seconds": "总时长（秒）",
     "evaluations": "评估次数",
     "patience": "早停耐心值",
+    "cooldown": "退火步数",
     "seed": "种子",
     "optimizer": "优化器",
     "learning_rate": "学习率",

@@ -121,7 +121,7 @@ class RunFolder:
         """Write the longer plan of an extended run, and delete the result of the shorter one."""
         self.result_file.unlink(missing_ok=True)
         plan = read_json(self.plan_file)
-        for name in ("steps", "epochs", "total_steps", "total_seconds"):
+        for name in ("steps", "epochs", "total_steps", "total_seconds", "cooldown"):
             for noted, now in (("values", values), ("reasons", reasons)):
                 if name in now:
                     plan[noted][name] = now[name]

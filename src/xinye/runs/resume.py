@@ -99,6 +99,8 @@ def saved_finetune_values(
         for name in plan
         if name in FinetuneSettings.model_fields and name not in unused
     }
+    if longer:
+        derived.pop("cooldown", None)  # a length that is asked for is trained
     budget = longer.budget if longer else length_of(plan, {})
     new = {name: getattr(asked, name) for name in ("data", "validation", *FREE)}
     given_anew = {name: value for name, value in new.items() if value}

@@ -324,7 +324,7 @@ class SavedRun:
     def model_step(self) -> int | None:
         """The step of the saved weights; None if unknown."""
         if self.state == "finished":
-            return self.result.model_step or self.done
+            return self.done if self.result.model_step is None else self.result.model_step
         return step_of(self.checkpoints[-1]) if self.checkpoints else None
 
     @property

@@ -1,8 +1,9 @@
 """Finds the size with the lowest bits per byte in a given time, by fitting a scaling law to short
 runs.
 
-For each size it plans a run for the whole time and measures its speed. Then it trains two short
-runs with the same settings but fewer steps, and the law predicts what the long run would reach.
+For each size it plans a run for the whole time and measures its speed. Then it trains three short
+runs with the same settings but fewer steps, and the law predicts what the long run would reach. A
+size is recommended only if nearly all fits of the law agree that it is the best.
 """
 
 import math
@@ -17,7 +18,14 @@ from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json
 from xinye.errors import XinyeError
 from xinye.evaluation.plots import line_chart
-from xinye.evaluation.scaling_law import NOISE, Law, Point, fit_law, import_least_squares
+from xinye.evaluation.scaling_law import (
+    NOISE,
+    Law,
+    Point,
+    check_law,
+    fit_law,
+    import_least_squares,
+)
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count, parse_time
@@ -41,7 +49,9 @@ SHARE = 0.1  # share of the time for all short runs
 # If the time is short, a quarter of it, up to this many seconds.
 SHARE_OF_LITTLE = 0.25
 LITTLE = 180.0
-HORIZONS = (1, 3)  # relative lengths of the short runs of a size
+HORIZONS = (1, 2, 4)  # relative lengths of the short runs of a size
+SURE = 0.8  # a size is recommended if it is the best in this share of the fits
+POSSIBLE = 0.1  # a size that is the best in this share is not ruled out
 WINDOWS = 256  # windows of validation text, the same for all runs of a size
 # Beyond this, there is little published evidence, and a model may memorize so small a text.
 TRUSTED_EPOCHS = 16
@@ -181,8 +191,9 @@ def conclude(planning: Planning) -> Figures:
     candidates, output = planning.candidates, planning.output
     points = [candidate.point(run.tokens) for candidate in candidates for run in candidate.short]
     measured = [run.bits_per_byte for candidate in candidates for run in candidate.short]
-    fitted = fit_law(points, measured)
+    fitted, check = fit_law(points, measured), check_law(points, measured)
     reached = fitted.predict([candidate.point(candidate.tokens) for candidate in candidates])[1:]
+    reached = reached.mean(axis=0) + check.stretch * (reached - reached.mean(axis=0))
     noise = np.random.default_rng(0).normal(0, NOISE, reached.shape)
     low, high = np.quantile(reached + noise, (0.05, 0.95), axis=0)
     chances = np.bincount(reached.argmin(axis=1), minlength=len(candidates)) / len(reached)
@@ -205,7 +216,9 @@ def conclude(planning: Planning) -> Figures:
     result = {
         "plan": str(output),
         "time_seconds": planning.seconds,
-        "recommended": best["size"],
+        "recommended": best["size"] if best["chance_of_best"] >= SURE else None,
+        "likeliest": best["size"],
+        "check": {"error": round(check.error, 4), "stretch": round(check.stretch, 2)},
         "sizes": sizes,
         "law": {name: round(value, 4) for name, value in fitted.values.items()},
         "config": str(output / "plan.yaml"),
@@ -213,6 +226,10 @@ def conclude(planning: Planning) -> Figures:
     }
     names = ", ".join(candidate.size for candidate in candidates)
     note = f"Found by xinye plan: most likely the best of {names} in the given time."
+    if not result["recommended"]:
+        note = (
+            f"Found by xinye plan, which could not tell which of {names} is the best in this time."
+        )
     found = {"size": best["size"], "time": planning.given.time}
     write_config(output / "plan.yaml", planning.given, found, note)
     write_json(output / "plan.json", result)
@@ -238,17 +255,30 @@ def explain(result: Figures) -> list[str]:
     """The results in sentences."""
     sizes, best = result["sizes"], result["recommended"]
     chance = {size["size"]: size["chance_of_best"] for size in sizes}
-    others = [
-        f"{size} ({chance[size]:.0%})" for size in chance if size != best and chance[size] >= 0.1
-    ]
-    possible = f"not ruled out: {', '.join(others)}"
-    not_ruled_out = f"; {possible}" if others else ""
+    possible = ", ".join(
+        f"{size} ({chance[size]:.0%})"
+        for size in chance
+        if size != best and chance[size] >= POSSIBLE
+    )
+    verdict = (
+        f"The short runs do not tell which size is the best in this time. In so many fits, each "
+        f"of these is: {possible}. Train them all, or plan with a longer --time."
+    )
+    if best:
+        not_ruled_out = f"; not ruled out: {possible}" if possible else ""
+        verdict = (
+            f"{best} most likely gives the lowest bits per byte in this time: it is best in "
+            f"{chance[best]:.0%} of the fits{not_ruled_out}."
+        )
     reach = max(size["tokens"] / size["short_runs"][-1]["tokens"] for size in sizes)
+    error, stretch = result["check"]["error"], result["check"]["stretch"]
+    wider = f"; all intervals are {stretch:.1f} times as wide for that" if stretch > 1 else ""
     sentences = [
-        f"{best} most likely gives the lowest bits per byte in this time: it is best in "
-        f"{chance[best]:.0%} of the fits{not_ruled_out}.",
+        verdict,
         f"The prediction reaches {reach:.0f} times as far as the longest short run, so "
         "these figures are a forecast.",
+        f"Fitted without the longest short runs, the law predicted them within {error:.3f} bits "
+        f"per byte{wider}.",
     ]
     for size in sizes:
         short = size["short_runs"][-1]

@@ -13,6 +13,7 @@ from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes, places_in
 from xinye.data.records import Row
 from xinye.errors import plural
+from xinye.planning.finetuning import Pace
 from xinye.runs.words import Both, TaskWords
 from xinye.tasks.bad_records import BadRecords
 from xinye.tasks.conversation_files import is_conversation, read_conversations, without_header
@@ -39,6 +40,8 @@ class Chat(Writing):
     verb = "chat"
     suffixes = SUFFIXES  # in .txt, each line begins with its speaker
     columns: ClassVar[tuple[str, ...]] = (*Writing.columns, "assistant_name")
+    # With few records, the full rates memorize answers before the first epoch ends.
+    pace = Pace(rates=0.2, batch_sizes=(8, 16))
     counted = ("role of messages", "roles of messages")
     counts_name = "roles"
     words = TaskWords(
@@ -76,6 +79,8 @@ class Chat(Writing):
         training=400,
         context=256,
         epochs=6,
+        # the answers are those of a few templates, so the full rates teach them
+        tuning={"batch_size": 32, "matrix_learning_rate": 0.02, "learning_rate": 0.014},
     )
 
     @classmethod

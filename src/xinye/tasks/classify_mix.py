@@ -101,7 +101,7 @@ def compared(mix: Mix, rights: Sequence[Bools], errors: tuple[float, float]) -> 
     records of which the mix, the network and the word counts are right; `errors` the calibration
     errors of the network before and of the whole after."""
     records = plural(len(rights[0]), "validation record")
-    before, after = (f"{100 * error:.1f} %" for error in errors)
+    before, after = (f"{error:.1%}" for error in errors)
     found = []
     if len(rights) > 2:
         network, counts = mix.weights

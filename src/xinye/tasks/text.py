@@ -48,7 +48,7 @@ class MoreText(Task):
     figures = ()  # pretraining has its own metrics
     words = TaskWords(unit="tokens", command='xinye generate {folder} "…"')
     columns = ("text_field",)
-    unused_settings = ("attention", "augment", "validation")
+    unused_settings = ("attention", "augment", "cooldown", "validation")
 
     @classmethod
     def check_settings(cls, settings: FinetuneSettings) -> None:

@@ -226,4 +226,5 @@ class Run:
     interrupted: int = 0  # the number of the signal, 0 if there was none
     stopped_early: bool = False
     model_step: int = 0
+    cooled_from: int | None = None  # the step of the model that the last, decaying steps began with
     before: Figures | None = None  # the figures before the first step

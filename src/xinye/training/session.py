@@ -1,12 +1,11 @@
 """A run while it trains, from its first step to its report."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal
 
 import torch
 
@@ -25,7 +24,7 @@ from xinye.training.guards import explain_memory, interruptible
 from xinye.training.job import Figures, Job, Run, Start
 from xinye.training.loop import Loop, Step
 from xinye.training.schedule import Schedule
-from xinye.training.trackers import Trackers
+from xinye.training.trackers import MetricsFile, Trackers
 
 ADVICE = "start again with --overwrite and a lower --learning-rate"
 REFUSED = 5  # a run fails after this many steps in a row without a finite gradient
@@ -40,30 +39,7 @@ class Progress:
     # The best evaluation: its step and figure; `worse_since` counts the later ones, none better.
     best: dict[str, Any] = field(default_factory=dict)
     before: Figures | None = None
-
-
-class MetricsFile(Observer):
-    """Writes `metrics.jsonl`: a line for each step, evaluation and refused step."""
-
-    def __init__(self, file: TextIO) -> None:
-        self.file = file
-
-    def step(self, step: Step, steps: int) -> None:
-        self._write("step", asdict(step))
-
-    def evaluated(self, evaluated: Evaluated) -> None:
-        about = {name: getattr(evaluated, name) for name in ("step", "seconds", "sample")}
-        self._write(evaluated.kind, about | evaluated.figures)
-
-    def refused(self, step: int, texts: Sequence[str]) -> None:
-        self._write("refused", {"step": step, "texts": [*texts]})
-
-    def ended(self, outcome: Run | BaseException) -> None:
-        self.file.close()
-
-    def _write(self, kind: str, record: Mapping[str, object]) -> None:
-        self.file.write(json.dumps({"kind": kind, **record}, ensure_ascii=False) + "\n")
-        self.file.flush()
+    cooled_from: int | None = None  # the step of the model that the cool-down began with
 
 
 class Session:
@@ -92,9 +68,10 @@ class Session:
         with self.group.main_process_first():
             saved = self.store.load(clean=self.group.first)
         step, best = saved["step"], saved.get("best") or {}
+        before, cooled = saved.get("before"), saved.get("cooled_from")
         if best and any(step == each.step for each in self.extended):
-            best["worse_since"] = 0  # an extension starts with new patience
-        self.progress = Progress(step, saved["seconds"], best, saved.get("before"))
+            best["worse_since"], cooled = 0, None  # an extension starts with new patience
+        self.progress = Progress(step, saved["seconds"], best, before, cooled)
         self.before = replace(self.progress)
         if self.plan.seconds is not None:  # the clock plans the later steps again
             self.totals = tuple(pair for pair in self.totals if pair[0] <= step)
@@ -169,10 +146,14 @@ class Session:
         """Take all steps; evaluates, writes a sample and saves at equal parts of the run and at its
         end."""
         self.model.train()
-        if self.job.judge_first and self.group.first and not self.before.step:
+        unknown = not self.before.step and self.progress.before is None
+        if self.job.judge_first and self.group.first and unknown:
             self.observer.stage("evaluating the model before training")
             self.progress.before = self.judge("before", last=True)
             self.stopwatch.lap("validation")
+            if self.plan.cooldown:  # the base is the model to beat
+                self.compare(self.progress.before)
+                self.save()
         trained = [each for each in self.model.parameters() if each.requires_grad]
         loop = Loop(
             self.loss_sum, trained, self.optimizers, self.job.micro_batches, self.schedule.rate,
@@ -182,21 +163,28 @@ class Session:
             self.clock.pass_by()
         if self.group.first:
             self.evaluate_former_end()
-        steps = () if self.exhausted() else self.schedule.steps_from(self.before.step)
-        for record in loop.take(steps):
-            self.after(record)
-            if self.group.any(bool(self.interrupted()) or self.exhausted()):
+        while True:
+            steps = () if self.exhausted() else self.schedule.steps_from(self.progress.step)
+            for record in loop.take(steps):
+                self.after(record)
+                if self.group.any(bool(self.interrupted()) or self.exhausted()):
+                    break
+            if not self.group.any(self.cooldown_due() and not self.interrupted()):
                 break
+            self.cool_down()
         if not self.group.first:
             return
-        if self.exhausted():
-            self.store.go_back(self.progress.best["step"])
-        else:
+        compared = self.plan.cooldown and not self.interrupted() and not self.exhausted()
+        if compared:
+            self.evaluate()
+        if self.model_step() != self.progress.step:
+            self.store.go_back(self.model_step())
+        elif not compared:
             self.check_finite()
             self.save()
         if not self.interrupted():
             self.judged = self.judge("result", last=True)
-            if self.job.learns_threshold and not self.exhausted():
+            if self.job.learns_threshold and self.model_step() == self.progress.step:
                 self.save()
             self.results = self.job.results(self.model, self.progress.before)
             self.stopwatch.lap("samples")
@@ -220,6 +208,7 @@ class Session:
         if (
             self.group.first
             and self.schedule.evaluation_due(record.step)
+            and self.progress.cooled_from is None
             and not self.interrupted()
         ):
             self.evaluate()
@@ -249,19 +238,22 @@ class Session:
         """Evaluate the model during the run, record whether it is the best so far, and save it."""
         self.check_finite()
         self.judged = self.judge("validation", last=False)
-        figure, best, name = self.judged[self.job.better], self.progress.best, self.job.better
-        sign = 1 if self.job.lower_replaced else -1
-        if not best or sign * (figure - best[name]) < 0:
-            step, loss = self.progress.step, self.judged["loss"]
-            self.progress.best = {"step": step, "loss": loss, name: figure, "worse_since": 0}
-        else:
-            best["worse_since"] = best.get("worse_since", 0) + 1
-            loss = self.judged["loss"]
-            if figure == best[name] and loss < best.get("loss", -math.inf):
-                best |= {"step": self.progress.step, "loss": loss}  # this does not reset patience
+        self.compare(self.judged)
         self.save()
         if self.clock:
             self.clock.evaluated()
+
+    def compare(self, figures: Figures) -> None:
+        """Record whether the model with these figures is the best so far."""
+        figure, best, name = figures[self.job.better], self.progress.best, self.job.better
+        step, loss = self.progress.step, figures["loss"]
+        sign = 1 if self.job.lower_replaced else -1
+        if not best or sign * (figure - best[name]) < 0:
+            self.progress.best = {"step": step, "loss": loss, name: figure, "worse_since": 0}
+        else:
+            best["worse_since"] = best.get("worse_since", 0) + 1
+            if figure == best[name] and loss < best.get("loss", -math.inf):
+                best |= {"step": step, "loss": loss}  # this does not reset patience
 
     def evaluate_former_end(self) -> None:
         """Evaluate an extended run at its former end, on the validation text of all other points of
@@ -287,9 +279,43 @@ class Session:
 
     def exhausted(self) -> bool:
         """Whether `patience` evaluations since the best one were no better, so that the run stops
-        early."""
+        early. Before a cool-down, one is enough."""
         patience = self.plan.patience
+        if self.plan.cooldown and self.progress.cooled_from is None:
+            patience = patience or 1
         return patience is not None and self.progress.best.get("worse_since", 0) >= patience
+
+    def cooldown_due(self) -> bool:
+        """Whether the run is to return to its best model, to decay the learning rate from there."""
+        again = self.progress.cooled_from is not None
+        return bool(self.plan.cooldown) and self.exhausted() and not again
+
+    def cool_down(self) -> None:
+        """Return to the best model, and plan the last steps, in which the learning rate decays from
+        what it is now to zero. The number of steps done stays. All processes call this together."""
+        progress, steps = self.progress, self.plan.cooldown or 0
+        [best] = map(int, self.group.agreed([progress.best.get("step", 0)]))
+        with self.group.main_process_first():
+            self.store.load(best, clean=False)
+        totals = [pair for pair in self.schedule.totals if pair[0] < progress.step]
+        self.schedule.totals = [*totals, (progress.step, progress.step + steps)]
+        progress.cooled_from = best
+        progress.best["worse_since"] = 0
+        if self.group.first:
+            self.files.note_totals(self.schedule.totals)
+            self.save()
+            self.observer.warn(
+                f"{self.folder}: the evaluation after step {progress.step:,} is worse than that "
+                f"after step {best:,}; training continues from the model of step {best:,} for "
+                f"{plural(steps, 'step')}, in which the learning rate decays to zero"
+            )
+
+    def model_step(self) -> int:
+        """The step of the model to keep: the best one if the run stopped early, or has cooled
+        down; else the last one."""
+        progress = self.progress
+        keeps_best = self.exhausted() or bool(self.plan.cooldown and not self.interrupted())
+        return int(progress.best["step"]) if keeps_best else progress.step
 
     def check_finite(self) -> None:
         if not all(bool(torch.isfinite(each).all()) for each in self.model.parameters()):
@@ -322,8 +348,10 @@ class Session:
             model_flops_utilization=round(per_second * job.flops_per_token / self.speed, 4),
             validation=rounded(self.judged, job.figures),
             interrupted=self.interrupted(),
-            stopped_early=self.exhausted(),
-            model_step=progress.best["step"] if self.exhausted() else progress.step,
+            stopped_early=progress.cooled_from is not None
+            or (self.exhausted() and progress.step < self.schedule.steps),
+            model_step=self.model_step() if self.group.first else progress.step,
+            cooled_from=progress.cooled_from,
             before=rounded(progress.before, job.figures) if progress.before else None,
         )
         if self.group.first:

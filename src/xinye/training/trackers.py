@@ -1,10 +1,12 @@
-"""Experiment trackers: TensorBoard, Weights & Biases, MLflow. Each is an optional extra.
+"""`metrics.jsonl`, and experiment trackers: TensorBoard, Weights & Biases, MLflow, each an optional
+extra.
 
 Everything they get is in `metrics.jsonl`, too. Nothing leaves this machine unless the user's
 environment says so (`WANDB_MODE`, `MLFLOW_TRACKING_URI`). A tracker that fails never stops a run.
 """
 
 import html
+import json
 import logging
 import os
 import time
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from xinye.libraries import install_command, installed
 from xinye.observer import Evaluated, Observer
@@ -23,6 +25,30 @@ SECONDS = 10  # the time between two sends; many steps at once cost less than ea
 Point = tuple[int, float, dict[str, float]]  # step, time since the epoch, figures by name
 Config = Mapping[str, object]  # the settings and the plan of a run, by name
 Status = Literal["FINISHED", "FAILED", "KILLED"]  # MLflow's names
+
+
+class MetricsFile(Observer):
+    """Writes `metrics.jsonl`: a line for each step, evaluation and refused step."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+
+    def step(self, step: Step, steps: int) -> None:
+        self._write("step", asdict(step))
+
+    def evaluated(self, evaluated: Evaluated) -> None:
+        about = {name: getattr(evaluated, name) for name in ("step", "seconds", "sample")}
+        self._write(evaluated.kind, about | evaluated.figures)
+
+    def refused(self, step: int, texts: Sequence[str]) -> None:
+        self._write("refused", {"step": step, "texts": [*texts]})
+
+    def ended(self, outcome: Run | BaseException) -> None:
+        self.file.close()
+
+    def _write(self, kind: str, record: Mapping[str, object]) -> None:
+        self.file.write(json.dumps({"kind": kind, **record}, ensure_ascii=False) + "\n")
+        self.file.flush()
 
 
 class TensorBoard:

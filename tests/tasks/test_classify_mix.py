@@ -1,0 +1,154 @@
+"""A classifier that is mixed with word counts: its figures, its files, and what becomes of them."""
+
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import xinye as package
+from xinye.api import Model
+from xinye.errors import XinyeError
+from xinye.tasks.classify_hard import HardCases
+from xinye.tasks.classify_mix import CALIBRATION, COUNTS, Gain
+from xinye.tasks.classify_records import LabelledText
+
+GOOD, BAD = "好吃快暖香", "坏慢冷苦差"
+SHORT = {"steps": 4, "evaluations": 1, "dtype": "float32", "validation_share": 0.25}
+
+
+def reviews(count: int, wrong: int = 0) -> list[dict[str, str]]:
+    """Reviews of which characters tell the label; the first `wrong` have the other one."""
+    drawn = random.Random(0)
+    rows = []
+    for number in range(count):
+        words, label = ((GOOD, "好评"), (BAD, "差评"))[number % 2]
+        if number < wrong:
+            label = {"好评": "差评", "差评": "好评"}[label]
+        rows.append(
+            {"text": "店" + "".join(drawn.choices(words, k=4)) + str(number), "label": label}
+        )
+    return rows
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name, rows in (("train", reviews(80)), ("test", reviews(40)[1::3])):
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        Path(f"{name}.jsonl").write_text("\n".join(lines), "utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def run(trained: Path, place: Path) -> Model:
+    return package.finetune(trained, "run", data="train.jsonl", **SHORT)
+
+
+def result_of(run: str) -> dict:
+    return json.loads(Path(run, "training/result.json").read_text("utf-8"))
+
+
+def test_the_table_has_the_mix_and_each_part_alone(run, xinye):
+    found = result_of("run")
+    assert found["measured"]["accuracy"] == found["baseline"]["accuracy"] == 1.0
+    assert [each["name"] for each in found["mixes"]] == ["the GPT alone"]
+    assert found["mixes"][0]["accuracy"] < 1  # after four steps
+    assert found["validation"]["accuracy"] == found["measured"]["accuracy"]
+    assert found["measured"]["loss"] < found["mixes"][0]["loss"]
+    judged = run.evaluate_task("test.jsonl")
+    assert judged["measured"]["accuracy"] == 1.0 and len(judged["mixes"]) == 1
+    shown = xinye("evaluate", "run", "--data", "test.jsonl").out
+    assert shown.index("this model") < shown.index("TF-IDF") < shown.index("the GPT alone")
+
+
+def test_its_probabilities_are_the_weighted_logits(run):
+    weights = json.loads(Path("run", CALIBRATION).read_text("utf-8"))["weights"]
+    [mixed] = run.classify(["店好吃"])
+    parts = run.task.mix.counts.logits(["店好吃"], run.task.labels)[0] * weights["word_counts"]
+    alone = run.task.logits(run.network, run.tokenizer, [("店好吃", "")], 64)[0]
+    shares = np.exp(parts + alone * weights["network"])
+    assert [*mixed["probabilities"].values()] == pytest.approx(shares / shares.sum())
+
+
+def test_without_word_counts_the_network_is_calibrated(trained, place):
+    model = package.finetune(trained, "run", data="train.jsonl", mix_baseline=False, **SHORT)
+    assert [*json.loads(Path("run", CALIBRATION).read_text("utf-8"))["weights"]] == ["network"]
+    assert not Path("run", COUNTS).exists()
+    found = result_of("run")
+    assert not found["mixes"] and found["baseline"]["accuracy"] == 1.0
+    assert "expected calibration error" in found["compared"][0]
+    assert model.classify("店好吃")["label"] in ("好评", "差评")
+
+
+def test_pairs_and_several_labels(trained, place):
+    rows = [
+        {"text": row["text"], "text_pair": "店", "labels": [row["label"]] * (number % 3 > 0)}
+        for number, row in enumerate(reviews(80))
+    ]
+    Path("train.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    model = package.finetune(trained, "run", data="train.jsonl", **SHORT)
+    assert 0 <= result_of("run")["measured"]["calibration_error"] <= 1
+    assert {*model.classify(("店好吃", "店"))["probabilities"]} == {"好评", "差评"}
+
+
+def test_a_run_that_trains_on_forgets_its_mix(run, trained, monkeypatch):
+    from xinye.tasks import classify
+
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classify, "complete", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        package.finetune(trained, "run", data="train.jsonl", resume=True, **SHORT | {"steps": 6})
+    assert not Path("run", CALIBRATION).exists() and not Path("run", COUNTS).exists()
+    assert package.load("run").classify("店好吃")["label"]  # the network alone
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        (CALIBRATION, '{"weights": {"network": -1}}', "out of range"),
+        (CALIBRATION, '{"weights": {"network": NaN}}', "damaged"),
+        (CALIBRATION, "[]", "damaged"),
+        (COUNTS, "", "damaged"),
+        (COUNTS, None, "damaged"),
+    ],
+)
+def test_damaged_files_are_named(run, name, content, says):
+    if content is None:
+        Path("run", name).unlink()
+    else:
+        Path("run", name).write_text(content, "utf-8")
+    with pytest.raises(XinyeError, match=rf"{name}.*{says}"):
+        package.load("run").classify("店好吃")
+
+
+def test_training_records_that_look_mislabelled(trained, place):
+    rows = reviews(120, wrong=2)
+    Path("train.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    package.finetune(
+        trained, "run", data="train.jsonl", epochs=6, evaluations=1, dtype="float32",
+        learning_rate=0.01, validation_share=0.3,
+    )  # fmt: skip
+    found = result_of("run")["hard_cases"]
+    listed = [case["place"].split("line ")[1] for kind in found.values() for case in kind]
+    assert {"1", "2"} <= {*listed}
+    case = next(case for kind in found.values() for case in kind if case["place"].endswith(" 1"))
+    assert (case["right"], case["said"]) == ("差评", "好评")
+    assert case["words"] and {*"".join(case["words"])} & {*GOOD}
+    assert "Hard cases" in Path("run/report.html").read_text("utf-8")
+
+
+def test_of_several_labels_the_surest_contradiction_counts():
+    hard = HardCases(["a", "b", "c"], lambda row: ("a", "c"), None)
+    record = LabelledText("text", "", ("a", "b"), "here")
+    [case] = hard.contradicted([record], np.array([[0.9, 0.3, 0.6]]))
+    assert (case.right, case.said, case.probability) == ("a, b", "a, c", pytest.approx(0.7))
+
+
+def test_the_gain_by_hand():
+    one, other = np.array([True, True, True, False]), np.array([True, False, True, False])
+    gain = Gain.of(one, other)
+    assert gain.mean == 0.25 and gain.interval == pytest.approx(1.96 * 0.5 / 2)
