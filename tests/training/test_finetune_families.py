@@ -81,6 +81,7 @@ def add_bottlenecks(model: torch.nn.Module, run: Path) -> torch.nn.Module:
         name.removeprefix("base_model.model."): t
         for name, t in tensors.items()
         if any(head in name for head in ("score.", "classifier.", "qa_outputs."))
+        and not name.endswith(".transitions")  # of a tagger, which only Xinye reads
     }
     assert names and heads and not model.load_state_dict(heads, strict=False).unexpected_keys
     return model

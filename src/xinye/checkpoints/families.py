@@ -156,6 +156,7 @@ ADAPTER_TASKS: dict[Kind, str] = {
     "span": "QUESTION_ANS",
 }
 _SEVERAL = "multi_label_classification"
+_TRANSITIONS = "learned_transitions"  # a key of Xinye's own, which other tools ignore
 
 
 def to_config_json(config: Config | HeadConfig, tokenizer: Tokenizer | None = None) -> Json:
@@ -170,6 +171,8 @@ def to_config_json(config: Config | HeadConfig, tokenizer: Tokenizer | None = No
             "id2label": {str(number): label for number, label in enumerate(config.labels)},
             "label2id": {label: number for number, label in enumerate(config.labels)},
         }
+        if config.transitions:
+            data[_TRANSITIONS] = True
         if config.kind == "sequence":
             data["problem_type"] = _SEVERAL if config.several else "single_label_classification"
         return data
@@ -258,7 +261,8 @@ def read_config(folder: Path) -> Config | HeadConfig:
         raise XinyeError(f"{where}: id2label must name the labels 0, 1, 2 …") from None
     problem = data.get("problem_type")
     check_judges(folder, kind, len(labels), problem)
-    return HeadConfig(backbone, kind, tuple(labels), problem == _SEVERAL)
+    chain = kind == "token" and data.get(_TRANSITIONS) is True
+    return HeadConfig(backbone, kind, tuple(labels), problem == _SEVERAL, transitions=chain)
 
 
 def check_judges(folder: Path, kind: Kind, labels: int, problem: str | None = None) -> None:

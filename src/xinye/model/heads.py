@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xinye.model import crf
 from xinye.model.config import GPTConfig, Shape
 from xinye.model.gpt import GPT, Linear
 from xinye.model.quantization import swap_in
@@ -29,17 +30,22 @@ class HeadConfig(Shape):
 
     `threshold` was learned by a head for spans: how much evidence an answer needs in its passage,
     in nats (`tasks/answer_spans.py`); `EVERY_ANSWER` if none is refused, None if nothing was
-    learned."""
+    learned. With `transitions`, a head for tokens learns the labels of a text as a chain
+    (`crf.py`)."""
 
     backbone: GPTConfig
     kind: Kind
     labels: tuple[str, ...]
     several: bool = False
     threshold: float | None = None
+    transitions: bool = False
 
     @property
     def head_parameters(self) -> int:
-        return (self.backbone.hidden_size + self.of_tokens) * len(self.labels)
+        of_each_label = self.backbone.hidden_size + self.of_tokens
+        if self.transitions:
+            of_each_label += len(self.labels) + 2
+        return of_each_label * len(self.labels)
 
     @property
     def of_tokens(self) -> bool:
@@ -88,6 +94,19 @@ class Labelled:
         return Labelled(self.tokens.to(device), self.lengths.to(device), self.targets.to(device))
 
 
+class Score(Linear):
+    """The layer that maps a hidden state to logits. If the labels are a chain, it also has their
+    transitions (L + 2, L), so that they are trained and saved wherever the head is."""
+
+    transitions: nn.Parameter
+
+    def __init__(self, config: HeadConfig) -> None:
+        labels = len(config.labels)
+        super().__init__(config.backbone.hidden_size, labels, bias=config.of_tokens)
+        if config.transitions:
+            self.transitions = nn.Parameter(torch.zeros(labels + 2, labels))
+
+
 class Head(nn.Module):
     """A GPT backbone with a new head: maps tokens to the logits of the L labels."""
 
@@ -96,7 +115,7 @@ class Head(nn.Module):
         self.config = config
         self.gpt = GPT(replace(config.backbone, tie_word_embeddings=False))
         self.gpt.lm_head = nn.Identity()  # type: ignore[assignment]
-        self.score = Linear(config.backbone.hidden_size, len(config.labels), bias=config.of_tokens)
+        self.score = Score(config)
 
     @property
     def compute_dtype(self) -> torch.dtype:
@@ -145,11 +164,15 @@ class Head(nn.Module):
 
     def loss(self, batch: Labelled) -> Tensor:
         """The sum of the losses in nats over all counted targets. With several labels the loss of a
-        text is the mean over its labels."""
+        text is the mean over its labels. With transitions it is the loss of the whole sequence."""
         logits = self(batch.tokens, batch.lengths)
         if self.config.several:
             each = F.binary_cross_entropy_with_logits(logits, batch.targets, reduction="none")
             return each.mean(-1).sum()
+        if self.config.transitions:
+            real = batch.targets != IGNORED
+            transitions = self.score.transitions
+            return -crf.log_likelihood(logits, real, transitions, batch.targets).sum()
         if self.config.kind == "span":
             logits = logits.transpose(1, 2)  # (B, 2, T): which token is the first, and the last
         return F.cross_entropy(

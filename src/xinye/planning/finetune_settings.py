@@ -88,8 +88,8 @@ class FinetuneSettings(TrainingSettings, RecordSettings, ItemSettings):
 
     mix_baseline: bool = Field(
         True,
-        description="task classify: mix the model with the baseline of word counts, with weights "
-        "learned on the validation records",
+        description="tasks classify and tag: mix the model with a linear one (word counts, or a "
+        "linear tagger), with weights learned on the validation records",
     )
 
     context: int | None = Field(

@@ -35,6 +35,7 @@ MODEL = (
     "chat_golden.json",
     "calibration.json",  # of a classifier, as the next
     "word_counts.safetensors",
+    "linear_tagger.safetensors",  # of a tagger
     "items.safetensors",  # of a recommender, as all in `items/`
     "items/catalogue.jsonl",
     "items/texts.json",

@@ -4,7 +4,7 @@ places.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,27 +18,31 @@ from xinye.errors import XinyeError, plural
 from xinye.evaluation import spans as spans_measure
 from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.language import shown
-from xinye.model.heads import IGNORED, Head
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+from xinye.model.heads import IGNORED, Head, HeadConfig
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.decisions import Decision, log_odds, place_in
 from xinye.tasks.exercise import Exercise
 from xinye.tasks.exercises import notes
 from xinye.tasks.heads import LIMIT, MACRO_F1, USE, HeadTask, with_borders
-from xinye.tasks.records import Example, Examples, OnBad, beside, nothing_to_learn
+from xinye.tasks.records import Example, OnBad, beside, nothing_to_learn
+from xinye.tasks.tag_decoding import decoded, network_scores, transitions_of
+from xinye.tasks.tag_end import complete
+from xinye.tasks.tag_mix import FILE, TagMix
 from xinye.tasks.tag_records import Named, read_tagged
 from xinye.tasks.tag_spans import (
     Segment,
     TaggedText,
+    first_transitions,
     inside_spans,
-    likeliest,
     marked,
     segments_of,
-    spans_of,
     targets_of,
     trimmed,
     type_of,
 )
-from xinye.tasks.task import Figures
+from xinye.tasks.task import Figures, Trained
 
 APART = 1.2  # a growth in tokens beyond this factor is reported
 
@@ -55,6 +59,8 @@ class Tag(HeadTask):
     counted = ("type of spans", "types of spans")
     outside = "O"
     columns = ("text_field", "label_field", "tag_names", "offsets")
+    special_settings = ("mix_baseline",)
+    mix: TagMix | None = None  # learned at the end of training
     words = TaskWords(
         figures=(
             Figure("span_f1", "span F1", Both("span F1", "实体 F1"), 1, percent=True),
@@ -99,6 +105,12 @@ class Tag(HeadTask):
         if not types:
             raise XinyeError("these records have no spans, so there is nothing to learn from")
         return cls(("O", *(f"{prefix}-{kind}" for kind in types for prefix in "BI")))
+
+    @classmethod
+    def of_run(cls, model: Head, folder: Path) -> Self:
+        task = cls.of_network(model)
+        task.mix = TagMix.load(folder, task.labels)
+        return task
 
     @property
     def known(self) -> Sequence[str]:
@@ -200,6 +212,13 @@ class Tag(HeadTask):
                 )
         return examples
 
+    def network(self, backbone: GPTConfig, base: GPT) -> Head:
+        """A network that learns transitions between tags. Those that cannot be are forbidden."""
+        assert self.head is not None
+        model = Head.over(base, HeadConfig(backbone, self.head, self.labels, transitions=True))
+        model.score.transitions.data.copy_(first_transitions(self.labels))
+        return model
+
     @staticmethod
     def out_of_reach(tokenizer: Tokenizer, records: Sequence[TaggedText]) -> tuple[int, int]:
         """How many spans have a border inside a token, and how many spans there are."""
@@ -216,41 +235,19 @@ class Tag(HeadTask):
     def find(
         self, model: Head, tokenizer: Tokenizer, texts: Sequence[str], context: int
     ) -> list[list[tuple[Span, float]]]:
-        """The spans of each text, each with the mean probability of its tokens."""
-        segments = [
-            (number, segment)
-            for number, text in enumerate(texts)
-            for segment in segments_of(tokenizer, text, context)
-        ]
-        found: list[list[tuple[Span, float]]] = [[] for _ in texts]
-        spans = self.find_in(model, tokenizer, [segment for _, segment in segments])
-        for (number, _), of_segment in zip(segments, spans, strict=True):
-            found[number] += of_segment
-        return found
+        """The spans of each text, each with the mean probability of its tokens' tags."""
+        parts = [segments_of(tokenizer, text, context) for text in texts]
+        found = iter(self.find_in(model, tokenizer, list(chain(*parts))))
+        return [list(chain(*islice(found, len(segments)))) for segments in parts]
 
-    @torch.no_grad()
     def find_in(
         self, model: Head, tokenizer: Tokenizer, segments: Sequence[Segment]
     ) -> list[list[tuple[Span, float]]]:
         """The spans of each segment, as in `find`."""
-        model.eval()
-        device = next(model.parameters()).device
-        tagged: list[list[tuple[str, float]]] = [[] for _ in segments]
-        examples = Examples(
-            [Example(each.tokens, [IGNORED] * len(each.tokens)) for each in segments],
-            tokenizer.pad_id,
-        )
-        for numbers, batch in examples.in_order(32):
-            rows = model(batch.tokens.to(device), batch.lengths.to(device)).log_softmax(-1).cpu()
-            which = likeliest(rows, batch.lengths, self.labels)
-            sure = rows.gather(-1, which[..., None]).squeeze(-1).exp()
-            for row, number in enumerate(numbers):
-                length = len(segments[number].tokens)
-                names = [self.labels[index] for index in which[row, :length].tolist()]
-                tagged[number] = list(zip(names, sure[row, :length].tolist(), strict=True))
-        return [
-            spans_of(segment.offsets, tags) for segment, tags in zip(segments, tagged, strict=True)
-        ]
+        scores, transitions = network_scores(model, tokenizer, segments), transitions_of(model)
+        if self.mix and self.mix.share:
+            scores, transitions = self.mix(scores, transitions, segments)
+        return decoded(scores, transitions, segments, self.labels)
 
     def measure(
         self, model: Head, tokenizer: Tokenizer, records: Sequence[TaggedText], context: int
@@ -258,6 +255,12 @@ class Tag(HeadTask):
         found = self.find(model, tokenizer, [record.text for record in records], context)
         spans = [[span for span, _ in row] for row in found]
         return spans_measure.measure([record.spans for record in records], spans)
+
+    def complete(self, trained: Trained) -> Figures:
+        return complete(self, trained)
+
+    def forget(self, folder: Path) -> None:
+        (folder / FILE).unlink(missing_ok=True)
 
     def baseline(
         self,

@@ -14,6 +14,7 @@ from xinye.data.notes import Notes
 from xinye.data.sentences import sentence_ends
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.spans import Span
+from xinye.model import crf
 from xinye.model.heads import IGNORED
 from xinye.tasks.records import check_name, sentence_borders
 
@@ -93,12 +94,18 @@ class Segment:
     """A text, or a part of a long one, as tokens.
 
     `offsets` are places in the whole text, or (0, 0) for tokens without text; `sentences` is as in
-    `Example`.
+    `Example`. `pieces` are the strings of the tokens with text, with the space before them.
     """
 
     tokens: list[int]
     offsets: list[tuple[int, int]]
     sentences: tuple[int, ...] = ()
+    pieces: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> list[int]:
+        """A tag for each token with text, and `IGNORED` for all others."""
+        return [0 if start < end else IGNORED for start, end in self.offsets]
 
 
 def segments_of(tokenizer: Tokenizer, text: str, context: int) -> list[Segment]:
@@ -132,9 +139,19 @@ def segments_of(tokenizer: Tokenizer, text: str, context: int) -> list[Segment]:
         none = [(0, 0)]
         own = none * len(before) + offsets[at:end] + none * len(behind)
         borders = sentence_borders(ends_of_sentences, raw[at:end], len(before))
-        segments.append(Segment(before + ids[at:end] + behind, own, borders))
+        pieces = pieces_of(text, offsets[at:end])
+        segments.append(Segment(before + ids[at:end] + behind, own, borders, pieces))
         at = end
     return segments
+
+
+def pieces_of(text: str, offsets: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+    """The strings of tokens with text, with a space before each that follows a space."""
+    return tuple(
+        " " * text[start - 1 : start].isspace() + text[start:end]
+        for start, end in offsets
+        if start < end
+    )
 
 
 def trimmed(text: str, offsets: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -180,32 +197,21 @@ def inside_spans(tags: Sequence[str]) -> frozenset[int]:
     return frozenset(found)
 
 
-def likeliest(scores: torch.Tensor, lengths: torch.Tensor, labels: Sequence[str]) -> torch.Tensor:
-    """The most probable sequences of tags (B, T) from log-probabilities (B, T, L), by Viterbi's
-    algorithm.
+def first_transitions(labels: Sequence[str]) -> torch.Tensor:
+    """The scores of steps between tags before training, as in `crf.py`: `I-` may only continue a
+    span of its type. All other steps are equally likely.
 
-    `I-` may only continue a span of its type. The most probable tag of each token alone would split
-    spans where the model is unsure: see docs/log.md.
+    Without this rule spans are split where the model is unsure: see docs/log.md.
     """
-    begun = [label.startswith("I-") and f"B-{label[2:]}" in labels for label in labels]
-    may_follow = torch.tensor([
-        [not begins or before[1:] == label[1:] for label, begins in zip(labels, begun, strict=True)]
-        for before in labels
-    ])  # fmt: skip
-    # (L, L): from one tag to the next
-    penalty = torch.zeros(may_follow.shape).masked_fill(~may_follow, -1e4)
-    behind = torch.arange(scores.shape[1]) >= lengths[:, None]
-    # Padding must not change the path.
-    scores = scores.masked_fill(behind[..., None], 0.0)
-    best, origins = scores[:, 0] + torch.tensor(begun) * -1e4, []  # (B, L)
-    for at in range(1, scores.shape[1]):
-        best, origin = (best[:, :, None] + penalty).max(1)
-        best = best + scores[:, at]
-        origins.append(origin)
-    path = [best.argmax(-1)]
-    for origin in reversed(origins):
-        path.append(origin.gather(1, path[-1][:, None]).squeeze(1))
-    return torch.stack(path[::-1], 1)
+    continues = [label.startswith("I-") and f"B-{label[2:]}" in labels for label in labels]
+    rows = [
+        [
+            crf.FORBIDDEN if begun and before[1:] != label[1:] else 0.0
+            for label, begun in zip(labels, continues, strict=True)
+        ]
+        for before in [*labels, "beginning"]
+    ]
+    return torch.tensor([*rows, [0.0] * len(labels)])
 
 
 def type_of(tag: str) -> tuple[str, bool]:

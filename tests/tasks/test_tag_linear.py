@@ -1,0 +1,112 @@
+"""The linear tagger beside a network: what it finds, what it learns from, and its file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+from xinye.checkpoints.huggingface import load_weights, save_model
+from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
+from xinye.evaluation.span_lexicon import Lexicon, counted
+from xinye.evaluation.spans import Span
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+from xinye.model.heads import Head
+from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.tasks.exercises import notes
+from xinye.tasks.tag import Tag
+from xinye.tasks.tag_spans import TaggedText
+from xinye.tasks.task import Figures, Trained
+
+RECORDS = [
+    TaggedText(
+        row["text"],
+        tuple(Span(each["start"], each["end"], each["type"]) for each in row["spans"]),
+        f"notes, line {number}",
+    )
+    for number, row in enumerate(notes(120, "en"), start=1)
+]
+TRAINING, OTHERS = RECORDS[:80], RECORDS[80:]
+TOKENIZER = Tag.tokenizer(Tokenizer.train([each.text for each in TRAINING] * 2, exact=False))
+LABELS = Tag.of(TRAINING).labels
+
+
+def network(architecture: str = "modern") -> Head:
+    """A tagger's network that has learned nothing yet."""
+    kv_heads = 4 if architecture == "gpt2" else 2
+    shape = GPTConfig(architecture, TOKENIZER.vocab_size, 32, 1, 4, kv_heads, 8, 48, 128)
+    base = GPT(shape)
+    base.initialize(0)
+    return Tag(LABELS).network(replace(shape, is_causal=False), base).eval()
+
+
+def completed(folder: Path) -> tuple[Tag, Head, Figures]:
+    """A task at the end of training, with the results."""
+    task, model = Tag(LABELS), network()
+    settings = FinetuneSettings(task="tag")
+    trained = Trained(model, TOKENIZER, TRAINING, OTHERS, 128, settings, folder)
+    with torch.no_grad():  # as at the end of training
+        return task, model, task.complete(trained)
+
+
+def test_a_lexicon_does_not_find_what_it_knows_from_the_text_itself():
+    texts = [(("New", " York", "!"), [(0, 2, 1)]), (("to", " new", " york"), [(1, 3, 1)])]
+    lexicon = Lexicon(counted(texts, 2), most=2)
+    own = counted(texts[:1], 2)
+    for pieces in (("In", " New", " York", "."), ("New", " York")):
+        assert lexicon.features(pieces).any()
+        assert lexicon.features(pieces, own).any(), "the other text has it, too"
+    alone = Lexicon(own, most=2)
+    assert alone.features(("New", " York")).any()
+    assert not alone.features(("New", " York"), own).any()
+
+
+def test_the_linear_tagger_is_mixed_in_and_saved(tmp_path):
+    task, model, results = completed(tmp_path)
+    alone, linear = (each["span_f1"] for each in results["mixes"])
+    assert results["measured"]["span_f1"] >= max(alone, linear) > 0.6 > alone
+    assert task.measure(model, TOKENIZER, OTHERS, 128) == results["measured"]
+    texts = ["", *(record.text for record in OTHERS)]
+    found = task.find(model, TOKENIZER, texts, 128)
+    assert not found[0] and all(0 < share <= 1 for row in found for _, share in row)
+    again = Tag.of_run(model, tmp_path).find(model, TOKENIZER, texts, 128)
+    spans = [[[span for span, _ in row] for row in each] for each in (found, again)]
+    assert spans[0] == spans[1]
+    task.forget(tmp_path)
+    assert Tag.of_run(model, tmp_path).mix is None
+
+
+def test_a_damaged_linear_tagger_is_refused(tmp_path):
+    model = completed(tmp_path)[1]
+    path = tmp_path / "linear_tagger.safetensors"
+    tensors = load_file(path)
+    for change in (
+        {"weights": tensors["weights"][1:]},
+        {"transitions": tensors["transitions"] * torch.nan},
+        {"counts": tensors["counts"][1:]},
+    ):
+        save_file({**tensors, **change}, path)
+        with pytest.raises(XinyeError, match=r"linear_tagger\.safetensors: damaged file"):
+            Tag.of_run(model, tmp_path)
+    save_file(tensors, path)
+    model.config = replace(model.config, labels=LABELS[:-2])
+    with pytest.raises(XinyeError, match="other labels than the network"):
+        Tag.of_run(model, tmp_path)
+
+
+@pytest.mark.parametrize("architecture", ["modern", "gpt2"])
+def test_others_load_a_folder_with_transitions(tmp_path, architecture):
+    model = network(architecture)
+    torch.nn.init.normal_(model.score.weight)
+    model.score.transitions.data[:2] += 1.5
+    save_model(tmp_path, model, TOKENIZER)
+    loaded = load_weights(tmp_path)
+    assert torch.equal(loaded.score.transitions, model.score.transitions)
+    stock = transformers.AutoModelForTokenClassification.from_pretrained(tmp_path).eval()
+    tokens = torch.randint(0, TOKENIZER.vocab_size, (2, 9))
+    expected = stock(input_ids=tokens).logits
+    assert torch.allclose(loaded(tokens, torch.tensor([9, 9])), expected, atol=1e-4)
