@@ -44,10 +44,11 @@ def network(architecture: str = "modern") -> Head:
     return Tag(LABELS).network(replace(shape, is_causal=False), base).eval()
 
 
-def completed(folder: Path) -> tuple[Tag, Head, Figures]:
-    """A task at the end of training, with the results."""
+def completed(folder: Path, **changes: object) -> tuple[Tag, Head, Figures]:
+    """A task at the end of training, with the results. The validation records have their own
+    file."""
     task, model = Tag(LABELS), network()
-    settings = FinetuneSettings(task="tag")
+    settings = FinetuneSettings(**{"task": "tag", "validation": ("others.jsonl",), **changes})
     trained = Trained(model, TOKENIZER, TRAINING, OTHERS, 128, settings, folder)
     with torch.no_grad():  # as at the end of training
         return task, model, task.complete(trained)
@@ -78,6 +79,12 @@ def test_the_linear_tagger_is_mixed_in_and_saved(tmp_path):
     assert spans[0] == spans[1]
     task.forget(tmp_path)
     assert Tag.of_run(model, tmp_path).mix is None
+
+
+def test_the_saved_tagger_learns_from_validation_records_that_are_a_part_of_the_data(tmp_path):
+    task, model, results = completed(tmp_path, validation=())
+    measured = task.measure(model, TOKENIZER, OTHERS, 128)["span_f1"]
+    assert measured > 0.9 > results["measured"]["span_f1"]
 
 
 def test_a_damaged_linear_tagger_is_refused(tmp_path):

@@ -88,9 +88,10 @@ class LinearTagger:
         rows = rows_of(features_of(pieces, self.lexicon.features(pieces)), self.features)
         return _sums(torch.from_numpy(rows), self.weights)
 
-    def save(self, path: Path, share: float) -> None:
-        """Write the tagger to a file of safetensors, with its share in a mix."""
-        about = {"share": share, "most": self.lexicon.most, "forms": [*self.lexicon.counts]}
+    def save(self, path: Path, share: float, labels: Sequence[str]) -> None:
+        """Write the tagger to a file of safetensors, with its share in a mix, and its labels."""
+        lexicon = {"most": self.lexicon.most, "forms": [*self.lexicon.counts]}
+        about = {"share": share, "labels": [*labels], **lexicon}
         counts = [*self.lexicon.counts.values()]
         tensors = {
             "about": torch.tensor([*json.dumps(about).encode()], dtype=torch.uint8),
@@ -103,22 +104,23 @@ class LinearTagger:
             save_file(tensors, beside)
 
     @classmethod
-    def load(cls, path: Path) -> tuple[Self, float]:
-        """What a file holds, with the share. Raises `XinyeError` if it is damaged."""
+    def load(cls, path: Path) -> tuple[Self, float, tuple[str, ...]]:
+        """The tagger in a file, its share and labels. Raises `XinyeError` if it is damaged."""
         try:
             found = load_file(path)
             about = json.loads(bytes(found["about"].tolist()))
             features = found["features"].numpy().view(np.uint64)
             weights, transitions = found["weights"].float(), found["transitions"].float()
-            labels = weights.shape[1]
-            shapes = len(features), labels + 2, labels
-            if (len(weights), *transitions.shape) != shapes:
+            labels = tuple(map(str, about["labels"]))
+            share, count = float(about["share"]), len(labels)
+            shapes = len(features), count, count + 2, count
+            if (*weights.shape, *transitions.shape) != shapes or not 0 <= share <= 1:
                 raise ValueError("inconsistent")
             if not (weights.isfinite().all() and transitions.isfinite().all()):
                 raise ValueError("holds NaN")
             counts = dict(zip(about["forms"], found["counts"].numpy(), strict=True))
             lexicon = Lexicon(counts, int(about["most"]))
-            return cls(features, weights, transitions, lexicon), float(about["share"])
+            return cls(features, weights, transitions, lexicon), share, labels
         except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
             raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
 

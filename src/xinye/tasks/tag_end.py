@@ -1,13 +1,15 @@
 """The end of a tagger's training: a linear tagger learns from the same records, and is mixed with
 the network if that is better on the validation records."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xinye.errors import plural
 from xinye.evaluation import spans
+from xinye.evaluation.linear_tagger import LinearTagger
 from xinye.tasks.tag_decoding import decoded, network_scores, transitions_of
 from xinye.tasks.tag_mix import ALONE, LINEAR_ALONE, SHARES, Scored, TagMix, learned, mixed
-from xinye.tasks.tag_spans import segments_of
+from xinye.tasks.tag_spans import TaggedText, segments_of
 from xinye.tasks.task import Figures, Trained
 
 if TYPE_CHECKING:
@@ -15,13 +17,19 @@ if TYPE_CHECKING:
 
 
 def complete(task: "Tag", trained: Trained) -> Figures:
-    """Learn the linear tagger and its share, save both, and return the figures of all parts."""
+    """Learn the linear tagger and its share, save both, and return the figures of all parts.
+
+    The linear tagger that is saved has learned from the validation records, too, if these are a
+    part of the data. The share and the figures are those of one that has not.
+    """
     if not trained.settings.mix_baseline:
         return {}
     context, records = trained.context, trained.validation
-    linear = learned(
-        trained.tokenizer, trained.training, task.labels, context, trained.settings.seed
-    )
+
+    def learned_from(some: Sequence[TaggedText]) -> LinearTagger:
+        return learned(trained.tokenizer, some, task.labels, context, trained.settings.seed)
+
+    linear = learned_from(trained.training)
     parts = [segments_of(trained.tokenizer, record.text, context) for record in records]
     segments = [segment for part in parts for segment in part]
     network = network_scores(trained.model, trained.tokenizer, segments)
@@ -35,9 +43,12 @@ def complete(task: "Tag", trained: Trained) -> Figures:
 
     figures = {share: judged(mixed(one, other, share)) for share in SHARES}
     share = max(SHARES, key=lambda share: (figures[share]["span_f1"], -share))
-    task.mix = TagMix(linear, share)
-    task.mix.save(trained.folder)
     alone, of_linear = figures[0.0], judged(other)
+    if share:
+        if not trained.settings.validation:
+            linear = learned_from([*trained.training, *records])
+        task.mix = TagMix(linear, share)
+        task.mix.save(trained.folder, task.labels)
     return {
         "measured": figures[share],
         "mixes": [{"name": ALONE, **alone}, {"name": LINEAR_ALONE, **of_linear}],

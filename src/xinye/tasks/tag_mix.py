@@ -41,8 +41,8 @@ class TagMix:
         others = [self.linear.scores(segment.pieces) for segment in segments]
         return mixed((scores, transitions), (others, self.linear.transitions), self.share)
 
-    def save(self, folder: Path) -> None:
-        self.linear.save(folder / FILE, self.share)
+    def save(self, folder: Path, labels: Sequence[str]) -> None:
+        self.linear.save(folder / FILE, self.share, labels)
 
     @classmethod
     def load(cls, folder: Path, labels: Sequence[str]) -> Self | None:
@@ -51,8 +51,8 @@ class TagMix:
         path = folder / FILE
         if not path.is_file():
             return None
-        linear, share = LinearTagger.load(path)
-        if len(linear.transitions) != len(labels) + 2:
+        linear, share, own = LinearTagger.load(path)
+        if own != tuple(labels):
             raise XinyeError(f"{path}: it has other labels than the network; train the run again")
         return cls(linear, share)
 
