@@ -157,7 +157,9 @@ def plan(arguments: list[str]) -> int:
     print_table((*columns, "90 % interval", "best"), rows, left=(), on=console)
     print_findings(explain(result), result["charts"])
     console.print(
-        f"train {result['likeliest']}: {config_command(result['config'], settings)}", soft_wrap=True
+        f"train the likeliest size, {result['likeliest']}: "
+        f"{config_command(result['config'], settings)}",
+        soft_wrap=True,
     )
     return print_result(result, given.json)
 

@@ -5,7 +5,9 @@ The cost of quantization is measured with the written file, on text that the mod
 on: bits per byte of the same tokens before and after.
 """
 
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,6 +19,7 @@ from xinye.checkpoints.folders import near_run
 from xinye.checkpoints.gguf import load_gguf, save_gguf
 from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_adapted, load_model
+from xinye.data.files import written_beside
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, refuse_first
 from xinye.evaluation.perplexity import perplexity, sliding_windows
@@ -30,7 +33,8 @@ from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.runs.card import write_card
 from xinye.runs.saved import is_run, read_run
-from xinye.runs.taught import can_chat
+from xinye.runs.taught import can_chat, taught
+from xinye.tasks.registry import TASKS, find_text_task
 from xinye.tasks.settings import with_words
 from xinye.tasks.task import Figures
 
@@ -251,8 +255,17 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     try:
         save_model(output, model, tokenizer)
         if is_run(run):  # an adapter of another tool has no run to describe
+            copy_beside(run, output)
             write_card(with_words(read_run(run)), output)
     except OSError as error:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
     lowest, highest = min(ranks.values()), max(ranks.values())
     return Merged(str(output), base, settings.method, len(ranks), lowest, highest)
+
+
+def copy_beside(run: Path, output: Path) -> None:
+    """Copy what the task of a run has saved beside its network, such as a calibration."""
+    task = find_text_task(taught(run)) if taught(run) in TASKS else None
+    for name in task.beside if task else ():
+        with suppress(FileNotFoundError), written_beside(output / name) as beside:
+            shutil.copyfile(run / name, beside)

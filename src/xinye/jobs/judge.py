@@ -28,7 +28,7 @@ def learned_task(model: LanguageModel | Head, folder: Path) -> Task | None:
         return find_text_task(name).of_run(model, folder)
     if kind is None:
         return None
-    return next(task for task in tasks() if task.head == kind).of_network(model)
+    return next(task for task in tasks() if task.head == kind).of_run(model, folder)
 
 
 def refuse_settings(learned: Task, folder: Path, settings: Figures) -> None:

@@ -25,7 +25,7 @@ from xinye.runs.words import LOSS, TaskWords
 from xinye.tasks.classify_columns import Named
 from xinye.tasks.classify_end import complete
 from xinye.tasks.classify_exercises import REVIEWS
-from xinye.tasks.classify_mix import ALONE, Gain, Mix, forget
+from xinye.tasks.classify_mix import ALONE, CALIBRATION, COUNTS, Gain, Mix
 from xinye.tasks.classify_records import LabelledText, joined_labels, read_labelled
 from xinye.tasks.classify_texts import as_pairs, cut, joined, kept, pairs_of
 from xinye.tasks.decisions import Decision, log_odds, place_in
@@ -53,6 +53,7 @@ class Classify(HeadTask):
     frozen_attention = "causal"
     columns = ("text_field", "label_field", "label_separator")
     special_settings = ("mix_baseline",)
+    beside = (CALIBRATION, COUNTS)
     judges_untaught = True
     words = TaskWords(
         figures=(ACCURACY, MACRO_F1, CALIBRATION_ERROR, LOSS),
@@ -266,9 +267,6 @@ class Classify(HeadTask):
 
     def complete(self, trained: Trained) -> Figures:
         return complete(self, trained)
-
-    def forget(self, folder: Path) -> None:
-        forget(folder)
 
     def right(self, records: Sequence[LabelledText], logits: Numbers) -> Bools:
         """The records whose labels are those that the logits choose."""

@@ -72,12 +72,6 @@ class Mix:
         return cls(weights, counts)
 
 
-def forget(folder: Path) -> None:
-    """Delete the mix of a run that trains again: it would not suit the new weights."""
-    for name in (CALIBRATION, COUNTS):
-        (folder / name).unlink(missing_ok=True)
-
-
 @dataclass(frozen=True)
 class Gain:
     """A difference of two accuracies on the same records, with its 95 % interval."""

@@ -60,6 +60,7 @@ class Tag(HeadTask):
     outside = "O"
     columns = ("text_field", "label_field", "tag_names", "offsets")
     special_settings = ("mix_baseline",)
+    beside = (FILE,)
     mix: TagMix | None = None  # learned at the end of training
     words = TaskWords(
         figures=(
@@ -258,9 +259,6 @@ class Tag(HeadTask):
 
     def complete(self, trained: Trained) -> Figures:
         return complete(self, trained)
-
-    def forget(self, folder: Path) -> None:
-        (folder / FILE).unlink(missing_ok=True)
 
     def baseline(
         self,

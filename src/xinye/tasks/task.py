@@ -84,6 +84,7 @@ class Task(BaseTask, ReadsRecords):
     # True if `validate` sets a threshold of the model, which is saved with it
     learns_threshold: ClassVar[bool] = False
     outside: ClassVar[str] = ""  # the label of a token outside all spans
+    beside: ClassVar[tuple[str, ...]] = ()  # the files that `complete` saves in the run's folder
     pace: ClassVar[Pace | None] = None  # how slowly all weights learn; None for the usual pace
     # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"
@@ -238,7 +239,10 @@ class Task(BaseTask, ReadsRecords):
         return {}
 
     def forget(self, folder: Path) -> None:
-        """Delete from a run's folder what `complete` saved, because the network is trained on."""
+        """Delete from a run's folder what `complete` saved: it would not suit the new weights of a
+        network that is trained on."""
+        for name in self.beside:
+            (folder / name).unlink(missing_ok=True)
 
     @abstractmethod
     def baseline(
