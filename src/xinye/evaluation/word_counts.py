@@ -8,6 +8,7 @@ otherwise, and the strength of the regularization chosen on a part of the traini
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -54,6 +55,7 @@ class Block:
     terms: list[str]
     rarity: Numbers
 
+    @cached_property
     def words(self) -> list[str]:
         """The terms, with "" in place of those that mean nothing to a reader: pieces of words,
         single characters, and what has punctuation."""
@@ -63,11 +65,16 @@ class Block:
             term if len(term) > 1 and term.replace(" ", "").isalnum() else "" for term in self.terms
         ]
 
-    def counts(self, texts: Sequence[str]) -> "csr_matrix":
-        """The TF-IDF of the terms in texts, (texts, terms)."""
+    @cached_property
+    def vectorizer(self) -> Any:
+        """The vectorizer of scikit-learn with these terms."""
         vectorizer = _vectorizer(self.options, vocabulary=self.terms)
         vectorizer.idf_ = self.rarity
-        return vectorizer.transform(texts)
+        return vectorizer
+
+    def counts(self, texts: Sequence[str]) -> "csr_matrix":
+        """The TF-IDF of the terms in texts, (texts, terms)."""
+        return self.vectorizer.transform(texts)
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ class WordCounts:
         counts = _counts(self.blocks, [text]).tocsr()
         weights = self._toward(label, counts.indices) - self._toward(other, counts.indices)
         strength = counts.data * weights
-        terms = [term for block in self.blocks for term in block.words()]
+        terms = [term for block in self.blocks for term in block.words]
         found: list[str] = []
         for at in np.argsort(-strength):
             word = terms[counts.indices[at]]

@@ -54,6 +54,7 @@ class Classify(HeadTask):
     columns = ("text_field", "label_field", "label_separator")
     special_settings = ("mix_baseline",)
     beside = (CALIBRATION, COUNTS)
+    completing = "calibrating the model and looking for hard cases"
     judges_untaught = True
     words = TaskWords(
         figures=(ACCURACY, MACRO_F1, CALIBRATION_ERROR, LOSS),

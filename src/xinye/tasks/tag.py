@@ -61,6 +61,7 @@ class Tag(HeadTask):
     columns = ("text_field", "label_field", "tag_names", "offsets")
     special_settings = ("mix_baseline",)
     beside = (FILE,)
+    completing = "training the linear tagger"
     mix: TagMix | None = None  # learned at the end of training
     words = TaskWords(
         figures=(

@@ -85,6 +85,7 @@ class Task(BaseTask, ReadsRecords):
     learns_threshold: ClassVar[bool] = False
     outside: ClassVar[str] = ""  # the label of a token outside all spans
     beside: ClassVar[tuple[str, ...]] = ()  # the files that `complete` saves in the run's folder
+    completing: ClassVar[str] = ""  # what `complete` does, for the screen
     pace: ClassVar[Pace | None] = None  # how slowly all weights learn; None for the usual pace
     # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"

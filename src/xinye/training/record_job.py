@@ -166,6 +166,8 @@ class RecordJob(Job):
                 model, data.tokenizer, data.validation, context, self.settings
             )
         if last:
+            if task.completing:
+                self.begun.observer.stage(task.completing)
             self.completed = task.complete(
                 Trained(
                     model, data.tokenizer, data.training, data.validation, self.plan.context,
