@@ -85,6 +85,8 @@ def test_the_saved_tagger_learns_from_validation_records_that_are_a_part_of_the_
     task, model, results = completed(tmp_path, validation=())
     measured = task.measure(model, TOKENIZER, OTHERS, 128)["span_f1"]
     assert measured > 0.9 > results["measured"]["span_f1"]
+    assert task.learned(TRAINING, OTHERS) == [*TRAINING, *OTHERS]  # none of them is new to it
+    assert Tag(LABELS).learned(TRAINING, OTHERS) == [*TRAINING]
 
 
 def test_a_damaged_linear_tagger_is_refused(tmp_path):

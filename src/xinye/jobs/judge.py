@@ -74,7 +74,7 @@ def training_records(settings: FinetuneSettings, task: Task) -> list[Any]:
     longer available."""
     if not settings.data:
         raise XinyeError("the training records of the model are not known")
-    return split_records(settings, task, read_records(settings, settings.data))[0]
+    return task.learned(*split_records(settings, task, read_records(settings, settings.data)))
 
 
 def context_of(model: LanguageModel | Head) -> int:

@@ -247,7 +247,7 @@ class Tag(HeadTask):
     ) -> list[list[tuple[Span, float]]]:
         """The spans of each segment, as in `find`."""
         scores, transitions = network_scores(model, tokenizer, segments), transitions_of(model)
-        if self.mix and self.mix.share:
+        if self.mix:
             scores, transitions = self.mix(scores, transitions, segments)
         return decoded(scores, transitions, segments, self.labels)
 
@@ -260,6 +260,12 @@ class Tag(HeadTask):
 
     def complete(self, trained: Trained) -> Figures:
         return complete(self, trained)
+
+    def learned(
+        self, training: Sequence[TaggedText], validation: Sequence[TaggedText]
+    ) -> list[TaggedText]:
+        """All records if there is a linear tagger, which has learned from both parts."""
+        return [*training, *(validation if self.mix else ())]
 
     def baseline(
         self,

@@ -239,6 +239,10 @@ class Task(BaseTask, ReadsRecords):
         `result.json` has them."""
         return {}
 
+    def learned(self, training: Sequence[Any], validation: Sequence[Any]) -> list[Any]:
+        """The records that the model of a run has learned from, of its two parts of the data."""
+        return list(training)
+
     def forget(self, folder: Path) -> None:
         """Delete from a run's folder what `complete` saved: it would not suit the new weights of a
         network that is trained on."""
