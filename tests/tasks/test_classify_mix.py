@@ -82,6 +82,14 @@ def test_without_word_counts_the_network_is_calibrated(trained, place):
     assert model.classify("店好吃")["label"] in ("好评", "差评")
 
 
+def test_one_validation_record_tells_no_interval(trained, place):
+    Path("one.jsonl").write_text(json.dumps(reviews(1)[0]), "utf-8")
+    package.finetune(trained, "run", data="train.jsonl", validation="one.jsonl", **SHORT)
+    found = Path("run/training/result.json").read_text("utf-8")
+    assert "Infinity" not in found and "NaN" not in found
+    assert "gain" not in result_of("run")["baseline"] and "1 validation record" in found
+
+
 def test_pairs_and_several_labels(trained, place):
     rows = [
         {"text": row["text"], "text_pair": "店", "labels": [row["label"]] * (number % 3 > 0)}

@@ -31,14 +31,17 @@ def complete(task: "Classify", trained: Trained) -> Figures:
     task.mix, mixed = Mix.learn(tables, task.has(records), task.several, counts)
     task.mix.save(trained.folder)
     measured, alone, *_ = [task.judged(records, each) for each in (mixed, *tables)]
-    rights = [task.right(records, each) for each in (mixed, *tables)]
-    task.gain = Gain.of(rights[0], rights[2]) if counts else None
+    gains = None
+    if counts and len(records) > 1:
+        whole, network, words = (task.right(records, each) for each in (mixed, *tables))
+        gains = Gain.of(whole, words), Gain.of(whole, network)
+        task.gain = gains[0]
     errors = alone["calibration_error"], measured["calibration_error"]
     cases, findings = hard_cases(task, trained, mixed, tables[0])
     return {
         "measured": measured,
         "mixes": [{"name": ALONE, **alone}] if counts else [],
-        "compared": compared(task.mix, rights, errors) + findings,
+        "compared": compared(task.mix, len(records), gains, errors) + findings,
         "hard_cases": cases,
     }
 

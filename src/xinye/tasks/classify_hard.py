@@ -2,7 +2,7 @@
 training records that look mislabelled."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from xinye.errors import plural
@@ -58,11 +58,8 @@ class HardCases:
             text = case.text
             if len(text) > CHARACTERS:
                 text = f"{text[: CHARACTERS - 1]}…"
-            yield asdict(case) | {
-                "text": text,
-                "probability": round(case.probability, 4),
-                "words": words,
-            }
+            probability = round(case.probability, 4)
+            yield asdict(replace(case, text=text, probability=probability, words=words))
 
 
 def told(mislabelled: int, looked_at: int) -> list[str]:

@@ -81,31 +81,37 @@ class Gain:
 
     @classmethod
     def of(cls, one: Bools, other: Bools) -> "Gain":
-        """By how much more often `one` is right; both say of which records they are."""
+        """By how much more often `one` is right; both say of which of two or more records they
+        are."""
         difference = one.astype(float) - other
-        deviation = difference.std(ddof=1) if len(difference) > 1 else np.inf
-        return cls(float(difference.mean()), float(1.96 * deviation / np.sqrt(len(difference))))
+        error = difference.std(ddof=1) / np.sqrt(len(difference))
+        return cls(float(difference.mean()), float(1.96 * error))
 
     def __str__(self) -> str:
         return f"{100 * self.mean:+.1f} ± {100 * self.interval:.1f}"
 
 
-def compared(mix: Mix, rights: Sequence[Bools], errors: tuple[float, float]) -> list[str]:
-    """Sentences about what each part adds to the mix, and about its probabilities. `rights` are the
-    records of which the mix, the network and the word counts are right; `errors` the calibration
-    errors of the network before and of the whole after."""
-    records = plural(len(rights[0]), "validation record")
+def compared(
+    mix: Mix, count: int, gains: tuple[Gain, Gain] | None, errors: tuple[float, float]
+) -> list[str]:
+    """Sentences about what each part adds to the mix, and about its probabilities, on `count`
+    validation records. `gains` are those over the word counts and over the network; `errors` the
+    calibration errors of the network before and of the whole after."""
+    records = plural(count, "validation record")
     before, after = (f"{error:.1%}" for error in errors)
     found = []
-    if len(rights) > 2:
+    if mix.counts:
         network, counts = mix.weights
-        adds, added = Gain.of(rights[0], rights[2]), Gain.of(rights[0], rights[1])
-        found = [
+        found.append(
             f"the model is a mix: {network:.2f} × the logits of the GPT + {counts:.2f} × those of "
-            f"the word counts, weights learned on {records}",
+            f"the word counts, weights learned on {records}"
+        )
+    if gains:
+        adds, added = gains
+        found.append(
             f"the GPT adds {adds} points of accuracy to the word counts, the word counts add "
-            f"{added} points to the GPT (95 % intervals, paired by records)",
-        ]
+            f"{added} points to the GPT (95 % intervals, paired by records)"
+        )
     return [
         *found,
         f"probabilities are calibrated on {records}: they differ by {after} from the share that "
