@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.naive_bayes import MultinomialNB
 
 from xinye.errors import XinyeError
-from xinye.evaluation.word_counts import UNLIKELY, WordCounts, log_loss
+from xinye.evaluation import word_counts
+from xinye.evaluation.word_counts import SMOOTHING, UNLIKELY, WordCounts, log_loss, log_softmax
 
 TEXTS = ["很好吃", "好吃又快", "太慢了", "慢得很"] * 3
 RIGHT = [("正",), ("正",), ("负",), ("负",)] * 3
@@ -25,15 +26,35 @@ def test_the_words_that_decide():
     assert counts.deciding("真好吃，太慢了", "负", "正")[0] in ("太慢", "太慢了", "慢了")
 
 
-def test_it_is_the_one_of_scikit_learn():
+def test_it_is_the_one_of_scikit_learn(monkeypatch):
+    monkeypatch.setattr(word_counts, "SHARES", (0.4,))
     texts, labels = [f"{text}{number % 5}" for number, text in enumerate(TEXTS)], ["正", "负", "中"]
     right = [("中",) if "3" in text else found for text, found in zip(texts, RIGHT, strict=True)]
     ours = WordCounts.learn(texts, right, labels, False)
     features = TfidfVectorizer(sublinear_tf=True, analyzer="char", ngram_range=(1, 3))
-    theirs = make_pipeline(features, LogisticRegression(C=ours.cost, max_iter=300))
-    theirs.fit(texts, [found[0] for found in right])
-    shares = theirs.predict_proba(TEXTS)[:, [[*theirs.classes_].index(each) for each in labels]]
-    assert np.exp(ours.logits(TEXTS, labels)) == pytest.approx(shares, abs=1e-6)
+    counts, names = features.fit_transform(texts), [found[0] for found in right]
+    regression = LogisticRegression(C=ours.tuning.cost, max_iter=300).fit(counts, names)
+    bayes, share = MultinomialNB(alpha=SMOOTHING).fit(counts, names), 0.4
+    asked = features.transform(TEXTS)
+    theirs = (1 - share) * regression.decision_function(asked)
+    theirs = log_softmax(theirs + share * bayes.predict_joint_log_proba(asked))
+    places = [[*bayes.classes_].index(each) for each in labels]
+    assert ours.logits(TEXTS, labels) == pytest.approx(theirs[:, places])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_naive_bayes_of_two_labels_is_the_one_of_scikit_learn(several, monkeypatch):
+    """Of one text with one label, and of each label against all others."""
+    monkeypatch.setattr(word_counts, "SHARES", (1.0,))
+    labels = [(found,) if not several or found == "负" else () for (found,) in RIGHT]
+    ours = WordCounts.learn(TEXTS, labels, ["正", "负"], several)
+    features = TfidfVectorizer(sublinear_tf=True, analyzer="char", ngram_range=(1, 3))
+    counts, names = features.fit_transform(TEXTS), [found == ("负",) for found in RIGHT]
+    bayes = MultinomialNB(alpha=SMOOTHING).fit(counts, names)
+    theirs = bayes.predict_joint_log_proba(features.transform(["好吃", "慢"]))
+    found = ours.logits(["好吃", "慢"], ["正", "负"])
+    odds = found[:, 1] if several else found[:, 1] - found[:, 0]
+    assert odds == pytest.approx(theirs[:, 1] - theirs[:, 0])
 
 
 def test_the_regularization_is_chosen_by_the_log_loss():
@@ -41,15 +62,15 @@ def test_the_regularization_is_chosen_by_the_log_loss():
     words = [" ".join(random.choice(list("abcdefgh"), 4)) for _ in range(400)]
     clear = [("1",) if "a" in text else ("0",) for text in words]
     chance = [(str(random.integers(2)),) for _ in words]
-    found = [WordCounts.learn(words, right, ["0", "1"], False).cost for right in (clear, chance)]
-    assert found[0] > found[1] == 1.0
+    found = [WordCounts.learn(words, right, ["0", "1"], False).tuning for right in (clear, chance)]
+    assert found[0].cost > found[1].cost == 1.0
 
 
 def test_words_and_their_pieces():
     texts = ["good food", "bad food", "very good", "very bad"] * 2
     counts = WordCounts.learn(texts, [("1",), ("0",)] * 4, ["0", "1"], False)
     assert counts.chosen(["a good place", "goods"]) == [("1",), ("1",)]
-    assert counts.deciding("a very good place", "1", "0")[:1] == ["good"]
+    assert counts.deciding("a very good place", "1", "0") == ["very good"]
 
 
 def test_a_label_that_no_text_has_is_impossible():

@@ -339,7 +339,7 @@ def test_numbers_stay_beside_their_units(run):
 
 
 def test_in_the_chinese_view_nothing_is_english(make_run):
-    baseline = {"name": "TF-IDF + logistic regression", "accuracy": 0.95}
+    baseline = {"name": "TF-IDF + logistic regression + naive Bayes", "accuracy": 0.95}
     repeated = "3 duplicate records: the first is a, line 4 = line 2"
     found = [repeated, "the header appears again, and is left out (a, line 3)"]
     folder = taught(make_run, "classify", measured=MEASURED, baseline=baseline, findings=found)

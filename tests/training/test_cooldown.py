@@ -152,6 +152,24 @@ def test_patience_stops_without_returning(base: Path) -> None:
     assert run.stopped_early and run.cooled_from is None and run.model_step < run.steps
 
 
+def test_a_classifier_follows_its_loss(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More and more records are right, but the loss of the others rises."""
+    rows = [f'{{"text": "{answer}", "label": "{answer[0]}"}}' for answer in ANSWERS]
+    (base.parent / "labels.jsonl").write_text("\n".join(rows), "utf-8")
+    following = iter([(0.5, 0.9), (0.6, 0.4), (0.7, 0.8), (0.8, 0.5), (0.6, 0.4)])
+
+    def validate(self: RecordJob, model: GPT, last: bool) -> dict[str, float]:
+        accuracy, loss = next(following)
+        self.measured = {"loss": loss, "accuracy": accuracy, "macro_f1": accuracy}
+        return dict(self.measured)
+
+    monkeypatch.setattr(RecordJob, "validate", validate)
+    file = (f"{base.parent}/labels.jsonl",)
+    labels = {"data": file, "validation": file, "task": "classify"}
+    run = finetune(settings(base, "labels", evaluations=4, **labels), overwrite=True)
+    assert (run.cooled_from, run.model_step) == (40, 40) and run.stopped_early
+
+
 def test_two_processes_return_together(base: Path, cooled: tuple[Run, list[str]]) -> None:
     data = f"--data {base.parent}/chats.jsonl --validation {base.parent}/others.jsonl"
     numbers = "--dropout 0 --dtype float32 --batch-size 2"

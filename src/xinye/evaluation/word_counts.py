@@ -1,8 +1,10 @@
-"""A linear classifier of word counts: TF-IDF with logistic regression, the baseline of a text
-classifier, which can also be mixed with it.
+"""A linear classifier of word counts: TF-IDF with logistic regression and naive Bayes, the baseline
+of a text classifier, which can also be mixed with it.
 
 It is tuned as a practitioner would: sequences of characters for Chinese, words and pieces of words
-otherwise, and the strength of the regularization chosen on a part of the training texts.
+otherwise, and the strength of the regularization and the share of naive Bayes chosen on a part of
+the training texts. Both are linear, and so is their sum (of a discriminative and a generative
+model, as in Wang and Manning 2012).
 """
 
 import json
@@ -10,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +31,21 @@ Numbers = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Labels = Sequence[tuple[str, ...]]  # the labels of each text: one, or any number
 
-NAME = "TF-IDF + logistic regression"
+NAME = "TF-IDF + logistic regression + naive Bayes"
 LIBRARY = "sklearn"
 CHARACTERS = {"analyzer": "char", "ngram_range": (1, 3)}
 WORDS = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"\b\w+\b"}
 PIECES = {"analyzer": "char_wb", "ngram_range": (2, 5)}
 _KINDS: dict[Any, dict[str, Any]] = {kind["analyzer"]: kind for kind in (CHARACTERS, WORDS, PIECES)}
 COSTS = (1.0, 3.0, 10.0, 30.0, 100.0)  # C of scikit-learn, the inverse of the regularization
+SHARES = (0.0, 0.1, 0.2, 0.4, 0.6)  # of naive Bayes
+SMOOTHING = 0.1  # added to the count of each term in naive Bayes
 MANY = 5000  # texts, from which on a term must be in two of them
 MOST_TERMS = 250_000  # of each kind, the most frequent
-MOST_TUNED = 5000  # texts on which C is chosen; fewer with more than `FEW_LABELS`
+MOST_TUNED = 5000  # texts on which both are chosen; fewer with more than `FEW_LABELS`
 FEW_LABELS = 10
 FEWEST_TUNED = 1000
-TUNED_ON = 0.2  # share of these that judge each C
+TUNED_ON = 0.2  # share of these that judge each choice
 ITERATIONS = 300
 UNLIKELY = -20.0  # the logit of a label that no text had
 
@@ -78,6 +82,17 @@ class Block:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """C of the logistic regression, and the share of naive Bayes in the logits."""
+
+    cost: float
+    naive_bayes: float
+
+
+USUAL = Tuning(COSTS[len(COSTS) // 2], SHARES[1])
+
+
+@dataclass(frozen=True)
 class WordCounts:
     """A linear model of labels. `weights` (terms, columns) and `bias` have a column for each label,
     or a single one for the second of two labels that exclude each other."""
@@ -87,7 +102,7 @@ class WordCounts:
     blocks: tuple[Block, ...]
     weights: Numbers
     bias: Numbers
-    cost: float = 0.0  # C, chosen on a part of the training texts
+    tuning: Tuning = USUAL
 
     @classmethod
     def learn(
@@ -102,18 +117,21 @@ class WordCounts:
             raise XinyeError("TF-IDF: at least two labels are needed")
         has = np.array([[label in some for label in names] for some in right])
         try:
-            cost = _chosen_cost(texts, has, several)
-            blocks = _blocks(texts)
-            weights, bias = _fitted(_counts(blocks, texts), has, several, cost)
+            tuning = _tuned(texts, has, several)
+            blocks = _blocks(texts, _fewest(texts))
+            counts = _counts(blocks, texts)
+            weights, bias = _regression(counts, has, several, tuning.cost).with_share(
+                _bayes(counts, has, several), tuning.naive_bayes
+            )
         except ValueError as error:  # no words at all
             raise XinyeError(f"TF-IDF: {error}") from None
-        return cls(tuple(names), several, blocks, weights, bias, cost)
+        return cls(tuple(names), several, blocks, weights, bias, tuning)
 
     def logits(self, texts: Sequence[str], labels: Sequence[str]) -> Numbers:
         """For each text, the log-probability of each label, in this order; with several labels its
         log-odds. (texts, labels)"""
         found = np.full((len(texts), len(labels)), UNLIKELY)
-        own = _logits(_counts(self.blocks, texts), self.weights, self.bias, self.several)
+        own = _logits(_counts(self.blocks, texts), _Linear(self.weights, self.bias), self.several)
         places = [labels.index(label) for label in self.labels]
         found[:, places] = np.maximum(own, UNLIKELY)
         return found
@@ -158,7 +176,8 @@ class WordCounts:
         about = {
             "labels": self.labels,
             "several": self.several,
-            "cost": self.cost,
+            "cost": self.tuning.cost,
+            "naive_bayes": self.tuning.naive_bayes,
             "blocks": [block.options | {"terms": block.terms} for block in self.blocks],
         }
         tensors: dict[str, Any] = {
@@ -184,7 +203,8 @@ class WordCounts:
             terms = sum(len(block.terms) for block in blocks)
             if (weights.shape, bias.shape) != ((terms, columns), (columns,)):
                 raise ValueError("inconsistent")
-            return cls(labels, several, blocks, weights, bias, float(about["cost"]))
+            tuning = Tuning(float(about["cost"]), float(about.get("naive_bayes", 0)))
+            return cls(labels, several, blocks, weights, bias, tuning)
         except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
             raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
 
@@ -209,16 +229,19 @@ def _vectorizer(options: dict[str, Any], **others: Any) -> Any:
     return TfidfVectorizer(sublinear_tf=True, **options, **others)
 
 
-def _blocks(texts: Sequence[str]) -> tuple[Block, ...]:
-    """The terms of texts."""
+def _blocks(texts: Sequence[str], fewest: int) -> tuple[Block, ...]:
+    """The terms that are in at least so many of the texts."""
     chinese = language("".join(texts[:1000])) == "chinese"
-    fewest = 2 if len(texts) >= MANY else 1
     blocks = []
     for options in (CHARACTERS,) if chinese else (WORDS, PIECES):
         vectorizer = _vectorizer(options, min_df=fewest, max_features=MOST_TERMS).fit(texts)
         terms = vectorizer.get_feature_names_out().tolist()
         blocks.append(Block(options, terms, np.asarray(vectorizer.idf_)))
     return tuple(blocks)
+
+
+def _fewest(texts: Sequence[str]) -> int:
+    return 2 if len(texts) >= MANY else 1
 
 
 def _counts(blocks: Sequence[Block], texts: Sequence[str]) -> "csr_matrix":
@@ -228,26 +251,32 @@ def _counts(blocks: Sequence[Block], texts: Sequence[str]) -> "csr_matrix":
     return hstack([block.counts(texts) for block in blocks], format="csr")
 
 
-def _chosen_cost(texts: Sequence[str], has: Bools, several: bool) -> float:
-    """The C with the lowest log loss on texts that are held out of training. The log loss is less
-    often misled by chance than the accuracy, and the probabilities count in a mix."""
+def _tuned(texts: Sequence[str], has: Bools, several: bool) -> Tuning:
+    """The tuning with the lowest log loss on texts that are held out of training. The log loss is
+    less often misled by chance than the accuracy, and the probabilities count in a mix."""
     most = MOST_TUNED * FEW_LABELS // max(FEW_LABELS, has.shape[1])
     order = np.random.default_rng(0).permutation(len(texts))[: max(FEWEST_TUNED, most)]
     held_out, rest = np.split(order, [round(TUNED_ON * len(order))])
-    usual = COSTS[len(COSTS) // 2]
     if not len(held_out) or not _can_be_learned(has[rest], several):
-        return usual
-    blocks = _blocks([texts[at] for at in rest])
+        return USUAL
+    blocks = _blocks([texts[at] for at in rest], _fewest(texts))
     known, asked = (_counts(blocks, [texts[at] for at in part]) for part in (rest, held_out))
     learned = has[rest].any(0)
     truth = has[held_out][:, learned]
-    best, lowest = usual, np.inf
+    bayes = _bayes(known, has[rest][:, learned], several)
+    best, lowest = USUAL, np.inf
     for cost in COSTS:
-        logits = _logits(asked, *_fitted(known, has[rest][:, learned], several, cost), several)
-        loss = log_loss(logits, truth, several)
-        if loss > lowest:
+        regression = _regression(known, has[rest][:, learned], several, cost)
+        losses = {
+            share: log_loss(
+                _logits(asked, regression.with_share(bayes, share), several), truth, several
+            )
+            for share in SHARES
+        }
+        share = min(SHARES, key=losses.__getitem__)
+        if losses[share] > lowest:
             break
-        best, lowest = cost, loss
+        best, lowest = Tuning(cost, share), losses[share]
     return best
 
 
@@ -257,10 +286,19 @@ def _can_be_learned(has: Bools, several: bool) -> bool:
     return bool((seen & ~has.all(0)).all() if several else seen.sum() > 1)
 
 
-def _fitted(
-    counts: "csr_matrix", has: Bools, several: bool, cost: float
-) -> tuple[Numbers, Numbers]:
-    """The weights and the bias of a logistic regression."""
+class _Linear(NamedTuple):
+    """Weights (terms, columns) and a bias for each column."""
+
+    weights: Numbers
+    bias: Numbers
+
+    def with_share(self, other: "_Linear", share: float) -> "_Linear":
+        """The sum of both, to which `other` adds this share."""
+        return _Linear(*((1 - share) * a + share * b for a, b in zip(self, other, strict=True)))
+
+
+def _regression(counts: "csr_matrix", has: Bools, several: bool, cost: float) -> _Linear:
+    """A logistic regression."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -270,7 +308,7 @@ def _fitted(
         warnings.simplefilter("ignore", ConvergenceWarning)
         if not several:
             model = LogisticRegression(C=cost, max_iter=ITERATIONS).fit(counts, has.argmax(1))
-            return model.coef_.T, model.intercept_
+            return _Linear(model.coef_.T, model.intercept_)
         columns, biases = [], []
         for column in has.T:
             if column.all() or not column.any():  # nothing to tell apart
@@ -280,12 +318,29 @@ def _fitted(
             model = LogisticRegression(C=cost, solver="liblinear").fit(counts, column)
             columns.append(model.coef_[0])
             biases.append(float(model.intercept_[0]))
-    return np.stack(columns, 1), np.array(biases)
+    return _Linear(np.stack(columns, 1), np.array(biases))
 
 
-def _logits(counts: "csr_matrix", weights: Numbers, bias: Numbers, several: bool) -> Numbers:
+def _bayes(counts: "csr_matrix", has: Bools, several: bool) -> _Linear:
+    """Multinomial naive Bayes: how much likelier each term is in texts of a label; with a column
+    for each of several labels, or a single one, than in all others."""
+    with_label = _log_shares(counts, has)
+    share = np.log(has.mean(0).clip(1e-9))
+    if not several and has.shape[1] > 2:
+        return _Linear(with_label, share)
+    odds = with_label - _log_shares(counts, ~has), share - np.log((~has).mean(0).clip(1e-9))
+    return _Linear(*(each if several else each[..., 1:] for each in odds))
+
+
+def _log_shares(counts: "csr_matrix", has: Bools) -> Numbers:
+    """The logarithm of the share of each term in the texts of each label, (terms, labels)."""
+    inside = np.asarray(counts.T @ has.astype(float)) + SMOOTHING
+    return np.log(inside / inside.sum(0))
+
+
+def _logits(counts: "csr_matrix", model: _Linear, several: bool) -> Numbers:
     """Log-probabilities, or with several labels log-odds."""
-    found = np.asarray(counts @ weights + bias)
+    found = np.asarray(counts @ model.weights + model.bias)
     if several:
         return found
     if found.shape[1] == 1:  # two labels: the log-odds of the second

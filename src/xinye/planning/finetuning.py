@@ -122,7 +122,7 @@ def follow_validation(plan: Draft, settings: FinetuneSettings, records: Records)
     """Unless the settings say how long to train, plan to evaluate once per epoch, and to end the
     run soon after the validation loss rises."""
     told = (settings.epochs, settings.steps, settings.total_steps, settings.patience)
-    cools = settings.cooldown or (records.writes and settings.cooldown is None and not any(told))
+    cools = settings.cooldown or (settings.cooldown is None and not any(told))
     if cools:
         epochs, steps = plan.values["epochs"], plan.values["steps"]
         plan.choose_each(

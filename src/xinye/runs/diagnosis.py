@@ -191,12 +191,14 @@ def _nothing_learned(run: SavedRun) -> Finding | None:
 
 def _overfitted_from(run: SavedRun) -> tuple[int, float] | None:
     """The step and loss of the best validation, if the run got clearly worse after it while the
-    training loss kept falling; else None."""
+    training loss kept falling; else None, and if the model of that step is what was saved."""
     losses = [record["loss"] for record in run.curve]
     best = int(np.argmin(losses)) if losses else 0
     if len(losses) < 4 or best > len(losses) - 3:
         return None
     step = run.curve[best]["step"]
+    if step == run.model_step:
+        return None
     worse = min(losses[-2:]) > 1.015 * losses[best]
     learned = training_loss(run) < 0.99 * training_loss(run, step)
     return (step, losses[best]) if worse and learned else None

@@ -291,7 +291,7 @@ class Classify(HeadTask):
         counts = counts or self.word_counts(training)
         logits = counts.logits([record.whole for record in records], self.labels)
         gain = {"gain": asdict(self.gain)} if self.gain else {}
-        return self.judged(records, logits) | {"cost": counts.cost} | gain
+        return self.judged(records, logits) | asdict(counts.tuning) | gain
 
     def compared(
         self, records: Sequence[LabelledText], predicted: classification.Labels

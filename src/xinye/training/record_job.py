@@ -160,11 +160,6 @@ class RecordJob(Job):
         model.eval()
         data, task = self.data, self.task
         self.measured |= task.losses(model, data.tokenizer, data.validation_examples)
-        if last or not task.writes:  # generating answers is slow
-            context = self.plan.context
-            self.measured |= task.validate(
-                model, data.tokenizer, data.validation, context, self.settings
-            )
         if last:
             if task.completing:
                 self.begun.observer.stage(task.completing)
@@ -174,7 +169,13 @@ class RecordJob(Job):
                     self.settings, self.begun.folder,
                 )
             )  # fmt: skip
-            self.measured |= self.completed.get("measured", {})
+        if "measured" in self.completed:
+            self.measured |= self.completed["measured"]
+        elif last or not task.writes:  # generating answers is slow
+            context = self.plan.context
+            self.measured |= task.validate(
+                model, data.tokenizer, data.validation, context, self.settings
+            )
         model.train()
         shown = self.measured if last and task.writes else self.figures
         return {name: value for name, value in self.measured.items() if name in shown}

@@ -244,11 +244,14 @@ class Session:
             self.clock.evaluated()
 
     def compare(self, figures: Figures) -> None:
-        """Record whether the model with these figures is the best so far."""
-        figure, best, name = figures[self.job.better], self.progress.best, self.job.better
-        step, loss = self.progress.step, figures["loss"]
-        sign = 1 if self.job.lower_replaced else -1
-        if not best or sign * (figure - best[name]) < 0:
+        """Record whether the model with these figures is the best so far. A run that may cool down
+        follows the loss, which tells sooner and with less noise than other figures that a model
+        only memorizes."""
+        job, best = self.job, self.progress.best
+        name = "loss" if self.plan.cooldown else job.better
+        lower = name == "loss" or job.lower_replaced
+        step, loss, figure = self.progress.step, figures["loss"], figures[name]
+        if not best or (figure < best[name] if lower else figure > best[name]):
             self.progress.best = {"step": step, "loss": loss, name: figure, "worse_since": 0}
         else:
             best["worse_since"] = best.get("worse_since", 0) + 1
