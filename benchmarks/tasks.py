@@ -36,9 +36,10 @@ Elsewhere a tenth of what is learned from is kept back to judge along the way; w
 on decides nothing. Without `--model` one base for all Chinese rows, and one for the English, is
 pretrained for `--time` on their training texts and on open text of their kind (`UNLABELLED`), of
 which texts that are judged on are left out; the tokens of the Chinese one are characters. Beside
-the fine-tuned model, and the network of a classifier without its word counts (`alone`), stand always saying the label that is right most often, TF-IDF with logistic
-regression (for spans, the most frequent tag of the same words) learned from all of the training
-records, and the base itself, asked without training (zero-shot), or with training records as
+the fine-tuned model, and the network of a classifier without its word counts (`alone`), stand always
+saying the label that is right most often, TF-IDF with logistic regression and naive Bayes (for
+spans, the most frequent tag of the same words) learned from all of the training records, and the
+base itself, asked without training (zero-shot), or with training records as
 examples (few-shot), on the first `--asked` records that chance takes. Beside a chat model stands
 the base. Accuracy in %, and time in seconds; a row takes the time of its base and, on two cores, 2
 to 20 minutes more.
@@ -271,7 +272,10 @@ def run_split(
                 **settings,
             )  # fmt: skip
         seconds = time.perf_counter() - begin
-        memory = RunFolder(model.folder).result()["peak_memory_bytes"] / 1e9
+        result = RunFolder(model.folder).result()
+        if result["interrupted"]:
+            sys.exit(f"{name}: interrupted after {result['steps']} steps; there is no figure")
+        memory = result["peak_memory_bytes"] / 1e9
         runs.append({
             "finetuning_seconds": seconds,
             "finetuning_gigabytes": memory,

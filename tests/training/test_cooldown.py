@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +157,8 @@ def test_a_classifier_follows_its_loss(base: Path, monkeypatch: pytest.MonkeyPat
     """More and more records are right, but the loss of the others rises."""
     rows = [f'{{"text": "{answer}", "label": "{answer[0]}"}}' for answer in ANSWERS]
     (base.parent / "labels.jsonl").write_text("\n".join(rows), "utf-8")
-    following = iter([(0.5, 0.9), (0.6, 0.4), (0.7, 0.8), (0.8, 0.5), (0.6, 0.4)])
+    seen = [(0.5, 0.9), (0.6, 0.4), (0.7, 0.8), (0.8, 0.7), (0.8, 0.5), (0.6, 0.4)]
+    following = chain(seen, repeat((0.9, 0.9)))
 
     def validate(self: RecordJob, model: GPT, last: bool) -> dict[str, float]:
         accuracy, loss = next(following)
@@ -166,8 +168,10 @@ def test_a_classifier_follows_its_loss(base: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(RecordJob, "validate", validate)
     file = (f"{base.parent}/labels.jsonl",)
     labels = {"data": file, "validation": file, "task": "classify"}
-    run = finetune(settings(base, "labels", evaluations=4, **labels), overwrite=True)
-    assert (run.cooled_from, run.model_step) == (40, 40) and run.stopped_early
+    run = finetune(settings(base, "labels", evaluations=5, **labels), overwrite=True)
+    assert (run.cooled_from, run.model_step) == (32, 32) and run.stopped_early
+    longer = FinetuneSettings(output=base.parent / "labels", steps=run.steps + 5)
+    assert finetune(longer, resume=True).model_step == run.steps + 5
 
 
 def test_two_processes_return_together(base: Path, cooled: tuple[Run, list[str]]) -> None:

@@ -252,7 +252,8 @@ class Session:
         lower = name == "loss" or job.lower_replaced
         step, loss, figure = self.progress.step, figures["loss"], figures[name]
         if not best or (figure < best[name] if lower else figure > best[name]):
-            self.progress.best = {"step": step, "loss": loss, name: figure, "worse_since": 0}
+            known = {each: figures[each] for each in ("loss", job.better)}
+            self.progress.best = {"step": step, **known, "worse_since": 0}
         else:
             best["worse_since"] = best.get("worse_since", 0) + 1
             if figure == best[name] and loss < best.get("loss", -math.inf):
@@ -282,10 +283,10 @@ class Session:
 
     def exhausted(self) -> bool:
         """Whether `patience` evaluations since the best one were no better, so that the run stops
-        early. Before a cool-down, one is enough."""
+        early, or returns to that one."""
         patience = self.plan.patience
         if self.plan.cooldown and self.progress.cooled_from is None:
-            patience = patience or 1
+            patience = patience or self.job.worse_allowed
         return patience is not None and self.progress.best.get("worse_since", 0) >= patience
 
     def cooldown_due(self) -> bool:

@@ -107,7 +107,9 @@ def explained(seconds: float, connected: Callable[[], socket.socket | None]) -> 
     except Undelivered:
         raise
     except (OSError, HTTPException, SMTPException, UnicodeError, ValueError) as error:
-        if late.is_set() or isinstance(error, TimeoutError):
+        # smtplib reports that the time is over as a lost connection.
+        cause = error.__context__ if isinstance(error, SMTPException) else error
+        if late.is_set() or isinstance(cause, TimeoutError):
             raise Undelivered(f"no answer within {seconds:g} seconds") from None
         raise Undelivered(_problem(error)) from None
 
