@@ -72,6 +72,13 @@ def test_overfits_from_the_best_step_on(make_run):
     assert "--steps 160" in found["overfits"].advice.en
 
 
+def test_a_run_that_kept_its_best_model_does_not_overfit(make_run):
+    losses = list(np.linspace(6, 2, STEPS))
+    validations = [(step, 4.0 + 0.002 * abs(step - 160)) for step in AT]
+    kept = {"stopped_early": True, "model_step": 160}
+    assert "overfits" not in findings(make_run(losses=losses, validations=validations, result=kept))
+
+
 def test_one_bad_validation_is_no_overfitting(make_run):
     losses = falling()
     validations = at(losses)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,9 +120,9 @@ class WordCounts:
             tuning = _tuned(texts, has, several)
             blocks = _blocks(texts, _fewest(texts))
             counts = _counts(blocks, texts)
-            weights, bias = _regression(counts, has, several, tuning.cost).with_share(
-                _bayes(counts, has, several), tuning.naive_bayes
-            )
+            regression = _regression(counts, has, several, tuning.cost)
+            pairs = zip(regression, _bayes(counts, has, several), strict=True)
+            weights, bias = (_together(*pair, tuning.naive_bayes) for pair in pairs)
         except ValueError as error:  # no words at all
             raise XinyeError(f"TF-IDF: {error}") from None
         return cls(tuple(names), several, blocks, weights, bias, tuning)
@@ -131,7 +131,7 @@ class WordCounts:
         """For each text, the log-probability of each label, in this order; with several labels its
         log-odds. (texts, labels)"""
         found = np.full((len(texts), len(labels)), UNLIKELY)
-        own = _logits(_counts(self.blocks, texts), _Linear(self.weights, self.bias), self.several)
+        own = _logits(_scores(_counts(self.blocks, texts), self.weights, self.bias), self.several)
         places = [labels.index(label) for label in self.labels]
         found[:, places] = np.maximum(own, UNLIKELY)
         return found
@@ -263,15 +263,14 @@ def _tuned(texts: Sequence[str], has: Bools, several: bool) -> Tuning:
     known, asked = (_counts(blocks, [texts[at] for at in part]) for part in (rest, held_out))
     learned = has[rest].any(0)
     truth = has[held_out][:, learned]
-    bayes = _bayes(known, has[rest][:, learned], several)
+    bayes = _scores(asked, *_bayes(known, has[rest][:, learned], several))
     best, lowest = USUAL, np.inf
     for cost in COSTS:
-        regression = _regression(known, has[rest][:, learned], several, cost)
+        regression = _scores(asked, *_regression(known, has[rest][:, learned], several, cost))
+        mixed = {share: _together(regression, bayes, share) for share in SHARES}
         losses = {
-            share: log_loss(
-                _logits(asked, regression.with_share(bayes, share), several), truth, several
-            )
-            for share in SHARES
+            share: log_loss(_logits(scores, several), truth, several)
+            for share, scores in mixed.items()
         }
         share = min(SHARES, key=losses.__getitem__)
         if losses[share] > lowest:
@@ -286,19 +285,15 @@ def _can_be_learned(has: Bools, several: bool) -> bool:
     return bool((seen & ~has.all(0)).all() if several else seen.sum() > 1)
 
 
-class _Linear(NamedTuple):
-    """Weights (terms, columns) and a bias for each column."""
-
-    weights: Numbers
-    bias: Numbers
-
-    def with_share(self, other: "_Linear", share: float) -> "_Linear":
-        """The sum of both, to which `other` adds this share."""
-        return _Linear(*((1 - share) * a + share * b for a, b in zip(self, other, strict=True)))
+def _together(regression: Numbers, bayes: Numbers, share: float) -> Numbers:
+    """Weights, biases or scores of both, with this share of naive Bayes."""
+    return (1 - share) * regression + share * bayes
 
 
-def _regression(counts: "csr_matrix", has: Bools, several: bool, cost: float) -> _Linear:
-    """A logistic regression."""
+def _regression(
+    counts: "csr_matrix", has: Bools, several: bool, cost: float
+) -> tuple[Numbers, Numbers]:
+    """The weights and the bias of a logistic regression."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
@@ -308,7 +303,7 @@ def _regression(counts: "csr_matrix", has: Bools, several: bool, cost: float) ->
         warnings.simplefilter("ignore", ConvergenceWarning)
         if not several:
             model = LogisticRegression(C=cost, max_iter=ITERATIONS).fit(counts, has.argmax(1))
-            return _Linear(model.coef_.T, model.intercept_)
+            return model.coef_.T, model.intercept_
         columns, biases = [], []
         for column in has.T:
             if column.all() or not column.any():  # nothing to tell apart
@@ -318,34 +313,38 @@ def _regression(counts: "csr_matrix", has: Bools, several: bool, cost: float) ->
             model = LogisticRegression(C=cost, solver="liblinear").fit(counts, column)
             columns.append(model.coef_[0])
             biases.append(float(model.intercept_[0]))
-    return _Linear(np.stack(columns, 1), np.array(biases))
+    return np.stack(columns, 1), np.array(biases)
 
 
-def _bayes(counts: "csr_matrix", has: Bools, several: bool) -> _Linear:
-    """Multinomial naive Bayes: how much likelier each term is in texts of a label; with a column
-    for each of several labels, or a single one, than in all others."""
+def _bayes(counts: "csr_matrix", has: Bools, several: bool) -> tuple[Numbers, Numbers]:
+    """The weights and the bias of multinomial naive Bayes: how likely each term is in texts of a
+    label; where columns are log-odds, how much likelier than in all others."""
     with_label = _log_shares(counts, has)
     share = np.log(has.mean(0).clip(1e-9))
     if not several and has.shape[1] > 2:
-        return _Linear(with_label, share)
-    odds = with_label - _log_shares(counts, ~has), share - np.log((~has).mean(0).clip(1e-9))
-    return _Linear(*(each if several else each[..., 1:] for each in odds))
+        return with_label, share
+    weights = with_label - _log_shares(counts, ~has)
+    bias = share - np.log((~has).mean(0).clip(1e-9))
+    return (weights, bias) if several else (weights[:, 1:], bias[1:])
 
 
 def _log_shares(counts: "csr_matrix", has: Bools) -> Numbers:
     """The logarithm of the share of each term in the texts of each label, (terms, labels)."""
     inside = np.asarray(counts.T @ has.astype(float)) + SMOOTHING
-    return np.log(inside / inside.sum(0))
+    return np.asarray(np.log(inside / inside.sum(0)))
 
 
-def _logits(counts: "csr_matrix", model: _Linear, several: bool) -> Numbers:
+def _scores(counts: "csr_matrix", weights: Numbers, bias: Numbers) -> Numbers:
+    return np.asarray(counts @ weights + bias)
+
+
+def _logits(scores: Numbers, several: bool) -> Numbers:
     """Log-probabilities, or with several labels log-odds."""
-    found = np.asarray(counts @ model.weights + model.bias)
     if several:
-        return found
-    if found.shape[1] == 1:  # two labels: the log-odds of the second
-        found = np.hstack([np.zeros_like(found), found])
-    return log_softmax(found)
+        return scores
+    if scores.shape[1] == 1:  # two labels: the log-odds of the second
+        scores = np.hstack([np.zeros_like(scores), scores])
+    return log_softmax(scores)
 
 
 def log_softmax(logits: Numbers) -> Numbers:

@@ -115,10 +115,10 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         steps=(ends, f"passes over the records: {epochs:g}"),
         warmup=(min(100, max(1, total // 20)), "5 % of the steps"),
     )
-    follow_validation(plan, settings, records)
+    follow_validation(plan, settings)
 
 
-def follow_validation(plan: Draft, settings: FinetuneSettings, records: Records) -> None:
+def follow_validation(plan: Draft, settings: FinetuneSettings) -> None:
     """Unless the settings say how long to train, plan to evaluate once per epoch, and to end the
     run soon after the validation loss rises."""
     told = (settings.epochs, settings.steps, settings.total_steps, settings.patience)
