@@ -72,6 +72,22 @@ def test_its_probabilities_are_the_weighted_logits(run):
     assert [*mixed["probabilities"].values()] == pytest.approx(shares / shares.sum())
 
 
+def test_word_counts_that_are_saved_have_learned_all_of_the_data(run, trained):
+    def known(model: Model) -> set[str]:
+        terms = {term for block in model.task.mix.counts.blocks for term in block.terms}
+        return {str(number) for number in range(10, 99)} & terms
+
+    assert known(run) == {str(number) for number in range(10, 80)}
+    lines = [json.dumps(row) for row in reviews(90)[80:]]
+    Path("others.jsonl").write_text("\n".join(lines), "utf-8")
+    other = package.finetune(
+        trained, "other", data="train.jsonl", validation="others.jsonl", **SHORT
+    )
+    assert known(other) == known(run)  # and nothing of the other file
+    [note] = run.evaluate_task("train.jsonl")["notes"]
+    assert "the training data contain 80 of 80" in note
+
+
 def test_without_word_counts_the_network_is_calibrated(trained, place):
     model = package.finetune(trained, "run", data="train.jsonl", mix_baseline=False, **SHORT)
     assert [*json.loads(Path("run", CALIBRATION).read_text("utf-8"))["weights"]] == ["network"]

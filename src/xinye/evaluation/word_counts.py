@@ -106,10 +106,16 @@ class WordCounts:
 
     @classmethod
     def learn(
-        cls, texts: Sequence[str], right: Labels, labels: Sequence[str], several: bool
+        cls,
+        texts: Sequence[str],
+        right: Labels,
+        labels: Sequence[str],
+        several: bool,
+        tuning: Tuning | None = None,
     ) -> Self:
-        """Learn from texts with their labels. Labels that no text has are impossible later. Raises
-        `XinyeError` without scikit-learn, and if the texts contain no words or only one label."""
+        """Learn from texts with their labels, and choose the tuning if none is given. Labels that
+        no text has are impossible later. Raises `XinyeError` without scikit-learn, and if the texts
+        contain no words or only one label."""
         need("the TF-IDF baseline", LIBRARY)
         known = {label for some in right for label in some}
         names = [label for label in labels if label in known]
@@ -117,7 +123,7 @@ class WordCounts:
             raise XinyeError("TF-IDF: at least two labels are needed")
         has = np.array([[label in some for label in names] for some in right])
         try:
-            tuning = _tuned(texts, has, several)
+            tuning = tuning or _tuned(texts, has, several)
             blocks = _blocks(texts, _fewest(texts))
             counts = _counts(blocks, texts)
             regression = _regression(counts, has, several, tuning.cost)

@@ -18,7 +18,7 @@ from xinye.data.sources import headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation import calibration, classification
-from xinye.evaluation.word_counts import LIBRARY, NAME, Bools, Numbers, WordCounts, log_loss
+from xinye.evaluation.word_counts import LIBRARY, NAME, Bools, Numbers, Tuning, WordCounts, log_loss
 from xinye.language import shown
 from xinye.model.heads import Head
 from xinye.runs.words import LOSS, TaskWords
@@ -275,11 +275,19 @@ class Classify(HeadTask):
         pairs = zip(records, rows, strict=True)
         return np.array([{*record.labels} == {*self.chosen(row)} for record, row in pairs])
 
-    def word_counts(self, training: Sequence[LabelledText]) -> WordCounts:
+    def learned(
+        self, training: Sequence[LabelledText], validation: Sequence[LabelledText]
+    ) -> list[LabelledText]:
+        """All records if there are word counts, which have learned from both parts."""
+        return [*training, *(validation if self.mix and self.mix.counts else ())]
+
+    def word_counts(
+        self, training: Sequence[LabelledText], tuning: Tuning | None = None
+    ) -> WordCounts:
         """The model of word counts that learns from these records. Raises `XinyeError` if there is
         nothing to learn."""
         texts, right = [record.whole for record in training], [record.labels for record in training]
-        return WordCounts.learn(texts, right, self.labels, self.several)
+        return WordCounts.learn(texts, right, self.labels, self.several, tuning)
 
     def baseline(
         self,

@@ -2,6 +2,7 @@
 are found."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xinye.errors import XinyeError
@@ -22,14 +23,17 @@ LOOKED_AT = 20_000  # training records among which mislabelled ones are looked f
 
 def complete(task: "Classify", trained: Trained) -> Figures:
     """Learn the mix on the validation records, save it, and return the figures of all parts, and
-    the hard cases."""
+    the hard cases.
+
+    The word counts that are saved have learned from the validation records, too, if these are a
+    part of the data. The weights and the figures are those of counts that have not.
+    """
     records = trained.validation
     counts = word_counts(task, trained)
     tables = [network_logits(task, trained, records)]
     if counts:
         tables.append(counts.logits([record.whole for record in records], task.labels))
     task.mix, mixed = Mix.learn(tables, task.has(records), task.several, counts)
-    task.mix.save(trained.folder)
     measured, alone, *_ = [task.judged(records, each) for each in (mixed, *tables)]
     gains = None
     if counts and len(records) > 1:
@@ -38,6 +42,7 @@ def complete(task: "Classify", trained: Trained) -> Figures:
         task.gain = gains[0]
     errors = alone["calibration_error"], measured["calibration_error"]
     cases, findings = hard_cases(task, trained, mixed, tables[0])
+    saved(task.mix, task, trained).save(trained.folder)
     return {
         "measured": measured,
         "mixes": [{"name": ALONE, **alone}] if counts else [],
@@ -54,6 +59,14 @@ def word_counts(task: "Classify", trained: Trained) -> WordCounts | None:
         return task.word_counts(trained.training)
     except XinyeError:  # the baseline says why
         return None
+
+
+def saved(mix: Mix, task: "Classify", trained: Trained) -> Mix:
+    """The mix to save, whose word counts have learned from all of the data."""
+    if not mix.counts or trained.settings.validation:
+        return mix
+    everything = [*trained.training, *trained.validation]
+    return replace(mix, counts=task.word_counts(everything, mix.counts.tuning))
 
 
 def network_logits(task: "Classify", trained: Trained, records: Sequence[LabelledText]) -> Numbers:
