@@ -117,8 +117,8 @@ class FinetuneSettings(TrainingSettings, RecordSettings, ItemSettings):
     cooldown: int | None = Field(
         None,
         ge=0,
-        description="after a worse evaluation, return to the best model and decay the learning "
-        "rate to zero in this many steps (0: do not return)",
+        description="after a worse evaluation (with a new head, two in a row), return to the best "
+        "model and decay the learning rate to zero in this many steps (0: do not return)",
     )
 
     adapter: AdapterSizes = AdapterSizes()

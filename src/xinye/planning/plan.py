@@ -100,7 +100,7 @@ class Plan:
     seconds: float | None = None  # the budget of time
     evaluations: int = 4
     patience: int | None = None  # evaluations in a row without a better one before the run stops
-    cooldown: int | None = None  # steps from the best model on, after a worse evaluation
+    cooldown: int | None = None  # steps from the best model on, after worse evaluations
     seed: int = 0
 
     # the optimizer
