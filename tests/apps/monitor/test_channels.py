@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from smtplib import SMTPServerDisconnected
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ from xinye.apps.monitor.channel_settings import Channels, read_channels
 from xinye.apps.monitor.channels import Channel, open_channels
 from xinye.apps.monitor.feishu import as_post
 from xinye.apps.monitor.notices import Notice, Typical, Wording
-from xinye.apps.monitor.sending import Undelivered
+from xinye.apps.monitor.sending import Undelivered, explained
 from xinye.errors import XinyeError
 
 HOOK = {"name": "ops", "kind": "webhook", "url": "https://example.com/hook", "secret": "OPS_SECRET"}
@@ -267,6 +268,21 @@ def test_what_a_mail_server_refuses(server, command, reply, problem, for_good) -
 def test_a_mail_server_that_never_answers(server: MailServer) -> None:
     server.silent = 600
     assert str(failure(mailbox(server, timeout=0.2))) == "no answer within 0.2 seconds"
+
+
+def test_smtplib_reports_that_the_time_is_over_as_a_lost_connection() -> None:
+    with pytest.raises(Undelivered, match="no answer within 5 seconds"), explained(5, no_socket):
+        try:
+            raise TimeoutError
+        except TimeoutError:
+            raise SMTPServerDisconnected("closed") from None
+    with pytest.raises(Undelivered) as raised, explained(5, no_socket):
+        raise SMTPServerDisconnected("closed")
+    assert "within" not in str(raised.value)
+
+
+def no_socket() -> None:
+    """A connection that is not there yet."""
 
 
 def test_a_mail_server_that_does_not_encrypt_gets_no_password(server: MailServer) -> None:
