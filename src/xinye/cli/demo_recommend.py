@@ -119,9 +119,7 @@ def show_table(place: Place, words: dict[str, str]) -> Figures:
     """Print the figures of the model and its baselines, and what the GPT adds. Returns them."""
     result = read_run(place.model).result.as_read()
     console.print(f"\n{words['table']}", soft_wrap=True)
-    others = [*result.get("mixes", ()), *result.get("other_baselines", ())]
-    figures = find_task("recommend").words.figures
-    show_measured(figures, result["measured"], result["baseline"], others)
+    show_measured(find_task("recommend").words.figures, result)
     for finding in result["compared"]:
         console.print(finding, soft_wrap=True)
     console.print(words["tested"], soft_wrap=True)

@@ -72,8 +72,7 @@ def main(task: str, records: str | None, language: str, output: Path | None, as_
     )
     with Display() as display:
         judged = model.evaluate_task(test, observer=display)
-    others = judged.get("other_baselines", ())
-    show_measured(said.figures, judged["measured"], judged["baseline"], others)
+    show_measured(said.figures, judged)
     command, tried = try_new(model, lesson, words)
     seconds = time.monotonic() - begin
     console.print(f"\n{words['lies'].format(seconds=seconds, run=run.run)}\n")

@@ -171,9 +171,7 @@ def show_task(judged: Figures) -> None:
         soft_wrap=True,
     )
     figures = find_task(judged["task"]).words.figures
-    others = [judged.get("unseen"), *judged.get("mixes", ()), *judged.get("other_baselines", ())]
-    others.append(judged.get("majority"))
-    show_measured(figures, judged["measured"], judged["baseline"], others)
+    show_measured(figures, judged)
     for note in judged["notes"]:
         answer.print(f"note: {note}", soft_wrap=True)
 
@@ -244,17 +242,14 @@ def meaning(evaluation: "Evaluation") -> str:
 # -- metrics of a task -----------------------------------------------------------------------------
 
 
-def show_measured(
-    figures: Sequence[Figure],
-    measured: Figures,
-    baseline: Figures | None,
-    beside: Sequence[Figures | None] = (),
-) -> None:
-    """Print the model next to its baseline and others, the table by class, and the confusion
-    matrix. What a baseline has no figure for stays empty.
+def show_measured(figures: Sequence[Figure], result: Figures) -> None:
+    """Print the model of a result next to everything that it is compared with, the table by class,
+    and the confusion matrix. What a baseline has no figure for stays empty.
     """
-    others = {other["name"]: other for other in (baseline, *beside) if other}
-    models = {"this model": measured} | others
+    measured, baseline = result["measured"], result["baseline"]
+    beside = [baseline, result.get("unseen"), *result.get("mixes", ())]
+    beside += [*result.get("other_baselines", ()), result.get("control"), result.get("majority")]
+    models = {"this model": measured} | {other["name"]: other for other in beside if other}
     known = [figure for figure in figures if figure.name in measured]
     rows = [
         [name, *("" if each.name not in row else each.written(row[each.name]) for each in known)]

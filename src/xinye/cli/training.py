@@ -245,9 +245,7 @@ def show_task(run: "Run", as_json: bool) -> Figures:
     saved = read_run(Path(run.run))
     result, words = saved.result.as_read(), find_task(saved.task).words
     if not as_json:
-        others = [*result.get("mixes", ()), *result.get("other_baselines", ())]
-        others.append(result.get("control"))
-        show_measured(words.figures, result["measured"], result["baseline"], others)
+        show_measured(words.figures, result)
         missing = [each for each in result["findings"] if each.startswith("no baseline: ")]
         notes = find_task(saved.task).notes_on_figures(result["measured"])
         for finding in (*missing, *notes, *result.get("compared", ())):
