@@ -98,6 +98,9 @@ def test_a_merged_run_has_the_card_of_its_run_and_a_persons_stays(
     card = (tmp_path / "merged" / "README.md").read_text("utf-8")
     assert "merged into the weights of the base" in card and "library_name: transformers" in card
     assert "accuracy" in card and "its base model must be where" not in card
+    assert (tmp_path / "merged" / "calibration.json").is_file()
     (tmp_path / "merged" / "README.md").write_text("mine", "utf-8")
+    (tmp_path / "merged" / "linear_tagger.safetensors").write_text("of another model")
     assert xinye("merge", "run", "-o", "merged", "--overwrite").code == 0
     assert (tmp_path / "merged" / "README.md").read_text("utf-8") == "mine"
+    assert not (tmp_path / "merged" / "linear_tagger.safetensors").exists()

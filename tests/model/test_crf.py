@@ -78,6 +78,17 @@ def test_gradients_by_finite_differences():
             assert float(gradient.view(-1)[place]) == expected
 
 
+def test_scores_of_places_that_are_passed_over_may_be_of_any_size():
+    scores, transitions = problem()
+    huge = scores.masked_fill(~REAL[..., None], 300.0)
+    gradients = []
+    for each in (scores, huge):
+        steps = transitions.clone().requires_grad_()
+        log_partition(each, REAL, steps).sum().backward()
+        gradients.append(steps.grad)
+    assert torch.equal(*gradients)
+
+
 def tagger(dtype: torch.dtype = torch.float32) -> Head:
     torch.manual_seed(0)
     shape = GPTConfig("modern", 50, 32, 2, 2, 2, 16, 48, 300, is_causal=False)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import xinye as package
 from xinye.api import Model
 from xinye.errors import XinyeError
+from xinye.evaluation.word_counts import WordCounts
 from xinye.tasks.classify_hard import HardCases
 from xinye.tasks.classify_mix import CALIBRATION, COUNTS, Gain
 from xinye.tasks.classify_records import LabelledText
@@ -136,8 +138,9 @@ def test_a_run_that_trains_on_forgets_its_mix(run, trained, monkeypatch):
         (CALIBRATION, '{"weights": {"network": -1}}', "out of range"),
         (CALIBRATION, '{"weights": {"network": NaN}}', "damaged"),
         (CALIBRATION, "[]", "damaged"),
+        (CALIBRATION, f'{{"weights": {{"network": 1{"0" * 400}}}}}', "damaged"),
         (COUNTS, "", "damaged"),
-        (COUNTS, None, "damaged"),
+        (COUNTS, None, "no such file"),
     ],
 )
 def test_damaged_files_are_named(run, name, content, says):
@@ -147,6 +150,63 @@ def test_damaged_files_are_named(run, name, content, says):
         Path("run", name).write_text(content, "utf-8")
     with pytest.raises(XinyeError, match=rf"{name}.*{says}"):
         package.load("run").classify("店好吃")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": np.nan},
+        {"bias": np.inf},
+        {"rarity": -1},
+        {"about": {"labels": []}},
+        {"about": {"labels": ["好评", "好评"]}},
+        {"about": {"blocks": []}},
+        {"about": {"cost": 10**400}},
+    ],
+    ids=str,
+)
+def test_word_counts_that_were_changed_are_refused(run, change):
+    path = Path("run", COUNTS)
+    found = load_file(path)
+    for name, value in change.items():
+        if name == "about":
+            about = json.loads(found["about"].tobytes()) | value
+            found["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        else:
+            found[name] = np.full_like(found[name], value)
+    save_file(found, path)
+    with pytest.raises(XinyeError, match=f"{COUNTS}: damaged"):
+        package.load("run").classify("店好吃")
+
+
+def test_a_calibration_that_cannot_be_read_is_not_taken_for_none(run):
+    Path("run", CALIBRATION).unlink()
+    Path("run", CALIBRATION).symlink_to("nowhere")
+    with pytest.raises(XinyeError, match=CALIBRATION):
+        package.load("run").classify("店好吃")
+
+
+def test_a_full_disk_at_the_end_of_training(trained, place):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WordCounts, "save", full)
+        with pytest.raises(XinyeError, match=r"run: cannot save .*No space left.*--resume"):
+            package.finetune(trained, "run", data="train.jsonl", **SHORT)
+    model = package.finetune(trained, "run", data="train.jsonl", resume=True, **SHORT)
+    assert model.task.mix.counts
+
+
+def test_word_counts_that_gain_nothing_are_left_out(trained, place, monkeypatch):
+    def noise(self, texts, labels):
+        return np.random.default_rng(0).normal(0, 5, (len(texts), len(labels)))
+
+    monkeypatch.setattr(WordCounts, "logits", noise)
+    model = package.finetune(trained, "run", data="train.jsonl", **SHORT)
+    assert not model.task.mix.counts and not Path("run", COUNTS).exists()
+    found = result_of("run")
+    assert not found["mixes"] and "left out" in found["compared"][0]
 
 
 def test_training_records_that_look_mislabelled(trained, place):

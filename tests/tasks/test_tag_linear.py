@@ -97,9 +97,10 @@ def test_a_damaged_linear_tagger_is_refused(tmp_path):
         {"weights": tensors["weights"][1:]},
         {"transitions": tensors["transitions"] * torch.nan},
         {"counts": tensors["counts"][1:]},
+        {"features": tensors["features"].flip(0)},
     ):
         save_file({**tensors, **change}, path)
-        with pytest.raises(XinyeError, match=r"linear_tagger\.safetensors: damaged file"):
+        with pytest.raises(XinyeError, match=r"linear_tagger\.safetensors: damaged"):
             Tag.of_run(model, tmp_path)
     save_file(tensors, path)
     model.config = replace(model.config, labels=LABELS[:-2])

@@ -19,8 +19,7 @@ from typing import Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -29,6 +28,7 @@ from xinye.data.mixing import mix
 from xinye.errors import XinyeError
 from xinye.evaluation.span_lexicon import Lexicon, PieceSpan, counted
 from xinye.model import crf
+from xinye.ranking.tensor_files import DAMAGE, read_arrays
 
 # The first place, relative to the token, and the number of tokens.
 WINDOWS = [(first, size) for size in (1, 2, 3, 4) for first in range(-3, 5 - size)]
@@ -101,27 +101,31 @@ class LinearTagger:
             "counts": torch.from_numpy(np.array(counts, np.int32)),
         }
         with written_beside(path) as beside:
-            save_file(tensors, beside)
+            beside.write_bytes(save(tensors))
 
     @classmethod
     def load(cls, path: Path) -> tuple[Self, float, tuple[str, ...]]:
         """The tagger in a file, its share and labels. Raises `XinyeError` if it is damaged."""
+        found = read_arrays(path)
         try:
-            found = load_file(path)
-            about = json.loads(bytes(found["about"].tolist()))
-            features = found["features"].numpy().view(np.uint64)
-            weights, transitions = found["weights"].float(), found["transitions"].float()
+            about = json.loads(found["about"].tobytes())
+            features = found["features"].view(np.uint64)
+            weights, transitions = (
+                torch.from_numpy(found[name]).float() for name in ("weights", "transitions")
+            )
             labels = tuple(map(str, about["labels"]))
             share, count = float(about["share"]), len(labels)
             shapes = len(features), count, count + 2, count
             if (*weights.shape, *transitions.shape) != shapes or not 0 <= share <= 1:
                 raise ValueError("inconsistent")
-            if not (weights.isfinite().all() and transitions.isfinite().all()):
-                raise ValueError("holds NaN")
-            counts = dict(zip(about["forms"], found["counts"].numpy(), strict=True))
-            lexicon = Lexicon(counts, int(about["most"]))
+            if features.ndim > 1 or (features[1:] <= features[:-1]).any():
+                raise ValueError("inconsistent")
+            forms, counts = [str(form) for form in about["forms"]], found["counts"]
+            if counts.shape != (len(forms), count // 2) or (counts < 0).any():
+                raise ValueError("inconsistent")
+            lexicon = Lexicon(dict(zip(forms, counts, strict=True)), int(about["most"]))
             return cls(features, weights, transitions, lexicon), share, labels
-        except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 LONG = 4  # tokens: longer spans are not told apart by their length
+LONGEST = 100  # tokens: longer spans are not found again, so that the time is linear in the text's
 COLUMNS = 5
 Counts = Mapping[str, np.ndarray]  # how often each form was a span of each type
 PieceSpan = tuple[int, int, int]  # of tokens: first, end, and the number of the type
@@ -29,7 +30,7 @@ def form_of(pieces: Sequence[str]) -> str:
 @dataclass(frozen=True)
 class Lexicon:
     """Forms of spans with their counts. A text is matched from left to right, the longest form
-    first. `most` is the number of tokens in the longest form."""
+    first. `most` is the number of tokens in the longest form; up to `LONGEST` are looked for."""
 
     counts: Counts
     most: int
@@ -69,7 +70,7 @@ class Lexicon:
         while at < len(pieces):
             after = at + 1
             if form_of(pieces[at])[:1] in self.beginnings:
-                for end in range(min(len(pieces), at + self.most), at, -1):
+                for end in range(min(len(pieces), at + min(self.most, LONGEST)), at, -1):
                     form = form_of(pieces[at:end])
                     if form not in self.counts:
                         continue

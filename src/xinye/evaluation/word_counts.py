@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
 from xinye.data.files import written_beside
 from xinye.errors import XinyeError
 from xinye.evaluation.tokenizers import language
 from xinye.libraries import need
+from xinye.ranking.tensor_files import DAMAGE, read_arrays
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -199,19 +199,21 @@ class WordCounts:
     def load(cls, path: Path) -> Self:
         """What a file holds. Raises `XinyeError` if it is damaged."""
         need("a classifier that is mixed with word counts", LIBRARY)
+        found = read_arrays(path)
         try:
-            found = load_file(path)
             about = json.loads(found["about"].tobytes())
             weights, bias = found["weights"].astype(float), found["bias"].astype(float)
             blocks = tuple(_read_blocks(about["blocks"], found["rarity"].astype(float)))
             labels, several = tuple(map(str, about["labels"])), bool(about["several"])
             columns = 1 if len(labels) == 2 and not several else len(labels)
             terms = sum(len(block.terms) for block in blocks)
-            if (weights.shape, bias.shape) != ((terms, columns), (columns,)):
+            unique = len({*labels}) == len(labels) >= 2 - several
+            shapes = (weights.shape, bias.shape) == ((terms, columns), (columns,))
+            if not (terms and unique and shapes):
                 raise ValueError("inconsistent")
             tuning = Tuning(float(about["cost"]), float(about.get("naive_bayes", 0)))
             return cls(labels, several, blocks, weights, bias, tuning)
-        except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
 
 
@@ -225,7 +227,7 @@ def _read_blocks(saved: Sequence[dict[str, Any]], rarity: Numbers) -> Iterator[B
             raise ValueError("inconsistent")
         yield Block(kind, terms, rarity[at : at + len(terms)])
         at += len(terms)
-    if at != len(rarity):
+    if at != len(rarity) or (rarity < 0).any():
         raise ValueError("inconsistent")
 
 
@@ -288,7 +290,7 @@ def _tuned(texts: Sequence[str], has: Bools, several: bool) -> Tuning:
 def _can_be_learned(has: Bools, several: bool) -> bool:
     """Whether the texts differ in their labels."""
     seen = has.any(0)
-    return bool((seen & ~has.all(0)).all() if several else seen.sum() > 1)
+    return bool((seen & ~has.all(0)).any() if several else seen.sum() > 1)
 
 
 def _together(regression: Numbers, bayes: Numbers, share: float) -> Numbers:

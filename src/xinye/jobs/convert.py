@@ -34,7 +34,7 @@ from xinye.planning.job_settings import EvaluateSettings
 from xinye.runs.card import write_card
 from xinye.runs.saved import is_run, read_run
 from xinye.runs.taught import can_chat, taught
-from xinye.tasks.registry import TASKS, find_text_task
+from xinye.tasks.registry import TASKS, find_text_task, tasks
 from xinye.tasks.settings import with_words
 from xinye.tasks.task import Figures
 
@@ -253,6 +253,7 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
     merge_weights(model)
     assert settings is not None
     try:
+        forget_beside(output)
         save_model(output, model, tokenizer)
         if is_run(run):  # an adapter of another tool has no run to describe
             copy_beside(run, output)
@@ -261,6 +262,12 @@ def merge(run: Path, output: Path, overwrite: bool = False) -> Merged:
         raise XinyeError(f"{output}: cannot write there ({error.strerror})", exit_code=1) from error
     lowest, highest = min(ranks.values()), max(ranks.values())
     return Merged(str(output), base, settings.method, len(ranks), lowest, highest)
+
+
+def forget_beside(output: Path) -> None:
+    """Delete what any task saves beside its network: it would not suit another network."""
+    for name in {name for task in tasks() for name in task.beside}:
+        (output / name).unlink(missing_ok=True)
 
 
 def copy_beside(run: Path, output: Path) -> None:

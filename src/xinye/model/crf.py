@@ -34,7 +34,8 @@ def log_likelihood(scores: Tensor, real: Tensor, transitions: Tensor, labels: Te
 
 def log_partition(scores: Tensor, real: Tensor, transitions: Tensor) -> Tensor:
     """The logarithm of the sum of exp(score) over all sequences of labels of each text, (B,)."""
-    found: Tensor = _LogPartition.apply(scores.float(), real, transitions.float())
+    scores = scores.float().masked_fill(~real[..., None], 0.0)  # of any size where it is ignored
+    found: Tensor = _LogPartition.apply(scores, real, transitions.float())
     return found
 
 

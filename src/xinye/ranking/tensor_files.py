@@ -8,13 +8,20 @@ from safetensors import SafetensorError, safe_open
 from xinye.data.files import check_file
 from xinye.errors import XinyeError
 
+# what a reader can meet in a file that is damaged, or was made to do harm
+DAMAGE = (LookupError, TypeError, ValueError, ArithmeticError, MemoryError, RecursionError)
+
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of a file, by name. Raises `XinyeError` for a missing or damaged file, and for
-    numbers of a kind that numpy does not have, such as bfloat16."""
+    """All tensors of a file, by name. Raises `XinyeError` for a missing or damaged file, for NaN
+    and infinity, and for numbers of a kind that numpy does not have, such as bfloat16."""
     check_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, TypeError) as error:
-        raise XinyeError(f"{path}: damaged or cut short ({error})") from None
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        for name, numbers in found.items():
+            if not np.isfinite(numbers).all():
+                raise ValueError(f"{name} holds NaN or infinity")
+        return found
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise XinyeError(f"{path}: damaged or cut short ({error}); train the run again") from None

@@ -59,7 +59,8 @@ class BaseTask:
         given = [
             name
             for name in useless
-            if name in settings.model_fields_set and getattr(settings, name)
+            if name in settings.model_fields_set
+            and getattr(settings, name) not in (None, type(settings).model_fields[name].default)
         ]
         if given:
             raise XinyeError(f"{given[0]} has no effect on the task {cls.verb}; leave it out")

@@ -10,7 +10,7 @@ from xinye.evaluation.calibration import learn_weights, probabilities, weighted
 from xinye.evaluation.word_counts import LIBRARY, Numbers, WordCounts
 from xinye.libraries import installed
 from xinye.tasks.classify_hard import SURE, HardCases, told
-from xinye.tasks.classify_mix import ALONE, Gain, Mix, compared
+from xinye.tasks.classify_mix import ALONE, Gain, Mix, compared, left_out
 from xinye.tasks.classify_records import LabelledText
 from xinye.tasks.classify_texts import pairs_of
 from xinye.tasks.task import Figures, Trained
@@ -34,19 +34,22 @@ def complete(task: "Classify", trained: Trained) -> Figures:
     if counts:
         tables.append(counts.logits([record.whole for record in records], task.labels))
     task.mix, mixed = Mix.learn(tables, task.has(records), task.several, counts)
+    mixes = task.mix.counts is not None
+    findings = [left_out(len(records))] if counts and not mixes else []
+    tables = tables[: 1 + mixes]
     measured, alone, *_ = [task.judged(records, each) for each in (mixed, *tables)]
     gains = None
-    if counts and len(records) > 1:
+    if mixes and len(records) > 1:
         whole, network, words = (task.right(records, each) for each in (mixed, *tables))
         gains = Gain.of(whole, words), Gain.of(whole, network)
         task.gain = gains[0]
     errors = alone["calibration_error"], measured["calibration_error"]
-    cases, findings = hard_cases(task, trained, mixed, tables[0])
+    cases, doubts = hard_cases(task, trained, mixed, tables[0], counts)
     saved(task.mix, task, trained).save(trained.folder)
     return {
         "measured": measured,
-        "mixes": [{"name": ALONE, **alone}] if counts else [],
-        "compared": compared(task.mix, len(records), gains, errors) + findings,
+        "mixes": [{"name": ALONE, **alone}] if mixes else [],
+        "compared": findings + compared(task.mix, len(records), gains, errors) + doubts,
         "hard_cases": cases,
     }
 
@@ -75,12 +78,16 @@ def network_logits(task: "Classify", trained: Trained, records: Sequence[Labelle
 
 
 def hard_cases(
-    task: "Classify", trained: Trained, mixed: Numbers, network: Numbers
+    task: "Classify",
+    trained: Trained,
+    mixed: Numbers,
+    network: Numbers,
+    counts: WordCounts | None,
 ) -> tuple[Figures, list[str]]:
     """The hard cases, and a sentence about them, from the logits of the validation records. The
     training records are compared with the calibrated network alone, since word counts remember each
-    of them."""
-    hard = HardCases(task.labels, task.chosen, task.mix.counts if task.mix else None)
+    of them; of these are the words that decided."""
+    hard = HardCases(task.labels, task.chosen, counts)
     mistakes = hard.contradicted(trained.validation, probabilities(mixed, task.several))
     own = learn_weights([network], task.has(trained.validation), task.several)
     looked_at = trained.training[:LOOKED_AT]

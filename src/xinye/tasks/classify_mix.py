@@ -11,7 +11,8 @@ import numpy as np
 from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, plural
 from xinye.evaluation.calibration import held_out, learn_weights, weighted
-from xinye.evaluation.word_counts import Bools, Numbers, WordCounts
+from xinye.evaluation.word_counts import Bools, Numbers, WordCounts, log_loss
+from xinye.ranking.tensor_files import DAMAGE
 
 CALIBRATION, COUNTS = "calibration.json", "word_counts.safetensors"  # in the run's folder
 ALONE = "the GPT alone"
@@ -31,9 +32,14 @@ class Mix:
         cls, tables: Sequence[Numbers], right: Bools, several: bool, counts: WordCounts | None
     ) -> tuple[Self, Numbers]:
         """Learn the weights from logits of validation texts. Returns the mix, and the logits that
-        it gives these texts if it learns only from others of them."""
-        mix = cls(tuple(learn_weights(tables, right, several)), counts)
-        return mix, held_out(tables, right, several)
+        it gives these texts if it learns only from others of them. Word counts with which the loss
+        of these logits is no lower are left out."""
+        mixed = held_out(tables, right, several)
+        if counts:
+            alone = held_out(tables[:1], right, several)
+            if log_loss(mixed, right, several) >= log_loss(alone, right, several):
+                counts, tables, mixed = None, tables[:1], alone
+        return cls(tuple(learn_weights(tables, right, several)), counts), mixed
 
     def __call__(self, network: Numbers, texts: Sequence[str], labels: Sequence[str]) -> Numbers:
         """The mixed logits of texts, from those of the network; (texts, labels)."""
@@ -52,7 +58,7 @@ class Mix:
         """The mix in a run's folder; None if its training has not come to the end. Raises
         `XinyeError` if it is damaged or belongs to another network."""
         path = folder / CALIBRATION
-        if not path.is_file():
+        if not (path.exists() or path.is_symlink()):
             return None
         try:
             saved = read_json(path)["weights"]
@@ -60,7 +66,7 @@ class Mix:
             weights = tuple(float(saved[name]) for name in names)
             if not all(0 < weight < HIGHEST for weight in weights):
                 raise ValueError("a weight is out of range")
-        except (OSError, LookupError, TypeError, ValueError) as error:
+        except DAMAGE as error:
             raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
         if len(weights) == 1:
             return cls(weights)
@@ -89,6 +95,12 @@ class Gain:
 
     def __str__(self) -> str:
         return f"{100 * self.mean:+.1f} ± {100 * self.interval:.1f}"
+
+
+def left_out(count: int) -> str:
+    """A sentence about word counts that are no part of the mix."""
+    records = plural(count, "validation record")
+    return f"the word counts were left out: mixed with the GPT, they gain nothing on {records}"
 
 
 def compared(

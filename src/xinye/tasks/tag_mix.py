@@ -49,7 +49,7 @@ class TagMix:
         """The mix in a run's folder; None if there is none. Raises `XinyeError` if it is damaged or
         belongs to another network."""
         path = folder / FILE
-        if not path.is_file():
+        if not (path.exists() or path.is_symlink()):
             return None
         linear, share, own = LinearTagger.load(path)
         if own != tuple(labels):

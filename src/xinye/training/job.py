@@ -139,6 +139,10 @@ class Job(ABC):
     def build(self) -> Any:
         """The model with its initial weights, on its device."""
 
+    def resumed(self) -> None:
+        """What is to be done as soon as a checkpoint is loaded to train on."""
+        return None
+
     def facts(self) -> Values:
         """The facts about the data that the run's folder keeps for the report."""
         return self.data.facts

@@ -126,9 +126,11 @@ class RecordJob(Job):
         return self.plan
 
     def build(self) -> Any:
-        if self.begun.resume and self.begun.group.first:
-            self.task.forget(self.begun.folder)
         return self.model
+
+    def resumed(self) -> None:
+        if self.begun.group.first:
+            self.task.forget(self.begun.folder)
 
     def _network(self) -> Any:
         """The base model with the head and adapter of the task and method."""
@@ -165,12 +167,7 @@ class RecordJob(Job):
         if last:
             if task.completing:
                 self.begun.observer.stage(task.completing)
-            self.completed = task.complete(
-                Trained(
-                    model, data.tokenizer, data.training, data.validation, self.plan.context,
-                    self.settings, self.begun.folder,
-                )
-            )  # fmt: skip
+            self.completed = self.complete(model)
         if "measured" in self.completed:
             self.measured |= self.completed["measured"]
         elif last or not task.writes:  # generating answers is slow
@@ -181,6 +178,16 @@ class RecordJob(Job):
         model.train()
         shown = self.measured if last and task.writes else self.figures
         return {name: value for name, value in self.measured.items() if name in shown}
+
+    def complete(self, model: Any) -> Figures:
+        """What the task learns and saves beside the trained network; its figures."""
+        data, folder = self.data, self.begun.folder
+        parts = (data.tokenizer, data.training, data.validation, self.plan.context, self.settings)
+        try:
+            return self.task.complete(Trained(model, *parts, folder))
+        except OSError as error:
+            problem = f"{folder}: cannot save ({error}); free some disk space, then use --resume"
+            raise XinyeError(problem, exit_code=1) from error
 
     def sample(self, model: Any, step: int) -> str:
         record = self.data.validation[step % len(self.data.validation)]

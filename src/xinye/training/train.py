@@ -101,6 +101,7 @@ def train(settings: Settings, begun: Start) -> Run | None:
     session = Session(begun, job, job.build())
     if begun.resume:
         session.resume()
+        job.resumed()
     elif begun.group.first:
         check_free(begun)  # another run may have started in this folder meanwhile
         beginning = Beginning(settings, plan, job.data, job.facts(), job.models, job.words)

@@ -95,9 +95,9 @@ def train_intents(
         left = budget.seconds - (time.monotonic() - began)
         classifier = train_classifier(model, file, len(learned), folder, left, observer)
         figures: dict[str, Any] = classifier.evaluate_task(test_file) if asked else {}
+    parts = (*figures.get("mixes", ()), figures.get("measured"))  # the network alone, if mixed
     alone, baseline = (
-        figures[name]["accuracy"] if figures.get(name) else None
-        for name in ("measured", "baseline")
+        each["accuracy"] if each else None for each in (parts[0], figures.get("baseline"))
     )
     words = Classes.learn([each.text for each in learned], [each.label for each in learned])
     words.save(folder / WORDS)
