@@ -127,7 +127,7 @@ def follow_validation(plan: Draft, settings: FinetuneSettings) -> None:
         epochs, steps = plan.values["epochs"], plan.values["steps"]
         plan.choose_each(
             settings,
-            evaluations=(max(4, math.ceil(epochs)), "once per epoch"),
+            evaluations=(max(4, math.ceil(epochs)), "once per epoch, at least four times"),
             cooldown=(
                 max(1, round(steps / max(4.0, epochs))),
                 "steps to decay the rate in when the validation loss rises",
