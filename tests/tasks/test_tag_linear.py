@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from xinye.checkpoints.huggingface import load_weights, save_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.evaluation.span_lexicon import Lexicon, counted
+from xinye.evaluation.span_lexicon import LONGEST, Lexicon, counted
 from xinye.evaluation.spans import Span
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
@@ -66,6 +66,15 @@ def test_a_lexicon_does_not_find_what_it_knows_from_the_text_itself():
     assert not alone.features(("New", " York"), own).any()
 
 
+def test_a_lexicon_looks_for_spans_of_some_length_only():
+    pieces = ["a"] * (LONGEST + 1)
+    long, shorter = (
+        Lexicon(counted([(pieces, [(0, size, 0)])], 1), most=10**18)
+        for size in (LONGEST + 1, LONGEST)
+    )
+    assert not long.features(pieces).any() and shorter.features(pieces).any()
+
+
 def test_the_linear_tagger_is_mixed_in_and_saved(tmp_path):
     task, model, results = completed(tmp_path)
     alone, linear = (each["span_f1"] for each in results["mixes"])
@@ -93,14 +102,14 @@ def test_a_damaged_linear_tagger_is_refused(tmp_path):
     model = completed(tmp_path)[1]
     path = tmp_path / "linear_tagger.safetensors"
     tensors = load_file(path)
-    for change in (
-        {"weights": tensors["weights"][1:]},
-        {"transitions": tensors["transitions"] * torch.nan},
-        {"counts": tensors["counts"][1:]},
-        {"features": tensors["features"].flip(0)},
+    for change, damage in (
+        ({"weights": tensors["weights"][1:]}, "damaged file"),
+        ({"transitions": tensors["transitions"] * torch.nan}, r"damaged .*transitions holds NaN"),
+        ({"counts": tensors["counts"][1:]}, "damaged file"),
+        ({"features": tensors["features"].flip(0)}, "damaged file"),
     ):
         save_file({**tensors, **change}, path)
-        with pytest.raises(XinyeError, match=r"linear_tagger\.safetensors: damaged"):
+        with pytest.raises(XinyeError, match=rf"linear_tagger\.safetensors: {damage}"):
             Tag.of_run(model, tmp_path)
     save_file(tensors, path)
     model.config = replace(model.config, labels=LABELS[:-2])

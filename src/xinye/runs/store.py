@@ -133,8 +133,7 @@ class Store:
         try:
             publish(self.run, next(path for path in checkpoints(self.run) if step_of(path) == step))
         except OSError as error:
-            problem = f"{self.run}: cannot save ({error}); free some disk space, then use --resume"
-            raise XinyeError(problem, exit_code=1) from error
+            raise cannot_save(self.run, error) from error
 
     def check_space(self) -> None:
         """Raise `XinyeError` if the disk has no room for a checkpoint and the copy of its model."""
@@ -151,6 +150,12 @@ class Store:
                 "checkpoint is kept",
                 exit_code=1,
             )
+
+
+def cannot_save(run: Path, error: OSError) -> XinyeError:
+    """The error for a run whose last checkpoint is there, but not what is to be beside it."""
+    problem = f"{run}: cannot save ({error}); free some disk space, then use --resume"
+    return XinyeError(problem, exit_code=1)
 
 
 def publish(run: Path, checkpoint: Path) -> None:

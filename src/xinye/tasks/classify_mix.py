@@ -1,6 +1,7 @@
 """What a classifier learns beside its network, at the end of its training: weights that calibrate
 its probabilities, and mix them with those of word counts."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ class Mix:
         """The mix in a run's folder; None if its training has not come to the end. Raises
         `XinyeError` if it is damaged or belongs to another network."""
         path = folder / CALIBRATION
-        if not (path.exists() or path.is_symlink()):
+        if not os.path.lexists(path):
             return None
         try:
             saved = read_json(path)["weights"]

@@ -1,6 +1,7 @@
 """What a tagger learns beside its network, at the end of its training: a linear tagger from the
 same records, and its share in the scores of both."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class TagMix:
         """The mix in a run's folder; None if there is none. Raises `XinyeError` if it is damaged or
         belongs to another network."""
         path = folder / FILE
-        if not (path.exists() or path.is_symlink()):
+        if not os.path.lexists(path):
             return None
         linear, share, own = LinearTagger.load(path)
         if own != tuple(labels):

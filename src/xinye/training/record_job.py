@@ -35,6 +35,7 @@ from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.resume import saved_finetune_values, saved_values
+from xinye.runs.store import cannot_save
 from xinye.tasks.registry import find_task, find_text_task
 from xinye.tasks.settings import task_settings
 from xinye.tasks.task import Trained
@@ -186,8 +187,7 @@ class RecordJob(Job):
         try:
             return self.task.complete(Trained(model, *parts, folder))
         except OSError as error:
-            problem = f"{folder}: cannot save ({error}); free some disk space, then use --resume"
-            raise XinyeError(problem, exit_code=1) from error
+            raise cannot_save(folder, error) from error
 
     def sample(self, model: Any, step: int) -> str:
         record = self.data.validation[step % len(self.data.validation)]
