@@ -47,6 +47,17 @@ def test_the_strongest_words_are_listed_and_add_up(xinye, models):
     assert total == pytest.approx(float(rows[7][3]), abs=0.05)
 
 
+def test_of_a_mix_the_network_is_explained(xinye, models):
+    asked = ("explain", "reviews", "从前有一片新叶", "--label", "好")
+    alone = xinye(*asked).out.rstrip().splitlines()
+    Path("reviews/calibration.json").write_text('{"weights": {"network": 0.5}}', "utf-8")
+    mixed = xinye(*asked).out.rstrip().splitlines()
+    assert alone[0] != mixed[0]  # the probability
+    assert alone[-1].split()[:-1] == "sum, the log-odds".split()
+    assert mixed[-1].split()[:-1] == "sum, the log-odds of the GPT alone".split()
+    assert mixed[-1].split()[-1] == alone[-1].split()[-1]
+
+
 def test_json_has_every_word(xinye, models):
     Path("texts.txt").write_text("从前\n\n新叶\n", "utf-8")
     outcome = xinye("explain", "reviews", "texts.txt", "--label", "坏", "--json")

@@ -12,8 +12,9 @@ import xinye as package
 from xinye.api import Model
 from xinye.errors import XinyeError
 from xinye.evaluation.word_counts import WordCounts
+from xinye.tasks import classify_end
 from xinye.tasks.classify_hard import HardCases
-from xinye.tasks.classify_mix import CALIBRATION, COUNTS, Gain
+from xinye.tasks.classify_mix import CALIBRATION, COUNTS, NETWORK, WORDS, Gain
 from xinye.tasks.classify_records import LabelledText
 
 GOOD, BAD = "好吃快暖香", "坏慢冷苦差"
@@ -59,6 +60,8 @@ def test_the_table_has_the_mix_and_each_part_alone(run, xinye):
     assert found["mixes"][0]["accuracy"] < 1  # after four steps
     assert found["validation"]["accuracy"] == found["measured"]["accuracy"]
     assert found["measured"]["loss"] < found["mixes"][0]["loss"]
+    lines = Path("run/training/metrics.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(lines[-1])["accuracy"] == found["mixes"][0]["accuracy"]  # of its curve
     judged = run.evaluate_task("test.jsonl")
     assert judged["measured"]["accuracy"] == 1.0 and len(judged["mixes"]) == 1
     shown = xinye("evaluate", "run", "--data", "test.jsonl").out
@@ -100,12 +103,12 @@ def test_without_word_counts_the_network_is_calibrated(trained, place):
     assert model.classify("店好吃")["label"] in ("好评", "差评")
 
 
-def test_one_validation_record_tells_no_interval(trained, place):
+def test_one_validation_record_tells_next_to_nothing(trained, place):
     Path("one.jsonl").write_text(json.dumps(reviews(1)[0]), "utf-8")
     package.finetune(trained, "run", data="train.jsonl", validation="one.jsonl", **SHORT)
     found = Path("run/training/result.json").read_text("utf-8")
     assert "Infinity" not in found and "NaN" not in found
-    assert "gain" not in result_of("run")["baseline"] and "1 validation record" in found
+    assert result_of("run")["baseline"]["gain"]["interval"] > 0.5 and "1 validation record" in found
 
 
 def test_pairs_and_several_labels(trained, place):
@@ -198,30 +201,53 @@ def test_a_full_disk_at_the_end_of_training(trained, place):
     assert model.task.mix.counts
 
 
-def test_word_counts_that_gain_nothing_are_left_out(trained, place, monkeypatch):
-    def noise(self, texts, labels):
-        return np.random.default_rng(0).normal(0, 5, (len(texts), len(labels)))
+@pytest.mark.parametrize(("left_out", "kept"), [("word counts", NETWORK), ("GPT", WORDS)])
+def test_a_part_that_makes_the_other_worse_is_left_out(
+    trained, place, xinye, monkeypatch, left_out, kept
+):
+    def says_the_opposite(*arguments):
+        *_, texts, labels = arguments
+        right = [["差评", "好评"][any(each in GOOD for each in text)] for text in texts]
+        return np.array([[5.0 * (label != one) for label in labels] for one in right])
 
-    monkeypatch.setattr(WordCounts, "logits", noise)
+    if left_out == "GPT":
+        monkeypatch.setattr(
+            classify_end,
+            "network_logits",
+            lambda task, trained, records: says_the_opposite(
+                [record.text for record in records], task.labels
+            ),
+        )
+    else:
+        monkeypatch.setattr(WordCounts, "logits", says_the_opposite)
     model = package.finetune(trained, "run", data="train.jsonl", **SHORT)
-    assert not model.task.mix.counts and not Path("run", COUNTS).exists()
-    found = result_of("run")
-    assert not found["mixes"] and "left out" in found["compared"][0]
+    assert [*model.task.mix.weights] == [kept]
+    assert Path("run", COUNTS).exists() == (kept == WORDS)
+    assert f"the {left_out} w" in result_of("run")["compared"][0]
+    assert "left out" in result_of("run")["compared"][0]
+    if kept == WORDS:
+        assert model.evaluate_task("test.jsonl")["measured"]["accuracy"] == 1
 
 
-def test_training_records_that_look_mislabelled(trained, place):
+def test_mistakes_and_training_records_that_look_mislabelled(trained, place):
     rows = reviews(120, wrong=2)
     Path("train.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    rows = reviews(40, wrong=1)
+    Path("others.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     package.finetune(
-        trained, "run", data="train.jsonl", epochs=6, evaluations=1, dtype="float32",
-        learning_rate=0.01, validation_share=0.3,
+        trained, "run", data="train.jsonl", validation="others.jsonl", epochs=6, evaluations=1,
+        dtype="float32", learning_rate=0.01,
     )  # fmt: skip
-    found = result_of("run")["hard_cases"]
-    listed = [case["place"].split("line ")[1] for kind in found.values() for case in kind]
-    assert {"1", "2"} <= {*listed}
-    case = next(case for kind in found.values() for case in kind if case["place"].endswith(" 1"))
-    assert (case["right"], case["said"]) == ("差评", "好评")
+    found = result_of("run")
+    cases = found["hard_cases"]
+    assert {case["place"] for case in cases["mislabelled"]} == {
+        "train.jsonl, line 1", "train.jsonl, line 2",
+    }  # fmt: skip
+    [case] = cases["mistakes"]
+    assert (case["place"], case["right"], case["said"]) == ("others.jsonl, line 1", "差评", "好评")
     assert case["words"] and {*"".join(case["words"])} & {*GOOD}
+    assert found["compared"][-1].startswith("2 of 120 training records look mislabelled")
+    assert found["compared"][-1].endswith("the report lists the first 2")
     assert "Hard cases" in Path("run/report.html").read_text("utf-8")
 
 
@@ -230,9 +256,15 @@ def test_of_several_labels_the_surest_contradiction_counts():
     record = LabelledText("text", "", ("a", "b"), "here")
     [case] = hard.contradicted([record], np.array([[0.9, 0.3, 0.6]]))
     assert (case.right, case.said, case.probability) == ("a, b", "a, c", pytest.approx(0.7))
+    assert (case.wanted, case.unwanted) == ("", "b")  # it is surest that b is wrong
+    [case] = hard.contradicted([record], np.array([[0.9, 0.4, 0.8]]))
+    assert (case.wanted, case.unwanted) == ("c", "")
 
 
 def test_the_gain_by_hand():
     one, other = np.array([True, True, True, False]), np.array([True, False, True, False])
     gain = Gain.of(one, other)
-    assert gain.mean == 0.25 and gain.interval == pytest.approx(1.96 * 0.5 / 2)
+    # One record more of one kind: of 4 + 2 records 1.5 for one and 0.5 for the other.
+    error = ((1.5 + 0.5) - (1.5 - 0.5) ** 2 / 6) ** 0.5 / 6
+    assert gain.mean == 0.25 and gain.interval == pytest.approx(1.96 * error)
+    assert Gain.of(one, one).interval > 0.3

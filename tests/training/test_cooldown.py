@@ -115,9 +115,24 @@ def test_a_worse_evaluation_leads_back_to_the_best(
     run = finetune(settings(base, "rule", **asked, seed=len(losses)), overwrite=True)
     assert (run.steps, run.cooled_from, run.model_step) == ends
     assert run.stopped_early == (ends[1] is not None)
-    assert read_run(base.parent / "rule").model_step == ends[2]
+    found = read_run(base.parent / "rule")
+    assert found.model_step == ends[2]
+    assert [each["loss"] for each in found.curve] == [*losses[:-1]]  # each model once
+    assert [each["step"] for each in found.curve] == [*range(len(losses) - 1)]
     kept = base.parent / f"rule/training/checkpoints/step-{ends[2]:08d}/model.safetensors"
     assert kept.read_bytes() == (base.parent / "rule/model.safetensors").read_bytes()
+
+
+def test_the_decay_begins_with_the_best_model(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores(monkeypatch, 9, 5, 4, 6, 7, 4)
+    asked = {"steps": 4, "batch_size": 4, "cooldown": 1, "evaluations": 4, "keep_checkpoints": 4}
+    finetune(settings(base, "begins", **asked), overwrite=True)
+    saved = base.parent / "begins/training/checkpoints"
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        best, begun, decayed = (
+            (saved / f"step-{step:08d}" / name).read_bytes() for step in (2, 3, 4)
+        )
+        assert best == begun != decayed
 
 
 @pytest.mark.usefixtures("cooled")

@@ -131,7 +131,9 @@ def show(explanation: "Explanation", texts: Sequence[str]) -> None:
         total = sum(word.score for word in others)
         rows.append((shown(plural(len(others), "other word")), total, ""))
     rows.append((shown("control tokens and constants"), explanation.rest, ""))
-    rows.append((shown("sum, the log-odds"), explanation.log_odds, ""))
+    alone = explanation.of_network
+    name = "sum, the log-odds of the GPT alone" if alone else "sum, the log-odds"
+    rows.append((shown(name), explanation.log_odds, ""))
     cells = [(verbatim(f"  {name}"), f"{score:+.2f}", Text(bar)) for name, score, bar in rows]
     print_table(("", "", ""), cells, left=(0, 2))
     if explanation.left_out:

@@ -362,11 +362,15 @@ def log_softmax(logits: Numbers) -> Numbers:
     return normalized
 
 
-def log_loss(logits: Numbers, right: Bools, several: bool) -> float:
-    """The mean negative log-likelihood in nats of a text's label, or of several labels the mean
-    over them; 0 without texts."""
+def log_losses(logits: Numbers, right: Bools, several: bool) -> Numbers:
+    """The negative log-likelihood in nats of each text's label, or of several labels the mean over
+    them."""
     if several:
-        losses = np.logaddexp(0, np.where(right, -logits, logits))
-    else:
-        losses = -log_softmax(logits)[right]
+        return np.asarray(np.logaddexp(0, np.where(right, -logits, logits)).mean(1))
+    return -log_softmax(logits)[right]
+
+
+def log_loss(logits: Numbers, right: Bools, several: bool) -> float:
+    """The mean of these losses; 0 without texts."""
+    losses = log_losses(logits, right, several)
     return float(losses.mean()) if losses.size else 0.0

@@ -6,7 +6,7 @@
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xinye.errors import XinyeError, quoted
@@ -49,7 +49,8 @@ class Explanation:
     `log_odds` is the mean of its first and its last token; `start` and `end` are its place in the
     text. The scores of the `words` are in the unit of the log-odds: all of them and `rest` add up
     to `log_odds`. `rest` is what control tokens, positions and the network's own constants add.
-    `left_out` counts the tokens of a long text that the model did not read.
+    `left_out` counts the tokens of a long text that the model did not read. With `of_network` the
+    `probability` is that of a mix, or is calibrated, but all else explains its network alone.
     """
 
     decision: str
@@ -60,6 +61,7 @@ class Explanation:
     left_out: int = 0
     start: int | None = None
     end: int | None = None
+    of_network: bool = False
 
     @property
     def strongest(self) -> list[Word]:
@@ -89,7 +91,10 @@ def explain(
     context = context_of(judged.model)
     return [
         [
-            _explained(judged.model, (text,) if isinstance(text, str) else text, decision)
+            replace(
+                _explained(judged.model, (text,) if isinstance(text, str) else text, decision),
+                of_network=task.mix is not None,
+            )
             for decision in task.decisions(judged.model, judged.tokenizer, text, context, label)
         ]
         for text in texts

@@ -176,8 +176,9 @@ def read_metrics(path: Path, damage: list[str]) -> tuple[list[Record], list[Reco
         if record["kind"] == "refused":
             continue
         is_step = record["kind"] == "step"
+        again = record["step"] + (record["kind"] == "result")  # it follows an evaluation
         for records in (validations, steps) if is_step else (validations,):
-            while records and records[-1]["step"] >= record["step"]:
+            while records and records[-1]["step"] >= again:
                 records.pop()
         (steps if is_step else validations).append(record)
     return steps, validations
@@ -262,11 +263,20 @@ class SavedRun:
 
     @property
     def curve(self) -> list[Record]:
-        """The validations on the same text. During a run this is a part of the text that the end is
-        evaluated on."""
+        """The validations on the same text, each model once. During a run this text is a part of
+        the one that the end is evaluated on; and the result is that of the model that is kept,
+        which is not always the last."""
         during = [record for record in self.validations if record["kind"] == "validation"]
-        size = during[-1].get("tokens") if during else None
-        return [record for record in self.validations if not during or record.get("tokens") == size]
+        if not during:
+            return self.validations
+        size = during[-1].get("tokens")
+        known = {record["step"] for record in self.validations if record["kind"] != "result"}
+        return [
+            record
+            for record in self.validations
+            if record.get("tokens") == size
+            and not (record["kind"] == "result" and self.model_step in known)
+        ]
 
     @property
     def checkpoints(self) -> list[Path]:

@@ -10,7 +10,17 @@ from xinye.evaluation.calibration import learn_weights, probabilities, weighted
 from xinye.evaluation.word_counts import LIBRARY, Numbers, WordCounts
 from xinye.libraries import installed
 from xinye.tasks.classify_hard import SURE, HardCases, told
-from xinye.tasks.classify_mix import ALONE, Gain, Mix, compared, left_out
+from xinye.tasks.classify_mix import (
+    ALONE,
+    NETWORK,
+    PARTS,
+    WORDS,
+    Gain,
+    Mix,
+    believed,
+    together,
+    without,
+)
 from xinye.tasks.classify_records import LabelledText
 from xinye.tasks.classify_texts import pairs_of
 from xinye.tasks.task import Figures, Trained
@@ -29,27 +39,30 @@ def complete(task: "Classify", trained: Trained) -> Figures:
     part of the data. The weights and the figures are those of counts that have not.
     """
     records = trained.validation
-    counts = word_counts(task, trained)
-    tables = [network_logits(task, trained, records)]
+    counts, number = word_counts(task, trained), len(records)
+    network = network_logits(task, trained, records)
+    tables = {NETWORK: network}
     if counts:
-        tables.append(counts.logits([record.whole for record in records], task.labels))
-    task.mix, mixed = Mix.learn(tables, task.has(records), task.several, counts)
-    mixes = task.mix.counts is not None
-    findings = [left_out(len(records))] if counts and not mixes else []
-    tables = tables[: 1 + mixes]
-    measured, alone, *_ = [task.judged(records, each) for each in (mixed, *tables)]
-    gains = None
-    if mixes and len(records) > 1:
-        whole, network, words = (task.right(records, each) for each in (mixed, *tables))
-        gains = Gain.of(whole, words), Gain.of(whole, network)
+        tables[WORDS] = counts.logits([record.whole for record in records], task.labels)
+    mix, mixed = Mix.learn(tables, task.has(records), task.several, counts)
+    task.mix = mix
+    measured, alone = task.judged(records, mixed), task.judged(records, network)
+    findings = [without(part, number) for part in tables if part not in mix.weights]
+    if len(mix.weights) == len(PARTS):
+        gains = [
+            Gain.of(task.right(records, mixed), task.right(records, tables[part]))
+            for part in (WORDS, NETWORK)
+        ]
         task.gain = gains[0]
-    errors = alone["calibration_error"], measured["calibration_error"]
-    cases, doubts = hard_cases(task, trained, mixed, tables[0], counts)
-    saved(task.mix, task, trained).save(trained.folder)
+        findings += together(mix, number, *gains)
+    errors = measured["calibration_error"], alone["calibration_error"]
+    findings.append(believed(number, *errors))
+    cases, doubts = hard_cases(task, trained, mixed, network, counts)
+    saved(mix, task, trained).save(trained.folder)
     return {
         "measured": measured,
-        "mixes": [{"name": ALONE, **alone}] if mixes else [],
-        "compared": findings + compared(task.mix, len(records), gains, errors) + doubts,
+        "mixes": [{"name": ALONE, **alone}] if mix.counts else [],
+        "compared": findings + doubts,
         "hard_cases": cases,
     }
 

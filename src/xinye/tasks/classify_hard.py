@@ -1,8 +1,8 @@
-"""The hard cases of a classifier: validation records of which it is wrong although it is sure, and
+"""The hard cases of a classifier: validation records of which it is wrong, the surest first, and
 training records that look mislabelled."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from xinye.errors import plural
@@ -16,15 +16,17 @@ CHARACTERS = 200  # of a text
 
 @dataclass(frozen=True)
 class Case:
-    """A record with its label, and the label that the model is surer of. `words` are those that
-    speak most for the model's label, if it counts words."""
+    """A record with its labels, and those that the model chooses. `probability` is how sure the
+    model is of the one label of which it is surest against the record: that it is `wanted`, or
+    that it is `unwanted`."""
 
     place: str
     text: str
     right: str
     said: str
     probability: float
-    words: list[str] = field(default_factory=list)
+    wanted: str
+    unwanted: str
 
 
 @dataclass(frozen=True)
@@ -47,19 +49,32 @@ class HardCases:
             sure = {label: known[label] for label in said - right}
             sure |= {label: 1 - known[label] for label in right - said if label in known}
             label = max(sure, key=lambda each: sure[each])
-            names = [", ".join(sorted(each)) or "–" for each in (right, said)]
-            found.append(Case(record.place, record.whole, names[0], names[1], sure[label]))
+            wanted, unwanted = (label, "") if label in said else ("", label)
+            if len(right) == len(said) == 1:  # one against the other
+                [wanted], [unwanted] = said, right
+            both = [", ".join(sorted(each)) or "–" for each in (right, said)]
+            case = Case(record.place, record.whole, both[0], both[1], sure[label], wanted, unwanted)
+            found.append(case)
         return sorted(found, key=lambda case: -case.probability)
 
     def shown(self, cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
-        """The first cases, with words that decided, as `result.json` has them."""
+        """The first cases, with the words that speak most for the model's choice, if there is a
+        model of word counts, as `result.json` has them."""
         for case in cases[:SHOWN]:
-            words = self.counts.deciding(case.text, case.said, case.right) if self.counts else []
+            words = (
+                self.counts.deciding(case.text, case.wanted, case.unwanted) if self.counts else []
+            )
             text = case.text
             if len(text) > CHARACTERS:
                 text = f"{text[: CHARACTERS - 1]}…"
-            probability = round(case.probability, 4)
-            yield asdict(replace(case, text=text, probability=probability, words=words))
+            yield {
+                "place": case.place,
+                "text": text,
+                "right": case.right,
+                "said": case.said,
+                "probability": round(case.probability, 4),
+                "words": words,
+            }
 
 
 def told(mislabelled: int, looked_at: int) -> list[str]:
@@ -69,5 +84,5 @@ def told(mislabelled: int, looked_at: int) -> list[str]:
     return [
         f"{mislabelled:,} of {plural(looked_at, 'training record')} look mislabelled: the GPT, "
         f"which learned from them, is at least {SURE:.0%} sure of another label; the report lists "
-        "them"
+        f"the first {min(mislabelled, SHOWN)}"
     ]

@@ -12,47 +12,54 @@ import numpy as np
 from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, plural
 from xinye.evaluation.calibration import held_out, learn_weights, weighted
-from xinye.evaluation.word_counts import Bools, Numbers, WordCounts, log_loss
+from xinye.evaluation.word_counts import Bools, Numbers, WordCounts, log_losses
 from xinye.ranking.tensor_files import DAMAGE
 
 CALIBRATION, COUNTS = "calibration.json", "word_counts.safetensors"  # in the run's folder
+PARTS = NETWORK, WORDS = "network", "word_counts"  # of a mix
 ALONE = "the GPT alone"
 HIGHEST = 1e3  # of a weight that is read
 
 
 @dataclass(frozen=True)
 class Mix:
-    """The weights of the logits of the network and, if there is a model of word counts, of its
-    log-probabilities."""
+    """The weights of the logits of the network and of the log-probabilities of the word counts, by
+    the names of these parts. A part without a weight was left out."""
 
-    weights: tuple[float, ...]
+    weights: dict[str, float]
     counts: WordCounts | None = None
 
     @classmethod
     def learn(
-        cls, tables: Sequence[Numbers], right: Bools, several: bool, counts: WordCounts | None
+        cls, tables: dict[str, Numbers], right: Bools, several: bool, counts: WordCounts | None
     ) -> tuple[Self, Numbers]:
-        """Learn the weights from logits of validation texts. Returns the mix, and the logits that
-        it gives these texts if it learns only from others of them. Word counts with which the loss
-        of these logits is no lower are left out."""
-        mixed = held_out(tables, right, several)
-        if counts:
-            alone = held_out(tables[:1], right, several)
-            if log_loss(mixed, right, several) >= log_loss(alone, right, several):
-                counts, tables, mixed = None, tables[:1], alone
-        return cls(tuple(learn_weights(tables, right, several)), counts), mixed
+        """Learn the weights from logits of validation texts, by part. Returns the mix, and the
+        logits that it gives these texts if it learns only from others of them. A part is left out
+        if these logits are better without it: if their mean loss is lower by more than the standard
+        error of the difference."""
+        mixed = held_out([*tables.values()], right, several)
+        losses, kept, gained = log_losses(mixed, right, several), tables, 0.0
+        for part, table in tables.items() if len(tables) > 1 and len(losses) > 1 else ():
+            alone = held_out([table], right, several)
+            gain = losses - log_losses(alone, right, several)
+            if gain.mean() > max(gained, gain.std(ddof=1) / np.sqrt(len(gain))):
+                kept, mixed, gained = {part: table}, alone, gain.mean()
+        weights = learn_weights([*kept.values()], right, several)
+        found = dict(zip(kept, weights, strict=True))
+        return cls(found, counts if WORDS in found else None), mixed
 
     def __call__(self, network: Numbers, texts: Sequence[str], labels: Sequence[str]) -> Numbers:
         """The mixed logits of texts, from those of the network; (texts, labels)."""
-        others = [self.counts.logits(texts, labels)] if self.counts else []
-        return weighted([network, *others], self.weights)
+        tables = {NETWORK: network}
+        if self.counts:
+            tables[WORDS] = self.counts.logits(texts, labels)
+        return weighted([tables[part] for part in self.weights], [*self.weights.values()])
 
     def save(self, folder: Path) -> None:
         """Write the model of word counts, and then the weights, by which a reader begins."""
         if self.counts:
             self.counts.save(folder / COUNTS)
-        names = ("network", "word_counts")[: len(self.weights)]
-        write_json(folder / CALIBRATION, {"weights": dict(zip(names, self.weights, strict=True))})
+        write_json(folder / CALIBRATION, {"weights": self.weights})
 
     @classmethod
     def load(cls, folder: Path, labels: Sequence[str], several: bool) -> Self | None:
@@ -63,13 +70,12 @@ class Mix:
             return None
         try:
             saved = read_json(path)["weights"]
-            names = ("network", "word_counts") if "word_counts" in saved else ("network",)
-            weights = tuple(float(saved[name]) for name in names)
-            if not all(0 < weight < HIGHEST for weight in weights):
+            weights = {part: float(saved[part]) for part in PARTS if part in saved}
+            if not weights or not all(0 < weight < HIGHEST for weight in weights.values()):
                 raise ValueError("a weight is out of range")
         except DAMAGE as error:
             raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
-        if len(weights) == 1:
+        if WORDS not in weights:
             return cls(weights)
         counts = WordCounts.load(folder / COUNTS)
         if not {*counts.labels} <= {*labels} or counts.several != several:
@@ -81,52 +87,49 @@ class Mix:
 
 @dataclass(frozen=True)
 class Gain:
-    """A difference of two accuracies on the same records, with its 95 % interval."""
+    """A difference of two accuracies on the same records, with half its 95 % interval."""
 
     mean: float
     interval: float
 
     @classmethod
     def of(cls, one: Bools, other: Bools) -> "Gain":
-        """By how much more often `one` is right; both say of which of two or more records they
-        are."""
+        """By how much more often `one` is right; both say of which records they are."""
         difference = one.astype(float) - other
-        error = difference.std(ddof=1) / np.sqrt(len(difference))
+        better, worse = (np.sum(difference == sign) for sign in (1, -1))
+        # Half a record more in each cell of the table of both (Agresti and Min 2005), so that the
+        # interval is not 0 where the two agree.
+        count, differ, by = len(difference) + 2, better + worse + 1, better - worse
+        error = np.sqrt(differ - by**2 / count) / count
         return cls(float(difference.mean()), float(1.96 * error))
 
     def __str__(self) -> str:
         return f"{100 * self.mean:+.1f} ± {100 * self.interval:.1f}"
 
 
-def left_out(count: int) -> str:
-    """A sentence about word counts that are no part of the mix."""
+def without(part: str, count: int) -> str:
+    """A sentence about a part that was left out."""
     records = plural(count, "validation record")
-    return f"the word counts were left out: mixed with the GPT, they gain nothing on {records}"
+    if part == WORDS:
+        return f"the word counts were left out: mixed with the GPT, they make it worse on {records}"
+    return f"the GPT was left out: mixed with the word counts, it makes them worse on {records}"
 
 
-def compared(
-    mix: Mix, count: int, gains: tuple[Gain, Gain] | None, errors: tuple[float, float]
-) -> list[str]:
-    """Sentences about what each part adds to the mix, and about its probabilities, on `count`
-    validation records. `gains` are those over the word counts and over the network; `errors` the
-    calibration errors of the network before and of the whole after."""
-    records = plural(count, "validation record")
-    before, after = (f"{error:.1%}" for error in errors)
-    found = []
-    if mix.counts:
-        network, counts = mix.weights
-        found.append(
-            f"the model is a mix: {network:.2f} × the logits of the GPT + {counts:.2f} × those of "
-            f"the word counts, weights learned on {records}"
-        )
-    if gains:
-        adds, added = gains
-        found.append(
-            f"the GPT adds {adds} points of accuracy to the word counts, the word counts add "
-            f"{added} points to the GPT (95 % intervals, paired by records)"
-        )
+def together(mix: Mix, count: int, over_words: Gain, over_network: Gain) -> list[str]:
+    """Sentences about what both parts add to each other, on `count` validation records."""
+    network, words = (mix.weights[part] for part in PARTS)
     return [
-        *found,
-        f"probabilities are calibrated on {records}: they differ by {after} from the share that "
-        f"is right (expected calibration error), those of the GPT alone by {before}",
+        f"the model is a mix: {network:.2f} × the logits of the GPT + {words:.2f} × those of the "
+        f"word counts, weights learned on {plural(count, 'validation record')}",
+        f"the GPT adds {over_words} points of accuracy to the word counts, the word counts add "
+        f"{over_network} points to the GPT (95 % intervals, paired by records)",
     ]
+
+
+def believed(count: int, error: float, of_network: float) -> str:
+    """A sentence about the calibration errors of the model, and of its network."""
+    return (
+        f"on {plural(count, 'validation record')} the probabilities differ by {error:.1%} from the "
+        "share that is right (expected calibration error), those of the GPT alone, which are not "
+        f"calibrated, by {of_network:.1%}"
+    )

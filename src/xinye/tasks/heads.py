@@ -51,6 +51,7 @@ class HeadTask(Task):
     """
 
     kind = "label"  # what messages call one of them
+    mix: Any = None  # what was learned beside the network, at the end of training
 
     def __init__(self, labels: Sequence[str], several: bool = False) -> None:
         self.labels, self.several = tuple(labels), several

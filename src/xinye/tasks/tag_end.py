@@ -61,6 +61,8 @@ def compared(share: float, together: Figures, alone: Figures, linear: Figures, c
     chosen = plural(count, "validation record")
     if not share:
         return f"a linear tagger was left out: mixed with the GPT, it gains nothing on {chosen}"
+    if share == 1:
+        return f"the GPT was left out: mixed with a linear tagger, it gains nothing on {chosen}"
     over_gpt = f"{100 * (together['span_f1'] - alone['span_f1']):+.1f}"
     over_linear = f"{100 * (together['span_f1'] - linear['span_f1']):+.1f}"
     return (

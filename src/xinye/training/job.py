@@ -205,6 +205,11 @@ class Job(ABC):
     def sample(self, model: Any, step: int) -> str:
         """A text that shows what the model can do after this step."""
 
+    def complete(self, model: Any) -> Figures:
+        """Learn and save what belongs to a trained model beside its network. Returns the figures
+        that change with it."""
+        return {}
+
     @abstractmethod
     def results(self, model: Any, before: Figures | None) -> Mapping[str, object]:
         """What the job adds to `result.json`. `before` has the figures before the first step."""

@@ -165,29 +165,32 @@ class RecordJob(Job):
         model.eval()
         data, task = self.data, self.task
         self.measured |= task.losses(model, data.tokenizer, data.validation_examples)
-        if last:
-            if task.completing:
-                self.begun.observer.stage(task.completing)
-            self.completed = self.complete(model)
-        if "measured" in self.completed:
-            self.measured |= self.completed["measured"]
-        elif last or not task.writes:  # generating answers is slow
+        if last or not task.writes:  # generating answers is slow
             context = self.plan.context
             self.measured |= task.validate(
                 model, data.tokenizer, data.validation, context, self.settings
             )
         model.train()
-        shown = self.measured if last and task.writes else self.figures
+        return self.shown(all_of_them=last and task.writes)
+
+    def shown(self, all_of_them: bool = False) -> Figures:
+        """The latest figures; without `all_of_them`, those that the curve shows."""
+        shown = self.measured if all_of_them else self.figures
         return {name: value for name, value in self.measured.items() if name in shown}
 
+    @torch.no_grad()
     def complete(self, model: Any) -> Figures:
-        """What the task learns and saves beside the trained network; its figures."""
         data, folder = self.data, self.begun.folder
         parts = (data.tokenizer, data.training, data.validation, self.plan.context, self.settings)
+        if self.task.completing:
+            self.begun.observer.stage(self.task.completing)
+        model.eval()
         try:
-            return self.task.complete(Trained(model, *parts, folder))
+            self.completed = self.task.complete(Trained(model, *parts, folder))
         except OSError as error:
             raise cannot_save(folder, error) from error
+        self.measured |= self.completed.get("measured", {})
+        return self.shown() if "measured" in self.completed else {}
 
     def sample(self, model: Any, step: int) -> str:
         record = self.data.validation[step % len(self.data.validation)]

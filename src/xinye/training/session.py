@@ -186,6 +186,7 @@ class Session:
             self.judged = self.judge("result", last=True)
             if self.job.learns_threshold and self.model_step() == self.progress.step:
                 self.save()
+            self.judged |= self.job.complete(self.model)
             self.results = self.job.results(self.model, self.progress.before)
             self.stopwatch.lap("samples")
 
