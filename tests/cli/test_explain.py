@@ -53,8 +53,8 @@ def test_of_a_mix_the_network_is_explained(xinye, models):
     Path("reviews/calibration.json").write_text('{"weights": {"network": 0.5}}', "utf-8")
     mixed = xinye(*asked).out.rstrip().splitlines()
     assert alone[0] != mixed[0]  # the probability
-    assert alone[-1].split()[:-1] == "sum, the log-odds".split()
-    assert mixed[-1].split()[:-1] == "sum, the log-odds of the GPT alone".split()
+    assert alone[-1].split()[:-1] == ["sum,", "the", "log-odds"]
+    assert mixed[-1].split()[:-1] == ["sum,", "the", "log-odds", "of", "the", "GPT", "alone"]
     assert mixed[-1].split()[-1] == alone[-1].split()[-1]
 
 

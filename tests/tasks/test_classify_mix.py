@@ -10,9 +10,10 @@ from safetensors.numpy import load_file, save_file
 
 import xinye as package
 from xinye.api import Model
+from xinye.checkpoints.folders import run_differences
 from xinye.errors import XinyeError
 from xinye.evaluation.word_counts import WordCounts
-from xinye.tasks import classify_end
+from xinye.tasks import classify, classify_end
 from xinye.tasks.classify_hard import HardCases
 from xinye.tasks.classify_mix import CALIBRATION, COUNTS, NETWORK, WORDS, Gain
 from xinye.tasks.classify_records import LabelledText
@@ -47,6 +48,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def run(trained: Path, place: Path) -> Model:
     return package.finetune(trained, "run", data="train.jsonl", **SHORT)
+
+
+def stopped(*arguments: object) -> None:
+    raise KeyboardInterrupt
 
 
 def result_of(run: str) -> dict:
@@ -123,16 +128,29 @@ def test_pairs_and_several_labels(trained, place):
 
 
 def test_a_run_that_trains_on_forgets_its_mix(run, trained, monkeypatch):
-    from xinye.tasks import classify
-
-    def stopped(*arguments):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(classify, "complete", stopped)
     with pytest.raises(KeyboardInterrupt):
         package.finetune(trained, "run", data="train.jsonl", resume=True, **SHORT | {"steps": 6})
     assert not Path("run", CALIBRATION).exists() and not Path("run", COUNTS).exists()
     assert package.load("run").classify("店好吃")["label"]  # the network alone
+    assert not run_differences(Path("run"))
+
+
+def test_a_run_killed_before_its_calibration_says_so(trained, place, monkeypatch):
+    monkeypatch.setattr(classify, "complete", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        package.finetune(trained, "run", data="train.jsonl", **SHORT)
+    [note] = package.load("run").evaluate_task("test.jsonl")["notes"]
+    assert "has not come to its end" in note and "xinye finetune -o run --resume" in note
+
+
+def test_a_run_verifies_the_files_beside_its_network(run):
+    assert not run_differences(Path("run"))
+    for name in (CALIBRATION, COUNTS):
+        Path("run", name).write_text("{}", "utf-8")
+    assert [Path(each.split(": ")[0]).name for each in run_differences(Path("run"))] == [
+        CALIBRATION, COUNTS,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

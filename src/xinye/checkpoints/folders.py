@@ -9,11 +9,11 @@ torch.
 import hashlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from xinye.data.files import open_regular, read_json
+from xinye.data.files import open_regular, read_json, write_json
 from xinye.errors import XinyeError, did_you_mean, quoted
 
 # The paths in a run's folder, besides the model. `runs/folder.py` reads and writes these files.
@@ -134,6 +134,17 @@ def fingerprint(path: Path) -> Entry:
             "bytes": path.stat().st_size,
             "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
         }
+
+
+def note_beside(run: Path, names: Sequence[str]) -> None:
+    """Renew the entries of these files, which stand beside the model of a run, in its manifest, if
+    it has one."""
+    manifest = run / TRAINING / MANIFEST
+    if not manifest.is_file():
+        return
+    others = {name: of for name, of in _saved(manifest).items() if name not in names}
+    there = {name: fingerprint(run / name) for name in names if (run / name).is_file()}
+    write_json(manifest, others | there)
 
 
 def differences(folder: Path, manifest: Path) -> Iterator[str]:

@@ -107,13 +107,12 @@ def show_trained(report: "Report", role: str, trained: dict) -> None:
     if trained["score"] is not None:
         tested = plural(trained["test_texts"], "text")
         score = f"{trained['score']:.1%}"
-        if trained["baseline"] is None:  # TF-IDF can learn nothing
+        if trained["baseline"] is None:  # word counts can learn nothing
             answer.print(f"  {SCORES[role]} on {tested} kept apart: {score}")
         else:
             baseline = f"{trained['baseline']:.1%}"
             answer.print(
-                f"  {SCORES[role]} on {tested} kept apart: {score}; TF-IDF with logistic "
-                f"regression: {baseline}"
+                f"  {SCORES[role]} on {tested} kept apart: {score}; word counts: {baseline}"
             )
         show_likely(trained["likely"])
         if trained["baseline"] is not None and trained["score"] < trained["baseline"]:

@@ -22,8 +22,8 @@ SURE = 0.05  # a gain that luck explains with less probability needs no remark
 def evaluate(arguments: list[str]) -> int:
     given = Parser(
         "monitor evaluate",
-        "Test a monitor on the labelled texts that were kept apart when it was made, beside TF-IDF "
-        "with logistic regression on the same texts.",
+        "Test a monitor on the labelled texts that were kept apart when it was made, beside word "
+        "counts on the same texts.",
         "xinye monitor evaluate monitor",
         flag("monitor", "MONITOR", "folder of a monitor", type=Path),
         JSON,
@@ -48,7 +48,7 @@ def show_scores(found: "Mapping[str, Score]") -> None:
         answer.print(f"role {shown_word(role)}: {SCORES[role]} on {texts}: {reached}")
         show_likely(score.likely)
         if score.baseline is not None:
-            answer.print(f"  TF-IDF with logistic regression: {score.baseline:.1%}")
+            answer.print(f"  word counts: {score.baseline:.1%}")
         if not score.calibrated:
             show_uncalibrated()
         for label, each in score.by_label.items():

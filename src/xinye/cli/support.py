@@ -144,9 +144,7 @@ def show_models(report: "Report") -> None:
             asked = plural(trained["test_questions"], "question")
             answer.print(f"its accuracy on {asked} kept apart: {trained['accuracy']:.1%}")
         if trained["baseline"] is not None:
-            answer.print(
-                f"TF-IDF with logistic regression on the same questions: {trained['baseline']:.1%}"
-            )
+            answer.print(f"word counts on the same questions: {trained['baseline']:.1%}")
     without: dict[str, list[str]] = {}
     for role, reason in report.missing.items():
         without.setdefault(reason, []).append(role)

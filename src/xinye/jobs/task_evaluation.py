@@ -9,7 +9,7 @@ from xinye.checkpoints.load import load_model
 from xinye.data.notes import Notes
 from xinye.data.spreadsheets import sheet_named
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked, plural
+from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.jobs.answer_evaluation import evaluate_from_knowledge
 from xinye.jobs.judge import (
     context_of,
@@ -22,6 +22,7 @@ from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
 from xinye.model.heads import Head
 from xinye.planning.column_settings import BESIDE_COLUMNS, COLUMNS
+from xinye.runs.folder import RunFolder
 from xinye.tasks.answer import Answer
 from xinye.tasks.bad_records import bad_records
 from xinye.tasks.few_shot import is_shown, shown_task
@@ -148,6 +149,12 @@ def evaluate_learned(
     }
     found["mixes"] = found["measured"].pop("mixes", [])
     found["notes"] += task.notes_on_figures(found["measured"])
+    run = RunFolder(judged.folder)
+    if run.exists and not run.ended:
+        found["notes"].append(
+            "the training of this model has not come to its end; go on with: xinye finetune -o "
+            f"{quoted(judged.folder)} --resume"
+        )
     if not judged.with_baseline:
         return found
     try:

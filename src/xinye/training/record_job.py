@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from xinye.checkpoints.adapters import fingerprint
-from xinye.checkpoints.folders import checkpoints
+from xinye.checkpoints.folders import checkpoints, note_beside
 from xinye.checkpoints.huggingface import load_weights
 from xinye.checkpoints.load import is_small, load_model
 from xinye.data.sources import check_libraries
@@ -132,6 +132,7 @@ class RecordJob(Job):
     def resumed(self) -> None:
         if self.begun.group.first:
             self.task.forget(self.begun.folder)
+            note_beside(self.begun.folder, self.task.beside)
 
     def _network(self) -> Any:
         """The base model with the head and adapter of the task and method."""
@@ -187,6 +188,7 @@ class RecordJob(Job):
         model.eval()
         try:
             self.completed = self.task.complete(Trained(model, *parts, folder))
+            note_beside(folder, self.task.beside)
         except OSError as error:
             raise cannot_save(folder, error) from error
         self.measured |= self.completed.get("measured", {})

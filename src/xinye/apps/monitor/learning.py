@@ -66,7 +66,7 @@ def _labels(row: Row) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Learned:
     """A model and its figures on the texts that were kept apart: macro F1 of moods, micro F1 of
-    topics, beside TF-IDF with logistic regression on the same texts. On many texts it would be in
+    topics, beside word counts on the same texts. On many texts it would be in
     the interval `likely`, with a confidence of 95%. `calibration_texts` were kept to calibrate on,
     and `counts` are the texts of each label that were learned. `more_time` is true if the training
     was too short."""
@@ -258,7 +258,7 @@ def _figures(
 
 
 def _baseline(role: str, rows: Rows, texts: Sequence[str], said: Judged) -> float | None:
-    """What TF-IDF with logistic regression reaches on these texts; None if it can learn nothing."""
+    """What word counts reach on these texts; None if it can learn nothing."""
     labels = [_labels(row) for row in rows.learned]
     learned = [row["text"] for row in rows.learned]
     several = role == "topics"

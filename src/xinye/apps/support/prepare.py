@@ -305,7 +305,7 @@ def _train(
     if not trained.kept:
         run.parent.rmdir()
         report.missing["intents"] = (
-            "the trained model is less accurate than TF-IDF with logistic regression; give it more "
+            "the trained model is less accurate than word counts; give it more "
             "time (--time 1h), or a model to train from (--from MODEL)"
         )
         return {}, []
