@@ -15,7 +15,7 @@ from xinye.errors import XinyeError
 from xinye.evaluation.word_counts import WordCounts
 from xinye.tasks import classify, classify_end
 from xinye.tasks.classify_hard import HardCases
-from xinye.tasks.classify_mix import CALIBRATION, COUNTS, NETWORK, WORDS, Gain
+from xinye.tasks.classify_mix import CALIBRATION, COUNTS, NETWORK, WORDS, Gain, Mix
 from xinye.tasks.classify_records import LabelledText
 
 GOOD, BAD = "好吃快暖香", "坏慢冷苦差"
@@ -245,6 +245,17 @@ def test_a_part_that_makes_the_other_worse_is_left_out(
     assert "left out" in result_of("run")["compared"][0]
     if kept == WORDS:
         assert model.evaluate_task("test.jsonl")["measured"]["accuracy"] == 1
+
+
+def test_a_record_does_not_decide_how_it_is_judged():
+    drawn = np.random.default_rng(0)
+    right = np.eye(2, dtype=bool)[drawn.integers(0, 2, 40)]
+    tables = {NETWORK: drawn.normal(right * 2.0, 1)}
+    _, before = Mix.learn(tables, right, False, None)
+    right[0] = ~right[0]
+    _, after = Mix.learn(tables, right, False, None)
+    same = (before == after).all(1)
+    assert same[0] and 0 < same.sum() < 20  # those judged by the same weights as the first
 
 
 def test_mistakes_and_training_records_that_look_mislabelled(trained, place):

@@ -99,7 +99,7 @@ def test_a_conversation_in_a_cell(workplace, name):
     ("content", "noted"),
     [
         ("Type,IsSender,CreateTime,StrContent,TalkerId\n1,0,1700000000,在吗,5\n3,0,1700000001,<img/>,5\n1,1,1700000002,在的,5\n",
-         ["the 'IsSender' 1 is read as 'assistant'", "messages with 'Type' '3', which are not text, are left out"]),
+         ["the value 1 of 'IsSender' is read as 'assistant'", "messages with 'Type' '3', which are not text, are left out"]),
         ("type_name,is_sender,room_name,msg\n文本,0,x,在吗\n图片,0,x,a.jpg\n文本,1,x,在的\n",
          ["messages with 'type_name' '图片', which are not text, are left out"]),
         ("ticket_id,author_role,body,public\n1,end-user,在吗,true\n1,agent,内部,false\n1,agent,在的,true\n",

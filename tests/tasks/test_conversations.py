@@ -98,7 +98,7 @@ def test_columns_that_are_named(xinye, workplace):
         ("id,role,content\n1,user,在吗\n1,user,有人吗\n1,bot,在的\n",
          ["u 在吗\n有人吗 | a 在的"], "consecutive messages of one speaker are joined"),
         ("通话ID,角色,文本\n1,客户,在吗\n1,坐席,在的\n", ["u 在吗 | a 在的"], ""),
-        ("Session ID,direction,content\n1,in,在吗\n1,out,在的\n", ["u 在吗 | a 在的"], "the 'direction' in is read as 'user'"),
+        ("Session ID,direction,content\n1,in,在吗\n1,out,在的\n", ["u 在吗 | a 在的"], "the value in of 'direction' is read as 'user'"),
     ],
 )  # fmt: skip
 def test_a_message_in_each_row(workplace, content, said, noted):
@@ -138,7 +138,8 @@ def test_messages_are_sorted_only_by_times_that_are_sure(workplace, header, time
 def test_an_id_as_a_number_and_as_a_fraction_is_the_same(workplace):
     said, notes = read("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 1.0}])
     assert (
-        said == ["u 在吗 | a 在的"] and "the 'id' '1.0' is read as '1' (a.jsonl, line 2)" in notes
+        said == ["u 在吗 | a 在的"]
+        and "the value '1.0' of 'id' is read as '1' (a.jsonl, line 2)" in notes
     )
 
 

@@ -7,19 +7,22 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from torch.nn.functional import one_hot
 
 from xinye.checkpoints.huggingface import load_weights, save_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.evaluation.linear_tagger import LinearTagger, TaggedPieces, features_of
 from xinye.evaluation.span_lexicon import LONGEST, Lexicon, counted
 from xinye.evaluation.spans import Span
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.model.heads import Head
+from xinye.model.heads import IGNORED, Head
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.tasks import tag_end
 from xinye.tasks.exercises import notes
 from xinye.tasks.tag import Tag
-from xinye.tasks.tag_spans import TaggedText
+from xinye.tasks.tag_spans import TaggedText, targets_of
 from xinye.tasks.task import Figures, Trained
 
 RECORDS = [
@@ -88,6 +91,45 @@ def test_the_linear_tagger_is_mixed_in_and_saved(tmp_path):
     assert spans[0] == spans[1]
     task.forget(tmp_path)
     assert Tag.of_run(model, tmp_path).mix is None
+
+
+@pytest.mark.parametrize(("sign", "left_out", "kept"), [(1, "a linear tagger", 0), (-1, "GPT", 1)])
+def test_a_part_that_gains_nothing_is_left_out(tmp_path, monkeypatch, sign, left_out, kept):
+    """The network knows everything, or says the opposite."""
+    number = {label: index for index, label in enumerate(LABELS)}
+
+    def scores(model, tokenizer, segments):
+        found = []
+        for segment, record in zip(segments, OTHERS, strict=True):
+            targets = torch.tensor(targets_of(segment.offsets, record.spans, number))
+            found.append(sign * 100.0 * one_hot(targets[targets != IGNORED], len(LABELS)))
+        return found
+
+    monkeypatch.setattr(tag_end, "network_scores", scores)
+    task, _, results = completed(tmp_path)
+    assert f"{left_out} was left out" in results["compared"][0]
+    assert (task.mix.share if task.mix else 0) == kept
+    assert (tmp_path / "linear_tagger.safetensors").exists() == bool(kept)
+    of_part = results["mixes"][kept]
+    assert results["measured"]["span_f1"] == of_part["span_f1"] >= 0.6
+
+
+def test_no_text_teaches_the_linear_tagger_that_it_is_in_the_lexicon_itself():
+    texts = [
+        TaggedPieces(("I", " met", f" {name}"), [0, 0, 1], [(2, 3, 0)])
+        for name in ("Ann", "Bob", "Cy", "Dee", "Eve", "Flo")
+    ]
+    tagger = LinearTagger.learn(texts, 1, torch.zeros(5, 3), seed=0)
+    for each in texts:
+        own = counted([(each.pieces, each.spans)], 1)
+        found, without = (
+            {*features_of(each.pieces, features).ravel().tolist()}
+            for features in (
+                tagger.lexicon.features(each.pieces),
+                tagger.lexicon.features(each.pieces, own),
+            )
+        )
+        assert found - without and not (found - without) & {*tagger.features.tolist()}
 
 
 def test_the_saved_tagger_learns_from_validation_records_that_are_a_part_of_the_data(tmp_path):

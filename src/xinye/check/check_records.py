@@ -18,7 +18,7 @@ from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.tasks.registry import find_text_task
 from xinye.tasks.task import Mark, Task
-from xinye.tasks.task_data import data_files, format_of, read_records, without_header
+from xinye.tasks.task_data import data_files, format_of, read_records, split_records, without_header
 
 SHOWN = 3  # records
 LISTED = 1000  # bad records
@@ -71,6 +71,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "bad": bad[:LISTED],
         "bad_total": len(bad),
         "findings": [
+            *refused(settings, task, training),
             *notes.sentences(),
             *personal_data([*training, *validation]),
             *task.findings(training, validation),
@@ -83,6 +84,15 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         ],
         "command": " ".join(map(quoted, command_line("finetune", given))),
     }
+
+
+def refused(settings: FinetuneSettings, task: Task, records: Sequence[Any]) -> list[str]:
+    """A sentence about records of which none can be kept for validation; none if some can."""
+    try:
+        split_records(settings, task, records)
+    except XinyeError as error:
+        return [f"finetune would refuse this: {error}"]
+    return []
 
 
 def personal_data(records: Sequence[Any]) -> list[str]:

@@ -185,7 +185,7 @@ def _by_conversation(
             bad.clear()
         last = conversation
         if conversation.id != name:
-            what = f"the {columns.conversation!r} {name!r} is read as {conversation.id!r}"
+            what = f"the value {name!r} of {columns.conversation!r} is read as {conversation.id!r}"
             notes.add(place, what)
         if left_out:
             notes.add(place, left_out)
@@ -209,7 +209,7 @@ def _message(row: Row, columns: MessageColumns, place: str, notes: Notes) -> Row
     role = str(row[columns.role]).strip()
     if columns.role.strip().lower() in (*SENT, *DIRECTIONS):
         meant = SENDERS.get(role.lower(), role)
-        notes.add(place, f"the {columns.role!r} {role} is read as {meant!r}")
+        notes.add(place, f"the value {role} of {columns.role!r} is read as {meant!r}")
         role = meant
     content = row[columns.content]
     if isinstance(content, str):
