@@ -289,8 +289,9 @@ def test_rows_of_totals(xinye, tmp_path):
     content = "内容,类别\n好吃,好\n难吃,差\n真好,好\n真差,差\n小计,10\nTotal,40\n"
     found = found_in(xinye, path, content)
     assert len(found["counts"]) == 4
-    assert "the text is '小计', as in a row of totals" in found["findings"][0]
-    assert "a.csv, line 6" in found["findings"][0]
+    few, totals = found["findings"][:2]
+    assert few.startswith("finetune would refuse this: 6 records: too few")
+    assert "the text is '小计', as in a row of totals" in totals and "a.csv, line 6" in totals
     assert found_in(xinye, path, content, "--bad-records", "skip")["counts"] == {"好": 2, "差": 2}
 
 
