@@ -199,7 +199,9 @@ def names_of(rows: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
 def check(
     names: Sequence[str], options: argparse.Namespace, parser: argparse.ArgumentParser
 ) -> None:
-    """Refuse at once what a row that answers questions lacks, or would ignore."""
+    """Refuse at once what a row that answers questions lacks, or what would be ignored."""
+    if options.own and options.model:
+        parser.error("--own pretrains a base for each row: leave --model out")
     for name in names:
         row = answer_rows.ROWS.get(name)
         changed = options.epochs or options.augment or options.adapt or options.seeds > 1
@@ -217,9 +219,7 @@ def check(
 def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """All figures of a row; those of several splits are their mean."""
     splits = splits_of(name, options)
-    begin = time.perf_counter()
-    base = options.model or ("" if options.own else base_of(name, options, folder))
-    pretraining = time.perf_counter() - begin
+    shared = "" if options.own else options.model or base_of(name, options, folder)
     found = []
     for number, split in enumerate(splits):
         at = folder / f"{name}-{number}"
@@ -230,10 +230,12 @@ def run_row(name: str, options: argparse.Namespace, folder: Path) -> dict[str, A
             for part, items in vars(split).items()
             if items
         }
-        own = base or own_base(name, split, options, at)
-        own = adapted(name, own, split, options, at) if options.adapt else own
-        found.append(run_split(name, own, files, options, at))
-    result: dict[str, Any] = {"base": str(base), "pretraining_seconds": round(pretraining)}
+        base = shared or own_base(name, split, options, at)
+        seconds = RunFolder(Path(base)).result().get("seconds", 0)  # 0 of a model of others
+        base = adapted(name, base, split, options, at) if options.adapt else base
+        figures = run_split(name, base, files, options, at)
+        found.append({"pretraining_seconds": seconds, **figures})
+    result: dict[str, Any] = {"base": "own" if options.own else shared}
     for key in found[0]:
         values = [one[key] for one in found]
         result[key] = round(statistics.mean(values), 3)
