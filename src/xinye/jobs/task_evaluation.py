@@ -152,7 +152,7 @@ def evaluate_learned(
     run = RunFolder(judged.folder)
     if run.exists and not run.ended:
         found["notes"].append(
-            "the training of this model has not come to its end; go on with: xinye finetune -o "
+            "the training of this model has not come to its end; continue with: xinye finetune -o "
             f"{quoted(judged.folder)} --resume"
         )
     if not judged.with_baseline:
@@ -165,7 +165,7 @@ def evaluate_learned(
             base = load_model(settings.model)[0].to(machine.device())
             before = figures_of(task, base, tokenizer, records)
         else:
-            observer.stage("training the baseline")
+            observer.stage("evaluating the baseline")
         found["notes"] += leaks(training, records)
         rest = unseen(training, records)
         if 0 < len(rest) < len(records):

@@ -310,9 +310,9 @@ class Session:
             self.files.note_totals(self.schedule.totals)
             self.save()
             self.observer.warn(
-                f"{self.folder}: the evaluation after step {progress.step:,} is worse than that "
-                f"after step {best:,}; training continues from the model of step {best:,} for "
-                f"{plural(steps, 'step')}, in which the learning rate decays to zero"
+                f"{self.folder}: no evaluation after that of step {best:,} is better; training "
+                f"continues from the model of step {best:,} for {plural(steps, 'step')}, in which "
+                "the learning rate decays to zero"
             )
 
     def model_step(self) -> int:
