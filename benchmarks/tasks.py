@@ -37,7 +37,7 @@ on decides nothing. Without `--model` one base for all Chinese rows, and one for
 pretrained for `--time` on their training texts and on open text of their kind (`UNLABELLED`), of
 which texts that are judged on are left out; the tokens of the Chinese one are characters. Beside
 the fine-tuned model, and the network of a classifier without its word counts (`alone`), stand always
-saying the label that is right most often, TF-IDF with logistic regression and naive Bayes (for
+saying the label that is right most often, TF-IDF with a linear SVM and naive Bayes (for
 spans, the most frequent tag of the same words) learned from all of the training records, and the
 base itself, asked without training (zero-shot), or with training records as
 examples (few-shot), on the first `--asked` records that chance takes. Beside a chat model stands

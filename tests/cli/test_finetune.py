@@ -44,12 +44,12 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
     )
     assert "trained_parameters" in ran.err and "TF-IDF" not in ran.err
     page = (reviews / "run" / "report.html").read_text("utf-8")
-    assert "TF-IDF + logistic regression + naive Bayes" in page and "负面" in page
+    assert "TF-IDF + linear SVM + naive Bayes" in page and "负面" in page
     shown = xinye("evaluate", "run", "--data", "reviews.csv")
     assert (
         shown.code == 0
         and "macro F1" in shown.out
-        and "TF-IDF + logistic regression + naive Bayes" in shown.out
+        and "TF-IDF + linear SVM + naive Bayes" in shown.out
     )
     table = (reviews / "reviews.csv").read_text("utf-8")
     (reviews / "other.csv").write_text(table.replace("id,review,label", "id,x,y"), "utf-8")

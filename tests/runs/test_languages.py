@@ -47,7 +47,7 @@ def pretrained(make_run, **more):
 
 
 def finetuned(make_run, task):
-    baseline = {"name": "TF-IDF + logistic regression + naive Bayes"} | FIGURES[task]
+    baseline = {"name": "TF-IDF + linear SVM + naive Bayes"} | FIGURES[task]
     if task != "classify":
         baseline["name"] = {"tag": "most frequent tag of the surface form"}.get(
             task, "the base model"

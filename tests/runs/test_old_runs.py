@@ -62,7 +62,7 @@ def test_models_are_used_and_evaluated(xinye: Command, place: Path) -> None:
     )
     assert (
         judged["task"] == "classify"
-        and judged["baseline"]["name"] == "TF-IDF + logistic regression + naive Bayes"
+        and judged["baseline"]["name"] == "TF-IDF + linear SVM + naive Bayes"
     )
     result = json.loads((place / "classify" / "training" / "result.json").read_text("utf-8"))
     [alone] = result["mixes"]

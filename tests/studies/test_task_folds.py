@@ -104,7 +104,7 @@ def test_cross_validation_of_a_task(xinye, trained, reviews):
     Path("run/fold-3/training/result.json").unlink()  # as if it had been stopped
     again = xinye("finetune", "-o", "run", "--folds", "3", "--resume")
     assert again.code == 0 and "fold 3 of 3: accuracy" in again.err
-    assert "TF-IDF + logistic regression + naive Bayes" in again.out and " ± " in again.out
+    assert "TF-IDF + linear SVM + naive Bayes" in again.out and " ± " in again.out
 
 
 @pytest.mark.parametrize(

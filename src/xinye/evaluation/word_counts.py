@@ -1,16 +1,17 @@
-"""A linear classifier of word counts: TF-IDF with logistic regression and naive Bayes, the baseline
-of a text classifier, which can also be mixed with it.
+"""A linear classifier of word counts: TF-IDF with a linear support vector machine and naive Bayes,
+the baseline of a text classifier, which can also be mixed with it.
 
 It is tuned as a practitioner would: sequences of characters for Chinese, words and pieces of words
-otherwise, and the strength of the regularization and the share of naive Bayes chosen on a part of
-the training texts. Both are linear, and so is their sum (of a discriminative and a generative
-model, as in Wang and Manning 2012).
+otherwise; the strength of the regularization, what scales the machine's scores to log-odds, and the
+share of naive Bayes are chosen on a part of the training texts. Both are linear, and so is their
+sum (of a discriminative and a generative model, as in Wang and Manning 2012).
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from itertools import product, starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,13 +32,14 @@ Numbers = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Labels = Sequence[tuple[str, ...]]  # the labels of each text: one, or any number
 
-NAME = "TF-IDF + logistic regression + naive Bayes"
+NAME = "TF-IDF + linear SVM + naive Bayes"
 LIBRARY = "sklearn"
 CHARACTERS = {"analyzer": "char", "ngram_range": (1, 3)}
 WORDS = {"analyzer": "word", "ngram_range": (1, 2), "token_pattern": r"\b\w+\b"}
 PIECES = {"analyzer": "char_wb", "ngram_range": (2, 5)}
 _KINDS: dict[Any, dict[str, Any]] = {kind["analyzer"]: kind for kind in (CHARACTERS, WORDS, PIECES)}
-COSTS = (1.0, 3.0, 10.0, 30.0, 100.0)  # C of scikit-learn, the inverse of the regularization
+COSTS = (0.1, 0.3, 1.0, 3.0)  # C of scikit-learn, the inverse of the regularization
+SCALES = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # of the machine's scores
 SHARES = (0.0, 0.1, 0.2, 0.4, 0.6)  # of naive Bayes
 SMOOTHING = 0.1  # added to the count of each term in naive Bayes
 MANY = 5000  # texts, from which on a term must be in two of them
@@ -46,7 +48,7 @@ MOST_TUNED = 5000  # texts on which both are chosen; fewer with more than `FEW_L
 FEW_LABELS = 10
 FEWEST_TUNED = 1000
 TUNED_ON = 0.2  # share of these that judge each choice
-ITERATIONS = 300
+FAINT = 0.05  # of the strength of the word that counts most; others decide nothing
 UNLIKELY = -20.0  # the logit of a label that no text had
 
 
@@ -83,13 +85,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Tuning:
-    """C of the logistic regression, and the share of naive Bayes in the logits."""
+    """C of the support vector machine, by how much its scores are multiplied, and the share of
+    naive Bayes in the logits."""
 
     cost: float
+    scale: float
     naive_bayes: float
 
 
-USUAL = Tuning(COSTS[len(COSTS) // 2], SHARES[1])
+USUAL = Tuning(1.0, 3.0, 0.1)
 
 
 @dataclass(frozen=True)
@@ -126,9 +130,9 @@ class WordCounts:
             tuning = tuning or _tuned(texts, has, several)
             blocks = _blocks(texts, _fewest(texts))
             counts = _counts(blocks, texts)
-            regression = _regression(counts, has, several, tuning.cost)
-            pairs = zip(regression, _bayes(counts, has, several), strict=True)
-            weights, bias = (_together(*pair, tuning.naive_bayes) for pair in pairs)
+            machine = _machine(counts, has, several, tuning.cost)
+            pairs = zip(machine, _bayes(counts, has, several), strict=True)
+            weights, bias = (_together(*pair, tuning) for pair in pairs)
         except ValueError as error:  # no words at all
             raise XinyeError(f"TF-IDF: {error}") from None
         return cls(tuple(names), several, blocks, weights, bias, tuning)
@@ -158,9 +162,10 @@ class WordCounts:
         strength = counts.data * weights
         terms = [term for block in self.blocks for term in block.words]
         found: list[str] = []
+        least = FAINT * strength.max(initial=0.0)
         for at in np.argsort(-strength):
             word = terms[counts.indices[at]]
-            if strength[at] <= 0 or len(found) == most:
+            if strength[at] <= least or len(found) == most:
                 break
             if word and not any(word in named or named in word for named in found):
                 found.append(word)
@@ -182,8 +187,7 @@ class WordCounts:
         about = {
             "labels": self.labels,
             "several": self.several,
-            "cost": self.tuning.cost,
-            "naive_bayes": self.tuning.naive_bayes,
+            **asdict(self.tuning),
             "blocks": [block.options | {"terms": block.terms} for block in self.blocks],
         }
         tensors: dict[str, Any] = {
@@ -211,7 +215,7 @@ class WordCounts:
             shapes = (weights.shape, bias.shape) == ((terms, columns), (columns,))
             if not (terms and unique and shapes):
                 raise ValueError("inconsistent")
-            tuning = Tuning(float(about["cost"]), float(about.get("naive_bayes", 0)))
+            tuning = Tuning(*(float(about.get(each.name, 0)) for each in fields(Tuning)))
             return cls(labels, several, blocks, weights, bias, tuning)
         except DAMAGE as error:
             raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
@@ -274,16 +278,15 @@ def _tuned(texts: Sequence[str], has: Bools, several: bool) -> Tuning:
     bayes = _scores(asked, *_bayes(known, has[rest][:, learned], several))
     best, lowest = USUAL, np.inf
     for cost in COSTS:
-        regression = _scores(asked, *_regression(known, has[rest][:, learned], several, cost))
-        mixed = {share: _together(regression, bayes, share) for share in SHARES}
-        losses = {
-            share: log_loss(_logits(scores, several), truth, several)
-            for share, scores in mixed.items()
-        }
-        share = min(SHARES, key=losses.__getitem__)
-        if losses[share] > lowest:
+        machine = _scores(asked, *_machine(known, has[rest][:, learned], several, cost))
+        losses = {}
+        for tuning in starmap(Tuning, product((cost,), SCALES, SHARES)):
+            logits = _logits(_together(machine, bayes, tuning), several)
+            losses[tuning] = log_loss(logits, truth, several)
+        tuning = min(losses, key=losses.__getitem__)
+        if losses[tuning] > lowest:
             break
-        best, lowest = Tuning(cost, share), losses[share]
+        best, lowest = tuning, losses[tuning]
     return best
 
 
@@ -293,35 +296,40 @@ def _can_be_learned(has: Bools, several: bool) -> bool:
     return bool((seen & ~has.all(0)).any() if several else seen.sum() > 1)
 
 
-def _together(regression: Numbers, bayes: Numbers, share: float) -> Numbers:
-    """Weights, biases or scores of both, with this share of naive Bayes."""
-    return (1 - share) * regression + share * bayes
+def _together(machine: Numbers, bayes: Numbers, tuning: Tuning) -> Numbers:
+    """Weights, biases or scores of both."""
+    share = tuning.naive_bayes
+    return (1 - share) * tuning.scale * machine + share * bayes
 
 
-def _regression(
+def _machine(
     counts: "csr_matrix", has: Bools, several: bool, cost: float
 ) -> tuple[Numbers, Numbers]:
-    """The weights and the bias of a logistic regression."""
+    """The weights and the bias of a linear support vector machine: of each label against all
+    others, or of the second of two labels."""
     import warnings
 
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    def learned(right: NDArray[Any]) -> tuple[Numbers, Numbers]:
+        model = LinearSVC(C=cost, random_state=0).fit(counts, right)
+        return model.coef_.T, model.intercept_
 
     with warnings.catch_warnings():  # how well it has learned is measured
         warnings.simplefilter("ignore", ConvergenceWarning)
         if not several:
-            model = LogisticRegression(C=cost, max_iter=ITERATIONS).fit(counts, has.argmax(1))
-            return model.coef_.T, model.intercept_
+            return learned(has.argmax(1))
         columns, biases = [], []
         for column in has.T:
             if column.all() or not column.any():  # nothing to tell apart
-                columns.append(np.zeros(counts.shape[1]))
-                biases.append(-UNLIKELY if column.all() else UNLIKELY)
+                columns.append(np.zeros((counts.shape[1], 1)))
+                biases.append(np.array([-UNLIKELY if column.all() else UNLIKELY]))
                 continue
-            model = LogisticRegression(C=cost, solver="liblinear").fit(counts, column)
-            columns.append(model.coef_[0])
-            biases.append(float(model.intercept_[0]))
-    return np.stack(columns, 1), np.array(biases)
+            weights, bias = learned(column)
+            columns.append(weights)
+            biases.append(bias)
+    return np.hstack(columns), np.concatenate(biases)
 
 
 def _bayes(counts: "csr_matrix", has: Bools, several: bool) -> tuple[Numbers, Numbers]:

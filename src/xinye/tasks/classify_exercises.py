@@ -13,8 +13,8 @@ _REVIEWS = Exercise(
         "训练一个 GPT，让它分辨茶铺的好评和差评。",
     ),
     baseline=Both(
-        "a baseline of word counts (TF-IDF, logistic regression, naive Bayes) on the same records",
-        "词频统计基线（同样的样本，TF-IDF、逻辑回归加朴素贝叶斯）",
+        "a baseline of word counts (TF-IDF, linear SVM, naive Bayes) on the same records",
+        "词频统计基线（同样的样本，TF-IDF、线性 SVM 加朴素贝叶斯）",
     ),
     line=lambda row: f"{row['text']} → {row['label']}",
     answered=lambda row, result: (
