@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from xinye import machine
@@ -115,6 +116,17 @@ def refuse_useless(names: Sequence[str], kind: type[Task]) -> None:
         )
 
 
+def unfinished(folder: Path) -> list[str]:
+    """A sentence about a run whose training has not come to its end; none about others."""
+    run = RunFolder(folder)
+    if not run.exists or run.ended:
+        return []
+    return [
+        "the training of this model has not come to its end; continue with: xinye finetune -o "
+        f"{quoted(folder)} --resume"
+    ]
+
+
 def evaluate_learned(
     task: Task,
     judged: Judged,
@@ -149,12 +161,7 @@ def evaluate_learned(
     }
     found["mixes"] = found["measured"].pop("mixes", [])
     found["notes"] += task.notes_on_figures(found["measured"])
-    run = RunFolder(judged.folder)
-    if run.exists and not run.ended:
-        found["notes"].append(
-            "the training of this model has not come to its end; continue with: xinye finetune -o "
-            f"{quoted(judged.folder)} --resume"
-        )
+    found["notes"] += unfinished(judged.folder)
     if not judged.with_baseline:
         return found
     try:
