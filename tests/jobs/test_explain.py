@@ -41,7 +41,7 @@ def classifier(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> packa
         patch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e11)
         return package.finetune(
             trained, folder / "run", data=data, validation=data, epochs=12, evaluations=1,
-            dropout=0.0, dtype="float32", learning_rate=0.01, progress=False,
+            dropout=0.0, dtype="float32", learning_rate=0.01, progress=False, mix_baseline=False,
         )  # fmt: skip
 
 
