@@ -299,8 +299,10 @@ def judged_figures(name: str, model: Any, test: str) -> dict[str, float]:
     chat = KIND_OF.get(name) is Chat
     judged = model.evaluate_task(test, baseline=chat)
     if not chat:
-        parts = zip(("fine_tuned", "alone"), (judged["measured"], *judged["mixes"]), strict=False)
-        return {key: score(name, part) for key, part in parts}
+        parts = {"fine_tuned": judged["measured"]}
+        if KIND_OF.get(name, Classify) is Classify:  # without word counts it is the same
+            parts["alone"] = (judged["mixes"] or [judged["measured"]])[0]
+        return {key: score(name, part) for key, part in parts.items()}
     parts = (("baseline", judged["baseline"]), ("fine_tuned", judged["measured"]))
     figures = {key: part["bits_per_byte"] for key, part in parts}
     return figures | {

@@ -3,8 +3,10 @@ keeps the best; told how long to train, it does that."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,34 @@ def test_the_decay_begins_with_the_best_model(base: Path, monkeypatch: pytest.Mo
             (saved / f"step-{step:08d}" / name).read_bytes() for step in (2, 3, 4)
         )
         assert best == begun != decayed
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_signal_after_the_last_step(
+    base: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    """What ends while it learns what belongs beside the network resumes to the same end; a first
+    Ctrl-C there changes nothing."""
+    scores(monkeypatch, 9, 8, 7, 6, 7, 6, 6)
+    asked = {"steps": 4, "batch_size": 4, "cooldown": 1, "evaluations": 4}
+    output = f"signal-{killed}"
+
+    def stopped(self: RecordJob, model: GPT) -> dict[str, float]:
+        if killed:
+            raise KeyboardInterrupt
+        os.kill(os.getpid(), signal.SIGINT)
+        return {}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordJob, "complete", stopped)
+        with pytest.raises(KeyboardInterrupt) if killed else nullcontext():
+            finetune(settings(base, output, **asked))
+    if killed:
+        finetune(FinetuneSettings(output=base.parent / output), resume=True)
+    found = read_run(base.parent / output)
+    assert (found.state, found.model_step, found.done) == ("finished", 3, 4)
+    kept = found.folder / "training/checkpoints/step-00000003/model.safetensors"
+    assert kept.read_bytes() == (found.folder / "model.safetensors").read_bytes()
 
 
 @pytest.mark.usefixtures("cooled")

@@ -58,6 +58,7 @@ class Session:
         self.totals = self.plan.totals
         self.tokens = 0  # counted by this process
         self.refused = 0  # steps in a row whose gradient was not finite
+        self.stopped = 0  # the signal that ended the steps; one that comes later changes nothing
         self.results: Mapping[str, object] = {}
         self.judged: Figures = {}
         speed = machine.matrix_speed(machine.device(), getattr(torch, self.plan.dtype))
@@ -172,9 +173,10 @@ class Session:
             if not self.group.any(self.cooldown_due() and not self.interrupted()):
                 break
             self.cool_down()
+        self.stopped = self.interrupted()
         if not self.group.first:
             return
-        compared = self.plan.cooldown and not self.interrupted() and not self.exhausted()
+        compared = self.plan.cooldown and not self.stopped and not self.exhausted()
         if compared:
             self.evaluate()
         if self.model_step() != self.progress.step:
@@ -182,7 +184,7 @@ class Session:
         elif not compared:
             self.check_finite()
             self.save()
-        if not self.interrupted():
+        if not self.stopped:
             self.judged = self.judge("result", last=True)
             if self.job.learns_threshold and self.model_step() == self.progress.step:
                 self.save()
@@ -291,9 +293,11 @@ class Session:
         return patience is not None and self.progress.best.get("worse_since", 0) >= patience
 
     def cooldown_due(self) -> bool:
-        """Whether the run is to return to its best model, to decay the learning rate from there."""
+        """Whether the run is to return to its best model, to decay the learning rate from there. At
+        the planned end it has decayed."""
+        ended = self.progress.step >= self.schedule.steps
         again = self.progress.cooled_from is not None
-        return bool(self.plan.cooldown) and self.exhausted() and not again
+        return bool(self.plan.cooldown) and self.exhausted() and not (again or ended)
 
     def cool_down(self) -> None:
         """Return to the best model, and plan the last steps, in which the learning rate decays from
@@ -319,7 +323,7 @@ class Session:
         """The step of the model to keep: the best one if the run stopped early, or has cooled
         down; else the last one."""
         progress = self.progress
-        keeps_best = self.exhausted() or bool(self.plan.cooldown and not self.interrupted())
+        keeps_best = self.exhausted() or bool(self.plan.cooldown and not self.stopped)
         return int(progress.best["step"]) if keeps_best else progress.step
 
     def check_finite(self) -> None:
@@ -352,7 +356,7 @@ class Session:
             tokens_per_second=round(per_second, 1),
             model_flops_utilization=round(per_second * job.flops_per_token / self.speed, 4),
             validation=rounded(self.judged, job.figures),
-            interrupted=self.interrupted(),
+            interrupted=self.stopped,
             stopped_early=progress.cooled_from is not None
             or (self.exhausted() and progress.step < self.schedule.steps),
             model_step=self.model_step() if self.group.first else progress.step,
