@@ -104,8 +104,8 @@ def test_conversations(xinye, workplace, row, read, says):
             parts += [text.partition("\n")[2]] if text.partition("\n")[2].strip() else []
     assert "|".join(parts) == read
     assert any(says in finding for finding in report["findings"]) or not says, report["findings"]
-    few = "finetune would refuse this: 1 record: too few"
-    assert says or all(finding.startswith(few) for finding in report["findings"])
+    few = "1 record: too few to keep some for validation; name a file with --validation"
+    assert says or report["findings"] == [f"finetune would refuse this: {few}"]
 
 
 IMAGE = {"type": "image_url", "image_url": {"url": "a.png"}}

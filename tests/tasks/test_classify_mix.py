@@ -13,6 +13,8 @@ from xinye.api import Model
 from xinye.checkpoints.folders import run_differences
 from xinye.errors import XinyeError
 from xinye.evaluation.word_counts import WordCounts
+from xinye.jobs.task_evaluation import unfinished
+from xinye.runs.folder import RunFolder
 from xinye.tasks import classify, classify_end
 from xinye.tasks.classify_hard import HardCases
 from xinye.tasks.classify_mix import CALIBRATION, COUNTS, NETWORK, WORDS, Gain, Mix
@@ -144,6 +146,12 @@ def test_a_run_killed_before_its_calibration_says_so(trained, place, monkeypatch
     assert "has not come to its end" in notes and "xinye finetune -o run --resume" in notes
 
 
+def test_an_unfinished_base_is_continued_by_its_own_verb(tmp_path):
+    assert not unfinished(tmp_path)
+    RunFolder(tmp_path).start({"recipe": "pretrain"}, {})
+    assert "xinye pretrain -o" in unfinished(tmp_path)[0]
+
+
 def test_a_run_verifies_the_files_beside_its_network(run):
     assert not run_differences(Path("run"))
     for name in (CALIBRATION, COUNTS):
@@ -220,9 +228,7 @@ def test_a_full_disk_at_the_end_of_training(trained, place):
 
 
 @pytest.mark.parametrize(("left_out", "kept"), [("word counts", NETWORK), ("GPT", WORDS)])
-def test_a_part_that_makes_the_other_worse_is_left_out(
-    trained, place, xinye, monkeypatch, left_out, kept
-):
+def test_a_part_that_makes_the_other_worse_is_left_out(trained, place, monkeypatch, left_out, kept):
     def says_the_opposite(*arguments):
         *_, texts, labels = arguments
         right = [["差评", "好评"][any(each in GOOD for each in text)] for text in texts]
@@ -241,8 +247,9 @@ def test_a_part_that_makes_the_other_worse_is_left_out(
     model = package.finetune(trained, "run", data="train.jsonl", **SHORT)
     assert [*model.task.mix.weights] == [kept]
     assert Path("run", COUNTS).exists() == (kept == WORDS)
-    assert f"the {left_out} w" in result_of("run")["compared"][0]
-    assert "left out" in result_of("run")["compared"][0]
+    found = result_of("run")
+    assert bool(found["mixes"]) == (kept == WORDS)  # else "this model" is the GPT
+    assert f"the {left_out} w" in found["compared"][0] and "left out" in found["compared"][0]
     if kept == WORDS:
         assert model.evaluate_task("test.jsonl")["measured"]["accuracy"] == 1
 

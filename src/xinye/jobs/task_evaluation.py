@@ -121,10 +121,8 @@ def unfinished(folder: Path) -> list[str]:
     run = RunFolder(folder)
     if not run.exists or run.ended:
         return []
-    return [
-        "the training of this model has not come to its end; continue with: xinye finetune -o "
-        f"{quoted(folder)} --resume"
-    ]
+    again = f"xinye {run.about().get('recipe', 'finetune')} -o {quoted(folder)} --resume"
+    return [f"the training of this model has not come to its end; continue with: {again}"]
 
 
 def evaluate_learned(

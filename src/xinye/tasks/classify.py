@@ -243,6 +243,10 @@ class Classify(HeadTask):
             return tuple(label for label, probability in pairs if probability > 0.5)
         return (self.labels[probabilities.index(max(probabilities))],)
 
+    def losses(self, model: Head, tokenizer: Tokenizer, examples: Examples) -> Figures:
+        """None: `measure` has the logits, and computes the loss from them."""
+        return {}
+
     def measure(
         self, model: Head, tokenizer: Tokenizer, records: Sequence[LabelledText], context: int
     ) -> Figures:

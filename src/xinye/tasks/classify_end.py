@@ -55,8 +55,7 @@ def complete(task: "Classify", trained: Trained) -> Figures:
         ]
         task.gain = gains[0]
         findings += together(mix, number, *gains)
-    errors = measured["calibration_error"], alone["calibration_error"]
-    findings.append(believed(number, *errors))
+    findings.append(believed(number, *(each["calibration_error"] for each in (measured, alone))))
     cases, doubts = hard_cases(task, trained, mixed, network, counts)
     saved(mix, task, trained).save(trained.folder)
     return {

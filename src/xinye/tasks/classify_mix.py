@@ -39,10 +39,11 @@ class Mix:
         error of the difference."""
         mixed = held_out([*tables.values()], right, several)
         losses, kept, gained = log_losses(mixed, right, several), tables, 0.0
-        for part, table in tables.items() if len(tables) > 1 and len(losses) > 1 else ():
+        for part, table in tables.items():
             alone = held_out([table], right, several)
             gain = losses - log_losses(alone, right, several)
-            if gain.mean() > max(gained, gain.std(ddof=1) / np.sqrt(len(gain))):
+            error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+            if gain.mean() > max(gained, error):
                 kept, mixed, gained = {part: table}, alone, gain.mean()
         weights = learn_weights([*kept.values()], right, several)
         found = dict(zip(kept, weights, strict=True))

@@ -172,11 +172,7 @@ class RecordJob(Job):
                 model, data.tokenizer, data.validation, context, self.settings
             )
         model.train()
-        return self.shown(all_of_them=last and task.writes)
-
-    def shown(self, all_of_them: bool = False) -> Figures:
-        """The latest figures; without `all_of_them`, those that the curve shows."""
-        shown = self.measured if all_of_them else self.figures
+        shown = self.measured if last and task.writes else self.figures
         return {name: value for name, value in self.measured.items() if name in shown}
 
     @torch.no_grad()
@@ -191,8 +187,9 @@ class RecordJob(Job):
             note_beside(folder, self.task.beside)
         except OSError as error:
             raise cannot_save(folder, error) from error
-        self.measured |= self.completed.get("measured", {})
-        return self.shown() if "measured" in self.completed else {}
+        found = self.completed.get("measured", {})
+        self.measured |= found
+        return {name: found[name] for name in self.figures if name in found}
 
     def sample(self, model: Any, step: int) -> str:
         record = self.data.validation[step % len(self.data.validation)]

@@ -23,8 +23,8 @@ Judged = list[tuple[set[str], set[str]]]  # of each text, the right labels and t
 class Score:
     """What a role reaches on so many texts: micro F1 of topics, macro F1 of moods. On many texts it
     would be in the interval `likely`, with a confidence of 95%. `baseline` is that of word counts,
-    None for a model that was not trained with the monitor. `calibrated` says
-    whether its probabilities are, and `by_label` is the F1 of each topic or mood."""
+    None for a model that was not trained with the monitor. `calibrated` says whether its
+    probabilities are, and `by_label` is the F1 of each topic or mood."""
 
     texts: int
     score: float

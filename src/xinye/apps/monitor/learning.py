@@ -66,8 +66,8 @@ def _labels(row: Row) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Learned:
     """A model and its figures on the texts that were kept apart: macro F1 of moods, micro F1 of
-    topics, beside word counts on the same texts. On many texts it would be in
-    the interval `likely`, with a confidence of 95%. `calibration_texts` were kept to calibrate on,
+    topics, beside word counts on the same texts. On many texts it would be in the interval
+    `likely`, with a confidence of 95%. `calibration_texts` were kept to calibrate on,
     and `counts` are the texts of each label that were learned. `more_time` is true if the training
     was too short."""
 

@@ -28,9 +28,9 @@ CALIBRATION = 0.1  # share of the questions with intents
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier: its figures on the questions that were kept apart, those of word
-    counts on the same, and how many of these and of the learned questions there
-    were. `network` is the accuracy without the model of words."""
+    """A classifier: its figures on the questions that were kept apart, those of word counts on the
+    same, and how many of these and of the learned questions there were. `network` is the accuracy
+    without the model of words."""
 
     intents: int
     questions: int
