@@ -272,6 +272,13 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_offered(tmp_path, na
     assert store_of(tmp_path).load()["step"] == 1
 
 
+def test_a_whole_checkpoint_of_another_network_is_not_called_damaged(tmp_path):
+    saved(tmp_path)
+    with pytest.raises(XinyeError, match=r"of another network.*Missing key.*--overwrite") as error:
+        store_of(tmp_path, shape="gpt2, untied").load()
+    assert "damaged" not in str(error.value) and "delete" not in str(error.value)
+
+
 def rewritten(run: Path, name: str, content: bytes) -> None:
     """Other content, and a manifest that knows of it."""
     (folder,) = checkpoints(run)

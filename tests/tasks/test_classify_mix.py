@@ -12,7 +12,7 @@ import xinye as package
 from xinye.api import Model
 from xinye.checkpoints.folders import run_differences
 from xinye.errors import XinyeError
-from xinye.evaluation.word_counts import WordCounts
+from xinye.evaluation.word_counts import UNLIKELY, WordCounts
 from xinye.jobs.task_evaluation import unfinished
 from xinye.runs.folder import RunFolder
 from xinye.tasks import classify, classify_end
@@ -252,6 +252,23 @@ def test_a_part_that_makes_the_other_worse_is_left_out(trained, place, monkeypat
     assert f"the {left_out} w" in found["compared"][0] and "left out" in found["compared"][0]
     if kept == WORDS:
         assert model.evaluate_task("test.jsonl")["measured"]["accuracy"] == 1
+        with pytest.raises(XinyeError, match="GPT was left out"):
+            model.explain("店好吃")
+    else:
+        assert not any(case["words"] for case in found["hard_cases"]["mistakes"])
+
+
+def test_a_label_that_only_validation_has_does_not_spoil_the_weights():
+    """The word counts call it impossible, which says nothing about all other labels."""
+    drawn = np.random.default_rng(0)
+    right = np.eye(3, dtype=bool)[drawn.integers(0, 2, 60)]
+    tables = {NETWORK: drawn.normal(right * 2.0, 1), WORDS: drawn.normal(right * 3.0, 1)}
+    tables[WORDS][:, 2] = UNLIKELY
+    learned, _ = Mix.learn(tables, right, False, None)
+    unseen = np.eye(3, dtype=bool)[np.full(5, 2)]
+    more = {part: np.vstack([table, table[:5]]) for part, table in tables.items()}
+    again, _ = Mix.learn(more, np.vstack([right, unseen]), False, None)
+    assert again.weights == learned.weights
 
 
 def test_a_record_does_not_decide_how_it_is_judged():
@@ -265,7 +282,7 @@ def test_a_record_does_not_decide_how_it_is_judged():
     assert same[0] and 0 < same.sum() < 20  # those judged by the same weights as the first
 
 
-def test_mistakes_and_training_records_that_look_mislabelled(trained, place):
+def test_mistakes_and_training_records_that_look_mislabelled(trained, place, monkeypatch):
     rows = reviews(120, wrong=2)
     Path("train.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     rows = reviews(40, wrong=1)
@@ -284,6 +301,16 @@ def test_mistakes_and_training_records_that_look_mislabelled(trained, place):
     assert case["words"] and {*"".join(case["words"])} & {*GOOD}
     assert found["compared"][-1].startswith("2 of 120 training records look mislabelled")
     assert found["compared"][-1].endswith("the report lists the first 2")
+    monkeypatch.setattr(classify_end, "LOOKED_AT", 1)
+    package.finetune(
+        trained, "run", data="train.jsonl", validation="others.jsonl", epochs=6, evaluations=1,
+        dtype="float32", learning_rate=0.01, overwrite=True,
+    )  # fmt: skip
+    assert result_of("run")["compared"][-2].startswith("1 of 1 training record look")
+    assert (
+        "only the first 1 training records were looked at, of 120"
+        in result_of("run")["compared"][-1]
+    )
     assert "Hard cases" in Path("run/report.html").read_text("utf-8")
 
 

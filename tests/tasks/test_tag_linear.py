@@ -19,7 +19,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.tasks import tag_end
+from xinye.tasks import tag_end, tag_mix
 from xinye.tasks.exercises import notes
 from xinye.tasks.tag import Tag
 from xinye.tasks.tag_spans import TaggedText, targets_of
@@ -130,6 +130,16 @@ def test_no_text_teaches_the_linear_tagger_that_it_is_in_the_lexicon_itself():
             )
         )
         assert found - without and not (found - without) & {*tagger.features.tolist()}
+
+
+def test_of_too_many_records_some_are_drawn(tmp_path, monkeypatch):
+    """Those at the end, too, which may be the only ones of their kind."""
+    monkeypatch.setattr(tag_mix, "MOST_TOKENS", 300)
+    linear, count = tag_mix.learned(TOKENIZER, TRAINING, LABELS, 128, seed=0)
+    first, _ = tag_mix.learned(TOKENIZER, TRAINING[:count], LABELS, 128, seed=0)
+    assert 10 < count < 60 and linear.features.tolist() != first.features.tolist()
+    results = completed(tmp_path)[2]
+    assert f"learned from {count} of 80 training records" in results["compared"][1]
 
 
 def test_the_saved_tagger_learns_from_validation_records_that_are_a_part_of_the_data(tmp_path):

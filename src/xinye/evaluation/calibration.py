@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xinye.evaluation.word_counts import Bools, Numbers, log_loss, log_softmax
+from xinye.evaluation.word_counts import Bools, Numbers, log_losses, log_softmax
 
 BINS = 10
 FOLDS = 5  # of a cross-validation
@@ -24,8 +24,8 @@ def learn_weights(logits: Sequence[Numbers], right: Bools, several: bool) -> lis
 
     def loss(logs: Numbers) -> float:
         unlikely = np.square(logs - np.log(EXPECTED)).sum() / 2
-        mixed = log_loss(weighted(logits, np.exp(logs)), right, several)
-        return float(mixed * len(right) + unlikely)
+        losses = log_losses(weighted(logits, np.exp(logs)), right, several)
+        return float(losses.sum() + unlikely)
 
     begin = np.full(len(logits), np.log(EXPECTED))
     bounds = [(np.log(LOWEST), np.log(HIGHEST))] * len(logits)
@@ -39,16 +39,19 @@ def weighted(logits: Sequence[Numbers], weights: Sequence[float] | Numbers) -> N
     return np.asarray(sum(each * weight for each, weight in pairs))
 
 
-def held_out(logits: Sequence[Numbers], right: Bools, several: bool) -> Numbers:
+def held_out(
+    logits: Sequence[Numbers], right: Bools, several: bool, known: Bools | None = None
+) -> Numbers:
     """Weighted logits, each with the weights that were learned from other texts
-    (cross-validation), so that their figures are as good as on new texts."""
+    (cross-validation), so that their figures are as good as on new texts. `known` says from which
+    texts weights may be learned; without it from all."""
     count = len(right)
     part = np.random.default_rng(0).permutation(count) % min(FOLDS, count)
     mixed = np.empty_like(logits[0])
     for number in np.unique(part):
         out = part == number
-        rest = [each[~out] for each in logits]
-        weights = learn_weights(rest, right[~out], several)
+        rest = ~out if known is None else ~out & known
+        weights = learn_weights([each[rest] for each in logits], right[rest], several)
         mixed[out] = weighted([each[out] for each in logits], weights)
     return mixed
 

@@ -85,6 +85,11 @@ def explain(
             "Fine-tune it for a task with labels: xinye finetune "
             f"{quoted(judged.folder)} --task classify --data FILE -o RUN"
         )
+    if task.mix and not task.mix.has_network:
+        raise XinyeError(
+            f"{judged.folder}: the GPT was left out of this model, and what was mixed with it "
+            "decides alone: there is nothing to explain. Its report shows why"
+        )
     check_inputs(judged.folder, texts)
     if any(not (text if isinstance(text, str) else text[0]).strip() for text in texts):
         raise XinyeError("the text is empty")

@@ -125,7 +125,7 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
     records = run.plan.validation_records
     gain = figure.gain(ours, theirs)
     chance = NOTHING
-    paired = other.get("gain")  # with its 95 % interval, paired by users
+    paired = other.get("gain")  # with its 95 % interval, paired by records or users
     if _within_interval(paired):
         chance = Both(" within chance", "（差别在偶然范围内）")
     elif records and abs(gain) <= figure.chance(ours, theirs, records):

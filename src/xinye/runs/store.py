@@ -37,6 +37,11 @@ from xinye.runs.model_files import STATE, ModelFiles
 OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # not the model's
 
 
+class OtherNetwork(XinyeError):
+    """A checkpoint is whole, but not of the network that is trained here, as after an update of
+    Xinye that builds it otherwise."""
+
+
 @dataclass(frozen=True)
 class Store:
     """A run's folder, and what is saved there: the model, the optimizers' state and the
@@ -92,8 +97,8 @@ class Store:
         progress. Of several processes only the one that saves may `clean` up what a kill has left,
         since what it saves meanwhile looks the same.
 
-        Raises `XinyeError` if there is none or it is damaged; the error names the one before it, if
-        there is one.
+        Raises `OtherNetwork` if it is whole, but not of this network, and `XinyeError` if there is
+        none or it is damaged; the error names the one before it, if there is one.
         """
         if clean:
             delete_leftovers(self.run)
@@ -106,10 +111,19 @@ class Store:
         try:
             if problem := next(differences(folder, folder / MANIFEST), None):
                 raise ValueError(problem)
-            self.model.read(folder)
+            try:
+                self.model.read(folder)
+            except RuntimeError as error:  # other names or shapes of weights
+                raise OtherNetwork(
+                    f"{folder}: this checkpoint is of another network than this version of Xinye "
+                    f"builds for the run ({one_line(error)}); its model can be used, but not "
+                    "resumed: start again with --overwrite, or under another name"
+                ) from None
             _restore(self.optimizers, load_file(folder / "optimizer.safetensors"))
             progress = read_json(folder / "progress.json")
             return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
+        except OtherNetwork:
+            raise
         except (
             OSError,
             SafetensorError,
@@ -119,7 +133,7 @@ class Store:
             ValueError,
             XinyeError,
         ) as error:
-            what = " ".join(str(error).split())[:200]
+            what = one_line(error)
             if isinstance(error, KeyError):
                 what = f"{what} is missing"
             advice = "start again with --overwrite"
@@ -156,6 +170,11 @@ def cannot_save(run: Path, error: OSError) -> XinyeError:
     """The error for a run whose last checkpoint is there, but not what is to be beside it."""
     problem = f"{run}: cannot save ({error}); free some disk space, then use --resume"
     return XinyeError(problem, exit_code=1)
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line of limited length."""
+    return " ".join(str(error).split())[:200]
 
 
 def publish(run: Path, checkpoint: Path) -> None:

@@ -21,6 +21,7 @@ from xinye.evaluation import calibration, classification
 from xinye.evaluation.word_counts import LIBRARY, NAME, Bools, Numbers, Tuning, WordCounts, log_loss
 from xinye.language import shown
 from xinye.model.heads import Head
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.words import LOSS, TaskWords
 from xinye.tasks.classify_columns import Named
 from xinye.tasks.classify_end import complete
@@ -54,7 +55,6 @@ class Classify(HeadTask):
     columns = ("text_field", "label_field", "label_separator")
     special_settings = ("mix_baseline",)
     beside = (CALIBRATION, COUNTS)
-    completing = "calibrating the model and looking for hard cases"
     judges_untaught = True
     words = TaskWords(
         figures=(ACCURACY, MACRO_F1, CALIBRATION_ERROR, LOSS),
@@ -269,6 +269,10 @@ class Classify(HeadTask):
     def has(self, records: Sequence[LabelledText]) -> Bools:
         """Which record has which label, (records, labels)."""
         return np.array([[label in each.labels for label in self.labels] for each in records])
+
+    @classmethod
+    def completing(cls, settings: FinetuneSettings) -> str:
+        return "calibrating the model and looking for hard cases"
 
     def complete(self, trained: Trained) -> Figures:
         return complete(self, trained)

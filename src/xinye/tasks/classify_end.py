@@ -56,7 +56,7 @@ def complete(task: "Classify", trained: Trained) -> Figures:
         task.gain = gains[0]
         findings += together(mix, number, *gains)
     findings.append(believed(number, *(each["calibration_error"] for each in (measured, alone))))
-    cases, doubts = hard_cases(task, trained, mixed, network, counts)
+    cases, doubts = hard_cases(task, trained, mixed, network, mix.counts)
     saved(mix, task, trained).save(trained.folder)
     return {
         "measured": measured,
@@ -107,4 +107,4 @@ def hard_cases(
     doubted = hard.contradicted(looked_at, probabilities(logits, task.several))
     doubted = [case for case in doubted if case.probability >= SURE]
     cases = {"mistakes": [*hard.shown(mistakes)], "mislabelled": [*hard.shown(doubted)]}
-    return cases, told(len(doubted), len(looked_at))
+    return cases, told(len(doubted), len(looked_at), len(trained.training))

@@ -77,12 +77,16 @@ class HardCases:
             }
 
 
-def told(mislabelled: int, looked_at: int) -> list[str]:
-    """A sentence about training records that look mislabelled; none if there are none."""
+def told(mislabelled: int, looked_at: int, of: int) -> list[str]:
+    """Sentences about training records that look mislabelled, among the first `looked_at` `of` all;
+    none if there are none."""
     if not mislabelled:
         return []
-    return [
+    found = [
         f"{mislabelled:,} of {plural(looked_at, 'training record')} look mislabelled: the GPT, "
         f"which learned from them, is at least {SURE:.0%} sure of another label; the report lists "
         f"the first {min(mislabelled, SHOWN)}"
     ]
+    if looked_at < of:
+        found.append(f"only the first {looked_at:,} training records were looked at, of {of:,}")
+    return found

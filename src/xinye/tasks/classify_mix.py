@@ -12,7 +12,7 @@ import numpy as np
 from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, plural
 from xinye.evaluation.calibration import held_out, learn_weights, weighted
-from xinye.evaluation.word_counts import Bools, Numbers, WordCounts, log_losses
+from xinye.evaluation.word_counts import UNLIKELY, Bools, Numbers, WordCounts, log_losses
 from xinye.ranking.tensor_files import DAMAGE
 
 CALIBRATION, COUNTS = "calibration.json", "word_counts.safetensors"  # in the run's folder
@@ -29,6 +29,10 @@ class Mix:
     weights: dict[str, float]
     counts: WordCounts | None = None
 
+    @property
+    def has_network(self) -> bool:
+        return NETWORK in self.weights
+
     @classmethod
     def learn(
         cls, tables: dict[str, Numbers], right: Bools, several: bool, counts: WordCounts | None
@@ -36,16 +40,21 @@ class Mix:
         """Learn the weights from logits of validation texts, by part. Returns the mix, and the
         logits that it gives these texts if it learns only from others of them. A part is left out
         if these logits are better without it: if their mean loss is lower by more than the standard
-        error of the difference."""
-        mixed = held_out([*tables.values()], right, several)
+        error of the difference. Texts with a label that the word counts have never seen tell
+        nothing about the weights."""
+        known: Bools = np.ones(len(right), bool)
+        if WORDS in tables:
+            unseen = (tables[WORDS] <= UNLIKELY).all(0)
+            known = np.logical_not(right[:, unseen].any(1))
+        mixed = held_out([*tables.values()], right, several, known)
         losses, kept, gained = log_losses(mixed, right, several), tables, 0.0
         for part, table in tables.items():
-            alone = held_out([table], right, several)
-            gain = losses - log_losses(alone, right, several)
+            alone = held_out([table], right, several, known)
+            gain = (losses - log_losses(alone, right, several))[known]
             error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-            if gain.mean() > max(gained, error):
+            if len(gain) and gain.mean() > max(gained, error):
                 kept, mixed, gained = {part: table}, alone, gain.mean()
-        weights = learn_weights([*kept.values()], right, several)
+        weights = learn_weights([each[known] for each in kept.values()], right[known], several)
         found = dict(zip(kept, weights, strict=True))
         return cls(found, counts if WORDS in found else None), mixed
 

@@ -21,6 +21,7 @@ from xinye.language import shown
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.decisions import Decision, log_odds, place_in
 from xinye.tasks.exercise import Exercise
@@ -61,7 +62,6 @@ class Tag(HeadTask):
     columns = ("text_field", "label_field", "tag_names", "offsets")
     special_settings = ("mix_baseline",)
     beside = (FILE,)
-    completing = "training the linear tagger"
     mix: TagMix | None = None  # learned at the end of training
     words = TaskWords(
         figures=(
@@ -257,6 +257,10 @@ class Tag(HeadTask):
         found = self.find(model, tokenizer, [record.text for record in records], context)
         spans = [[span for span, _ in row] for row in found]
         return spans_measure.measure([record.spans for record in records], spans)
+
+    @classmethod
+    def completing(cls, settings: FinetuneSettings) -> str:
+        return "training the linear tagger" if settings.mix_baseline else ""
 
     def complete(self, trained: Trained) -> Figures:
         return complete(self, trained)

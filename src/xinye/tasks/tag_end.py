@@ -26,10 +26,10 @@ def complete(task: "Tag", trained: Trained) -> Figures:
         return {}
     context, records = trained.context, trained.validation
 
-    def learned_from(some: Sequence[TaggedText]) -> LinearTagger:
+    def learned_from(some: Sequence[TaggedText]) -> tuple[LinearTagger, int]:
         return learned(trained.tokenizer, some, task.labels, context, trained.settings.seed)
 
-    linear = learned_from(trained.training)
+    linear, drawn = learned_from(trained.training)
     parts = [segments_of(trained.tokenizer, record.text, context) for record in records]
     segments = [segment for part in parts for segment in part]
     network = network_scores(trained.model, trained.tokenizer, segments)
@@ -46,13 +46,20 @@ def complete(task: "Tag", trained: Trained) -> Figures:
     alone, of_linear = figures[0.0], judged(other)
     if share:
         if not trained.settings.validation:
-            linear = learned_from([*trained.training, *records])
+            linear, _ = learned_from([*trained.training, *records])
         task.mix = TagMix(linear, share)
         task.mix.save(trained.folder, task.labels)
+    findings = [compared(share, figures[share], alone, of_linear, len(records))]
+    if drawn < len(trained.training):
+        findings.append(
+            f"the linear tagger has learned from {drawn:,} of "
+            f"{plural(len(trained.training), 'training record')}, drawn at random: all need too "
+            "much memory"
+        )
     return {
         "measured": figures[share],
         "mixes": [{"name": ALONE, **alone}, {"name": LINEAR_ALONE, **of_linear}],
-        "compared": [compared(share, figures[share], alone, of_linear, len(records))],
+        "compared": findings,
     }
 
 

@@ -2,6 +2,7 @@
 same records, and its share in the scores of both."""
 
 import os
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ class TagMix:
 
     linear: LinearTagger
     share: float
+
+    @property
+    def has_network(self) -> bool:
+        return self.share < 1
 
     def __call__(
         self, scores: Sequence[Tensor], transitions: Tensor, segments: Sequence[Segment]
@@ -74,20 +79,24 @@ def learned(
     labels: Sequence[str],
     context: int,
     seed: int,
-) -> LinearTagger:
-    """A linear tagger that has learned from these records, or from the first of very many."""
+) -> tuple[LinearTagger, int]:
+    """A linear tagger, and from how many of these records it has learned: from all, or of very
+    many from those that were drawn."""
     number = {label: index for index, label in enumerate(labels)}
     types = sorted({type_of(label)[0] for label in labels if label != "O"})
-    texts: list[TaggedPieces] = []
+    texts: dict[int, list[TaggedPieces]] = {}
     tokens = 0
-    for record in records:
+    for at in random.Random(seed).sample(range(len(records)), len(records)):
         if tokens > MOST_TOKENS:
             break
-        for segment in segments_of(tokenizer, record.text, context):
-            targets = targets_of(segment.offsets, record.spans, number)
-            texts.append(_tagged(segment, targets, labels, types))
+        texts[at] = []
+        for segment in segments_of(tokenizer, records[at].text, context):
+            targets = targets_of(segment.offsets, records[at].spans, number)
+            texts[at].append(_tagged(segment, targets, labels, types))
             tokens += len(segment.pieces)
-    return LinearTagger.learn(texts, len(types), first_transitions(labels), seed)
+    drawn = [piece for at in sorted(texts) for piece in texts[at]]
+    linear = LinearTagger.learn(drawn, len(types), first_transitions(labels), seed)
+    return linear, len(texts)
 
 
 def _tagged(

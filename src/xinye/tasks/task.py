@@ -85,7 +85,6 @@ class Task(BaseTask, ReadsRecords):
     learns_threshold: ClassVar[bool] = False
     outside: ClassVar[str] = ""  # the label of a token outside all spans
     beside: ClassVar[tuple[str, ...]] = ()  # the files that `complete` saves in the run's folder
-    completing: ClassVar[str] = ""  # what `complete` does, for the screen
     pace: ClassVar[Pace | None] = None  # how slowly all weights learn; None for the usual pace
     # the attention that the plan chooses if the layers are frozen
     frozen_attention: ClassVar[str] = "both"
@@ -232,6 +231,11 @@ class Task(BaseTask, ReadsRecords):
         """The same metrics during training, on the validation records. A task that
         `learns_threshold` sets it here."""
         return self.measure(model, tokenizer, records, context)
+
+    @classmethod
+    def completing(cls, settings: FinetuneSettings) -> str:
+        """What `complete` does, for the screen; "" if nothing."""
+        return ""
 
     def complete(self, trained: Trained) -> Figures:
         """Learn and save what belongs to the model beside its network, such as a calibration, at

@@ -179,8 +179,8 @@ class RecordJob(Job):
     def complete(self, model: Any) -> Figures:
         data, folder = self.data, self.begun.folder
         parts = (data.tokenizer, data.training, data.validation, self.plan.context, self.settings)
-        if self.task.completing:
-            self.begun.observer.stage(self.task.completing)
+        if stage := self.task.completing(self.settings):
+            self.begun.observer.stage(stage)
         model.eval()
         try:
             self.completed = self.task.complete(Trained(model, *parts, folder))
@@ -188,7 +188,7 @@ class RecordJob(Job):
         except OSError as error:
             raise cannot_save(folder, error) from error
         found = self.completed.get("measured", {})
-        self.measured |= found
+        self.measured = found or self.measured
         return {name: found[name] for name in self.figures if name in found}
 
     def sample(self, model: Any, step: int) -> str:
