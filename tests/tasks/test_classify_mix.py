@@ -127,6 +127,9 @@ def test_pairs_and_several_labels(trained, place):
     model = package.finetune(trained, "run", data="train.jsonl", **SHORT)
     assert 0 <= result_of("run")["measured"]["calibration_error"] <= 1
     assert {*model.classify(("店好吃", "店"))["probabilities"]} == {"好评", "差评"}
+    card = Path("run/README.md").read_text("utf-8")
+    for way in ('FOLDER "…" --pair "…"', 'classify(("…", "…"))', '"text_pair": "…"'):
+        assert way in card
 
 
 def test_a_run_that_trains_on_forgets_its_mix(run, trained, monkeypatch):

@@ -15,7 +15,7 @@ class BaseTask:
     """What a model can be trained for. `Task` is the base of the tasks that learn from texts."""
 
     verb: ClassVar[str]  # the task's name, and its command
-    words: ClassVar[TaskWords]  # words for tables, report and model card
+    words: TaskWords  # words for tables, report and model card
     figures: ClassVar[tuple[str, ...]]  # the main metrics of a run, `loss` first
     better: ClassVar[str]  # the metric that chooses the best checkpoint; it is described in `words`
     writes: ClassVar[bool] = False  # True if the language model itself writes the answer

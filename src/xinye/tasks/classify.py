@@ -22,15 +22,15 @@ from xinye.evaluation.word_counts import LIBRARY, NAME, Bools, Numbers, Tuning, 
 from xinye.language import shown
 from xinye.model.heads import Head
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.runs.words import LOSS, TaskWords
 from xinye.tasks.classify_columns import Named
 from xinye.tasks.classify_end import complete
 from xinye.tasks.classify_exercises import REVIEWS
 from xinye.tasks.classify_mix import ALONE, CALIBRATION, COUNTS, Gain, Mix
 from xinye.tasks.classify_records import LabelledText, joined_labels, read_labelled
 from xinye.tasks.classify_texts import as_pairs, cut, joined, kept, pairs_of
+from xinye.tasks.classify_words import WORDS, WORDS_OF_PAIRS
 from xinye.tasks.decisions import Decision, log_odds, place_in
-from xinye.tasks.heads import ACCURACY, CALIBRATION_ERROR, MACRO_F1, USE, HeadTask, altered
+from xinye.tasks.heads import HeadTask, altered
 from xinye.tasks.records import (
     Example,
     Examples,
@@ -56,18 +56,7 @@ class Classify(HeadTask):
     special_settings = ("mix_baseline",)
     beside = (CALIBRATION, COUNTS)
     judges_untaught = True
-    words = TaskWords(
-        figures=(ACCURACY, MACRO_F1, CALIBRATION_ERROR, LOSS),
-        decides="accuracy",
-        unit="labels",
-        does="Predicts which of {labels} labels a text has.",
-        limit="It always answers with one of its labels, even if none fits.",
-        pipeline="text-classification",
-        use=USE,
-        command='xinye classify {folder} "…"',
-        python='print(model.classify("…"))',
-        transformers='print(pipeline("text-classification", "{folder}")("…"))',
-    )
+    words = WORDS
     exercise = REVIEWS
     # what is learned at the end of training: the mix, and its gain over the word counts
     mix: Mix | None = None
@@ -85,7 +74,10 @@ class Classify(HeadTask):
             )
         several = any(len(record.labels) != 1 for record in records)
         numeric = all(label.isdecimal() for label in found)
-        return cls(sorted(found, key=lambda label: (int(label) if numeric else 0, label)), several)
+        task = cls(sorted(found, key=lambda label: (int(label) if numeric else 0, label)), several)
+        if any(record.pair for record in records):
+            task.words = WORDS_OF_PAIRS
+        return task
 
     @classmethod
     def of_run(cls, model: Head, folder: Path) -> "Classify":
