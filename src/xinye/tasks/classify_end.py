@@ -57,7 +57,7 @@ def complete(task: "Classify", trained: Trained) -> Figures:
         findings += together(mix, number, *gains)
     findings.append(believed(number, *(each["calibration_error"] for each in (measured, alone))))
     cases, doubts = hard_cases(task, trained, mixed, network, mix.counts)
-    saved(mix, task, trained).save(trained.folder)
+    of_all_data(mix, task, trained).save(trained.folder)
     return {
         "measured": measured,
         "mixes": [{"name": ALONE, **alone}] if mix.counts else [],
@@ -76,7 +76,7 @@ def word_counts(task: "Classify", trained: Trained) -> WordCounts | None:
         return None
 
 
-def saved(mix: Mix, task: "Classify", trained: Trained) -> Mix:
+def of_all_data(mix: Mix, task: "Classify", trained: Trained) -> Mix:
     """The mix to save, whose word counts have learned from all of the data."""
     if not mix.counts or trained.settings.validation:
         return mix

@@ -11,14 +11,13 @@ import numpy as np
 
 from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, plural
-from xinye.evaluation.calibration import held_out, learn_weights, weighted
+from xinye.evaluation.calibration import HIGHEST, held_out, learn_weights, weighted
 from xinye.evaluation.word_counts import UNLIKELY, Bools, Numbers, WordCounts, log_losses
 from xinye.ranking.tensor_files import DAMAGE
 
 CALIBRATION, COUNTS = "calibration.json", "word_counts.safetensors"  # in the run's folder
 PARTS = NETWORK, WORDS = "network", "word_counts"  # of a mix
 ALONE = "the GPT alone"
-HIGHEST = 1e3  # of a weight that is read
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class Mix:
         try:
             saved = read_json(path)["weights"]
             weights = {part: float(saved[part]) for part in PARTS if part in saved}
-            if not weights or not all(0 < weight < HIGHEST for weight in weights.values()):
+            if not weights or not all(0 < weight <= HIGHEST for weight in weights.values()):
                 raise ValueError("a weight is out of range")
         except DAMAGE as error:
             raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None
