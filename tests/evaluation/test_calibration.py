@@ -8,9 +8,9 @@ from xinye.evaluation.calibration import (
     calibration_error,
     held_out,
     learn_weights,
-    probabilities,
     weighted,
 )
+from xinye.evaluation.logits import probabilities
 
 RANDOM = np.random.default_rng(0)
 CERTAIN = np.log([[0.9, 0.1]] * 10)

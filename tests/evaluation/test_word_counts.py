@@ -8,7 +8,8 @@ from sklearn.svm import LinearSVC
 
 from xinye.errors import XinyeError
 from xinye.evaluation import word_counts
-from xinye.evaluation.word_counts import SMOOTHING, UNLIKELY, WordCounts, log_loss, log_softmax
+from xinye.evaluation.logits import log_loss, log_softmax
+from xinye.evaluation.word_counts import SMOOTHING, UNLIKELY, WordCounts
 
 TEXTS = ["很好吃", "好吃又快", "太慢了", "慢得很"] * 3
 RIGHT = [("正",), ("正",), ("负",), ("负",)] * 3
@@ -65,6 +66,29 @@ def test_the_regularization_is_chosen_by_the_log_loss():
     chance = [(str(random.integers(2)),) for _ in words]
     found = [WordCounts.learn(words, right, ["0", "1"], False).tuning for right in (clear, chance)]
     assert found[0].cost > found[1].cost == 0.1 and found[0].scale > found[1].scale == 1.0
+
+
+def test_texts_that_are_repeated_do_not_mislead_the_tuning():
+    random = np.random.default_rng(0)
+    words = [f"{number} " + " ".join(random.choice(list("abc"), 4)) for number in range(100)]
+    chance = [(str(random.integers(2)),) for _ in words]
+    once, twice = (
+        WordCounts.learn(words * times, chance * times, ["0", "1"], False).tuning
+        for times in (1, 2)
+    )
+    assert once == twice
+
+
+def test_all_texts_say_which_terms_are_counted():
+    """Chinese ones come first, but most are English."""
+    counts = WordCounts.learn(["好"] * 1000 + ["good"] * 3000, [("1",), ("0",)] * 2000, "01", False)
+    assert [block.options["analyzer"] for block in counts.blocks] == ["word", "char_wb"]
+
+
+def test_many_labels_have_fewer_terms(monkeypatch):
+    monkeypatch.setattr(word_counts, "MOST_WEIGHTS", 20)
+    counts = WordCounts.learn(TEXTS, RIGHT, ["正", "负"], False)
+    assert len(counts.weights) == 10
 
 
 def test_words_and_their_pieces():

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from conftest import contents
-from xinye.runs.cleanup import remove_run
+from xinye.runs.cleanup import MODEL, remove_run
+from xinye.tasks.registry import tasks
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,7 @@ def test_files_of_ones_own_stay(tmp_path: Path, name: str) -> None:
     (tmp_path / "plan.json").write_text("{}", "utf-8")
     remove_run(tmp_path, "*/run-*", "trials/*", "fold-*", "plan.json")
     assert contents(tmp_path) == {name: "我的笔记".encode()}
+
+
+def test_what_tasks_save_beside_a_network_is_deleted_with_it() -> None:
+    assert {name for task in tasks() for name in task.beside} <= {*MODEL}

@@ -212,3 +212,17 @@ def test_a_difference_within_chance_is_none(make_run, ours, theirs, records, say
     about = {"recipe": "finetune", "words": words}
     [found] = diagnose(read_run(make_run(about=about, result=result, plan=plan)))
     assert found.says.en.startswith(says) and found.says.zh.startswith(zh)
+
+
+@pytest.mark.parametrize(
+    ("interval", "says"), [(0.008, "Better than"), (0.02, "Equal to its baseline within chance:")]
+)
+def test_an_interval_that_is_paired_decides_alone(make_run, interval, says):
+    """On so few records the difference would be within chance if they were others each time."""
+    words = asdict(TaskWords(figures=(Figure("hits", "hits", percent=True),), decides="hits"))
+    gain = {"mean": 0.015, "interval": interval}
+    baseline = {"name": "counting", "hits": 0.895, "gain": gain}
+    result = {"measured": {"hits": 0.91}, "baseline": baseline}
+    about = {"recipe": "finetune", "words": words}
+    run = make_run(about=about, result=result, plan={"validation_records": 959})
+    assert diagnose(read_run(run))[0].says.en.startswith(says)

@@ -279,6 +279,16 @@ def test_a_whole_checkpoint_of_another_network_is_not_called_damaged(tmp_path):
     assert "damaged" not in str(error.value) and "delete" not in str(error.value)
 
 
+def test_a_step_whose_checkpoint_is_gone_does_not_cost_the_run(tmp_path):
+    saved(tmp_path, steps=2)
+    with pytest.raises(XinyeError, match=r"checkpoint of step 1.*is missing.*--resume") as error:
+        store_of(tmp_path).load(1)
+    assert "overwrite" not in str(error.value)
+    Path(checkpoints(tmp_path)[0], "progress.json").write_text("{", "utf-8")
+    with pytest.raises(XinyeError, match=r"damaged.*--resume --steps"):
+        store_of(tmp_path).load(2)
+
+
 def rewritten(run: Path, name: str, content: bytes) -> None:
     """Other content, and a manifest that knows of it."""
     (folder,) = checkpoints(run)

@@ -12,12 +12,13 @@ import xinye as package
 from xinye.api import Model
 from xinye.checkpoints.folders import run_differences
 from xinye.errors import XinyeError
+from xinye.evaluation.logits import log_loss
 from xinye.evaluation.word_counts import UNLIKELY, WordCounts
 from xinye.jobs.task_evaluation import unfinished
 from xinye.runs.folder import RunFolder
 from xinye.tasks import classify, classify_end
 from xinye.tasks.classify_hard import HardCases
-from xinye.tasks.classify_mix import CALIBRATION, COUNTS, NETWORK, WORDS, Gain, Mix
+from xinye.tasks.classify_mix import CALIBRATION, COUNTS, NETWORK, PARTS, WORDS, Gain, Mix
 from xinye.tasks.classify_records import LabelledText
 
 GOOD, BAD = "好吃快暖香", "坏慢冷苦差"
@@ -190,6 +191,7 @@ def test_damaged_files_are_named(run, name, content, says):
         {"weights": np.nan},
         {"bias": np.inf},
         {"rarity": -1},
+        {"rarity": "of two dimensions"},
         {"about": {"labels": []}},
         {"about": {"labels": ["好评", "好评"]}},
         {"about": {"blocks": []}},
@@ -204,6 +206,8 @@ def test_word_counts_that_were_changed_are_refused(run, change):
         if name == "about":
             about = json.loads(found["about"].tobytes()) | value
             found["about"] = np.frombuffer(json.dumps(about).encode(), np.uint8)
+        elif value == "of two dimensions":
+            found[name] = np.stack([found[name]] * 2, 1)
         else:
             found[name] = np.full_like(found[name], value)
     save_file(found, path)
@@ -261,6 +265,17 @@ def test_a_part_that_makes_the_other_worse_is_left_out(trained, place, monkeypat
         assert not any(case["words"] for case in found["hard_cases"]["mistakes"])
 
 
+def test_a_part_may_make_the_other_worse_by_chance():
+    """What says nothing has no weight at best, so that it can only add to the loss."""
+    drawn = np.random.default_rng(0)
+    right = np.eye(2, dtype=bool)[drawn.integers(0, 2, 200)]
+    tables = {NETWORK: drawn.normal(right * 2.0, 1), WORDS: drawn.normal(0, 0.2, right.shape)}
+    learned, mixed = Mix.learn(tables, right, False, None)
+    _, alone = Mix.learn({NETWORK: tables[NETWORK]}, right, False, None)
+    assert log_loss(mixed, right, False) > log_loss(alone, right, False)
+    assert (*learned.weights,) == PARTS
+
+
 def test_a_label_that_only_validation_has_does_not_spoil_the_weights():
     """The word counts call it impossible, which says nothing about all other labels."""
     drawn = np.random.default_rng(0)
@@ -304,16 +319,14 @@ def test_mistakes_and_training_records_that_look_mislabelled(trained, place, mon
     assert case["words"] and {*"".join(case["words"])} & {*GOOD}
     assert found["compared"][-1].startswith("2 of 120 training records look mislabelled")
     assert found["compared"][-1].endswith("the report lists the first 2")
-    monkeypatch.setattr(classify_end, "LOOKED_AT", 1)
+    monkeypatch.setattr(classify_end, "LOOKED_AT", 100)
     package.finetune(
         trained, "run", data="train.jsonl", validation="others.jsonl", epochs=6, evaluations=1,
         dtype="float32", learning_rate=0.01, overwrite=True,
     )  # fmt: skip
-    assert result_of("run")["compared"][-2].startswith("1 of 1 training record look")
-    assert (
-        "only the first 1 training records were looked at, of 120"
-        in result_of("run")["compared"][-1]
-    )
+    *_, some, few = result_of("run")["compared"]
+    assert "of 100 training records look mislabelled" in some
+    assert few == "only 100 of 120 training records, drawn at random, were looked at"
     assert "Hard cases" in Path("run/report.html").read_text("utf-8")
 
 

@@ -199,7 +199,8 @@ def test_patience_stops_without_returning(base: Path) -> None:
 
 
 def test_a_classifier_follows_its_loss(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More and more records are right, but the loss of the others rises."""
+    """More and more records are right, but the loss of the others rises. A new head may be worse
+    once; after two such evaluations the run returns."""
     rows = [f'{{"text": "{answer}", "label": "{answer[0]}"}}' for answer in ANSWERS]
     (base.parent / "labels.jsonl").write_text("\n".join(rows), "utf-8")
     seen = [(0.5, 0.9), (0.6, 0.4), (0.7, 0.8), (0.8, 0.7), (0.8, 0.5), (0.6, 0.4)]
@@ -215,6 +216,12 @@ def test_a_classifier_follows_its_loss(base: Path, monkeypatch: pytest.MonkeyPat
     labels = {"data": file, "validation": file, "task": "classify"}
     run = finetune(settings(base, "labels", evaluations=5, **labels), overwrite=True)
     assert (run.cooled_from, run.model_step) == (32, 32) and run.stopped_early
+    assert (
+        json.loads((base.parent / "labels/training/plan.json").read_text("utf-8"))["values"][
+            "total_steps"
+        ][1][0]
+        == 64
+    )
     longer = FinetuneSettings(output=base.parent / "labels", steps=run.steps + 5)
     assert finetune(longer, resume=True).model_step == run.steps + 5
 

@@ -5,8 +5,9 @@ logits of several models are added up, each with a weight (stacking, Wolpert 199
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xinye.evaluation.word_counts import Bools, Numbers, log_losses, log_softmax
+from xinye.evaluation.logits import Bools, Numbers, log_losses
 
 BINS = 10
 FOLDS = 5  # of a cross-validation
@@ -43,10 +44,9 @@ def held_out(
     logits: Sequence[Numbers], right: Bools, several: bool, known: Bools | None = None
 ) -> Numbers:
     """Weighted logits, each with the weights that were learned from other texts
-    (cross-validation), so that their figures are as good as on new texts. `known` says from which
-    texts weights may be learned; without it from all."""
-    count = len(right)
-    part = np.random.default_rng(0).permutation(count) % min(FOLDS, count)
+    (cross-validation), so that no text has a part in how it is judged itself. `known` says from
+    which texts weights may be learned; without it from all."""
+    part = parts_of(len(right))
     mixed = np.empty_like(logits[0])
     for number in np.unique(part):
         out = part == number
@@ -56,11 +56,9 @@ def held_out(
     return mixed
 
 
-def probabilities(logits: Numbers, several: bool) -> Numbers:
-    """The probability of each label, (texts, labels)."""
-    if several:
-        return 1 / (1 + np.exp(-np.clip(logits, -100, 100)))
-    return np.exp(log_softmax(logits))
+def parts_of(count: int) -> NDArray[np.int64]:
+    """For each of `count` texts the number of its part in a cross-validation."""
+    return np.random.default_rng(0).permutation(count) % max(1, min(FOLDS, count))
 
 
 def calibration_error(shares: Numbers, right: Bools, several: bool) -> float:

@@ -31,6 +31,13 @@ def measure(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) ->
     }
 
 
+def f1(right: Sequence[Iterable[Span]], found: Sequence[Iterable[Span]]) -> float:
+    """The `span_f1` of `measure` alone."""
+    pairs = list(zip(map(set, right), map(set, found), strict=True))
+    both = sum(len(one & other) for one, other in pairs)
+    return 2 * both / max(1, sum(len(one) + len(other) for one, other in pairs))
+
+
 class SurfaceForms:
     """The baseline for tagging: a string that was a span in the training texts is one again, with
     the type that it had most often.

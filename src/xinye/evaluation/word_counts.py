@@ -21,6 +21,7 @@ from safetensors.numpy import save
 
 from xinye.data.files import written_beside
 from xinye.errors import XinyeError
+from xinye.evaluation.logits import Bools, Numbers, log_loss, log_softmax
 from xinye.evaluation.tokenizers import language
 from xinye.libraries import need
 from xinye.ranking.tensor_files import DAMAGE, read_arrays
@@ -28,8 +29,6 @@ from xinye.ranking.tensor_files import DAMAGE, read_arrays
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-Numbers = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Labels = Sequence[tuple[str, ...]]  # the labels of each text: one, or any number
 
 NAME = "TF-IDF + linear SVM + naive Bayes"
@@ -44,6 +43,7 @@ SHARES = (0.0, 0.1, 0.2, 0.4, 0.6)  # of naive Bayes
 SMOOTHING = 0.1  # added to the count of each term in naive Bayes
 MANY = 5000  # texts, from which on a term must be in two of them
 MOST_TERMS = 250_000  # of each kind, the most frequent
+MOST_WEIGHTS = 20_000_000  # of each kind, so that many labels need no more than 160 MB a table
 MOST_TUNED = 5000  # texts on which the tuning is chosen; fewer with more than `FEW_LABELS`
 FEW_LABELS = 10
 FEWEST_TUNED = 1000
@@ -127,8 +127,9 @@ class WordCounts:
             raise XinyeError("TF-IDF: at least two labels are needed")
         has = np.array([[label in some for label in names] for some in right])
         try:
-            tuning = tuning or _tuned(texts, has, several)
-            blocks = _blocks(texts, _fewest(texts))
+            vocabulary = _Vocabulary.of(texts, has.shape[1])
+            tuning = tuning or _tuned(texts, has, several, vocabulary)
+            blocks = vocabulary.blocks(texts)
             counts = _counts(blocks, texts)
             machine = _machine(counts, has, several, tuning.cost)
             pairs = zip(machine, _bayes(counts, has, several), strict=True)
@@ -213,7 +214,7 @@ class WordCounts:
             terms = sum(len(block.terms) for block in blocks)
             unique = len({*labels}) == len(labels) >= 2 - several
             shapes = (weights.shape, bias.shape) == ((terms, columns), (columns,))
-            if not (terms and unique and shapes):
+            if not (terms and unique and shapes and found["rarity"].ndim == 1):
                 raise ValueError("inconsistent")
             tuning = Tuning(*(float(about.get(each.name, 0)) for each in fields(Tuning)))
             return cls(labels, several, blocks, weights, bias, tuning)
@@ -241,19 +242,35 @@ def _vectorizer(options: dict[str, Any], **others: Any) -> Any:
     return TfidfVectorizer(sublinear_tf=True, **options, **others)
 
 
-def _blocks(texts: Sequence[str], fewest: int) -> tuple[Block, ...]:
-    """The terms that are in at least so many of the texts."""
-    chinese = language("".join(texts[:1000])) == "chinese"
-    blocks = []
-    for options in (CHARACTERS,) if chinese else (WORDS, PIECES):
-        vectorizer = _vectorizer(options, min_df=fewest, max_features=MOST_TERMS).fit(texts)
-        terms = vectorizer.get_feature_names_out().tolist()
-        blocks.append(Block(options, terms, np.asarray(vectorizer.idf_)))
-    return tuple(blocks)
+@dataclass(frozen=True)
+class _Vocabulary:
+    """Which terms are counted: their kinds, in how many texts each must be at least, and how many
+    of each kind there may be."""
 
+    kinds: tuple[dict[str, Any], ...]
+    fewest: int
+    most: int
 
-def _fewest(texts: Sequence[str]) -> int:
-    return 2 if len(texts) >= MANY else 1
+    @classmethod
+    def of(cls, texts: Sequence[str], labels: int) -> Self:
+        """The usual one for texts in their language."""
+        some = texts[:: max(1, len(texts) // 1000)]
+        chinese = language("".join(some)) == "chinese"
+        return cls(
+            kinds=(CHARACTERS,) if chinese else (WORDS, PIECES),
+            fewest=2 if len(texts) >= MANY else 1,
+            most=min(MOST_TERMS, MOST_WEIGHTS // labels),
+        )
+
+    def blocks(self, texts: Sequence[str]) -> tuple[Block, ...]:
+        """The terms in texts."""
+        found = []
+        for options in self.kinds:
+            vectorizer = _vectorizer(options, min_df=self.fewest, max_features=self.most)
+            vectorizer.fit(texts)
+            terms = vectorizer.get_feature_names_out().tolist()
+            found.append(Block(options, terms, np.asarray(vectorizer.idf_)))
+        return tuple(found)
 
 
 def _counts(blocks: Sequence[Block], texts: Sequence[str]) -> "csr_matrix":
@@ -263,15 +280,17 @@ def _counts(blocks: Sequence[Block], texts: Sequence[str]) -> "csr_matrix":
     return hstack([block.counts(texts) for block in blocks], format="csr")
 
 
-def _tuned(texts: Sequence[str], has: Bools, several: bool) -> Tuning:
+def _tuned(texts: Sequence[str], has: Bools, several: bool, vocabulary: _Vocabulary) -> Tuning:
     """The tuning with the lowest log loss on texts that are held out of training. The log loss is
-    less often misled by chance than the accuracy, and the probabilities count in a mix."""
+    less often misled by chance than the accuracy, and the probabilities count in a mix. Of equal
+    texts one is used, so that none is on both sides."""
     most = MOST_TUNED * FEW_LABELS // max(FEW_LABELS, has.shape[1])
-    order = np.random.default_rng(0).permutation(len(texts))[: max(FEWEST_TUNED, most)]
+    firsts = np.sort(np.unique(np.array(texts, object), return_index=True)[1])
+    order = np.random.default_rng(0).permutation(firsts)[: max(FEWEST_TUNED, most)]
     held_out, rest = np.split(order, [round(TUNED_ON * len(order))])
     if not len(held_out) or not _can_be_learned(has[rest], several):
         return USUAL
-    blocks = _blocks([texts[at] for at in rest], _fewest(texts))
+    blocks = vocabulary.blocks([texts[at] for at in rest])
     known, asked = (_counts(blocks, [texts[at] for at in part]) for part in (rest, held_out))
     learned = has[rest].any(0)
     truth = has[held_out][:, learned]
@@ -361,24 +380,3 @@ def _logits(scores: Numbers, several: bool) -> Numbers:
     if scores.shape[1] == 1:  # two labels: the log-odds of the second
         scores = np.hstack([np.zeros_like(scores), scores])
     return log_softmax(scores)
-
-
-def log_softmax(logits: Numbers) -> Numbers:
-    """Log-probabilities from logits, (texts, labels)."""
-    logits = logits - logits.max(1, keepdims=True)
-    normalized: Numbers = logits - np.log(np.exp(logits).sum(1, keepdims=True))
-    return normalized
-
-
-def log_losses(logits: Numbers, right: Bools, several: bool) -> Numbers:
-    """The negative log-likelihood in nats of each text's label, or of several labels the mean over
-    them."""
-    if several:
-        return np.asarray(np.logaddexp(0, np.where(right, -logits, logits)).mean(1))
-    return -log_softmax(logits)[right]
-
-
-def log_loss(logits: Numbers, right: Bools, several: bool) -> float:
-    """The mean of these losses; 0 without texts."""
-    losses = log_losses(logits, right, several)
-    return float(losses.mean()) if losses.size else 0.0

@@ -126,8 +126,9 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
     gain = figure.gain(ours, theirs)
     chance = NOTHING
     paired = other.get("gain")  # with its 95 % interval, paired by records or users
-    if _within_interval(paired):
-        chance = Both(" within chance", "（差别在偶然范围内）")
+    if isinstance(paired, dict):
+        if _within_interval(paired):
+            chance = Both(" within chance", "（差别在偶然范围内）")
     elif records and abs(gain) <= figure.chance(ours, theirs, records):
         many = plural(records, "record")
         chance = Both(f" within chance on {many}", f"（{records:,} 条样本上的差别在偶然范围内）")
@@ -136,9 +137,7 @@ def _compared(run: SavedRun, figure: Figure, other: Mapping[str, Any]) -> Compar
     return Compared(gain, named, figure.written(theirs), chance)
 
 
-def _within_interval(paired: Any) -> bool:
+def _within_interval(paired: dict[str, Any]) -> bool:
     """Whether the mean of a difference is smaller than its 95 % interval; False if unknown."""
-    if not isinstance(paired, dict):
-        return False
     mean, interval = paired.get("mean"), paired.get("interval")
     return isinstance(mean, float) and isinstance(interval, float) and abs(mean) <= interval

@@ -34,6 +34,7 @@ from xinye.errors import XinyeError
 from xinye.runs.folder import Values
 from xinye.runs.model_files import STATE, ModelFiles
 
+NEWEST = "restore it, or continue from the newest checkpoint: --resume --steps N"
 OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # not the model's
 
 
@@ -98,14 +99,19 @@ class Store:
         since what it saves meanwhile looks the same.
 
         Raises `OtherNetwork` if it is whole, but not of this network, and `XinyeError` if there is
-        none or it is damaged; the error names the one before it, if there is one.
+        none or it is damaged; the error then says from which one the run can continue.
         """
         if clean:
             delete_leftovers(self.run)
         found = [path for path in checkpoints(self.run) if step in (None, step_of(path))]
-        if not found:
+        if not checkpoints(self.run):
             raise XinyeError(
                 f"{self.run}: there is no checkpoint to resume from; start again with --overwrite"
+            )
+        if not found:
+            raise XinyeError(
+                f"{self.run}: the checkpoint of step {step:,}, to which the run returns, is "
+                f"missing; {NEWEST}"
             )
         folder = found[-1]
         try:
@@ -137,7 +143,9 @@ class Store:
             if isinstance(error, KeyError):
                 what = f"{what} is missing"
             advice = "start again with --overwrite"
-            if len(found) > 1:
+            if step is not None:
+                advice = NEWEST
+            elif len(found) > 1:
                 advice = f"delete this folder to resume from step {step_of(found[-2]):,}"
             raise XinyeError(f"{folder}: damaged checkpoint ({what}); {advice}") from None
 

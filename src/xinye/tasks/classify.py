@@ -17,20 +17,22 @@ from xinye.data.records import Row
 from xinye.data.sources import headerless
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.evaluation import calibration, classification
-from xinye.evaluation.word_counts import LIBRARY, NAME, Bools, Numbers, Tuning, WordCounts, log_loss
+from xinye.evaluation import classification
+from xinye.evaluation.calibration import calibration_error
+from xinye.evaluation.logits import Bools, Numbers, log_loss, probabilities
+from xinye.evaluation.word_counts import LIBRARY, NAME, Tuning, WordCounts
 from xinye.language import shown
 from xinye.model.heads import Head
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.tasks.classify_columns import Named
 from xinye.tasks.classify_end import complete
 from xinye.tasks.classify_exercises import REVIEWS
-from xinye.tasks.classify_mix import ALONE, CALIBRATION, COUNTS, Gain, Mix
+from xinye.tasks.classify_mix import CALIBRATION, COUNTS, Gain, Mix
 from xinye.tasks.classify_records import LabelledText, joined_labels, read_labelled
 from xinye.tasks.classify_texts import as_pairs, cut, joined, kept, pairs_of
 from xinye.tasks.classify_words import WORDS, WORDS_OF_PAIRS
 from xinye.tasks.decisions import Decision, log_odds, place_in
-from xinye.tasks.heads import HeadTask, altered
+from xinye.tasks.heads import GPT_ALONE, HeadTask, altered
 from xinye.tasks.records import (
     Example,
     Examples,
@@ -58,7 +60,8 @@ class Classify(HeadTask):
     judges_untaught = True
     words = WORDS
     exercise = REVIEWS
-    # what is learned at the end of training: the mix, and its gain over the word counts
+    # what is learned at the end of training: the word counts, the mix, and its gain over them
+    learned_counts: WordCounts | None = None
     mix: Mix | None = None
     gain: Gain | None = None
 
@@ -225,7 +228,7 @@ class Classify(HeadTask):
         logits = self.logits(model, tokenizer, texts, context)
         if self.mix:
             logits = self.mix(logits, [joined(*pair) for pair in texts], self.labels)
-        rows: list[list[float]] = calibration.probabilities(logits, self.several).tolist()
+        rows: list[list[float]] = probabilities(logits, self.several).tolist()
         return rows
 
     def chosen(self, probabilities: Sequence[float]) -> tuple[str, ...]:
@@ -247,14 +250,14 @@ class Classify(HeadTask):
         if not self.mix:
             return alone
         mixed = self.mix(logits, [record.whole for record in records], self.labels)
-        parts = [{"name": ALONE, **alone}] if self.mix.counts else []
+        parts = [{"name": GPT_ALONE, **alone}] if self.mix.counts else []
         return self.judged(records, mixed) | {"mixes": parts}
 
     def judged(self, records: Sequence[LabelledText], logits: Numbers) -> Figures:
         """The metrics of the logits (texts, labels) of records."""
-        shares, right = calibration.probabilities(logits, self.several), self.has(records)
+        shares, right = probabilities(logits, self.several), self.has(records)
         figures = self.compared(records, [self.chosen(row) for row in shares.tolist()])
-        error = calibration.calibration_error(shares, right, self.several)
+        error = calibration_error(shares, right, self.several)
         loss = log_loss(logits, right, self.several)
         return figures | {"calibration_error": error, "loss": loss}
 
@@ -271,7 +274,7 @@ class Classify(HeadTask):
 
     def right(self, records: Sequence[LabelledText], logits: Numbers) -> Bools:
         """The records whose labels are those that the logits choose."""
-        rows = calibration.probabilities(logits, self.several).tolist()
+        rows = probabilities(logits, self.several).tolist()
         pairs = zip(records, rows, strict=True)
         return np.array([{*record.labels} == {*self.chosen(row)} for record, row in pairs])
 
@@ -296,7 +299,7 @@ class Classify(HeadTask):
         before: Figures | None = None,
     ) -> Figures:
         counts = self.mix.counts if self.mix else None
-        counts = counts or self.word_counts(training)
+        counts = counts or self.learned_counts or self.word_counts(training)
         logits = counts.logits([record.whole for record in records], self.labels)
         gain = {"gain": asdict(self.gain)} if self.gain else {}
         return self.judged(records, logits) | asdict(counts.tuning) | gain

@@ -1,28 +1,30 @@
 """The end of a classifier's training: it is calibrated, mixed with word counts, and its hard cases
 are found."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from xinye.errors import XinyeError
-from xinye.evaluation.calibration import learn_weights, probabilities, weighted
-from xinye.evaluation.word_counts import LIBRARY, Numbers, WordCounts
+from xinye.evaluation.calibration import learn_weights, weighted
+from xinye.evaluation.logits import Numbers, probabilities
+from xinye.evaluation.word_counts import LIBRARY, WordCounts
 from xinye.libraries import installed
-from xinye.tasks.classify_hard import SURE, HardCases, told
+from xinye.tasks.classify_hard import SURE, HardCases, doubt_sentences
 from xinye.tasks.classify_mix import (
-    ALONE,
     NETWORK,
     PARTS,
     WORDS,
     Gain,
     Mix,
-    believed,
-    together,
-    without,
+    calibration_sentence,
+    left_out_sentence,
+    mix_sentences,
 )
 from xinye.tasks.classify_records import LabelledText
 from xinye.tasks.classify_texts import pairs_of
+from xinye.tasks.heads import GPT_ALONE
 from xinye.tasks.task import Figures, Trained
 
 if TYPE_CHECKING:
@@ -39,7 +41,8 @@ def complete(task: "Classify", trained: Trained) -> Figures:
     part of the data. The weights and the figures are those of counts that have not.
     """
     records = trained.validation
-    counts, number = word_counts(task, trained), len(records)
+    task.learned_counts = counts = word_counts(task, trained)
+    number = len(records)
     network = network_logits(task, trained, records)
     tables = {NETWORK: network}
     if counts:
@@ -47,20 +50,21 @@ def complete(task: "Classify", trained: Trained) -> Figures:
     mix, mixed = Mix.learn(tables, task.has(records), task.several, counts)
     task.mix = mix
     measured, alone = task.judged(records, mixed), task.judged(records, network)
-    findings = [without(part, number) for part in tables if part not in mix.weights]
+    findings = [left_out_sentence(part, number) for part in tables if part not in mix.weights]
     if len(mix.weights) == len(PARTS):
         gains = [
             Gain.of(task.right(records, mixed), task.right(records, tables[part]))
             for part in (WORDS, NETWORK)
         ]
         task.gain = gains[0]
-        findings += together(mix, number, *gains)
-    findings.append(believed(number, *(each["calibration_error"] for each in (measured, alone))))
+        findings += mix_sentences(mix, number, *gains)
+    errors = measured["calibration_error"], alone["calibration_error"]
+    findings.append(calibration_sentence(number, *errors))
     cases, doubts = hard_cases(task, trained, mixed, network, mix.counts)
     of_all_data(mix, task, trained).save(trained.folder)
     return {
         "measured": measured,
-        "mixes": [{"name": ALONE, **alone}] if mix.counts else [],
+        "mixes": [{"name": GPT_ALONE, **alone}] if mix.counts else [],
         "compared": findings + doubts,
         "hard_cases": cases,
     }
@@ -96,15 +100,21 @@ def hard_cases(
     network: Numbers,
     counts: WordCounts | None,
 ) -> tuple[Figures, list[str]]:
-    """The hard cases, and a sentence about them, from the logits of the validation records. The
-    training records are compared with the calibrated network alone, since word counts remember each
-    of them; of these are the words that decided."""
+    """The hard cases, and sentences about them, from the logits of the validation records. The
+    training records, or of very many some, are compared with the calibrated network alone, since
+    word counts remember each of them; of these are the words that decided."""
     hard = HardCases(task.labels, task.chosen, counts)
     mistakes = hard.contradicted(trained.validation, probabilities(mixed, task.several))
     own = learn_weights([network], task.has(trained.validation), task.several)
-    looked_at = trained.training[:LOOKED_AT]
+    looked_at = drawn(trained.training, LOOKED_AT, trained.settings.seed)
     logits = weighted([network_logits(task, trained, looked_at)], own)
     doubted = hard.contradicted(looked_at, probabilities(logits, task.several))
     doubted = [case for case in doubted if case.probability >= SURE]
     cases = {"mistakes": [*hard.shown(mistakes)], "mislabelled": [*hard.shown(doubted)]}
-    return cases, told(len(doubted), len(looked_at), len(trained.training))
+    return cases, doubt_sentences(len(doubted), len(looked_at), len(trained.training))
+
+
+def drawn(records: Sequence[LabelledText], most: int, seed: int) -> list[LabelledText]:
+    """The records, in their order; of more than so many those that chance draws."""
+    numbers = random.Random(seed).sample(range(len(records)), min(most, len(records)))
+    return [records[at] for at in sorted(numbers)]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from xinye.errors import plural
-from xinye.evaluation.word_counts import Numbers, WordCounts
+from xinye.evaluation.logits import Numbers
+from xinye.evaluation.word_counts import WordCounts
 from xinye.tasks.classify_records import LabelledText
 
 SURE = 0.9  # probability from which on a label that contradicts a training record is reported
@@ -77,9 +78,9 @@ class HardCases:
             }
 
 
-def told(mislabelled: int, looked_at: int, of: int) -> list[str]:
-    """Sentences about training records that look mislabelled, among the first `looked_at` `of` all;
-    none if there are none."""
+def doubt_sentences(mislabelled: int, looked_at: int, of: int) -> list[str]:
+    """Sentences about training records that look mislabelled, among `looked_at` of all; none if
+    there are none."""
     if not mislabelled:
         return []
     found = [
@@ -88,5 +89,7 @@ def told(mislabelled: int, looked_at: int, of: int) -> list[str]:
         f"the first {min(mislabelled, SHOWN)}"
     ]
     if looked_at < of:
-        found.append(f"only the first {looked_at:,} training records were looked at, of {of:,}")
+        found.append(
+            f"only {looked_at:,} of {of:,} training records, drawn at random, were looked at"
+        )
     return found

@@ -12,12 +12,12 @@ import numpy as np
 from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, plural
 from xinye.evaluation.calibration import HIGHEST, held_out, learn_weights, weighted
-from xinye.evaluation.word_counts import UNLIKELY, Bools, Numbers, WordCounts, log_losses
+from xinye.evaluation.logits import Bools, Numbers, log_losses
+from xinye.evaluation.word_counts import UNLIKELY, WordCounts
 from xinye.ranking.tensor_files import DAMAGE
 
 CALIBRATION, COUNTS = "calibration.json", "word_counts.safetensors"  # in the run's folder
 PARTS = NETWORK, WORDS = "network", "word_counts"  # of a mix
-ALONE = "the GPT alone"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Gain:
         return f"{100 * self.mean:+.1f} ± {100 * self.interval:.1f}"
 
 
-def without(part: str, count: int) -> str:
+def left_out_sentence(part: str, count: int) -> str:
     """A sentence about a part that was left out."""
     records = plural(count, "validation record")
     if part == WORDS:
@@ -124,7 +124,7 @@ def without(part: str, count: int) -> str:
     return f"the GPT was left out: mixed with the word counts, it makes them worse on {records}"
 
 
-def together(mix: Mix, count: int, over_words: Gain, over_network: Gain) -> list[str]:
+def mix_sentences(mix: Mix, count: int, over_words: Gain, over_network: Gain) -> list[str]:
     """Sentences about what both parts add to each other, on `count` validation records."""
     network, words = (mix.weights[part] for part in PARTS)
     return [
@@ -135,7 +135,7 @@ def together(mix: Mix, count: int, over_words: Gain, over_network: Gain) -> list
     ]
 
 
-def believed(count: int, error: float, of_network: float) -> str:
+def calibration_sentence(count: int, error: float, of_network: float) -> str:
     """A sentence about the calibration errors of the model, and of its network."""
     return (
         f"on {plural(count, 'validation record')} the probabilities differ by {error:.1%} from the "

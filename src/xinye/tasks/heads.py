@@ -37,6 +37,7 @@ USE = Both(
     "To use it on a text or on a file with one text per line, and to evaluate it on other records:",
     "使用模型：可以输入一段文字，也可以输入每行一段的文件；在其他样本上评估：",
 )
+GPT_ALONE = "the GPT alone"  # of what is mixed
 LIMIT = (
     "It always answers with one of its labels, even if none fits; its probabilities are "
     "not calibrated."

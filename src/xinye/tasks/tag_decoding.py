@@ -1,6 +1,6 @@
 """Spans from the scores of a tagger: the likeliest sequence of tags of each segment."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -46,13 +46,7 @@ def decoded(
     """The spans of each segment, each with the mean probability of its tokens' tags. The
     probability of a tag is that of all sequences that have it there."""
     found: list[list[tuple[Span, float]]] = [[] for _ in segments]
-    numbers = sorted(range(len(scores)), key=lambda number: len(scores[number]))
-    numbers = [number for number in numbers if len(scores[number])]
-    for at in range(0, len(numbers), BATCH):
-        some = numbers[at : at + BATCH]
-        padded = pad_sequence([scores[number] for number in some], batch_first=True)
-        lengths = torch.tensor([len(scores[number]) for number in some])
-        real = torch.arange(padded.shape[1]) < lengths[:, None]
+    for some, padded, real in batches(scores):
         tags = crf.likeliest(padded, real, transitions)
         shares = crf.marginals(padded, real, transitions).gather(-1, tags[..., None]).squeeze(-1)
         for number, row, sure in zip(some, tags.tolist(), shares.tolist(), strict=True):
@@ -60,3 +54,26 @@ def decoded(
             named = [(labels[tag], share) for tag, share in zip(row, sure, strict=True)]
             found[number] = spans_of(places, named[: len(places)])
     return found
+
+
+def losses(scores: Sequence[Tensor], transitions: Tensor, targets: Sequence[Tensor]) -> list[float]:
+    """The negative log-likelihood in nats of the right tags of each segment."""
+    found = [0.0] * len(scores)
+    for some, padded, real in batches(scores):
+        tags = pad_sequence([targets[number] for number in some], batch_first=True)
+        nats = -crf.log_likelihood(padded, real, transitions, tags)
+        for number, loss in zip(some, nats.tolist(), strict=True):
+            found[number] = loss
+    return found
+
+
+def batches(scores: Sequence[Tensor]) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """The numbers of segments of about the same length, their scores (B, T, L), and which of these
+    are real, (B, T). Segments without any tokens are left out."""
+    numbers = sorted(range(len(scores)), key=lambda number: len(scores[number]))
+    numbers = [number for number in numbers if len(scores[number])]
+    for at in range(0, len(numbers), BATCH):
+        some = numbers[at : at + BATCH]
+        padded = pad_sequence([scores[number] for number in some], batch_first=True)
+        lengths = torch.tensor([len(scores[number]) for number in some])
+        yield some, padded, torch.arange(padded.shape[1]) < lengths[:, None]

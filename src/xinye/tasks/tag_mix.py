@@ -25,7 +25,7 @@ from xinye.tasks.tag_spans import (
 
 FILE = "linear_tagger.safetensors"  # in the run's folder
 MOST_TOKENS = 2_000_000  # about 2.4 GB of features
-ALONE, LINEAR_ALONE = "the GPT alone", "the linear tagger alone"
+LINEAR_ALONE = "the linear tagger alone"
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of the linear tagger; one is chosen on validation records
 
 
