@@ -37,7 +37,7 @@ SHAPES = ((0, 1), (-1, 3), (-2, 5))  # the same for the shapes of tokens
 RARE = 5  # features that occur less often in the training texts are not learned
 DROPPED = 0.4  # the share of features that a step of training does not see
 EPOCHS = 3
-STEPS = 100  # at least, so that few texts are read more often
+STEPS = 100  # about, at the least, so that few texts are read more often
 BATCH = 32
 RATE = 0.1
 

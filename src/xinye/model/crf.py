@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 FORBIDDEN = -1e4  # the score of a step that no sequence has
+# Of probabilities beside the largest: a forbidden step costs at least 85 nats.
 SMALLEST = 1e-37
 
 
