@@ -103,7 +103,8 @@ def test_what_is_only_memorized_ends_soon_and_the_best_is_kept(
         ((9, 5, 4, 6, 7, 4), (4, 2, 2)),  # it is not
         ((2, 5, 7, 2), (2, 0, 0)),  # training only harms
         ((9, 8, 7, 6, 5, 5), (4, None, 4)),  # never worse: the whole plan
-        ((9, 8, 7, 6, 7, 6), (4, None, 3)),  # the end is worse
+        ((9, 8, 7, 6, 7, 5, 5), (5, 3, 5)),  # the end is worse; what decays from the third is best
+        ((9, 8, 7, 6, 7, 7, 6), (5, 3, 3)),  # it is not
     ],
 )
 def test_a_worse_evaluation_leads_back_to_the_best(
@@ -137,15 +138,24 @@ def test_the_decay_begins_with_the_best_model(base: Path, monkeypatch: pytest.Mo
         assert best == begun != decayed
 
 
+@pytest.mark.parametrize(
+    ("losses", "best", "end"),
+    [((9, 8, 7, 6, 7, 7, 6, 7, 6), 3, 5), ((9, 8, 7, 6, 5, 5, 5, 5), 4, 4)],
+)
 @pytest.mark.parametrize("killed", [True, False])
 def test_a_signal_after_the_last_step(
-    base: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    killed: bool,
+    losses: tuple[float, ...],
+    best: int,
+    end: int,
 ) -> None:
     """What ends while it learns what belongs beside the network resumes to the same end; a first
     Ctrl-C there changes nothing."""
-    scores(monkeypatch, 9, 8, 7, 6, 7, 6, 6)
+    scores(monkeypatch, *losses)
     asked = {"steps": 4, "batch_size": 4, "cooldown": 1, "evaluations": 4}
-    output = f"signal-{killed}"
+    output = f"signal-{killed}-{end}"
 
     def stopped(self: RecordJob, model: GPT) -> dict[str, float]:
         if killed:
@@ -160,17 +170,20 @@ def test_a_signal_after_the_last_step(
     if killed:
         finetune(FinetuneSettings(output=base.parent / output), resume=True)
     found = read_run(base.parent / output)
-    assert (found.state, found.model_step, found.done) == ("finished", 3, 4)
-    kept = found.folder / "training/checkpoints/step-00000003/model.safetensors"
+    assert (found.state, found.model_step, found.done) == ("finished", best, end)
+    kept = found.folder / f"training/checkpoints/step-{best:08d}/model.safetensors"
     assert kept.read_bytes() == (found.folder / "model.safetensors").read_bytes()
 
 
-@pytest.mark.usefixtures("cooled")
-def test_the_rate_goes_on_from_where_it_was_down_to_nothing(base: Path) -> None:
-    steps = read_run(base.parent / "run").steps
-    rates = [step["rate_factor"] for step in steps]
-    top = rates.index(max(rates))
-    assert rates[top:] == sorted(rates[top:], reverse=True) and len(set(rates)) == len(rates)
+def test_the_rate_falls_from_where_it_was_at_the_best_down_to_nothing(
+    base: Path, cooled: tuple[Run, list[str]]
+) -> None:
+    best = cooled[0].cooled_from
+    saved = read_run(base.parent / "run")
+    rates, begin = [step["rate_factor"] for step in saved.steps], saved.plan.total_steps[-1][0]
+    assert best is not None and rates[begin] == rates[best] > rates[begin - 1]
+    falling = rates[begin:]
+    assert falling == sorted(set(falling), reverse=True) and falling[-1] <= rates[best] / 2
 
 
 @pytest.mark.parametrize("after", ["cooling", "before"])

@@ -164,7 +164,7 @@ class TrainingSettings(BaseModel):
         steps, ends = [step for step, _ in value], [total for _, total in value]
         rising = steps[:1] == [0] and steps == sorted(set(steps))
         enough = all(step <= total for step, total in value) and ends[:1] != [0]
-        later = all(step < total for total, step in zip(ends, steps[1:], strict=False))
+        later = all(step <= total for total, step in zip(ends, steps[1:], strict=False))
         example = "starting at step 0, such as 0:189,4:160"
         wrong = value and not (rising and enough and later)
         refuse((wrong, (f"expected pairs of a step and the total number of steps, {example}")))

@@ -36,6 +36,7 @@ class Schedule:
         self.totals = [(step, total) for step, total in totals]
         self.warmup, self.shape, self.decay = warmup, shape, decay
         self.evaluations, self.clock = evaluations, clock
+        self.returned: int | None = None  # the step of the model with which the last plan begins
 
     @property
     def steps(self) -> int:
@@ -49,12 +50,26 @@ class Schedule:
             yield step
             step += 1
 
+    def return_to(self, best: int, done: int, steps: int) -> None:
+        """Plan so many more steps after `done` steps, from the share that was done when the model
+        had taken `best` steps."""
+        self.totals = [*(pair for pair in self.totals if pair[0] < done), (done, done + steps)]
+        self.returned = best
+
     def share(self, done: int) -> float:
         """The share of the run that is done after `done` steps, from 0 to 1. It grows linearly;
         when the steps are planned again, it grows linearly from there to 1."""
+        *former, (begin, total) = self.totals
+        if self.returned is None or done < begin:
+            return self._share(self.totals, done)
+        share = self._share(former, self.returned)
+        return share + (1 - share) * min(1.0, (done - begin) / max(1, total - begin))
+
+    @staticmethod
+    def _share(totals: Sequence[tuple[int, int]], done: int) -> float:
         share = 0.0
-        begin, total = self.totals[0]
-        for step, planned in self.totals[1:]:
+        begin, total = totals[0]
+        for step, planned in totals[1:]:
             if step > done:
                 break
             share += (1 - share) * (step - begin) / (total - begin)

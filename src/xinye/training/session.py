@@ -90,6 +90,7 @@ class Session:
         self.schedule = Schedule(
             self.totals, plan.warmup, plan.schedule, plan.decay, plan.evaluations, self.clock
         )
+        self.schedule.returned = self.progress.cooled_from
         if self.longer:
             self.observer.warn(self.extension_message(self.longer))
         self.stopwatch.lap("planning")
@@ -170,18 +171,17 @@ class Session:
                 self.after(record)
                 if self.group.any(bool(self.interrupted()) or self.exhausted()):
                     break
+            if self.group.first and self.plan.cooldown and self.ended():
+                self.evaluate()
             if not self.group.any(self.cooldown_due() and not self.interrupted()):
                 break
             self.cool_down()
         self.stopped = self.interrupted()
         if not self.group.first:
             return
-        compared = self.plan.cooldown and not self.stopped and not self.exhausted()
-        if compared:
-            self.evaluate()
         if self.model_step() != self.progress.step:
             self.store.go_back(self.model_step())
-        elif not compared:
+        elif not (self.plan.cooldown and self.ended()):
             self.check_finite()
             self.save()
         if not self.stopped:
@@ -254,6 +254,8 @@ class Session:
         name = "loss" if self.plan.cooldown else job.better
         lower = name == "loss" or job.lower_replaced
         step, loss, figure = self.progress.step, figures["loss"], figures[name]
+        if best and best["step"] == step:  # the same model again, after a kill
+            return
         if not best or (figure < best[name] if lower else figure > best[name]):
             known = {each: figures[each] for each in ("loss", job.better)}
             self.progress.best = {"step": step, **known, "worse_since": 0}
@@ -292,22 +294,28 @@ class Session:
             patience = patience or self.job.worse_allowed
         return patience is not None and self.progress.best.get("worse_since", 0) >= patience
 
+    def ended(self) -> bool:
+        """Whether all steps of the plan were taken, and the run was not told to stop."""
+        return self.progress.step >= self.schedule.steps and not self.interrupted()
+
     def cooldown_due(self) -> bool:
-        """Whether the run is to return to its best model, to decay the learning rate from there. At
-        the planned end it has decayed."""
-        ended = self.progress.step >= self.schedule.steps
-        again = self.progress.cooled_from is not None
-        return bool(self.plan.cooldown) and self.exhausted() and not (again or ended)
+        """Whether the run is to return to its best model, to decay the learning rate from there:
+        once, if it is exhausted, or if the model at its end is not the best. The first process
+        knows."""
+        progress = self.progress
+        if not (self.plan.cooldown and self.group.first) or progress.cooled_from is not None:
+            return False
+        return self.exhausted() or (self.ended() and progress.best["step"] != progress.step)
 
     def cool_down(self) -> None:
         """Return to the best model, and plan the last steps, in which the learning rate decays from
-        what it is now to zero. The number of steps done stays. All processes call this together."""
+        what it was then to zero. The number of steps done stays. All processes call this
+        together."""
         progress, steps = self.progress, self.plan.cooldown or 0
         [best] = map(int, self.group.agreed([progress.best.get("step", 0)]))
         with self.group.main_process_first():
             self.store.load(best, clean=False)
-        totals = [pair for pair in self.schedule.totals if pair[0] < progress.step]
-        self.schedule.totals = [*totals, (progress.step, progress.step + steps)]
+        self.schedule.return_to(best, progress.step, steps)
         progress.cooled_from = best
         progress.best["worse_since"] = 0
         if self.group.first:
