@@ -49,6 +49,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def of_others(run: Model) -> None:
+    """The run of a folder that nobody vouches for."""
+    Path("run/training/manifest.json").unlink()
+
+
+@pytest.fixture
 def run(trained: Path, place: Path) -> Model:
     return package.finetune(trained, "run", data="train.jsonl", **SHORT)
 
@@ -156,6 +162,21 @@ def test_an_unfinished_base_is_continued_by_its_own_verb(tmp_path):
     assert "xinye pretrain -o" in unfinished(tmp_path)[0]
 
 
+@pytest.mark.parametrize("change", ["missing", "of another run"])
+def test_files_beside_a_network_are_those_that_were_saved(run, trained, change):
+    if change == "missing":
+        Path("run", CALIBRATION).unlink()
+    else:
+        rows = [
+            row | {"label": {"好评": "差评", "差评": "好评"}[row["label"]]} for row in reviews(80)
+        ]
+        Path("other.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+        package.finetune(trained, "other", data="other.jsonl", **SHORT)
+        Path("run", COUNTS).write_bytes(Path("other", COUNTS).read_bytes())
+    with pytest.raises(XinyeError, match="as it was saved"):
+        package.load("run").classify("店好吃")
+
+
 def test_a_run_verifies_the_files_beside_its_network(run):
     assert not run_differences(Path("run"))
     for name in (CALIBRATION, COUNTS):
@@ -176,7 +197,7 @@ def test_a_run_verifies_the_files_beside_its_network(run):
         (COUNTS, None, "no such file"),
     ],
 )
-def test_damaged_files_are_named(run, name, content, says):
+def test_damaged_files_are_named(of_others, name, content, says):
     if content is None:
         Path("run", name).unlink()
     else:
@@ -199,7 +220,7 @@ def test_damaged_files_are_named(run, name, content, says):
     ],
     ids=str,
 )
-def test_word_counts_that_were_changed_are_refused(run, change):
+def test_word_counts_that_were_changed_are_refused(of_others, change):
     path = Path("run", COUNTS)
     found = load_file(path)
     for name, value in change.items():
@@ -215,7 +236,7 @@ def test_word_counts_that_were_changed_are_refused(run, change):
         package.load("run").classify("店好吃")
 
 
-def test_a_calibration_that_cannot_be_read_is_not_taken_for_none(run):
+def test_a_calibration_that_cannot_be_read_is_not_taken_for_none(of_others):
     Path("run", CALIBRATION).unlink()
     Path("run", CALIBRATION).symlink_to("nowhere")
     with pytest.raises(XinyeError, match=CALIBRATION):
@@ -331,6 +352,11 @@ def test_mistakes_and_training_records_that_look_mislabelled(trained, place, mon
 
 
 def test_of_several_labels_the_surest_contradiction_counts():
+    hard = HardCases(["a", "b", "c"], lambda row: ("a",), None)
+    [case] = hard.contradicted(
+        [LabelledText("text", "", ("b",), "here")], np.array([[0.5, 0.1, 0.4]])
+    )
+    assert (case.said, case.probability) == ("a", 0.5)  # and not the 0.9 against b
     hard = HardCases(["a", "b", "c"], lambda row: ("a", "c"), None)
     record = LabelledText("text", "", ("a", "b"), "here")
     [case] = hard.contradicted([record], np.array([[0.9, 0.3, 0.6]]))

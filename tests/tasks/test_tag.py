@@ -201,3 +201,8 @@ def test_offsets_behind_an_emoji_may_count_otherwise(tmp_path, span, flags, told
     path.write_text(json.dumps({"text": "沈😀知秋在家", "label": [span]}), "utf-8")
     assert len(Tag.read([str(path)], notes=notes, **flags)) == 1
     assert any("--offsets utf-16" in said for said in notes.sentences()) == told
+
+
+def test_a_tokenizer_with_borders_is_given_no_more_of_them():
+    """As when a run is resumed, or a tagger is trained further."""
+    assert Tag.tokenizer(TOKENIZER).backend.to_str() == TOKENIZER.backend.to_str()

@@ -158,20 +158,39 @@ def differences(folder: Path, manifest: Path) -> Iterator[str]:
 def check_weights(folder: Path) -> None:
     """Raise `XinyeError` if the weights of a run or checkpoint are not those that were saved. Large
     files are compared only by size. Without a manifest nothing is checked."""
-    own = folder / "training" / MANIFEST
-    manifest = own if own.is_file() else folder / MANIFEST
-    saved = _entries_of(manifest, []) if manifest.is_file() else {}
+    manifest, saved = _manifest_of(folder)
     for name in saved.keys() & set(WEIGHTS):
-        if not (folder / name).is_file():
-            continue
-        problem = _difference(
-            folder / name, saved[name], with_content=(saved[name]["bytes"] <= HASHED_WHEN_LOADED)
-        )
+        problem = _changed(folder / name, saved[name]) if (folder / name).is_file() else ""
         if problem and not _published_before(folder, name):
             raise XinyeError(
                 f"{folder / name}: damaged or cut short ({problem}); find an intact checkpoint "
                 f"with xinye runs verify, or delete {manifest} if you changed the file yourself"
             )
+
+
+def check_beside(folder: Path, names: Sequence[str]) -> None:
+    """Raise `XinyeError` if one of these files, which stand beside the model of a run, is missing
+    or not as it was saved. Without an entry in the manifest it is not checked."""
+    _, saved = _manifest_of(folder)
+    for name in names:
+        path = folder / name
+        if name in saved and (problem := _changed(path, saved[name])):
+            raise XinyeError(
+                f"{path}: {problem}, but the model needs it as it was saved; restore it, "
+                "or train the run again"
+            )
+
+
+def _manifest_of(folder: Path) -> tuple[Path, dict[str, Entry]]:
+    """The manifest of a run or checkpoint, and what it holds; nothing if there is none."""
+    own = folder / TRAINING / MANIFEST
+    manifest = own if own.is_file() else folder / MANIFEST
+    return manifest, _entries_of(manifest, []) if manifest.is_file() else {}
+
+
+def _changed(path: Path, saved: Entry) -> str:
+    """How a file differs from what was saved; of a large one only its size is compared."""
+    return _difference(path, saved, with_content=saved["bytes"] <= HASHED_WHEN_LOADED)
 
 
 def run_differences(run: Path) -> list[str]:

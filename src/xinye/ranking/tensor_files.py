@@ -10,18 +10,20 @@ from xinye.errors import XinyeError
 
 # what a reader can meet in a file that is damaged, or was made to do harm
 DAMAGE = (LookupError, TypeError, ValueError, ArithmeticError, MemoryError, RecursionError)
+LARGEST = 1e30  # of a number in a file
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All tensors of a file, by name. Raises `XinyeError` for a missing or damaged file, for NaN
-    and infinity, and for numbers of a kind that numpy does not have, such as bfloat16."""
+    """All tensors of a file, by name. Raises `XinyeError` for a missing or damaged file, for NaN,
+    infinity and what cannot be computed with in float32, and for numbers of a kind that numpy does
+    not have, such as bfloat16."""
     check_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
             found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         for name, numbers in found.items():
-            if not np.isfinite(numbers).all():
-                raise ValueError(f"{name} holds NaN or infinity")
+            if np.iscomplexobj(numbers) or not (np.abs(numbers) <= LARGEST).all():
+                raise ValueError(f"{name} holds NaN, infinity or other impossible numbers")
         return found
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
+    except (SafetensorError, OSError, AttributeError, TypeError, ValueError) as error:
         raise XinyeError(f"{path}: damaged or cut short ({error}); train the run again") from None

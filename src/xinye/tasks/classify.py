@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tokenizers import processors
 
+from xinye.checkpoints.folders import check_beside
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
@@ -85,6 +86,7 @@ class Classify(HeadTask):
     @classmethod
     def of_run(cls, model: Head, folder: Path) -> "Classify":
         task = cls.of_network(model)
+        check_beside(folder, cls.beside)
         task.mix = Mix.load(folder, task.labels, task.several)
         return task
 

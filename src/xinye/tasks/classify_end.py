@@ -105,6 +105,8 @@ def hard_cases(
     word counts remember each of them; of these are the words that decided."""
     hard = HardCases(task.labels, task.chosen, counts)
     mistakes = hard.contradicted(trained.validation, probabilities(mixed, task.several))
+    if task.mix and not task.mix.has_network:
+        return {"mistakes": [*hard.shown(mistakes)], "mislabelled": []}, []
     own = learn_weights([network], task.has(trained.validation), task.several)
     looked_at = drawn(trained.training, LOOKED_AT, trained.settings.seed)
     logits = weighted([network_logits(task, trained, looked_at)], own)

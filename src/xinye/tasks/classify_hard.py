@@ -53,6 +53,7 @@ class HardCases:
             wanted, unwanted = (label, "") if label in said else ("", label)
             if len(right) == len(said) == 1:  # one against the other
                 [wanted], [unwanted] = said, right
+                label = wanted
             both = [", ".join(sorted(each)) or "–" for each in (right, said)]
             case = Case(record.place, record.whole, both[0], both[1], sure[label], wanted, unwanted)
             found.append(case)

@@ -1,5 +1,6 @@
 """The base class of tasks that train a new head on a model: for whole texts, or for each token."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -178,7 +179,11 @@ def altered(tokenizer: Tokenizer) -> Tokenizer:
 
 def with_borders(tokenizer: Tokenizer) -> Tokenizer:
     """A copy of the tokenizer in which every Han character and every punctuation mark is a token of
-    its own, so that a span can begin and end there."""
+    its own, so that a span can begin and end there. One that is so is returned unchanged."""
+    steps = json.loads(tokenizer.backend.to_str()).get("pre_tokenizer") or {}
+    first: dict[str, Any] = next(iter(steps.get("pretokenizers", ())), {})
+    if first.get("pattern") == {"Regex": BORDERS}:
+        return tokenizer
     changed = altered(tokenizer)
     split = pre_tokenizers.Split(Regex(BORDERS), "isolated")
     changed.backend.pre_tokenizer = pre_tokenizers.Sequence(

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import torch
 
+from xinye.checkpoints.folders import check_beside
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes
 from xinye.data.records import Row
@@ -111,6 +112,7 @@ class Tag(HeadTask):
     @classmethod
     def of_run(cls, model: Head, folder: Path) -> Self:
         task = cls.of_network(model)
+        check_beside(folder, cls.beside)
         task.mix = TagMix.load(folder, task.labels)
         return task
 
