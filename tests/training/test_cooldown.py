@@ -175,6 +175,18 @@ def test_a_signal_after_the_last_step(
     assert kept.read_bytes() == (found.folder / "model.safetensors").read_bytes()
 
 
+def test_the_command_that_makes_it_again_makes_the_same(
+    base: Path, cooled: tuple[Run, list[str]]
+) -> None:
+    saved = read_run(base.parent / "run")
+    steps, cooldown = saved.plan.total_steps[0][1], saved.plan.cooldown
+    assert f"--steps {steps} --cooldown {cooldown}" in saved.command()
+    assert "--total-steps" not in saved.command()
+    finetune(settings(base, "again", steps=steps, cooldown=cooldown))
+    one, other = (base.parent / name / "model.safetensors" for name in ("run", "again"))
+    assert one.read_bytes() == other.read_bytes()
+
+
 def test_the_rate_falls_from_where_it_was_at_the_best_down_to_nothing(
     base: Path, cooled: tuple[Run, list[str]]
 ) -> None:

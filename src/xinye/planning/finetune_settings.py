@@ -29,6 +29,7 @@ class FinetuneSettings(TrainingSettings, RecordSettings, ItemSettings):
     """The settings of a fine-tuning on the records of a task."""
 
     recipe: ClassVar[str] = "finetune"
+    may_return: ClassVar[bool] = True
 
     model: str = Field("", description="a run's folder, or any Hugging Face folder")
     task: str = Field(TASK, description="the task to learn")

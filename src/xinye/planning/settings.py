@@ -69,6 +69,7 @@ class TrainingSettings(BaseModel):
     """The settings that all trainings share."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    may_return: ClassVar[bool] = False  # whether such a run can return to its best model
     groups: ClassVar[Mapping[str, str]] = {  # the titles under which help lists the settings
         "data": "data task_mix validation validation_share fold field text_field label_field "
         "label_separator prompt_field answer_field assistant_name tag_names offsets "
@@ -160,11 +161,13 @@ class TrainingSettings(BaseModel):
     def _from_the_first_step_on(
         cls, value: tuple[tuple[int, int], ...]
     ) -> tuple[tuple[int, int], ...]:
-        """Check pairs of a step and the total planned from there on. The steps must increase."""
+        """Check pairs of a step and the total planned from there on. The steps must increase. Only
+        a run that may return to its best model is planned anew when all of its steps are done."""
         steps, ends = [step for step, _ in value], [total for _, total in value]
         rising = steps[:1] == [0] and steps == sorted(set(steps))
         enough = all(step <= total for step, total in value) and ends[:1] != [0]
-        later = all(step <= total for total, step in zip(ends, steps[1:], strict=False))
+        left = 0 if cls.may_return else 1
+        later = all(step + left <= total for total, step in zip(ends, steps[1:], strict=False))
         example = "starting at step 0, such as 0:189,4:160"
         wrong = value and not (rising and enough and later)
         refuse((wrong, (f"expected pairs of a step and the total number of steps, {example}")))

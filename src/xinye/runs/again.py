@@ -28,6 +28,9 @@ def command_again(
         decided["compile"] = "yes" if plan["compile"] else "no"
     if recipe == "finetune" and given.get("epochs") and not longer:
         first = {"epochs": given["epochs"]}  # the same length, and easier to read
+    elif plan.get("cooldown") and not longer:  # its last steps follow from what it learns
+        planned = plan.get("total_steps") or [(0, plan.get("steps"))]
+        first = {"steps": planned[0][1], "cooldown": plan["cooldown"]}
     values = {"output": output, **given, **dict.fromkeys(BUDGETS), **first, **decided}
     going_on = [{"output": output, "resume": True, **length} for length in longer]
     commands = [command_line(recipe, each) for each in (values, *going_on)]
