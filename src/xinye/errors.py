@@ -43,6 +43,11 @@ def one_line(text: str) -> str:
     return " ".join(readable(text).splitlines())
 
 
+def reason_of(error: BaseException, most: int = 200) -> str:
+    """What an error of a library says, in one line of at most so many characters."""
+    return " ".join(str(error).split())[:most]
+
+
 def shortened(line: str) -> str:
     """The line with the end of each very long word, such as a file name, replaced by `…`."""
     return re.sub(rf"(\S{{{LONG_WORD // 2}}})\S{{{LONG_WORD},}}", r"\1…", line)

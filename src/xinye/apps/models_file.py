@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from xinye.apps.toml_errors import toml_problem
 from xinye.checkpoints.folders import fingerprint
 from xinye.data.files import read_text
-from xinye.errors import XinyeError, did_you_mean, validated
+from xinye.errors import XinyeError, did_you_mean, reason_of, validated
 from xinye.retrieval.format import Format
 from xinye.runs.words import Both
 
@@ -129,7 +129,7 @@ def read_toml(path: Path, again: str) -> dict[str, Any]:
         place = f"{path}, line {number}" if number else str(path)
         raise XinyeError(f"{place}: {problem}") from None
     except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise XinyeError(f"{path}: not valid TOML ({reason}); correct it") from None
 
 

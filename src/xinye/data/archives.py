@@ -16,7 +16,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from xinye.errors import LINE_ENDS, XinyeError, one_line
+from xinye.errors import LINE_ENDS, XinyeError, one_line, reason_of
 
 ZIP = ".zip"
 LARGEST = 64 << 30  # bytes of all members, unpacked
@@ -136,7 +136,7 @@ def _damage_reported(path: Path) -> Iterator[None]:
     except OSError as error:
         raise XinyeError(f"{path}: {error.strerror or error}") from None
     except _DAMAGED as error:
-        reason = " ".join(str(error).split())[:100] or type(error).__name__
+        reason = reason_of(error, 100) or type(error).__name__
         raise XinyeError(
             f"{path}: it is damaged, or compressed in a way that cannot be read ({reason}); "
             "download it again, or unpack it"

@@ -21,7 +21,7 @@ from pydantic import (
 
 from xinye.data.cleaning import Cleaning
 from xinye.data.files import read_text
-from xinye.errors import XinyeError, checked, did_you_mean, refuse_first
+from xinye.errors import XinyeError, checked, did_you_mean, reason_of, refuse_first
 from xinye.planning.task_mix import TaskMixes
 from xinye.planning.units import parse_count, parse_fold, parse_time
 
@@ -371,7 +371,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise XinyeError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # the library raises errors of many kinds
-        reason = " ".join(str(error).split())[:200]
+        reason = reason_of(error)
         raise XinyeError(f"{path}: not a YAML file ({reason})") from None
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise XinyeError(f"{path}: expected lines such as 'size: 5M'")

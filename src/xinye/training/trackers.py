@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, TextIO
 
+from xinye.errors import reason_of
 from xinye.libraries import install_command, installed
 from xinye.observer import Evaluated, Observer
 from xinye.training.job import Run
@@ -251,7 +252,7 @@ class Trackers(Observer):
             yield
         except Exception as error:
             self.trackers.pop(name, None)
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            reason = reason_of(error) or type(error).__name__
             if isinstance(error, ImportError):
                 reason = f"it needs {error.name}, to install with {install_command(name)}"
             self.complain(f"--track {name}: {reason}; training continues without it")
