@@ -373,6 +373,19 @@ def test_a_classifier(make_run):
     assert page.count("<svg") == 2 and '<span class="en" lang="en">baseline</span>' in page
 
 
+def test_of_a_mix_the_figures_are_its_own_and_the_curves_the_networks(make_run):
+    mixes = [{"name": "the GPT alone", "accuracy": 0.7}]
+    measured = MEASURED | {"loss": 0.321}
+    folder = taught(make_run, "classify", measured=measured, mixes=mixes)
+    write_report(read_run(folder))
+    page = (folder / "report.html").read_text("utf-8")
+    assert "<dd>0.321</dd>" in page and "The curves are of the GPT alone" in page
+    result = folder / "training/result.json"
+    result.write_text(result.read_text("utf-8").replace('"the GPT alone"', "null"), "utf-8")
+    assert read_run(folder).state == "damaged" and "name" in read_run(folder).error
+    write_report(read_run(folder))
+
+
 def test_many_labels_show_their_worst_confusions(make_run):
     labels = [f"label {number}" for number in range(13)]
     counts = [[9 * (row == column) for column in range(13)] for row in range(13)]

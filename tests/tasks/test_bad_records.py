@@ -180,6 +180,41 @@ def test_a_name_that_looks_like_a_flag(xinye, tmp_path):
     assert "--bad-records skip" in refused.complaint
 
 
+def test_a_label_that_only_validation_has(xinye, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, labels in (("train", "ab"), ("judged", "abababac")):
+        rows = [f"{name} {number} is {label},{label}" for number, label in enumerate(labels * 10)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *rows]), "utf-8")
+    files = ("--data", "train.csv", "--validation", "judged.csv")
+    finetune = ("finetune", trained, "--task", "classify", "--steps", 2, "-o", "run", *files)
+    problem = "judged.csv, line 9: the model does not know the label 'c'"
+    checked = xinye("data", "check", *files[1:], "--task", "classify")
+    assert f"finetune would refuse this: {problem}" in " ".join(checked.out.split())
+    refused = xinye(*finetune)
+    assert refused.code == 2 and problem in refused.complaint
+    assert "--bad-records skip" in refused.complaint
+    left_out = "left out of the evaluation: the model does not know the label 'c'"
+    evaluate = ("evaluate", "run", "--data", "judged.csv")
+    for command in (finetune, evaluate):
+        done = xinye(*command, *SKIP)
+        said = " ".join((done.out + done.err).split())
+        assert done.code == 0 and left_out in said and "(10 times, first judged.csv, line 9" in said
+    (tmp_path / "judged.csv").write_text("text,label\none,a\ntwo,c\nthree,d\n", "utf-8")
+    most = xinye(*evaluate, *SKIP)
+    assert most.code == 2 and "2 of 3 records" in most.complaint
+
+
+def test_a_few_validation_records_prove_little(xinye, trained, tmp_path):
+    file = tmp_path / "few.csv"
+    rows = [f"text {number},{'ab'[number % 2]}" for number in range(20)]
+    file.write_text("\n".join(["text,label", *rows]), "utf-8")
+    finetune = ("finetune", trained, "--steps", 2, "-o", tmp_path / "run", "--data", file)
+    for command in (("data", "check", file), finetune):
+        done = xinye(*command, "--task", "classify")
+        said = " ".join((done.out + done.err).split())
+        assert "validation has only 2 records, so its figures can be chance" in said
+
+
 def test_each_of_several_records_counts(tmp_path):
     path = tmp_path / "a.jsonl"
     rows = [{"prompt": "hi", "response": "" if number < 3 else "oh"} for number in range(5)]

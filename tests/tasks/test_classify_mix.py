@@ -14,7 +14,6 @@ from xinye.checkpoints.folders import run_differences
 from xinye.errors import XinyeError
 from xinye.evaluation.logits import log_loss
 from xinye.evaluation.word_counts import UNLIKELY, WordCounts
-from xinye.jobs.task_evaluation import unfinished
 from xinye.runs.folder import RunFolder
 from xinye.tasks import classify, classify_end
 from xinye.tasks.classify_hard import HardCases
@@ -148,18 +147,28 @@ def test_a_run_that_trains_on_forgets_its_mix(run, trained, monkeypatch):
     assert not run_differences(Path("run"))
 
 
-def test_a_run_killed_before_its_calibration_says_so(trained, place, monkeypatch):
+def test_a_run_killed_before_its_calibration_says_so(xinye, trained, place, monkeypatch):
     monkeypatch.setattr(classify, "complete", stopped)
     with pytest.raises(KeyboardInterrupt):
         package.finetune(trained, "run", data="train.jsonl", **SHORT)
-    notes = " ".join(package.load("run").evaluate_task("test.jsonl")["notes"])
-    assert "has not come to its end" in notes and "xinye finetune -o run --resume" in notes
+    for command in (("evaluate", "run", "--data", "test.jsonl"), ("classify", "run", "店好吃")):
+        done = xinye(*command)
+        notes = " ".join((done.out + done.err).split())
+        assert "has not come to its end" in notes and "xinye finetune -o run --resume" in notes
+
+
+def test_a_run_killed_while_it_wrote_its_pages_gets_them_later(trained, run):
+    for name in ("report.html", "README.md"):
+        Path("run", name).unlink()
+        package.finetune(trained, "run", data="train.jsonl", resume=True)
+        assert Path("run", name).exists()
 
 
 def test_an_unfinished_base_is_continued_by_its_own_verb(tmp_path):
-    assert not unfinished(tmp_path)
-    RunFolder(tmp_path).start({"recipe": "pretrain"}, {})
-    assert "xinye pretrain -o" in unfinished(tmp_path)[0]
+    folder = RunFolder(tmp_path)
+    assert not folder.unfinished()
+    folder.start({"recipe": "pretrain"}, {})
+    assert "xinye pretrain -o" in folder.unfinished()[0]
 
 
 @pytest.mark.parametrize("change", ["missing", "of another run"])

@@ -16,9 +16,17 @@ from xinye.errors import XinyeError, quoted
 from xinye.planning.column_settings import COLUMNS
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.tasks.records import too_few
 from xinye.tasks.registry import find_text_task
 from xinye.tasks.task import Mark, Task
-from xinye.tasks.task_data import data_files, format_of, read_records, split_records, without_header
+from xinye.tasks.task_data import (
+    data_files,
+    evaluable,
+    format_of,
+    read_records,
+    split_records,
+    without_header,
+)
 
 SHOWN = 3  # records
 LISTED = 1000  # bad records
@@ -71,7 +79,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "bad": bad[:LISTED],
         "bad_total": len(bad),
         "findings": [
-            *refused(settings, task, training),
+            *held_out(settings, task, training, validation),
             *notes.sentences(),
             *personal_data([*training, *validation]),
             *task.findings(training, validation),
@@ -86,13 +94,17 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     }
 
 
-def refused(settings: FinetuneSettings, task: Task, records: Sequence[Any]) -> list[str]:
-    """A sentence about records of which none can be kept for validation; none if some can."""
+def held_out(
+    settings: FinetuneSettings, task: Task, records: Sequence[Any], validation: Sequence[Any]
+) -> list[str]:
+    """A sentence about validation records on which a model cannot be evaluated, or that `records`
+    are too few to keep some; none if all is well."""
     try:
-        split_records(settings, task, records)
+        kept = split_records(settings, task, records)[1]
+        evaluable(task, validation, settings, Notes())
     except XinyeError as error:
         return [f"finetune would refuse this: {error}"]
-    return []
+    return list(too_few(kept)) if task.head else []
 
 
 def personal_data(records: Sequence[Any]) -> list[str]:

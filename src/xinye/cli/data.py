@@ -261,7 +261,7 @@ def show_records(report: Figures) -> None:
     """Print the report of `check.check_records.check_records`."""
     parts = {file["part"] for file in report["files"]}
     for file in report["files"]:
-        part = [file["part"]] if len(parts) > 1 else []
+        part = [shown_word(file["part"])] if len(parts) > 1 else []
         said = listed((plural(file["records"], "record"), *part, file["format"]))
         answer.print(verbatim(with_colon(file["file"], said)), soft_wrap=True)
     task = find_text_task(report["task"])

@@ -27,7 +27,7 @@ from xinye.runs.card import write_card
 from xinye.runs.cleanup import Proposal, proposals, remove, whole_run
 from xinye.runs.comparison import at, curves, differences, matching_points, remarks
 from xinye.runs.diagnosis import diagnose
-from xinye.runs.report import texts, write_report
+from xinye.runs.report import REPORT, texts, write_report
 from xinye.runs.saved import SavedRun, find_runs, is_run, read_run
 
 FOLDERS = flag("folders", "DIR", "folders of runs, or single runs (runs)", ["runs"], nargs="*")
@@ -91,7 +91,7 @@ def show(arguments: list[str]) -> int:
     from xinye.tasks.settings import with_words
 
     run = with_words(read_run(given.run))
-    report = run.folder / "report.html"
+    report = run.folder / REPORT
     with damage_reported(run.folder):
         findings, written = diagnose(run), texts(run)
         if missing := write_report(run):

@@ -14,6 +14,7 @@ from xinye.data.records import Row
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, checked, quoted
 from xinye.retrieval.documents import documents
+from xinye.runs.folder import RunFolder
 from xinye.tasks.registry import TASKS, find_text_task
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def use(verb: str, arguments: list[str]) -> int:
     from xinye.api import load
 
     loaded, task = load(given.model), find_text_task(verb)
+    for said in RunFolder(loaded.folder).unfinished():
+        console.print(f"note: {said}", soft_wrap=True)
     with Display() as display:
         results = loaded.use(verb, inputs, observer=display, **given.settings)
     answers = list(zip(texts, results, strict=True))

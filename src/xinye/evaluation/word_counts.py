@@ -217,6 +217,8 @@ class WordCounts:
             if not (terms and unique and shapes and found["rarity"].ndim == 1):
                 raise ValueError("inconsistent")
             tuning = Tuning(*(float(about.get(each.name, 0)) for each in fields(Tuning)))
+            for block in blocks:
+                _ = block.vectorizer  # imports scikit-learn now, not at a server's first request
             return cls(labels, several, blocks, weights, bias, tuning)
         except DAMAGE as error:
             raise XinyeError(f"{path}: damaged file ({error}); train the run again") from None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from xinye import machine
@@ -10,7 +9,7 @@ from xinye.checkpoints.load import load_model
 from xinye.data.notes import Notes
 from xinye.data.spreadsheets import sheet_named
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, checked, plural, quoted
+from xinye.errors import XinyeError, checked, plural
 from xinye.jobs.answer_evaluation import evaluate_from_knowledge
 from xinye.jobs.judge import (
     context_of,
@@ -31,7 +30,7 @@ from xinye.tasks.records import Examples, leaks, unseen
 from xinye.tasks.registry import TASKS, find_text_task, tasks
 from xinye.tasks.settings import task_settings
 from xinye.tasks.task import Figures, Judged, Task
-from xinye.tasks.task_data import read_records
+from xinye.tasks.task_data import evaluable, read_records
 from xinye.tasks.text_to_text import TextToText
 
 
@@ -116,15 +115,6 @@ def refuse_useless(names: Sequence[str], kind: type[Task]) -> None:
         )
 
 
-def unfinished(folder: Path) -> list[str]:
-    """A sentence about a run whose training has not come to its end; none about others."""
-    run = RunFolder(folder)
-    if not run.exists or run.ended:
-        return []
-    again = f"xinye {run.about().get('recipe', 'finetune')} -o {quoted(folder)} --resume"
-    return [f"the training of this model has not come to its end; continue with: {again}"]
-
-
 def evaluate_learned(
     task: Task,
     judged: Judged,
@@ -145,8 +135,7 @@ def evaluate_learned(
     # A passage that was found because it has the right answer would make the figures too good.
     changed = {"sheet": None, "knowledge": None} | columns
     reading = task_settings(settings.model_dump(exclude_unset=True) | changed, "evaluate")
-    records = read_records(reading, files, notes=notes)
-    task.check(records)
+    records = evaluable(task, read_records(reading, files, notes=notes), reading, notes)
     observer.stage("evaluating the model")
     found: Figures = {
         "model": str(judged.folder),
@@ -159,7 +148,7 @@ def evaluate_learned(
     }
     found["mixes"] = found["measured"].pop("mixes", [])
     found["notes"] += task.notes_on_figures(found["measured"])
-    found["notes"] += unfinished(judged.folder)
+    found["notes"] += RunFolder(judged.folder).unfinished()
     if not judged.with_baseline:
         return found
     try:

@@ -13,6 +13,7 @@ from xinye.runs.diagnosis import diagnose
 from xinye.runs.report import IN_CHINESE, IN_WORDS, texts, write_page
 from xinye.runs.saved import SavedRun
 
+CARD = "README.md"  # in the folder of a model
 OURS = "<!-- written by xinye;"
 MARK = f"{OURS} delete this line to keep your own changes -->"
 # Control characters, and those that change the direction of the text after them.
@@ -33,7 +34,7 @@ def write_card(run: SavedRun, merged: Path | None = None) -> bool:
     Returns whether the card was written.
     """
     folder = merged or run.folder
-    path = folder / "README.md"
+    path = folder / CARD
     weights = next((file for name in WEIGHTS if (file := folder / name).is_file()), None)
     if weights is None or (path.exists() and not is_ours(path)):
         return False

@@ -17,7 +17,7 @@ from xinye.checkpoints.folders import (
     through_link,
 )
 from xinye.errors import XinyeError
-from xinye.runs.card import is_ours
+from xinye.runs.card import CARD, is_ours
 from xinye.runs.diagnosis import best_checkpoint
 from xinye.runs.folder import FILES, TRACKERS, RunFolder
 from xinye.runs.saved import SavedRun, is_run, read_run
@@ -164,7 +164,7 @@ def refuse_link(folder: Path) -> None:
 def written(folder: Path) -> Iterator[Path]:
     """Yield the existing files that a run wrote into its folder, except behind links; the settings
     come last."""
-    card = folder / "README.md"
+    card = folder / CARD
     yield from filter(is_deletable, checkpoints(folder))
     files = [folder / name for name in MODEL] + [card] * is_ours(card)
     files += [folder / TRAINING / name for name in FILES]

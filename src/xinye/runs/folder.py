@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING
 from xinye.data.files import open_regular, read_json, write_json, written_beside
 from xinye.data.locks import lock
-from xinye.errors import XinyeError, checked
+from xinye.errors import XinyeError, checked, quoted
 
 DAMAGED = "damaged file"  # comes before the reason in an error about a damaged file
 Values = dict[str, Any]  # settings, or what a plan chose, by name
@@ -104,6 +104,13 @@ class RunFolder:
     def ended(self) -> bool:
         """Whether the run has ended without an interruption."""
         return not self.result().get("interrupted", True)
+
+    def unfinished(self) -> list[str]:
+        """A sentence about a run whose training has not come to its end; none about others."""
+        if not self.exists or self.ended:
+            return []
+        again = f"xinye {self.about().get('recipe', 'finetune')} -o {quoted(self.path)} --resume"
+        return [f"the training of this model has not come to its end; continue with: {again}"]
 
     def start(self, about: Values, plan: Values) -> None:
         """Write the first files, which make the folder a run's."""

@@ -26,6 +26,7 @@ from xinye.runs.words import LOSS, NOTHING, Both
 if TYPE_CHECKING:  # imported only when a page is written
     from jinja2 import Environment
 
+REPORT = "report.html"  # in the run's folder
 POINTS = 240  # points of the training curve, each the mean of some steps
 CHART = (4.5, 2.8)  # inches; small enough that its text can be read on a phone
 
@@ -52,7 +53,8 @@ PARTS = {  # what the time was spent on, by the names in result.json
     "planning": Both("planning and calibrating", "推算设置、测速"),
     "training": Both("training steps", "训练"),
     "validation": Both("validating", "验证"),
-    "samples": Both("writing samples", "生成样例"),
+    "completion": Both("mixing and calibrating", "混合、校准"),
+    "samples": Both("writing samples, baselines", "生成样例、训练基线"),
     "saving": Both("saving", "保存"),
 }
 
@@ -63,7 +65,7 @@ def write_report(run: SavedRun) -> str:
     charts, missing = draw(run)
     seconds = run.result.time_seconds or {}
     write_page(
-        run.folder / "report.html",
+        run.folder / REPORT,
         "report.html.jinja",
         escape=True,
         filters=(*IN_WORDS, *IN_CHINESE),
@@ -235,6 +237,13 @@ def about_steps(run: SavedRun) -> Both:
                 + (", the last step." if last else "; later steps are not included."),
                 f"保存的模型是第 {saved:,} 步"
                 + ("（最后一步）的权重。" if last else "的权重，不含之后的步骤。"),
+            )
+        )
+    if run.result.mixes:
+        says.append(
+            Both(
+                "The curves are of the GPT alone, without what was mixed with it at the end.",
+                "曲线只画 GPT 本身，不含训练结束时与它混合的部分。",
             )
         )
     return Both(" ".join(each.en for each in says), "".join(each.zh for each in says))

@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from xinye.checkpoints.folders import checkpoints, near_run, step_of
@@ -99,6 +99,15 @@ class Plan(Part):
     extended: list[Extension] = Field(default_factory=list)
 
 
+def _named(figures: Figures) -> Figures:
+    if not isinstance(figures.get("name"), str):
+        raise ValueError("a name is missing")
+    return figures
+
+
+NamedFigures = Annotated[Figures, AfterValidator(_named)]
+
+
 class Judged(Part):
     bits_per_byte: Finite | None = None
 
@@ -116,9 +125,9 @@ class Result(Part):
     validation: Judged | None = None
     before: Judged | None = None  # the figures before the first step
     measured: Figures | None = None
-    baseline: Figures | None = None
-    other_baselines: list[Figures] = field(default_factory=list)
-    mixes: list[Figures] = field(default_factory=list)  # of the model with something else
+    baseline: NamedFigures | None = None
+    other_baselines: list[NamedFigures] = field(default_factory=list)
+    mixes: list[NamedFigures] = field(default_factory=list)  # what the model is mixed of, alone
     compared: list[str] = field(default_factory=list)  # sentences
     hard_cases: HardCases = HardCases()
     control: Figures | None = None

@@ -93,6 +93,16 @@ class Store:
         )
         _flush(*folder.iterdir(), folder)
 
+    def _read_model(self, folder: Path) -> None:
+        try:
+            self.model.read(folder)
+        except RuntimeError as error:  # other names or shapes of weights
+            raise OtherNetwork(
+                f"{folder}: this checkpoint is of another network than this version of Xinye "
+                f"builds for the run ({reason_of(error)}); its model can be used, but not "
+                "resumed: start again with --overwrite, or under another name"
+            ) from None
+
     def load(self, step: int | None = None, clean: bool = True) -> Values:
         """Load a checkpoint, by default the newest, into the model and its optimizers; returns its
         progress. Of several processes only the one that saves may `clean` up what a kill has left,
@@ -118,14 +128,7 @@ class Store:
         try:
             if problem := next(differences(folder, folder / MANIFEST), None):
                 raise ValueError(problem)
-            try:
-                self.model.read(folder)
-            except RuntimeError as error:  # other names or shapes of weights
-                raise OtherNetwork(
-                    f"{folder}: this checkpoint is of another network than this version of Xinye "
-                    f"builds for the run ({reason_of(error)}); its model can be used, but not "
-                    "resumed: start again with --overwrite, or under another name"
-                ) from None
+            self._read_model(folder)
             _restore(self.optimizers, load_file(folder / "optimizer.safetensors"))
             progress = read_json(folder / "progress.json")
             return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}

@@ -53,8 +53,8 @@ class Figure:
     def written(self, value: float, space: str = "") -> str:
         """The value in readable form: 94.5%, or with `space` 94.5 %."""
         if not self.percent:
-            return f"{value:.{self.digits}f}"
-        return f"{100 * value:.{self.digits}f}{space}%"
+            return f"{value:z.{self.digits}f}"
+        return f"{100 * value:z.{self.digits}f}{space}%"
 
     def gain(self, value: float, than: float) -> float:
         """By how much `value` is better than `than`; negative if it is worse."""

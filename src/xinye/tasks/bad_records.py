@@ -34,6 +34,11 @@ def are_skipped() -> bool:
     return _skipping.get()
 
 
+def with_skip(error: XinyeError) -> XinyeError:
+    """An error about a record, with how to leave out such ones."""
+    return XinyeError(f"{error}. To leave out such records: --bad-records skip")
+
+
 class BadRecords(XinyeError):
     """An error about several records; `count` is their number."""
 
@@ -64,7 +69,7 @@ class Refused:
         # such a flag may make the record readable
         names_flag = cut_off or _names_flag(error, self.path)
         if self.on_bad is refuse and not names_flag:
-            error = XinyeError(f"{error}. To leave out such records: --bad-records skip")
+            error = with_skip(error)
         self.on_bad(error)
 
     def check(self, found: int, notes: Notes) -> None:

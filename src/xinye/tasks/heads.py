@@ -18,7 +18,7 @@ from xinye.model.gpt import GPT
 from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
 from xinye.runs.words import Both, Figure
 from xinye.tasks.decisions import Decision
-from xinye.tasks.records import Example, Examples, beside, leaks, repeated, spelled_alike
+from xinye.tasks.records import Example, Examples, beside, leaks, repeated, spelled_alike, too_few
 from xinye.tasks.task import Figures, Mark, Task
 
 # Each character that matches is a token of its own for tasks with spans.
@@ -107,6 +107,7 @@ class HeadTask(Task):
             yield cls.clash(len(clashes), len(clashes) / len(training), *clashes[0])
         yield from repeated(training)
         yield from leaks(training, validation)
+        yield from too_few(validation)
         if unknown := cls.counts(validation).keys() - dict(counts).keys():
             names = ", ".join(sorted(unknown))
             yield (

@@ -20,7 +20,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.planning.units import parse_fold
 from xinye.retrieval.manifest import MANIFEST
-from xinye.tasks.bad_records import bad_records
+from xinye.tasks.bad_records import bad_records, with_skip
 from xinye.tasks.records import Examples, OnBad, refuse
 from xinye.tasks.registry import find_text_task
 from xinye.tasks.task import Task
@@ -58,7 +58,7 @@ def prepare_data(
     training, validation = split_records(settings, task, records)
     if settings.validation:
         validation = read_records(settings, settings.validation, notes=notes)
-    task.check(validation)
+    validation = evaluable(task, validation, settings, notes)
     files = [*data_files(settings, settings.data), *data_files(settings, settings.validation)]
     headers = (without_header(settings, path) for path in data_files(settings, settings.data))
     findings = [said for said in headers if said]
@@ -185,6 +185,36 @@ def read_records(
     notes = notes or Notes()
     with reading(settings, notes):
         return find_text_task(settings.task).read(files, on_bad, notes, **columns_of(settings))
+
+
+def evaluable(
+    task: Task, records: Sequence[Any], settings: FinetuneSettings, notes: Notes
+) -> list[Any]:
+    """The records on which a model of the task can be evaluated. The others are an error, or left
+    out with a note if bad records are skipped. Raises `XinyeError` if these are more than half."""
+    if settings.bad_records != "skip":
+        try:
+            task.check(records)
+        except XinyeError as error:
+            raise with_skip(error) from None
+        return list(records)
+    kept, bad = [], []
+    for record in records:
+        try:
+            task.check([record])
+        except XinyeError as error:
+            bad.append(error)
+            reason = str(error).removeprefix(f"{record.place}: ")
+            notes.add(record.place, f"left out of the evaluation: {reason}")
+        else:
+            kept.append(record)
+    if len(bad) > len(kept):
+        count = len(bad)
+        raise XinyeError(
+            f"{count:,} of {plural(len(records), 'record')} cannot be evaluated. That is more than "
+            f"half, so --bad-records skip does not skip them. The first is {bad[0]}"
+        )
+    return kept
 
 
 def data_files(

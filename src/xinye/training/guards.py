@@ -29,9 +29,12 @@ def repeatable() -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(say: Callable[[str], None]) -> Iterator[Callable[[], int]]:
+def interruptible(
+    say: Callable[[str], None], finishing: Callable[[str], str]
+) -> Iterator[Callable[[], int]]:
     """Inside, the first Ctrl-C or SIGTERM is only recorded. The function that this yields returns
-    the signal's number, or 0. The same signal again ends the program as usual."""
+    the signal's number, or 0. The same signal again ends the program as usual. `finishing`
+    says what goes on after the first, and how to send it `again`."""
     asked = 0
 
     def ask(number: int, frame: Any) -> None:
@@ -39,7 +42,7 @@ def interruptible(say: Callable[[str], None]) -> Iterator[Callable[[], int]]:
         asked = number
         signal.signal(number, before[number])
         again = "Ctrl-C" if number == signal.SIGINT else "the same signal"
-        say(f"finishing this step and saving; {again} again stops at once")
+        say(finishing(again))
 
     numbers = (
         (signal.SIGINT, signal.SIGTERM)

@@ -187,6 +187,7 @@ class RecordJob(Job):
             note_beside(folder, self.task.beside)
         except OSError as error:
             raise cannot_save(folder, error) from error
+        self.begun.stopwatch.lap("completion")
         found = self.completed.get("measured", {})
         self.measured = found or self.measured
         return {name: found[name] for name in self.figures if name in found}

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,16 +12,14 @@ from xinye import machine
 from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.errors import XinyeError, plural
 from xinye.model.adapters import after_step
-from xinye.observer import Evaluated, Observer
-from xinye.runs.card import write_card
+from xinye.observer import Evaluated
 from xinye.runs.folder import Extension, RunFolder
-from xinye.runs.report import write_report
 from xinye.runs.saved import read_run
 from xinye.runs.store import Store
-from xinye.tasks.settings import with_words
 from xinye.training.guards import explain_memory, interruptible
 from xinye.training.job import Figures, Job, Run, Start
 from xinye.training.loop import Loop, Step
+from xinye.training.pages import write_pages
 from xinye.training.schedule import Schedule
 from xinye.training.trackers import MetricsFile, Trackers
 
@@ -58,6 +55,7 @@ class Session:
         self.totals = self.plan.totals
         self.tokens = 0  # counted by this process
         self.refused = 0  # steps in a row whose gradient was not finite
+        self.stepping = True
         self.stopped = 0  # the signal that ended the steps; one that comes later changes nothing
         self.results: Mapping[str, object] = {}
         self.judged: Figures = {}
@@ -102,7 +100,7 @@ class Session:
                 try:
                     with (
                         explain_memory(plan.micro_batch_size, plan.context),
-                        interruptible(self.observer.stage) as self.interrupted,
+                        interruptible(self.observer.stage, self.finishing) as self.interrupted,
                     ):
                         self.take_steps()
                         outcome = run = self.concluded()
@@ -117,6 +115,12 @@ class Session:
         finally:
             if first:
                 write_pages(self.folder, self.observer)
+
+    def finishing(self, again: str) -> str:
+        """What the run does after a signal to stop, as a message."""
+        if self.stepping:
+            return f"finishing this step and saving; {again} again stops at once"
+        return f"all steps are done and saved; writing the result; {again} again stops at once"
 
     def extension_message(self, longer: Extension) -> str:
         """The message about the learning rate of an extended run."""
@@ -176,7 +180,7 @@ class Session:
             if not self.group.any(self.cooldown_due() and not self.interrupted()):
                 break
             self.cool_down()
-        self.stopped = self.interrupted()
+        self.stepping, self.stopped = False, self.interrupted()
         if not self.group.first:
             return
         if self.model_step() != self.progress.step:
@@ -385,12 +389,3 @@ class Session:
 
 def rounded(figures: Figures, names: Sequence[str]) -> Figures:
     return {name: round(figures[name], 5) for name in names if name in figures}
-
-
-def write_pages(output: Path, observer: Observer) -> None:
-    """Write the run's report and model card. If that fails, it is only reported."""
-    try:
-        write_report(with_words(read_run(output)))
-        write_card(with_words(read_run(output)))
-    except (OSError, XinyeError) as error:
-        observer.stage(f"the report could not be written ({error})")

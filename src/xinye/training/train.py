@@ -24,8 +24,9 @@ from xinye.training import clock
 from xinye.training.distributed import processes
 from xinye.training.guards import repeatable
 from xinye.training.job import Job, Run, Start
+from xinye.training.pages import write_missing_pages, write_pages
 from xinye.training.record_job import RecordJob, saved_settings_of_task
-from xinye.training.session import Session, write_pages
+from xinye.training.session import Session
 from xinye.training.text_job import TextJob
 from xinye.training.trackers import warn_of_missing
 
@@ -145,6 +146,7 @@ def finished_before(begun: Start) -> Run:
     except ValidationError as error:
         where, what = RunFolder(begun.folder).result_file, error.errors()[0]
         raise XinyeError(f"{where}: damaged file ({what['loc'][0]}: {wrong_value(what)})") from None
+    write_missing_pages(begun.folder, begun.observer)
     begun.observer.warn(
         f"{run.run}: the run has finished already, with {plural(run.steps, 'step')}; --steps N "
         "with a larger N extends it"
