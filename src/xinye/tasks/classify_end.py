@@ -4,12 +4,15 @@ are found."""
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import compress
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from xinye.errors import XinyeError
-from xinye.evaluation.calibration import learn_weights, weighted
+from xinye.evaluation.calibration import parts_of
 from xinye.evaluation.logits import Numbers, probabilities
-from xinye.evaluation.word_counts import LIBRARY, WordCounts
+from xinye.evaluation.word_counts import LIBRARY, Tuning, WordCounts
 from xinye.libraries import installed
 from xinye.tasks.classify_hard import SURE, HardCases, doubt_sentences
 from xinye.tasks.classify_mix import (
@@ -60,7 +63,7 @@ def complete(task: "Classify", trained: Trained) -> Figures:
         findings += mix_sentences(mix, number, *gains)
     errors = measured["calibration_error"], alone["calibration_error"]
     findings.append(calibration_sentence(number, *errors))
-    cases, doubts = hard_cases(task, trained, mixed, network, mix.counts)
+    cases, doubts = hard_cases(task, trained, mix, mixed)
     of_all_data(mix, task, trained).save(trained.folder)
     return {
         "measured": measured,
@@ -94,26 +97,41 @@ def network_logits(task: "Classify", trained: Trained, records: Sequence[Labelle
 
 
 def hard_cases(
-    task: "Classify",
-    trained: Trained,
-    mixed: Numbers,
-    network: Numbers,
-    counts: WordCounts | None,
+    task: "Classify", trained: Trained, mix: Mix, mixed: Numbers
 ) -> tuple[Figures, list[str]]:
-    """The hard cases, and sentences about them, from the logits of the validation records. The
-    training records, or of very many some, are compared with the calibrated network alone, since
-    word counts remember each of them; of these are the words that decided."""
-    hard = HardCases(task.labels, task.chosen, counts)
+    """The hard cases, and sentences about them. `mixed` are the logits of the validation records.
+    Of very many training records only some are looked at."""
+    hard = HardCases(task.labels, task.chosen, mix.counts)
     mistakes = hard.contradicted(trained.validation, probabilities(mixed, task.several))
-    if task.mix and not task.mix.has_network:
-        return {"mistakes": [*hard.shown(mistakes)], "mislabelled": []}, []
-    own = learn_weights([network], task.has(trained.validation), task.several)
     looked_at = drawn(trained.training, LOOKED_AT, trained.settings.seed)
-    logits = weighted([network_logits(task, trained, looked_at)], own)
-    doubted = hard.contradicted(looked_at, probabilities(logits, task.several))
+    tables = {}
+    if mix.has_network:
+        tables[NETWORK] = network_logits(task, trained, looked_at)
+    if mix.counts:
+        tables[WORDS] = counted_by_others(task, looked_at, mix.counts.tuning)
+    doubted = hard.contradicted(looked_at, probabilities(mix.together(tables), task.several))
     doubted = [case for case in doubted if case.probability >= SURE]
     cases = {"mistakes": [*hard.shown(mistakes)], "mislabelled": [*hard.shown(doubted)]}
     return cases, doubt_sentences(len(doubted), len(looked_at), len(trained.training))
+
+
+def counted_by_others(task: "Classify", records: Sequence[LabelledText], tuning: Tuning) -> Numbers:
+    """What word counts say of records from which they have not learned, but from the others
+    (cross-validation), as logits (records, labels): they would remember each of their own. Where no
+    other has the label of a record, they say nothing."""
+    part = parts_of(len(records))
+    has = task.has(records)
+    found = np.zeros(has.shape)
+    for number in np.unique(part):
+        own = part == number
+        known = has[~own].any(0)
+        if known.sum() < 2:
+            continue
+        counts = task.word_counts([*compress(records, ~own)], tuning)
+        texts = [record.whole for record in compress(records, own)]
+        answered = counts.logits(texts, task.labels)
+        found[own] = np.where(has[own][:, ~known].any(1, keepdims=True), 0.0, answered)
+    return found
 
 
 def drawn(records: Sequence[LabelledText], most: int, seed: int) -> list[LabelledText]:

@@ -10,7 +10,7 @@ from xinye.evaluation.logits import Numbers
 from xinye.evaluation.word_counts import WordCounts
 from xinye.tasks.classify_records import LabelledText
 
-SURE = 0.9  # probability from which on a label that contradicts a training record is reported
+SURE = 0.8  # probability from which on a label that contradicts a training record is reported
 SHOWN = 20  # cases of each kind, the surest first
 CHARACTERS = 200  # of a text
 
@@ -85,9 +85,9 @@ def doubt_sentences(mislabelled: int, looked_at: int, of: int) -> list[str]:
     if not mislabelled:
         return []
     found = [
-        f"{mislabelled:,} of {plural(looked_at, 'training record')} look mislabelled: the GPT, "
-        f"which learned from them, is at least {SURE:.0%} sure of another label; the report lists "
-        f"the first {min(mislabelled, SHOWN)}"
+        f"{mislabelled:,} of {plural(looked_at, 'training record')} look mislabelled: the model is "
+        f"at least {SURE:.0%} sure of another label; the report lists the first "
+        f"{min(mislabelled, SHOWN)}"
     ]
     if looked_at < of:
         found.append(

@@ -62,6 +62,10 @@ class Mix:
         tables = {NETWORK: network}
         if self.counts:
             tables[WORDS] = self.counts.logits(texts, labels)
+        return self.together(tables)
+
+    def together(self, tables: dict[str, Numbers]) -> Numbers:
+        """The mixed logits, from those of each part."""
         return weighted([tables[part] for part in self.weights], [*self.weights.values()])
 
     def save(self, folder: Path) -> None:
