@@ -106,6 +106,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "method {name}",
     "a chart",
     *("processor", "cores", "memory", "disk", "training", "terminal", "generation", "others"),
+    "validation",  # a part of the data
     *("C++ compiler", "support"),
     *("span F1", "macro F1", "micro F1"),
     *("topics", "mood", "positive", "neutral", "negative"),  # of a monitor
