@@ -157,6 +157,12 @@ def test_a_run_killed_before_its_calibration_says_so(xinye, trained, place, monk
         assert "has not come to its end" in notes and "xinye finetune -o run --resume" in notes
 
 
+def test_a_damaged_result_does_not_keep_a_model_from_its_use(xinye, run):
+    Path("run/training/result.json").write_text("{", "utf-8")
+    done = xinye("classify", "run", "店好吃")
+    assert done.code == 0 and "result.json" in done.err
+
+
 def test_a_run_killed_while_it_wrote_its_pages_gets_them_later(trained, run):
     for name in ("report.html", "README.md"):
         Path("run", name).unlink()

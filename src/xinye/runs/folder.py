@@ -106,10 +106,15 @@ class RunFolder:
         return not self.result().get("interrupted", True)
 
     def unfinished(self) -> list[str]:
-        """A sentence about a run whose training has not come to its end; none about others."""
-        if not self.exists or self.ended:
-            return []
-        again = f"xinye {self.about().get('recipe', 'finetune')} -o {quoted(self.path)} --resume"
+        """A sentence about a run whose training has not come to its end, or of which a damaged file
+        does not tell; none about others."""
+        try:
+            if not self.exists or self.ended:
+                return []
+            recipe = self.about().get("recipe", "finetune")
+        except XinyeError as error:
+            return [str(error)]
+        again = f"xinye {recipe} -o {quoted(self.path)} --resume"
         return [f"the training of this model has not come to its end; continue with: {again}"]
 
     def start(self, about: Values, plan: Values) -> None:
