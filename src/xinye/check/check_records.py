@@ -16,7 +16,7 @@ from xinye.errors import XinyeError, quoted
 from xinye.planning.column_settings import COLUMNS
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.tasks.records import too_few
+from xinye.tasks.heads import too_few
 from xinye.tasks.registry import find_text_task
 from xinye.tasks.task import Mark, Task
 from xinye.tasks.task_data import (

@@ -29,7 +29,6 @@ ABOUT = (  # names of fields that say where a record comes from, not what it con
     "tag", "tags", "url", "date", "time", "task", "dataset", "split", "name", "domain", "model",
     "metadata", "meta", "来源", "类别", "编号", "科室",
 )  # fmt: skip
-FEW = 20  # validation records: one of them is 5 points of accuracy or more
 MOST_UNREAD = 5  # fields of a record that are reported as not read
 MISSING = ("nan", "<na>", "#n/a", "null", "none", "n/a")
 
@@ -167,15 +166,6 @@ def leaks(training: Sequence[Any], validation: Sequence[Any]) -> Iterator[str]:
             f"the training data contain {len(inside):,} of "
             f"{plural(len(validation), 'validation record')}, which makes the model look better "
             f"than it is: first {first} = {beside(first, trained)}"
-        )
-
-
-def too_few(validation: Sequence[Any]) -> Iterator[str]:
-    """A finding: so few validation records that their figures are chance."""
-    if 0 < len(validation) < FEW:
-        yield (
-            f"validation has only {plural(len(validation), 'record')}, so its figures can be "
-            "chance; name more with --validation, or train with --folds 5"
         )
 
 
