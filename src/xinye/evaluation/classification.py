@@ -20,7 +20,7 @@ def measure(right: Labels, predicted: Labels, labels: Sequence[str], several: bo
     """
     pairs = [(set(truth), set(guess)) for truth, guess in zip(right, predicted, strict=True)]
     seen: set[str] = set().union(*right, *predicted)
-    names = [label for label in labels if label in seen]
+    names = [label for label in labels if several or label in seen]
     table = class_table(pairs, str, names)
     result: Figures = {
         "accuracy": sum(truth == guess for truth, guess in pairs) / len(right),
