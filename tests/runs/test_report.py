@@ -379,7 +379,7 @@ def test_of_a_mix_the_figures_are_its_own_and_the_curves_the_networks(make_run):
     folder = taught(make_run, "classify", measured=measured, mixes=mixes)
     write_report(read_run(folder))
     page = (folder / "report.html").read_text("utf-8")
-    assert "<dd>0.321</dd>" in page and "The curves are of the GPT alone" in page
+    assert "<dd>0.321</dd>" in page and "The curves are of the GPT in training" in page
     result = folder / "training/result.json"
     result.write_text(result.read_text("utf-8").replace('"the GPT alone"', "null"), "utf-8")
     assert read_run(folder).state == "damaged" and "name" in read_run(folder).error

@@ -195,7 +195,8 @@ def test_a_label_that_only_validation_has(xinye, trained, tmp_path, monkeypatch)
     assert "--bad-records skip" in refused.complaint
     left_out = "left out of the evaluation: the model does not know the label 'c'"
     evaluate = ("evaluate", "run", "--data", "judged.csv")
-    for command in (finetune, evaluate):
+    check = ("data", "check", *files[1:], "--task", "classify")
+    for command in (check, finetune, evaluate):
         done = xinye(*command, *SKIP)
         said = " ".join((done.out + done.err).split())
         assert done.code == 0 and left_out in said and "(10 times, first judged.csv, line 9" in said
@@ -213,6 +214,10 @@ def test_a_few_validation_records_prove_little(xinye, trained, tmp_path):
         done = xinye(*command, "--task", "classify")
         said = " ".join((done.out + done.err).split())
         assert "validation has only 2 records, so its figures can be chance" in said
+    done = xinye(
+        *finetune[:-4], "--data", file, "--task", "classify", "--folds", 2, "-o", tmp_path / "f"
+    )
+    assert done.code == 0 and "can be chance" not in done.out + done.err
 
 
 def test_each_of_several_records_counts(tmp_path):

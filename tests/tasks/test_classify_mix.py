@@ -13,7 +13,7 @@ from xinye.api import Model
 from xinye.checkpoints.folders import run_differences
 from xinye.errors import XinyeError
 from xinye.evaluation.logits import log_loss
-from xinye.evaluation.word_counts import UNLIKELY, WordCounts
+from xinye.evaluation.word_counts import UNLIKELY, USUAL, WordCounts
 from xinye.runs.folder import RunFolder
 from xinye.tasks import classify, classify_end
 from xinye.tasks.classify_hard import HardCases
@@ -334,6 +334,41 @@ def test_a_record_does_not_decide_how_it_is_judged():
     _, after = Mix.learn(tables, right, False, None)
     same = (before == after).all(1)
     assert same[0] and 0 < same.sum() < 20  # those judged by the same weights as the first
+
+
+def told(texts: str, *labels: tuple[str, ...]) -> list[LabelledText]:
+    pairs = zip(texts.split(), labels, strict=True)
+    return [LabelledText(text, "", found, f"line {at}") for at, (text, found) in enumerate(pairs)]
+
+
+def test_word_counts_judge_only_records_from_which_they_have_not_learned():
+    """A wrong label is not remembered, even if its record is there several times."""
+    texts = [f"店好吃{number}" for number in range(20)] + [
+        f"店冷苦{number}" for number in range(20)
+    ]
+    wrong = ["店好吃香暖"] * 4
+    labels = [("a",)] * 20 + [("b",)] * 20 + [("b",)] * 4
+    records = told(" ".join(texts + wrong), *labels)
+    task = classify.Classify.of(records)
+    found = classify_end.counted_by_others(task, records, USUAL)
+    assert [task.labels[at] for at in found.argmax(1)] == ["a"] * 20 + ["b"] * 20 + ["a"] * 4
+
+
+def test_of_a_label_that_no_other_record_has_word_counts_say_nothing():
+    records = told("好 坏 好好 坏坏 好香 坏苦 冷", *[("a",), ("b",)] * 3, ("c",))
+    found = classify_end.counted_by_others(classify.Classify.of(records), records, USUAL)
+    assert not found[-1].any() and found[:-1].any(1).all()
+    labels = [("a",), (), ("a",), (), ("a",), ("b",), ("a", "c")]
+    records = told("好 坏 好好 坏坏 好香 坏苦 好冷", *labels)
+    task = classify.Classify.of(records)
+    found = classify_end.counted_by_others(task, records, USUAL)
+    assert task.several and found[-1, 2] == 0 and found[-1, 0] > 0
+
+
+def test_records_from_which_nothing_can_be_learned_do_not_end_the_training():
+    records = told("!! ?? ,, word ;; ::", *[("a",), ("b",)] * 3)
+    found = classify_end.counted_by_others(classify.Classify.of(records), records, USUAL)
+    assert found.shape == (6, 2)
 
 
 def test_mistakes_and_training_records_that_look_mislabelled(trained, place, monkeypatch):

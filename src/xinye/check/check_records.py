@@ -16,7 +16,6 @@ from xinye.errors import XinyeError, quoted
 from xinye.planning.column_settings import COLUMNS
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.tasks.heads import too_few
 from xinye.tasks.registry import find_text_task
 from xinye.tasks.task import Mark, Task
 from xinye.tasks.task_data import (
@@ -25,6 +24,7 @@ from xinye.tasks.task_data import (
     format_of,
     read_records,
     split_records,
+    too_few,
     without_header,
 )
 
@@ -79,7 +79,7 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
         "bad": bad[:LISTED],
         "bad_total": len(bad),
         "findings": [
-            *held_out(settings, task, training, validation),
+            *on_validation(settings, task, training, validation, notes),
             *notes.sentences(),
             *personal_data([*training, *validation]),
             *task.findings(training, validation),
@@ -94,17 +94,20 @@ def check_records(settings: FinetuneSettings) -> dict[str, Any]:
     }
 
 
-def held_out(
-    settings: FinetuneSettings, task: Task, records: Sequence[Any], validation: Sequence[Any]
+def on_validation(
+    settings: FinetuneSettings,
+    task: Task,
+    records: Sequence[Any],
+    validation: Sequence[Any],
+    notes: Notes,
 ) -> list[str]:
-    """A sentence about validation records on which a model cannot be evaluated, or that `records`
-    are too few to keep some; none if all is well."""
+    """A sentence that finetune would refuse these records or those for validation, or that these
+    are few; none if all is well. `notes` report which are left out."""
     try:
-        kept = split_records(settings, task, records)[1]
-        evaluable(task, validation, settings, Notes())
+        kept = evaluable(task, validation, settings, notes)
+        return too_few(settings, task, kept or split_records(settings, task, records)[1])
     except XinyeError as error:
         return [f"finetune would refuse this: {error}"]
-    return list(too_few(kept)) if task.head else []
 
 
 def personal_data(records: Sequence[Any]) -> list[str]:

@@ -106,8 +106,8 @@ class RunFolder:
         return not self.result().get("interrupted", True)
 
     def unfinished(self) -> list[str]:
-        """A sentence about a run whose training has not come to its end, or of which a damaged file
-        does not tell; none about others."""
+        """A sentence about a run whose training has not come to its end, or the error of a damaged
+        file that would tell; none about others."""
         try:
             if not self.exists or self.ended:
                 return []

@@ -54,7 +54,8 @@ PARTS = {  # what the time was spent on, by the names in result.json
     "training": Both("training steps", "训练"),
     "validation": Both("validating", "验证"),
     "completion": Both("mixing and calibrating", "混合、校准"),
-    "samples": Both("writing samples, baselines", "生成样例、训练基线"),
+    "baselines": Both("learning baselines", "训练基线"),
+    "samples": Both("writing samples", "生成样例"),
     "saving": Both("saving", "保存"),
 }
 
@@ -239,11 +240,11 @@ def about_steps(run: SavedRun) -> Both:
                 + ("（最后一步）的权重。" if last else "的权重，不含之后的步骤。"),
             )
         )
-    if run.result.mixes:
+    if run.result.mixes or run.result.compared:
         says.append(
             Both(
-                "The curves are of the GPT alone, without what was mixed with it at the end.",
-                "曲线只画 GPT 本身，不含训练结束时与它混合的部分。",
+                "The curves are of the GPT in training, before it was mixed or calibrated.",
+                "曲线画的是训练中的 GPT，还没有混合和校准。",
             )
         )
     return Both(" ".join(each.en for each in says), "".join(each.zh for each in says))

@@ -101,7 +101,7 @@ class Plan(Part):
 
 def _named(figures: Figures) -> Figures:
     if not isinstance(figures.get("name"), str):
-        raise ValueError("a name is missing")
+        raise ValueError("figures without a name")
     return figures
 
 

@@ -36,6 +36,8 @@ def are_skipped() -> bool:
 
 def with_skip(error: XinyeError) -> XinyeError:
     """An error about a record, with how to leave out such ones."""
+    if str(error).endswith("?"):
+        return XinyeError(f"{error} To leave out such records: --bad-records skip")
     return XinyeError(f"{error}. To leave out such records: --bad-records skip")
 
 

@@ -63,8 +63,8 @@ def complete(task: "Classify", trained: Trained) -> Figures:
         findings += mix_sentences(mix, number, *gains)
     errors = measured["calibration_error"], alone["calibration_error"]
     findings.append(calibration_sentence(number, *errors))
-    cases, doubts = hard_cases(task, trained, mix, mixed)
     of_all_data(mix, task, trained).save(trained.folder)
+    cases, doubts = hard_cases(task, trained, mix, mixed)
     return {
         "measured": measured,
         "mixes": [{"name": GPT_ALONE, **alone}] if mix.counts else [],
@@ -117,20 +117,23 @@ def hard_cases(
 
 def counted_by_others(task: "Classify", records: Sequence[LabelledText], tuning: Tuning) -> Numbers:
     """What word counts say of records from which they have not learned, but from the others
-    (cross-validation), as logits (records, labels): they would remember each of their own. Where no
-    other has the label of a record, they say nothing."""
-    part = parts_of(len(records))
+    (cross-validation), as logits (records, labels): they would remember each of their own. Of a
+    label that no other record has they say nothing."""
+    texts = [record.whole for record in records]
+    unique, which = np.unique(np.array(texts, object), return_inverse=True)
+    part = parts_of(len(unique))[which]  # equal texts stay together
     has = task.has(records)
     found = np.zeros(has.shape)
     for number in np.unique(part):
         own = part == number
-        known = has[~own].any(0)
-        if known.sum() < 2:
+        try:
+            counts = task.word_counts([*compress(records, ~own)], tuning)
+        except XinyeError:  # from these alone nothing can be learned
             continue
-        counts = task.word_counts([*compress(records, ~own)], tuning)
-        texts = [record.whole for record in compress(records, own)]
-        answered = counts.logits(texts, task.labels)
-        found[own] = np.where(has[own][:, ~known].any(1, keepdims=True), 0.0, answered)
+        answered = counts.logits([*compress(texts, own)], task.labels)
+        unknown = has[own] & ~has[~own].any(0)
+        answered[unknown if task.several else unknown.any(1)] = 0.0
+        found[own] = answered
     return found
 
 

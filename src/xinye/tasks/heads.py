@@ -23,7 +23,6 @@ from xinye.tasks.task import Figures, Mark, Task
 
 # Each character that matches is a token of its own for tasks with spans.
 BORDERS = r"\p{Han}|[\p{P}\p{S}]"
-FEW = 20  # validation records: one of them is 5 points of accuracy or more
 NAMED = 8  # how many labels an error names
 ACCURACY = Figure("accuracy", "accuracy", Both("accuracy", "准确率"), 1, percent=True)
 MACRO_F1 = Figure("macro_f1", "macro F1", Both("macro F1", "宏平均 F1"), 1, percent=True)
@@ -108,7 +107,6 @@ class HeadTask(Task):
             yield cls.clash(len(clashes), len(clashes) / len(training), *clashes[0])
         yield from repeated(training)
         yield from leaks(training, validation)
-        yield from too_few(validation)
         if unknown := cls.counts(validation).keys() - dict(counts).keys():
             names = ", ".join(sorted(unknown))
             yield (
@@ -164,15 +162,6 @@ class HeadTask(Task):
         """What the model has decided about a text or a pair of texts, for `xinye explain`: its
         labels or spans, or only those that `label` names. Raises `XinyeError` if it names none."""
         raise XinyeError(f"xinye explain cannot explain the task {self.verb}")
-
-
-def too_few(validation: Sequence[Any]) -> Iterator[str]:
-    """A finding: so few validation records that their figures are chance."""
-    if 0 < len(validation) < FEW:
-        yield (
-            f"validation has only {plural(len(validation), 'record')}, so its figures can be "
-            "chance; name more with --validation, or train with --folds 5"
-        )
 
 
 def altered(tokenizer: Tokenizer) -> Tokenizer:

@@ -25,6 +25,8 @@ from xinye.tasks.records import Examples, OnBad, refuse
 from xinye.tasks.registry import find_text_task
 from xinye.tasks.task import Task
 
+FEW = 20  # validation records: one of them is 5 points of accuracy or more
+
 
 @dataclass
 class TaskData:
@@ -63,6 +65,7 @@ def prepare_data(
     headers = (without_header(settings, path) for path in data_files(settings, settings.data))
     findings = [said for said in headers if said]
     findings += [*notes.sentences(), *task.findings(training, validation)]
+    findings += too_few(settings, task, validation)
     observer.stage("tokenizing")
     theirs, tokenizer = tokenizer, task.tokenizer(tokenizer)
     enlarged = task.enlarged(training, settings)
@@ -215,6 +218,17 @@ def evaluable(
             f"half, so --bad-records skip does not skip them. The first is {bad[0]}"
         )
     return kept
+
+
+def too_few(settings: FinetuneSettings, task: Task, validation: Sequence[Any]) -> list[str]:
+    """A sentence if the validation records of a task with labels are so few that their figures are
+    chance. A fold is judged together with the others."""
+    if not task.head or settings.fold or not 0 < len(validation) < FEW:
+        return []
+    return [
+        f"validation has only {plural(len(validation), 'record')}, so its figures can be chance; "
+        "name more with --validation, or train with --folds 5"
+    ]
 
 
 def data_files(

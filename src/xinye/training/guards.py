@@ -33,8 +33,8 @@ def interruptible(
     say: Callable[[str], None], finishing: Callable[[str], str]
 ) -> Iterator[Callable[[], int]]:
     """Inside, the first Ctrl-C or SIGTERM is only recorded. The function that this yields returns
-    the signal's number, or 0. The same signal again ends the program as usual. `finishing`
-    says what goes on after the first, and how to send it `again`."""
+    the signal's number, or 0. The same signal again ends the program as usual. After the
+    first one, `say` gets the message `finishing(again)`, where `again` names the signal."""
     asked = 0
 
     def ask(number: int, frame: Any) -> None:

@@ -179,7 +179,8 @@ class RecordJob(Job):
     def complete(self, model: Any) -> Figures:
         data, folder = self.data, self.begun.folder
         parts = (data.tokenizer, data.training, data.validation, self.plan.context, self.settings)
-        if stage := self.task.completing(self.settings):
+        stage = self.task.completing(self.settings)
+        if stage:
             self.begun.observer.stage(stage)
         model.eval()
         try:
@@ -187,7 +188,8 @@ class RecordJob(Job):
             note_beside(folder, self.task.beside)
         except OSError as error:
             raise cannot_save(folder, error) from error
-        self.begun.stopwatch.lap("completion")
+        if stage:
+            self.begun.stopwatch.lap("completion")
         found = self.completed.get("measured", {})
         self.measured = found or self.measured
         return {name: found[name] for name in self.figures if name in found}
@@ -206,6 +208,7 @@ class RecordJob(Job):
     def results(self, model: Any, before: Figures | None) -> Mapping[str, object]:
         findings = list(self.data.facts["findings"])
         baselines = self.task.baselines(self.data.training, self.data.validation, before, findings)
+        self.begun.stopwatch.lap("baselines")
         trainable = [row._asdict() for row in trainable_table(model)]
         found = {
             "task": self.task.verb,

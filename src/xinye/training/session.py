@@ -55,7 +55,7 @@ class Session:
         self.totals = self.plan.totals
         self.tokens = 0  # counted by this process
         self.refused = 0  # steps in a row whose gradient was not finite
-        self.stepping = True
+        self.stepping = True  # until the model to keep is saved
         self.stopped = 0  # the signal that ended the steps; one that comes later changes nothing
         self.results: Mapping[str, object] = {}
         self.judged: Figures = {}
@@ -120,7 +120,7 @@ class Session:
         """What the run does after a signal to stop, as a message."""
         if self.stepping:
             return f"finishing this step and saving; {again} again stops at once"
-        return f"all steps are done and saved; writing the result; {again} again stops at once"
+        return f"the model is saved; writing the result; {again} again stops at once"
 
     def extension_message(self, longer: Extension) -> str:
         """The message about the learning rate of an extended run."""
@@ -180,7 +180,7 @@ class Session:
             if not self.group.any(self.cooldown_due() and not self.interrupted()):
                 break
             self.cool_down()
-        self.stepping, self.stopped = False, self.interrupted()
+        self.stopped = self.interrupted()
         if not self.group.first:
             return
         if self.model_step() != self.progress.step:
@@ -188,6 +188,7 @@ class Session:
         elif not (self.plan.cooldown and self.ended()):
             self.check_finite()
             self.save()
+        self.stepping = False
         if not self.stopped:
             self.judged = self.judge("result", last=True)
             if self.job.learns_threshold and self.model_step() == self.progress.step:

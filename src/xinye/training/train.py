@@ -146,7 +146,8 @@ def finished_before(begun: Start) -> Run:
     except ValidationError as error:
         where, what = RunFolder(begun.folder).result_file, error.errors()[0]
         raise XinyeError(f"{where}: damaged file ({what['loc'][0]}: {wrong_value(what)})") from None
-    write_missing_pages(begun.folder, begun.observer)
+    if begun.group.first:
+        write_missing_pages(begun.folder, begun.observer)
     begun.observer.warn(
         f"{run.run}: the run has finished already, with {plural(run.steps, 'step')}; --steps N "
         "with a larger N extends it"
