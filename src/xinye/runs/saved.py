@@ -101,7 +101,7 @@ class Plan(Part):
 
 def _named(figures: Figures) -> Figures:
     if not isinstance(figures.get("name"), str):
-        raise ValueError("figures without a name")
+        raise ValueError("a part of a mix has no name")
     return figures
 
 
@@ -125,8 +125,8 @@ class Result(Part):
     validation: Judged | None = None
     before: Judged | None = None  # the figures before the first step
     measured: Figures | None = None
-    baseline: NamedFigures | None = None
-    other_baselines: list[NamedFigures] = field(default_factory=list)
+    baseline: Figures | None = None
+    other_baselines: list[Figures] = field(default_factory=list)
     mixes: list[NamedFigures] = field(default_factory=list)  # what the model is mixed of, alone
     compared: list[str] = field(default_factory=list)  # sentences
     hard_cases: HardCases = HardCases()
