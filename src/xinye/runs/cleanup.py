@@ -20,6 +20,7 @@ from xinye.errors import XinyeError
 from xinye.runs.card import CARD, is_ours
 from xinye.runs.diagnosis import best_checkpoint
 from xinye.runs.folder import FILES, TRACKERS, RunFolder
+from xinye.runs.report import REPORT
 from xinye.runs.saved import SavedRun, is_run, read_run
 
 # The files that a run writes into its folder, besides its card and `training/`.
@@ -44,7 +45,7 @@ MODEL = (
     "items/ranking.safetensors",
     "items/unlearned.safetensors",
     "items/histories.jsonl",
-    "report.html",
+    REPORT,
 )
 # runs to compare with, which some runs have in their folder
 INNER_RUNS = ("control", "without-teacher", "distillation.json")

@@ -29,20 +29,17 @@ def repeatable() -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(
-    say: Callable[[str], None], finishing: Callable[[str], str]
-) -> Iterator[Callable[[], int]]:
+def interruptible(asked_to_stop: Callable[[str], None]) -> Iterator[Callable[[], int]]:
     """Inside, the first Ctrl-C or SIGTERM is only recorded. The function that this yields returns
-    the signal's number, or 0. The same signal again ends the program as usual. After the
-    first one, `say` gets the message `finishing(again)`, where `again` names the signal."""
+    the signal's number, or 0. The same signal again ends the program as usual. At the first one,
+    `asked_to_stop` is called with a name of the signal."""
     asked = 0
 
     def ask(number: int, frame: Any) -> None:
         nonlocal asked
         asked = number
         signal.signal(number, before[number])
-        again = "Ctrl-C" if number == signal.SIGINT else "the same signal"
-        say(finishing(again))
+        asked_to_stop("Ctrl-C" if number == signal.SIGINT else "the same signal")
 
     numbers = (
         (signal.SIGINT, signal.SIGTERM)

@@ -100,7 +100,7 @@ class Session:
                 try:
                     with (
                         explain_memory(plan.micro_batch_size, plan.context),
-                        interruptible(self.observer.stage, self.finishing) as self.interrupted,
+                        interruptible(self.asked_to_stop) as self.interrupted,
                     ):
                         self.take_steps()
                         outcome = run = self.concluded()
@@ -116,11 +116,12 @@ class Session:
             if first:
                 write_pages(self.folder, self.observer)
 
-    def finishing(self, again: str) -> str:
-        """What the run does after a signal to stop, as a message."""
+    def asked_to_stop(self, signal: str) -> None:
+        """Say what the run still does after a signal to stop."""
+        said = f"the model is saved; writing the result; {signal} again stops at once"
         if self.stepping:
-            return f"finishing this step and saving; {again} again stops at once"
-        return f"the model is saved; writing the result; {again} again stops at once"
+            said = f"finishing this step and saving; {signal} again stops at once"
+        self.observer.stage(said)
 
     def extension_message(self, longer: Extension) -> str:
         """The message about the learning rate of an extended run."""
