@@ -41,6 +41,14 @@ def with_skip(error: XinyeError) -> XinyeError:
     return XinyeError(f"{error}. To leave out such records: --bad-records skip")
 
 
+def too_many(problem: str, first: str) -> XinyeError:
+    """An error if more than half of the records are bad, with the first of them."""
+    return XinyeError(
+        f"{problem}. That is more than half, so --bad-records skip does not skip them. The first "
+        f"is {first}"
+    )
+
+
 class BadRecords(XinyeError):
     """An error about several records; `count` is their number."""
 
@@ -83,10 +91,6 @@ class Refused:
         count = sum(getattr(error, "count", 1) for error in self.errors)
         first = str(self.errors[0]).removeprefix(f"{self.path}, ")
         if count > found:
-            raise XinyeError(
-                f"{self.path}: {count:,} of {count + found:,} records are bad. That is "
-                "more than half, so --bad-records skip does not skip them. The first is "
-                f"{first}"
-            )
+            raise too_many(f"{self.path}: {count:,} of {count + found:,} records are bad", first)
         more = " …" if count > 1 else ""
         notes.add(str(self.path), f"{plural(count, 'bad record')} left out: {first}{more}")

@@ -20,7 +20,7 @@ from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.plan import Draft
 from xinye.planning.units import parse_fold
 from xinye.retrieval.manifest import MANIFEST
-from xinye.tasks.bad_records import bad_records, with_skip
+from xinye.tasks.bad_records import bad_records, too_many, with_skip
 from xinye.tasks.records import Examples, OnBad, refuse
 from xinye.tasks.registry import find_text_task
 from xinye.tasks.task import Task
@@ -213,10 +213,7 @@ def evaluable(
             kept.append(record)
     if len(bad) > len(kept):
         count = len(bad)
-        raise XinyeError(
-            f"{count:,} of {plural(len(records), 'record')} cannot be evaluated. That is more than "
-            f"half, so --bad-records skip does not skip them. The first is {bad[0]}"
-        )
+        raise too_many(f"{count:,} of {len(records):,} records cannot be evaluated", str(bad[0]))
     return kept
 
 
