@@ -95,6 +95,23 @@ def test_a_rise_of_both_losses_is_no_overfitting(make_run):
     )
 
 
+def test_a_return_to_the_best_model_is_no_rise(make_run):
+    losses = [*np.linspace(3, 0.1, 300), *([1.0] * 100)]
+    returned = {"plan": {"total_steps": [[0, 600], [300, 400]]}, "result": {"cooled_from": 200}}
+    assert "rate too high" not in findings(make_run("one", losses, **returned))
+    assert "rate too high" in findings(make_run("other", losses, result={"cooled_from": None}))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_batches_of_a_few_labels_are_no_rise_and_no_jump(make_run, seed):
+    numbers = np.random.default_rng(seed)
+    hard = numbers.random(STEPS) < 0.1
+    losses = 0.02 + 0.2 * numbers.exponential(size=STEPS) + hard * numbers.uniform(0, 2, STEPS)
+    about = {"recipe": "finetune", "settings": {"task": "classify"}}
+    run = make_run(losses=[0.7, *losses[1:]], about=about)
+    assert "rate too high" not in findings(run)
+
+
 def test_still_improving_says_what_the_second_half_brought(make_run):
     losses = list(np.linspace(6, 4, STEPS))
     found = findings(make_run(losses=losses, validations=[(step, 6.1 - step / 200) for step in AT]))

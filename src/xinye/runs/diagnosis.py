@@ -82,8 +82,9 @@ def _rate_too_high(run: SavedRun) -> Finding | None:
 
 def _climbs(run: SavedRun) -> Both | None:
     """How the training loss rises or jumps, in words; None if it does not."""
-    losses = np.array([record["loss"] for record in run.steps])
-    refused = sum(not math.isfinite(record.get("gradient_norm", 0.0)) for record in run.steps)
+    steps = run.steps_onward
+    losses = np.array([record["loss"] for record in steps])
+    refused = sum(not math.isfinite(record.get("gradient_norm", 0.0)) for record in steps)
     finite = losses[np.isfinite(losses)]
     if run.state == "failed" and (refused or len(finite) < len(losses)):
         return Both(
@@ -105,13 +106,16 @@ def _climbs(run: SavedRun) -> Both | None:
             f"The training loss rose above its first value: {begin:.2f} → {highest:.2f}.",
             f"训练损失升到了比开始时还高：{begin:.2f} → {highest:.2f}。",
         )
-    if end > 1.1 * lowest and end - lowest > 0.1:
+    # The lowest of twenty medians is low by chance, too.
+    noise = np.median([_deviation(piece) / math.sqrt(len(piece)) for piece in pieces])
+    if end > 1.1 * lowest and end - lowest > max(0.1, 6 * noise):
         step = sum(map(len, pieces[: int(smooth.argmin()) + 1]))
         return Both(
             f"The training loss rose again from step {step:,}: {lowest:.2f} → {end:.2f}.",
             f"训练损失从第 {step:,} 步起又升高：{lowest:.2f} → {end:.2f}。",
         )
-    spikes = _spikes(finite)
+    # A batch of labels has a high loss whenever it has a hard record.
+    spikes = [] if run.task else _spikes(finite)
     if len(spikes) < 3:
         return None
     return Both(
@@ -149,6 +153,13 @@ def _beside_counting(run: SavedRun) -> Finding | None:
     )
 
 
+def _deviation(losses: np.ndarray) -> np.ndarray:
+    """The standard deviation of the losses, or of each row of them, from the median deviation,
+    which jumps do not affect."""
+    middle = np.median(losses, axis=-1, keepdims=True)
+    return np.asarray(1.4826 * np.median(np.abs(losses - middle), axis=-1))
+
+
 def _spikes(losses: np.ndarray) -> list[int]:
     """The steps at which the loss is far above the median of the thirty steps before, twice in a
     row. The first tenth of the run does not count."""
@@ -156,9 +167,9 @@ def _spikes(losses: np.ndarray) -> list[int]:
     losses = losses[: len(losses) // width * width].reshape(-1, width).mean(axis=1)
     before = np.lib.stride_tricks.sliding_window_view(losses, 30)[:-2]
     middle = np.median(before, axis=1)
-    # A robust standard deviation (from the median deviation), which jumps do not affect.
-    usual = 1.4826 * np.median(np.abs(before - middle[:, None]), axis=1)
-    far = np.minimum(losses[30:-1], losses[31:]) > middle + np.maximum(8 * usual, 0.15 * middle)
+    far = np.minimum(losses[30:-1], losses[31:]) > middle + np.maximum(
+        8 * _deviation(before), 0.15 * middle
+    )
     found: list[int] = []
     for at in np.flatnonzero(far) + 30:
         if at >= len(losses) // 10 and (not found or at > found[-1] + 30):

@@ -25,6 +25,7 @@ from xinye.runs.folder import Extension, Figures, RunFolder
 from xinye.runs.parts import AS_IT_IS, Count, Finite, HardCases, Part
 from xinye.runs.words import TaskWords, words_from
 
+Pair = Annotated[list[Count], Field(min_length=2, max_length=2)]
 State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 
@@ -80,6 +81,7 @@ class About(Part):
 class PlanValues(Part):
     parameters: Count | None = None
     steps: Count | None = None
+    total_steps: list[Pair] = Field(default_factory=list)  # from a step on, so many in all
     vocabulary: Count | None = None
     training_tokens: Count | None = None
     validation_tokens: Count | None = None
@@ -122,6 +124,7 @@ class Result(Part):
     tokens_per_second: Finite | None = None
     interrupted: int | bool = 0
     model_step: Count | None = None  # the step of the saved weights
+    cooled_from: Count | None = None  # the step of the model to which the run returned
     validation: Judged | None = None
     before: Judged | None = None  # the figures before the first step
     measured: Figures | None = None
@@ -243,6 +246,14 @@ class SavedRun:
     def done(self) -> int:
         """The number of steps taken."""
         return self.steps[-1]["step"] if self.steps else self.result.steps or 0
+
+    @property
+    def steps_onward(self) -> list[Record]:
+        """The steps before the run returned to its best model; all if it did not."""
+        if self.result.cooled_from is None or not self.plan.total_steps:
+            return self.steps
+        returned, _ = self.plan.total_steps[-1]
+        return [record for record in self.steps if record["step"] <= returned]
 
     @property
     def seconds(self) -> float:
