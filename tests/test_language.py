@@ -175,6 +175,10 @@ def known(tmp_path, monkeypatch):
             "第 7 行，字段 'x'：应为标签，实际是 3 …",
         ),
         (
+            "line 6, field '标签': expected a label, found nothing (r.csv)",
+            "第 6 行，字段 '标签'：应为标签，实际为空（r.csv）",
+        ),
+        (
             "3 records stand there again: first r.csv, line 103 = line 38",
             "3 条样本重复：最早的是 r.csv 第 103 行 = 第 38 行",
         ),

@@ -64,6 +64,7 @@ _FRAME = re.compile(
     re.DOTALL,
 )
 _TIME = re.compile(_SPAN)
+_FILE = re.compile(r"[^\s;:]+\.[A-Za-z0-9]+")
 log = logging.getLogger(__name__)
 
 
@@ -226,6 +227,9 @@ def _translated(text: str, depth: int) -> str:
 def _from_parts(text: str, depth: int) -> str | None:
     """The Chinese of a message, of a place, or of several with marks between; None if there is
     none."""
+    before, within = _with_bracket(text)
+    if _FILE.fullmatch(within) and (said := _matched(before, depth)) is not None:
+        return f"{said}（{within}）"
     if (said := _matched(text, depth)) is not None:
         return said
     if _TIME.fullmatch(text):
@@ -240,7 +244,6 @@ def _from_parts(text: str, depth: int) -> str | None:
     where, _, what = text.partition(": ")
     if (said := _matched(what, depth)) is not None:
         return f"{_translated(where, depth - 1)}：{said}"
-    before, within = _with_bracket(text)
     if within:
         said_before, said_within = _translated(before, depth - 1), _translated(within, depth - 1)
         if (said_before, said_within) != (before, within):

@@ -44,7 +44,7 @@ def test_bad_records_are_listed(xinye, files, tmp_path):
     assert "events.csv, line 47, field '用户': the id is empty" in out
     assert "skip them with --bad-records skip" in out
     skipped = xinye("data", "check", *files, "--bad-records", "skip").out
-    assert "2 bad records left out: line 47" in skipped and "would refuse" not in skipped
+    assert "2 bad records left out, first line 47" in skipped and "would refuse" not in skipped
 
 
 def test_nothing_to_learn(xinye, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xinye.cli.use import read_documents
+from xinye.cli.use import read_inputs
 from xinye.data.notes import Notes
 from xinye.errors import XinyeError
 
@@ -25,7 +25,7 @@ from xinye.errors import XinyeError
 def test_tables(tmp_path, name, content, verb, texts, note):
     (tmp_path / name).write_text(content, "utf-8")
     notes = Notes()
-    assert read_documents(str(tmp_path / name), verb, notes) == texts
+    assert read_inputs(str(tmp_path / name), verb, notes) == texts
     assert note in " ".join(notes.sentences())
 
 
@@ -39,7 +39,7 @@ def test_tables(tmp_path, name, content, verb, texts, note):
 def test_tables_without_a_text(tmp_path, content, says):
     (tmp_path / "a.csv").write_text(content, "utf-8")
     with pytest.raises(XinyeError, match=says):
-        read_documents(str(tmp_path / "a.csv"), "summarize", Notes())
+        read_inputs(str(tmp_path / "a.csv"), "summarize", Notes())
 
 
 def test_a_path_that_is_no_file_of_text_is_refused(tmp_path):
@@ -51,6 +51,6 @@ def test_a_path_that_is_no_file_of_text_is_refused(tmp_path):
         ("letter.docx", "a document of an office program; save it as"),
     ):
         with pytest.raises(XinyeError, match=says):
-            read_documents(str(tmp_path / name), "proofread", Notes())
+            read_inputs(str(tmp_path / name), "proofread", Notes())
     (tmp_path / "letter").write_text("春茶到了。", "utf-8")
-    assert read_documents(str(tmp_path / "letter"), "proofread", Notes()) == ["春茶到了。"]
+    assert read_inputs(str(tmp_path / "letter"), "proofread", Notes()) == ["春茶到了。"]

@@ -64,3 +64,9 @@ def test_noise_gets_next_to_no_weight():
 def test_few_texts_change_little():
     assert 0.3 < learn_weights([CERTAIN[:1]], HALF[:1], False)[0] < 1
     assert held_out([CERTAIN[:1]], HALF[:1], False).shape == (1, 2)
+
+
+def test_a_few_texts_that_are_all_right_make_no_weight_large():
+    right = np.array([[True, False]] * 10)
+    logits = np.where(right, 2.0, 0.0)
+    assert 0.5 < learn_weights([logits], right, False)[0] < 0.75

@@ -38,6 +38,7 @@ from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.settings import BUDGETS, PretrainSettings, read_config
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.folder import Figures
+from xinye.runs.report import REPORT
 from xinye.runs.saved import read_run
 from xinye.runs.words import Figure
 from xinye.tasks.registry import TASKS, find_task
@@ -233,11 +234,18 @@ def show_text(run: "Run") -> None:
     beside = f" ({saved.about.data.yardstick})" if saved.about.data.yardstick else ""
     console.print(
         f"\n{run.parameters:,} parameters, {saved.tokens:,} tokens in "
-        f"{duration(run.seconds)}: {bits:.3f} bits per byte{beside}{gained}\nsaved to "
-        f"{run.run}, with its report in {run.run}/report.html; generate text with it: "
-        f'xinye generate {quoted(run.run)} "…"',
+        f"{duration(run.seconds)}: {bits:.3f} bits per byte{beside}{gained}\n{saved_to(run)}; "
+        f'generate text with it: xinye generate {quoted(run.run)} "…"',
         soft_wrap=True,
     )
+
+
+def saved_to(run: "Run") -> str:
+    """Where a run was saved. If its report could not be written, that was said before."""
+    report = Path(run.run) / REPORT
+    if not report.exists():
+        return f"saved to {run.run}"
+    return f"saved to {run.run}, with its report in {report}"
 
 
 def show_task(run: "Run", as_json: bool) -> Figures:
@@ -258,8 +266,7 @@ def show_task(run: "Run", as_json: bool) -> Figures:
         console.print(Text(f"\n{' '.join(said).rstrip()}"), soft_wrap=True)
     console.print(
         f"\n{run.parameters:,} parameters, {plural(run.steps, 'step')} in "
-        f"{duration(run.seconds)}\nsaved to {run.run}, with its report in {run.run}"
-        "/report.html; use it: "
+        f"{duration(run.seconds)}\n{saved_to(run)}; use it: "
         f"{words.command.replace('{folder}', quoted(run.run))}",
         soft_wrap=True,
     )

@@ -49,11 +49,8 @@ def use(verb: str, arguments: list[str]) -> int:
         checked(entry.use_settings, given.settings, verb)
     notes = Notes()
     with bad_bytes_told(given.bad_bytes):
-        texts = (
-            read_documents(given.text, verb, notes) if entry.documents else read_texts(given.text)
-        )
-    for said in notes.sentences():
-        console.print(f"note: {said}", soft_wrap=True)
+        texts = read_inputs(given.text, verb, notes)
+    show_notes(notes)
     inputs: list[Any] = texts
     if entry.takes_pairs and given.pair is not None:
         inputs = [(text, given.pair) for text in texts]
@@ -77,6 +74,12 @@ def use(verb: str, arguments: list[str]) -> int:
     return 0
 
 
+def show_notes(notes: Notes) -> None:
+    """Print what reading has changed or left out."""
+    for said in notes.sentences():
+        console.print(f"note: {said}", soft_wrap=True)
+
+
 def show(line: str, task: "type[Task]") -> None:
     """Print a line of a result, in colour where the task says so."""
     if task.exact and not answer.is_terminal:
@@ -88,23 +91,47 @@ def show(line: str, task: "type[Task]") -> None:
     answer.print(text, soft_wrap=True)
 
 
-def read_documents(given: str, verb: str, notes: Notes) -> list[str]:
-    """The text itself; all of a file or of standard input; or the text of each record of a table.
-    `notes` report the empty ones, which are left out. Raises `XinyeError` if all are."""
-    path = Path(given)
-    if given == "-":
-        placed = [("", read_stdin())]
-    elif is_file(given):
-        placed = list(texts_of_file(path, verb, notes))
+def read_inputs(given: str, verb: str, notes: Notes) -> list[str]:
+    """The texts for a task: the text itself; the text of each record of a table; the lines of
+    another file or of standard input, or all of it for a task that takes documents. `notes` report
+    the empty ones, which are left out. Raises `XinyeError` if all are."""
+    if given != "-" and not is_file(given):
+        check_meant(given)
+        placed = [("", given)]
+    elif TASKS[verb].documents:
+        placed = (
+            [("", read_stdin())] if given == "-" else [*texts_of_file(Path(given), verb, notes)]
+        )
     else:
-        return read_texts(given)
+        placed = [*lines_of(given, verb, notes)]
     texts = [text for _, text in placed if text.strip()]
     if not texts:
-        raise XinyeError("the text is empty" if given == "-" else f"{given}: the file has no text")
+        empty = given == "-" or not is_file(given)
+        raise XinyeError("the text is empty" if empty else f"{given}: the file has no text")
     for place, text in placed:
         if not text.strip():
             notes.add(place, "the text is empty, so it is left out")
     return texts
+
+
+def lines_of(given: str, verb: str, notes: Notes) -> Iterator[tuple[str, str]]:
+    """The lines of standard input or of a file with their places, or the texts of a table."""
+    if given == "-":
+        lines = read_stdin().removesuffix("\n").split("\n")
+        yield from ((place_of("standard input", at), line) for at, line in enumerate(lines, 1))
+    elif suffix_of(Path(given)) in RECORD_SUFFIXES:
+        yield from texts_of_file(Path(given), verb, notes)
+    else:
+        yield from ((place_of(given, at), line) for at, line in read_lines(Path(given)))
+
+
+def check_meant(text: str) -> None:
+    """Raises `XinyeError` for a text that looks like the name of a missing file."""
+    if suffix_of(Path(text)) in SUFFIXES and len(text.split()) == 1:
+        raise XinyeError(
+            f"{text}: there is no such file; if this is the text itself, pipe "
+            f"it: echo {quoted(text)} | xinye …"
+        )
 
 
 def is_file(given: str) -> bool:
@@ -163,23 +190,3 @@ def column_of_texts(
     if len(names) > 1:
         notes.add(str(path), f"column {column} is read as the text")
     return (column,)
-
-
-def read_texts(given: str) -> list[str]:
-    """The text itself, or the lines of a file or of standard input. Raises `XinyeError` if there is
-    none.
-    """
-    if given == "-":
-        texts = [line for line in read_stdin().split("\n") if line.strip()]
-    elif is_file(given):
-        texts = [line for _, line in read_lines(Path(given)) if line.strip()]
-    else:
-        if suffix_of(Path(given)) in SUFFIXES and len(given.split()) == 1:
-            raise XinyeError(
-                f"{given}: there is no such file; if this is the text itself, pipe "
-                f"it: echo {quoted(given)} | xinye …"
-            )
-        texts = [given]
-    if not texts or not texts[0].strip():
-        raise XinyeError("the text is empty")
-    return texts

@@ -12,9 +12,10 @@ from xinye.evaluation.logits import Bools, Numbers, log_losses
 BINS = 10
 FOLDS = 5  # of a cross-validation
 LOWEST, HIGHEST = 0.01, 20.0  # of a weight
-# Before anything is seen, the log of a weight is normally distributed around this one, with a
-# standard deviation of 1, so that few texts change it little. Networks are usually too sure.
-EXPECTED = 0.5
+# Before anything is seen, the log of a weight is normally distributed around this one: networks are
+# usually too sure. Its standard deviation is smaller upwards, because a few texts of which all are
+# right would make a weight as large as one likes.
+EXPECTED, DOWNWARDS, UPWARDS = 0.5, 1.0, 0.3
 
 
 def learn_weights(logits: Sequence[Numbers], right: Bools, several: bool) -> list[float]:
@@ -24,7 +25,8 @@ def learn_weights(logits: Sequence[Numbers], right: Bools, several: bool) -> lis
     from scipy.optimize import minimize
 
     def loss(logs: Numbers) -> float:
-        unlikely = np.square(logs - np.log(EXPECTED)).sum() / 2
+        away = logs - np.log(EXPECTED)
+        unlikely = np.square(away / np.where(away > 0, UPWARDS, DOWNWARDS)).sum() / 2
         losses = log_losses(weighted(logits, np.exp(logs)), right, several)
         return float(losses.sum() + unlikely)
 

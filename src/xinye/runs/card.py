@@ -44,7 +44,7 @@ def write_card(run: SavedRun, merged: Path | None = None) -> bool:
         path,
         "card_task.md.jinja" if run.task else "card.md.jinja",
         escape=False,
-        filters=(code, block, names_only, *IN_WORDS, *IN_CHINESE),
+        filters=(code, plain, block, names_only, *IN_WORDS, *IN_CHINESE),
         run=run,
         mark=MARK,
         name=folder.absolute().name,
@@ -94,6 +94,12 @@ def code(text: str) -> str:
     text = " ".join(_NO_TEXT.sub(" ", text).split())
     fence = "`" * (_longest_run(text) + 1)
     return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`"
+
+
+def plain(text: str) -> str:
+    """A name within a line or a table of Markdown."""
+    text = " ".join(_NO_TEXT.sub(" ", text).split())
+    return text.replace("<", "&lt;").replace("|", "\\|")
 
 
 def block(text: str) -> str:

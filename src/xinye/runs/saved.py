@@ -101,13 +101,21 @@ class Plan(Part):
     extended: list[Extension] = Field(default_factory=list)
 
 
+def _numbers(figures: Figures) -> Figures:
+    for name, value in figures.items():
+        if isinstance(value, str) and name not in ("name", "run"):
+            raise ValueError(f"{name}: expected a number, found {value[:40]!r}")
+    return figures
+
+
 def _named(figures: Figures) -> Figures:
     if not isinstance(figures.get("name"), str):
         raise ValueError("a part of a mix has no name")
     return figures
 
 
-NamedFigures = Annotated[Figures, AfterValidator(_named)]
+Numbers = Annotated[Figures, AfterValidator(_numbers)]
+NamedNumbers = Annotated[Numbers, AfterValidator(_named)]
 
 
 class Judged(Part):
@@ -127,13 +135,13 @@ class Result(Part):
     cooled_from: Count | None = None  # the step of the model to which the run returned
     validation: Judged | None = None
     before: Judged | None = None  # the figures before the first step
-    measured: Figures | None = None
-    baseline: Figures | None = None
-    other_baselines: list[Figures] = field(default_factory=list)
-    mixes: list[NamedFigures] = field(default_factory=list)  # what the model is mixed of, alone
+    measured: Numbers | None = None
+    baseline: Numbers | None = None
+    other_baselines: list[Numbers] = field(default_factory=list)
+    mixes: list[NamedNumbers] = field(default_factory=list)  # what the model is mixed of, alone
     compared: list[str] = field(default_factory=list)  # sentences
     hard_cases: HardCases = HardCases()
-    control: Figures | None = None
+    control: Numbers | None = None
     time_seconds: dict[str, Finite] | None = None
     ranks: dict[str, Count] | None = None
     texts: list[str] | None = None

@@ -92,5 +92,7 @@ class Refused:
         first = str(self.errors[0]).removeprefix(f"{self.path}, ")
         if count > found:
             raise too_many(f"{self.path}: {count:,} of {count + found:,} records are bad", first)
-        more = " …" if count > 1 else ""
-        notes.add(str(self.path), f"{plural(count, 'bad record')} left out: {first}{more}")
+        said = f"1 bad record left out: {first}"
+        if count > 1:
+            said = f"{count:,} bad records left out, first {first}"
+        notes.add(str(self.path), said)

@@ -66,6 +66,7 @@ def complete(task: "Classify", trained: Trained) -> Figures:
     of_all_data(mix, task, trained).save(trained.folder)
     cases, doubts = hard_cases(task, trained, mix, mixed)
     return {
+        "texts": [task.sample(trained.model, trained.tokenizer, records[0], trained.context)],
         "measured": measured,
         "mixes": [{"name": GPT_ALONE, **alone}] if mix.counts else [],
         "compared": findings + doubts,

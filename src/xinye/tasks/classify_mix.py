@@ -18,6 +18,8 @@ from xinye.ranking.tensor_files import DAMAGE
 
 CALIBRATION, COUNTS = "calibration.json", "word_counts.safetensors"  # in the run's folder
 PARTS = NETWORK, WORDS = "network", "word_counts"  # of a mix
+FEWEST = 6  # records that must differ before a sign test can tell two models apart (2 / 2⁶ < 5 %)
+MANY = 300  # validation records from which on the calibration error is more than chance
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,10 @@ class Gain:
         # interval is not 0 where the two agree.
         count, differ, by = len(difference) + 2, better + worse + 1, better - worse
         error = np.sqrt(differ - by**2 / count) / count
-        return cls(float(difference.mean()), float(1.96 * error))
+        mean, interval = float(difference.mean()), float(1.96 * error)
+        if better + worse < FEWEST:
+            interval = max(interval, abs(mean))
+        return cls(mean, interval)
 
     def __str__(self) -> str:
         return f"{100 * self.mean:+.1f} ± {100 * self.interval:.1f}"
@@ -141,8 +146,9 @@ def mix_sentences(mix: Mix, count: int, over_words: Gain, over_network: Gain) ->
 
 def calibration_sentence(count: int, error: float, of_network: float) -> str:
     """A sentence about the calibration errors of the model, and of its network."""
+    few = "; so few records say little about probabilities" if count < MANY else ""
     return (
         f"on {plural(count, 'validation record')} the probabilities differ by {error:.1%} from the "
         "share that is right (expected calibration error), those of the GPT alone, which are not "
-        f"calibrated, by {of_network:.1%}"
+        f"calibrated, by {of_network:.1%}{few}"
     )

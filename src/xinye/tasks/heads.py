@@ -11,6 +11,7 @@ import torch
 from tokenizers import Regex, pre_tokenizers
 from torch import Tensor
 
+from xinye.data.columns import FIELD_NAMES
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.model.config import GPTConfig
@@ -53,6 +54,7 @@ class HeadTask(Task):
     """
 
     kind = "label"  # what messages call one of them
+    sources = (*FIELD_NAMES, "title", "question", "标题", "问题")
     mix: Any = None  # what was learned beside the network, at the end of training
 
     def __init__(self, labels: Sequence[str], several: bool = False) -> None:
@@ -112,6 +114,15 @@ class HeadTask(Task):
             yield (
                 f"no training record has these {'types' if cls.kind == 'type' else 'labels'} of "
                 f"the validation records: {names}"
+            )
+        judged = cls.counts(validation)
+        never = [repr(label) for label, _ in counts if label not in judged]
+        if validation and never:
+            kinds = "types" if cls.kind == "type" else "labels"
+            more = " …" if len(never) > NAMED else ""
+            yield (
+                f"no validation record has {plural(len(never), kinds[:-1])} of the training "
+                f"records, so no figure is about them: {', '.join(never[:NAMED])}{more}"
             )
 
     @classmethod

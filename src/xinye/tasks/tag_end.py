@@ -17,7 +17,7 @@ from xinye.model.heads import IGNORED
 from xinye.tasks.heads import GPT_ALONE
 from xinye.tasks.tag_decoding import decoded, losses, network_scores, transitions_of
 from xinye.tasks.tag_mix import LINEAR_ALONE, SHARES, Scored, TagMix, learned, mixed
-from xinye.tasks.tag_spans import TaggedText, segments_of, targets_of
+from xinye.tasks.tag_spans import TaggedText, marked, segments_of, targets_of
 from xinye.tasks.task import Figures, Trained
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def complete(task: "Tag", trained: Trained) -> Figures:
 
     linear, drawn = learned_from(training)
     judged = Judged(records, answers_of(task, trained, linear))
-    share, together = judged.best(range(len(records))), judged.figures(judged.held_out())
+    share, answers = judged.best(range(len(records))), judged.held_out()
+    together = judged.figures(answers)
     alone, of_linear = (judged.figures(judged.answers[each]) for each in (0.0, 1.0))
     if share:
         if not trained.settings.validation:
@@ -53,6 +54,7 @@ def complete(task: "Tag", trained: Trained) -> Figures:
             f"{plural(len(training), 'training record')}, drawn at random: all need too much memory"
         )
     return {
+        "texts": [marked(records[0].text, answers[0].spans)],
         "measured": together,
         "mixes": [{"name": GPT_ALONE, **alone}, {"name": LINEAR_ALONE, **of_linear}],
         "compared": findings,

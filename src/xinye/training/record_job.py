@@ -15,7 +15,7 @@ from xinye.checkpoints.load import is_small, load_model
 from xinye.data.sources import check_libraries
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.libraries import PACKAGES, install_command, installed
+from xinye.libraries import PACKAGES, install_command, installed, need
 from xinye.model.adapters import (
     attach,
     attached,
@@ -36,6 +36,7 @@ from xinye.planning.plan import Plan
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.resume import saved_finetune_values, saved_values
 from xinye.runs.store import cannot_save
+from xinye.tasks.classify_mix import COUNTS
 from xinye.tasks.registry import find_task, find_text_task
 from xinye.tasks.settings import task_settings
 from xinye.tasks.task import Trained
@@ -55,6 +56,8 @@ class RecordJob(Job):
         check_libraries(data_files(self.settings, names))
         library = find_text_task(self.settings.task).baseline_library
         if library and not installed(library):
+            if self.begun.resume and (self.begun.folder / COUNTS).exists():
+                need("a classifier that is mixed with word counts", library)
             needed = (
                 f"it needs {PACKAGES.get(library, library)}, to install with {install_command()}"
             )

@@ -15,7 +15,7 @@ from xinye.model.adapters import after_step
 from xinye.observer import Evaluated
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.saved import read_run
-from xinye.runs.store import Store
+from xinye.runs.store import Store, cannot_save
 from xinye.training.guards import explain_memory, interruptible
 from xinye.training.job import Figures, Job, Run, Start
 from xinye.training.loop import Loop, Step
@@ -385,7 +385,10 @@ class Session:
                 "matrix_flops_per_second": round(self.speed) if math.isfinite(self.speed) else None,
                 "peak_memory_bytes": machine.peak_memory_bytes(machine.device()),
             }
-            self.files.conclude({**asdict(run), **measured, **self.results})
+            try:
+                self.files.conclude({**asdict(run), **measured, **self.results})
+            except OSError as error:
+                raise cannot_save(self.folder, error) from error
         return run
 
 
