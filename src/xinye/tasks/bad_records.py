@@ -11,7 +11,7 @@ from pathlib import Path
 
 from xinye.data.notes import Notes
 from xinye.data.records import CUT_OFF
-from xinye.errors import XinyeError, plural
+from xinye.errors import XinyeError
 from xinye.tasks.records import OnBad, refuse
 
 # Whether bad records are skipped. A context variable and not an argument, because all readers must
