@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from xinye.tasks.task import Task
 
 PAIR = flag("--pair", "TEXT", "the second text, for a model of text pairs")
-LINES = "a text, a file with one text per line, or - to read lines from a pipe"
+LINES = (
+    "a text, a file with one text per line, a table with a text in each row, or - to read lines "
+    "from a pipe"
+)
 DOCUMENT = (
     "a text, a file with one text (txt, md, html, pdf …), a table with a text in each row, or - to "
     "read a text from a pipe"
