@@ -20,6 +20,8 @@ from xinye.errors import XinyeError
         ("a.tsv", "我们好好的吃。\t我们好好地吃。\n他跑的快。\t他跑得快。\n", "proofread",
          ["我们好好的吃。", "他跑的快。"], "column 1 is read as the text"),
         ("a.json", '["春茶", "秋茶"]', "summarize", ["春茶", "秋茶"], ""),
+        ("a.csv", "编号,评论内容,情感\n1,茶香,好评\n2,,差评\n", "classify", ["茶香"], "line 3)"),
+        ("a.txt", "茶香\n\n茶凉\n", "classify", ["茶香", "茶凉"], "left out ("),
     ],
 )  # fmt: skip
 def test_tables(tmp_path, name, content, verb, texts, note):

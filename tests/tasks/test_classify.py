@@ -231,6 +231,7 @@ def test_findings():
     assert any(
         "no training record has these labels" in finding and "中" in finding for finding in told
     )
+    assert "no validation record has 5 labels" in next(told) and next(told, None) is None
 
 
 def test_long_texts_lose_their_middle_and_pairs_the_longer_end():

@@ -1,7 +1,9 @@
 """A classifier that is mixed with word counts: its figures, its files, and what becomes of them."""
 
 import json
+import os
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +170,31 @@ def test_a_run_killed_while_it_wrote_its_pages_gets_them_later(trained, run):
         Path("run", name).unlink()
         package.finetune(trained, "run", data="train.jsonl", resume=True)
         assert Path("run", name).exists()
+
+
+def test_pages_of_a_shorter_run_are_written_again(trained, run):
+    for name in ("report.html", "README.md"):
+        os.utime(Path("run", name), (1, 1))
+    package.finetune(trained, "run", data="train.jsonl", resume=True)
+    for name in ("report.html", "README.md"):
+        assert Path("run", name).stat().st_mtime > 1
+
+
+def test_a_mix_is_not_continued_without_what_its_word_counts_need(run, trained, monkeypatch):
+    monkeypatch.setattr("xinye.training.record_job.installed", lambda library: False)
+    monkeypatch.setattr("xinye.libraries.installed", lambda library: False)
+    with pytest.raises(XinyeError, match="mixed with word counts needs scikit-learn"):
+        package.finetune(trained, "run", data="train.jsonl", resume=True, **SHORT | {"steps": 6})
+    assert Path("run", COUNTS).exists()
+
+
+def test_the_last_sample_is_of_the_mix(run):
+    [text] = RunFolder(Path("run")).result()["texts"]
+    text, _, said = text.partition(" → ")
+    found = package.load("run").classify(text)["probability"]
+    during = json.loads(Path("run/training/metrics.jsonl").read_text("utf-8").splitlines()[-1])
+    shown = float(re.search(r"\((.+)\)", said)[1])
+    assert shown == pytest.approx(found, abs=0.1) and said not in during.get("sample", "")
 
 
 def test_an_unfinished_base_is_continued_by_its_own_verb(tmp_path):
@@ -423,3 +450,7 @@ def test_the_gain_by_hand():
     error = ((1.5 + 0.5) - (1.5 - 0.5) ** 2 / 6) ** 0.5 / 6
     assert gain.mean == 0.25 and gain.interval == pytest.approx(1.96 * error)
     assert Gain.of(one, one).interval > 0.3
+    right, few = np.ones(10, bool), np.arange(10) >= 5
+    assert Gain.of(right, few).interval >= Gain.of(right, few).mean  # 2 / 2⁵ > 5 %
+    many = np.arange(10) >= 6
+    assert Gain.of(right, many).interval < Gain.of(right, many).mean

@@ -161,8 +161,8 @@ def compare(arguments: list[str]) -> int:
     names = [str(run.folder) for run in runs]
     rows = [(name, *(value_of(one) for one in ones)) for name, ones in differing.items()]
     print_table(("", *map(verbatim, names)), rows)
-    if not plot:
-        matching = matching_points(lines.values())
+    matching = matching_points(lines.values())
+    if matching and not plot:
         rows = [
             (f"{point:,.0f}", *(bits(at(lines[name], point)) for name in names))
             for point in matching

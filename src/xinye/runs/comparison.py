@@ -27,6 +27,7 @@ def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
             "seconds": round(run.seconds, 2),
             "tokens_per_second": run.result.tokens_per_second,
             "bits_per_byte": run.bits_per_byte,
+            **measured(run),
         }
         for run in runs
     ]
@@ -37,6 +38,12 @@ def differences(runs: Sequence[SavedRun]) -> dict[str, list[Any]]:
     names = dict.fromkeys(name for part in (*settings, *plans, *results) for name in part)
     each = {name: [one.get(name) for one in values] for name in names}
     return {name: ones for name, ones in each.items() if any(one != ones[0] for one in ones)}
+
+
+def measured(run: SavedRun) -> dict[str, float]:
+    """The figures of a task, such as the accuracy, without its tables."""
+    figures = run.result.measured or {}
+    return {name: round(value, 4) for name, value in figures.items() if isinstance(value, float)}
 
 
 def usual(run: SavedRun, names: Collection[str]) -> Values:
