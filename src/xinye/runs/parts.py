@@ -4,14 +4,15 @@ damaged is reported."""
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from xinye.data.files import read_json
 from xinye.errors import XinyeError, checked
-from xinye.runs.folder import Values
+from xinye.runs.folder import Figures, Values
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Finite = Annotated[float, Field(ge=-(2**63), lt=2**63)]
+Pair = Annotated[list[Count], Field(min_length=2, max_length=2)]
 AS_IT_IS = ConfigDict(strict=True, extra="allow")
 
 
@@ -39,6 +40,23 @@ class Part(BaseModel):
     def as_read(self) -> Values:
         """All fields that were in the file, by name."""
         return self.model_dump(exclude_unset=True, by_alias=True)
+
+
+def _numbers(figures: Figures) -> Figures:
+    for name, value in figures.items():
+        if isinstance(value, str) and name not in ("name", "run"):
+            raise ValueError(f"{name}: expected a number, found {value[:40]!r}")
+    return figures
+
+
+def _named(figures: Figures) -> Figures:
+    if not isinstance(figures.get("name"), str):
+        raise ValueError("a part of a mix has no name")
+    return figures
+
+
+Numbers = Annotated[Figures, AfterValidator(_numbers)]
+NamedNumbers = Annotated[Numbers, AfterValidator(_named)]
 
 
 class HardCase(Part):

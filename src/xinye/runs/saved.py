@@ -9,9 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, with_config
+from pydantic import Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from xinye.checkpoints.folders import checkpoints, near_run, step_of
@@ -22,10 +22,18 @@ from xinye.evaluation.yardstick import Yardstick
 from xinye.planning.finetune_settings import TASK
 from xinye.runs.again import command_again
 from xinye.runs.folder import Extension, Figures, RunFolder
-from xinye.runs.parts import AS_IT_IS, Count, Finite, HardCases, Part
+from xinye.runs.parts import (
+    AS_IT_IS,
+    Count,
+    Finite,
+    HardCases,
+    NamedNumbers,
+    Numbers,
+    Pair,
+    Part,
+)
 from xinye.runs.words import TaskWords, words_from
 
-Pair = Annotated[list[Count], Field(min_length=2, max_length=2)]
 State = Literal["running", "finished", "interrupted", "failed", "damaged"]
 
 
@@ -99,23 +107,6 @@ class Plan(Part):
     values: PlanValues = PlanValues()
     reasons: dict[str, str] = Field(default_factory=dict)
     extended: list[Extension] = Field(default_factory=list)
-
-
-def _numbers(figures: Figures) -> Figures:
-    for name, value in figures.items():
-        if isinstance(value, str) and name not in ("name", "run"):
-            raise ValueError(f"{name}: expected a number, found {value[:40]!r}")
-    return figures
-
-
-def _named(figures: Figures) -> Figures:
-    if not isinstance(figures.get("name"), str):
-        raise ValueError("a part of a mix has no name")
-    return figures
-
-
-Numbers = Annotated[Figures, AfterValidator(_numbers)]
-NamedNumbers = Annotated[Numbers, AfterValidator(_named)]
 
 
 class Judged(Part):
@@ -260,8 +251,7 @@ class SavedRun:
         """The steps before the run returned to its best model; all if it did not."""
         if self.result.cooled_from is None or not self.plan.total_steps:
             return self.steps
-        returned, _ = self.plan.total_steps[-1]
-        return [record for record in self.steps if record["step"] <= returned]
+        return [each for each in self.steps if each["step"] <= self.plan.total_steps[-1][0]]
 
     @property
     def seconds(self) -> float:
