@@ -383,6 +383,7 @@ def test_of_a_mix_the_figures_are_its_own_and_the_curves_the_networks(make_run):
     result = folder / "training/result.json"
     result.write_text(result.read_text("utf-8").replace('"the GPT alone"', "null"), "utf-8")
     assert read_run(folder).state == "damaged" and "name" in read_run(folder).error
+    write_report(read_run(folder))
 
 
 def test_a_text_where_a_figure_belongs_is_damage(make_run):

@@ -9,8 +9,7 @@ from xinye.cli.arguments import BAD_BYTES, JSON, Parser, flag, switch
 from xinye.cli.consult import compose_answers
 from xinye.cli.knowledge import place_of, show_unanswered, source_of
 from xinye.cli.output import answer, bad_bytes_told, console, print_json, verbatim
-from xinye.cli.use import read_inputs, show_notes
-from xinye.data.notes import Notes
+from xinye.cli.use import inputs_of
 from xinye.errors import XinyeError, plural, refuse_first
 
 if TYPE_CHECKING:  # numpy and torch are imported where they are used
@@ -70,10 +69,8 @@ def main(arguments: list[str]) -> int:
             "--precision needs --knowledge",
         ),
     )
-    notes = Notes()
     with bad_bytes_told(given.bad_bytes):
-        questions = read_inputs(given.question, "answer", notes)
-        show_notes(notes)
+        questions = inputs_of(given.question, "answer")
         if given.graph:
             return from_graph(given.model, given.graph, questions, given.json)
         knowledge = knowledge_of(given.passage, given.knowledge)

@@ -26,7 +26,7 @@ from xinye.data.files import read_json
 from xinye.data.sources import decode
 from xinye.errors import XinyeError, did_you_mean, not_unicode, print_error, quoted, refuse_first
 from xinye.guesses import nearest
-from xinye.language import screen_language, shown, shown_word, wrapped
+from xinye.language import INPUT, screen_language, shown, shown_word, wrapped
 from xinye.planning.settings import BAD_BYTES_HELP
 from xinye.tasks.registry import TASKS
 
@@ -364,7 +364,7 @@ def typed(text: str) -> str:
 def read_stdin() -> str:
     """All of standard input, decoded from any encoding."""
     raw: bytes = sys.stdin.buffer.read()
-    return decode(raw, what="standard input").replace("\r\n", "\n").replace("\r", "\n")
+    return decode(raw, what=INPUT).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def json_object(value: str) -> dict[str, Any]:

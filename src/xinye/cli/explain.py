@@ -10,8 +10,7 @@ from rich.text import Text
 from xinye.cli.answer import knowledge_of
 from xinye.cli.arguments import JSON, MODEL, Parser, flag
 from xinye.cli.output import answer, console, print_json, print_table, verbatim
-from xinye.cli.use import PAIR, read_inputs, show_notes
-from xinye.data.notes import Notes
+from xinye.cli.use import PAIR, inputs_of
 from xinye.errors import XinyeError, plural, readable
 from xinye.language import shown
 
@@ -60,9 +59,7 @@ def main(arguments: list[str]) -> int:
     seconds = [given.pair, given.passage, given.knowledge]
     if sum(second is not None for second in seconds) > 1:
         raise XinyeError("give only one of --pair, --passage and --knowledge")
-    notes = Notes()
-    texts = read_inputs(given.text, "classify", notes)
-    show_notes(notes)
+    texts = inputs_of(given.text, "classify")
 
     from xinye.api import load
 

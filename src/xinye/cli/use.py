@@ -1,7 +1,7 @@
 """The commands of tasks, such as `xinye classify` and `xinye summarize`."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
 from xinye.data.sources import read_lines, read_records
 from xinye.errors import XinyeError, checked, quoted
+from xinye.language import INPUT
 from xinye.retrieval.documents import documents
 from xinye.runs.folder import RunFolder
 from xinye.tasks.registry import TASKS, find_text_task
@@ -50,10 +51,8 @@ def use(verb: str, arguments: list[str]) -> int:
     ).read(arguments)
     if entry.use_settings:
         checked(entry.use_settings, given.settings, verb)
-    notes = Notes()
     with bad_bytes_told(given.bad_bytes):
-        texts = read_inputs(given.text, verb, notes)
-    show_notes(notes)
+        texts = inputs_of(given.text, verb)
     inputs: list[Any] = texts
     if entry.takes_pairs and given.pair is not None:
         inputs = [(text, given.pair) for text in texts]
@@ -77,12 +76,6 @@ def use(verb: str, arguments: list[str]) -> int:
     return 0
 
 
-def show_notes(notes: Notes) -> None:
-    """Print what reading has changed or left out."""
-    for said in notes.sentences():
-        console.print(f"note: {said}", soft_wrap=True)
-
-
 def show(line: str, task: "type[Task]") -> None:
     """Print a line of a result, in colour where the task says so."""
     if task.exact and not answer.is_terminal:
@@ -94,38 +87,42 @@ def show(line: str, task: "type[Task]") -> None:
     answer.print(text, soft_wrap=True)
 
 
+def inputs_of(given: str, verb: str) -> list[str]:
+    """The texts for a task. Says what reading has changed or left out."""
+    notes = Notes()
+    texts = read_inputs(given, verb, notes)
+    for said in notes.sentences():
+        console.print(f"note: {said}", soft_wrap=True)
+    return texts
+
+
 def read_inputs(given: str, verb: str, notes: Notes) -> list[str]:
     """The texts for a task: the text itself; the text of each record of a table; the lines of
     another file or of standard input, or all of it for a task that takes documents. `notes` report
     the empty ones, which are left out. Raises `XinyeError` if all are."""
-    if given != "-" and not is_file(given):
+    path, whole = Path(given), TASKS[verb].documents
+    from_file = given != "-" and is_file(given)
+    placed: Iterable[tuple[str, str]]
+    if from_file and (whole or suffix_of(path) in RECORD_SUFFIXES):
+        placed = texts_of_file(path, verb, notes)
+    elif from_file:
+        placed = ((place_of(path, at), line) for at, line in read_lines(path))
+    elif given != "-":
         check_meant(given)
         placed = [("", given)]
-    elif TASKS[verb].documents:
-        placed = (
-            [("", read_stdin())] if given == "-" else [*texts_of_file(Path(given), verb, notes)]
-        )
+    elif whole:
+        placed = [("", read_stdin())]
     else:
-        placed = [*lines_of(given, verb, notes)]
+        lines = read_stdin().removesuffix("\n").split("\n")
+        placed = ((place_of(INPUT, at), line) for at, line in enumerate(lines, 1))
+    placed = [*placed]
     texts = [text for _, text in placed if text.strip()]
     if not texts:
-        empty = given == "-" or not is_file(given)
-        raise XinyeError("the text is empty" if empty else f"{given}: the file has no text")
+        raise XinyeError(f"{given}: the file has no text" if from_file else "the text is empty")
     for place, text in placed:
         if not text.strip():
             notes.add(place, "the text is empty, so it is left out")
     return texts
-
-
-def lines_of(given: str, verb: str, notes: Notes) -> Iterator[tuple[str, str]]:
-    """The lines of standard input or of a file with their places, or the texts of a table."""
-    if given == "-":
-        lines = read_stdin().removesuffix("\n").split("\n")
-        yield from ((place_of("standard input", at), line) for at, line in enumerate(lines, 1))
-    elif suffix_of(Path(given)) in RECORD_SUFFIXES:
-        yield from texts_of_file(Path(given), verb, notes)
-    else:
-        yield from ((place_of(given, at), line) for at, line in read_lines(Path(given)))
 
 
 def check_meant(text: str) -> None:

@@ -109,20 +109,20 @@ class HeadTask(Task):
             yield cls.clash(len(clashes), len(clashes) / len(training), *clashes[0])
         yield from repeated(training)
         yield from leaks(training, validation)
-        if unknown := cls.counts(validation).keys() - dict(counts).keys():
+        judged = cls.counts(validation)
+        if unknown := judged.keys() - dict(counts).keys():
             names = ", ".join(sorted(unknown))
             yield (
                 f"no training record has these {'types' if cls.kind == 'type' else 'labels'} of "
                 f"the validation records: {names}"
             )
-        judged = cls.counts(validation)
         never = [repr(label) for label, _ in counts if label not in judged]
         if validation and never:
-            kinds = "types" if cls.kind == "type" else "labels"
+            these = plural(len(never), "type" if cls.kind == "type" else "label")
             more = " …" if len(never) > NAMED else ""
             yield (
-                f"no validation record has {plural(len(never), kinds[:-1])} of the training "
-                f"records, so no figure is about them: {', '.join(never[:NAMED])}{more}"
+                f"no validation record has {these} of the training records, so no figure is about "
+                f"them: {', '.join(never[:NAMED])}{more}"
             )
 
     @classmethod

@@ -30,10 +30,10 @@ from xinye.data.parts import each_within
 from xinye.data.records import json_line
 from xinye.data.sources import read_records
 from xinye.errors import XinyeError
+from xinye.language import INPUT
 
 STDIN = "-"
 _INPUT = Origin(STDIN, "stdin")
-_SHOWN_INPUT = "standard input"  # in messages
 BATCH = 100  # documents
 QUIET = 2.0  # seconds that a file in a folder must not have changed before it is read whole
 PATIENCE = 10.0  # seconds after which the complete records of one that goes on changing are read,
@@ -247,7 +247,7 @@ def read_stdin(
     threading.Thread(target=_read_lines, args=(stream, lines), daemon=True).start()
     number, ended = 0, False
     while not ended:
-        reader = _Reader(_SHOWN_INPUT, _INPUT, zone)
+        reader = _Reader(INPUT, _INPUT, zone)
         batch: list[Incoming] = []
         try:
             line = lines.get(timeout=soon)
@@ -262,7 +262,7 @@ def read_stdin(
             number += 1
             if line is TOO_LONG:
                 size = LONGEST_LINE // 10**6
-                reader.bad(_SHOWN_INPUT, number, f"the line is longer than {size} MB")
+                reader.bad(INPUT, number, f"the line is longer than {size} MB")
             else:
                 batch += reader.parse(number, line)
             left = until - time.monotonic()
