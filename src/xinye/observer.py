@@ -50,7 +50,7 @@ class Observer:
     # The run ended with a result, or with an error.
     def ended(self, outcome: "Run | BaseException") -> None: ...
 
-    def counting(self, what: str, total: int, unit: str) -> Callable[[int], None]:
-        """A function that takes the number of units done and reports it as progress: "scoring … 10
-        of 20 tokens done"."""
-        return lambda done: self.progress(f"{what} … {done:,} of {total:,} {unit} done")
+    def counting(self, what: str, total: int) -> Callable[[int], None]:
+        """A function that takes how many are done and reports it as progress: "scoring the tokens
+        … 10 of 20 done"."""
+        return lambda done: self.progress(f"{what} … {done:,} of {total:,} done")

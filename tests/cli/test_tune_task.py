@@ -73,7 +73,8 @@ def test_a_study_of_a_task(xinye, study):
     assert best.learning_rate == told["top"][0]["settings"]["learning_rate"]
     assert {path.parent.name for path in Path("study").glob("*/*model.safetensors")} == {"best"}
     assert (
-        "accuracy" in outcome.err and "train with the best settings: xinye finetune" in outcome.err
+        "accuracy" in outcome.err
+        and "train with the settings of the best trial: xinye finetune" in outcome.err
     )
     again = xinye(*study, "--trials", "3", "--json")
     assert (

@@ -205,8 +205,11 @@ def test_the_split_keeps_the_shares_and_equal_texts_together():
         == Classify.split(records, 0.1, seed=1)
         != Classify.split(records, 0.1, seed=2)
     )
-    with pytest.raises(XinyeError, match="too few"):
+    with pytest.raises(XinyeError, match=r"^3 records: too few to keep some"):
         Classify.split(records[:3], 0.1, seed=0)
+    each = [LabelledText(f"文{i}", "", (f"{i}",), "") for i in range(30)]
+    with pytest.raises(XinyeError, match=r"^30 records: too few of each label to keep some"):
+        Classify.split(each, 0.1, seed=0)
 
 
 def test_findings():

@@ -259,7 +259,7 @@ def tune(arguments: list[str]) -> int:
     for trial in result["top"]:
         show_trial(trial, search.figure)
     print_findings(explain(result, search.figure), result["charts"])
-    console.print(f"train with the best settings: {result['command']}", soft_wrap=True)
+    console.print(f"train with the settings of the best trial: {result['command']}", soft_wrap=True)
     return print_result(result, given.json)
 
 

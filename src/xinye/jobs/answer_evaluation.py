@@ -66,7 +66,7 @@ def evaluate_from_knowledge(
     records = _read(judged, files, base, settings, notes)
     warnings = [*_warnings(judged, base, records)]
     judged.observer.stage("answering from the knowledge base")
-    count = judged.observer.counting("answering", len(records), "questions")
+    count = judged.observer.counting("answering the questions", len(records))
     asked = list[_Asked]()
     for number, record in enumerate(records, 1):
         asked.append(_Asked(record, answer(judged, record.question, base)))

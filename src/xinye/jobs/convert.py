@@ -193,7 +193,7 @@ def measure(
     observer.stage("scoring the text")
     some = part.at_most(TOKENS)
     windows = sliding_windows(some.spans, *window(network, EvaluateSettings()))
-    progress = observer.counting("scoring the text", len(some), "tokens")
+    progress = observer.counting("scoring the tokens", len(some))
     return perplexity(network.to(machine.device()), tokenizer, some.tokens, windows, progress)
 
 

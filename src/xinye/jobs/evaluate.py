@@ -99,7 +99,7 @@ def evaluate(
         tokenizer,
         part.tokens,
         windows,
-        observer.counting("scoring the text", len(part), "tokens"),
+        observer.counting("scoring the tokens", len(part)),
     )
     baselines = compare(part, training, tokenizer, figures, observer, notes)
     about |= {"documents": len(part.spans), "characters": figures.pop("characters")}

@@ -206,8 +206,9 @@ def split(
             chosen = texts[: round(share * len(texts))]
         judged.update(chain(*chosen))
     if not judged or len(judged) == len(records):
+        few = "too few of each label" if len(by_label) > 1 else "too few"
         raise XinyeError(
-            f"{plural(len(records), 'record')}: too few to keep some for validation; name a file "
+            f"{plural(len(records), 'record')}: {few} to keep some for validation; name a file "
             "with --validation"
         )
     return [r for i, r in enumerate(records) if i not in judged], [

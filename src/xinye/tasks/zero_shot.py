@@ -151,8 +151,8 @@ def judge(
             "the labels are numbers, which mean nothing to the model; give words for "
             "them, such as --labels 1=positive,0=negative"
         )
-    judged.observer.stage("; ".join(notes[1:]) or "judging")
-    progress = judged.observer.counting("judging", len(texts), "texts")
+    judged.observer.stage("; ".join(notes[1:]) or "labelling the texts")
+    progress = judged.observer.counting("labelling the texts", len(texts))
     return likelihood.probabilities(texts, examples, progress), notes
 
 
