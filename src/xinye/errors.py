@@ -100,6 +100,15 @@ class XinyeError(Exception):
         self.exit_code = exit_code
 
 
+class OfOneProcess(XinyeError):
+    """An error of one of several processes that train together. If it is `told`, the first process
+    tells it; else this one has to."""
+
+    def __init__(self, message: str, exit_code: int, told: bool) -> None:
+        super().__init__(message, exit_code)
+        self.told = told
+
+
 class NotFound(XinyeError):
     """What was asked for does not exist, or belongs to somebody else: both read the same."""
 

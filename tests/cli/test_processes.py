@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -145,6 +147,93 @@ def test_muon_on_two_processes_that_torchrun_started_learns_what_it_learns_on_on
         cwd=workplace, env=environment, check=True, capture_output=True, timeout=300,
     )  # fmt: skip
     assert_same(workplace / "one", workplace / "two")
+
+
+def torchrun(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
+    command = (
+        *("-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2"),
+        *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "xinye", *arguments),
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+
+
+def workers(launcher: int) -> list[int]:
+    """The processes that a launcher has started."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text("utf-8")
+    return [
+        child
+        for child in map(int, children.split())
+        if b"xinye" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def test_torchrun_starts_a_killed_worker_again_and_the_run_goes_on(xinye, workplace):
+    arguments = ("pretrain", "zh.txt", "--steps", "60", "--dropout", "0", *EXACT)
+    assert xinye(*arguments, "-o", "one").code == 0
+    process, until = torchrun(workplace, *arguments, "-o", "two"), time.monotonic() + 120
+    while not checkpoints(workplace / "two"):
+        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        time.sleep(0.01)
+    os.kill(workers(process.pid)[-1], signal.SIGKILL)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert err.count("measuring the speed\n") == 2, err  # it was started twice
+    assert losses(workplace / "one").keys() == losses(workplace / "two").keys()
+    assert_same(workplace / "one", workplace / "two")
+
+
+FAILING = """
+import os, signal, sys
+from xinye.cli import main, training
+from xinye.errors import XinyeError
+from xinye.training.distributed import processes
+
+def train(arguments):
+    with processes() as group:
+        if arguments == ["of-one"] and group.rank:
+            raise XinyeError("disk: it is full", 1)
+        if arguments == ["of-all"]:
+            raise XinyeError(f"disk: it is full, says {group.rank}")
+        if arguments == ["killed"] and group.rank:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if arguments == ["other"]:
+            group.check_same(f"the data {group.rank}", "give the same")
+        group.total(1)
+    return 0
+
+training.pretrain = train
+sys.exit(main.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "how, code, says",
+    [
+        ("of-one", 1, "process 1 on [^:]+: disk: it is full"),
+        ("of-all", 2, "disk: it is full, says 0"),
+        ("killed", 1, "the connection to another of the 2 processes was lost: .* with --resume"),
+        ("other", 2, "process 0 has the data 0, but process 1 has the data 1; give the same"),
+    ],
+)
+def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, says):
+    (workplace / "failing.py").write_text(FAILING, "utf-8")
+    with socket.create_server(("localhost", 0)) as free:
+        meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    environment = {**os.environ, **meeting, "WORLD_SIZE": "2"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "failing.py", "pretrain", how],
+            cwd=workplace, env={**environment, "RANK": rank}, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in "01"
+    ]  # fmt: skip
+    (_, err), (_, other) = (process.communicate(timeout=120) for process in started)
+    assert re.fullmatch(f"xinye pretrain: {says}\n", err), err
+    assert started[0].returncode == code and other == ""
 
 
 THREADS = """

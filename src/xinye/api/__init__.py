@@ -21,6 +21,7 @@ from xinye.tasks.settings import task_settings
 from xinye.training import train
 from xinye.training.display import Display
 from xinye.training.job import Run
+from xinye.training.train import Resume
 
 __all__ = [
     "Answered",
@@ -73,7 +74,7 @@ def pretrain(
     output: str | Path | None = None,
     *,
     overwrite: bool = False,
-    resume: bool = False,
+    resume: Resume = False,
     progress: bool = True,
     observer: Observer | None = None,
     **settings: Any,
@@ -87,7 +88,7 @@ def pretrain(
     `tokens="20M"`, `epochs=3`, `steps=500`, and more. `from_="runs/novel"` continues training that
     model; `teacher="runs/large"` learns from that model's predictions, too. `output` defaults to
     `runs/` and the first file's name. `resume` continues the run in `output`, and extends it if the
-    budget is larger. Raises `XinyeError` for invalid input.
+    budget is larger; `"auto"` begins it if there is none. Raises `XinyeError` for invalid input.
 
     >>> run = xinye.pretrain("novel.txt", size="1M", time="2min")  # doctest: +SKIP
     >>> run.validation["bits_per_byte"]  # doctest: +SKIP
@@ -109,7 +110,7 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     task: str = "",
     validation: Files = (),
     overwrite: bool = False,
-    resume: bool = False,
+    resume: Resume = False,
     progress: bool = True,
     observer: Observer | None = None,
     **settings: Any,
@@ -119,8 +120,8 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     `training/result.json` there.
 
     `task` defaults to `classify`. `settings` have the names of `xinye finetune --help`. Progress is
-    shown as in `pretrain`; `resume` continues the run in `output` with its saved settings. Raises
-    `XinyeError` for invalid input.
+    shown as in `pretrain`; `resume` continues the run in `output` with its saved settings, and
+    `"auto"` begins it if there is none. Raises `XinyeError` for invalid input.
 
     >>> reviews = xinye.finetune("runs/novel", "runs/it", data="reviews.csv")  # doctest: +SKIP
     >>> reviews = xinye.finetune(output="runs/it", resume=True, epochs=8)  # doctest: +SKIP
@@ -134,7 +135,7 @@ def finetune(  # noqa: PLR0913 (the face of a verb: its names are its flags)
     }
     given = settings | {name: value for name, value in values.items() if value}
     needed = {"model", "data"} if not task or find_task(task).needs_model else {"data"}
-    if not resume and not needed <= given.keys():
+    if resume is not True and not needed <= given.keys():
         raise XinyeError("finetune: name the model to begin with, and the records: data=FILE")
     checked_settings = task_settings(given, "finetune")
     with _watched(observer, progress, find_task(checked_settings.task).words.unit) as watching:

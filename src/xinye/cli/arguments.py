@@ -144,6 +144,7 @@ class Given(argparse.Namespace):
     json: bool
     # Only some commands have these.
     resume: bool = False
+    auto_resume: bool = False
     dry_run: bool = False
     config: Path | None = None
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from xinye.checkpoints.bases import based_on
 from xinye.cli.verbs import ALIASES, verb_meant
-from xinye.errors import XinyeError, print_error
+from xinye.errors import OfOneProcess, XinyeError, print_error
 from xinye.language import shown, wrapped
 from xinye.tasks.registry import TASKS, found, verbs_of_tasks
 
@@ -259,8 +259,9 @@ def main(arguments: list[str] | None = None) -> int:
         log.debug("where the error came from", exc_info=True)  # with --verbose
         from xinye.console import FIRST
 
-        if not FIRST:  # only the first process prints the error; then the launcher ends the others
-            time.sleep(10)
+        if not FIRST and not (isinstance(error, OfOneProcess) and not error.told):
+            if not isinstance(error, OfOneProcess):
+                time.sleep(10)  # so that the launcher does not end the first one before it prints
             return error.exit_code
         said = str(error)
         for word in (name, *name.split()):

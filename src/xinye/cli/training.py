@@ -45,6 +45,7 @@ from xinye.tasks.registry import TASKS, find_task
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.training.job import Run
+    from xinye.training.train import Resume
 
 
 NEEDED = {
@@ -55,6 +56,7 @@ NEEDED = {
 }
 OPTIONS = (
     switch("--resume", "resume the run in -o; with more --steps (or --epochs …), extend it"),
+    switch("--auto-resume", "resume the run in -o if there is one, else begin it"),
     switch("--overwrite", "replace the run in -o"),
     JSON_AT_END,
     flag("--processes", "N", "train in this many processes on this machine", 1, type=int),
@@ -128,6 +130,12 @@ def check_options(given: Given) -> None:
     if given.processes < 1:
         raise XinyeError(f"--processes {given.processes}: give at least 1")
     check_resume(given)
+    if given.auto_resume and (given.resume or given.overwrite or given.folds is not None):
+        raise XinyeError(
+            "--auto-resume resumes a run or begins it: leave --resume, --overwrite and --folds out"
+        )
+    if given.auto_resume and "output" not in given.settings:
+        raise XinyeError("--auto-resume needs the run's folder: -o runs/…")
     if given.processes > 1 and given.folds is not None:
         raise XinyeError("--folds trains its runs one after the other; leave --processes out")
     if given.dry_run and given.folds is not None:
@@ -168,14 +176,13 @@ def train(
 
     from xinye.training import train as recipes
 
+    resume: Resume = "auto" if given.auto_resume else given.resume
     if isinstance(settings, PretrainSettings):
         with Display() as display:
-            run = recipes.pretrain(
-                settings, display, given.overwrite, given.resume, given.dry_run, began
-            )
+            run = recipes.pretrain(settings, display, given.overwrite, resume, given.dry_run, began)
     else:
         with Display(counted=find_task(settings.task).words.unit) as display:
-            run = recipes.finetune(settings, display, given.overwrite, given.resume)
+            run = recipes.finetune(settings, display, given.overwrite, resume)
     if run is None:
         return print_result({"dry_run": True, "plan": display.planned}, given.json)
     if FIRST:

@@ -3,6 +3,7 @@ files."""
 
 import itertools
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,16 +23,18 @@ from xinye.runs.words import TaskWords
 FORMAT = 1
 
 
-def default_output(settings: Settings) -> Path:
+def default_output(
+    settings: Settings, is_ours: Callable[[Path], bool] = lambda path: False
+) -> Path:
     """The default folder of a run: `runs/` and the task; or the name of the first file, with a
-    number if that exists."""
+    number if that exists and is not `ours`: a run that this launch has begun."""
     if isinstance(settings, FinetuneSettings):
         return Path("runs") / settings.task
     name = Path(settings.files[0]).stem.split(".")[0].strip("*") if settings.files else ""
     candidates = (
         Path("runs") / (f"{name or 'run'}-{i}" if i else name or "run") for i in itertools.count()
     )
-    return next(path for path in candidates if not path.exists())
+    return next(path for path in candidates if not path.exists() or is_ours(path))
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -59,6 +62,7 @@ class Beginning:
     facts: Values  # about the data
     models: Models
     words: TaskWords | None = None  # the words of a task, for the report and the card
+    launch: Sequence[str] = ()  # what `Processes` says of it
 
     def about(self) -> Values:
         """The content of `settings.json`."""
@@ -78,7 +82,8 @@ class Beginning:
             "data": self.facts,
             "machine": machine.description(machine.device()),
         }
-        return about | ({"words": asdict(self.words)} if self.words else {})
+        about |= {"words": asdict(self.words)} if self.words else {}
+        return about | ({"launch": list(self.launch)} if self.launch else {})
 
     def bytes_needed(self) -> int:
         """The disk space for all checkpoints that are kept, the best one, and a new one. With an

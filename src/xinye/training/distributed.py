@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,10 +23,13 @@ import torch.distributed as dist
 # Imported before there is a process group. Later, the default arguments of its functions would
 # keep the group alive for ever.
 import torch.distributed.nn
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+import xinye
 from xinye.errors import XinyeError
+from xinye.training.launch import Failures, has_begun, joined, names_of_launch
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,11 @@ class Processes:
 
     rank: int = 0
     count: int = 1
+    launch: tuple[str, ...] = ()  # the names of the launch
+
+    def has_begun(self, folder: Path) -> bool:
+        """Whether this launch began the run in the folder, before it was started again."""
+        return has_begun(self.launch, folder)
 
     @property
     def first(self) -> bool:
@@ -57,6 +66,25 @@ class Processes:
     def agreed(self, numbers: Sequence[float]) -> list[float]:
         """The numbers of the first process, in all processes."""
         return self._reduced(numbers if self.first else [0.0] * len(numbers), dist.ReduceOp.SUM)
+
+    def gathered(self, text: str) -> list[str]:
+        """The texts that all processes give, in the order of their ranks."""
+        if self.count == 1:
+            return [text]
+        mine = torch.tensor(bytearray(text.encode()), dtype=torch.uint8, device=self._device)
+        lengths = [int(each) for each in self._gathered(torch.tensor([len(mine)]))]
+        padded = F.pad(mine, (0, max(lengths) - len(mine)))
+        parts = zip(self._gathered(padded), lengths, strict=True)
+        return [bytes(part[:length].tolist()).decode() for part, length in parts]
+
+    def check_same(self, found: str, advice: str) -> None:
+        """Raise `XinyeError` with this advice in all processes unless all have found the same."""
+        texts = self.gathered(found)
+        other = next((rank for rank in range(self.count) if texts[rank] != texts[0]), 0)
+        if other:
+            raise XinyeError(
+                f"process 0 has {texts[0]}, but process {other} has {texts[other]}; {advice}"
+            )
 
     def together(self, loss_sum: nn.Module) -> nn.Module:
         """The module with gradients averaged over all processes."""
@@ -83,10 +111,19 @@ class Processes:
     def _reduced(self, numbers: Sequence[float], operation: dist.ReduceOp.RedOpType) -> list[float]:
         if self.count == 1:
             return list(numbers)
-        device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-        tensor: Tensor = torch.tensor(numbers, dtype=torch.float64, device=device)
+        tensor: Tensor = torch.tensor(numbers, dtype=torch.float64, device=self._device)
         dist.all_reduce(tensor, operation)
         return tensor.tolist()
+
+    def _gathered(self, tensor: Tensor) -> list[Tensor]:
+        found = [torch.empty_like(tensor, device=self._device) for _ in range(self.count)]
+        dist.all_gather(found, tensor.to(self._device))
+        return found
+
+    @property
+    def _device(self) -> str:
+        """Where what the processes exchange has to be."""
+        return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 ALONE = Processes()
@@ -97,7 +134,7 @@ def processes() -> Iterator[Processes]:
     """Join the processes that `torchrun` started, while the context is open. Without `torchrun`
     this is one process."""
     if "WORLD_SIZE" not in os.environ:
-        yield ALONE
+        yield Processes(launch=names_of_launch())
         return
     cuda = torch.cuda.is_available()
     check_environment(cuda)
@@ -105,13 +142,23 @@ def processes() -> Iterator[Processes]:
         local_rank = int(os.environ["LOCAL_RANK"])
         check_gpus(local_rank + 1)
         torch.cuda.set_device(local_rank)
+    store, rank, count = next(dist.rendezvous("env://"))
+    launch, store = names_of_launch(store), joined(store, rank, count)
     # The others may wait long while the first process reads the text.
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(hours=2))
+    backend = "nccl" if cuda else "gloo"
+    dist.init_process_group(
+        backend, store=store, rank=rank, world_size=count, timeout=timedelta(hours=2)
+    )
     atexit.register(let_go, [dist.group.WORLD])
-    try:
-        yield Processes(dist.get_rank(), dist.get_world_size())
-    finally:
-        dist.destroy_process_group()
+    failures = Failures(dist.PrefixStore("xinye", store), rank, count, backend)
+    with failures.shared():
+        try:
+            group = Processes(rank, count, launch)
+            versions = f"Xinye {xinye.__version__} with PyTorch {torch.__version__}"
+            group.check_same(versions, "install the same versions everywhere")
+            yield group
+        finally:
+            dist.destroy_process_group()
 
 
 def check_environment(cuda: bool) -> None:

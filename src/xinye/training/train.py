@@ -5,11 +5,12 @@ with evaluations and checkpoints, evaluate at the end, and write the report.
 """
 
 from dataclasses import replace
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from xinye import machine
-from xinye.checkpoints.folders import checkpoints
+from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.errors import XinyeError, plural, wrong_value
 from xinye.generation.decoder import prepare_decoder
 from xinye.observer import Observer
@@ -21,7 +22,7 @@ from xinye.runs.start import Beginning, check_output, default_output, start_run
 from xinye.tasks.registry import find_task
 from xinye.tasks.settings import check_settings
 from xinye.training import clock
-from xinye.training.distributed import processes
+from xinye.training.distributed import Processes, processes
 from xinye.training.guards import repeatable
 from xinye.training.job import Job, Run, Start
 from xinye.training.pages import write_missing_pages, write_pages
@@ -30,12 +31,14 @@ from xinye.training.session import Session
 from xinye.training.text_job import TextJob
 from xinye.training.trackers import warn_of_missing
 
+Resume = bool | Literal["auto"]  # "auto": if there is something to resume
+
 
 def pretrain(
     settings: PretrainSettings,
     observer: Observer | None = None,
     overwrite: bool = False,
-    resume: bool = False,
+    resume: Resume = False,
     dry_run: bool = False,
     began: float | None = None,
 ) -> Run | None:
@@ -47,16 +50,16 @@ def pretrain(
     """
     began = clock.now() if began is None else began
     with processes() as group, repeatable():
-        folder = settings.output or default_output(settings)
-        talking = observer if observer and group.first else Observer()
-        return train(settings, Start(group, folder, talking, began, resume, overwrite, dry_run))
+        begun = start_of(settings, group, observer, resume, overwrite)
+        begun.began, begun.dry_run = began, dry_run
+        return train(settings, begun)
 
 
 def finetune(
     settings: FinetuneSettings,
     observer: Observer | None = None,
     overwrite: bool = False,
-    resume: bool = False,
+    resume: Resume = False,
 ) -> Run:
     """Train on records; returns the run. Raises `XinyeError` for invalid input.
 
@@ -69,16 +72,30 @@ def finetune(
         assert run is not None
         return run
     with processes() as group, repeatable():
-        folder = settings.output or default_output(settings)
-        talking = observer if observer and group.first else Observer()
-        begun = Start(group, folder, talking, clock.now(), resume, overwrite)
+        begun = start_of(settings, group, observer, resume, overwrite)
         run = train(settings, begun)
         assert run is not None
-        settings = saved_settings_of_task(folder, FinetuneSettings())
-        compared = "control" in RunFolder(folder).result()
+        settings = saved_settings_of_task(begun.folder, FinetuneSettings())
+        compared = "control" in RunFolder(begun.folder).result()
         if settings.augment and settings.control and not run.interrupted and not compared:
             run = beside_control(settings, begun, run)
         return run
+
+
+def start_of(
+    settings: Settings, group: Processes, observer: Observer | None, resume: Resume, overwrite: bool
+) -> Start:
+    """How the run starts. One that its launcher starts again goes on where it was, as any does with
+    `resume="auto"`; what has not saved a checkpoint yet begins anew."""
+    folder = settings.output or default_output(settings, group.has_begun)
+    files = RunFolder(folder)
+    if resume == "auto" or group.has_begun(folder):
+        resume = files.ended or bool(checkpoints(folder))
+        overwrite = not resume and (overwrite or files.exists)
+    talking = observer if observer and group.first else Observer()
+    begun = Start(group, folder, talking, clock.now(), bool(resume), overwrite)
+    check_shared(begun)
+    return begun
 
 
 def train(settings: Settings, begun: Start) -> Run | None:
@@ -93,6 +110,9 @@ def train(settings: Settings, begun: Start) -> Run | None:
     set_up_machine(begun, job.generates)
 
     job.read()
+    begun.group.check_same(
+        f"the data {job.data.fingerprint[:12]}", "give all processes the same files"
+    )
     begun.stopwatch.lap("text")
     plan = job.make_plan()
     begun.observer.plan(plan, job.table)
@@ -100,13 +120,16 @@ def train(settings: Settings, begun: Start) -> Run | None:
         return None
 
     session = Session(begun, job, job.build())
+    with begun.group.main_process_first():
+        if begun.group.first and not begun.resume:
+            check_free(begun)  # another run may have started in this folder meanwhile
+            known = job.data, job.facts(), job.models, job.words
+            beginning = Beginning(settings, plan, *known, launch=begun.group.launch)
+            start_run(begun.folder, beginning, begun.overwrite)
+    check_shared(begun)
     if begun.resume:
         session.resume()
         job.resumed()
-    elif begun.group.first:
-        check_free(begun)  # another run may have started in this folder meanwhile
-        beginning = Beginning(settings, plan, job.data, job.facts(), job.models, job.words)
-        start_run(begun.folder, beginning, begun.overwrite)
     return session.run()
 
 
@@ -153,6 +176,17 @@ def finished_before(begun: Start) -> Run:
         "with a larger N extends it"
     )
     return run
+
+
+def check_shared(begun: Start) -> None:
+    """Raise `XinyeError` unless all processes see the same run in its folder."""
+    files, found = RunFolder(begun.folder), "no run"
+    if files.exists:
+        newest = [step_of(path) for path in checkpoints(begun.folder)][-1:]
+        found = f"a run of {files.about().get('started')} at step {newest[0] if newest else 0:,}"
+    begun.group.check_same(
+        found, f"all hosts must share the folder {begun.folder}: choose another one with -o"
+    )
 
 
 def check_free(begun: Start) -> None:

@@ -1,0 +1,150 @@
+"""What a process knows of the launch that started it: its names, and why another one failed."""
+
+import json
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch.distributed as dist
+
+from xinye.errors import OfOneProcess, XinyeError, reason_of
+from xinye.runs.folder import RunFolder
+
+# What PyTorch's backends say where another process has ended or does not answer.
+LOST = re.compile(
+    "Connection (?:reset|closed|refused)|[Tt]imed ?out|connectFullMesh|remote process|NCCL"
+)
+JOINING = timedelta(minutes=5)  # in which all processes have to come together
+
+
+def names_of_launch(store: dist.Store | None = None) -> tuple[str, ...]:
+    """Names that a launch keeps when its processes are started again: by torchrun, whose agent
+    keeps the store, after one of them failed; by Slurm, after a host did."""
+    job, cluster = (os.environ.get(f"SLURM_{name}", "") for name in ("JOB_ID", "CLUSTER_NAME"))
+    names = [f"slurm/{cluster}/{job}"] if job else []
+    if store is not None:
+        while isinstance(store, dist.PrefixStore):  # the prefix is another one after each start
+            store = store.underlying_store
+        names.append(store.compare_set("xinye/launch", "", uuid4().hex).decode())
+    return tuple(names)
+
+
+def joined(store: dist.Store, rank: int, count: int) -> dist.Store:
+    """A part of the store for this start of the processes alone, once all of them are there.
+
+    torchrun keeps one store for all starts (https://github.com/pytorch/pytorch/issues/167288). It
+    still has what the processes wrote before they were started again, such as addresses at which
+    nobody answers any more. So each process writes a new name for itself, and the first one
+    answers those with the name of this start.
+
+    Raises `XinyeError` if a process does not come.
+    """
+    name = uuid4().hex
+    if rank:
+        store.set(f"xinye/here/{rank}", name)
+        try:
+            store.wait([f"xinye/answer/{name}"], JOINING)
+        except RuntimeError:
+            raise OfOneProcess(_missing(0, count), 1, told=False) from None
+        name = store.get(f"xinye/answer/{name}").decode()
+        store.set(f"xinye/joined/{name}/{rank}", "")
+    missing, end = {*range(1, count)} if rank == 0 else set(), time.monotonic() + JOINING.seconds
+    while missing:
+        for other in missing:
+            if store.check([f"xinye/here/{other}"]):
+                theirs = store.get(f"xinye/here/{other}").decode()
+                store.set(f"xinye/answer/{theirs}", name)
+        missing = {each for each in missing if not store.check([f"xinye/joined/{name}/{each}"])}
+        if missing and time.monotonic() > end:
+            raise XinyeError(_missing(min(missing), count), 1)
+        time.sleep(0.02)
+    return dist.PrefixStore(f"xinye/start/{name}", store)
+
+
+def _missing(rank: int, count: int) -> str:
+    minutes = JOINING.seconds // 60
+    return (
+        f"process {rank} of {count} has not come within {minutes} min: see whether it has started, "
+        "and whether its host answers"
+    )
+
+
+def has_begun(launch: tuple[str, ...], folder: Path) -> bool:
+    """Whether the launch with these names began the run in a folder, before it was started again.
+    The commands of one job of Slurm are one launch only where it was requeued."""
+    files = RunFolder(folder)
+    again = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
+    names = {name for name in launch if again or not name.startswith("slurm/")}
+    return bool(names) and files.exists and not names.isdisjoint(files.about().get("launch", ()))
+
+
+@dataclass(frozen=True)
+class Failures:
+    """What processes that fail leave to each other in a store, so that the first one tells why."""
+
+    store: dist.Store
+    rank: int
+    count: int
+    backend: str
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Inside, an error of one process ends all, and is told once: by the first process, or by
+        its own where that one hangs in a call to a GPU.
+
+        The others learn of it as their connection breaks, or as the launcher ends them.
+        """
+        if threading.current_thread() is threading.main_thread():
+            before = signal.signal(signal.SIGTERM, _terminated)
+        try:
+            yield
+        except XinyeError as error:
+            if self.rank == 0:
+                raise
+            said = {"host": socket.gethostname(), "error": str(error), "code": error.exit_code}
+            with suppress(RuntimeError):  # the store's host has ended
+                self.store.set(f"failed/{self.rank}", json.dumps(said))
+            told = self.backend == "gloo"
+            raise OfOneProcess(_sentence(self.rank, said), error.exit_code, told) from error
+        except SystemExit:
+            if found := self._found():
+                raise found from None
+            raise
+        except RuntimeError as error:
+            if not LOST.search(str(error)):
+                raise
+            raise self._found() or XinyeError(
+                f"the connection to another of the {self.count} processes was lost: it was killed, "
+                f"or its host does not answer ({reason_of(error)}); continue from the last "
+                "checkpoint with --resume",
+                exit_code=1,
+            ) from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+    def _found(self) -> XinyeError | None:
+        """The error that another process has left, if one has."""
+        with suppress(RuntimeError):  # the store's host has ended
+            for rank in range(1, self.count):
+                if self.store.check([f"failed/{rank}"]):
+                    said = json.loads(self.store.get(f"failed/{rank}"))
+                    return XinyeError(_sentence(rank, said), int(said["code"]))
+        return None
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
+def _sentence(rank: int, said: dict[str, Any]) -> str:
+    return f"process {rank} on {said['host']}: {said['error']}"
