@@ -6,6 +6,7 @@ from torch import nn
 
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
+from xinye.training.distributed import Processes
 from xinye.training.optimizers import (
     Muon,
     Optimization,
@@ -105,11 +106,35 @@ def test_muon_in_bf16_is_that_of_pytorch(shape: tuple[int, int]) -> None:
     assert torch.equal(ours, theirs)
 
 
+@pytest.mark.parametrize("count, at_once", [(1, 10**9), (1, 70), (2, 70), (4, 10**9)])
+def test_muon_computes_each_matrix_once_in_one_of_its_processes(
+    count: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are three of one shape, so of four processes one has none."""
+    monkeypatch.setattr("xinye.training.optimizers.AT_ONCE", at_once)
+    noise = torch.Generator().manual_seed(0)
+    matrices = [nn.Parameter(torch.zeros(8, 4)) for _ in range(3)]
+    for matrix in matrices:
+        matrix.grad = torch.randn(8, 4, generator=noise)
+    computed = []
+    for rank in range(count):
+
+        class Parts(Processes):
+            def assembled(self, rows: torch.Tensor, size: int) -> torch.Tensor:
+                computed.extend(rows)
+                return rows.new_zeros(size, *rows.shape[1:])
+
+        Muon(matrices, 0.02, processes=Parts(rank, count), dtype=torch.float32).step()
+    whole = torch.stack([matrix.grad for matrix in matrices])  # type: ignore[misc]
+    expected = orthogonal(whole * (1 - 0.95**2), torch.float32)
+    torch.testing.assert_close(torch.stack(computed), expected)
+
+
 def test_muon_in_fp32_makes_a_matrix_orthogonal_but_for_its_scale() -> None:
     """The quintic brings singular values to about 1, and lets them be from 0.68 to 1.13 (Jordan et
     al. 2024)."""
-    matrix = torch.randn(64, 24, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonal(matrix, torch.float32))
+    matrices = torch.randn(2, 64, 24, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonal(matrices, torch.float32))
     assert values.min() > 0.6 and values.max() < 1.3
 
 

@@ -77,6 +77,16 @@ class Processes:
         parts = zip(self._gathered(padded), lengths, strict=True)
         return [bytes(part[:length].tolist()).decode() for part, length in parts]
 
+    def assembled(self, rows: Tensor, size: int) -> Tensor:
+        """The `size` rows of which each process has its `share`, (size, …)."""
+        if self.count == 1:
+            return rows
+        shares = [Processes(rank, self.count).share(0, size)[1] for rank in range(self.count)]
+        padded = rows.new_zeros(max(shares), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        parts = zip(self._gathered(padded), shares, strict=True)
+        return torch.cat([part[:share] for part, share in parts])
+
     def check_same(self, found: str, advice: str) -> None:
         """Raise `XinyeError` with this advice in all processes unless all have found the same."""
         texts = self.gathered(found)

@@ -166,6 +166,7 @@ class Job(ABC):
                 numbers.l1 or 0.0,
                 model.compute_dtype,
             ),
+            self.begun.group,
         )
 
     def micro_batches(self, step: int) -> Sequence[Counted]:

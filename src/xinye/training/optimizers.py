@@ -1,7 +1,8 @@
 """The optimizers, and which of them updates which weights."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -10,9 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xinye.training.distributed import ALONE, Processes
+
 Kind = Literal["muon", "adamw", "sgd"]
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial of Jordan et al.
 ITERATIONS = 5
+AT_ONCE = 2**24  # elements of matrices that are computed together
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,10 @@ class Optimization:
     dtype: torch.dtype = torch.bfloat16
 
 
-def make_optimizers(model: nn.Module, plan: Optimization) -> list[torch.optim.Optimizer]:
-    """The optimizers of a model's trainable weights."""
+def make_optimizers(
+    model: nn.Module, plan: Optimization, processes: Processes = ALONE
+) -> list[torch.optim.Optimizer]:
+    """The optimizers of a model's trainable weights, for processes that step together."""
     rate, decay = plan.learning_rate, plan.weight_decay
     matrices: list[nn.Parameter] = []
     embeddings: list[nn.Parameter] = []
@@ -54,7 +60,8 @@ def make_optimizers(model: nn.Module, plan: Optimization) -> list[torch.optim.Op
     if plan.kind == "muon":
         if matrices:
             group = {"params": matrices, "l1": plan.l1}
-            optimizers.append(Muon([group], plan.matrix_learning_rate, decay, dtype=plan.dtype))
+            muon = partial(Muon, dtype=plan.dtype, processes=processes)
+            optimizers.append(muon([group], plan.matrix_learning_rate, decay))
         if embeddings or vectors:
             optimizers.append(adamw(embeddings + vectors, eps=1e-10, weight_decay=0.0))
     else:
@@ -95,8 +102,10 @@ class Muon(torch.optim.Optimizer):
     """Updates matrices by orthogonalised Nesterov momentum with decoupled weight decay (Jordan et
     al. 2024, https://kellerjordan.github.io/posts/muon).
 
-    With `dtype` bfloat16 it gives the same bits as `torch.optim.Muon`. That one always iterates in
-    bfloat16, which is several times slower than float32 on a processor without bf16 units.
+    Matrices of one shape are computed together, and each of several processes computes its share
+    of them. With `dtype` bfloat16 it gives the same bits as `torch.optim.Muon`. That one always
+    iterates in bfloat16, which is several times slower than float32 on a processor without bf16
+    units.
     """
 
     def __init__(
@@ -106,40 +115,61 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.1,
         momentum: float = 0.95,
         dtype: torch.dtype = torch.bfloat16,
+        processes: Processes = ALONE,
     ) -> None:
-        """`dtype` is the precision of the iteration; weights and momentum keep theirs."""
+        """`dtype` is the precision of the iteration; weights and momentum keep theirs. All
+        `processes` have the same gradients, and call `step` together."""
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
-        self.dtype = dtype
+        self.dtype, self.processes = dtype, processes
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Update every matrix that has a gradient."""
         for group in self.param_groups:
-            rate, momentum = group["lr"], group["momentum"]
+            by_shape: defaultdict[torch.Size, list[Tensor]] = defaultdict(list)
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum_buffer"] = torch.zeros_like(weight.grad)
-                buffer = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)
-                update = orthogonal(weight.grad.lerp(buffer, momentum), self.dtype)
-                rows, columns = weight.shape
-                weight.mul_(1 - rate * group["weight_decay"])
-                weight.add_(update, alpha=-rate * math.sqrt(max(1, rows / columns)))
+                if weight.grad is not None:
+                    by_shape[weight.shape].append(weight)
+            for (rows, columns), weights in by_shape.items():
+                rate = group["lr"] * math.sqrt(max(1, rows / columns))
+                updates = self._orthogonal(
+                    [self._moved(each, group["momentum"]) for each in weights]
+                )
+                for weight, update in zip(weights, updates, strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.add_(update, alpha=-rate)
+
+    def _moved(self, weight: Tensor, momentum: float) -> Tensor:
+        """The gradient with Nesterov momentum."""
+        assert weight.grad is not None
+        state = self.state[weight]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(weight.grad)
+        buffer = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)
+        return weight.grad.lerp(buffer, momentum)
+
+    def _orthogonal(self, matrices: Sequence[Tensor]) -> Tensor:
+        """The orthogonal matrices of matrices of one shape, (n, rows, columns)."""
+        first, count = self.processes.share(0, len(matrices))
+        mine = torch.empty(count, *matrices[0].shape, dtype=self.dtype, device=matrices[0].device)
+        at_once = max(1, AT_ONCE // matrices[0].numel())
+        for start in range(0, count, at_once):
+            some = matrices[first : first + count][start : start + at_once]
+            mine[start : start + at_once] = orthogonal(torch.stack(list(some)), self.dtype)
+        return self.processes.assembled(mine, len(matrices))
 
 
-def orthogonal(matrix: Tensor, dtype: torch.dtype) -> Tensor:
-    """The matrix with all singular values brought near 1 (about 0.7 to 1.2), by Newton-Schulz
-    iteration."""
+def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
+    """The matrices (n, rows, columns) with all singular values brought near 1 (about 0.7 to 1.2),
+    by Newton-Schulz iteration."""
     a, b, c = COEFFICIENTS
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.to(dtype)
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.to(dtype)
     if tall:  # the smaller of the two Gram matrices is enough
-        x = x.T
-    x = x / x.norm().clamp(min=1e-7)
+        x = x.mT
+    x = x / x.flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-7)
     for _ in range(ITERATIONS):
-        gram = x @ x.T
-        polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        x = torch.addmm(x, polynomial, x, beta=a)
-    return x.T if tall else x
+        gram = x @ x.mT
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return x.mT if tall else x
