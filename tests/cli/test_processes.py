@@ -236,6 +236,31 @@ def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, 
     assert started[0].returncode == code and other == ""
 
 
+MISSING = """
+import sys
+from datetime import timedelta
+from xinye.cli import main
+from xinye.training import launch
+
+launch.JOINING = timedelta(seconds=2)
+sys.exit(main.main(["pretrain", "zh.txt", "-o", "run"]))
+"""
+
+
+@pytest.mark.parametrize("rank", "01")
+def test_a_process_that_does_not_come_is_waited_for_a_while(workplace, rank):
+    with socket.create_server(("localhost", 0)) as free:
+        port = str(free.getsockname()[1])
+    meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2", "RANK": rank}
+    done = subprocess.run(
+        [sys.executable, "-c", MISSING],
+        cwd=workplace, env={**os.environ, **meeting}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1 and not (workplace / "run").exists()
+    assert f"pretrain: localhost:{port}: the 2 processes have not come together" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 THREADS = """
 import atexit, time, torch
 from pathlib import Path

@@ -29,7 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import xinye
 from xinye.errors import XinyeError
-from xinye.training.launch import Failures, has_begun, joined, names_of_launch
+from xinye.training.launch import Failures, has_begun, names_of_launch, together
 
 
 @dataclass(frozen=True)
@@ -152,16 +152,15 @@ def processes() -> Iterator[Processes]:
         local_rank = int(os.environ["LOCAL_RANK"])
         check_gpus(local_rank + 1)
         torch.cuda.set_device(local_rank)
-    store, rank, count = next(dist.rendezvous("env://"))
-    launch, store = names_of_launch(store), joined(store, rank, count)
-    # The others may wait long while the first process reads the text.
+    launch, store, rank, count = together()
     backend = "nccl" if cuda else "gloo"
-    dist.init_process_group(
-        backend, store=store, rank=rank, world_size=count, timeout=timedelta(hours=2)
-    )
-    atexit.register(let_go, [dist.group.WORLD])
     failures = Failures(dist.PrefixStore("xinye", store), rank, count, backend)
     with failures.shared():
+        # The others may wait long while the first process reads the text.
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=count, timeout=timedelta(hours=2)
+        )
+        atexit.register(let_go, [dist.group.WORLD])
         try:
             group = Processes(rank, count, launch)
             versions = f"Xinye {xinye.__version__} with PyTorch {torch.__version__}"

@@ -27,6 +27,23 @@ LOST = re.compile(
 JOINING = timedelta(minutes=5)  # in which all processes have to come together
 
 
+def together() -> tuple[tuple[str, ...], dist.Store, int, int]:
+    """Meet the other processes of the launch. Returns its names, a store for this start of it, and
+    this process's rank among how many. Raises `XinyeError` if a process does not come."""
+    try:
+        store, rank, count = next(dist.rendezvous("env://", timeout=JOINING))
+        return names_of_launch(store), joined(store, rank, count), rank, count
+    except RuntimeError as error:
+        count, rank = (os.environ[name] for name in ("WORLD_SIZE", "RANK"))
+        place = ":".join(os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT"))
+        what = (
+            f"{place}: the {count} processes have not come together there within "
+            f"{JOINING.seconds // 60} min ({reason_of(error)}); see whether all of them have "
+            "started, and whether their hosts answer"
+        )
+        raise OfOneProcess(what, 1, told=False) from None
+
+
 def names_of_launch(store: dist.Store | None = None) -> tuple[str, ...]:
     """Names that a launch keeps when its processes are started again: by torchrun, whose agent
     keeps the store, after one of them failed; by Slurm, after a host did."""
@@ -47,18 +64,16 @@ def joined(store: dist.Store, rank: int, count: int) -> dist.Store:
     nobody answers any more. So each process writes a new name for itself, and the first one
     answers those with the name of this start.
 
-    Raises `XinyeError` if a process does not come.
+    Raises `RuntimeError` if a process does not come.
     """
     name = uuid4().hex
     if rank:
         store.set(f"xinye/here/{rank}", name)
-        try:
-            store.wait([f"xinye/answer/{name}"], JOINING)
-        except RuntimeError:
-            raise OfOneProcess(_missing(0, count), 1, told=False) from None
+        store.wait([f"xinye/answer/{name}"], JOINING)
         name = store.get(f"xinye/answer/{name}").decode()
         store.set(f"xinye/joined/{name}/{rank}", "")
-    missing, end = {*range(1, count)} if rank == 0 else set(), time.monotonic() + JOINING.seconds
+        return dist.PrefixStore(f"xinye/start/{name}", store)
+    missing, end = {*range(1, count)}, time.monotonic() + JOINING.total_seconds()
     while missing:
         for other in missing:
             if store.check([f"xinye/here/{other}"]):
@@ -66,17 +81,9 @@ def joined(store: dist.Store, rank: int, count: int) -> dist.Store:
                 store.set(f"xinye/answer/{theirs}", name)
         missing = {each for each in missing if not store.check([f"xinye/joined/{name}/{each}"])}
         if missing and time.monotonic() > end:
-            raise XinyeError(_missing(min(missing), count), 1)
+            raise RuntimeError(f"process {min(missing)} is missing")
         time.sleep(0.02)
     return dist.PrefixStore(f"xinye/start/{name}", store)
-
-
-def _missing(rank: int, count: int) -> str:
-    minutes = JOINING.seconds // 60
-    return (
-        f"process {rank} of {count} has not come within {minutes} min: see whether it has started, "
-        "and whether its host answers"
-    )
 
 
 def has_begun(launch: tuple[str, ...], folder: Path) -> bool:
