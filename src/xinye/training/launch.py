@@ -24,6 +24,7 @@ from xinye.runs.folder import RunFolder
 LOST = re.compile(
     "Connection (?:reset|closed|refused)|[Tt]imed ?out|connectFullMesh|remote process|NCCL"
 )
+HEAD_START = 2.0  # seconds that the first process has to meet an error before others end it
 JOINING = timedelta(minutes=5)  # in which all processes have to come together
 
 
@@ -111,33 +112,41 @@ class Failures:
 
         The others learn of it as their connection breaks, or as the launcher ends them.
         """
-        if threading.current_thread() is threading.main_thread():
-            before = signal.signal(signal.SIGTERM, _terminated)
+        before = _on_terminate(_terminated)
         try:
             yield
         except XinyeError as error:
-            if self.rank == 0:
-                raise
+            _on_terminate(signal.SIG_IGN)  # the launcher may not end it before it has told why
             said = {"host": socket.gethostname(), "error": str(error), "code": error.exit_code}
             with suppress(RuntimeError):  # the store's host has ended
                 self.store.set(f"failed/{self.rank}", json.dumps(said))
+                self._wait_for_first()
+            if self.rank == 0:
+                raise
             told = self.backend == "gloo"
             raise OfOneProcess(_sentence(self.rank, said), error.exit_code, told) from error
         except SystemExit:
             if found := self._found():
+                _on_terminate(signal.SIG_IGN)
                 raise found from None
             raise
         except RuntimeError as error:
             if not LOST.search(str(error)):
                 raise
+            _on_terminate(signal.SIG_IGN)
             raise self._found() or XinyeError(
                 f"the connection to another of the {self.count} processes was lost: it was killed, "
                 f"or its host does not answer ({reason_of(error)}); continue from the last "
                 "checkpoint with --resume",
                 exit_code=1,
             ) from error
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)
+        _on_terminate(before)
+
+    def _wait_for_first(self) -> None:
+        """Let the first process meet the same error by itself, as most errors are of all."""
+        end = time.monotonic() + HEAD_START
+        while not self.store.check(["failed/0"]) and time.monotonic() < end:
+            time.sleep(0.05)
 
     def _found(self) -> XinyeError | None:
         """The error that another process has left, if one has."""
@@ -147,6 +156,14 @@ class Failures:
                     said = json.loads(self.store.get(f"failed/{rank}"))
                     return XinyeError(_sentence(rank, said), int(said["code"]))
         return None
+
+
+def _on_terminate(handler: Any) -> Any:
+    """Call this at SIGTERM from now on. Returns what was called before. Other threads than the
+    main one cannot change that."""
+    if threading.current_thread() is threading.main_thread():
+        return signal.signal(signal.SIGTERM, handler)
+    return None
 
 
 def _terminated(number: int, frame: object) -> None:
