@@ -34,6 +34,25 @@ def start(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
+def torchrun(workplace: Path, restarts: int, *arguments: str) -> subprocess.Popen[str]:
+    command = (
+        *("-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", str(restarts)),
+        *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "xinye", *arguments),
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+
+
+def meeting() -> dict[str, str]:
+    """Variables that let two processes meet at a free port."""
+    with socket.create_server(("localhost", 0)) as free:
+        port = str(free.getsockname()[1])
+    return {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+
+
 def losses(run: Path) -> dict[int, float]:
     lines = (run / "training" / "metrics.jsonl").read_text("utf-8").splitlines()
     return {
@@ -133,33 +152,10 @@ def test_two_go_on_longer_together(xinye, workplace):
 def test_muon_on_two_processes_that_torchrun_started_learns_what_it_learns_on_one(xinye, workplace):
     arguments = ("pretrain", "zh.txt", "--steps", "10", *TINY)
     assert xinye(*arguments, "-o", "one").code == 0
-    torchrun = (
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--rdzv-backend",
-        "c10d",
-        "--rdzv-endpoint",
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run(
-        [sys.executable, *torchrun, "localhost:0", "-m", "xinye", *arguments, "-o", "two"],
-        cwd=workplace, env=environment, check=True, capture_output=True, timeout=300,
-    )  # fmt: skip
+    process = torchrun(workplace, 0, *arguments, "-o", "two")
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
     assert_same(workplace / "one", workplace / "two")
-
-
-def torchrun(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = (
-        *("-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2"),
-        *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "xinye", *arguments),
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    return subprocess.Popen(
-        [sys.executable, *command],
-        cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
-    )  # fmt: skip
 
 
 def workers(launcher: int) -> list[int]:
@@ -175,7 +171,7 @@ def workers(launcher: int) -> list[int]:
 def test_torchrun_starts_a_killed_worker_again_and_the_run_goes_on(xinye, workplace):
     arguments = ("pretrain", "zh.txt", "--steps", "60", "--dropout", "0", *EXACT)
     assert xinye(*arguments, "-o", "one").code == 0
-    process, until = torchrun(workplace, *arguments, "-o", "two"), time.monotonic() + 120
+    process, until = torchrun(workplace, 2, *arguments, "-o", "two"), time.monotonic() + 120
     while not checkpoints(workplace / "two"):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.01)
@@ -222,9 +218,7 @@ sys.exit(main.main(sys.argv[1:]))
 )
 def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, says):
     (workplace / "failing.py").write_text(FAILING, "utf-8")
-    with socket.create_server(("localhost", 0)) as free:
-        meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
-    environment = {**os.environ, **meeting, "WORLD_SIZE": "2"}
+    environment = {**os.environ, **meeting()}
     started = [
         subprocess.Popen(
             [sys.executable, "failing.py", "pretrain", how],
@@ -250,15 +244,16 @@ sys.exit(main.main(["pretrain", "zh.txt", "-o", "run"]))
 
 @pytest.mark.parametrize("rank", "01")
 def test_a_process_that_does_not_come_is_waited_for_a_while(workplace, rank):
-    with socket.create_server(("localhost", 0)) as free:
-        port = str(free.getsockname()[1])
-    meeting = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2", "RANK": rank}
+    where = meeting()
     done = subprocess.run(
         [sys.executable, "-c", MISSING],
-        cwd=workplace, env={**os.environ, **meeting}, capture_output=True, text=True, timeout=120,
+        cwd=workplace, env={**os.environ, **where, "RANK": rank}, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 1 and not (workplace / "run").exists()
-    assert f"pretrain: localhost:{port}: the 2 processes have not come together" in done.stderr
+    assert (
+        f"pretrain: localhost:{where['MASTER_PORT']}: the 2 processes have not come together"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr
 
 

@@ -38,6 +38,14 @@ def test_a_job_without_a_name_for_its_run_finds_it_again(xinye, workplace, job, 
     assert json.loads(xinye(*command).out)["run"] == "runs/zh"
 
 
+def test_what_is_damaged_can_be_overwritten(xinye, workplace, job, monkeypatch):
+    command = ("pretrain", "zh.txt", "-o", "run", *TINY, "--steps", "2")
+    assert xinye(*command).code == 0
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    (workplace / "run" / "training" / "settings.json").write_text("{", "utf-8")
+    assert xinye(*command, "--overwrite").code == 0
+
+
 def test_auto_resume_begins_a_run_and_goes_on_with_it(xinye, workplace):
     command = ("pretrain", "zh.txt", "-o", "run", *TINY, "--auto-resume", "--json")
     assert json.loads(xinye(*command, "--steps", "2").out)["steps"] == 2

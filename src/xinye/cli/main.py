@@ -259,9 +259,11 @@ def main(arguments: list[str] | None = None) -> int:
         log.debug("where the error came from", exc_info=True)  # with --verbose
         from xinye.console import FIRST
 
-        if not FIRST and not (isinstance(error, OfOneProcess) and not error.told):
-            if not isinstance(error, OfOneProcess):
-                time.sleep(10)  # so that the launcher does not end the first one before it prints
+        if isinstance(error, OfOneProcess):
+            if error.told:
+                return error.exit_code
+        elif not FIRST:  # the first process prints the error; then the launcher ends the others
+            time.sleep(10)
             return error.exit_code
         said = str(error)
         for word in (name, *name.split()):

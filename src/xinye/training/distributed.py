@@ -23,7 +23,6 @@ import torch.distributed as dist
 # Imported before there is a process group. Later, the default arguments of its functions would
 # keep the group alive for ever.
 import torch.distributed.nn
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -73,19 +72,14 @@ class Processes:
             return [text]
         mine = torch.tensor(bytearray(text.encode()), dtype=torch.uint8, device=self._device)
         lengths = [int(each) for each in self._gathered(torch.tensor([len(mine)]))]
-        padded = F.pad(mine, (0, max(lengths) - len(mine)))
-        parts = zip(self._gathered(padded), lengths, strict=True)
-        return [bytes(part[:length].tolist()).decode() for part, length in parts]
+        return [bytes(part.tolist()).decode() for part in self._parts(mine, lengths)]
 
     def assembled(self, rows: Tensor, size: int) -> Tensor:
         """The `size` rows of which each process has its `share`, (size, …)."""
         if self.count == 1:
             return rows
         shares = [Processes(rank, self.count).share(0, size)[1] for rank in range(self.count)]
-        padded = rows.new_zeros(max(shares), *rows.shape[1:])
-        padded[: len(rows)] = rows
-        parts = zip(self._gathered(padded), shares, strict=True)
-        return torch.cat([part[:share] for part, share in parts])
+        return torch.cat(self._parts(rows, shares))
 
     def check_same(self, found: str, advice: str) -> None:
         """Raise `XinyeError` with this advice in all processes unless all have found the same."""
@@ -124,6 +118,13 @@ class Processes:
         tensor: Tensor = torch.tensor(numbers, dtype=torch.float64, device=self._device)
         dist.all_reduce(tensor, operation)
         return tensor.tolist()
+
+    def _parts(self, rows: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        """The rows of all processes, of which each has its own number."""
+        padded = rows.new_zeros(max(lengths), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        gathered = zip(self._gathered(padded), lengths, strict=True)
+        return [part[:length] for part, length in gathered]
 
     def _gathered(self, tensor: Tensor) -> list[Tensor]:
         found = [torch.empty_like(tensor, device=self._device) for _ in range(self.count)]

@@ -93,7 +93,11 @@ def has_begun(launch: tuple[str, ...], folder: Path) -> bool:
     files = RunFolder(folder)
     again = os.environ.get("SLURM_RESTART_COUNT", "0") != "0"
     names = {name for name in launch if again or not name.startswith("slurm/")}
-    return bool(names) and files.exists and not names.isdisjoint(files.about().get("launch", ()))
+    if not names or not files.exists:
+        return False
+    with suppress(XinyeError):  # of a damaged run, which may be about to be overwritten
+        return not names.isdisjoint(files.about().get("launch", ()))
+    return False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ The steps are: read the data, plan every number, build the model or load the one
 with evaluations and checkpoints, evaluate at the end, and write the report.
 """
 
+import hashlib
 from dataclasses import replace
 from typing import Literal
 
@@ -180,13 +181,14 @@ def finished_before(begun: Start) -> Run:
 
 def check_shared(begun: Start) -> None:
     """Raise `XinyeError` unless all processes see the same run in its folder."""
-    files, found = RunFolder(begun.folder), "no run"
-    if files.exists:
-        newest = [step_of(path) for path in checkpoints(begun.folder)][-1:]
-        found = f"a run of {files.about().get('started')} at step {newest[0] if newest else 0:,}"
-    begun.group.check_same(
-        found, f"all hosts must share the folder {begun.folder}: choose another one with -o"
-    )
+    group, folder, found = begun.group, begun.folder, "no run"
+    if group.count == 1:
+        return
+    if RunFolder(folder).exists:  # which may be damaged, and about to be overwritten
+        about = hashlib.blake2b(RunFolder(folder).settings_file.read_bytes(), digest_size=4)
+        newest = [step_of(path) for path in checkpoints(folder)][-1:]
+        found = f"a run ({about.hexdigest()}) at step {newest[0] if newest else 0:,}"
+    group.check_same(found, f"all hosts must share the folder {folder}: choose another one with -o")
 
 
 def check_free(begun: Start) -> None:
