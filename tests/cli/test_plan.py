@@ -9,7 +9,7 @@ import pytest
 
 from conftest import contents
 from xinye.evaluation.scaling_law import Point, check_law, effective, fit_law
-from xinye.planning.settings import read_config
+from xinye.planning.config_file import read_config
 from xinye.studies.scaling import SURE, explain
 
 E, A, ALPHA, B, BETA = 0.7, 40.0, 0.33, 150.0, 0.35

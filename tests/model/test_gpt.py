@@ -1,6 +1,8 @@
 """The network computes what plain PyTorch would: packed or alone, in blocks or whole, and only from
 the past."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,8 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from xinye.data.batches import IGNORED
 from xinye.errors import XinyeError
+from xinye.model.cache import KeyValueCache
 from xinye.model.config import GPTConfig
-from xinye.model.gpt import GPT, KeyValueCache
+from xinye.model.gpt import GPT
 from xinye.model.kernels import BLOCK, attention, rms_norm
 
 V, CONTEXT = 50, 300
@@ -182,3 +185,23 @@ def embedded(model: GPT, tokens: Tensor) -> Tensor:
 def test_a_shape_that_cannot_be_is_refused(changes: dict, message: str) -> None:
     with pytest.raises(XinyeError, match=message):
         GPTConfig(**(vars(SHAPES["modern"]) | changes))
+
+
+@pytest.mark.parametrize("architecture", SHAPES)
+def test_layers_computed_again_keep_only_their_inputs(architecture: str) -> None:
+    model, kept = random_model(replace(SHAPES[architecture], dropout=0.2)), [0, 0]
+    tokens = torch.randint(V, (2, 40))
+    gradients = []
+    for again in (False, True):
+
+        def keep(tensor: Tensor, again: bool = again) -> Tensor:
+            kept[again] += tensor.numel()
+            return tensor
+
+        model.activation_checkpointing = again
+        torch.manual_seed(1)
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = model.loss(tokens, tokens.roll(-1))
+        gradients.append(gradients_of(model, loss))
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+    assert kept[True] < kept[False] / 2

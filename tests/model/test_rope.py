@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from xinye.errors import XinyeError
+from xinye.model.cache import KeyValueCache
 from xinye.model.config import GPTConfig
-from xinye.model.gpt import GPT, KeyValueCache
+from xinye.model.gpt import GPT
 from xinye.model.rope import RopeScaling
 
 SHORT = GPTConfig("modern", 50, 32, 2, 2, 2, 16, 40, 12)

@@ -8,6 +8,7 @@ import torch
 from xinye import machine
 from xinye.errors import XinyeError
 from xinye.planning import pretraining as planning
+from xinye.planning.memory import check_size, memory_needed
 from xinye.planning.plan import GROUPS, Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
@@ -95,15 +96,27 @@ def test_a_width_that_no_usual_depth_fits_asks_for_the_layers():
 def test_what_does_not_fit_is_refused_with_the_arithmetic(monkeypatch):
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 1_000_000_000)
     settings = PretrainSettings(size="125M", micro_batch_size=64)
-    planning.check_size(PretrainSettings(size="50M"), CPU)
+    check_size(PretrainSettings(size="50M"), CPU)
     with pytest.raises(
         XinyeError,
         match=r"125,000,000 parameters × \(4 weight \+ 4 gradient \+ 4 optimizer\) bytes = 1.5",
     ):
-        planning.check_size(settings, CPU)
+        check_size(settings, CPU)
     config = planning.shape(Draft(), settings, 8192, 1024)
     with pytest.raises(XinyeError, match=r"GB for 65,536 tokens at once, but 1.0 GB are free"):
         planning.batches(Draft({"context": 1024}), settings, config, CPU)
+
+
+def test_what_fits_if_its_layers_are_computed_again_is_said(monkeypatch):
+    asked = PretrainSettings(size="50M", micro_batch_size=8)
+    config = planning.shape(Draft(), asked, 8192, 1024)
+    whole, again = (memory_needed(config, 8192, "muon", again)[0] for again in (False, True))
+    assert again < whole
+    monkeypatch.setattr(machine, "memory_bytes", lambda device: (whole + again) // 2)
+    with pytest.raises(XinyeError, match="use --activation-checkpointing, or choose a smaller"):
+        planning.batches(Draft({"context": 1024}), asked, config, CPU)
+    less = PretrainSettings(size="50M", micro_batch_size=8, activation_checkpointing=True)
+    planning.batches(Draft({"context": 1024}), less, config, CPU)
 
 
 def test_a_micro_batch_shrinks_to_fit(monkeypatch):

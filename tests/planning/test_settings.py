@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from xinye.errors import XinyeError, checked
-from xinye.planning.settings import PretrainSettings, read_config
+from xinye.planning.config_file import read_config
+from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count, parse_time
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))

@@ -16,8 +16,9 @@ from xinye.data.batches import IGNORED
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.observer import Observer
+from xinye.planning.config_file import read_config
 from xinye.planning.plan import Draft
-from xinye.planning.settings import PretrainSettings, read_config
+from xinye.planning.settings import PretrainSettings
 from xinye.tasks.chat import Chat
 from xinye.tasks.classify import Classify
 from xinye.tasks.exercises import chats, reviews

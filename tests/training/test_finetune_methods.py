@@ -148,6 +148,21 @@ def test_resumed_bitwise(trained, records, method):  # noqa: F811
     assert trained_ones == result("part")["trainable"][-1]["trainable"]  # no state for the base's
 
 
+@pytest.mark.parametrize("method", SIZES)
+def test_layers_computed_again_teach_the_same(trained, records, method):  # noqa: F811
+    for again in (False, True):
+        finetune(
+            settings(
+                trained, f"run-{again}", method=method, adapter=SIZES[method], epochs=2, dropout=0.1,
+                activation_checkpointing=again,
+            )
+        )  # fmt: skip
+    weights = [
+        load_file(Path(name, "adapter_model.safetensors")) for name in ("run-False", "run-True")
+    ]
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
+
+
 def test_what_differs_at_resume_is_named(xinye, trained, records):  # noqa: F811
     changes = {"method": "lora", "adapter": {"r": 4}, "epochs": 4, "evaluations": 4}
     with pytest.raises(KeyboardInterrupt):
@@ -157,7 +172,7 @@ def test_what_differs_at_resume_is_named(xinye, trained, records):  # noqa: F811
     assert (
         "r was 4, now 8" in says
         and "seed was 0, now 3" in says
-        and "micro_batch_size, track" in says
+        and "micro_batch_size, activation_checkpointing, track" in says
     )
     assert xinye(*going_on, "--r", "4", "--micro-batch-size", "2").code == 0
 

@@ -19,6 +19,7 @@ from xinye.observer import Observer
 from xinye.planning import pretraining as planning
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
+from xinye.runs.saved import read_run
 from xinye.tasks.text import prepare_text, validation_windows
 from xinye.training import clock, session
 from xinye.training import text_job as recipe
@@ -141,6 +142,21 @@ def test_micro_batches_may_change_when_a_run_goes_on(workplace):
     )
 
 
+def test_layers_computed_again_give_the_same_model(workplace):
+    changes = {"layers": 3, "dropout": 0.1, "micro_batch_size": 3}
+    run_of(workplace, "whole", **changes)
+    part = settings(workplace, "part", **changes, activation_checkpointing=True)
+    pretrain(part, Interrupting(after=4))
+    assert "--activation-checkpointing" in read_run(workplace / "part").command()
+    assert resume(workplace / "part").steps == STEPS
+    assert same_weights(workplace / "whole", workplace / "part")
+
+
+def test_an_lstm_has_nothing_to_compute_again(workplace):
+    with pytest.raises(XinyeError, match="activation_checkpointing has no effect on an lstm"):
+        run_of(workplace, architecture="lstm", activation_checkpointing=True)
+
+
 def test_micro_batches_may_be_as_large_as_fits(workplace, monkeypatch):
     """Each window takes a megabyte here, and nine tenths of four are free: two fit, twice two would
     not."""
@@ -148,7 +164,7 @@ def test_micro_batches_may_be_as_large_as_fits(workplace, monkeypatch):
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 4_000_000)
     monkeypatch.setattr(machine, "peak_memory_bytes", lambda device: next(taken, 0) * 1_000_000)
     monkeypatch.setattr(planning, "memory_needed", lambda *arguments: (0, ""))
-    monkeypatch.setattr(planning, "check_size", lambda *arguments: None)
+    monkeypatch.setattr(recipe, "check_size", lambda *arguments: None)
     run_of(workplace, batch_size=8, micro_batch_size="auto")
     plan = json.loads((workplace / "run/training/plan.json").read_text("utf-8"))
     assert (plan["values"]["batch_size"], plan["values"]["micro_batch_size"]) == (8, 2)

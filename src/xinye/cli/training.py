@@ -34,8 +34,9 @@ from xinye.cli.output import (
 )
 from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.language import listed, screen_language, shown, shown_word, with_colon
+from xinye.planning.config_file import read_config
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
-from xinye.planning.settings import BUDGETS, PretrainSettings, read_config
+from xinye.planning.settings import BUDGETS, PretrainSettings
 from xinye.runs.diagnosis import diagnose
 from xinye.runs.folder import Figures
 from xinye.runs.report import REPORT

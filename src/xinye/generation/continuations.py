@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xinye.model.gpt import GPT, KeyValueCache
+from xinye.model.cache import KeyValueCache
+from xinye.model.gpt import GPT
 
 AT_ONCE = 512  # tokens read at once
 LOGITS = 2**23  # computed at a time: 32 MiB in fp32

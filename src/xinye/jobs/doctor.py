@@ -28,6 +28,7 @@ from xinye.generation import decoder
 from xinye.model.build import Config, build
 from xinye.observer import Observer
 from xinye.planning import pretraining as planning
+from xinye.planning.memory import memory_needed
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
@@ -278,7 +279,7 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Draft]:
             "size": size,
             "fits": True,
             "parameters": config.parameters,
-            "memory": planning.memory_needed(
+            "memory": memory_needed(
                 config, values["micro_batch_size"] * context, settings.optimizer
             )[0],
             "tokens_per_second": round(rate),

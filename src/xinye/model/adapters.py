@@ -35,7 +35,8 @@ from xinye.model.adapter_layers import (
     Prefix,
 )
 from xinye.model.adapter_settings import AdapterSettings
-from xinye.model.gpt import GPT, KeyValueCache, Layer
+from xinye.model.cache import KeyValueCache
+from xinye.model.gpt import GPT, Layer
 from xinye.model.heads import Head
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 

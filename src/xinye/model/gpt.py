@@ -15,8 +15,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from xinye.errors import XinyeError
+from xinye.model.cache import KeyValueCache
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.kernels import attention, rms_norm
 from xinye.model.rope import scaled_frequencies
@@ -89,45 +90,6 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     """The heads x (B, T, H, D) with each pair (i, i + D/2) rotated by the angle of its position."""
     cosines, sines = rotary
     return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines)
-
-
-class KeyValueCache:
-    """Keys and values of the tokens read so far: for each layer two tensors (B, K, capacity, D), of
-    which the first `length` tokens are filled."""
-
-    def __init__(
-        self, config: GPTConfig, batch: int, capacity: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        if config.dynamic and capacity > config.max_position_embeddings:
-            raise XinyeError(
-                "dynamic RoPE scaling rotates all keys again at each length, so the cache cannot "
-                f"hold more than {config.max_position_embeddings} tokens; use linear or yarn"
-            )
-        shape = (
-            config.num_hidden_layers,
-            2,
-            batch,
-            config.num_key_value_heads,
-            capacity,
-            config.head_dim,
-        )
-        try:  # The system provides the memory only as it is filled.
-            self.tensors = torch.empty(shape, dtype=dtype, device=device)
-        except RuntimeError:
-            needed = batch * capacity * config.cache_bytes_per_token(dtype.itemsize) / 1e9
-            raise XinyeError(
-                f"{needed:,.1f} GB are needed to keep {batch * capacity:,} tokens, more "
-                "than the free memory; reduce max_position_embeddings in config.json"
-            ) from None
-        self.length = 0
-
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store keys and values (B, K, T, D) after the earlier ones; returns all of them, (B, K, S,
-        D)."""
-        end = self.length + keys.shape[2]
-        stored = self.tensors[layer, :, :, :, :end]
-        stored[0, :, :, self.length :], stored[1, :, :, self.length :] = keys, values
-        return stored[0], stored[1]
 
 
 class Attention(nn.Module):
@@ -333,6 +295,9 @@ class GPT(TokenModel):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__(config, Backbone(config))
         self.prefix_length = 0
+        # Training then keeps only the inputs of layers, and computes each layer again in the
+        # backward pass (Chen et al. 2016, arXiv:1604.06174).
+        self.activation_checkpointing = False
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
@@ -389,8 +354,12 @@ class GPT(TokenModel):
         else:
             x = x + self.model.embed_positions(positions)
         x = F.dropout(x.to(self.compute_dtype), config.dropout, self.training)
+        again = self.activation_checkpointing and torch.is_grad_enabled() and cache is None
         for layer in self.model.layers:
-            x = layer(x, rotary, mask, cache)
+            if again:
+                x = checkpoint(layer, x, rotary, mask, cache, use_reentrant=False)
+            else:
+                x = layer(x, rotary, mask, cache)
         if cache is not None:
             cache.length += tokens.shape[1]
         return self.model.norm(x)

@@ -119,6 +119,7 @@ class Plan:
 
     # the machine
     micro_batch_size: int  # samples computed at once, by one process
+    activation_checkpointing: bool = False
     dtype: str
     device: str
     compile: bool = False

@@ -13,6 +13,7 @@ from xinye.errors import XinyeError, plural
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.memory import memory_needed
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
@@ -152,44 +153,6 @@ def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tupl
     return usual, f"usual for {size:,} parameters"
 
 
-BLOCK_BYTES = 4 * 256  # bytes of the attention scores and probabilities of one token, bf16
-STATES = {"muon": 4, "adamw": 8, "sgd": 4}  # bytes of optimizer state for each weight
-
-
-def check_size(settings: PretrainSettings, device: torch.device) -> None:
-    """Raise `XinyeError` if the weights of this size alone do not fit into memory, before any text
-    is read."""
-    if settings.width or settings.layers or settings.from_:
-        return  # the size is then only approximate, or not known yet
-    size, states = parse_count(settings.size), STATES[settings.optimizer]
-    most = machine.memory_bytes(device)
-    if size * (8 + states) > most:
-        raise XinyeError(
-            f"size {settings.size} does not fit: {size:,} parameters × (4 weight + 4 gradient + "
-            f"{states} optimizer) bytes = {size * (8 + states) / 1e9:,.1f} GB, but "
-            f"{most / 1e9:.1f} GB are free; choose a smaller --size"
-        )
-
-
-def memory_needed(config: Config, micro_batch_tokens: int, optimizer: str) -> tuple[int, str]:
-    """The bytes that training needs, and the calculation in words."""
-    states = STATES[optimizer]
-    weights = config.parameters * (4 + 4 + states)
-    if isinstance(config, LSTMConfig):
-        per_layer = 24 * config.hidden_size * 2
-    else:
-        per_layer = (16 * config.hidden_size + 4 * config.intermediate_size) * 2
-        per_layer += config.num_attention_heads * BLOCK_BYTES
-    per_token = config.vocab_size * 10 + config.num_hidden_layers * per_layer
-    activations = micro_batch_tokens * per_token
-    arithmetic = (
-        f"{config.parameters:,} parameters × (4 weight + 4 gradient + {states} optimizer) bytes "
-        f"= {weights / 1e9:.1f} GB, and {activations / 1e9:.1f} GB for {micro_batch_tokens:,} "
-        "tokens at once"
-    )
-    return weights + activations, arithmetic
-
-
 def batches(plan: Draft, settings: PretrainSettings, config: Config, device: torch.device) -> None:
     """Note in the plan the batch size and the micro-batch size, in windows. Raises `XinyeError` if
     the model does not fit into memory."""
@@ -208,15 +171,18 @@ def batches(plan: Draft, settings: PretrainSettings, config: Config, device: tor
     at_once = 8192 if device.type == "cpu" else 65_536
     most = machine.memory_bytes(device)
     micro = max(1, min(batch_size, at_once // context))
-    while micro > 1 and memory_needed(config, micro * context, settings.optimizer)[0] > 0.7 * most:
+    how = settings.optimizer, settings.activation_checkpointing
+    while micro > 1 and memory_needed(config, micro * context, *how)[0] > 0.7 * most:
         micro //= 2
     given = None if settings.micro_batch_size == "auto" else settings.micro_batch_size
     micro = plan.choose("micro_batch_size", given, micro, "fast, and fits in memory")
-    needed, arithmetic = memory_needed(config, micro * context, settings.optimizer)
+    needed, arithmetic = memory_needed(config, micro * context, *how)
     if needed > most:
+        less = "choose a smaller --size, --context or --micro-batch-size"
+        if memory_needed(config, micro * context, settings.optimizer, again=True)[0] <= most:
+            less = f"use --activation-checkpointing, or {less}"
         raise XinyeError(
-            f"this model does not fit: {arithmetic}, but {most / 1e9:.1f} GB are free; "
-            "choose a smaller --size, --context or --micro-batch-size"
+            f"this model does not fit: {arithmetic}, but {most / 1e9:.1f} GB are free; {less}"
         )
 
 
@@ -277,6 +243,8 @@ def precision(
     plan.choose_each(
         settings, dtype=(dtype, reason), device=(device.type, "the fastest device here")
     )
+    if settings.activation_checkpointing:
+        plan.note("activation_checkpointing", True, "given")
 
 
 def budgeted_steps(plan: Draft, settings: PretrainSettings, windows: int) -> tuple[int, str] | None:

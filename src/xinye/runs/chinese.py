@@ -28,6 +28,7 @@ SETTINGS = {
     "attention": "注意力方向",
     "batch_size": "批次大小",
     "micro_batch_size": "微批次大小",
+    "activation_checkpointing": "激活重计算",
     "epochs": "轮次（epoch）",
     "steps": "步数",
     "seconds": "秒数",

@@ -15,7 +15,9 @@ from xinye.planning.models import Models
 from xinye.planning.settings import BUDGETS, PARSERS, PretrainSettings, inherited_settings
 from xinye.runs.folder import DAMAGED, Extension, RunFolder, Values
 
-FREE = ("micro_batch_size", "track", "keep_checkpoints")  # settings with no effect on the result
+FREE = (  # settings with no effect on the result
+    *("micro_batch_size", "activation_checkpointing", "track", "keep_checkpoints"),
+)
 NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
 PLACES = (
     "files",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from xinye import machine
 from xinye.errors import XinyeError
-from xinye.planning import pretraining as rules
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
+from xinye.planning.memory import STATES
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings, inherited_settings
@@ -88,7 +88,7 @@ class Beginning:
     def bytes_needed(self) -> int:
         """The disk space for all checkpoints that are kept, the best one, and a new one. With an
         adapter only trained weights count."""
-        states = rules.STATES[self.plan.optimizer]
+        states = STATES[self.plan.optimizer]
         saved = self.plan.parameters
         if isinstance(self.settings, FinetuneSettings) and self.settings.adapter_settings:
             saved = self.plan.trained_parameters or saved

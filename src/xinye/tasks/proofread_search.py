@@ -14,7 +14,8 @@ import torch
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.edits import applied, same_length
-from xinye.model.gpt import GPT, KeyValueCache
+from xinye.model.cache import KeyValueCache
+from xinye.model.gpt import GPT
 from xinye.tasks.proofread_candidates import Confusable, Option, Reading
 from xinye.tasks.tag_spans import trimmed
 from xinye.tasks.text_windows import windows

@@ -25,7 +25,8 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, checked, plural, quoted
 from xinye.evaluation.tokenizers import language
 from xinye.generation.continuations import Question, packs, score
-from xinye.model.gpt import GPT, KeyValueCache
+from xinye.model.cache import KeyValueCache
+from xinye.model.gpt import GPT
 from xinye.planning.job_settings import ZeroShotSettings
 from xinye.tasks.classify import Classify
 from xinye.tasks.classify_records import LabelledText

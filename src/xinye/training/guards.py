@@ -12,6 +12,7 @@ import torch
 
 from xinye import machine
 from xinye.errors import XinyeError, plural
+from xinye.planning.plan import Draft, Plan
 
 SMALLER = "choose a smaller --size or --context"
 
@@ -55,8 +56,9 @@ def interruptible(asked_to_stop: Callable[[str], None]) -> Iterator[Callable[[],
 
 
 @contextmanager
-def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
+def explain_memory(numbers: Plan | Draft) -> Iterator[None]:
     """Raise a `XinyeError` with advice if memory runs out inside."""
+    micro_batch_size, context = numbers.micro_batch_size, numbers.context
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -71,7 +73,9 @@ def explain_memory(micro_batch_size: int, context: int) -> Iterator[None]:
             "--resume, too, and does not change the result"
         )
         if micro_batch_size == 1:
-            raise XinyeError(f"{what}; {SMALLER}", 1) from error
+            advice = SMALLER
+            if not numbers.activation_checkpointing and numbers.architecture != "lstm":
+                advice = f"use --activation-checkpointing, or {SMALLER}"
         raise XinyeError(f"{what}; {advice}", 1) from error
 
 

@@ -73,9 +73,7 @@ class ItemJob(Job):
         gpt = GPT(replace(self.config, dropout=plan.dropout))
         model = ItemGPT(gpt, features, rules.RULES.id_dropout)
         model.initialize(plan.seed)
-        model.to(self.device)
-        model.compute_dtype = getattr(torch, plan.dtype)
-        return model
+        return self.prepared(model)
 
     def files(self, model: ItemGPT) -> ItemFiles:
         return ItemFiles(model, [item.id for item in self.data.items[: self.data.learned]])

@@ -14,6 +14,7 @@ from xinye.data.batches import Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, plural
 from xinye.model.adapters import ParameterCount
+from xinye.model.gpt import GPT
 from xinye.observer import Observer
 from xinye.planning.command_line import command_line
 from xinye.planning.models import FROM_SCRATCH
@@ -138,6 +139,15 @@ class Job(ABC):
     @abstractmethod
     def build(self) -> Any:
         """The model with its initial weights, on its device."""
+
+    def prepared(self, model: Any) -> Any:
+        """The model on its device, to compute as the plan says."""
+        model.to(self.device)
+        model.compute_dtype = getattr(torch, self.numbers.dtype)
+        for each in model.modules():
+            if isinstance(each, GPT):
+                each.activation_checkpointing = self.numbers.activation_checkpointing
+        return model
 
     def resumed(self) -> None:
         """What is to be done as soon as a checkpoint is loaded to train on."""

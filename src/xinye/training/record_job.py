@@ -149,9 +149,7 @@ class RecordJob(Job):
             adapter = adapter.scheduled(self.first_steps)
         if adapter:
             attach(model, adapter, self.settings.seed)
-        model.to(self.device)
-        model.compute_dtype = getattr(torch, values["dtype"])
-        return model
+        return self.prepared(model)
 
     def loss_sum(self, model: Any, compiled: bool) -> LossSum:
         """The loss of the task. AdaLoRA's penalty adds its gradient, but not its value."""

@@ -99,7 +99,7 @@ class Session:
                 self.observers = (*self.recorders(), self.observer) if first else (self.observer,)
                 try:
                     with (
-                        explain_memory(plan.micro_batch_size, plan.context),
+                        explain_memory(plan),
                         interruptible(self.asked_to_stop) as self.interrupted,
                     ):
                         self.take_steps()

@@ -15,7 +15,9 @@ from xinye.evaluation.yardstick import Part, yardstick
 from xinye.generation.engine import start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel, build
+from xinye.model.lstm import LSTM
 from xinye.planning import pretraining as rules
+from xinye.planning.memory import check_size
 from xinye.planning.models import load_models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings
@@ -61,7 +63,7 @@ class TextJob(Job):
                     "total_steps and a time both set the length of the run; give only one of "
                     "the two"
                 )
-            rules.check_size(settings, self.device)
+            check_size(settings, self.device)
         settings.cleaning.check_libraries()
         check_mixes(settings)
 
@@ -70,6 +72,9 @@ class TextJob(Job):
         from."""
         begun, settings = self.begun, self.settings
         self.models = load_models(settings)
+        recurrent = isinstance(self.models.base, LSTM) or settings.architecture == "lstm"
+        if recurrent and settings.activation_checkpointing:
+            raise XinyeError("activation_checkpointing has no effect on an lstm; leave it out")
         mixes = read_mixes(settings, begun.observer) if settings.task_mix else []
         with begun.group.main_process_first():  # the others find the prepared text in the cache
             self.data = data = prepare_text(
@@ -117,7 +122,7 @@ class TextJob(Job):
                 "micro_batch_size", int(agreed), ("the most that fits in memory, found by trying")
             )
         say("measuring the speed")
-        with explain_memory(draft.values["micro_batch_size"], draft.values["context"]):
+        with explain_memory(draft):
             self.speed = Speed(*group.agreed(astuple(self._measure())))
         self._plan_steps()
         self.check_longer()
@@ -198,8 +203,7 @@ class TextJob(Job):
 
     def _network(self) -> LanguageModel:
         """A new model of the planned shape."""
-        model = build(self.config).to(self.device)
-        model.compute_dtype = getattr(torch, self.numbers.dtype)
+        model = self.prepared(build(self.config))
         model.initialize(self.numbers.seed)
         return model
 
