@@ -26,10 +26,10 @@ COMPILING = "compiling the decoder for this processor; this happens once and tak
 EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
 
 
-def start(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(workplace: Path, *arguments: str, verb: str = "pretrain") -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     return subprocess.Popen(
-        [sys.executable, "-m", "xinye", "pretrain", *arguments],
+        [sys.executable, "-m", "xinye", verb, *arguments],
         cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
     )  # fmt: skip
 

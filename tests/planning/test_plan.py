@@ -119,6 +119,22 @@ def test_what_fits_if_its_layers_are_computed_again_is_said(monkeypatch):
     planning.batches(Draft({"context": 1024}), less, config, CPU)
 
 
+def test_a_model_is_split_where_each_process_cannot_have_it_whole(monkeypatch):
+    asked, gpt = PretrainSettings(size="125M", micro_batch_size=1), (8192, 1024)
+    config = planning.shape(Draft(), asked, *gpt)
+    whole, parts = (memory_needed(config, 1024, "muon", shards=count)[0] for count in (1, 4))
+    chosen = {}
+    for free in (whole, parts):
+        plan = Draft({"context": 1024})
+        monkeypatch.setattr(machine, "memory_bytes", lambda device, free=free: free)
+        planning.batches(plan, asked, config, CPU, processes=4)
+        chosen[free] = plan.values["parallel"]
+    assert chosen == {whole: "ddp", parts: "fsdp"}
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # two of the four share what is free
+    with pytest.raises(XinyeError, match=r"/ 4 processes = .* gathered, .*start more processes"):
+        planning.batches(Draft({"context": 1024}), asked, config, CPU, processes=4)
+
+
 def test_a_micro_batch_shrinks_to_fit(monkeypatch):
     settings = PretrainSettings(size="1M", batch_size=64)
     config = planning.shape(Draft(), settings, 1024, 256)

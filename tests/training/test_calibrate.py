@@ -1,8 +1,13 @@
 """What is measured before a run: how long work takes once all is warm, and long work only once."""
 
 import pytest
+from torch import nn
 
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
 from xinye.training import calibrate
+
+TINY = GPTConfig("modern", 9, 8, 1, 1, 1, 8, 8, 8)
 
 
 @pytest.mark.parametrize(
@@ -18,4 +23,5 @@ def test_the_first_time_of_short_work_is_a_warm_up(
         now[0] += times[len(done)]
         done.append(now[0])
 
-    assert calibrate.warm_seconds_of(work) == pytest.approx(found) and len(done) == runs
+    trial = calibrate.Trial(GPT(TINY), nn.Identity(), [])
+    assert trial.warm_seconds_of(work) == pytest.approx(found) and len(done) == runs

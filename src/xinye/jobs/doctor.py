@@ -32,7 +32,7 @@ from xinye.planning.memory import memory_needed
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
-from xinye.training.calibrate import forward_and_backward
+from xinye.training.calibrate import Trial
 from xinye.training.job import LossSum
 from xinye.training.text_job import text_loss
 
@@ -231,9 +231,9 @@ def training_utilization(device: torch.device, matrix: dict[str, float | None]) 
     model = build(config).to(device)
     model.compute_dtype = getattr(torch, plan.values["dtype"])
     model.initialize(0)
-    loss_sum = LossSum(model, text_loss(model), device)
+    trial = Trial(model, LossSum(model, text_loss(model), device), [])
     batch = Batch(tokens, tokens, None, None)
-    seconds = min(forward_and_backward(loss_sum, batch) for _ in range(6))
+    seconds = min(trial.forward_and_backward(batch) for _ in range(6))
     flops = tokens.numel() * config.flops_per_token(context) / seconds
     return flops / (matrix[plan.values["dtype"]] or math.inf)
 

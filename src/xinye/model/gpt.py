@@ -21,6 +21,7 @@ from xinye.model.cache import KeyValueCache
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.kernels import attention, rms_norm
 from xinye.model.rope import scaled_frequencies
+from xinye.model.sharded import put
 
 
 class Linear(nn.Linear):
@@ -305,7 +306,8 @@ class GPT(TokenModel):
         1/√fan-in for matrices. The projections back into the residual stream start at zero, so that
         each layer starts as the identity (Zhang et al. 2019, arXiv:1901.09321; muP,
         arXiv:2203.03466)."""
-        # The generator is on the CPU, so that all devices get the same weights.
+        # The generator is on the CPU, and all values are drawn everywhere, so that all devices and
+        # any number of processes get the same weights.
         generator = torch.Generator().manual_seed(seed)
         for name, weight in self.named_parameters():
             if "norm" in name:
@@ -315,7 +317,7 @@ class GPT(TokenModel):
             else:
                 table = "embed" in name or "lm_head" in name
                 deviation = 0.02 if table else weight.shape[1] ** -0.5
-                weight.copy_(torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
+                put(weight, torch.empty(weight.shape).normal_(0.0, deviation, generator=generator))
 
     def new_cache(self, batch: int, capacity: int | None = None) -> KeyValueCache:
         """An empty cache for `batch` sequences of `capacity` tokens each; None is the whole

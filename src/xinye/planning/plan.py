@@ -124,6 +124,7 @@ class Plan:
     device: str
     compile: bool = False
     processes: int = 1
+    parallel: str = "auto"  # ddp or fsdp, for several processes
 
     # checkpoints, samples and trackers
     keep_checkpoints: int | Literal["all"] | None = None

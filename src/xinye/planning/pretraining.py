@@ -13,7 +13,7 @@ from xinye.errors import XinyeError, plural
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.planning.memory import memory_needed
+from xinye.planning.memory import choose_parallel, memory_needed, memory_of_process
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
@@ -153,9 +153,15 @@ def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tupl
     return usual, f"usual for {size:,} parameters"
 
 
-def batches(plan: Draft, settings: PretrainSettings, config: Config, device: torch.device) -> None:
-    """Note in the plan the batch size and the micro-batch size, in windows. Raises `XinyeError` if
-    the model does not fit into memory."""
+def batches(
+    plan: Draft,
+    settings: PretrainSettings,
+    config: Config,
+    device: torch.device,
+    processes: int = 1,
+) -> None:
+    """Note in the plan the batch size and the micro-batch size, in windows, and how `processes`
+    share the work. Raises `XinyeError` if the model does not fit into memory."""
     context, size = plan.values["context"], config.parameters
     wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
     reason = f"{wanted:,} tokens per step suit {settings.size}"
@@ -169,17 +175,23 @@ def batches(plan: Draft, settings: PretrainSettings, config: Config, device: tor
         reason,
     )
     at_once = 8192 if device.type == "cpu" else 65_536
-    most = machine.memory_bytes(device)
+    most = memory_of_process(device)
     micro = max(1, min(batch_size, at_once // context))
     how = settings.optimizer, settings.activation_checkpointing
-    while micro > 1 and memory_needed(config, micro * context, *how)[0] > 0.7 * most:
+    shards = choose_parallel(
+        plan, settings, processes, lambda: memory_needed(config, context, *how)[0] <= most
+    )
+    while micro > 1 and memory_needed(config, micro * context, *how, shards)[0] > 0.7 * most:
         micro //= 2
     given = None if settings.micro_batch_size == "auto" else settings.micro_batch_size
     micro = plan.choose("micro_batch_size", given, micro, "fast, and fits in memory")
-    needed, arithmetic = memory_needed(config, micro * context, *how)
+    needed, arithmetic = memory_needed(config, micro * context, *how, shards)
     if needed > most:
         less = "choose a smaller --size, --context or --micro-batch-size"
-        if memory_needed(config, micro * context, settings.optimizer, again=True)[0] <= most:
+        if processes > 1:
+            less = f"start more processes, or {less}"
+        again = settings.optimizer, True, shards
+        if memory_needed(config, micro * context, *again)[0] <= most:
             less = f"use --activation-checkpointing, or {less}"
         raise XinyeError(
             f"this model does not fit: {arithmetic}, but {most / 1e9:.1f} GB are free; {less}"

@@ -79,7 +79,7 @@ class TrainingSettings(BaseModel):
         "weight_decay l1 label_smoothing clip batch_size seed",
         "distillation": "teacher temperature alpha",
         "augmentation": "augment control mask_tokens crop_tokens shuffle_texts",
-        "machine": "dtype compile micro_batch_size activation_checkpointing",
+        "machine": "dtype compile micro_batch_size activation_checkpointing parallel",
         "output": "output keep_checkpoints prompt track",
     }
 
@@ -117,6 +117,13 @@ class TrainingSettings(BaseModel):
         description=(
             "keep only the input of each layer, and compute it again in the backward pass: less "
             "memory, a quarter slower, the same result"
+        ),
+    )
+    parallel: Literal["auto", "ddp", "fsdp"] = Field(
+        "auto",
+        description=(
+            "how several processes train together; ddp: each keeps the whole model; fsdp: each "
+            "keeps a part of it; auto: ddp if the model fits"
         ),
     )
     patience: int | None = Field(

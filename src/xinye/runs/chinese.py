@@ -52,6 +52,7 @@ SETTINGS = {
     "device": "设备",
     "compile": "编译",
     "processes": "进程数",
+    "parallel": "并行方式",
 }
 
 

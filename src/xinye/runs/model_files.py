@@ -48,9 +48,11 @@ class LanguageFiles:
             save_model(folder, self.model, self.tokenizer)
 
     def read(self, folder: Path) -> None:
-        if not attached(self.model):
-            self.model.load_state_dict(load_weights(folder).state_dict())
-        elif self.model.load_state_dict(load_file(folder / STATE), strict=False).unexpected_keys:
+        adapter = attached(self.model)
+        values = load_file(folder / STATE) if adapter else load_weights(folder).state_dict()
+        empty = next(self.model.parameters()).is_meta
+        loaded = self.model.load_state_dict(values, strict=not adapter, assign=empty)
+        if loaded.unexpected_keys:
             raise ValueError("the adapter does not belong to this model")
 
     def saved_bytes(self) -> int:

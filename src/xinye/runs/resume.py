@@ -16,7 +16,7 @@ from xinye.planning.settings import BUDGETS, PARSERS, PretrainSettings, inherite
 from xinye.runs.folder import DAMAGED, Extension, RunFolder, Values
 
 FREE = (  # settings with no effect on the result
-    *("micro_batch_size", "activation_checkpointing", "track", "keep_checkpoints"),
+    *("micro_batch_size", "activation_checkpointing", "parallel", "track", "keep_checkpoints"),
 )
 NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
 PLACES = (
@@ -61,6 +61,7 @@ def saved_settings(
             **length,
             "vocab_size": None,  # follows from the tokenizer
             "compile": "yes" if plan["compile"] else "no",
+            "parallel": given.get("parallel", "auto"),
             "tokenizer": str(tokenizer),
             "output": output,
         }
@@ -74,11 +75,7 @@ def saved_settings(
         if not (tokenizer / "tokenizer.json").is_file():  # it never saved
             raise no_checkpoint(run)
         check_same(output, asked, given, plan, tokenizer)
-        values |= {
-            name: getattr(asked, name)
-            for name in ("files", "task_mix", *FREE)
-            if getattr(asked, name)
-        }
+        values |= given_anew(asked, "files", "task_mix")
     return checked(PretrainSettings, values, f"{run.plan_file}: {DAMAGED}")
 
 
@@ -99,15 +96,22 @@ def saved_finetune_values(
     derived = {
         name: plan[name]
         for name in plan
-        if name in FinetuneSettings.model_fields and name not in unused
+        if name in FinetuneSettings.model_fields and name not in (*unused, "parallel")
     }
     if longer:
         derived.pop("cooldown", None)  # a length that is asked for is trained
     budget = longer.budget if longer else length_of(plan, {})
-    new = {name: getattr(asked, name) for name in ("data", "validation", *FREE)}
-    given_anew = {name: value for name, value in new.items() if value}
     length = {"epochs": None, "steps": None, "total_steps": (), **budget}
-    return given | derived | length | {"output": output} | given_anew
+    anew = given_anew(asked, "data", "validation")
+    return given | derived | length | {"output": output} | anew
+
+
+def given_anew(asked: Settings, *places: str) -> Values:
+    """The settings that may change when a run is resumed, and that were given again."""
+    given = {
+        name: getattr(asked, name) for name in (*places, *FREE) if name in asked.model_fields_set
+    }
+    return {name: value for name, value in given.items() if value not in (None, ())}
 
 
 def saved_values(run: RunFolder, kind: type[Settings]) -> Values:

@@ -31,6 +31,7 @@ from xinye.checkpoints.folders import (
 )
 from xinye.data.files import read_json, write_json, written_beside
 from xinye.errors import XinyeError, reason_of
+from xinye.model.sharded import shared_out
 from xinye.runs.folder import Values
 from xinye.runs.model_files import STATE, ModelFiles
 
@@ -86,12 +87,22 @@ class Store:
     def _write(self, folder: Path, progress: Values) -> None:
         """Write the files of a checkpoint and flush them to the disk."""
         self.model.write(folder)
-        save_file(_optimizer_tensors(self.optimizers), folder / "optimizer.safetensors")
+        save_file(self.optimizer_tensors(), folder / "optimizer.safetensors")
         write_json(folder / "progress.json", progress)
         write_json(
             folder / MANIFEST, {path.name: fingerprint(path) for path in sorted(folder.iterdir())}
         )
         _flush(*folder.iterdir(), folder)
+
+    def optimizer_tensors(self) -> dict[str, Tensor]:
+        """All state tensors, with names `optimizer.parameter.name` in the order in which the
+        optimizers hold their parameters."""
+        return {
+            f"{number}.{index}.{name}": value.detach().cpu().contiguous()
+            for number, optimizer in enumerate(self.optimizers)
+            for index, state in optimizer.state_dict()["state"].items()
+            for name, value in state.items()
+        }
 
     def _read_model(self, folder: Path) -> None:
         try:
@@ -156,6 +167,10 @@ class Store:
     def go_back(self, step: int) -> None:
         """Load the checkpoint of an earlier step, and copy its model to the run's folder."""
         self.load(step)
+        self.publish(step)
+
+    def publish(self, step: int) -> None:
+        """Copy the model of a checkpoint to the run's folder."""
         try:
             publish(self.run, next(path for path in checkpoints(self.run) if step_of(path) == step))
         except OSError as error:
@@ -208,17 +223,6 @@ def _flush(*paths: Path) -> None:
             os.close(descriptor)
 
 
-def _optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """All state tensors, with names `optimizer.parameter.name` in the order in which the optimizers
-    hold their parameters."""
-    return {
-        f"{number}.{index}.{name}": value.detach().cpu().contiguous()
-        for number, optimizer in enumerate(optimizers)
-        for index, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
-    }
-
-
 def _restore(optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
     for number, optimizer in enumerate(optimizers):
         state: dict[int, dict[str, Tensor]] = {}
@@ -237,6 +241,11 @@ def _restore(optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Ten
         )
         if not shapes_fit or (state and len(state) != len(parameters)):
             raise ValueError("the optimizer's state does not belong to this model")
+        for place, values in state.items():
+            state[place] = {
+                each: shared_out(value, parameters[place]) if value.ndim else value
+                for each, value in values.items()
+            }
         optimizer.load_state_dict(
             {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
         )

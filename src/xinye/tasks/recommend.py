@@ -22,7 +22,7 @@ class Recommend(BaseTask):
     special_settings = ITEM_SETTINGS
     unused_settings = (
         *("validation", "validation_share", "fold", "augment", "control", "attention", "adapter"),
-        *("mask_tokens", "crop_tokens", "shuffle_texts"),
+        *("mask_tokens", "crop_tokens", "shuffle_texts", "parallel"),
     )
     augmentations = ()
     words = TaskWords(

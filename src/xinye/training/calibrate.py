@@ -40,72 +40,72 @@ class Speed:
         )
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A model that is trained to measure the speed, and then thrown away.
+
+    What is done next depends on the times. Where all processes have to do the same, `agreed` gives
+    the times of the first one."""
+
+    model: LanguageModel
+    loss_sum: nn.Module
+    optimizers: list[torch.optim.Optimizer]
+    agreed: Callable[[Sequence[float]], Sequence[float]] = lambda seconds: seconds
+
+    def seconds_of(self, work: Callable[[], object]) -> float:
+        """The seconds that work takes, up to the end of its computation on the device."""
+        begin = time.perf_counter()
+        work()
+        machine.finish(machine.device())
+        return self.agreed([time.perf_counter() - begin])[0]
+
+    def warm_seconds_of(self, work: Callable[[], object]) -> float:
+        """The seconds that work takes without warm-up. It runs twice unless the first time was
+        long."""
+        first = self.seconds_of(work)
+        return first if first > LONG / 5 else min(first, self.seconds_of(work))
+
+    def forward_and_backward(self, batch: Batch) -> float:
+        """The seconds of one forward and backward pass."""
+        return self.seconds_of(lambda: self.loss_sum(batch).backward())
+
+
 def measure_speed(
-    model: LanguageModel,
-    loss_sum: nn.Module,
-    optimizers: list[torch.optim.Optimizer],
-    batches: Sequence[Any],
-    text: TextData,
-    settings: PretrainSettings,
+    trial: Trial, batches: Sequence[Any], text: TextData, settings: PretrainSettings
 ) -> Speed:
-    """The speed of a model that is thrown away afterwards. `batches` are the micro-batches of one
-    step.
+    """The speed of a trial. `batches` are the micro-batches of one step.
 
     One window warms the machine up. If a whole micro-batch would take long, only the window is
     measured.
     """
     one = text.training.batch(0, 1)
-    forward_and_backward(loss_sum, one)
-    per_window = forward_and_backward(loss_sum, one)
+    trial.forward_and_backward(one)
+    per_window = trial.forward_and_backward(one)
     micro, windows = batches[0], sum(len(batch.tokens) for batch in batches)
-    if per_window * len(micro.tokens) < LONG:
-        forward_and_backward(loss_sum, micro)
-        per_window = forward_and_backward(loss_sum, micro) / len(micro.tokens)
+    if trial.agreed([per_window * len(micro.tokens)])[0] < LONG:
+        trial.forward_and_backward(micro)
+        per_window = trial.forward_and_backward(micro) / len(micro.tokens)
 
     # Weights that change could become NaN or infinite, and computing with those takes other times.
-    for optimizer in optimizers:
+    for optimizer in trial.optimizers:
         for parameters in optimizer.param_groups:
             parameters["lr"] = 0.0
 
     def move() -> None:
-        for optimizer in optimizers:
+        for optimizer in trial.optimizers:
             optimizer.step()
 
     move()  # creates the state of the optimizers
-    moving = seconds_of(move)
+    moving = trial.seconds_of(move)
     count = min(8, len(text.validation))
     lengths = text.tokenizer.token_lengths
-    evaluating = warm_seconds_of(
-        lambda: evaluate(model, text.validation.in_order(8, count), lengths)
+    evaluating = trial.warm_seconds_of(
+        lambda: evaluate(trial.model, text.validation.in_order(8, count), lengths)
     )
-    sample = warm_seconds_of(
-        lambda: write_sample(model, text.tokenizer, settings.prompt, settings.seed)
+    sample = trial.warm_seconds_of(
+        lambda: write_sample(trial.model, text.tokenizer, settings.prompt, settings.seed)
     )
     return Speed(per_window * windows + moving, evaluating / count, sample)
-
-
-def forward_and_backward(loss_sum: nn.Module, batch: Batch) -> float:
-    """The seconds of one forward and backward pass."""
-
-    def work() -> None:
-        loss = loss_sum(batch)
-        loss.backward()
-
-    return seconds_of(work)
-
-
-def warm_seconds_of(work: Callable[[], object]) -> float:
-    """The seconds that work takes without warm-up. It runs twice unless the first time was long."""
-    first = seconds_of(work)
-    return first if first > LONG / 5 else min(first, seconds_of(work))
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """The seconds that work takes, up to the end of its computation on the device."""
-    begin = time.perf_counter()
-    work()
-    machine.finish(machine.device())
-    return time.perf_counter() - begin
 
 
 def largest_micro_batch(

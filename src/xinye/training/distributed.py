@@ -48,6 +48,10 @@ class Processes:
         """Whether this is the process that writes files and prints."""
         return self.rank == 0
 
+    def all(self) -> list["Processes"]:
+        """Each of the processes."""
+        return [Processes(rank, self.count) for rank in range(self.count)]
+
     def share(self, first: int, size: int) -> tuple[int, int]:
         """This process's share of the `size` samples that begin with number `first`: (first,
         size)."""
@@ -60,7 +64,11 @@ class Processes:
 
     def any(self, condition: bool) -> bool:
         """Whether the condition holds in any process."""
-        return self._reduced([float(condition)], dist.ReduceOp.MAX)[0] > 0
+        return self.most([condition])[0] > 0
+
+    def most(self, numbers: Sequence[float]) -> list[float]:
+        """The largest of each number in all processes."""
+        return self._reduced([float(each) for each in numbers], dist.ReduceOp.MAX)
 
     def agreed(self, numbers: Sequence[float]) -> list[float]:
         """The numbers of the first process, in all processes."""
@@ -78,8 +86,7 @@ class Processes:
         """The `size` rows of which each process has its `share`, (size, …)."""
         if self.count == 1:
             return rows
-        shares = [Processes(rank, self.count).share(0, size)[1] for rank in range(self.count)]
-        return torch.cat(self._parts(rows, shares))
+        return torch.cat(self._parts(rows, [each.share(0, size)[1] for each in self.all()]))
 
     def check_same(self, found: str, advice: str) -> None:
         """Raise `XinyeError` with this advice in all processes unless all have found the same."""

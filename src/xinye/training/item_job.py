@@ -14,6 +14,7 @@ from xinye.model.gpt import GPT
 from xinye.model.items import ItemGPT
 from xinye.planning import recommending as rules
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.memory import choose_parallel
 from xinye.planning.plan import Plan
 from xinye.ranking.chunks import Chunks
 from xinye.ranking.judging import judge
@@ -60,6 +61,7 @@ class ItemJob(Job):
         training, context = data.split.training, draft.values["context"]
         self.samples = samples = Chunks(training, context, settings.seed)
         rules.make_plan(draft, settings, len(samples), data.learned, self.device)
+        choose_parallel(draft, settings, self.begun.group.count, lambda: True)
         self.check_longer()
         self.check_shares()
         self.plan = draft.finished(settings)

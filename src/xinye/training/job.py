@@ -1,5 +1,6 @@
 """A `Job` is the work that a run does; a `Run` is its result."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +23,15 @@ from xinye.planning.plan import Draft, Plan
 from xinye.runs.folder import Extension, Values
 from xinye.runs.model_files import LanguageFiles, ModelFiles
 from xinye.runs.resume import Data
+from xinye.runs.store import Store
 from xinye.runs.words import TaskWords
 from xinye.tasks.records import Examples
 from xinye.training.clock import Clock, Stopwatch
 from xinye.training.distributed import Processes
-from xinye.training.loop import Counted
+from xinye.training.loop import Counted, Idle
 from xinye.training.optimizers import Optimization, make_optimizers
+from xinye.training.sharded_store import ShardedStore
+from xinye.training.sharding import compile_layers, hollow, shard
 
 Figures = dict[str, float]
 
@@ -84,6 +88,7 @@ class Job(ABC):
     samples: Windows | Examples  # the training samples
     tokenizer: Tokenizer
     plan: Plan
+    whole: Any  # the model without values, if it is sharded; checkpoints are saved through it
     tokens_per_step: float
     tokens_per_target: float  # tokens read for each target that the loss counts
     flops_per_token: float  # floating-point operations to train on one token
@@ -140,13 +145,24 @@ class Job(ABC):
     def build(self) -> Any:
         """The model with its initial weights, on its device."""
 
+    @property
+    def sharded(self) -> bool:
+        """Whether each process keeps only a part of the model, so that all must compute with it
+        together."""
+        return self.begun.group.count > 1 and self.numbers.parallel == "fsdp"
+
     def prepared(self, model: Any) -> Any:
-        """The model on its device, to compute as the plan says."""
-        model.to(self.device)
+        """The model on its device, or this process's part of it, to compute as the plan says."""
         model.compute_dtype = getattr(torch, self.numbers.dtype)
         for each in model.modules():
             if isinstance(each, GPT):
                 each.activation_checkpointing = self.numbers.activation_checkpointing
+        if not self.sharded:
+            return model.to(self.device)
+        self.whole = hollow(model)
+        if isinstance(self.numbers, Plan) and self.numbers.compile:
+            compile_layers(model)
+        shard(model, self.device, self.begun.group)
         return model
 
     def resumed(self) -> None:
@@ -182,9 +198,13 @@ class Job(ABC):
     def micro_batches(self, step: int) -> Sequence[Counted]:
         """This process's share of the batch of a step, which begins at sample `step ×
         batch_size`."""
-        size = self.numbers.batch_size
+        size, at_once = self.numbers.batch_size, self.numbers.micro_batch_size
         share = self.begun.group.share(step * size, size)
-        return self.samples.micro_batches(*share, self.numbers.micro_batch_size)
+        batches: list[Counted] = [*self.samples.micro_batches(*share, at_once)]
+        if self.sharded:  # all processes gather the layers equally often
+            most = math.ceil(math.ceil(size / self.begun.group.count) / at_once)
+            batches += [Idle(batches[-1])] * (most - len(batches))
+        return batches
 
     def check_shares(self) -> None:
         """Raise `XinyeError` if a batch has fewer samples than there are processes."""
@@ -196,6 +216,14 @@ class Job(ABC):
         """The clock of a budget of time, of which `spent` seconds were used before; None without
         such a budget."""
         return None
+
+    def store(self, model: Any, optimizers: Sequence[torch.optim.Optimizer]) -> Store:
+        """What saves and loads the model with the state of its optimizers."""
+        folder = self.begun.folder
+        if not self.sharded:
+            return Store(folder, self.files(model), optimizers)
+        files = self.files(self.whole)
+        return ShardedStore(folder, files, optimizers, model, self.whole, self.begun.group)
 
     def files(self, model: Any) -> ModelFiles:
         """How the model is saved in a checkpoint."""

@@ -26,6 +26,14 @@ class Counted(Protocol):
 
 
 @dataclass(frozen=True)
+class Idle:
+    """A batch that is computed again without effect, while other processes still compute theirs."""
+
+    batch: Counted
+    counted: int = 0
+
+
+@dataclass(frozen=True)
 class Step:
     """The record of one step. `step` counts from 1, `loss` is in nats per counted token, `seconds`
     is wall time.
@@ -112,7 +120,10 @@ class Loop:
             last = number == len(batches)
             with nullcontext() if last else getattr(self.loss_sum, "no_sync", nullcontext)():
                 # The processes average their gradients, so divide by the mean count of a process.
-                loss = self.loss_sum(batch) / (counted / count)
+                if isinstance(batch, Idle):
+                    loss = 0 * self.loss_sum(batch.batch)
+                else:
+                    loss = self.loss_sum(batch) / (counted / count)
                 watch.lap("forward")
                 loss.backward()
             total += float(loss.detach()) / count

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xinye.model.sharded import is_sharded, part_of, whole_of
 from xinye.training.distributed import ALONE, Processes
+from xinye.training.sharding import Exchange
 
 Kind = Literal["muon", "adamw", "sgd"]
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial of Jordan et al.
@@ -90,12 +92,13 @@ def shrink(optimizer: torch.optim.Optimizer) -> None:
     for group in optimizer.param_groups:
         if group.get("l1"):
             for parameter in group["params"]:
-                parameter.copy_(F.softshrink(parameter, group["lr"] * group["l1"]))
+                part = part_of(parameter)
+                part.copy_(F.softshrink(part, group["lr"] * group["l1"]))
 
 
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> float:
     """Scale the gradients down to a global norm of at most `most`; returns the norm before that."""
-    return float(torch.nn.utils.clip_grad_norm_(parameters, most, foreach=True))
+    return float(whole_of(torch.nn.utils.clip_grad_norm_(parameters, most, foreach=True)))
 
 
 class Muon(torch.optim.Optimizer):
@@ -132,31 +135,46 @@ class Muon(torch.optim.Optimizer):
                     by_shape[weight.shape].append(weight)
             for (rows, columns), weights in by_shape.items():
                 rate = group["lr"] * math.sqrt(max(1, rows / columns))
-                updates = self._orthogonal(
-                    [self._moved(each, group["momentum"]) for each in weights]
-                )
-                for weight, update in zip(weights, updates, strict=True):
+                moved = [self._moved(each, group["momentum"]) for each in weights]
+                if is_sharded(weights[0]):
+                    updates = self._of_parts(moved, rows, columns)
+                else:
+                    updates = self._of_all(moved)
+                for weight, update in zip(map(part_of, weights), updates, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.add_(update, alpha=-rate)
 
     def _moved(self, weight: Tensor, momentum: float) -> Tensor:
-        """The gradient with Nesterov momentum."""
+        """The gradient with Nesterov momentum; of a sharded weight this process's part."""
         assert weight.grad is not None
-        state = self.state[weight]
+        state, gradient = self.state[weight], part_of(weight.grad)
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weight.grad)
-        buffer = state["momentum_buffer"].lerp_(weight.grad, 1 - momentum)
-        return weight.grad.lerp(buffer, momentum)
+        buffer = part_of(state["momentum_buffer"]).lerp_(gradient, 1 - momentum)
+        return gradient.lerp(buffer, momentum)
 
-    def _orthogonal(self, matrices: Sequence[Tensor]) -> Tensor:
-        """The orthogonal matrices of matrices of one shape, (n, rows, columns)."""
+    def _of_all(self, matrices: Sequence[Tensor]) -> Tensor:
+        """The orthogonal matrices of matrices of one shape, (n, rows, columns), where every process
+        has all of them."""
         first, count = self.processes.share(0, len(matrices))
-        mine = torch.empty(count, *matrices[0].shape, dtype=self.dtype, device=matrices[0].device)
-        at_once = max(1, AT_ONCE // matrices[0].numel())
-        for start in range(0, count, at_once):
-            some = matrices[first : first + count][start : start + at_once]
-            mine[start : start + at_once] = orthogonal(torch.stack(list(some)), self.dtype)
+        mine = matrices[0].new_empty(count, *matrices[0].shape, dtype=self.dtype)
+        self._orthogonal(matrices[first : first + count], mine)
         return self.processes.assembled(mine, len(matrices))
+
+    def _of_parts(self, parts: Sequence[Tensor], rows: int, columns: int) -> Tensor:
+        """This process's rows of the orthogonal matrices, (n, its rows, columns), where every
+        process has some rows of each. They are exchanged in the dtype of the iteration."""
+        exchange = Exchange(self.processes, len(parts), rows, columns)
+        mine = exchange.to_owners(torch.stack([each.to(self.dtype) for each in parts]))
+        self._orthogonal(list(mine), mine)
+        return exchange.to_parts(mine)
+
+    def _orthogonal(self, matrices: Sequence[Tensor], into: Tensor) -> None:
+        """Write the orthogonal matrices into (n, rows, columns), a few at a time."""
+        at_once = max(1, AT_ONCE // into[0].numel()) if matrices else 1
+        for start in range(0, len(matrices), at_once):
+            some = matrices[start : start + at_once]
+            into[start : start + at_once] = orthogonal(torch.stack(tuple(some)), self.dtype)
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:

@@ -1,8 +1,10 @@
 """Fine-tuning: the `Job` of a run on the records of a task."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -31,6 +33,7 @@ from xinye.model.quantization import unpack
 from xinye.observer import Observer
 from xinye.planning import finetuning as rules
 from xinye.planning.finetune_settings import FinetuneSettings
+from xinye.planning.memory import STATES, choose_parallel, memory_of_process
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.runs.folder import Extension, RunFolder
@@ -113,6 +116,7 @@ class RecordJob(Job):
         counted."""
         settings, draft, data = self.settings, self.draft, self.data
         self.choose_numbers()
+        self._choose_parallel()
         self.check_longer()
         self.check_shares()
         self.model = self._network()
@@ -128,6 +132,18 @@ class RecordJob(Job):
         self.tokens_per_target = data.mean_length * len(data.examples) / max(1, targets)
         self.flops_per_token = flops_per_token(self.model, round(data.mean_length))
         return self.plan
+
+    def _choose_parallel(self) -> None:
+        """Note in the plan how several processes share the work."""
+        settings, method, group = self.settings, self.settings.method, self.begun.group
+        splits = method not in ("adalora", "prefix")
+        if settings.parallel == "fsdp" and not splits:
+            raise XinyeError(f"parallel: {method} computes with whole matrices; choose ddp")
+        weights = self.shape.parameters
+        trained = 0 if settings.adapter_settings else weights
+        needed = 4 * weights + (4 + STATES[self.draft.optimizer]) * trained
+        fits = not splits or needed <= memory_of_process(self.device)
+        choose_parallel(self.draft, settings, group.count, lambda: fits)
 
     def build(self) -> Any:
         return self.model
@@ -178,22 +194,33 @@ class RecordJob(Job):
 
     @torch.no_grad()
     def complete(self, model: Any) -> Figures:
-        data, folder = self.data, self.begun.folder
+        data = self.data
         parts = (data.tokenizer, data.training, data.validation, self.plan.context, self.settings)
         stage = self.task.completing(self.settings)
         if stage:
             self.begun.observer.stage(stage)
         model.eval()
         try:
-            self.completed = self.task.complete(Trained(model, *parts, folder))
-            note_beside(folder, self.task.beside)
+            with self._folder_for_files() as folder:
+                self.completed = self.task.complete(Trained(model, *parts, folder))
+                note_beside(folder, self.task.beside)
         except OSError as error:
-            raise cannot_save(folder, error) from error
+            raise cannot_save(self.begun.folder, error) from error
         if stage:
             self.begun.stopwatch.lap("completion")
         found = self.completed.get("measured", {})
         self.measured = found or self.measured
         return {name: found[name] for name in self.figures if name in found}
+
+    @contextmanager
+    def _folder_for_files(self) -> Iterator[Path]:
+        """The run's folder. Other processes that compute with the first one write what is thrown
+        away."""
+        if self.begun.group.first:
+            yield self.begun.folder
+        else:
+            with TemporaryDirectory() as folder:
+                yield Path(folder)
 
     def sample(self, model: Any, step: int) -> str:
         record = self.data.validation[step % len(self.data.validation)]

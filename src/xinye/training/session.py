@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import torch
@@ -12,31 +12,22 @@ from xinye import machine
 from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.errors import XinyeError, plural
 from xinye.model.adapters import after_step
+from xinye.model.sharded import part_of
 from xinye.observer import Evaluated
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.saved import read_run
-from xinye.runs.store import Store, cannot_save
+from xinye.runs.store import cannot_save
 from xinye.training.guards import explain_memory, interruptible
 from xinye.training.job import Figures, Job, Run, Start
 from xinye.training.loop import Loop, Step
 from xinye.training.pages import write_pages
+from xinye.training.progress import Progress
 from xinye.training.schedule import Schedule
+from xinye.training.sharding import evaluating
 from xinye.training.trackers import MetricsFile, Trackers
 
 ADVICE = "start again with --overwrite and a lower --learning-rate"
 REFUSED = 5  # a run fails after this many steps in a row without a finite gradient
-
-
-@dataclass
-class Progress:
-    """How far a run is. Each checkpoint saves it."""
-
-    step: int = 0  # steps done
-    seconds: float = 0.0  # the time spent in them
-    # The best evaluation: its step and figure; `worse_since` counts the later ones, none better.
-    best: dict[str, Any] = field(default_factory=dict)
-    before: Figures | None = None
-    cooled_from: int | None = None  # the step of the model that the cool-down began with
 
 
 class Session:
@@ -48,8 +39,11 @@ class Session:
         self.longer, self.extended = begun.longer, begun.extended
         self.files = RunFolder(begun.folder)
         self.model, self.optimizers = model, job.optimizers(model)
-        self.store = Store(self.folder, job.files(model), self.optimizers)
-        self.loss_sum = self.group.together(job.loss_sum(model, self.plan.compile))
+        self.store = job.store(model, self.optimizers)
+        # Where each process has a part of the model, all must evaluate and save together.
+        self.working = self.group.first or job.sharded
+        loss_sum = job.loss_sum(model, self.plan.compile and not job.sharded)
+        self.loss_sum = loss_sum if job.sharded else self.group.together(loss_sum)
         self.progress = Progress()
         self.before = Progress()  # the progress when this process started
         self.totals = self.plan.totals
@@ -154,7 +148,7 @@ class Session:
         end."""
         self.model.train()
         unknown = not self.before.step and self.progress.before is None
-        if self.job.judge_first and self.group.first and unknown:
+        if self.job.judge_first and self.working and unknown:
             self.observer.stage("evaluating the model before training")
             self.progress.before = self.judge("before", last=True)
             self.stopwatch.lap("validation")
@@ -168,21 +162,21 @@ class Session:
         )  # fmt: skip
         if self.clock:
             self.clock.pass_by()
-        if self.group.first:
+        if self.working:
             self.evaluate_former_end()
         while True:
             steps = () if self.exhausted() else self.schedule.steps_from(self.progress.step)
             for record in loop.take(steps):
                 self.after(record)
-                if self.group.any(bool(self.interrupted()) or self.exhausted()):
+                if self.told_to_end():
                     break
-            if self.group.first and self.plan.cooldown and self.ended():
+            if self.working and self.plan.cooldown and self.ended():
                 self.evaluate()
-            if not self.group.any(self.cooldown_due() and not self.interrupted()):
+            self.told_to_end()  # an evaluation takes long, too
+            if not self.group.any(self.cooldown_due()):
                 break
             self.cool_down()
-        self.stopped = self.interrupted()
-        if not self.group.first:
+        if not self.working:
             return
         if self.model_step() != self.progress.step:
             self.store.go_back(self.model_step())
@@ -194,9 +188,21 @@ class Session:
             self.judged = self.judge("result", last=True)
             if self.job.learns_threshold and self.model_step() == self.progress.step:
                 self.save()
-            self.judged |= self.job.complete(self.model)
-            self.results = self.job.results(self.model, self.progress.before)
+            with self.evaluating():
+                self.judged |= self.job.complete(self.model)
+                self.results = self.job.results(self.model, self.progress.before)
             self.stopwatch.lap("samples")
+
+    def told_to_end(self) -> bool:
+        """Whether the run is to take no more steps, by a signal to any process or by its
+        figures."""
+        told = self.group.most((self.interrupted(), self.exhausted()))
+        self.stopped = int(told[0])
+        return any(told)
+
+    def decided(self, condition: bool) -> bool:
+        """Whether the condition holds in the first process. Those that work with it follow it."""
+        return bool(self.group.agreed([condition])[0]) if self.job.sharded else condition
 
     def after(self, record: Step) -> None:
         """Record a step, and do what is due after it."""
@@ -214,12 +220,8 @@ class Session:
             self.clock.stepped()
         if self.schedule.plan_anew(record.step, self.group) and self.group.first:
             self.files.note_totals(self.schedule.totals)
-        if (
-            self.group.first
-            and self.schedule.evaluation_due(record.step)
-            and self.progress.cooled_from is None
-            and not self.interrupted()
-        ):
+        due = self.schedule.evaluation_due(record.step) and self.progress.cooled_from is None
+        if self.working and self.decided(due and not self.interrupted()):
             self.evaluate()
 
     def follow(self, step: int) -> None:
@@ -256,19 +258,11 @@ class Session:
         """Record whether the model with these figures is the best so far. A run that may cool down
         follows the loss, which tells sooner and with less noise than other figures that a model
         only memorizes."""
-        job, best = self.job, self.progress.best
+        job = self.job
         name = "loss" if self.plan.cooldown else job.better
         lower = name == "loss" or job.lower_replaced
-        step, loss, figure = self.progress.step, figures["loss"], figures[name]
-        if best and best["step"] == step:  # the same model again, after a kill
-            return
-        if not best or (figure < best[name] if lower else figure > best[name]):
-            known = {each: figures[each] for each in ("loss", job.better)}
-            self.progress.best = {"step": step, **known, "worse_since": 0}
-        else:
-            best["worse_since"] = best.get("worse_since", 0) + 1
-            if figure == best[name] and loss < best.get("loss", -math.inf):
-                best |= {"step": step, "loss": loss}  # this does not reset patience
+        known = {each: figures[each] for each in ("loss", job.better)}
+        self.progress.compare(known, name, lower)
 
     def evaluate_former_end(self) -> None:
         """Evaluate an extended run at its former end, on the validation text of all other points of
@@ -276,21 +270,28 @@ class Session:
         step = self.progress.step
         ended = any(step == each.step and each.validation for each in self.extended)
         judged = [record["step"] for record in read_run(self.folder).validations]
-        if ended and step not in judged:
+        if self.decided(ended and step not in judged):
             self.evaluate()
             self.progress.best["worse_since"] = 0
 
     def judge(self, kind: Literal["before", "validation", "result"], last: bool) -> Figures:
         """The figures of the model now, sent to all observers with a sample."""
         progress, job = self.progress, self.job
-        figures = job.validate(self.model, last)
-        self.stopwatch.lap("validation")
-        sample = job.sample(self.model, progress.step)
+        with self.evaluating():
+            figures = job.validate(self.model, last)
+            if job.sharded:
+                values = zip(figures, self.group.agreed([*figures.values()]), strict=True)
+                figures = {name: type(figures[name])(value) for name, value in values}
+            self.stopwatch.lap("validation")
+            sample = job.sample(self.model, progress.step)
         evaluated = Evaluated(kind, progress.step, progress.seconds, sample, figures, job.figures)
         for observer in self.observers:
             observer.evaluated(evaluated)
         self.stopwatch.lap("samples")
         return figures
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        return evaluating(self.model) if self.job.sharded else nullcontext()
 
     def exhausted(self) -> bool:
         """Whether `patience` evaluations since the best one were no better, so that the run stops
@@ -302,14 +303,14 @@ class Session:
 
     def ended(self) -> bool:
         """Whether all steps of the plan were taken, and the run was not told to stop."""
-        return self.progress.step >= self.schedule.steps and not self.interrupted()
+        return self.progress.step >= self.schedule.steps and not self.stopped
 
     def cooldown_due(self) -> bool:
         """Whether the run is to return to its best model, to decay the learning rate from there:
         once, if it is exhausted, or if the model at its end is not the best. The first process
         knows."""
-        progress = self.progress
-        if not (self.plan.cooldown and self.group.first) or progress.cooled_from is not None:
+        progress, may = self.progress, self.plan.cooldown and not self.stopped
+        if not (may and self.group.first) or progress.cooled_from is not None:
             return False
         return self.exhausted() or (self.ended() and progress.best["step"] != progress.step)
 
@@ -326,6 +327,7 @@ class Session:
         progress.best["worse_since"] = 0
         if self.group.first:
             self.files.note_totals(self.schedule.totals)
+        if self.working:
             self.save()
             self.observer.warn(
                 f"{self.folder}: no evaluation after that of step {best:,} is better; training "
@@ -341,7 +343,9 @@ class Session:
         return int(progress.best["step"]) if keeps_best else progress.step
 
     def check_finite(self) -> None:
-        if not all(bool(torch.isfinite(each).all()) for each in self.model.parameters()):
+        parts = map(part_of, self.model.parameters())
+        finite = all(bool(torch.isfinite(each).all()) for each in parts)
+        if self.group.any(not finite) if self.job.sharded else not finite:
             what = f"at step {self.progress.step} the weights are no longer finite"
             raise XinyeError(f"{self.folder}: {what}; {ADVICE}", exit_code=1)
 

@@ -16,6 +16,7 @@ from xinye.generation.engine import start
 from xinye.generation.sampling import Sampling
 from xinye.model.build import LanguageModel, build
 from xinye.model.lstm import LSTM
+from xinye.model.sharded import put
 from xinye.planning import pretraining as rules
 from xinye.planning.memory import check_size
 from xinye.planning.models import load_models
@@ -32,11 +33,12 @@ from xinye.tasks.text import (
     write_texts,
 )
 from xinye.training import clock
-from xinye.training.calibrate import Speed, largest_micro_batch, measure_speed
+from xinye.training.calibrate import Speed, Trial, largest_micro_batch, measure_speed
 from xinye.training.clock import Clock
 from xinye.training.distillation import distillation_loss
 from xinye.training.guards import explain_memory
 from xinye.training.job import Figures, Job, LossSum
+from xinye.training.loop import Idle
 
 # The least number of steps planned at first. The speed measured may be wrong, and the clock
 # corrects the plan after two steps.
@@ -63,7 +65,7 @@ class TextJob(Job):
                     "total_steps and a time both set the length of the run; give only one of "
                     "the two"
                 )
-            check_size(settings, self.device)
+            check_size(settings, self.device, self.begun.group.count)
         settings.cleaning.check_libraries()
         check_mixes(settings)
 
@@ -72,9 +74,8 @@ class TextJob(Job):
         from."""
         begun, settings = self.begun, self.settings
         self.models = load_models(settings)
-        recurrent = isinstance(self.models.base, LSTM) or settings.architecture == "lstm"
-        if recurrent and settings.activation_checkpointing:
-            raise XinyeError("activation_checkpointing has no effect on an lstm; leave it out")
+        if isinstance(self.models.base, LSTM) or settings.architecture == "lstm":
+            refuse_for_lstm(settings)
         mixes = read_mixes(settings, begun.observer) if settings.task_mix else []
         with begun.group.main_process_first():  # the others find the prepared text in the cache
             self.data = data = prepare_text(
@@ -105,7 +106,7 @@ class TextJob(Job):
         else:
             context = self.samples.context
             self.config = rules.shape(draft, settings, self.tokenizer.vocab_size, context)
-        rules.batches(draft, settings, self.config, self.device)
+        rules.batches(draft, settings, self.config, self.device, group.count)
         rules.rates(draft, settings, self.config)
         # Each process measures which dtype is faster, so all take the answer of the first one.
         dtype, reason = machine.fast_dtype(self.device)
@@ -113,6 +114,11 @@ class TextJob(Job):
         dtype = torch.bfloat16 if bfloat16 else torch.float32
         rules.precision(draft, settings, self.device, (dtype, reason))
         self.check_shares()
+        if settings.micro_batch_size == "auto" and self.sharded:
+            raise XinyeError(
+                "micro_batch_size auto tries until memory is full, which several processes cannot "
+                "do together with parallel fsdp; give a number"
+            )
         if settings.micro_batch_size == "auto":
             say("trying how many windows fit in memory")
             share = math.ceil(draft.values["batch_size"] / group.count)
@@ -126,8 +132,6 @@ class TextJob(Job):
             self.speed = Speed(*group.agreed(astuple(self._measure())))
         self._plan_steps()
         self.check_longer()
-        if group.count > 1:
-            draft.note("processes", group.count, "started together, without effect on the result")
         self.plan = plan = draft.finished(settings)
         self.config = replace(self.config, dropout=plan.dropout)
         self.judge_first = settings.from_ is not None
@@ -141,8 +145,11 @@ class TextJob(Job):
         away."""
         model = self._network()
         loss_sum, optimizers = self.loss_sum(model, compiled=False), self.optimizers(model)
-        batches = self.micro_batches(0)
-        return measure_speed(model, loss_sum, optimizers, batches, self.data, self.settings)
+        trial = Trial(model, loss_sum, optimizers)
+        if self.sharded:
+            trial = replace(trial, agreed=self.begun.group.agreed)
+        batches = [each for each in self.micro_batches(0) if not isinstance(each, Idle)]
+        return measure_speed(trial, batches, self.data, self.settings)
 
     def _plan_steps(self) -> None:
         """Fill in the number of steps that the budget allows, and the numbers that follow from
@@ -198,12 +205,16 @@ class TextJob(Job):
     def build(self) -> LanguageModel:
         model = self._network()
         if self.models.base:
-            model.load_state_dict(self.models.base.state_dict())
+            values = self.models.base.state_dict()
+            for name, weight in model.named_parameters():
+                put(weight, values[name])
         return model
 
     def _network(self) -> LanguageModel:
         """A new model of the planned shape."""
-        model = self.prepared(build(self.config))
+        with torch.device("meta" if self.sharded else self.device):
+            model = build(self.config)
+        model = self.prepared(model)
         model.initialize(self.numbers.seed)
         return model
 
@@ -234,6 +245,14 @@ class TextJob(Job):
 
     def results(self, model: LanguageModel, before: Figures | None) -> Mapping[str, object]:
         return {"texts": write_texts(model, self.tokenizer, self.plan.prompt, self.plan.seed)}
+
+
+def refuse_for_lstm(settings: PretrainSettings) -> None:
+    """Raise `XinyeError` for what only the layers of a GPT can do."""
+    if settings.activation_checkpointing:
+        raise XinyeError("activation_checkpointing has no effect on an lstm; leave it out")
+    if settings.parallel == "fsdp":
+        raise XinyeError("parallel: an lstm cannot be split; choose ddp")
 
 
 def text_loss(

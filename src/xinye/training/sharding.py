@@ -1,0 +1,139 @@
+"""Training with FSDP2: each process keeps a part of every weight, of its gradient and of the
+optimizers' state, and gathers the weights of a layer while it computes that layer (Rajbhandari et
+al. 2020, arXiv:1910.02054; Zhao et al. 2023, arXiv:2304.11277).
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from xinye.model.gpt import GPT, Layer
+from xinye.training.distributed import Processes
+
+FORWARDS = ("loss", "hidden")  # methods besides `forward` that compute with the outer weights
+
+
+def hollow(model: nn.Module) -> Any:
+    """A copy of a model whose tensors have no memory."""
+    tensors = [*model.parameters(), *model.buffers()]
+    empty: dict[int, Any] = {
+        id(each): nn.Parameter(each.to("meta"), each.requires_grad)
+        if isinstance(each, nn.Parameter)
+        else each.to("meta")
+        for each in tensors
+    }
+    return copy.deepcopy(model, empty)
+
+
+def compile_layers(model: nn.Module) -> None:
+    """Compile each layer of a GPT alone, in place. Between the layers their weights are gathered,
+    which cannot be compiled."""
+    for each in model.modules():
+        if isinstance(each, Layer):
+            each.compile()
+
+
+def shard(model: Any, device: torch.device, processes: Processes) -> None:
+    """Split a GPT, which may have a head, among processes, in place. A model without memory gets
+    some, but no values.
+
+    Layers are computed in the model's dtype, and their weights are gathered in it. Embeddings and
+    head stay in fp32, because their gradients are sums over many tokens.
+    """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import (
+        MixedPrecisionPolicy,
+        fully_shard,
+        register_fsdp_forward_method,
+    )
+
+    mesh = init_device_mesh(device.type, (processes.count,))
+    gpt = next(each for each in model.modules() if isinstance(each, GPT))
+    narrow = None if gpt.compute_dtype == torch.float32 else gpt.compute_dtype
+    policy = MixedPrecisionPolicy(param_dtype=narrow, reduce_dtype=torch.float32)
+    empty = next(model.parameters()).is_meta
+    for layer in gpt.model.layers:
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh)
+    for name in FORWARDS:
+        if hasattr(model, name):
+            register_fsdp_forward_method(model, name)
+    if empty:
+        model.to_empty(device=device)
+    gpt.lm_head.register_forward_hook(_agree)
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Evaluate a model that is split. Its layers are not compiled for the many lengths of texts
+    that are generated, and its outer weights, which stay gathered, are split again."""
+    with torch.compiler.set_stance("force_eager"):
+        yield
+    model.reshard()
+
+
+def _agree(head: nn.Module, inputs: Any, logits: Tensor) -> Tensor:
+    """Let all processes choose the next tokens by the same logits (n, V). Otherwise one of them
+    might end a text earlier, and the others would wait for it."""
+    if logits.ndim == 2 and not torch.is_grad_enabled():
+        dist.broadcast(logits, 0)
+    return logits
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """The exchange of matrices (rows, columns) between processes that keep some rows of each, and
+    their owners. Each process owns its share of the `count` matrices."""
+
+    processes: Processes
+    count: int
+    rows: int
+    columns: int
+
+    def to_owners(self, parts: Tensor) -> Tensor:
+        """The whole matrices that this process owns, (owned, rows, columns), for its rows of all
+        matrices, (count, its rows, columns)."""
+        mine = self._owned[self.processes.rank]
+        sent = [parts[0].numel() * owned for owned in self._owned]
+        received = [mine * rows * self.columns for rows in self._rows]
+        pieces = _swapped(parts.reshape(-1), sent, received)
+        shaped = zip(pieces, self._rows, strict=True)
+        return torch.cat([each.view(mine, rows, self.columns) for each, rows in shaped], dim=1)
+
+    def to_parts(self, matrices: Tensor) -> Tensor:
+        """This process's rows of all matrices, for the whole ones that it owns."""
+        mine = self._rows[self.processes.rank]
+        sent = [len(matrices) * rows * self.columns for rows in self._rows]
+        received = [owned * mine * self.columns for owned in self._owned]
+        split = [each.reshape(-1) for each in matrices.split(self._rows, dim=1)]
+        return torch.cat(_swapped(torch.cat(split), sent, received)).view(
+            self.count, mine, self.columns
+        )
+
+    @property
+    def _owned(self) -> Sequence[int]:
+        """The number of matrices of each process."""
+        return [each.share(0, self.count)[1] for each in self.processes.all()]
+
+    @property
+    def _rows(self) -> list[int]:
+        """The number of rows that each process has of a matrix. FSDP cuts it into equal parts, the
+        last of which may be smaller, or empty."""
+        part = -(-self.rows // self.processes.count)
+        starts = [min(self.rows, rank * part) for rank in range(self.processes.count + 1)]
+        return [end - start for start, end in pairwise(starts)]
+
+
+def _swapped(flat: Tensor, sent: list[int], received: list[int]) -> list[Tensor]:
+    """What each process sends to this one, for what this one sends to each: so many elements, one
+    part after another."""
+    found = flat.new_empty(sum(received))
+    dist.all_to_all_single(found, flat, received, sent)
+    return list(found.split(received))
