@@ -22,7 +22,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.runs import model_files, store
 from xinye.runs.model_files import LanguageFiles
-from xinye.runs.store import Store
+from xinye.runs.store import Keep, Store
 from xinye.training.optimizers import Optimization, make_optimizers
 
 TOKENIZER = Tokenizer.train([], kind="bytes")
@@ -41,7 +41,7 @@ def trainer(shape: str = "modern, tied", optimizer: Any = "muon", seed: int = 0)
 
 
 def checkpoints_of(run: Path, model: GPT, optimizers: list[torch.optim.Optimizer]) -> Store:
-    return Store(run, LanguageFiles(run, model, TOKENIZER), optimizers)
+    return Store(run, LanguageFiles(run, model, TOKENIZER), model, optimizers)
 
 
 def store_of(run: Path, **kinds: Any) -> Store:
@@ -107,7 +107,9 @@ def test_the_last_two_and_those_to_keep_stay(tmp_path):
     model, optimizers = trainer()
     for number in range(1, 6):
         step(model, optimizers, number)
-        checkpoints_of(tmp_path, model, optimizers).save({"step": number, "seconds": 1.0}, keep=[2])
+        checkpoints_of(tmp_path, model, optimizers).save(
+            {"step": number, "seconds": 1.0}, keep=Keep(best=2)
+        )
     assert [path.name for path in checkpoints(tmp_path)] == [
         "step-00000002",
         "step-00000004",

@@ -57,7 +57,7 @@ class LanguageFiles:
 
     def saved_bytes(self) -> int:
         if attached(self.model):
-            return 2 * sum(weight.nbytes for weight in _adapter_tensors(self.model).values())
+            return 2 * sum(weight.nbytes for weight in adapter_state(self.model).values())
         return sum(weight.nbytes for weight in self.model.parameters())
 
 

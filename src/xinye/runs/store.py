@@ -8,14 +8,17 @@ all: it is written under another name, flushed to the disk, and renamed. Nothing
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from xinye.checkpoints.folders import (
     CHECKPOINTS,
@@ -35,8 +38,11 @@ from xinye.model.sharded import shared_out
 from xinye.runs.folder import Values
 from xinye.runs.model_files import STATE, ModelFiles
 
+OTHER_STATE = "the optimizer's state does not belong to this model"
 NEWEST = "restore it, or continue from the newest checkpoint: --resume --steps N"
-OURS = ("optimizer.safetensors", STATE, "progress.json", MANIFEST)  # not the model's
+OPTIMIZER = "optimizer.safetensors"
+STEP = "step"  # the state that is a number: how often a parameter was updated
+OURS = (OPTIMIZER, STATE, "progress.json", MANIFEST)  # not the model's
 
 
 class OtherNetwork(XinyeError):
@@ -44,65 +50,138 @@ class OtherNetwork(XinyeError):
     Xinye that builds it otherwise."""
 
 
-@dataclass(frozen=True)
+class Keep(NamedTuple):
+    """Which checkpoints stay when a new one is safe: the last ones, at least two, or all if that is
+    None; and the best one."""
+
+    last: int | None = 2
+    best: int | None = None  # its step
+
+
+LAST_TWO = Keep()
+
+
+@dataclass
 class Store:
-    """A run's folder, and what is saved there: the model, the optimizers' state and the
-    progress."""
+    """A run's folder, and what is saved there: the model, the optimizers' state by the names of the
+    network's parameters, and the progress."""
 
     run: Path
     model: ModelFiles
+    network: nn.Module
     optimizers: Sequence[torch.optim.Optimizer]
 
-    def save(self, progress: Values, keep: Collection[int] = ()) -> None:
-        """Save a checkpoint, then copy its model to the run's folder.
-
-        The last two checkpoints are kept, and those of the steps in `keep`. Others are deleted when
-        the new one is safe. Raises `XinyeError` if it cannot be saved.
-        """
-        run, folder = self.run, self.run / CHECKPOINTS
-        place = folder / f"step-{progress['step']:08d}"
-        new = folder / f".{place.name}.new"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            delete_leftovers(run)
-            self.check_space()
+    def save(self, progress: Values, keep: Keep = LAST_TWO) -> None:
+        """Save a checkpoint, copy its model to the run's folder, and delete those not to keep.
+        Raises `XinyeError` if it cannot be saved."""
+        new = self._new(progress)
+        with self._explained(new):
+            self._begin(new)
             self._write(new, progress)
-            if place.exists() and is_deletable(place):  # the same step, saved before
-                delete_folder(place)
-            elif place.exists():  # it holds other files, which are not deleted
-                place.rename(place.with_name(f"{place.name}.kept"))
-            new.rename(place)
-            _flush(folder)
-            publish(run, place)
-            for old in checkpoints(run)[:-2]:
-                if step_of(old) not in keep and is_deletable(old):
-                    delete_folder(old)
+            self._finish(new, keep)
+
+    def wait(self) -> None:
+        """Wait until all is saved. Raises `XinyeError` if it cannot be."""
+
+    def _new(self, progress: Values) -> Path:
+        """Where a checkpoint is written."""
+        return self.run / CHECKPOINTS / f".step-{progress['step']:08d}.new"
+
+    @contextmanager
+    def _explained(self, new: Path) -> Iterator[None]:
+        """Delete what was written, and raise `XinyeError`, if it cannot be saved."""
+        try:
+            yield
         except (OSError, SafetensorError) as error:
             shutil.rmtree(new, ignore_errors=True)
-            problem = f"{run}: cannot save ({error}); the last checkpoint is kept"
-            if not checkpoints(run):
-                problem = f"{run}: cannot save ({error}); there is no checkpoint yet"
-            raise XinyeError(problem, exit_code=1) from error
+            raise self._cannot_save(error) from error
+
+    def _cannot_save(self, reason: object) -> XinyeError:
+        kept = "the last checkpoint is kept"
+        if not checkpoints(self.run):
+            kept = "there is no checkpoint yet"
+        return XinyeError(f"{self.run}: cannot save ({reason}); {kept}", exit_code=1)
+
+    def _begin(self, new: Path) -> None:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        delete_leftovers(self.run)
+        self.check_space()
+
+    def _finish(self, new: Path, keep: Keep) -> None:
+        """Give a checkpoint its name, copy its model to the run's folder, and delete others."""
+        place = new.with_name(new.stem.removeprefix("."))
+        if place.exists() and is_deletable(place):  # the same step, saved before
+            delete_folder(place)
+        elif place.exists():  # it holds other files, which are not deleted
+            place.rename(place.with_name(f"{place.name}.kept"))
+        new.rename(place)
+        _flush(place.parent)
+        publish(self.run, place)
+        there = checkpoints(self.run)
+        older = [] if keep.last is None else there[: -max(2, keep.last)]
+        for old in older:
+            if step_of(old) != keep.best and is_deletable(old):
+                delete_folder(old)
 
     def _write(self, folder: Path, progress: Values) -> None:
         """Write the files of a checkpoint and flush them to the disk."""
         self.model.write(folder)
-        save_file(self.optimizer_tensors(), folder / "optimizer.safetensors")
+        self._write_optimizers(folder)
         write_json(folder / "progress.json", progress)
         write_json(
             folder / MANIFEST, {path.name: fingerprint(path) for path in sorted(folder.iterdir())}
         )
         _flush(*folder.iterdir(), folder)
 
-    def optimizer_tensors(self) -> dict[str, Tensor]:
-        """All state tensors, with names `optimizer.parameter.name` in the order in which the
-        optimizers hold their parameters."""
+    def _write_optimizers(self, folder: Path) -> None:
+        states = {name: each.detach().cpu() for name, each in self._states().items()}
+        save_file({name: each.contiguous() for name, each in states.items()}, folder / OPTIMIZER)
+
+    def _states(self) -> dict[str, Tensor]:
+        """All tensors of the optimizers' state, with names `parameter.name`."""
+        names = self._names()
         return {
-            f"{number}.{index}.{name}": value.detach().cpu().contiguous()
-            for number, optimizer in enumerate(self.optimizers)
-            for index, state in optimizer.state_dict()["state"].items()
+            f"{names[parameter]}.{name}": value
+            for optimizer in self.optimizers
+            for parameter, state in optimizer.state.items()
             for name, value in state.items()
         }
+
+    def _names(self) -> dict[Tensor, str]:
+        return {parameter: name for name, parameter in self.network.named_parameters()}
+
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        names, found = self._names(), defaultdict[str, dict[str, Tensor]](dict)
+        numbered = {  # as Xinye named them before: by optimizer and parameter
+            f"{number}.{index}": names[parameter]
+            for number, optimizer in enumerate(self.optimizers)
+            for index, parameter in enumerate(_parameters(optimizer))
+        }
+        for key, value in tensors.items():
+            parameter, name = key.rsplit(".", 1)
+            found[numbered.get(parameter, parameter)][name] = value
+        for optimizer in self.optimizers:
+            parameters = _parameters(optimizer)
+            states = [found.pop(names[each], {}) for each in parameters]
+            fits = all(
+                value.shape == parameter.shape or (name == STEP and value.numel() == 1)
+                for parameter, state in zip(parameters, states, strict=True)
+                for name, value in state.items()
+            )
+            if not fits or (any(states) and not all(states)):
+                raise ValueError(OTHER_STATE)
+            mine = {
+                index: {
+                    name: value.reshape(()) if name == STEP else shared_out(value, parameter)
+                    for name, value in state.items()
+                }
+                for index, (parameter, state) in enumerate(zip(parameters, states, strict=True))
+                if state
+            }
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": mine, "param_groups": groups})
+        if found:
+            raise ValueError(OTHER_STATE)
 
     def _read_model(self, folder: Path) -> None:
         try:
@@ -140,7 +219,7 @@ class Store:
             if problem := next(differences(folder, folder / MANIFEST), None):
                 raise ValueError(problem)
             self._read_model(folder)
-            _restore(self.optimizers, load_file(folder / "optimizer.safetensors"))
+            self._restore(load_file(folder / OPTIMIZER))
             progress = read_json(folder / "progress.json")
             return progress | {"step": int(progress["step"]), "seconds": float(progress["seconds"])}
         except OtherNetwork:
@@ -176,13 +255,12 @@ class Store:
         except OSError as error:
             raise cannot_save(self.run, error) from error
 
+    def _bytes_needed(self) -> int:
+        return 2 * self.model.saved_bytes() + sum(each.nbytes for each in self._states().values())
+
     def check_space(self) -> None:
         """Raise `XinyeError` if the disk has no room for a checkpoint and the copy of its model."""
-        kept = [state for optimizer in self.optimizers for state in optimizer.state.values()]
-        states = sum(
-            value.nbytes for state in kept for value in state.values() if isinstance(value, Tensor)
-        )
-        needed = 2 * self.model.saved_bytes() + states
+        needed = self._bytes_needed()
         free = shutil.disk_usage(self.run).free
         if free < needed:
             raise XinyeError(
@@ -223,29 +301,5 @@ def _flush(*paths: Path) -> None:
             os.close(descriptor)
 
 
-def _restore(optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    for number, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            of, index, name = key.split(".", 2)
-            if int(of) == number:
-                state.setdefault(int(index), {})[name] = value
-        parameters = [
-            parameter for group in optimizer.param_groups for parameter in group["params"]
-        ]
-        shapes_fit = all(
-            value.ndim == 0 or value.shape == parameters[index].shape
-            for index, values in state.items()
-            for value in values.values()
-            if index < len(parameters)
-        )
-        if not shapes_fit or (state and len(state) != len(parameters)):
-            raise ValueError("the optimizer's state does not belong to this model")
-        for place, values in state.items():
-            state[place] = {
-                each: shared_out(value, parameters[place]) if value.ndim else value
-                for each, value in values.items()
-            }
-        optimizer.load_state_dict(
-            {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
-        )
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,7 @@ class Trial:
     model: LanguageModel
     loss_sum: nn.Module
     optimizers: list[torch.optim.Optimizer]
+    evaluating: Callable[[Any], AbstractContextManager[None]] = nullcontext
     agreed: Callable[[Sequence[float]], Sequence[float]] = lambda seconds: seconds
 
     def seconds_of(self, work: Callable[[], object]) -> float:
@@ -99,12 +101,13 @@ def measure_speed(
     moving = trial.seconds_of(move)
     count = min(8, len(text.validation))
     lengths = text.tokenizer.token_lengths
-    evaluating = trial.warm_seconds_of(
-        lambda: evaluate(trial.model, text.validation.in_order(8, count), lengths)
-    )
-    sample = trial.warm_seconds_of(
-        lambda: write_sample(trial.model, text.tokenizer, settings.prompt, settings.seed)
-    )
+    with trial.evaluating(trial.model):
+        evaluating = trial.warm_seconds_of(
+            lambda: evaluate(trial.model, text.validation.in_order(8, count), lengths)
+        )
+        sample = trial.warm_seconds_of(
+            lambda: write_sample(trial.model, text.tokenizer, settings.prompt, settings.seed)
+        )
     return Speed(per_window * windows + moving, evaluating / count, sample)
 
 

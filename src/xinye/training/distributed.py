@@ -203,6 +203,14 @@ def check_gpus(count: int) -> None:
         )
 
 
+def another_group() -> dist.ProcessGroup:
+    """A process group of all processes, for what they exchange beside training. All call this
+    together."""
+    group = dist.new_group(backend="gloo")
+    atexit.register(let_go, [group])
+    return group
+
+
 def let_go(groups: list[object]) -> None:
     """Drop the references to a process group, so that its threads end before the interpreter does.
 

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from xinye.training.distributed import Processes
 from xinye.training.loop import Counted, Idle
 from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.sharded_store import ShardedStore
-from xinye.training.sharding import compile_layers, hollow, shard
+from xinye.training.sharding import compile_layers, evaluating, hollow, shard
 
 Figures = dict[str, float]
 
@@ -221,15 +222,19 @@ class Job(ABC):
         """What saves and loads the model with the state of its optimizers."""
         folder = self.begun.folder
         if not self.sharded:
-            return Store(folder, self.files(model), optimizers)
+            return Store(folder, self.files(model), model, optimizers)
         files = self.files(self.whole)
-        return ShardedStore(folder, files, optimizers, model, self.whole, self.begun.group)
+        return ShardedStore(folder, files, model, optimizers, self.whole, self.begun.group)
 
     def files(self, model: Any) -> ModelFiles:
         """How the model is saved in a checkpoint."""
         return LanguageFiles(self.begun.folder, model, self.tokenizer, self.base)
 
     # -- evaluation --------------------------------------------------------------------------------
+
+    def evaluating(self, model: Any) -> AbstractContextManager[None]:
+        """A context in which the model is evaluated."""
+        return evaluating(model, self.begun.group) if self.sharded else nullcontext()
 
     @abstractmethod
     def texts(self, step: int) -> Sequence[str]:

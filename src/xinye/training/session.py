@@ -2,28 +2,26 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import torch
 
 from xinye import machine
-from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.errors import XinyeError, plural
 from xinye.model.adapters import after_step
 from xinye.model.sharded import part_of
 from xinye.observer import Evaluated
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.saved import read_run
-from xinye.runs.store import cannot_save
+from xinye.runs.store import Keep, cannot_save
 from xinye.training.guards import explain_memory, interruptible
 from xinye.training.job import Figures, Job, Run, Start
 from xinye.training.loop import Loop, Step
 from xinye.training.pages import write_pages
 from xinye.training.progress import Progress
 from xinye.training.schedule import Schedule
-from xinye.training.sharding import evaluating
 from xinye.training.trackers import MetricsFile, Trackers
 
 ADVICE = "start again with --overwrite and a lower --learning-rate"
@@ -188,7 +186,8 @@ class Session:
             self.judged = self.judge("result", last=True)
             if self.job.learns_threshold and self.model_step() == self.progress.step:
                 self.save()
-            with self.evaluating():
+            self.store.wait()
+            with self.job.evaluating(self.model):
                 self.judged |= self.job.complete(self.model)
                 self.results = self.job.results(self.model, self.progress.before)
             self.stopwatch.lap("samples")
@@ -277,7 +276,7 @@ class Session:
     def judge(self, kind: Literal["before", "validation", "result"], last: bool) -> Figures:
         """The figures of the model now, sent to all observers with a sample."""
         progress, job = self.progress, self.job
-        with self.evaluating():
+        with job.evaluating(self.model):
             figures = job.validate(self.model, last)
             if job.sharded:
                 values = zip(figures, self.group.agreed([*figures.values()]), strict=True)
@@ -289,9 +288,6 @@ class Session:
             observer.evaluated(evaluated)
         self.stopwatch.lap("samples")
         return figures
-
-    def evaluating(self) -> AbstractContextManager[None]:
-        return evaluating(self.model) if self.job.sharded else nullcontext()
 
     def exhausted(self) -> bool:
         """Whether `patience` evaluations since the best one were no better, so that the run stops
@@ -350,11 +346,8 @@ class Session:
             raise XinyeError(f"{self.folder}: {what}; {ADVICE}", exit_code=1)
 
     def save(self) -> None:
-        wanted = self.plan.keep_checkpoints or 2
-        there = [step_of(path) for path in checkpoints(self.folder)]
-        keep = there if wanted == "all" else there[1 - wanted :]
-        if self.progress.best:
-            keep.append(self.progress.best["step"])
+        last, best = self.plan.keep_checkpoints or 2, self.progress.best
+        keep = Keep(None if last == "all" else last, best["step"] if best else None)
         self.store.save(asdict(self.progress), keep)
         self.stopwatch.lap("saving")
 
@@ -362,6 +355,7 @@ class Session:
 
     def concluded(self) -> Run:
         """The finished run, which is also written to `result.json`."""
+        self.store.wait()
         job, progress = self.job, self.progress
         spent = progress.seconds - self.before.seconds
         per_second = self.tokens * job.tokens_per_target / max(1e-9, spent)

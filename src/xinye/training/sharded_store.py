@@ -1,59 +1,128 @@
-"""Checkpoints of a model of which each process keeps a part. They are those of one process, so that
-any number of processes can resume the run."""
+"""Checkpoints of a model of which each process keeps a part.
 
-from collections.abc import Collection
+All processes write their parts at once, by PyTorch's distributed checkpoint, while training goes
+on. When these are on the disk, the first process makes of them a checkpoint as one process writes
+it, so that any number of processes can resume the run.
+"""
+
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
 
-from xinye.model.sharded import put, whole_of
+from xinye.errors import reason_of
+from xinye.model.sharded import put
 from xinye.runs.folder import Values
-from xinye.runs.store import Store
-from xinye.training.distributed import Processes
+from xinye.runs.store import LAST_TWO, OPTIMIZER, Keep, Store
+from xinye.training.distributed import Processes, another_group
+
+PARTS = "parts"  # the folder in a checkpoint that is being written
 
 
-@dataclass(frozen=True)
+@dataclass
 class ShardedStore(Store):
     """All processes call its methods together. Models are written and read through `whole`, a copy
-    of the model that has values only meanwhile."""
+    of the network that has values only meanwhile."""
 
-    parts: nn.Module
     whole: Any
     group: Processes
-    states: dict[str, Tensor] = field(default_factory=dict)  # of the optimizers, gathered
+    saving: Future[Any] | None = None
+    states: list[Path] = field(default_factory=list)  # the file with the optimizers' state
 
-    def save(self, progress: Values, keep: Collection[int] = ()) -> None:
-        trained = {name: each for name, each in self.parts.named_parameters() if each.requires_grad}
-        values = {name: self._at_first(each.detach()) for name, each in trained.items()}
-        states = super().optimizer_tensors()
-        self.states.update({name: self._at_first(each) for name, each in states.items()})
+    def __post_init__(self) -> None:
+        # On the group of the training it would wait for a step, and the step for it.
+        self.own_group = another_group()
+        self.thread = ThreadPoolExecutor(1, "saving")
+
+    def save(self, progress: Values, keep: Keep = LAST_TWO) -> None:
+        """Begin to save a checkpoint. A call waits until the one before is saved."""
+        from torch.distributed.checkpoint import HuggingFaceStorageWriter
+        from torch.distributed.checkpoint.state_dict_saver import async_save
+
+        self.wait()
+        new = self._new(progress)
         if self.group.first:
-            self.whole.load_state_dict(values, strict=False, assign=True)
-            self._tie()
-            super().save(progress, keep)
-        self._forget()
+            with self._explained(new):
+                self._begin(new)
+                (new / PARTS).mkdir(parents=True)
+        dist.barrier(self.own_group)  # the folder is there
+        trained = {
+            name: each.detach()
+            for name, each in self.network.named_parameters()
+            if each.requires_grad
+        }
+        # PyTorch loses the values of tensors without dimensions when it puts the parts together.
+        states = {name: each if each.ndim else each[None] for name, each in self._states().items()}
+        files = dict.fromkeys(trained, 1) | dict.fromkeys(states, 2)
+        writer = HuggingFaceStorageWriter(
+            str(new / PARTS), files, save_distributed=True, enable_consolidation=True
+        )
+        written: Any = async_save(
+            {**trained, **states}, storage_writer=writer, process_group=self.own_group
+        )
+        self.saving = written
+        if self.group.first:
+            self.saving = self.thread.submit(self._conclude, written, new, progress, keep)
 
-    def optimizer_tensors(self) -> dict[str, Tensor]:
-        return self.states
+    def wait(self) -> None:
+        from torch.distributed.checkpoint.api import CheckpointException
+
+        saving, self.saving = self.saving, None
+        try:
+            if saving:
+                saving.result()
+        except CheckpointException as error:
+            [(rank, (reason, _)), *_] = error.failures.items()
+            raise self._cannot_save(f"process {rank}: {reason_of(reason)}") from None
+
+    def _conclude(self, written: Future[Any], new: Path, progress: Values, keep: Keep) -> None:
+        """Make a checkpoint of the parts, as soon as all are written."""
+        try:
+            written.result()
+        except BaseException:
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        with self._explained(new):
+            self._write(new, progress)
+            self._finish(new, keep)
+
+    def _bytes_needed(self) -> int:
+        return 2 * super()._bytes_needed()  # the parts are beside what is made of them
+
+    def _write(self, folder: Path, progress: Values) -> None:
+        values, *self.states = sorted((folder / PARTS).glob("model-*.safetensors"))
+        self.whole.load_state_dict(load_file(values), strict=False, assign=True)
+        self._tie()
+        super()._write(folder, progress)
+
+    def _write_optimizers(self, folder: Path) -> None:
+        for path in self.states:
+            path.rename(folder / OPTIMIZER)
+        if not self.states:
+            save_file({}, folder / OPTIMIZER)
+        self._forget()
+        shutil.rmtree(folder / PARTS)
 
     def go_back(self, step: int) -> None:
+        self.wait()
         with self.group.main_process_first():
             self.load(step, clean=False)
         if self.group.first:
             self.publish(step)
 
-    def _at_first(self, tensor: Tensor) -> Tensor:
-        """The whole tensor, in the first process; an empty one in the others."""
-        whole = whole_of(tensor)
-        return whole.cpu() if self.group.first else whole.new_empty(0)
+    def load(self, step: int | None = None, clean: bool = True) -> Values:
+        self.wait()
+        return super().load(step, clean)
 
     def _read_model(self, folder: Path) -> None:
         super()._read_model(folder)
         self._tie()
         values = dict(self.whole.named_parameters())
-        for name, weight in self.parts.named_parameters():
+        for name, weight in self.network.named_parameters():
             if not values[name].is_meta:
                 put(weight, values[name])
         self._forget()
@@ -63,6 +132,5 @@ class ShardedStore(Store):
             self.whole.tie()
 
     def _forget(self) -> None:
-        self.states.clear()
         self.whole.to("meta")
         self._tie()

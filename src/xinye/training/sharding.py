@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from xinye.model.gpt import GPT, Layer
+from xinye.planning.memory import memory_of_process
 from xinye.training.distributed import Processes
 
 FORWARDS = ("loss", "hidden")  # methods besides `forward` that compute with the outer weights
@@ -71,12 +72,25 @@ def shard(model: Any, device: torch.device, processes: Processes) -> None:
 
 
 @contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Evaluate a model that is split. Its layers are not compiled for the many lengths of texts
-    that are generated, and its outer weights, which stay gathered, are split again."""
+def evaluating(model: Any, processes: Processes) -> Iterator[None]:
+    """Evaluate a model that is split.
+
+    Its weights stay gathered meanwhile, if all processes have memory for them: a text is generated
+    token by token. Layers are not compiled for the many lengths of such texts."""
+    from torch.distributed.fsdp import FSDPModule
+
+    parts = [each for each in model.modules() if isinstance(each, FSDPModule)]
+    weights = [*model.parameters()]
+    whole = sum(each.nbytes for each in weights)
+    stays = not processes.any(2 * whole > memory_of_process(weights[0].device))
+    for part in parts[1:]:  # the first is the model, whose outer weights stay anyway
+        part.set_reshard_after_forward(not stays, recurse=False)
     with torch.compiler.set_stance("force_eager"):
         yield
-    model.reshard()
+    for part in parts[1:]:
+        part.set_reshard_after_forward(True, recurse=False)
+    for part in parts:
+        part.reshard()
 
 
 def _agree(head: nn.Module, inputs: Any, logits: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Pretraining: the `Job` of a run on text, from scratch or from another model."""
 
+import gc
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, astuple, replace
@@ -130,6 +131,7 @@ class TextJob(Job):
         say("measuring the speed")
         with explain_memory(draft):
             self.speed = Speed(*group.agreed(astuple(self._measure())))
+        gc.collect()  # the layers of the trial refer to each other if they were split
         self._plan_steps()
         self.check_longer()
         self.plan = plan = draft.finished(settings)
@@ -145,7 +147,7 @@ class TextJob(Job):
         away."""
         model = self._network()
         loss_sum, optimizers = self.loss_sum(model, compiled=False), self.optimizers(model)
-        trial = Trial(model, loss_sum, optimizers)
+        trial = Trial(model, loss_sum, optimizers, self.evaluating)
         if self.sharded:
             trial = replace(trial, agreed=self.begun.group.agreed)
         batches = [each for each in self.micro_batches(0) if not isinstance(each, Idle)]
