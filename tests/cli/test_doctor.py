@@ -41,7 +41,9 @@ def speeds(monkeypatch, tmp_path):
     monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(
-        doctor, "forward_and_backward", lambda loss, batch: batch.tokens.numel() / values["tokens"]
+        doctor.Trial,
+        "forward_and_backward",
+        lambda trial, batch: batch.tokens.numel() / values["tokens"],
     )
     monkeypatch.setattr(doctor.os, "getloadavg", lambda: (0.1, 0.1, 0.1))
     monkeypatch.setattr(

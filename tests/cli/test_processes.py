@@ -260,15 +260,22 @@ def test_a_process_that_does_not_come_is_waited_for_a_while(workplace, rank):
 THREADS = """
 import atexit, time, torch
 from pathlib import Path
-from xinye.training.distributed import processes
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+from xinye.training.distributed import another_group, processes
+from xinye.training.sharding import shard
 
 def threads():
     return {task.name: (task / "comm").read_text() for task in Path("/proc/self/task").iterdir()}
 
 def train():
-    with processes():
+    with processes() as group:
         together = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 4))
         together(torch.ones(2, 4)).sum().backward()
+        tokens, model = torch.ones(1, 4).long(), GPT(GPTConfig("modern", 9, 8, 1, 1, 1, 8, 8, 8))
+        shard(model, torch.device("cpu"), group)
+        model.loss(tokens, tokens).backward()
+        another_group()
         raise ValueError
 
 torch.ones(2, requires_grad=True).sum().backward()  # autograd has a thread of its own

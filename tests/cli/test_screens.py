@@ -56,7 +56,7 @@ def place(workplace, trained, no_measuring, monkeypatch):
     """A folder with a run, texts and records in Chinese."""
     write_json_lines(Path("r.jsonl"), RECORDS)
     write_json_lines(Path("c.jsonl"), CHATS)
-    monkeypatch.setattr(doctor, "forward_and_backward", lambda loss, batch: 0.1)
+    monkeypatch.setattr(doctor.Trial, "forward_and_backward", lambda trial, batch: 0.1)
     monkeypatch.setattr(machine, "read_bytes_per_second", lambda where: 1e10)
     return workplace
 

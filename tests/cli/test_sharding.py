@@ -58,7 +58,12 @@ def test_the_same_number_gives_the_same_bits(workplace):
 
 
 @pytest.mark.parametrize(
-    "task, file, method", [("tag", "spans.jsonl", "full"), ("chat", "chat.jsonl", "lora")]
+    "task, file, method",
+    [
+        ("tag", "spans.jsonl", "full"),
+        ("classify", "labels.jsonl", "head"),
+        ("chat", "chat.jsonl", "lora"),
+    ],
 )
 def test_a_task_is_learned_in_parts(xinye, trained, workplace, task, file, method):
     rows = notes(30, "zh") if task == "tag" else reviews(30, "zh")

@@ -8,7 +8,7 @@ import torch
 from xinye import machine
 from xinye.errors import XinyeError
 from xinye.planning import pretraining as planning
-from xinye.planning.memory import check_size, memory_needed
+from xinye.planning.memory import Room, check_size, memory_needed
 from xinye.planning.plan import GROUPS, Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
@@ -96,12 +96,12 @@ def test_a_width_that_no_usual_depth_fits_asks_for_the_layers():
 def test_what_does_not_fit_is_refused_with_the_arithmetic(monkeypatch):
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 1_000_000_000)
     settings = PretrainSettings(size="125M", micro_batch_size=64)
-    check_size(PretrainSettings(size="50M"), CPU)
+    check_size(PretrainSettings(size="50M"), 10**9)
     with pytest.raises(
         XinyeError,
         match=r"125,000,000 parameters × \(4 weight \+ 4 gradient \+ 4 optimizer\) bytes = 1.5",
     ):
-        check_size(settings, CPU)
+        check_size(settings, 10**9)
     config = planning.shape(Draft(), settings, 8192, 1024)
     with pytest.raises(XinyeError, match=r"GB for 65,536 tokens at once, but 1.0 GB are free"):
         planning.batches(Draft({"context": 1024}), settings, config, CPU)
@@ -119,20 +119,18 @@ def test_what_fits_if_its_layers_are_computed_again_is_said(monkeypatch):
     planning.batches(Draft({"context": 1024}), less, config, CPU)
 
 
-def test_a_model_is_split_where_each_process_cannot_have_it_whole(monkeypatch):
+def test_a_model_is_split_where_each_process_cannot_have_it_whole():
     asked, gpt = PretrainSettings(size="125M", micro_batch_size=1), (8192, 1024)
     config = planning.shape(Draft(), asked, *gpt)
     whole, parts = (memory_needed(config, 1024, "muon", shards=count)[0] for count in (1, 4))
     chosen = {}
     for free in (whole, parts):
         plan = Draft({"context": 1024})
-        monkeypatch.setattr(machine, "memory_bytes", lambda device, free=free: free)
-        planning.batches(plan, asked, config, CPU, processes=4)
+        planning.batches(plan, asked, config, CPU, Room(free, 4))
         chosen[free] = plan.values["parallel"]
     assert chosen == {whole: "ddp", parts: "fsdp"}
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # two of the four share what is free
     with pytest.raises(XinyeError, match=r"/ 4 processes = .* gathered, .*start more processes"):
-        planning.batches(Draft({"context": 1024}), asked, config, CPU, processes=4)
+        planning.batches(Draft({"context": 1024}), asked, config, CPU, Room(parts // 2, 4))
 
 
 def test_a_micro_batch_shrinks_to_fit(monkeypatch):

@@ -98,7 +98,7 @@ def run(time: Time, schedule: Schedule, step_seconds, evaluation_seconds=lambda 
         assert schedule.clock is not None
         schedule.clock.stepped()
         schedule.plan_anew(step + 1)
-        if schedule.evaluation_due(step + 1):
+        if schedule.evaluation_due(step + 1) and schedule.clock.may_evaluate():
             time.now += evaluation_seconds(step + 1)
             schedule.clock.evaluated()
     return time.now

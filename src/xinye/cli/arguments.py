@@ -319,6 +319,12 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+class _OnOff(argparse.BooleanOptionalAction):
+    def format_usage(self) -> str:
+        """Both flags in one word, because two long ones do not fit in a line."""
+        return "--[no-]" + self.option_strings[0].removeprefix("--")
+
+
 def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> None:
     flags = ["--" + name.rstrip("_").replace("_", "-")]
     if name == "output":
@@ -337,7 +343,7 @@ def _add(parser: argparse._ActionsContainer, name: str, field: FieldInfo) -> Non
     bare = METAVARS.get(name, "PATH" if "Path" in str(kind) else "TEXT")
     metavar = bare if "|" in bare else {int: "N", float: "X"}.get(kind, bare)
     if field.annotation is bool:
-        parser.add_argument(*flags, action=argparse.BooleanOptionalAction, help=text)
+        parser.add_argument(*flags, action=_OnOff, help=text)
     elif any(get_origin(kind) is dict for kind in kinds):
         parser.add_argument(*flags, type=json_object, metavar="JSON|FILE", help=text)
     elif field.annotation in (tuple[str, ...], tuple[int, ...]):

@@ -208,7 +208,8 @@ def affordable_tokens(model: LanguageModel, wanted: int) -> int:
     if not isinstance(model, GPT):
         return wanted
     bytes_per_token = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
-    affordable = machine.memory_bytes(model.device) // SHARE // bytes_per_token
+    free = model.free_memory or machine.memory_bytes(model.device)
+    affordable = free // SHARE // bytes_per_token
     return min(wanted, max(affordable, model.config.max_position_embeddings))
 
 

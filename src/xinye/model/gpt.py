@@ -299,6 +299,7 @@ class GPT(TokenModel):
         # Training then keeps only the inputs of layers, and computes each layer again in the
         # backward pass (Chen et al. 2016, arXiv:1604.06174).
         self.activation_checkpointing = False
+        self.free_memory: int | None = None  # in bytes, where several processes agreed on it
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:

@@ -40,6 +40,7 @@ class Records:
     writes: bool  # whether the model generates text
     frozen_attention: str  # the attention that suits frozen layers: causal or both
     pace: Pace | None = None  # None for the usual one
+    fast_dtype: tuple[torch.dtype, str] | None = None  # if it is known, with the reason
 
 
 def context_length(settings: FinetuneSettings, shape: GPTConfig) -> int:
@@ -81,7 +82,7 @@ def make_plan(
         plan.note("attention", "causal", "the model predicts each token from those before it")
     else:
         plan.choose_each(settings, attention=sees)
-    pretraining.precision(plan, settings, device, machine.fast_dtype(device))
+    pretraining.precision(plan, settings, device, records.fast_dtype or machine.fast_dtype(device))
 
 
 def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: torch.device) -> None:

@@ -1,7 +1,7 @@
 """How much memory a training needs."""
 
 import os
-from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -17,20 +17,28 @@ BLOCK_BYTES = 4 * 256  # bytes of the attention scores and probabilities of one 
 STATES = {"muon": 4, "adamw": 8, "sgd": 4}  # bytes of optimizer state for each weight
 
 
+class Room(NamedTuple):
+    """The memory in bytes that each of so many processes may take."""
+
+    most: int
+    processes: int = 1
+
+
 def memory_of_process(device: torch.device) -> int:
     """The memory in bytes that this process may take. Those on the CPU of one host share it."""
     neighbours = int(os.environ.get("LOCAL_WORLD_SIZE") or 1) if device.type == "cpu" else 1
     return machine.memory_bytes(device) // neighbours
 
 
-def check_size(settings: PretrainSettings, device: torch.device, processes: int = 1) -> None:
+def check_size(settings: PretrainSettings, most: int, processes: int = 1) -> None:
     """Raise `XinyeError` if the weights of this size alone do not fit into the memory of the
-    processes, before any text is read."""
+    processes, `most` bytes each, before any text is read."""
     if settings.width or settings.layers or settings.from_:
         return  # the size is then only approximate, or not known yet
     size, states = parse_count(settings.size), STATES[settings.optimizer]
-    shards = 1 if settings.parallel == "ddp" else processes
-    needed, most = size * (8 + states) / shards, memory_of_process(device)
+    whole = settings.parallel == "ddp" or settings.architecture == "lstm"
+    shards = 1 if whole else processes
+    needed = size * (8 + states) / shards
     if needed > most:
         shared = f" / {shards} processes" if shards > 1 else ""
         more = ", or start more processes" if processes > 1 else ""
@@ -42,15 +50,17 @@ def check_size(settings: PretrainSettings, device: torch.device, processes: int 
 
 
 def choose_parallel(
-    plan: Draft, settings: TrainingSettings, processes: int, fits: Callable[[], bool]
+    plan: Draft, settings: TrainingSettings, processes: int, fits: bool, splits: bool = True
 ) -> int:
     """Note in the plan how several processes share the work. Returns in how many parts the model is
-    split. `fits` tells whether each process has memory for the whole."""
+    split: if it `splits`, and does not fit as a whole into the memory of each process."""
     if processes == 1:
         return 1
     plan.note("processes", processes, "started together, without effect on the result")
     usual = ("ddp", "each process has memory for the whole model")
-    if settings.parallel == "auto" and not fits():
+    if not splits:
+        usual = ("ddp", "this model cannot be split")
+    elif not fits:
         usual = ("fsdp", "each process keeps a part of the model, whose whole does not fit")
     plan.choose_each(settings, parallel=usual)
     return processes if plan.values["parallel"] == "fsdp" else 1

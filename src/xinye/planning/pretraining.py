@@ -13,7 +13,7 @@ from xinye.errors import XinyeError, plural
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.planning.memory import choose_parallel, memory_needed, memory_of_process
+from xinye.planning.memory import Room, choose_parallel, memory_needed, memory_of_process
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
@@ -158,10 +158,11 @@ def batches(
     settings: PretrainSettings,
     config: Config,
     device: torch.device,
-    processes: int = 1,
+    room: Room | None = None,
 ) -> None:
-    """Note in the plan the batch size and the micro-batch size, in windows, and how `processes`
-    share the work. Raises `XinyeError` if the model does not fit into memory."""
+    """Note in the plan the batch size and the micro-batch size, in windows, and how several
+    processes share the work. Raises `XinyeError` if the model does not fit into memory."""
+    most, processes = room or Room(memory_of_process(device))
     context, size = plan.values["context"], config.parameters
     wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
     reason = f"{wanted:,} tokens per step suit {settings.size}"
@@ -175,11 +176,11 @@ def batches(
         reason,
     )
     at_once = 8192 if device.type == "cpu" else 65_536
-    most = memory_of_process(device)
     micro = max(1, min(batch_size, at_once // context))
     how = settings.optimizer, settings.activation_checkpointing
+    fits = memory_needed(config, context, *how)[0] <= most
     shards = choose_parallel(
-        plan, settings, processes, lambda: memory_needed(config, context, *how)[0] <= most
+        plan, settings, processes, fits, splits=not isinstance(config, LSTMConfig)
     )
     while micro > 1 and memory_needed(config, micro * context, *how, shards)[0] > 0.7 * most:
         micro //= 2

@@ -83,6 +83,9 @@ class Store:
     def wait(self) -> None:
         """Wait until all is saved. Raises `XinyeError` if it cannot be."""
 
+    def close(self) -> None:
+        """End what may still be saved when a run fails."""
+
     def _new(self, progress: Values) -> Path:
         """Where a checkpoint is written."""
         return self.run / CHECKPOINTS / f".step-{progress['step']:08d}.new"

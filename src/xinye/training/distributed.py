@@ -30,6 +30,8 @@ import xinye
 from xinye.errors import XinyeError
 from xinye.training.launch import Failures, has_begun, names_of_launch, together
 
+WAITING = timedelta(hours=2)  # for the first process, which may read a long text or save much
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -164,10 +166,7 @@ def processes() -> Iterator[Processes]:
     backend = "nccl" if cuda else "gloo"
     failures = Failures(dist.PrefixStore("xinye", store), rank, count, backend)
     with failures.shared():
-        # The others may wait long while the first process reads the text.
-        dist.init_process_group(
-            backend, store=store, rank=rank, world_size=count, timeout=timedelta(hours=2)
-        )
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=WAITING)
         atexit.register(let_go, [dist.group.WORLD])
         try:
             group = Processes(rank, count, launch)
@@ -206,7 +205,7 @@ def check_gpus(count: int) -> None:
 def another_group() -> dist.ProcessGroup:
     """A process group of all processes, for what they exchange beside training. All call this
     together."""
-    group = dist.new_group(backend="gloo")
+    group = dist.new_group(backend="gloo", timeout=WAITING)
     atexit.register(let_go, [group])
     return group
 

@@ -61,7 +61,7 @@ class ItemJob(Job):
         training, context = data.split.training, draft.values["context"]
         self.samples = samples = Chunks(training, context, settings.seed)
         rules.make_plan(draft, settings, len(samples), data.learned, self.device)
-        choose_parallel(draft, settings, self.begun.group.count, lambda: True)
+        choose_parallel(draft, settings, self.begun.group.count, fits=True)
         self.check_longer()
         self.check_shares()
         self.plan = draft.finished(settings)

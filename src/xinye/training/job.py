@@ -19,6 +19,7 @@ from xinye.model.adapters import ParameterCount
 from xinye.model.gpt import GPT
 from xinye.observer import Observer
 from xinye.planning.command_line import command_line
+from xinye.planning.memory import Room, memory_of_process
 from xinye.planning.models import FROM_SCRATCH
 from xinye.planning.plan import Draft, Plan
 from xinye.runs.folder import Extension, Values
@@ -147,6 +148,20 @@ class Job(ABC):
         """The model with its initial weights, on its device."""
 
     @property
+    def fast_dtype(self) -> tuple[torch.dtype, str]:
+        """The fastest dtype, and the reason. Each process measures it, so all take the answer of
+        the first one."""
+        dtype, reason = machine.fast_dtype(self.device)
+        [bfloat16] = self.begun.group.agreed([dtype == torch.bfloat16])
+        return (torch.bfloat16 if bfloat16 else torch.float32), reason
+
+    @property
+    def room(self) -> Room:
+        """The memory that each process may take: the least that one of them finds free."""
+        group = self.begun.group
+        return Room(int(-group.most([-memory_of_process(self.device)])[0]), group.count)
+
+    @property
     def sharded(self) -> bool:
         """Whether each process keeps only a part of the model, so that all must compute with it
         together."""
@@ -239,6 +254,14 @@ class Job(ABC):
     @abstractmethod
     def texts(self, step: int) -> Sequence[str]:
         """The texts of the batch of step number `step`, counted from 1."""
+
+    def agreed(self, figures: Figures) -> Figures:
+        """The figures, with the numbers of the first process where all evaluate together."""
+        if not self.sharded:
+            return figures
+        mine = {name: each for name, each in figures.items() if isinstance(each, int | float)}
+        values = zip(mine, self.begun.group.agreed([*mine.values()]), strict=True)
+        return figures | {name: type(mine[name])(value) for name, value in values}
 
     @abstractmethod
     def validate(self, model: Any, last: bool) -> Figures:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from xinye.model.sharded import is_sharded, part_of, whole_of
 from xinye.training.distributed import ALONE, Processes
-from xinye.training.sharding import Exchange
+from xinye.training.exchange import Exchange
 
 Kind = Literal["muon", "adamw", "sgd"]
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial of Jordan et al.
@@ -121,7 +121,7 @@ class Muon(torch.optim.Optimizer):
         processes: Processes = ALONE,
     ) -> None:
         """`dtype` is the precision of the iteration; weights and momentum keep theirs. All
-        `processes` have the same gradients, and call `step` together."""
+        `processes` have the same gradients, or their parts of them, and call `step` together."""
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         self.dtype, self.processes = dtype, processes
 

@@ -33,7 +33,7 @@ from xinye.model.quantization import unpack
 from xinye.observer import Observer
 from xinye.planning import finetuning as rules
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.planning.memory import STATES, choose_parallel, memory_of_process
+from xinye.planning.memory import STATES, choose_parallel
 from xinye.planning.models import Models
 from xinye.planning.plan import Plan
 from xinye.runs.folder import Extension, RunFolder
@@ -108,6 +108,7 @@ class RecordJob(Job):
             writes=task.writes,
             frozen_attention=task.frozen_attention,
             pace=task.pace,
+            fast_dtype=self.fast_dtype,
         )
         rules.make_plan(self.draft, self.settings, facts, self.shape, self.device)
 
@@ -135,15 +136,15 @@ class RecordJob(Job):
 
     def _choose_parallel(self) -> None:
         """Note in the plan how several processes share the work."""
-        settings, method, group = self.settings, self.settings.method, self.begun.group
+        settings, method = self.settings, self.settings.method
         splits = method not in ("adalora", "prefix")
         if settings.parallel == "fsdp" and not splits:
             raise XinyeError(f"parallel: {method} computes with whole matrices; choose ddp")
         weights = self.shape.parameters
         trained = 0 if settings.adapter_settings else weights
         needed = 4 * weights + (4 + STATES[self.draft.optimizer]) * trained
-        fits = not splits or needed <= memory_of_process(self.device)
-        choose_parallel(self.draft, settings, group.count, lambda: fits)
+        most, processes = self.room
+        choose_parallel(self.draft, settings, processes, needed <= most, splits)
 
     def build(self) -> Any:
         return self.model

@@ -94,12 +94,10 @@ class Schedule:
         return min(1.0, (1 - self.share(step)) / self.decay)
 
     def evaluation_due(self, done: int) -> bool:
-        """Whether an evaluation is due after `done` steps. Evaluations divide the run into
-        `evaluations` equal parts; there is none at the end, or if the clock has no time for it."""
-        due = done < self.steps and self._parts(done, self.evaluations) > self._parts(
-            done - 1, self.evaluations
-        )
-        return due and (self.clock is None or self.clock.may_evaluate())
+        """Whether an evaluation is due after `done` steps, unless the clock has no time for it.
+        Evaluations divide the run into `evaluations` equal parts; there is none at the end."""
+        parts = [self._parts(each, self.evaluations) for each in (done - 1, done)]
+        return done < self.steps and parts[0] < parts[1]
 
     def plan_anew(self, done: int, processes: Processes = ALONE) -> bool:
         """If a new plan is due, ask the clock how many steps still fit; returns whether the plan

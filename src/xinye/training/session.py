@@ -101,6 +101,7 @@ class Session:
                     raise
                 finally:
                     with ExitStack() as all_of_them:  # all are called, even if one of them fails
+                        all_of_them.callback(self.store.close)
                         for observer in reversed(self.observers):
                             all_of_them.callback(observer.ended, outcome)
             return run
@@ -220,8 +221,11 @@ class Session:
         if self.schedule.plan_anew(record.step, self.group) and self.group.first:
             self.files.note_totals(self.schedule.totals)
         due = self.schedule.evaluation_due(record.step) and self.progress.cooled_from is None
-        if self.working and self.decided(due and not self.interrupted()):
+        if self.working and due and self.decided(self.may_evaluate()):
             self.evaluate()
+
+    def may_evaluate(self) -> bool:
+        return not self.interrupted() and (self.clock is None or self.clock.may_evaluate())
 
     def follow(self, step: int) -> None:
         """Run AdaLoRA's allocation of ranks. It follows the steps of the first plan, and has ended
@@ -268,8 +272,10 @@ class Session:
         its curve. This does not use up patience."""
         step = self.progress.step
         ended = any(step == each.step and each.validation for each in self.extended)
-        judged = [record["step"] for record in read_run(self.folder).validations]
-        if self.decided(ended and step not in judged):
+        if ended and self.group.first:
+            judged = [record["step"] for record in read_run(self.folder).validations]
+            ended = step not in judged
+        if self.decided(ended):
             self.evaluate()
             self.progress.best["worse_since"] = 0
 
@@ -277,10 +283,7 @@ class Session:
         """The figures of the model now, sent to all observers with a sample."""
         progress, job = self.progress, self.job
         with job.evaluating(self.model):
-            figures = job.validate(self.model, last)
-            if job.sharded:
-                values = zip(figures, self.group.agreed([*figures.values()]), strict=True)
-                figures = {name: type(figures[name])(value) for name, value in values}
+            figures = job.agreed(job.validate(self.model, last))
             self.stopwatch.lap("validation")
             sample = job.sample(self.model, progress.step)
         evaluated = Evaluated(kind, progress.step, progress.seconds, sample, figures, job.figures)

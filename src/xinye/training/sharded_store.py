@@ -6,7 +6,7 @@ it, so that any number of processes can resume the run.
 """
 
 import shutil
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
 from xinye.errors import reason_of
+from xinye.model.adapters import attached
 from xinye.model.sharded import put
 from xinye.runs.folder import Values
 from xinye.runs.store import LAST_TWO, OPTIMIZER, Keep, Store
@@ -50,19 +51,22 @@ class ShardedStore(Store):
                 self._begin(new)
                 (new / PARTS).mkdir(parents=True)
         dist.barrier(self.own_group)  # the folder is there
-        trained = {
+        if hasattr(self.network, "config"):
+            self.whole.config = self.network.config  # a reader's threshold is learned
+        only_trained = attached(self.whole) is not None
+        weights = {
             name: each.detach()
             for name, each in self.network.named_parameters()
-            if each.requires_grad
+            if each.requires_grad or not only_trained
         }
         # PyTorch loses the values of tensors without dimensions when it puts the parts together.
         states = {name: each if each.ndim else each[None] for name, each in self._states().items()}
-        files = dict.fromkeys(trained, 1) | dict.fromkeys(states, 2)
+        files = dict.fromkeys(weights, 1) | dict.fromkeys(states, 2)
         writer = HuggingFaceStorageWriter(
             str(new / PARTS), files, save_distributed=True, enable_consolidation=True
         )
         written: Any = async_save(
-            {**trained, **states}, storage_writer=writer, process_group=self.own_group
+            {**weights, **states}, storage_writer=writer, process_group=self.own_group
         )
         self.saving = written
         if self.group.first:
@@ -78,6 +82,12 @@ class ShardedStore(Store):
         except CheckpointException as error:
             [(rank, (reason, _)), *_] = error.failures.items()
             raise self._cannot_save(f"process {rank}: {reason_of(reason)}") from None
+
+    def close(self) -> None:
+        saving, self.saving = self.saving, None
+        if saving:
+            wait([saving])
+        self.thread.shutdown()
 
     def _conclude(self, written: Future[Any], new: Path, progress: Values, keep: Keep) -> None:
         """Make a checkpoint of the parts, as soon as all are written."""
@@ -128,7 +138,8 @@ class ShardedStore(Store):
         self._forget()
 
     def _tie(self) -> None:
-        if hasattr(self.whole, "tie"):
+        tables = getattr(getattr(self.whole, "model", None), "embed_tokens", None)
+        if hasattr(tables, "weight"):  # it may be quantized
             self.whole.tie()
 
     def _forget(self) -> None:

@@ -3,11 +3,10 @@ optimizers' state, and gathers the weights of a layer while it computes that lay
 al. 2020, arXiv:1910.02054; Zhao et al. 2023, arXiv:2304.11277).
 """
 
+import atexit
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -54,7 +53,10 @@ def shard(model: Any, device: torch.device, processes: Processes) -> None:
         fully_shard,
         register_fsdp_forward_method,
     )
+    from torch.distributed.tensor.debug import _clear_sharding_prop_cache
 
+    # The cache keeps the mesh, and with it the process group, for ever (see `let_go`).
+    atexit.register(_clear_sharding_prop_cache)
     mesh = init_device_mesh(device.type, (processes.count,))
     gpt = next(each for each in model.modules() if isinstance(each, GPT))
     narrow = None if gpt.compute_dtype == torch.float32 else gpt.compute_dtype
@@ -82,15 +84,20 @@ def evaluating(model: Any, processes: Processes) -> Iterator[None]:
     parts = [each for each in model.modules() if isinstance(each, FSDPModule)]
     weights = [*model.parameters()]
     whole = sum(each.nbytes for each in weights)
-    stays = not processes.any(2 * whole > memory_of_process(weights[0].device))
+    free = int(-processes.most([-memory_of_process(weights[0].device)])[0])
+    stays = 2 * whole <= free
+    gpt = next(each for each in model.modules() if isinstance(each, GPT))
+    gpt.free_memory = free  # so that all generate as many texts at once
     for part in parts[1:]:  # the first is the model, whose outer weights stay anyway
         part.set_reshard_after_forward(not stays, recurse=False)
-    with torch.compiler.set_stance("force_eager"):
-        yield
-    for part in parts[1:]:
-        part.set_reshard_after_forward(True, recurse=False)
-    for part in parts:
-        part.reshard()
+    try:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    finally:
+        for part in parts[1:]:
+            part.set_reshard_after_forward(True, recurse=False)
+        for part in parts:
+            part.reshard()
 
 
 def _agree(head: nn.Module, inputs: Any, logits: Tensor) -> Tensor:
@@ -99,55 +106,3 @@ def _agree(head: nn.Module, inputs: Any, logits: Tensor) -> Tensor:
     if logits.ndim == 2 and not torch.is_grad_enabled():
         dist.broadcast(logits, 0)
     return logits
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """The exchange of matrices (rows, columns) between processes that keep some rows of each, and
-    their owners. Each process owns its share of the `count` matrices."""
-
-    processes: Processes
-    count: int
-    rows: int
-    columns: int
-
-    def to_owners(self, parts: Tensor) -> Tensor:
-        """The whole matrices that this process owns, (owned, rows, columns), for its rows of all
-        matrices, (count, its rows, columns)."""
-        mine = self._owned[self.processes.rank]
-        sent = [parts[0].numel() * owned for owned in self._owned]
-        received = [mine * rows * self.columns for rows in self._rows]
-        pieces = _swapped(parts.reshape(-1), sent, received)
-        shaped = zip(pieces, self._rows, strict=True)
-        return torch.cat([each.view(mine, rows, self.columns) for each, rows in shaped], dim=1)
-
-    def to_parts(self, matrices: Tensor) -> Tensor:
-        """This process's rows of all matrices, for the whole ones that it owns."""
-        mine = self._rows[self.processes.rank]
-        sent = [len(matrices) * rows * self.columns for rows in self._rows]
-        received = [owned * mine * self.columns for owned in self._owned]
-        split = [each.reshape(-1) for each in matrices.split(self._rows, dim=1)]
-        return torch.cat(_swapped(torch.cat(split), sent, received)).view(
-            self.count, mine, self.columns
-        )
-
-    @property
-    def _owned(self) -> Sequence[int]:
-        """The number of matrices of each process."""
-        return [each.share(0, self.count)[1] for each in self.processes.all()]
-
-    @property
-    def _rows(self) -> list[int]:
-        """The number of rows that each process has of a matrix. FSDP cuts it into equal parts, the
-        last of which may be smaller, or empty."""
-        part = -(-self.rows // self.processes.count)
-        starts = [min(self.rows, rank * part) for rank in range(self.processes.count + 1)]
-        return [end - start for start, end in pairwise(starts)]
-
-
-def _swapped(flat: Tensor, sent: list[int], received: list[int]) -> list[Tensor]:
-    """What each process sends to this one, for what this one sends to each: so many elements, one
-    part after another."""
-    found = flat.new_empty(sum(received))
-    dist.all_to_all_single(found, flat, received, sent)
-    return list(found.split(received))

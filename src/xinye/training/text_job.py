@@ -8,7 +8,6 @@ from dataclasses import asdict, astuple, replace
 import torch
 from torch import Tensor
 
-from xinye import machine
 from xinye.data.batches import Batch, Windows
 from xinye.errors import XinyeError
 from xinye.evaluation.perplexity import evaluate
@@ -66,7 +65,7 @@ class TextJob(Job):
                     "total_steps and a time both set the length of the run; give only one of "
                     "the two"
                 )
-            check_size(settings, self.device, self.begun.group.count)
+            check_size(settings, *self.room)
         settings.cleaning.check_libraries()
         check_mixes(settings)
 
@@ -107,13 +106,9 @@ class TextJob(Job):
         else:
             context = self.samples.context
             self.config = rules.shape(draft, settings, self.tokenizer.vocab_size, context)
-        rules.batches(draft, settings, self.config, self.device, group.count)
+        rules.batches(draft, settings, self.config, self.device, self.room)
         rules.rates(draft, settings, self.config)
-        # Each process measures which dtype is faster, so all take the answer of the first one.
-        dtype, reason = machine.fast_dtype(self.device)
-        [bfloat16] = group.agreed([dtype == torch.bfloat16])
-        dtype = torch.bfloat16 if bfloat16 else torch.float32
-        rules.precision(draft, settings, self.device, (dtype, reason))
+        rules.precision(draft, settings, self.device, self.fast_dtype)
         self.check_shares()
         if settings.micro_batch_size == "auto" and self.sharded:
             raise XinyeError(

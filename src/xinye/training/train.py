@@ -100,8 +100,8 @@ def start_of(
 
 
 def train(settings: Settings, begun: Start) -> Run | None:
-    """Run the job from top to bottom. All processes take the steps; only the first one writes files
-    and evaluates."""
+    """Run the job from top to bottom. All processes take the steps. Only the first one writes
+    files, and, unless each has a part of the model, evaluates."""
     settings = open_folder(settings, begun)
     if begun.resume and not begun.longer and not begun.dry_run and RunFolder(begun.folder).ended:
         return finished_before(begun)
