@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from training.test_pretrain import Interrupting, settings
+from xinye import machine
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
 from xinye.observer import Evaluated, Observer
@@ -203,9 +204,9 @@ def test_a_run_keeps_its_dtype_when_it_is_resumed(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where it was derived, and the machine would choose another one now."""
-    monkeypatch.setattr(recipe.machine, "fast_dtype", lambda where: (torch.bfloat16, "fast"))
+    monkeypatch.setattr(machine, "fast_dtype", lambda where: (torch.bfloat16, "fast"))
     pretrain(settings(workplace, dtype="auto"), Interrupting(after=1))
-    monkeypatch.setattr(recipe.machine, "fast_dtype", lambda where: (torch.float32, "fast"))
+    monkeypatch.setattr(machine, "fast_dtype", lambda where: (torch.float32, "fast"))
     pretrain(PretrainSettings(output=workplace / "run"), resume=True)
     assert plan_of(workplace / "run")["dtype"] == "bfloat16"
 
