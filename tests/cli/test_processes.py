@@ -273,7 +273,7 @@ def train():
         together = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 4))
         together(torch.ones(2, 4)).sum().backward()
         tokens, model = torch.ones(1, 4).long(), GPT(GPTConfig("modern", 9, 8, 1, 1, 1, 8, 8, 8))
-        shard(model, torch.device("cpu"), group)
+        shard(model, model, torch.device("cpu"), group)
         model.loss(tokens, tokens).backward()
         another_group()
         raise ValueError

@@ -18,7 +18,7 @@ from xinye.runs.folder import RunFolder
 from xinye.tasks.exercises import notes, reviews
 from xinye.training.train import finetune, pretrain
 
-# Seven windows in steps of two: the processes do not have the same number of micro-batches.
+# Seven windows, one at a time: three processes do not have the same number of micro-batches.
 UNEVEN = (*TINY, "--layers", "2", "--batch-size", "7", "--micro-batch-size", "1", "--dropout", "0")
 SHARDED = ("--parallel", "fsdp")
 

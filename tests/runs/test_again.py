@@ -31,20 +31,8 @@ BESIDE: tuple[dict[str, Any], ...] = (  # what a setting may need
 )
 VALUES = (
     *(True, False, 3, 8, 0.25, "1/3", "2k", "10s", "NFC", "simplified", "lora", "adamw", "both"),
-    *(
-        "cosine",
-        "yes",
-        "float32",
-        "fsdp",
-        "bytes",
-        "llama",
-        "replace",
-        "mask",
-        "tag",
-        "wandb",
-        ["它's"],
-    ),
-    *("time", "skip", "none", "-a'b", "chat=a b.jsonl:0.2"),
+    *("cosine", "yes", "float32", "bytes", "llama", "replace", "mask", "tag", "wandb", ["它's"]),
+    *("fsdp", "time", "skip", "none", "-a'b", "chat=a b.jsonl:0.2"),
 )
 DECIDED = {"dropout": 0.1, "dtype": "float32", "micro_batch_size": 2, "compile": False}
 INTERRUPTED = Extension(

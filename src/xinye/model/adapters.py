@@ -36,7 +36,7 @@ from xinye.model.adapter_layers import (
 )
 from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.cache import KeyValueCache
-from xinye.model.gpt import GPT, Layer
+from xinye.model.gpt import GPT, Layer, gpt_in
 from xinye.model.heads import Head
 from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
 
@@ -126,9 +126,8 @@ def _put(
 
 
 def _gpt(model: nn.Module) -> GPT:
-    for module in model.modules():
-        if isinstance(module, GPT):
-            return module
+    if gpt := gpt_in(model):
+        return gpt
     raise XinyeError(
         "adapters work with a GPT only (an LSTM is small enough to train all its weights)"
     )

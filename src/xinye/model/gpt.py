@@ -366,3 +366,8 @@ class GPT(TokenModel):
         if cache is not None:
             cache.length += tokens.shape[1]
         return self.model.norm(x)
+
+
+def gpt_in(network: nn.Module) -> GPT | None:
+    """The GPT of a network, which may have a head; None if there is none."""
+    return next((each for each in network.modules() if isinstance(each, GPT)), None)

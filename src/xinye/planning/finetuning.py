@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-from xinye import machine
 from xinye.errors import plural
 from xinye.model.config import GPTConfig
 from xinye.planning import pretraining
@@ -39,8 +38,8 @@ class Records:
     longest: int  # the tokens in the longest record
     writes: bool  # whether the model generates text
     frozen_attention: str  # the attention that suits frozen layers: causal or both
+    fast_dtype: tuple[torch.dtype, str]  # of this machine, and the reason
     pace: Pace | None = None  # None for the usual one
-    fast_dtype: tuple[torch.dtype, str] | None = None  # if it is known, with the reason
 
 
 def context_length(settings: FinetuneSettings, shape: GPTConfig) -> int:
@@ -82,7 +81,7 @@ def make_plan(
         plan.note("attention", "causal", "the model predicts each token from those before it")
     else:
         plan.choose_each(settings, attention=sees)
-    pretraining.precision(plan, settings, device, records.fast_dtype or machine.fast_dtype(device))
+    pretraining.precision(plan, settings, device, records.fast_dtype)
 
 
 def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: torch.device) -> None:

@@ -15,9 +15,8 @@ from xinye.planning.models import Models
 from xinye.planning.settings import BUDGETS, PARSERS, PretrainSettings, inherited_settings
 from xinye.runs.folder import DAMAGED, Extension, RunFolder, Values
 
-FREE = (  # settings with no effect on the result
-    *("micro_batch_size", "activation_checkpointing", "parallel", "track", "keep_checkpoints"),
-)
+# settings with no effect on the result
+FREE = ("micro_batch_size", "activation_checkpointing", "parallel", "track", "keep_checkpoints")
 NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
 PLACES = (
     "files",

@@ -16,7 +16,7 @@ from xinye.data.batches import Windows
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, plural
 from xinye.model.adapters import ParameterCount
-from xinye.model.gpt import GPT
+from xinye.model.gpt import gpt_in
 from xinye.observer import Observer
 from xinye.planning.command_line import command_line
 from xinye.planning.memory import Room, memory_of_process
@@ -170,15 +170,15 @@ class Job(ABC):
     def prepared(self, model: Any) -> Any:
         """The model on its device, or this process's part of it, to compute as the plan says."""
         model.compute_dtype = getattr(torch, self.numbers.dtype)
-        for each in model.modules():
-            if isinstance(each, GPT):
-                each.activation_checkpointing = self.numbers.activation_checkpointing
-        if not self.sharded:
+        gpt = gpt_in(model)
+        if gpt is not None:
+            gpt.activation_checkpointing = self.numbers.activation_checkpointing
+        if gpt is None or not self.sharded:
             return model.to(self.device)
         self.whole = hollow(model)
         if isinstance(self.numbers, Plan) and self.numbers.compile:
-            compile_layers(model)
-        shard(model, self.device, self.begun.group)
+            compile_layers(gpt)
+        shard(model, gpt, self.device, self.begun.group)
         return model
 
     def resumed(self) -> None:
@@ -249,7 +249,7 @@ class Job(ABC):
 
     def evaluating(self, model: Any) -> AbstractContextManager[None]:
         """A context in which the model is evaluated."""
-        return evaluating(model, self.begun.group) if self.sharded else nullcontext()
+        return evaluating(model, self.room.most) if self.sharded else nullcontext()
 
     @abstractmethod
     def texts(self, step: int) -> Sequence[str]:

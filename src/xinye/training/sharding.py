@@ -13,8 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from xinye.model.gpt import GPT, Layer
-from xinye.planning.memory import memory_of_process
+from xinye.model.gpt import GPT, gpt_in
 from xinye.training.distributed import Processes
 
 FORWARDS = ("loss", "hidden")  # methods besides `forward` that compute with the outer weights
@@ -32,17 +31,16 @@ def hollow(model: nn.Module) -> Any:
     return copy.deepcopy(model, empty)
 
 
-def compile_layers(model: nn.Module) -> None:
+def compile_layers(gpt: GPT) -> None:
     """Compile each layer of a GPT alone, in place. Between the layers their weights are gathered,
     which cannot be compiled."""
-    for each in model.modules():
-        if isinstance(each, Layer):
-            each.compile()
+    for layer in gpt.model.layers:
+        layer.compile()
 
 
-def shard(model: Any, device: torch.device, processes: Processes) -> None:
-    """Split a GPT, which may have a head, among processes, in place. A model without memory gets
-    some, but no values.
+def shard(model: Any, gpt: GPT, device: torch.device, processes: Processes) -> None:
+    """Split a model, which is a GPT or has a head over it, among processes, in place. A model
+    without memory gets some, but no values.
 
     Layers are computed in the model's dtype, and their weights are gathered in it. Embeddings and
     head stay in fp32, because their gradients are sums over many tokens.
@@ -58,7 +56,6 @@ def shard(model: Any, device: torch.device, processes: Processes) -> None:
     # The cache keeps the mesh, and with it the process group, for ever (see `let_go`).
     atexit.register(_clear_sharding_prop_cache)
     mesh = init_device_mesh(device.type, (processes.count,))
-    gpt = next(each for each in model.modules() if isinstance(each, GPT))
     narrow = None if gpt.compute_dtype == torch.float32 else gpt.compute_dtype
     policy = MixedPrecisionPolicy(param_dtype=narrow, reduce_dtype=torch.float32)
     empty = next(model.parameters()).is_meta
@@ -74,20 +71,17 @@ def shard(model: Any, device: torch.device, processes: Processes) -> None:
 
 
 @contextmanager
-def evaluating(model: Any, processes: Processes) -> Iterator[None]:
-    """Evaluate a model that is split.
+def evaluating(model: Any, free: int) -> Iterator[None]:
+    """Evaluate a model that is split, where each process has so many bytes of memory `free`.
 
-    Its weights stay gathered meanwhile, if all processes have memory for them: a text is generated
-    token by token. Layers are not compiled for the many lengths of such texts."""
+    Its weights stay gathered meanwhile, if there is room for them: a text is generated token by
+    token. Layers are not compiled for the many lengths of such texts."""
     from torch.distributed.fsdp import FSDPModule
 
     parts = [each for each in model.modules() if isinstance(each, FSDPModule)]
-    weights = [*model.parameters()]
-    whole = sum(each.nbytes for each in weights)
-    free = int(-processes.most([-memory_of_process(weights[0].device)])[0])
-    stays = 2 * whole <= free
-    gpt = next(each for each in model.modules() if isinstance(each, GPT))
-    gpt.free_memory = free  # so that all generate as many texts at once
+    stays = 2 * sum(each.nbytes for each in model.parameters()) <= free
+    if gpt := gpt_in(model):
+        gpt.free_memory = free  # so that all generate as many texts at once
     for part in parts[1:]:  # the first is the model, whose outer weights stay anyway
         part.set_reshard_after_forward(not stays, recurse=False)
     try:

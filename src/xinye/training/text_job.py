@@ -126,7 +126,8 @@ class TextJob(Job):
         say("measuring the speed")
         with explain_memory(draft):
             self.speed = Speed(*group.agreed(astuple(self._measure())))
-        gc.collect()  # the layers of the trial refer to each other if they were split
+        if self.sharded:
+            gc.collect()  # the layers of the trial refer to each other
         self._plan_steps()
         self.check_longer()
         self.plan = plan = draft.finished(settings)
