@@ -76,6 +76,9 @@ def learn(
     class Batch:
         counted = 24
 
+        def to(self, device: object) -> "Batch":
+            return self
+
     def loss_sum(batch: Batch) -> Tensor:
         return model.loss(tokens[:, :-1], tokens[:, 1:]) + batch.counted * extra_loss(model)
 
@@ -85,7 +88,7 @@ def learn(
         loss_sum, parameters, optimizers, lambda step: [Batch()], lambda step: 1.0,
         after_step=lambda step: after_step(model, step, total or steps),
     )  # type: ignore[arg-type,list-item]  # fmt: skip
-    return [step.loss for step in loop.take(range(first, steps))]
+    return [step.loss for step in loop.take(first, lambda: steps)]
 
 
 @every_architecture

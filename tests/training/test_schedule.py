@@ -32,7 +32,7 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Time:
 def test_the_rate_warms_up_and_goes_down_to_nearly_nothing(shape: str, steps: int) -> None:
     warmup = steps // 10
     schedule = Schedule([(0, steps)], warmup, shape, 0.4)  # type: ignore[arg-type]
-    factors = [schedule.rate(step) for step in schedule.steps_from(0)]
+    factors = [schedule.rate(step) for step in range(schedule.steps)]
     assert len(factors) == steps and all(0 < factor <= 1 for factor in factors)
     assert factors[:warmup] == sorted(set(factors[:warmup]))  # strictly up
     assert factors[warmup] == 1
@@ -93,7 +93,8 @@ def test_evaluations_are_at_even_shares_of_the_run() -> None:
 
 def run(time: Time, schedule: Schedule, step_seconds, evaluation_seconds=lambda done: 1.0) -> float:  # type: ignore[no-untyped-def]
     """Take the steps as a run does; returns the time when the last was taken."""
-    for step in schedule.steps_from(0):
+    step = 0
+    while step < schedule.steps:
         time.now += step_seconds(step + 1)
         assert schedule.clock is not None
         schedule.clock.stepped()
@@ -101,6 +102,7 @@ def run(time: Time, schedule: Schedule, step_seconds, evaluation_seconds=lambda 
         if schedule.evaluation_due(step + 1) and schedule.clock.may_evaluate():
             time.now += evaluation_seconds(step + 1)
             schedule.clock.evaluated()
+        step += 1
     return time.now
 
 
@@ -148,4 +150,4 @@ def test_the_pairs_say_all_that_the_clock_did(time: Time) -> None:
     assert len(schedule.totals) > 2
     again = Schedule(schedule.totals, 2, evaluations=10)
     rates = [schedule.rate(step) for step in range(schedule.steps)]
-    assert [again.rate(step) for step in again.steps_from(0)] == rates
+    assert [again.rate(step) for step in range(again.steps)] == rates

@@ -22,11 +22,6 @@ def part_of(tensor: Tensor) -> Tensor:
     return tensor.to_local() if is_sharded(tensor) else tensor
 
 
-def whole_of(tensor: Tensor) -> Tensor:
-    """The tensor, gathered from all processes, which call this together."""
-    return tensor.full_tensor() if is_sharded(tensor) else tensor
-
-
 def shared_out(values: Tensor, like: Tensor) -> Tensor:
     """The values, which all processes have, in parts like those of another tensor."""
     if not is_sharded(like):

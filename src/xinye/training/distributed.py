@@ -60,9 +60,11 @@ class Processes:
         start, end = size * self.rank // self.count, size * (self.rank + 1) // self.count
         return first + start, end - start
 
-    def total(self, number: float) -> float:
-        """The sum of a number over all processes."""
-        return self._reduced([number], dist.ReduceOp.SUM)[0]
+    def numbers(self, mine: Sequence[float]) -> list[list[float]]:
+        """The numbers that each process gives, in the order of their ranks."""
+        if self.count == 1:
+            return [list(mine)]
+        return [each.tolist() for each in self._gathered(torch.tensor(mine, dtype=torch.float64))]
 
     def any(self, condition: bool) -> bool:
         """Whether the condition holds in any process."""

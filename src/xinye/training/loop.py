@@ -2,7 +2,8 @@
 files."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from xinye.errors import XinyeError
+from xinye.model.sharded import is_sharded
 from xinye.training.clock import Stopwatch
 from xinye.training.distributed import ALONE, Processes
-from xinye.training.optimizers import clip_gradients, shrink
+from xinye.training.optimizers import clip_gradients, gradient_norm, shrink
 
 LossSum = Callable[[Any], Tensor]  # the sum of the losses of a batch's counted targets, in nats
 
@@ -24,6 +26,8 @@ class Counted(Protocol):
     @property
     def counted(self) -> int: ...
 
+    def to(self, device: str | torch.device) -> "Counted": ...
+
 
 @dataclass(frozen=True)
 class Idle:
@@ -32,17 +36,31 @@ class Idle:
     batch: Counted
     counted: int = 0
 
+    def to(self, device: str | torch.device) -> "Idle":
+        return Idle(self.batch.to(device))
+
+
+@dataclass(frozen=True)
+class Share:
+    """What this process computes in a step: its batches, with their number of counted targets."""
+
+    batches: Sequence[Counted]
+    counted: int
+
+
+NOTHING = Share((), 0)
+
 
 @dataclass(frozen=True)
 class Step:
     """The record of one step. `step` counts from 1, `loss` is in nats per counted token, `seconds`
     is wall time.
 
-    The four parts of `seconds` are: making the batches, the forward pass, the backward pass (with
-    the exchange of gradients), and clipping, optimizer and the rest. On a GPU calls return before
-    their work is done, and only reading a number waits for it. So there `forward_seconds` is the
-    time to submit the work, `backward_seconds` includes the computation of both passes, and part of
-    the optimizer's computation falls into the next step. The sum over many steps is right.
+    The four parts of `seconds` are: waiting for the batches, the forward pass, the backward pass
+    (with the exchange of gradients), and clipping, optimizer and the rest. On a GPU calls return
+    before their work is done, and only reading a number waits for it. So there `forward_seconds` is
+    the time to submit the work, `backward_seconds` includes the computation of both passes, and
+    part of the optimizer's computation falls into the next step. The sum over many steps is right.
     """
 
     step: int
@@ -62,9 +80,10 @@ class Step:
 class Loop:
     """What a step needs.
 
-    `micro_batches` returns the batches of a step, and `rate` the share of the peak learning rate.
-    `after_step` is called with the number of the step, from 1, after the weights have changed and
-    before the gradients are cleared.
+    `micro_batches` returns the batches of a step. It is called in a thread, except for the first
+    one. `rate` is the share of the peak learning rate. `after_step` is called with the number of
+    the step, from 1, after the weights have changed and before the gradients are cleared. The step
+    in which `interrupted` returns true in any process is the last one.
     """
 
     loss_sum: LossSum
@@ -76,45 +95,68 @@ class Loop:
     seed: int = 0
     processes: Processes = ALONE
     after_step: Callable[[int], None] = lambda step: None
+    interrupted: Callable[[], bool] = lambda: False
+    device: str | torch.device = "cpu"
 
-    def take(self, steps: Iterable[int]) -> Iterator[Step]:
-        """Take the steps with these numbers, from 0, and yield a record of each.
+    def take(self, step: int, steps: Callable[[], int]) -> Iterator[Step]:
+        """Take the steps from number `step`, counted from 0, until `steps()` are done, and yield a
+        record of each. The number of steps may change meanwhile.
 
         The loss is the sum over all counted tokens of the step divided by their number, so it does
         not depend on how the step is split into micro-batches or among processes. A step whose
         gradient is not finite changes nothing; its record has that norm.
-        """
-        for step in steps:
-            # Dropout depends only on the step and on the process. With the same seed all processes
-            # would drop the same elements.
-            rank = self.processes.rank * 0x9E3779B97F4A7C15
-            torch.manual_seed((self.seed * 1_000_003 + step + rank) % 2**63)
-            watch = Stopwatch()
-            batches = self.micro_batches(step)
-            counted = int(self.processes.total(sum(batch.counted for batch in batches)))
-            if not counted:
-                raise XinyeError(f"step {step + 1}: its batch has no token to train on")
-            watch.lap("data")
-            loss = self._backward(batches, counted, watch)
-            norm = clip_gradients(self.parameters, self.clip)
-            factor = self.rate(step)
-            for optimizer in self.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = group["peak_lr"] * factor
-                if math.isfinite(norm):
-                    optimizer.step()
-                    shrink(optimizer)
-            if math.isfinite(norm):
-                self.after_step(step + 1)
-            for optimizer in self.optimizers:
-                optimizer.zero_grad()
-            watch.lap("optimizer")
-            parts = {f"{name}_seconds": spent for name, spent in watch.seconds.items()}
-            yield Step(step + 1, loss, norm, factor, counted, sum(parts.values()), **parts)
 
-    def _backward(self, batches: Sequence[Counted], counted: int, watch: Stopwatch) -> float:
-        """Add up the gradients of all micro-batches; returns the mean loss over all processes."""
-        count, total = self.processes.count, 0.0
+        While a step is computed, a thread makes the batches of the next one. So one exchange in
+        each step, before its optimizers move, gives all processes all numbers that they share.
+        """
+        share, counted, interrupted = NOTHING, 0.0, False
+        with ThreadPoolExecutor(1) as loader:
+            while step < steps() and not interrupted:
+                watch = Stopwatch()
+                if share is NOTHING:
+                    share = self._share(step)
+                    counted = sum(row[0] for row in self.processes.numbers([share.counted]))
+                if not counted:
+                    raise XinyeError(f"step {step + 1}: its batch has no token to train on")
+                watch.lap("data")
+                more = step + 1 < steps()
+                coming = loader.submit(self._share, step + 1) if more else None
+                loss, norm = self._backward(step, share.batches, counted, watch)
+                share = coming.result() if coming else NOTHING
+                watch.lap("data")
+                mine = [loss, norm, share.counted, self.interrupted()]
+                losses, norms, counts, asked = zip(*self.processes.numbers(mine), strict=True)
+                if any(map(is_sharded, self.parameters)):
+                    norm = math.hypot(*norms)
+                factor = self.rate(step)
+                if math.isfinite(norm):
+                    self._move(norm, factor)
+                    self.after_step(step + 1)
+                for optimizer in self.optimizers:
+                    optimizer.zero_grad()
+                watch.lap("optimizer")
+                step += 1
+                parts = {f"{name}_seconds": spent for name, spent in watch.seconds.items()}
+                seconds = sum(parts.values())
+                yield Step(step, sum(losses), norm, factor, int(counted), seconds, **parts)
+                alone = self.processes.count == 1  # and need not wait for the next exchange
+                counted, interrupted = sum(counts), any(asked) or (alone and self.interrupted())
+
+    def _share(self, step: int) -> Share:
+        batches = self.micro_batches(step)
+        counted = sum(batch.counted for batch in batches)
+        return Share([batch.to(self.device) for batch in batches], counted)
+
+    def _backward(
+        self, step: int, batches: Sequence[Counted], counted: float, watch: Stopwatch
+    ) -> tuple[float, float]:
+        """Add up the gradients of all micro-batches; returns this process's part of the mean loss,
+        and the norm of the gradients."""
+        # Dropout depends only on the step and on the process. With the same seed all processes
+        # would drop the same elements.
+        rank = self.processes.rank * 0x9E3779B97F4A7C15
+        torch.manual_seed((self.seed * 1_000_003 + step + rank) % 2**63)
+        losses = []
         for number, batch in enumerate(batches, start=1):
             # Several processes exchange gradients only once, after the last micro-batch.
             last = number == len(batches)
@@ -123,9 +165,21 @@ class Loop:
                 if isinstance(batch, Idle):
                     loss = 0 * self.loss_sum(batch.batch)
                 else:
-                    loss = self.loss_sum(batch) / (counted / count)
+                    loss = self.loss_sum(batch) / (counted / self.processes.count)
                 watch.lap("forward")
                 loss.backward()
-            total += float(loss.detach()) / count
+            losses.append(loss.detach())
             watch.lap("backward")
-        return self.processes.total(total)
+        norm = float(gradient_norm(self.parameters))  # only now wait for the device
+        mean = sum(map(float, losses)) / self.processes.count
+        watch.lap("backward")
+        return mean, norm
+
+    def _move(self, norm: float, factor: float) -> None:
+        """Change the weights, at this share of the peak learning rate."""
+        clip_gradients(self.parameters, norm, self.clip)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            optimizer.step()
+            shrink(optimizer)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xinye.model.sharded import is_sharded, part_of, whole_of
+from xinye.model.sharded import is_sharded, part_of
 from xinye.training.distributed import ALONE, Processes
 from xinye.training.exchange import Exchange
 
@@ -96,9 +96,20 @@ def shrink(optimizer: torch.optim.Optimizer) -> None:
                 part.copy_(F.softshrink(part, group["lr"] * group["l1"]))
 
 
-def clip_gradients(parameters: Iterable[Tensor], most: float) -> float:
-    """Scale the gradients down to a global norm of at most `most`; returns the norm before that."""
-    return float(whole_of(torch.nn.utils.clip_grad_norm_(parameters, most, foreach=True)))
+def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
+    """The norm of all gradients together; of sharded ones, that of this process's parts."""
+    return torch.nn.utils.get_total_norm(_gradients(parameters), foreach=True)
+
+
+def clip_gradients(parameters: Iterable[Tensor], norm: float, most: float) -> None:
+    """Scale the gradients, which have this norm together, down to a norm of at most `most`."""
+    scale = float((most / (torch.tensor(norm) + 1e-6)).clamp(max=1.0))
+    if scale < 1:
+        torch._foreach_mul_(_gradients(parameters), scale)
+
+
+def _gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
+    return [part_of(each.grad) for each in parameters if each.grad is not None]
 
 
 class Muon(torch.optim.Optimizer):

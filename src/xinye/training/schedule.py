@@ -2,7 +2,7 @@
 AdaLoRA's pruning follow from that."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from xinye.training.clock import Clock
@@ -42,13 +42,6 @@ class Schedule:
     def steps(self) -> int:
         """The number of steps of the run, as planned now."""
         return self.totals[-1][1]
-
-    def steps_from(self, first: int) -> Iterator[int]:
-        """Yield the numbers of the steps to take, from 0. The end may change meanwhile."""
-        step = first
-        while step < self.steps:
-            yield step
-            step += 1
 
     def return_to(self, best: int, done: int, steps: int) -> None:
         """Plan so many more steps after `done` steps, from the share that was done when the model

@@ -158,17 +158,18 @@ class Session:
         loop = Loop(
             self.loss_sum, trained, self.optimizers, self.job.micro_batches, self.schedule.rate,
             self.plan.clip, self.plan.seed, self.group, self.follow,
+            lambda: bool(self.interrupted()), self.job.device,
         )  # fmt: skip
         if self.clock:
             self.clock.pass_by()
         if self.working:
             self.evaluate_former_end()
         while True:
-            steps = () if self.exhausted() else self.schedule.steps_from(self.progress.step)
-            for record in loop.take(steps):
-                self.after(record)
-                if self.told_to_end():
-                    break
+            if not self.exhausted():
+                for record in loop.take(self.progress.step, lambda: self.schedule.steps):
+                    if self.after(record):
+                        break
+            self.told_to_end()
             if self.working and self.plan.cooldown and self.ended():
                 self.evaluate()
             self.told_to_end()  # an evaluation takes long, too
@@ -204,8 +205,9 @@ class Session:
         """Whether the condition holds in the first process. Those that work with it follow it."""
         return bool(self.group.agreed([condition])[0]) if self.job.sharded else condition
 
-    def after(self, record: Step) -> None:
-        """Record a step, and do what is due after it."""
+    def after(self, record: Step) -> bool:
+        """Record a step, and do what is due after it; returns whether the run is to take no more
+        steps."""
         self.progress.step = record.step
         self.progress.seconds += record.seconds
         self.tokens += record.tokens
@@ -223,6 +225,7 @@ class Session:
         due = self.schedule.evaluation_due(record.step) and self.progress.cooled_from is None
         if self.working and due and self.decided(self.may_evaluate()):
             self.evaluate()
+        return due and self.told_to_end()
 
     def may_evaluate(self) -> bool:
         return not self.interrupted() and (self.clock is None or self.clock.may_evaluate())
