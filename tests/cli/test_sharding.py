@@ -2,11 +2,13 @@
 number of processes goes on from their checkpoints."""
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from cli.test_processes import EXACT, assert_same, losses, start
 from conftest import TINY, contents
@@ -69,6 +71,7 @@ def test_a_task_is_learned_in_parts(xinye, trained, workplace, task, file, metho
     rows = notes(30, "zh") if task == "tag" else reviews(30, "zh")
     if task == "chat":
         rows = [{"prompt": row["text"], "response": row["label"]} for row in rows]
+        trained = in_bfloat16(trained, workplace / "base")
     (workplace / file).write_text("\n".join(map(json.dumps, rows)), "utf-8")
     how = ("--steps", "4", "--evaluations", "2", "--dropout", "0", "--dtype", "float32")
     arguments = (str(trained), "--task", task, "--data", file, "--method", method, *how)
@@ -82,6 +85,14 @@ def test_a_task_is_learned_in_parts(xinye, trained, workplace, task, file, metho
     results = [RunFolder(workplace / run).result() for run in ("one", "two")]
     assert results[0]["measured"]["loss"] == pytest.approx(results[1]["measured"]["loss"], abs=1e-5)
     assert contents(workplace / "one").keys() == contents(workplace / "two").keys()
+
+
+def in_bfloat16(folder: Path, copy: Path) -> Path:
+    """A copy of a model's folder, with weights as most models are stored."""
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("training"))
+    weights = load_file(copy / "model.safetensors")
+    save_file({name: each.bfloat16() for name, each in weights.items()}, copy / "model.safetensors")
+    return copy
 
 
 @pytest.mark.parametrize("method", ["adalora", "prefix"])

@@ -82,9 +82,10 @@ def write_tensors(
 
 
 def load_model(
-    folder: str | Path, dtype: torch.dtype = torch.float32
+    folder: str | Path, dtype: torch.dtype | None = torch.float32
 ) -> tuple[LanguageModel, Tokenizer]:
     """The language model of a folder with its weights in `dtype`, on the CPU, and its tokenizer.
+    See `load_weights`.
 
     Raises `XinyeError` if the folder holds no model, is damaged, or has an unsupported
     architecture.
@@ -108,8 +109,10 @@ def check_vocabulary(tokenizer: Tokenizer, config: Config, where: Path) -> None:
         )
 
 
-def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> Network:
-    """The network of a folder, with its head if it has one, on the CPU. Weights are in `dtype`."""
+def load_weights(folder: Path, dtype: torch.dtype | None = torch.float32) -> Network:
+    """The network of a folder, with its head if it has one, on the CPU. Weights are in `dtype`.
+    With None they stay as they are stored: they lie in the file, and take memory of their own only
+    where they are copied."""
     config = read_config(folder)
     tensors = read_tensors(folder, config, dtype)
     with torch.device("meta"):
@@ -135,7 +138,7 @@ def load_weights(folder: Path, dtype: torch.dtype = torch.float32) -> Network:
 
 
 def read_tensors(
-    folder: Path, config: Config | HeadConfig, dtype: torch.dtype
+    folder: Path, config: Config | HeadConfig, dtype: torch.dtype | None
 ) -> dict[str, Tensor]:
     """The tensors of a folder by Hugging Face's names, in `dtype`. They are checked to fit the
     config and to be finite; otherwise this raises `XinyeError`."""
@@ -155,14 +158,15 @@ def read_tensors(
                 if not f".{name}".endswith(_BUFFERS)
             }
             _check_names(path, config, {name: part.get_shape() for name, part in slices.items()})
-            check_memory(config.parameters * dtype.itemsize, dtype, f"{path}: ")
+            if dtype:
+                check_memory(config.parameters * dtype.itemsize, dtype, f"{path}: ")
             for name, part in slices.items():
                 if part.get_dtype() not in _DTYPES:
                     raise XinyeError(
                         f"{path}: tensor {name} has type {part.get_dtype()}, which is not "
                         f"supported; Xinye reads {', '.join(_DTYPES)}"
                     )
-                tensors[name] = part[:].to(dtype)
+                tensors[name] = part[:].to(dtype) if dtype else part[:]
                 check_finite(tensors[name], name, path)
     except (SafetensorError, OSError) as error:
         raise XinyeError(f"{path}: damaged or cut short ({error})") from None

@@ -33,10 +33,10 @@ from xinye.model.quantization import unpack
 
 
 def load_model(
-    path: str | Path, dtype: torch.dtype = torch.float32
+    path: str | Path, dtype: torch.dtype | None = torch.float32
 ) -> tuple[LanguageModel, Tokenizer]:
     """A language model with its weights in `dtype`, on the CPU, and its tokenizer. Nothing is
-    downloaded.
+    downloaded. With None the weights of a folder stay as they are stored (see `load_weights`).
 
     Raises `XinyeError` if the model does not exist, is damaged or unsupported, or is a classifier.
     """
@@ -52,14 +52,14 @@ def load_model(
             "or xinye.Recommender in Python"
         )
     if is_adapter(folder):
-        model, tokenizer = load_adapted(folder, dtype)
+        model, tokenizer = load_adapted(folder, dtype or torch.float32)
         assert not isinstance(model, Head)
         return model, tokenizer
     if folder.is_dir():
         check_weights(folder)
         return load_folder(folder, dtype)
     if folder.suffix == ".gguf":
-        return load_gguf(folder, dtype)
+        return load_gguf(folder, dtype or torch.float32)
     if folder.is_file():
         if folder.suffix in PICKLED:
             raise XinyeError(refusal_of_pickle(folder, folder.parent))

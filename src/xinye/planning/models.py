@@ -3,6 +3,8 @@
 import hashlib
 from dataclasses import dataclass, field
 
+import torch
+
 from xinye.checkpoints.load import load_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -44,7 +46,8 @@ def load_models(settings: PretrainSettings) -> Models:
     for role, name in (("from", settings.from_), ("teacher", settings.teacher)):
         if name is None:
             continue
-        loaded[role], its_tokenizer = load_model(name)
+        # What is trained on is copied into a new network, tensor by tensor.
+        loaded[role], its_tokenizer = load_model(name, None if role == "from" else torch.float32)
         if role == "from":
             unpack(loaded[role])  # quantized weights cannot be trained
         told[role] = {"model": name, "fingerprint": fingerprint(loaded[role])}
@@ -62,5 +65,5 @@ def fingerprint(model: LanguageModel) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.contiguous().numpy())
+        digest.update(tensor.float().contiguous().numpy())
     return digest.hexdigest()

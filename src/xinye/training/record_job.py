@@ -76,7 +76,10 @@ class RecordJob(Job):
             self.models = Models(told={"base": known})
         if begun.resume:
             checkpoint = next(reversed(checkpoints(begun.folder)), begun.folder)
-        self.gpt, self.shape, tokenizer = base_of(settings, checkpoint)
+        # Where the model may be split, no process has memory for more than a layer at once.
+        whole = begun.group.count == 1 or settings.parallel == "ddp"
+        stored = torch.float32 if whole else None
+        self.gpt, self.shape, tokenizer = base_of(settings, checkpoint, stored)
         context = rules.context_length(settings, self.shape)
         self.data = prepare_data(settings, tokenizer, context, self.draft, begun.observer)
         if begun.resume:
@@ -118,6 +121,8 @@ class RecordJob(Job):
         settings, draft, data = self.settings, self.draft, self.data
         self.choose_numbers()
         self._choose_parallel()
+        if not self.sharded:
+            self.gpt.float()
         self.check_longer()
         self.check_shares()
         self.model = self._network()
@@ -261,9 +266,10 @@ def plan_of(settings: FinetuneSettings, observer: Observer) -> dict[str, Any]:
 
 
 def base_of(
-    settings: FinetuneSettings, checkpoint: Path | None
+    settings: FinetuneSettings, checkpoint: Path | None, dtype: torch.dtype | None = torch.float32
 ) -> tuple[GPT, GPTConfig, Tokenizer]:
-    """The model to start from, or that of the checkpoint to resume from; its shape and tokenizer.
+    """The model to start from, or that of the checkpoint to resume from, with its weights in
+    `dtype`, or as they are stored; its shape and tokenizer.
 
     Quantized weights are unpacked if all weights are to be trained. With an adapter, only those of
     small models are.
@@ -274,7 +280,7 @@ def base_of(
         assert isinstance(gpt, GPT)
         config = saved.config.backbone if isinstance(saved, Head) else gpt.config
         return gpt, config, Tokenizer.load(checkpoint)
-    model, tokenizer = load_model(settings.model)
+    model, tokenizer = load_model(settings.model, dtype)
     if not isinstance(model, GPT):
         raise XinyeError(
             f"{settings.model}: an lstm cannot be fine-tuned; take a modern, llama or gpt2 model"

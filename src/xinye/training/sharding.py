@@ -40,7 +40,7 @@ def compile_layers(gpt: GPT) -> None:
 
 def shard(model: Any, gpt: GPT, device: torch.device, processes: Processes) -> None:
     """Split a model, which is a GPT or has a head over it, among processes, in place. A model
-    without memory gets some, but no values.
+    without memory gets some, but no values; weights in other dtypes become fp32.
 
     Layers are computed in the model's dtype, and their weights are gathered in it. Embeddings and
     head stay in fp32, because their gradients are sums over many tokens.
@@ -60,8 +60,8 @@ def shard(model: Any, gpt: GPT, device: torch.device, processes: Processes) -> N
     policy = MixedPrecisionPolicy(param_dtype=narrow, reduce_dtype=torch.float32)
     empty = next(model.parameters()).is_meta
     for layer in gpt.model.layers:
-        fully_shard(layer, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh)
+        fully_shard(layer.float(), mesh=mesh, mp_policy=policy)
+    fully_shard(model.float(), mesh=mesh)
     for name in FORWARDS:
         if hasattr(model, name):
             register_fsdp_forward_method(model, name)

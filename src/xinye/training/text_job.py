@@ -206,6 +206,7 @@ class TextJob(Job):
             values = self.models.base.state_dict()
             for name, weight in model.named_parameters():
                 put(weight, values[name])
+            self.models = replace(self.models, base=None)
         return model
 
     def _network(self) -> LanguageModel:
