@@ -110,7 +110,7 @@ def train(films: Films, rules: ItemRules, size: int, seed: int) -> tuple[ItemGPT
         rate=schedule.rate,
         seed=seed,
     )
-    for step in loop.take(range(steps)):
+    for step in loop.take(0, lambda: steps):
         if step.step % max(1, steps // 10) == 0:
             epochs = step.step * batch / len(chunks)
             progress(f"  {epochs:.1f} epochs: loss {step.loss:.3f}")

@@ -70,7 +70,7 @@ def xinye_step(
         return loss(batch.tokens, batch.targets, batch.positions, batch.documents)
 
     loop = Loop(loss_sum, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0)
-    return lambda: list(loop.take(range(1)))
+    return lambda: list(loop.take(0, lambda: 1))
 
 
 def peer_step(

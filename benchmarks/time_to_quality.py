@@ -61,7 +61,7 @@ def xinye(
         loss_sum, list(model.parameters()), optimizers, lambda step: [windows.batch(step * 24, 24)],
         schedule.rate,
     )  # fmt: skip
-    for _ in loop.take(schedule.steps_from(0)):
+    for _ in loop.take(0, lambda: schedule.steps):
         pass
     with torch.no_grad():  # `<bos>` stands before each window and is no context
         loss = validate(held_out, lambda x: model(F.pad(x, (1, 0), value=tokenizer.bos_id))[:, 1:])

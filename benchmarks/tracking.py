@@ -41,7 +41,7 @@ def run(names: list[str], steps: int) -> dict[str, float]:
     optimizers = make_optimizers(model, Optimization("muon", 1e-2, 0.02, 0.1))
     loss = partial(lambda batch: model.loss(batch.tokens, batch.targets))
     loop = Loop(loss, list(model.parameters()), optimizers, lambda _: [batch], lambda _: 1.0)
-    records = loop.take(range(steps))
+    records = loop.take(0, lambda: steps)
     training, noting, working = [], 0.0, 0.0
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "training").mkdir()

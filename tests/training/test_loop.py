@@ -2,6 +2,7 @@
 before."""
 
 import copy
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,7 @@ from xinye.data.batches import IGNORED, Batch, Windows
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
+from xinye.training.distributed import Processes
 from xinye.training.loop import Loop, Step
 from xinye.training.optimizers import Optimization, make_optimizers
 
@@ -224,3 +226,39 @@ def test_smoothed_labels_are_a_sum_over_counted_targets(kind: str) -> None:
     torch.testing.assert_close(loss, expected)
     plain = model.loss(batch.tokens, batch.targets, batch.positions, batch.documents)
     torch.testing.assert_close(plain, of_target.sum())
+
+
+def test_the_next_batches_are_made_during_a_step_and_two_exchange_once_a_step() -> None:
+    exchanged: list[Sequence[float]] = []
+
+    class Twins(Processes):
+        def numbers(self, mine: Sequence[float]) -> list[list[float]]:
+            exchanged.append(mine)
+            return [list(mine)] * 2
+
+    def made_by(step: int) -> list[Batch]:
+        makers.append((step, threading.current_thread() is threading.main_thread()))
+        return micro_batches(3, step)
+
+    makers: list[tuple[int, bool]] = []
+    model, asked = new_model(), iter([False, True])
+    loop = Loop(
+        loss_of(model), list(model.parameters()), [Recorder(model)], made_by, lambda step: 1.0,
+        processes=Twins(0, 2), interrupted=lambda: next(asked),
+    )  # fmt: skip
+    records = loop.take(0, lambda: 3)
+    first, second = records
+    assert makers == [(0, True), (1, False), (2, False)]
+    assert exchanged[0] == [sum(batch.counted for batch in micro_batches(3, 0))]
+    assert len(exchanged) == 3 and second.tokens == 2 * exchanged[1][2]
+    [alone] = take(model, [Recorder(model)], 0, 1)
+    assert first.loss == pytest.approx(alone.loss, rel=1e-6)
+
+
+def test_nothing_is_made_for_a_step_that_is_not_taken() -> None:
+    model, made = new_model(), []
+    loop = Loop(
+        loss_of(model), list(model.parameters()), [Recorder(model)],
+        lambda step: made.append(step) or micro_batches(3, step), lambda step: 1.0,
+    )  # fmt: skip
+    assert [record.step for record in loop.take(1, lambda: 3)] == [2, 3] and made == [1, 2]
