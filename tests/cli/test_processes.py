@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import TINY
+from two import meeting, two
 from xinye.checkpoints.folders import checkpoints
 from xinye.data.batches import Windows
 from xinye.training import distributed
@@ -26,10 +26,10 @@ COMPILING = "compiling the decoder for this processor; this happens once and tak
 EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
 
 
-def start(workplace: Path, *arguments: str, verb: str = "pretrain") -> subprocess.Popen[str]:
+def start(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
     return subprocess.Popen(
-        [sys.executable, "-m", "xinye", verb, *arguments],
+        [sys.executable, "-m", "xinye", "pretrain", *arguments],
         cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
     )  # fmt: skip
 
@@ -44,13 +44,6 @@ def torchrun(workplace: Path, restarts: int, *arguments: str) -> subprocess.Pope
         [sys.executable, *command],
         cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
     )  # fmt: skip
-
-
-def meeting() -> dict[str, str]:
-    """Variables that let two processes meet at a free port."""
-    with socket.create_server(("localhost", 0)) as free:
-        port = str(free.getsockname()[1])
-    return {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "WORLD_SIZE": "2"}
 
 
 def losses(run: Path) -> dict[int, float]:
@@ -83,21 +76,8 @@ def test_they_see_the_samples_of_one(count):
 
 def test_two_share_one_clock(xinye, workplace):
     """What two did in a given time, one does again by the list of their plans."""
-    process = start(
-        workplace,
-        "zh.txt",
-        "-o",
-        "two",
-        "--time",
-        "3s",
-        "--processes",
-        "2",
-        "--dropout",
-        "0",
-        *EXACT,
-    )
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    done = two("pretrain", "zh.txt", "-o", "two", "--time", "3s", "--dropout", "0", *EXACT)
+    assert done.code == 0, done.err
     plan = json.loads((workplace / "two" / "training" / "plan.json").read_text("utf-8"))["values"]
     pairs = ",".join(f"{step}:{total}" for step, total in plan["total_steps"])
     again = xinye(
@@ -137,16 +117,14 @@ def test_two_go_on_longer_together(xinye, workplace):
     constant = (*EXACT, "--decay", "0.001", "--warmup", "1", "--dropout", "0")
     for run, steps in (("one", "8"), ("two", "4")):
         assert xinye("pretrain", "zh.txt", "-o", run, "--steps", steps, *constant).code == 0
-    process = start(workplace, "-o", "two", "--resume", "--steps", "8", "--processes", "2")
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0 and err.count("training continues from step 4 to 8") == 1, err
+    done = two("pretrain", "-o", "two", "--resume", "--steps", "8")
+    assert done.code == 0, done.err
+    assert done.err.count("training continues from step 4 to 8") == 1, done.err
     assert_same(workplace / "one", workplace / "two")
-    process = start(workplace, "-o", "two", "--resume", "--processes", "2", "--json")
-    out, err = process.communicate(timeout=300)
-    assert (
-        process.returncode == 0 and err.count("the run has finished already, with 8 steps") == 1
-    ), err
-    assert json.loads(out)["steps"] == 8
+    done = two("pretrain", "-o", "two", "--resume", "--json")
+    assert done.code == 0, done.err
+    assert done.err.count("the run has finished already, with 8 steps") == 1, done.err
+    assert json.loads(done.out)["steps"] == 8
 
 
 def test_muon_on_two_processes_that_torchrun_started_learns_what_it_learns_on_one(xinye, workplace):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from cli.test_processes import EXACT, assert_same, losses, start
 from conftest import TINY, contents
 from training.test_finetune import records, settings  # noqa: F401
+from two import two
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
 from xinye.planning.settings import PretrainSettings
@@ -52,8 +53,9 @@ def test_three_learn_what_one_learns_and_two_go_on_where_they_were_stopped(xinye
 
 def test_the_same_number_gives_the_same_bits(workplace):
     for run in ("one", "other"):
-        again = ("--processes", "2", *SHARDED, "--activation-checkpointing", "--dropout", "0.1")
-        finish(workplace, "zh.txt", "-o", run, "--steps", "4", *EXACT, *again)
+        again = (*SHARDED, "--activation-checkpointing", "--dropout", "0.1")
+        done = two("pretrain", "zh.txt", "-o", run, "--steps", "4", *EXACT, *again)
+        assert done.code == 0, done.err
     assert losses(workplace / "one") == losses(workplace / "other")
     weights = [(workplace / run / "model.safetensors").read_bytes() for run in ("one", "other")]
     assert weights[0] == weights[1]
@@ -76,11 +78,8 @@ def test_a_task_is_learned_in_parts(xinye, trained, workplace, task, file, metho
     how = ("--steps", "4", "--evaluations", "2", "--dropout", "0", "--dtype", "float32")
     arguments = (str(trained), "--task", task, "--data", file, "--method", method, *how)
     assert xinye("finetune", *arguments, "-o", "one").code == 0
-    process = start(
-        workplace, *arguments, "-o", "two", "--processes", "2", *SHARDED, verb="finetune"
-    )
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
+    done = two("finetune", *arguments, "-o", "two", *SHARDED)
+    assert done.code == 0, done.err
     assert losses(workplace / "one") == pytest.approx(losses(workplace / "two"), abs=1e-5)
     results = [RunFolder(workplace / run).result() for run in ("one", "two")]
     assert results[0]["measured"]["loss"] == pytest.approx(results[1]["measured"]["loss"], abs=1e-5)

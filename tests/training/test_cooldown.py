@@ -4,8 +4,6 @@ keeps the best; told how long to train, it does that."""
 import json
 import os
 import signal
-import subprocess
-import sys
 from contextlib import nullcontext
 from itertools import chain, repeat
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 import xinye as package
 from training.test_finetune import Stop
 from training.test_longer import Listening, plan_of
+from two import two
 from xinye.model.gpt import GPT
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.saved import read_run
@@ -255,16 +254,14 @@ def test_two_processes_return_together(base: Path, cooled: tuple[Run, list[str]]
     data = f"--data {base.parent}/chats.jsonl --validation {base.parent}/others.jsonl"
     numbers = "--dropout 0 --dtype float32 --batch-size 2"
     rates = "--learning-rate 0.03 --matrix-learning-rate 0.05"
-    where = f"{base} --task chat -o {base.parent}/two --processes 2"
-    ran = subprocess.run(
-        [sys.executable, "-m", "xinye", "finetune", *f"{where} {data} {numbers} {rates}".split()],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True, text=True,
-    )  # fmt: skip
+    where = f"{base} --task chat -o {base.parent}/two"
+    ran = two("finetune", *f"{where} {data} {numbers} {rates}".split())
+    assert ran.code == 0, ran.err
     found = json.loads((base.parent / "two/training/result.json").read_text("utf-8"))
     run = cooled[0]
     ends = (found["steps"], found["cooled_from"], found["model_step"])
     assert ends == (run.steps, run.cooled_from, run.model_step)
-    assert f"no longer improved after step {run.cooled_from}," in ran.stderr
+    assert f"no longer improved after step {run.cooled_from}," in ran.err
     assert found["validation"]["loss"] == pytest.approx(run.validation["loss"], abs=1e-3)
 
 

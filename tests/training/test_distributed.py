@@ -16,8 +16,8 @@ def test_the_shares_are_the_whole(first: int, size: int, count: int) -> None:
 
 def test_alone_nothing_is_exchanged() -> None:
     assert ALONE.share(7, 5) == (7, 5)
-    assert (ALONE.total(3.5), ALONE.any(True), ALONE.any(False), ALONE.agreed([1.0, 2.0])) == (
-        3.5,
+    assert (ALONE.numbers([3.5]), ALONE.any(True), ALONE.any(False), ALONE.agreed([1.0, 2.0])) == (
+        [[3.5]],
         True,
         False,
         [1, 2],

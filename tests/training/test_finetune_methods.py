@@ -2,10 +2,7 @@
 and go on bitwise."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from safetensors.torch import load_file
 import xinye as package
 from conftest import contents
 from training.test_finetune import LABELS, SPANS, TEXTS, Stop, records, settings  # noqa: F401
+from two import two
 from xinye import machine
 from xinye.checkpoints.gguf import save_gguf
 from xinye.checkpoints.load import load_model
@@ -198,16 +196,13 @@ def test_the_best_checkpoint_comes_back(trained, records):  # noqa: F811
     assert Path(kept).read_bytes() == Path("run/adapter_model.safetensors").read_bytes()
 
 
-def test_two_processes_learn_what_one_learns(trained, records):  # noqa: F811
+def test_two_processes_learn_what_one_learns(xinye, trained, records):  # noqa: F811
     arguments = [
         "finetune", str(trained), "--data", "labels.jsonl", "--validation", "labels.jsonl", "--task", "classify",
         "--method", "adalora", "--epochs", "5", "--batch-size", "4", "--dropout", "0", "--dtype", "float32",
     ]  # fmt: skip
-    for output, more in (("one", []), ("two", ["--processes", "2"])):
-        subprocess.run(
-            [sys.executable, "-m", "xinye", *arguments, "-o", output, *more],
-            env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, capture_output=True,
-        )  # fmt: skip
+    for done in (xinye(*arguments, "-o", "one"), two(*arguments, "-o", "two")):
+        assert done.code == 0, done.err
     assert losses("one") == pytest.approx(losses("two"), abs=1e-5)
 
 
