@@ -25,6 +25,7 @@ from xinye.cli.output import (
     print_result,
     print_table,
 )
+from xinye.cli.paper import MACHINES, plan_on_paper
 from xinye.cli.training import (
     BUDGETS,
     check_resume,
@@ -105,15 +106,20 @@ def compare(arguments: list[str]) -> int:
 
 
 def plan(arguments: list[str]) -> int:
+    if any(argument.partition("=")[0] in MACHINES for argument in arguments):
+        return plan_on_paper(arguments)
     given = Parser(
         "plan",
         "Find the model size that reaches the lowest bits per byte in a given time: train "
         "three short runs of each size and fit a scaling law to them. The short runs take a "
         "tenth of the time (a quarter if the time is short). Also takes the flags of "
-        "pretrain.",
-        "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan",
+        "pretrain. With --gpu, nothing is trained: it estimates memory and time on GPUs "
+        "that you do not have here (xinye plan --gpu list).",
+        "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan\n"
+        "  xinye plan --size 1.3B --tokens 26B --hosts 8 --gpu h100",
         FILES,
         flag("--size", "A,B", "the sizes to compare (1M,5M,15M)", "1M,5M,15M"),
+        flag("--gpu", "GPU", "plan on paper for GPUs; see xinye plan --gpu list --help"),
         switch("--overwrite", "replace the plan in -o"),
         JSON_AT_END,
         Fields(PretrainSettings, without=("files", "size", *DERIVED)),
