@@ -100,9 +100,10 @@ def show(found: "PaperPlan") -> None:
     )
     print_table(("", "", ""), plan_rows(found.plan), left=(0, 2))
     answer.print()
-    method = {"DDP": "DDP: each GPU keeps the whole model"}
-    method |= {"FSDP2": "FSDP2: each GPU keeps a part of the model"}
-    answer.print(f"method: {shown(method.get(found.method, found.method))}")
+    methods = {"DDP": "DDP: each GPU keeps the whole model"}
+    methods |= {"FSDP2": "FSDP2: each GPU keeps a part of the model"}
+    method = methods.get(found.method, found.method)
+    answer.print(f"method: {method}")
     answer.print(
         f"each GPU computes {work.share:,} of the {work.batch_size:,} windows of a step, "
         f"{work.at_once:,} at once"
@@ -154,25 +155,28 @@ def show_exchange(found: "PaperPlan") -> None:
 def show_time(found: "PaperPlan") -> None:
     """Print the estimated range of a step and of the whole training."""
     times = found.range
-    step = {
-        "matrix products": [f"{1000 * time.products:,.0f} ms" for time in times],
-        "passing activations and weights": [f"{1000 * time.memory:,.0f} ms" for time in times],
-        "optimizer": [f"{1000 * time.optimizer:,.0f} ms" for time in times],
-        "waiting for the exchange": [f"{1000 * time.exchange:,.0f} ms" for time in times],
-        "a step": [f"{1000 * time.step:,.0f} ms" for time in times],
-        "tokens/s": [f"{time.tokens_per_second:,.0f}" for time in times],
-        "MFU": [f"{time.mfu:.0%}" for time in times],
-        "the whole training": [long_duration(found.seconds(time)) for time in times],
-        "GPU hours": [f"{found.gpu_hours(time):,.0f}" for time in times],
-    }
+    milliseconds = [
+        (shown_word("matrix products"), [time.products for time in times]),
+        (shown_word("passing activations and weights"), [time.memory for time in times]),
+        (shown_word("the optimizer"), [time.optimizer for time in times]),
+        (shown_word("waiting for the exchange"), [time.exchange for time in times]),
+        (shown_word("a whole step"), [time.step for time in times]),
+    ]
+    rows = [(name, *(f"{1000 * each:,.0f} ms" for each in both)) for name, both in milliseconds]
+    rows += [
+        (shown_word("tokens/s"), *(f"{time.tokens_per_second:,.0f}" for time in times)),
+        ("MFU", *(f"{time.mfu:.0%}" for time in times)),
+        (shown_word("the whole training"), *(long_duration(found.seconds(time)) for time in times)),
+        (shown_word("GPU hours"), *(f"{found.gpu_hours(time):,.1f}" for time in times)),
+    ]
     answer.print(
         f"\nestimate for {found.tokens:,} tokens, {found.work.flops_per_token:.3g} FLOPs each",
         style="bold",
     )
-    print_table(("", "fast", "slow"), [(shown_word(name), *each) for name, each in step.items()])
+    print_table(("", "fast", "slow"), rows)
 
 
 def long_duration(seconds: float) -> str:
     """A time that may be days."""
     days = seconds / 86400
-    return f"{days:,.1f} d" if days >= 2 else duration(seconds)
+    return f"{days:,.1f} days" if days >= 2 else duration(seconds)

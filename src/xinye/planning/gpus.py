@@ -103,7 +103,7 @@ GPUS = {
         source="NVIDIA L40S data sheet; host and network are assumed",
     ),
     "rtx4090": GPU(
-        title="GeForce RTX 4090 24 GB",
+        title="RTX 4090 24 GB",
         bfloat16=165.2 * TERA,
         float32=82.6 * TERA,
         memory=24 * GB,

@@ -78,20 +78,22 @@ class PaperPlan:
         words = command_line("pretrain", {"files": ["FILES"], **settings})
         cluster = self.work.cluster
         if cluster.hosts > 1:
-            launch = f"torchrun --nnodes {cluster.hosts} --nproc-per-node {cluster.per_host} "
-            launch += "--rdzv-backend c10d --rdzv-endpoint HOST:29500 -m "
-            return launch + " ".join(words)
-        if cluster.processes > 1:
+            launch = ["torchrun", "--nnodes", str(cluster.hosts)]
+            launch += ["--nproc-per-node", str(cluster.per_host)]
+            launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "HOST:29500", "-m"]
+            words = launch + words
+        elif cluster.processes > 1:
             words += ["--processes", str(cluster.processes)]
         return " ".join(words)
 
     @property
     def assumptions(self) -> Sequence[str]:
         """What the estimate rests on, in sentences."""
+        least, most = f"{SLOW.kernels:.0%}", f"{FAST.kernels:.0%}"
+        fewest, several = f"{FAST.passes:g}", f"{SLOW.passes:g}"
         found = [
-            f"Assumed: matrix products reach {SLOW.kernels:.0%} to {FAST.kernels:.0%} of the data "
-            f"sheet, memory and links {BANDWIDTH:.0%}; activations pass through memory "
-            f"{FAST.passes:g} to {SLOW.passes:g} times.",
+            f"Assumed: matrix products reach {least} to {most} of the data sheet, memory and links "
+            f"{BANDWIDTH:.0%}; activations pass through memory {fewest} to {several} times.",
             "Not counted: reading data, evaluations, checkpoints, compiling, failures.",
             "Memory is the planner's arithmetic for a step; evaluations and fragments come on top.",
             f"The text is not known: the vocabulary is the one for large English texts, and "
@@ -160,12 +162,12 @@ def plan_for(settings: PretrainSettings, cluster: Cluster) -> PaperPlan:
         return replace(whole, warnings=[*_doubts(whole), *_faster(whole, found)])
     if isinstance(found, PaperPlan):
         return replace(found, warnings=_doubts(found))
-    less = "choose a smaller --size or --context"
-    if others := " or ".join(_alternatives(again, cluster)):
-        less = f"it fits with {others}, or {less}"
+    arithmetic, less = found, "choose a smaller --size or --context"
+    if others := ", ".join(_alternatives(again, cluster)):
+        less = f"it fits with one of {others}; or {less}"
     free = f"{FREE * cluster.gpu.memory / 1e9:.1f} GB"
     raise XinyeError(
-        f"this model does not fit, even with activation checkpointing: {found}, but {free} of "
+        f"this model does not fit, even with activation checkpointing: {arithmetic}, but {free} of "
         f"each {cluster.gpu.title} are free; {less}",
         exit_code=1,
     )
@@ -225,12 +227,15 @@ def _work(draft: Draft, settings: PretrainSettings, cluster: Cluster, tokens: in
     if refused or (settings.parallel == "ddp" and work.needed > room.most):
         at_once = work.at_once * context
         arithmetic = memory_needed(config, at_once, settings.optimizer, again, work.shards)[1]
-        buckets = f", and {work.buckets / 1e9:.1f} GB for the copy of the gradients in DDP"
-        return arithmetic + (buckets if work.buckets else "")
+        if work.buckets:
+            copied = f"{work.buckets / 1e9:.1f} GB"
+            return f"{arithmetic}; the copy of the gradients in DDP takes {copied}"
+        return arithmetic
     if work.batch_size < cluster.processes:
+        enough = cluster.processes
         raise XinyeError(
             f"a batch of {work.batch_size} cannot be shared by {cluster.processes} processes; "
-            f"choose fewer GPUs, or --batch-size {cluster.processes}"
+            f"choose fewer GPUs, or --batch-size {enough}"
         )
     return work
 
@@ -257,20 +262,17 @@ def _faster(found: PaperPlan, again: PaperPlan | str) -> Sequence[str]:
         return []
     fast, slow = (1000 * time.step for time in again.range)
     return [
-        f"Faster on paper: --activation-checkpointing, with {again.work.at_once} windows at once "
-        f"{fast:,.0f} to {slow:,.0f} ms for a step."
+        f"Faster on paper: --activation-checkpointing, with {again.work.at_once} windows at once; "
+        f"a step then takes {fast:,.0f} to {slow:,.0f} ms."
     ]
 
 
 def _alternatives(settings: PretrainSettings, cluster: Cluster) -> Iterator[str]:
     """What of settings and machine to change, each alone, so that the model fits."""
-    changes: dict[str, dict[str, Any]] = {
-        "--parallel fsdp": {"parallel": "auto"},
-        "--micro-batch-size 1": {"micro_batch_size": 1},
-    }
-    for words, change in changes.items():
-        if _fits(settings.model_copy(update=change), cluster):
-            yield words
+    changes: dict[str, Any] = {"parallel": "fsdp", "micro_batch_size": 1}
+    for name, value in changes.items():
+        if _fits(settings.model_copy(update={name: value}), cluster):
+            yield f"--{name.replace('_', '-')} {value}"
     hosts = cluster.hosts
     while (hosts := 2 * hosts) <= MOST_HOSTS:
         if _fits(settings, cluster._replace(hosts=hosts)):

@@ -150,8 +150,8 @@ class Work:
         gpu, tokens = self.cluster.gpu, self.share * self.context
         speed, bandwidth = gpu.peak * assumed.kernels, gpu.memory_speed * BANDWIDTH
         products = tokens * (self.flops_per_token + self._flops_again()) / speed
-        kept = self.config.num_hidden_layers * layer_bytes(self.config)
-        kept = kept * (4 / 3 if self.again else 1) + self.config.vocab_size * LOGIT_BYTES
+        layers = self.config.num_hidden_layers * layer_bytes(self.config)
+        kept = layers * (4 / 3 if self.again else 1) + self.config.vocab_size * LOGIT_BYTES
         weights = self.micro_batches * self.config.parameters * WEIGHT_TRAFFIC
         memory = (tokens * kept * assumed.passes + weights) / bandwidth
         optimizer = self._optimizer_flops() / speed + self._optimizer_bytes() / bandwidth
