@@ -112,7 +112,9 @@ def show(found: "PaperPlan") -> None:
     show_exchange(found)
     show_time(found)
     answer.print()
-    for sentence in (*found.warnings, *found.assumptions):
+    for warning in found.warnings:
+        answer.print(warning, style="yellow")
+    for sentence in found.assumptions:
         answer.print(sentence)
     answer.print(f"start it: {found.command}", soft_wrap=True)
 
