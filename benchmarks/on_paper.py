@@ -58,24 +58,25 @@ def shape(
 GPT2 = shape("gpt2", 768, 12, (12, 12), 3072, 50304, 1024)
 MODERN = shape("modern", 768, 12, (12, 12), 2048, 50304, 1024)
 # nanochat has two matrices of 4 × width in its feed-forward layers; three of 8/3 have as many weights.
+D24 = shape("llama", 1536, 24, (12, 12), 4096, 32768, 2048)
 D20 = shape("llama", 1280, 20, (10, 10), 3424, 65536, 2048)
 TINY = shape("llama", 2048, 22, (32, 4), 5632, 32000, 2048)
 EIGHT = shape("llama", 4096, 32, (32, 8), 14336, 128256, 8192)
 RUNS = (
     Published("GPT-2 124M, nanoGPT", GPT2, "a100-40", 1, 8, 480, 12, "adamw", False, False,
-              600_000 * 491_520 / (4 * 86400) / 8, "README: 600,000 steps in about 4 days"),
+              600_000 * 491_520 / (4 * 86400) / 8, "its README: 600,000 steps in about 4 days"),
     Published("GPT-2 124M, llm.c", GPT2, "a100", 1, 8, 512, 64, "adamw", False, False,
               10e9 / 5400 / 8, "discussion 481: 10 G tokens in 90 min"),
     Published("GPT-2 124M, Xinye", GPT2, "h100", 1, 1, 32, 32, "adamw", False, False, 497_471,
               "benchmarks/README.md, measured"),
     Published("modern 124M with Muon, Xinye", MODERN, "h100", 1, 1, 32, 32, "muon", False, False,
               337_932, "benchmarks/README.md, measured"),
-    Published("561M (d20), nanochat", D20, "h100", 1, 8, 256, 32, "muon", False, False,
-              11.2e9 / 10_800 / 8, "discussion 1: 11.2 G tokens in about 3 h"),
-    Published("561M (d20), nanochat", D20, "a100", 1, 8, 256, 32, "muon", False, False,
+    Published("d24, nanochat", D24, "h100", 1, 8, 256, 16, "muon", False, False,
+              16_704 * 524_288 / 10_949.5 / 8, "dev/LEADERBOARD.md, run 1"),
+    Published("d20 (561M), nanochat", D20, "a100", 1, 8, 256, 32, "muon", False, False,
               529_000 / 8, "log in pull request 147"),
     Published("1.1B, TinyLlama", TINY, "a100-40", 4, 4, 1024, 8, "adamw", True, False, 24_000,
-              "README"),
+              "its README"),
     Published("Llama 3.1 8B, TorchTitan", EIGHT, "h100", 1, 8, 16, 2, "adamw", True, True, 6_667,
               "benchmarks, December 2024"),
     Published("Llama 3.1 8B, TorchTitan", EIGHT, "h100", 16, 8, 256, 2, "adamw", True, True, 6_514,
