@@ -85,6 +85,8 @@ def test_the_method_follows_from_the_memory(xinye):
     assert alone["plan"]["steps"] * alone["plan"]["batch_size"] * 1024 >= 19.9 * 350e6
     split = planned(xinye, "--size", "13B", "--gpu", "h100")
     assert split["method"] == "FSDP2" and "activation_checkpointing" not in split["plan"]
+    few = planned(xinye, "--size", "30B", "--gpu", "h100", "--hosts", "4")
+    assert "with --activation-checkpointing, 8 windows fit at once" in few["warnings"][0]
     again = planned(xinye, "--size", "30B", "--gpu", "h100")
     assert again["plan"]["activation_checkpointing"] is True
     assert again["reasons"]["activation_checkpointing"] == "it does not fit otherwise"

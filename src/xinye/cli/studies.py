@@ -1,5 +1,6 @@
 """`xinye compare`, `plan`, `distill` and `tune`: several runs, one answer."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import set_cell_size
@@ -147,6 +148,18 @@ def plan(arguments: list[str]) -> int:
                     f"{run['bits_per_byte']:.3f} bits per byte, {duration(run['seconds'])}"
                 )
     result = conclude(planning)
+    show_sizes(result["sizes"], settings.time)
+    print_findings(explain(result), result["charts"])
+    console.print(
+        f"train the likeliest size, {result['likeliest']}: "
+        f"{config_command(result['config'], settings)}",
+        soft_wrap=True,
+    )
+    return print_result(result, given.json)
+
+
+def show_sizes(sizes: Sequence[Figures], time: str) -> None:
+    """Print what is predicted for each size in that time."""
     rows = [
         (
             size["size"],
@@ -156,18 +169,11 @@ def plan(arguments: list[str]) -> int:
             f"{size['low']:.3f}–{size['high']:.3f}",
             f"{size['chance_of_best']:.0%}",
         )
-        for size in result["sizes"]
+        for size in sizes
     ]
     columns = ("size", "parameters", "steps", "tokens", "epochs", "bits per byte")
-    console.print(f"\npredicted for a run of {settings.time}", style="bold")
+    console.print(f"\npredicted for a run of {time}", style="bold")
     print_table((*columns, "90 % interval", "best"), rows, left=(), on=console)
-    print_findings(explain(result), result["charts"])
-    console.print(
-        f"train the likeliest size, {result['likeliest']}: "
-        f"{config_command(result['config'], settings)}",
-        soft_wrap=True,
-    )
-    return print_result(result, given.json)
 
 
 def distill(arguments: list[str]) -> int:

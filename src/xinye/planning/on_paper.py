@@ -264,9 +264,11 @@ def _doubts(found: PaperPlan) -> Sequence[str]:
 
 
 def _faster(found: PaperPlan, again: PaperPlan | str) -> Sequence[str]:
-    """The advice to use activation checkpointing if even the slow end would be faster, because more
-    windows are computed at once, and weights gathered less often."""
-    if isinstance(again, str) or again.range[1].step >= found.range[1].step:
+    """The advice to use activation checkpointing if both ends of the range would be faster, because
+    more windows are computed at once, and weights gathered less often."""
+    if isinstance(again, str):
+        return []
+    if any(new.step >= old.step for new, old in zip(again.range, found.range, strict=True)):
         return []
     fast, slow = (1000 * time.step for time in again.range)
     return [
