@@ -216,12 +216,14 @@ class Parser(argparse.ArgumentParser):
             settings.model_fields.items(), key=lambda item: item[0] not in own
         ):
             self.fields[name.rstrip("_")] = None
+            if name in without:
+                continue
             if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 inner_group = self.add_argument_group(name)
                 for inner, inner_field in field.annotation.model_fields.items():
                     self.fields[inner] = name
                     _add(inner_group, inner, inner_field)
-            elif name not in without:
+            else:
                 _add(group_of.get(name, self), name, field)
 
     def format_help(self) -> str:

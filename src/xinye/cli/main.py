@@ -50,7 +50,10 @@ VERBS = {  # command: (function, summary); groups have no function
     "distill": ("xinye.cli.studies:distill", "train a small model on a larger one's predictions"),
     "merge": ("xinye.cli.models:merge", "merge an adapter into the weights of its base model"),
     "tune": ("xinye.cli.studies:tune", ("search for better settings than the default plan's")),
-    "plan": ("xinye.cli.studies:plan", ("find the best model size for a text and a time budget")),
+    "plan": (
+        "xinye.cli.studies:plan",
+        "find the best model size for a text and a time; or plan for GPUs on paper",
+    ),
     "export": (
         "xinye.cli.models:export",
         "write a model for other tools, such as GGUF for llama.cpp and Ollama",

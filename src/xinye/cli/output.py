@@ -16,7 +16,7 @@ from xinye.data.notes import Notes
 from xinye.errors import SIGNS, readable
 from xinye.language import shown
 from xinye.planning.units import duration
-from xinye.training.display import Brief, Display
+from xinye.training.display import Brief, Display, plan_rows
 
 __all__ = [
     "FIRST",
@@ -29,6 +29,7 @@ __all__ = [
     "console",
     "duration",
     "exit_when_stopped",
+    "plan_rows",
     "print_findings",
     "print_json",
     "print_result",

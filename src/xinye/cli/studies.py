@@ -1,5 +1,6 @@
 """`xinye compare`, `plan`, `distill` and `tune`: several runs, one answer."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import set_cell_size
@@ -25,6 +26,7 @@ from xinye.cli.output import (
     print_result,
     print_table,
 )
+from xinye.cli.paper import MACHINES, plan_on_paper
 from xinye.cli.training import (
     BUDGETS,
     check_resume,
@@ -105,15 +107,20 @@ def compare(arguments: list[str]) -> int:
 
 
 def plan(arguments: list[str]) -> int:
+    if any(argument.partition("=")[0] in MACHINES for argument in arguments):
+        return plan_on_paper(arguments)
     given = Parser(
         "plan",
         "Find the model size that reaches the lowest bits per byte in a given time: train "
         "three short runs of each size and fit a scaling law to them. The short runs take a "
         "tenth of the time (a quarter if the time is short). Also takes the flags of "
-        "pretrain.",
-        "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan",
+        "pretrain. With --gpu, nothing is trained: it estimates memory and time on GPUs "
+        "that you do not have here (xinye plan --gpu list).",
+        "xinye plan novel.txt --size 1M,5M,15M --time 1h -o runs/plan\n"
+        "  xinye plan --size 1.3B --tokens 26B --hosts 8 --gpu h100",
         FILES,
         flag("--size", "A,B", "the sizes to compare (1M,5M,15M)", "1M,5M,15M"),
+        flag("--gpu", "GPU", "plan on paper for GPUs; see xinye plan --gpu list --help"),
         switch("--overwrite", "replace the plan in -o"),
         JSON_AT_END,
         Fields(PretrainSettings, without=("files", "size", *DERIVED)),
@@ -141,6 +148,18 @@ def plan(arguments: list[str]) -> int:
                     f"{run['bits_per_byte']:.3f} bits per byte, {duration(run['seconds'])}"
                 )
     result = conclude(planning)
+    show_sizes(result["sizes"], settings.time)
+    print_findings(explain(result), result["charts"])
+    console.print(
+        f"train the likeliest size, {result['likeliest']}: "
+        f"{config_command(result['config'], settings)}",
+        soft_wrap=True,
+    )
+    return print_result(result, given.json)
+
+
+def show_sizes(sizes: Sequence[Figures], time: str) -> None:
+    """Print what is predicted for each size in that time."""
     rows = [
         (
             size["size"],
@@ -150,18 +169,11 @@ def plan(arguments: list[str]) -> int:
             f"{size['low']:.3f}–{size['high']:.3f}",
             f"{size['chance_of_best']:.0%}",
         )
-        for size in result["sizes"]
+        for size in sizes
     ]
     columns = ("size", "parameters", "steps", "tokens", "epochs", "bits per byte")
-    console.print(f"\npredicted for a run of {settings.time}", style="bold")
+    console.print(f"\npredicted for a run of {time}", style="bold")
     print_table((*columns, "90 % interval", "best"), rows, left=(), on=console)
-    print_findings(explain(result), result["charts"])
-    console.print(
-        f"train the likeliest size, {result['likeliest']}: "
-        f"{config_command(result['config'], settings)}",
-        soft_wrap=True,
-    )
-    return print_result(result, given.json)
 
 
 def distill(arguments: list[str]) -> int:

@@ -1,6 +1,7 @@
 """How much memory a training needs."""
 
 import os
+from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,7 @@ from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
 
 BLOCK_BYTES = 4 * 256  # bytes of the attention scores and probabilities of one token, bf16
+LOGIT_BYTES = 10  # for each token and entry of the vocabulary
 STATES = {"muon": 4, "adamw": 8, "sgd": 4}  # bytes of optimizer state for each weight
 
 
@@ -66,6 +68,51 @@ def choose_parallel(
     return processes if plan.values["parallel"] == "fsdp" else 1
 
 
+@dataclass(frozen=True)
+class Memory:
+    """The memory in bytes that training takes in each process, by what it holds."""
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    gathered: int  # what a process of several holds besides its part of the model
+    layers: int  # activations that the backward pass needs
+    logits: int  # with their gradients and the embedded tokens
+
+    @property
+    def total(self) -> int:
+        return sum(astuple(self))
+
+
+def memory_of(
+    config: Config,
+    micro_batch_tokens: int,
+    optimizer: str,
+    again: bool = False,
+    shards: int = 1,
+) -> Memory:
+    """What training takes in each process; with `again`, if each layer is computed again in the
+    backward pass. The model may be split into `shards`."""
+    per_layer, layers = layer_bytes(config), config.num_hidden_layers
+    kept = layers * 2 * config.hidden_size + per_layer if again else layers * per_layer
+    return Memory(
+        parameters=config.parameters * 4 // shards,
+        gradients=config.parameters * 4 // shards,
+        optimizer=config.parameters * STATES[optimizer] // shards,
+        gathered=gathered_bytes(config) if shards > 1 else 0,
+        layers=micro_batch_tokens * kept,
+        logits=micro_batch_tokens * config.vocab_size * LOGIT_BYTES,
+    )
+
+
+def layer_bytes(config: Config) -> int:
+    """The bytes of activations that one layer keeps of each token for the backward pass."""
+    if isinstance(config, LSTMConfig):
+        return 24 * config.hidden_size * 2
+    per_layer = (16 * config.hidden_size + 4 * config.intermediate_size) * 2
+    return per_layer + config.num_attention_heads * BLOCK_BYTES
+
+
 def memory_needed(
     config: Config,
     micro_batch_tokens: int,
@@ -73,36 +120,30 @@ def memory_needed(
     again: bool = False,
     shards: int = 1,
 ) -> tuple[int, str]:
-    """The bytes that training needs in each process, and the calculation in words; with `again`, if
-    each layer is computed again in the backward pass. The model may be split into `shards`."""
-    states = STATES[optimizer]
-    weights = config.parameters * (4 + 4 + states) // shards
-    if isinstance(config, LSTMConfig):
-        per_layer = 24 * config.hidden_size * 2
-    else:
-        per_layer = (16 * config.hidden_size + 4 * config.intermediate_size) * 2
-        per_layer += config.num_attention_heads * BLOCK_BYTES
-    layers = config.num_hidden_layers * per_layer
-    if again:
-        layers = config.num_hidden_layers * 2 * config.hidden_size + per_layer
-    per_token = config.vocab_size * 10 + layers
-    activations = micro_batch_tokens * per_token
-    split, gathered, also = "", 0, ""
+    """The bytes of `memory_of` in total, and the calculation in words."""
+    memory = memory_of(config, micro_batch_tokens, optimizer, again, shards)
+    weights = memory.parameters + memory.gradients + memory.optimizer
+    activations = memory.layers + memory.logits
+    split, also = "", ""
     if shards > 1:
-        gathered = gathered_bytes(config)
         split = f" / {shards} processes"
-        also = f", {gathered / 1e9:.1f} GB for weights that are gathered"
+        also = f", {memory.gathered / 1e9:.1f} GB for weights that are gathered"
     arithmetic = (
-        f"{config.parameters:,} parameters × (4 weight + 4 gradient + {states} optimizer) bytes"
-        f"{split} = {weights / 1e9:.1f} GB{also}, and {activations / 1e9:.1f} GB for "
-        f"{micro_batch_tokens:,} tokens at once"
+        f"{config.parameters:,} parameters × (4 weight + 4 gradient + {STATES[optimizer]} "
+        f"optimizer) bytes{split} = {weights / 1e9:.1f} GB{also}, and {activations / 1e9:.1f} GB "
+        f"for {micro_batch_tokens:,} tokens at once"
     )
-    return weights + gathered + activations, arithmetic
+    return memory.total, arithmetic
 
 
 def gathered_bytes(config: Config) -> int:
     """What a process of several needs besides its part of the model: embeddings and head with their
     gradients; two layers, of which one is gathered ahead; and the gradients of one."""
-    tables = config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)
+    tables = table_parameters(config)
     layer = (config.parameters - tables) // config.num_hidden_layers
     return tables * (4 + 4) + layer * (2 * 4 + 4)
+
+
+def table_parameters(config: Config) -> int:
+    """The number of weights in embeddings and head."""
+    return config.vocab_size * config.hidden_size * (1 if config.tie_word_embeddings else 2)

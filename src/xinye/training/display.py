@@ -23,6 +23,19 @@ if TYPE_CHECKING:  # these import torch, which listing runs does not need
     from xinye.training.loop import Step
 
 
+def plan_rows(plan: "Plan") -> list[Sequence[str | Text]]:
+    """The rows of a plan's table: each group with its title, and its numbers with their reasons."""
+    rows: list[Sequence[str | Text]] = []
+    for group in GROUPS:
+        known = [
+            (f"  {name}", value, Text(shown_reason(why), "dim"))
+            for name, value, why in plan.rows(group)
+        ]
+        if known:
+            rows += [(Text(shown_word(group), "bold"), "", ""), *known]
+    return rows
+
+
 class NotebookLine:
     """A line in a notebook's output that is replaced in place, at most twice a second, without
     widgets."""
@@ -101,15 +114,7 @@ class Display(Observer):
         self.losses, self.seconds, self.begin = [], [], time.monotonic()
         if not self.show_plan:
             return
-        rows: list[Sequence[str | Text]] = []
-        for group in GROUPS:
-            known = [
-                (f"  {name}", value, Text(shown_reason(why), "dim"))
-                for name, value, why in plan.rows(group)
-            ]
-            if known:
-                rows += [(Text(shown_word(group), "bold"), "", ""), *known]
-        print_table(("", "", ""), rows, left=(0, 2), on=console)
+        print_table(("", "", ""), plan_rows(plan), left=(0, 2), on=console)
         if trainable:
             counts = [
                 (
