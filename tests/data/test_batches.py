@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xinye.data.batches import IGNORED, Batch, Windows, permute
+from xinye.data.blocks import OneBlock
 from xinye.errors import XinyeError
 
 BOS = 0
@@ -32,7 +33,9 @@ def windows_of(
     it stands."""
     ends = np.cumsum(lengths)
     tokens = np.arange(1, ends[-1] + 1, dtype=np.uint16)
-    return Windows(tokens, np.stack((ends - lengths, ends), axis=1), context, BOS, seed, shuffle)
+    return Windows(
+        OneBlock(tokens, np.stack((ends - lengths, ends), axis=1)), context, BOS, seed, shuffle
+    )
 
 
 def epochs_of(windows: Windows, epochs: int) -> list[list[Batch]]:

@@ -16,7 +16,10 @@ from xinye.planning.settings import BUDGETS, PARSERS, PretrainSettings, inherite
 from xinye.runs.folder import DAMAGED, Extension, RunFolder, Values
 
 # settings with no effect on the result
-FREE = ("micro_batch_size", "activation_checkpointing", "parallel", "track", "keep_checkpoints")
+FREE = (
+    *("micro_batch_size", "activation_checkpointing", "parallel", "shard_cache"),
+    *("track", "keep_checkpoints"),
+)
 NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
 PLACES = (
     "files",
