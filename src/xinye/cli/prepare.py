@@ -1,5 +1,6 @@
 """`xinye data prepare`"""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ def prepare(arguments: list[str]) -> int:
         "  xinye data prepare more/ -o corpora/more --tokenizer runs/novel",
         SOME_FILES,
         flag("-o --output", "CORPUS", "the folder of the corpus", required=True, type=Path),
-        flag("--workers", "N", "the number of processes (1)", 1, type=int),
+        flag("--workers", "N", "number of processes (one for each core)", type=int),
         Fields(PretrainSettings, without=[*(PretrainSettings.model_fields.keys() - SETTINGS)]),
         JSON,
     ).read(arguments)
@@ -43,10 +44,12 @@ def prepare(arguments: list[str]) -> int:
         values["tokenizer"] = str(Path(values["tokenizer"]).parent)
     settings = checked(PretrainSettings, values, "data prepare")
 
+    workers = given.workers if given.workers is not None else len(os.sched_getaffinity(0))
+
     from xinye.jobs.prepare import prepare_corpus
 
     with Display() as display:
-        prepared = prepare_corpus(settings, folder, given.workers, display)
+        prepared = prepare_corpus(settings, folder, workers, display)
     return print_result(prepared, given.json, show)
 
 

@@ -23,6 +23,7 @@ from xinye.data.token_parts import part_files
 SHARD_TOKENS = 1 << 26
 SHARD_DOCUMENTS = 1 << 17
 AT_ONCE = 64  # the most shards that are gathered together: each is an open file
+FEW = 8  # shards that are not worth a process of their own
 
 
 @dataclass(frozen=True)

@@ -131,8 +131,8 @@ def check_file(path: Path, name: str, size: int, expected: Sequence[str]) -> Non
     check_size(path, name, size)
     for number, (found, right) in enumerate(zip(checksums(path), expected, strict=True)):
         if found != right:
-            end = min(size, (number + 1) * CHUNK)
-            problem = f"bytes {number * CHUNK:,} to {end:,} do not match their checksum"
+            start, end = number * CHUNK, min(size, (number + 1) * CHUNK)
+            problem = f"bytes {start:,} to {end:,} do not match their checksum"
             raise damaged(name, problem)
 
 

@@ -56,7 +56,7 @@ class ObjectStore:
             self._store = from_url(self.address, client_options=options, retry_config=retries)
         except (BaseError, ValueError) as error:
             raise XinyeError(
-                f"{address}: this is no address of a corpus ({reason_of(error)})"
+                f"{address}: this is no address of a corpus ({_reason(error)})"
             ) from None
         self._get, self._get_range = obstore.get, obstore.get_range
         self._small = tempfile.TemporaryDirectory(prefix="xinye-")  # the manifest, the tokenizer
@@ -70,9 +70,10 @@ class ObjectStore:
         if size is None:
             return self._small_file(name)
         if 3 * size > self.limit:
+            least = f"{-(-3 * size // 10**6)}MB"  # for this shard, the next one, and validation
             raise XinyeError(
-                f"{self.name(name)}: three files of {size / 1e6:,.0f} MB must fit into the cache; "
-                f"give at least --shard-cache {-(-3 * size // 10**6)}MB"
+                f"{self.name(name)}: three shards as large as this one must fit into the cache; "
+                f"give at least --shard-cache {least}"
             )
         target = self._target(name, checksums)
         while True:
@@ -156,10 +157,9 @@ class ObjectStore:
                 return self._get_range(self._store, name, start=start, end=end)
 
             data = self._patiently(name, get)
-            if len(data) < end - start:
-                raise damaged(
-                    self.name(name), f"the file ends at byte {start + len(data):,} of {size:,}"
-                )
+            found = start + len(data)
+            if found < end:
+                raise damaged(self.name(name), f"the file ends at byte {found:,} of {size:,}")
             if hashlib.blake2b(data, digest_size=8).hexdigest() != right:
                 problem = f"bytes {start:,} to {end:,} do not match their checksum"
                 raise damaged(self.name(name), problem)
@@ -184,7 +184,7 @@ class ObjectStore:
                         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
                         exit_code=1,
                     ) from None
-                problem = reason_of(error)
+                problem = _reason(error)
         raise XinyeError(
             f"{self.name(name)}: cannot be fetched, tried {ATTEMPTS} times ({problem})", 1
         )
@@ -204,6 +204,11 @@ class ObjectStore:
                     break
                 if _remove_unused(path):
                     total -= each
+
+
+def _reason(error: Exception) -> str:
+    """What obstore says, without the insides of its error."""
+    return reason_of(error, 400).partition(" Debug ")[0]
 
 
 def _remove_unused(path: Path) -> bool:

@@ -25,7 +25,7 @@ from xinye.data.cleaning import Cleaning, clean
 from xinye.data.corpus import Corpus
 from xinye.data.encodings import bad_bytes
 from xinye.data.files import file_size, read_json, write_json
-from xinye.data.gathering import AT_ONCE, Parts, gather, shard_note
+from xinye.data.gathering import AT_ONCE, FEW, Parts, gather, shard_note
 from xinye.data.locks import locked
 from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest, Shard, digest_of
 from xinye.data.sources import Piece, read_pieces
@@ -258,19 +258,25 @@ class Preparation:
         except OSError as error:
             raise _not_writable(self.folder, error, "or choose another -o") from None
         in_use = XinyeError(f"{self.folder}: another process is preparing this corpus", 1)
-        with locked(work / "lock", in_use):
-            if not (self.folder / SETTINGS).exists():
-                write_json(self.folder / SETTINGS, wanted)
-            before = read_json(self.folder / SETTINGS)
-            differing = [name for name in wanted if wanted[name] != before.get(name)]
-            if differing:
-                raise XinyeError(
-                    f"{self.folder}: this corpus was begun with other settings "
-                    f"({', '.join(differing)}); give the same ones, or choose another -o"
-                )
-            yield (self.folder / MANIFEST).exists()
-        if (self.folder / MANIFEST).exists():
-            shutil.rmtree(work, ignore_errors=True)
+        try:
+            with locked(work / "lock", in_use):
+                self._check(wanted)
+                yield (self.folder / MANIFEST).exists()
+        finally:
+            if (self.folder / MANIFEST).exists():
+                shutil.rmtree(work, ignore_errors=True)
+
+    def _check(self, wanted: Mapping[str, object]) -> None:
+        """Write down the settings, or raise `XinyeError` if others are written down."""
+        if not (self.folder / SETTINGS).exists():
+            write_json(self.folder / SETTINGS, wanted)
+        before = read_json(self.folder / SETTINGS)
+        differing = [name for name in wanted if wanted[name] != before.get(name)]
+        if differing:
+            raise XinyeError(
+                f"{self.folder}: this corpus was begun with other settings "
+                f"({', '.join(differing)}); give the same ones, or choose another -o"
+            )
 
     def run(self, tokenizer: Tokenizer, on_progress: Callable[[int], None]) -> Manifest:
         """Make the corpus. `on_progress` is called with the number of characters done. Raises
@@ -291,7 +297,7 @@ class Preparation:
             parts, found = _all_parts(work, self.source, tokenizer)
             count = parts.shards()
             left = [number for number in range(count) if not shard_note(parts, number).exists()]
-            size = max(1, min(AT_ONCE, -(-len(left) // self.workers)))
+            size = min(AT_ONCE, max(FEW, -(-len(left) // self.workers)))
             jobs = [(parts, some, count) for some in _groups(left, size)]
             self._share(task.gather, jobs, lambda characters: None)
             return _finish(self.folder, parts, count, self.source, tokenizer, found)
@@ -301,17 +307,30 @@ class Preparation:
     def _share(
         self, work: Callable[[Any], None], jobs: Sequence[Any], on_progress: Callable[[int], None]
     ) -> None:
-        """Do the jobs in processes. Raises the error of the first job that failed."""
-        if not jobs:
+        """Do the jobs, in processes if there are several. Raises the error of the first job that
+        failed."""
+        if min(self.workers, len(jobs)) > 1:
+            self._share_out(work, jobs, on_progress)
             return
+        done = 0
+
+        def add(characters: int) -> None:
+            nonlocal done
+            done += characters
+            on_progress(done)
+
+        with _counting(add), _threads(self.workers):
+            for job in jobs:
+                work(job)
+
+    def _share_out(
+        self, work: Callable[[Any], None], jobs: Sequence[Any], on_progress: Callable[[int], None]
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         count = min(self.workers, len(jobs))
-        # with fewer files than workers, each process tokenizes on several threads
-        done = context.Value("Q", 0)
-        before = {*multiprocessing.active_children()}
-        pool = ProcessPoolExecutor(
-            count, context, _begin_worker, (done, max(1, self.workers // count))
-        )
+        done, before = context.Value("Q", 0), {*multiprocessing.active_children()}
+        # with fewer jobs than workers, each process tokenizes on several threads
+        pool = ProcessPoolExecutor(count, context, _begin_worker, (done, self.workers // count))
         try:
             futures = [pool.submit(work, job) for job in jobs]
             waiting: set[Future[None]] = {*futures}
@@ -336,14 +355,48 @@ class Preparation:
                 process.join()
 
 
-_done: Any = None  # in a worker: the characters that all workers have done
+def _nobody(characters: int) -> None:
+    return None
+
+
+_add: Callable[[int], None] = _nobody  # hears how many characters a job has done
+
+
+@contextlib.contextmanager
+def _counting(add: Callable[[int], None]) -> Iterator[None]:
+    """Inside, jobs of this process tell `add` how many characters they have done."""
+    global _add
+    before, _add = _add, add
+    try:
+        yield
+    finally:
+        _add = before
+
+
+@contextlib.contextmanager
+def _threads(workers: int) -> Iterator[None]:
+    """Inside, a single worker tokenizes on one thread, and several on all processors."""
+    name = "TOKENIZERS_PARALLELISM"
+    before = os.environ.get(name)
+    os.environ[name] = "false" if workers == 1 else "true"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if before is not None:
+            os.environ[name] = before
 
 
 def _begin_worker(done: Any, threads: int) -> None:
     """Set up a process that prepares a part of a corpus: it ends with the process that started
     it."""
-    global _done
-    _done = done
+
+    def add(characters: int) -> None:
+        with done.get_lock():
+            done.value += characters
+
+    global _add
+    _add = add
     os.environ["RAYON_NUM_THREADS"] = str(threads)  # the threads of the tokenizer
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -354,11 +407,6 @@ def _begin_worker(done: Any, threads: int) -> None:
             os._exit(1)
 
         threading.Thread(target=follow, daemon=True).start()
-
-
-def _count(characters: int) -> None:
-    with _done.get_lock():
-        _done.value += characters
 
 
 @lru_cache(maxsize=1)
@@ -375,7 +423,7 @@ class _Task:
     source: Source
 
     def write_unit(self, number: int) -> None:
-        _write_unit(self.folder / WORK, self.source, number, _load(self.folder), _count)
+        _write_unit(self.folder / WORK, self.source, number, _load(self.folder), _add)
 
     def gather(self, job: tuple[Parts, Sequence[int], int]) -> None:
         parts, numbers, count = job
