@@ -22,6 +22,7 @@ def texts(workplace: Path, story_text: dict[str, str], monkeypatch) -> Path:
     """A folder of four files, of which one repeats documents of another, to be read one by one and
     dealt out to several shards."""
     monkeypatch.setattr(gathering, "SHARD_DOCUMENTS", 12)
+    monkeypatch.setattr(gathering, "LEAST_DOCUMENTS", 1)
     monkeypatch.setattr(preparation, "UNIT_BYTES", 1)
     folder = workplace / "texts"
     folder.mkdir()

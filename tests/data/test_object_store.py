@@ -29,6 +29,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "zh.txt").write_text(TEXT, "utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gathering, "SHARD_DOCUMENTS", 4)
+        patch.setattr(gathering, "LEAST_DOCUMENTS", 1)
         words = ("--workers", "1", "--document-separator", r"\n\n", "--tokenizer", "char")
         prepare = ("data", "prepare", str(folder / "zh.txt"), "-o", str(folder / "corpus"))
         assert main([*prepare, *words]) == 0

@@ -79,6 +79,7 @@ class Windows:
         # for each block in the order in which they are read: how many samples there are up to its
         # end
         self._ends: list[int] = []
+        self._at = -1  # how many blocks were read before the present one
         self._counts = WindowCounts(blocks, context, seed, shuffle)
         self.packed = lru_cache(maxsize=2)(self._packed)
         self._block = lru_cache(maxsize=1 << 16)(self._block_at)
@@ -189,8 +190,9 @@ class Windows:
                 epoch, place = divmod(at, len(self.blocks))
                 block = self._block(epoch, place)
                 pieces, borders = self.packed(epoch, block)
-            if number == 0 and place + 1 < len(self.blocks):
-                self.blocks.expect(self._block(epoch, place + 1))
+            if at != self._at and len(self.blocks) > 1:
+                self._at = at
+                self.blocks.expect(self._block(*divmod(at + 1, len(self.blocks))))
             number = permute(number, len(borders) - 1, self._key(epoch, block))
             assert pieces is not None
             return block, pieces[borders[number] : borders[number + 1]]

@@ -96,9 +96,9 @@ class Corpus:
     def open(cls, folder: Path) -> "Corpus":
         """The corpus in a folder. Raises `XinyeError` if files are missing or have another size."""
         corpus = cls(Folder(folder))
-        for number, shard in enumerate(corpus.about.shards):
+        for shard in corpus.about.shards:
             sizes = (shard.tokens * corpus.about.token_dtype.itemsize, 4 * shard.documents)
-            for name, size in zip(shard_files(number), sizes, strict=True):
+            for name, size in zip(shard_files(shard.number), sizes, strict=True):
                 check_size(folder / name, str(folder / name), size)
         return corpus
 
@@ -106,14 +106,12 @@ class Corpus:
         """The tokens of a shard, (N,), memory-mapped."""
         path = self.place.file(*self._tokens_of(number))
         size = self.about.shards[number].tokens
-        if not size:
-            return np.empty(0, self.about.token_dtype)
         return np.memmap(path, self.about.token_dtype, "r", shape=(size,))
 
     def borders(self, number: int) -> np.ndarray:
         """The start of each document of a shard, and the end of the last, (M + 1,)."""
         shard = self.about.shards[number]
-        name = shard_files(number)[1]
+        name = shard_files(shard.number)[1]
         path = self.place.file(name, LENGTHS.itemsize * shard.documents, shard.length_checksums)
         lengths = np.fromfile(path, LENGTHS)
         return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
@@ -129,7 +127,7 @@ class Corpus:
     def _tokens_of(self, number: int) -> tuple[str, int, Sequence[str]]:
         shard = self.about.shards[number]
         size = shard.tokens * self.about.token_dtype.itemsize
-        return shard_files(number)[0], size, shard.token_checksums
+        return shard_files(shard.number)[0], size, shard.token_checksums
 
     def whole(self) -> Documents:
         """All documents, in memory unless they are a single shard."""

@@ -22,6 +22,7 @@ from xinye.data.token_parts import part_files
 # A shard has about this many tokens, or documents: it is read, checked and packed whole.
 SHARD_TOKENS = 1 << 26
 SHARD_DOCUMENTS = 1 << 17
+LEAST_DOCUMENTS = 20  # fewer documents, on average, are no fair sample
 AT_ONCE = 64  # the most shards that are gathered together: each is an open file
 FEW = 8  # shards that are not worth a process of their own
 
@@ -47,7 +48,8 @@ class Parts:
         for _, table in self.tables():
             tokens += int(table["tokens"].sum())
             documents += len(table)
-        return max(1, -(-tokens // SHARD_TOKENS), -(-documents // SHARD_DOCUMENTS))
+        count = max(-(-tokens // SHARD_TOKENS), -(-documents // SHARD_DOCUMENTS))
+        return max(1, min(count, documents // LEAST_DOCUMENTS))
 
     def shares(self, count: int) -> Iterator[tuple[Path, np.ndarray, np.ndarray]]:
         """As `tables`, with the shard of each document."""
@@ -150,7 +152,7 @@ def _beside(folder: Path, number: int) -> Path:
 
 
 def _empty() -> Shard:
-    return Shard(tokens=0, documents=0, token_checksums=[], length_checksums=[])
+    return Shard(number=0, tokens=0, documents=0, token_checksums=[], length_checksums=[])
 
 
 def _finish(folder: Path, number: int, lengths: np.ndarray) -> Shard:
@@ -164,6 +166,7 @@ def _finish(folder: Path, number: int, lengths: np.ndarray) -> Shard:
     length_checksums = checksums(beside)
     beside.replace(lengths_file)
     return Shard(
+        number=number,
         tokens=int(lengths.sum(dtype=np.int64)),
         documents=len(lengths),
         token_checksums=token_checksums,

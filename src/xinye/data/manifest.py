@@ -25,10 +25,12 @@ CHUNK = 1 << 22  # bytes that each have a checksum
 
 
 class Shard(BaseModel):
-    """One shard: how many tokens and documents it has, and the checksums of its two files."""
+    """One shard: the number in the names of its two files, how many tokens and documents it has,
+    and the checksums of the files."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    number: int
     tokens: int
     documents: int
     token_checksums: list[str]
@@ -101,7 +103,7 @@ def digest_of(values: Mapping[str, Any]) -> str:
 
 
 def shard_files(number: int) -> tuple[str, str]:
-    """The names of a shard's files of tokens and of lengths."""
+    """The names of the files of tokens and of lengths of the shard with this number."""
     return f"shard-{number:05d}.tokens", f"shard-{number:05d}.documents"
 
 

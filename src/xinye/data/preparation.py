@@ -27,7 +27,7 @@ from xinye.data.encodings import bad_bytes
 from xinye.data.files import file_size, read_json, write_json
 from xinye.data.gathering import AT_ONCE, FEW, Parts, gather, shard_note
 from xinye.data.locks import locked
-from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest, Shard, digest_of
+from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest, Shard, digest_of, shard_files
 from xinye.data.sources import Piece, read_pieces
 from xinye.data.token_parts import Unit, token_dtype, unit_file, write_parts
 from xinye.data.tokenizer import Tokenizer
@@ -207,6 +207,10 @@ def _finish(
     notes = [read_json(shard_note(parts, number)) for number in range(count)]
     shards = [Shard.model_validate(note["shard"]) for note in notes]
     found.dropped["duplicate"] += sum(note["copies"] for note in notes)
+    for shard in shards:  # copies of documents may leave nothing of one
+        if not shard.tokens:
+            for name in shard_files(shard.number):
+                (folder / name).unlink(missing_ok=True)
     manifest = Manifest(
         dtype=token_dtype(tokenizer).name,
         tokenizer=tokenizer.fingerprint,
@@ -219,7 +223,7 @@ def _finish(
         characters=sum(note["characters"] for note in notes),
         dropped={reason: times for reason, times in sorted(found.dropped.items()) if times},
         notes=found.notes.sentences(),
-        shards=shards,
+        shards=[shard for shard in shards if shard.tokens],
     )
     manifest.write(folder)
     for pattern in ("part-*", "unit-*", "shard-*.json"):

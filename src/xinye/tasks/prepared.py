@@ -9,6 +9,7 @@ from xinye.data.cleaning import Cleaning
 from xinye.data.corpus import Corpus
 from xinye.data.manifest import MANIFEST, TOKENIZER
 from xinye.data.object_store import ObjectStore, is_address
+from xinye.data.preparation import SETTINGS
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError, plural, quoted
@@ -22,16 +23,24 @@ READ_BEFORE = ("field", "document_separator", "bad_bytes", "vocab_size")  # when
 
 
 def is_prepared(files: Sequence[str]) -> bool:
-    """Whether the text is a prepared corpus. Raises `XinyeError` if it is one and others."""
-    found = [name for name in files if is_address(name) or (Path(name) / MANIFEST).is_file()]
-    if found and len(files) > 1:
-        raise XinyeError(f"{found[0]}: this is a prepared corpus; give it alone")
-    for name in files:
-        if (Path(name) / "preparation.json").is_file() and not found:
+    """Whether the text is a prepared corpus. Raises `XinyeError` if it is one and others, or if it
+    is not finished."""
+    corpora = [name for name in files if is_address(name) or _is_corpus(Path(name))]
+    if corpora and len(files) > 1:
+        raise XinyeError(f"{corpora[0]}: this is a prepared corpus; give it alone")
+    for name in corpora:
+        if not is_address(name) and not (Path(name) / MANIFEST).is_file():
             raise XinyeError(
                 f"{name}: this corpus is not finished; type the xinye data prepare command again"
             )
-    return bool(found)
+    return bool(corpora)
+
+
+def _is_corpus(folder: Path) -> bool:
+    """Whether a folder is a corpus, or the beginning of one. A file `corpus.json` alone may be any
+    text."""
+    with_tokenizer = (folder / MANIFEST).is_file() and (folder / TOKENIZER).is_dir()
+    return with_tokenizer or (folder / SETTINGS).is_file()
 
 
 def open_prepared(
