@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import TINY, contents
-from xinye.data import gathering, preparation, token_parts
+from xinye.data import corpus_folder, gathering, preparation, token_parts
 from xinye.data.corpus import Corpus
 from xinye.data.tokenizer import Tokenizer
 
@@ -60,7 +60,7 @@ def test_any_number_of_processes_writes_the_same_corpus(xinye, texts, story_text
 
 def test_what_was_done_before_a_stop_is_not_done_again(xinye, texts, monkeypatch):
     assert xinye(*PREPARE, "-o", "whole", "--workers", 1).code == 0
-    share, stopped, done = preparation.Preparation._share, [], []
+    share, stopped, done = corpus_folder.Preparation._share, [], []
 
     def once(self, work, jobs, on_progress):
         done.append(len(jobs))
@@ -70,7 +70,7 @@ def test_what_was_done_before_a_stop_is_not_done_again(xinye, texts, monkeypatch
         stopped.append(share(self, work, jobs[:2], on_progress))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(preparation.Preparation, "_share", once)
+    monkeypatch.setattr(corpus_folder.Preparation, "_share", once)
     assert xinye(*PREPARE, "-o", "again", "--workers", 1).code == 130
     part = texts.parent / "again" / ".parts" / "part-000002-000000.tokens"
     part.write_bytes(b"half a part")  # as a process that was killed leaves it

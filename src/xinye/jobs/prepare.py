@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from xinye.data.corpus_folder import Preparation
 from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest, read_manifest
-from xinye.data.preparation import Preparation, Source
+from xinye.data.preparation import Source
 from xinye.data.sources import fingerprint
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError

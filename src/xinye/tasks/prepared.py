@@ -7,9 +7,9 @@ from typing import get_args
 
 from xinye.data.cleaning import Cleaning
 from xinye.data.corpus import Corpus
+from xinye.data.corpus_folder import SETTINGS
 from xinye.data.manifest import MANIFEST, TOKENIZER
 from xinye.data.object_store import ObjectStore, is_address
-from xinye.data.preparation import SETTINGS
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError, plural, quoted
