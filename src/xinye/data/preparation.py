@@ -202,7 +202,7 @@ def finish(
             for name in shard_files(shard.number):
                 (folder / name).unlink(missing_ok=True)
     manifest = Manifest(
-        dtype=token_dtype(tokenizer).name,
+        dtype="uint16" if token_dtype(tokenizer).itemsize == 2 else "uint32",
         tokenizer=tokenizer.fingerprint,
         tokenizer_files=sorted(file.name for file in (folder / TOKENIZER).glob("*")),
         text=source.text,
