@@ -3,6 +3,7 @@ wrong is one line."""
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from xinye.data.corpus import Corpus
 from xinye.data.object_store import ObjectStore
 from xinye.demo.stories import stories
 from xinye.errors import XinyeError
+from xinye.planning.units import parse_bytes
 
 ADDRESS = "s3://bucket/corpus"
 TEXT = "\n\n".join(stories(40, "zh"))
@@ -176,3 +178,19 @@ def test_training_reads_the_store(server, corpus, xinye, workplace, no_measuring
     outcome = xinye("pretrain", ADDRESS, "-o", "run", "--resume", "--steps", 3)
     assert outcome.code == 1
     assert outcome.complaint.startswith("xinye pretrain: s3://bucket/corpus/corpus.json: there is")
+
+
+def test_the_missing_library_and_a_wrong_size_are_named(server, xinye, monkeypatch) -> None:
+    outcome = xinye("pretrain", ADDRESS, "-o", "run", "--shard-cache", "much")
+    assert "shard_cache: 'much' is not a size such as 500MB or 10GB" in outcome.complaint
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    outcome = xinye("pretrain", ADDRESS, "-o", "run")
+    assert outcome.code == 2 and f"{ADDRESS} needs obstore; to install it: " in outcome.err
+    assert "[cluster]" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("10GB", 10**10), ("1.5 tb", 15 * 10**11), ("2m", 2 * 10**6)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_bytes(text) == size
