@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from functools import partial
 from itertools import count, cycle
 from pathlib import Path
@@ -71,20 +70,16 @@ def make(options: argparse.Namespace) -> dict[str, Any]:
 
 def xinye(options: argparse.Namespace) -> dict[str, Any]:
     """Prepare the text as pretraining does."""
-    from xinye.data.cleaning import Cleaning, clean
-    from xinye.data.corpus import prepare
-    from xinye.data.sources import Piece, read_pieces
+    from xinye.data.preparation import Reading, Source, prepare
     from xinye.data.tokenizer import Tokenizer
 
-    def pieces() -> Iterable[Piece]:
-        return clean(
-            read_pieces([options.folder / "text.txt"], None, "\n" if options.documents else None),
-            Cleaning(),
-        )
-
     tokenizer, start = Tokenizer.load(options.folder), time.perf_counter()
-    corpus = prepare(pieces, tokenizer, {"started": start})  # nothing was kept under this key
-    return {"seconds": time.perf_counter() - start, **corpus.about}
+    reading = Reading(document_separator="\n" if options.documents else None)
+    # nothing was kept under this name
+    source = Source([options.folder / "text.txt"], str(start), reading)
+    about = prepare(source, tokenizer, lambda characters: None).about
+    counts = {name: getattr(about, name) for name in ("tokens", "documents", "characters")}
+    return {"seconds": time.perf_counter() - start, **counts}
 
 
 def library(options: argparse.Namespace) -> dict[str, Any]:

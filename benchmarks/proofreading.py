@@ -15,7 +15,7 @@ from typing import Any
 
 from chinese_base import FAQ, doctors_records, squad
 
-from xinye.data.corpus import split
+from xinye.data.corpus import Division
 from xinye.data.files import write_json_lines
 from xinye.data.scripts import is_han
 from xinye.data.sources import find_files
@@ -65,12 +65,16 @@ def documents(model: Path) -> tuple[list[str], list[str]]:
     settings = saved_values(RunFolder(model), PretrainSettings)
     tokenizer = Tokenizer.load(model)
     read = PretrainSettings(**settings)
-    corpus, fingerprint = tokenize(find_files(read.files), read, tokenizer, Observer())
-    if fingerprint != RunFolder(model).about()["text"]:
+    corpus = tokenize(find_files(read.files), read, tokenizer, Observer())
+    if corpus.about.text != RunFolder(model).about()["text"]:
         raise SystemExit(f"{read.files[0]} has changed since {model} read it")
     training, validation = (
-        [tokenizer.decode(corpus.tokens[begin:end]) for begin, end in spans]
-        for spans in split(corpus, read.validation, VALIDATION_TOKENS)
+        [
+            tokenizer.decode(part.tokens(block)[begin:end])
+            for block in range(len(part))
+            for begin, end in part.spans(block)
+        ]
+        for part in Division(corpus, read.validation, VALIDATION_TOKENS).parts()
     )
     return training, validation
 

@@ -19,6 +19,7 @@ from conftest import TINY
 from two import meeting, two
 from xinye.checkpoints.folders import checkpoints
 from xinye.data.batches import Windows
+from xinye.data.blocks import OneBlock
 from xinye.training import distributed
 from xinye.training.distributed import Processes
 
@@ -64,7 +65,7 @@ def assert_same(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_they_see_the_samples_of_one(count):
-    windows = Windows(np.arange(1, 4000), np.array([[0, 1500], [1500, 3999]]), 16, 0)
+    windows = Windows(OneBlock(np.arange(1, 4000), np.array([[0, 1500], [1500, 3999]])), 16, 0)
     whole = windows.batch(3 * 10, 10).tokens
     seen = [
         batch.tokens

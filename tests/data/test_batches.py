@@ -1,6 +1,10 @@
 """Windows hold each token once an epoch, cut no short document, and are a pure function of their
 number."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xinye.data.batches import IGNORED, Batch, Windows, permute
+from xinye.data.blocks import Blocks, Joined
+from xinye.data.manifest import digest_of
 from xinye.errors import XinyeError
 
 BOS = 0
@@ -25,14 +31,38 @@ MIXES = {
 }
 
 
+class Several(Blocks):
+    """Documents of these lengths, dealt out to several blocks; token n is the number n + 1, so that
+    it tells where it stands."""
+
+    def __init__(self, lengths: np.ndarray, count: int = 1, key: str = "") -> None:
+        ends = np.cumsum(lengths)
+        self.all = np.arange(1, ends[-1] + 1, dtype=np.uint16)
+        spans = np.stack((ends - lengths, ends), axis=1)
+        self.parts = [spans[block::count] for block in range(count)]
+        self.read: list[int] = []
+        super().__init__([int((part[:, 1] - part[:, 0]).sum()) for part in self.parts], key)
+
+    def spans(self, block: int) -> np.ndarray:
+        self.read.append(block)
+        return self.parts[block]
+
+    def length(self, block: int) -> int:
+        return len(self.all)
+
+    def tokens(self, block: int) -> np.ndarray:
+        return self.all
+
+
 def windows_of(
-    lengths: np.ndarray, context: int = CONTEXT, seed: int = 0, shuffle: bool = True
+    lengths: np.ndarray,
+    context: int = CONTEXT,
+    seed: int = 0,
+    shuffle: bool = True,
+    blocks: int = 1,
 ) -> Windows:
-    """Windows over documents of these lengths; token n is the number n + 1, so that it tells where
-    it stands."""
-    ends = np.cumsum(lengths)
-    tokens = np.arange(1, ends[-1] + 1, dtype=np.uint16)
-    return Windows(tokens, np.stack((ends - lengths, ends), axis=1), context, BOS, seed, shuffle)
+    """Windows over documents of these lengths."""
+    return Windows(Several(lengths, blocks), context, BOS, seed, shuffle)
 
 
 def epochs_of(windows: Windows, epochs: int) -> list[list[Batch]]:
@@ -60,9 +90,10 @@ def pieces_of(batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tens
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("blocks", [1, 3])
 @pytest.mark.parametrize("mix", MIXES)
-def test_every_token_is_a_target_once_in_each_epoch(mix: str) -> None:
-    windows = windows_of(MIXES[mix])
+def test_every_token_is_a_target_once_in_each_epoch(mix: str, blocks: int) -> None:
+    windows = windows_of(MIXES[mix], blocks=blocks)
     for epoch in epochs_of(windows, 3):
         targets = torch.cat([batch.targets[batch.targets != IGNORED] for batch in epoch])
         assert torch.equal(targets.sort().values, torch.arange(1, windows.tokens_per_epoch + 1))
@@ -149,18 +180,20 @@ def same(first: Batch, second: Batch) -> bool:
     ) and torch.equal(first.tokens, second.tokens)
 
 
+@pytest.mark.parametrize("blocks", [1, 4])
 @pytest.mark.parametrize("mix", ["all sorts", "long", "one"])
-def test_a_batch_does_not_depend_on_those_before_it(mix: str) -> None:
-    windows, samples = windows_of(MIXES[mix], seed=7), range(0, 90, 5)  # several epochs
-    forward = [windows.batch(sample, 3) for sample in samples]
-    fresh = windows_of(MIXES[mix], seed=7)
+def test_a_batch_does_not_depend_on_those_before_it(mix: str, blocks: int) -> None:
+    windows, samples = windows_of(MIXES[mix], seed=7, blocks=blocks), range(0, 90, 5)
+    forward = [windows.batch(sample, 3) for sample in samples]  # several epochs
+    fresh = windows_of(MIXES[mix], seed=7, blocks=blocks)
     for sample, expected in reversed(list(zip(samples, forward, strict=True))):
         assert same(fresh.batch(sample, 3), expected)
 
 
+@pytest.mark.parametrize("blocks", [1, 4])
 @pytest.mark.parametrize("mix", ["all sorts", "long", "just the context"])
-def test_a_batch_is_its_micro_batches_one_after_the_other(mix: str) -> None:
-    windows = windows_of(MIXES[mix])
+def test_a_batch_is_its_micro_batches_one_after_the_other(mix: str, blocks: int) -> None:
+    windows = windows_of(MIXES[mix], blocks=blocks)
     whole = windows.batch(6, 12)
     for size in (1, 3, 4):
         parts = [windows.batch(6 + first, size) for first in range(0, 12, size)]
@@ -172,8 +205,9 @@ def test_a_batch_is_its_micro_batches_one_after_the_other(mix: str) -> None:
             )
 
 
-def test_without_shuffling_one_pass_reads_everything_and_is_always_the_same() -> None:
-    windows = windows_of(MIXES["all sorts"], shuffle=False)
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_without_shuffling_one_pass_reads_everything_and_is_always_the_same(blocks: int) -> None:
+    windows = windows_of(MIXES["all sorts"], shuffle=False, blocks=blocks)
     targets = torch.cat([batch.targets.flatten() for batch in windows.in_order(5)])
     assert torch.equal(
         targets[targets != IGNORED].sort().values, torch.arange(1, windows.tokens_per_epoch + 1)
@@ -206,3 +240,72 @@ def test_epoch_tells_how_often_the_text_was_read() -> None:
 def test_text_without_a_token_is_refused() -> None:
     with pytest.raises(XinyeError, match="every document is empty"):
         windows_of(np.array([0, 0]))
+
+
+def test_a_block_is_read_to_its_end_before_the_next_and_epochs_order_blocks_otherwise() -> None:
+    blocks = Several(MIXES["just the context"], 5)
+    windows = Windows(blocks, CONTEXT, BOS)
+    block_of = {int(end): block for block, part in enumerate(blocks.parts) for end in part[:, 1]}
+    orders = []
+    for epoch in epochs_of(windows, 3):
+        ends = [int(batch.targets.max()) for batch in epoch]
+        visited = [block_of[end] for end in ends if end in block_of]
+        orders.append(list(dict.fromkeys(visited)))
+        assert [block for block, _ in groupby(visited)] == orders[-1]
+    assert len({tuple(order) for order in orders}) > 1
+    assert all(sorted(order) == list(range(5)) for order in orders)
+
+
+def test_epoch_counts_the_tokens_of_the_blocks_that_are_read() -> None:
+    windows = windows_of(MIXES["all sorts"], blocks=4)
+    epochs = [windows.epoch(sample) for sample in range(2 * len(windows))]
+    assert epochs == sorted(epochs) and epochs[0] == 0
+    assert windows.epoch(len(windows)) == 1
+    assert windows.about_per_epoch == pytest.approx(len(windows), rel=0.3)
+
+
+def test_other_tokens_are_dealt_out_to_all_blocks() -> None:
+    more = np.arange(60_000, 60_100, dtype=np.uint16)
+    spans = np.stack((np.arange(0, 100, 5), np.arange(5, 105, 5)), axis=1)
+    windows = windows_of(MIXES["short"], blocks=3).joined(more, spans)
+    targets = torch.cat(
+        [batch.targets[batch.targets != IGNORED] for batch in epochs_of(windows, 1)[0]]
+    )
+    own = len(targets) - 100
+    wanted = torch.cat((torch.arange(1, own + 1), torch.arange(60_000, 60_100)))
+    assert torch.equal(targets.sort().values, wanted)
+    assert isinstance(windows.blocks, Joined) and len(windows.blocks) == 3
+
+
+def test_a_resumed_run_packs_only_the_block_that_it_reads(cache) -> None:
+    first = Several(MIXES["all sorts"], 4, key="a text")
+    expected = [Windows(first, CONTEXT, BOS).batch(sample, 1) for sample in range(40)]
+    blocks = Several(MIXES["all sorts"], 4, key="a text")
+    again = Windows(blocks, CONTEXT, BOS)
+    assert same(again.batch(39, 1), expected[39])
+    assert len(set(blocks.read)) == 1
+
+
+@pytest.mark.parametrize("damage", ["wrong", "broken"])
+def test_remembered_counts_are_not_trusted(cache, damage: str) -> None:
+    blocks = Several(MIXES["all sorts"], 4, key=f"a text whose counts are {damage}")
+    expected = Windows(blocks, CONTEXT, BOS).batch(20, 8)
+    [file] = (each for each in cache.glob("windows/*") if each.stat().st_mtime_ns == max(
+        path.stat().st_mtime_ns for path in cache.glob("windows/*")))  # fmt: skip
+    counts = {name: 1 for name in json.loads(file.read_text())["counts"]}
+    text = json.dumps({"counts": counts, "checksum": digest_of(counts)})
+    file.write_text(text if damage == "wrong" else text[:40])
+    windows = Windows(blocks, CONTEXT, BOS)
+    if damage == "wrong":  # what was located with it is corrected as soon as a block is packed
+        windows.batch(0, 1)
+    assert same(windows.batch(20, 8), expected)
+
+
+def test_a_thread_may_ask_for_batches_meanwhile() -> None:
+    expected = [windows_of(MIXES["all sorts"], blocks=4).batch(sample, 2) for sample in range(60)]
+    windows = windows_of(MIXES["all sorts"], blocks=4)
+    with ThreadPoolExecutor(1) as pool:
+        later = [pool.submit(windows.batch, sample, 2) for sample in range(60)]
+        epochs = [windows.epoch(sample) for sample in range(120)]
+    assert epochs == sorted(epochs)
+    assert all(same(each.result(), right) for each, right in zip(later, expected, strict=True))

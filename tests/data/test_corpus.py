@@ -2,7 +2,7 @@
 one."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinye.data import corpus as corpus_module
-from xinye.data.corpus import Corpus, prepare, split
+from xinye.data import token_parts
+from xinye.data.cleaning import Cleaning
+from xinye.data.corpus import Documents, split
+from xinye.data.preparation import Reading, Source, prepare
 from xinye.data.sources import Piece
+from xinye.data.token_parts import Unit
 from xinye.data.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.train(["芳林新叶催陈叶，the the  ''  \n\n\n  \n\t leaf's leaves\n"] * 8)
@@ -32,15 +35,29 @@ LINES = st.builds(
 PIECES = st.lists(LINES, min_size=1, max_size=6).map("".join)
 
 
-def made(documents: list[list[str]], part: int, batch: int) -> Corpus:
-    """The corpus of documents that come in pieces, encoded `part` characters at a time."""
+class Texts(Source):
+    """A text that comes in pieces, and that counts how often it is read."""
+
+    def __init__(self, read: Callable[[], Iterator[Piece]], text: str = "") -> None:
+        super().__init__([Path(__file__)], text, Reading(cleaning=Cleaning(drop_duplicates=False)))
+        self.__dict__.update(read=read, times=0)  # the class is frozen
+
+    def pieces(self, unit: int, found: Unit) -> Iterator[Piece]:
+        self.__dict__["times"] += 1
+        return self.__dict__["read"]()
+
+
+def made(documents: list[list[str]], part: int, batch: int) -> tuple[Documents, int]:
+    """The corpus of documents that come in pieces, encoded `part` characters at a time, and its
+    number of characters."""
     with (
         TemporaryDirectory() as folder,
         patch.dict(os.environ, XINYE_CACHE=folder),
-        patch.multiple(corpus_module, PART=part, BATCH=batch),
+        patch.multiple(token_parts, PART=part, BATCH=batch),
     ):
-        corpus = prepare(lambda: pieces_of(documents), TOKENIZER, {})
-        return Corpus(np.array(corpus.tokens), corpus.documents, corpus.characters)
+        corpus = prepare(Texts(lambda: pieces_of(documents)), TOKENIZER, lambda characters: None)
+        text = corpus.whole()
+        return Documents(np.array(text.tokens), text.documents), corpus.about.characters
 
 
 def pieces_of(documents: list[list[str]]) -> Iterator[Piece]:
@@ -49,7 +66,7 @@ def pieces_of(documents: list[list[str]]) -> Iterator[Piece]:
     )
 
 
-def each_document(corpus: Corpus) -> list[list[int]]:
+def each_document(corpus: Documents) -> list[list[int]]:
     borders = corpus.documents.tolist()
     return [corpus.tokens[start:end].tolist() for start, end in pairwise(borders)]
 
@@ -60,7 +77,7 @@ def each_document(corpus: Corpus) -> list[list[int]]:
     part=st.integers(6, 14),
 )
 def test_cuts_at_line_ends_change_no_token(documents: list[list[str]], part: int) -> None:
-    corpus = made(documents, part, batch=20)
+    corpus, _ = made(documents, part, batch=20)
     wanted = [[*TOKENIZER.encode("".join(document)), TOKENIZER.eos_id] for document in documents]
     assert each_document(corpus) == wanted
 
@@ -73,9 +90,9 @@ def test_cuts_at_line_ends_change_no_token(documents: list[list[str]], part: int
 def test_no_text_is_lost_where_lines_are_longer_than_a_part(
     documents: list[str], part: int
 ) -> None:
-    corpus = made([[text] for text in documents], part, batch=15)
+    corpus, characters = made([[text] for text in documents], part, batch=15)
     assert [TOKENIZER.decode(document) for document in each_document(corpus)] == documents
-    assert corpus.characters == sum(map(len, documents))
+    assert characters == sum(map(len, documents))
     assert corpus.tokens.dtype == np.uint16
 
 
@@ -85,30 +102,27 @@ def cache(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-class Reading:
-    """Pieces that count how often they are asked for."""
+def texts(*texts: str, text: str = "") -> Texts:
+    return Texts(lambda: (Piece(each, "a.txt") for each in texts), text)
 
-    def __init__(self, *texts: str) -> None:
-        self.texts, self.times = texts, 0
 
-    def __call__(self) -> Iterator[Piece]:
-        self.times += 1
-        return (Piece(text, "a.txt") for text in self.texts)
+def prepared(source: Texts, tokenizer: Tokenizer = TOKENIZER) -> Documents:
+    return prepare(source, tokenizer, lambda characters: None).whole()
 
 
 def test_a_corpus_is_made_once(cache) -> None:
-    reading = Reading("新叶", "陈叶")
-    first, again = (prepare(reading, TOKENIZER, {"files": "abc", "field": None}) for _ in range(2))
-    assert reading.times == 1
+    source = texts("新叶", "陈叶")
+    first, again = (prepared(source) for _ in range(2))
+    assert source.__dict__["times"] == 1
     assert np.array_equal(first.tokens, again.tokens)
     assert np.array_equal(first.documents, again.documents)
 
 
 @pytest.mark.parametrize("changed", ["content", "tokenizer"])
 def test_a_changed_key_makes_another_corpus(changed: str, cache) -> None:
-    prepare(Reading("新叶"), TOKENIZER, {"files": "abc"})
+    prepared(texts("新叶", text="abc"))
     tokenizer = Tokenizer.train([], kind="bytes") if changed == "tokenizer" else TOKENIZER
-    other = prepare(Reading("陈叶"), tokenizer, {"files": "abd" if changed == "content" else "abc"})
+    other = prepared(texts("陈叶", text="abd" if changed == "content" else "abc"), tokenizer)
     assert tokenizer.decode(other.tokens) == "陈叶"
 
 
@@ -118,18 +132,17 @@ def test_reading_that_fails_leaves_nothing_behind(cache) -> None:
         raise ValueError("line 2 is damaged")
 
     with pytest.raises(ValueError, match="line 2 is damaged"):
-        prepare(failing, TOKENIZER, {"files": "abc"})
+        prepared(Texts(failing, "abc"))
     assert not list((cache / "corpora").iterdir())
-    assert TOKENIZER.decode(prepare(Reading("新叶"), TOKENIZER, {"files": "abc"}).tokens) == "新叶"
+    assert TOKENIZER.decode(prepared(texts("新叶", text="abc")).tokens) == "新叶"
 
 
 def test_a_corpus_damaged_in_the_cache_is_made_anew(cache) -> None:
-    reading = Reading("新叶" * 50)
-    made_first = prepare(reading, TOKENIZER, {})
-    expected = made_first.tokens.tolist()
-    file = next(cache.glob("corpora/*/tokens.bin"))
+    source = texts("新叶" * 50)
+    expected = prepared(source).tokens.tolist()
+    file = next(cache.glob("corpora/*/*.tokens"))
     file.write_bytes(file.read_bytes()[:10])  # as a machine that lost power leaves it
-    assert prepare(reading, TOKENIZER, {}).tokens.tolist() == expected
+    assert prepared(source).tokens.tolist() == expected
 
 
 def test_two_processes_may_prepare_the_same_text_at_once(cache) -> None:
@@ -140,20 +153,20 @@ def test_two_processes_may_prepare_the_same_text_at_once(cache) -> None:
     def slowly() -> Iterator[Piece]:
         yield Piece("新叶", "a.txt")
         with patch("os.getpid", return_value=-1):
-            prepare(Reading("新叶"), TOKENIZER, {})
-        files.extend(file.stat().st_ino for file in cache.glob("corpora/[!.]*/tokens.bin"))
+            prepared(texts("新叶"))
+        files.extend(file.stat().st_ino for file in cache.glob("corpora/[!.]*/*.tokens"))
 
-    assert TOKENIZER.decode(prepare(slowly, TOKENIZER, {}).tokens) == "新叶"
+    assert TOKENIZER.decode(prepared(Texts(slowly)).tokens) == "新叶"
     assert len(files) == 1
-    assert [file.stat().st_ino for file in cache.glob("corpora/*/tokens.bin")] == files
+    assert [file.stat().st_ino for file in cache.glob("corpora/*/*.tokens")] == files
 
 
 LENGTHS = st.lists(st.integers(1, 60), min_size=1, max_size=60)
 
 
-def corpus_of(lengths: list[int]) -> Corpus:
+def corpus_of(lengths: list[int]) -> Documents:
     documents = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    return Corpus(np.arange(documents[-1]), documents, 0)
+    return Documents(np.arange(documents[-1]), documents)
 
 
 @settings(deadline=None)

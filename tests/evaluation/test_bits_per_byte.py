@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from xinye.data.batches import Batch, Windows
+from xinye.data.blocks import OneBlock
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.perplexity import evaluate
 from xinye.model.config import GPTConfig
@@ -17,7 +18,7 @@ TOKENIZER = Tokenizer.train(TEXTS)
 DOCUMENTS = [[*TOKENIZER.encode(text), TOKENIZER.eos_id] for text in TEXTS]
 ENDS = np.cumsum([len(document) for document in DOCUMENTS])
 SPANS = np.stack((np.concatenate(([0], ENDS[:-1])), ENDS), axis=1)
-WINDOWS = Windows(np.concatenate(DOCUMENTS), SPANS, 24, TOKENIZER.bos_id, shuffle=False)
+WINDOWS = Windows(OneBlock(np.concatenate(DOCUMENTS), SPANS), 24, TOKENIZER.bos_id, shuffle=False)
 
 
 def new_model(dropout: float = 0.0) -> GPT:

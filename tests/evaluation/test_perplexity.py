@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from xinye.data.batches import Windows
+from xinye.data.blocks import OneBlock
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation import perplexity as module
 from xinye.evaluation.perplexity import (
@@ -80,7 +81,7 @@ def test_windows_are_the_naive_computation(architecture: str, stride: int) -> No
 
 def test_a_stride_of_the_context_cuts_as_training_does() -> None:
     model = new_model()
-    packed = Windows(TOKENS, SPANS, CONTEXT, TOKENIZER.bos_id, shuffle=False)
+    packed = Windows(OneBlock(TOKENS, SPANS), CONTEXT, TOKENIZER.bos_id, shuffle=False)
     expected = evaluate(model, packed.in_order(3), TOKENIZER.token_lengths)
     figures = perplexity(model, TOKENIZER, TOKENS, sliding_windows(SPANS, CONTEXT, CONTEXT))
     assert {name: figures[name] for name in expected} == pytest.approx(expected, rel=1e-5)

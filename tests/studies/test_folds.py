@@ -10,14 +10,14 @@ import pytest
 
 from conftest import TINY, contents
 from xinye.cli.main import main
-from xinye.data.corpus import Corpus, split
+from xinye.data.corpus import Documents, split
 
 pytestmark = pytest.mark.usefixtures("no_measuring")
 
 
-def corpus_of(lengths: list[int]) -> Corpus:
+def corpus_of(lengths: list[int]) -> Documents:
     borders = np.concatenate(([0], np.cumsum(lengths)))
-    return Corpus(np.zeros(borders[-1], np.uint16), borders, 0)
+    return Documents(np.zeros(borders[-1], np.uint16), borders)
 
 
 def tokens_of(spans: np.ndarray) -> list[int]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from xinye.data.batches import IGNORED, Batch, Windows
+from xinye.data.blocks import OneBlock
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.gpt import GPT
 from xinye.model.lstm import LSTM
@@ -23,12 +24,8 @@ V, CONTEXT, BATCH = 30, 16, 6
 random = np.random.default_rng(0)
 # Some windows are packed, some padded, some full, so that they hold unlike numbers of targets.
 ENDS = np.cumsum([40, *range(9, 16), 3, 4, 16, *range(9, 14), 5, 6, 33])
-WINDOWS = Windows(
-    random.integers(1, V, ENDS[-1]),
-    np.stack((np.concatenate(([0], ENDS[:-1])), ENDS), axis=1),
-    CONTEXT,
-    0,
-)
+SPANS = np.stack((np.concatenate(([0], ENDS[:-1])), ENDS), axis=1)
+WINDOWS = Windows(OneBlock(random.integers(1, V, ENDS[-1]), SPANS), CONTEXT, 0)
 
 
 class Recorder(torch.optim.SGD):

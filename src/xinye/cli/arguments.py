@@ -91,6 +91,7 @@ METAVARS = {
     "output": "DIR",
     "prompt_field": "NAME",
     "role": "ROLE=RUN",
+    "shard_cache": "SIZE",
     "sheet": "NAME",
     "size": "SIZE",
     "tag_names": "NAMES",

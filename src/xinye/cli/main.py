@@ -37,7 +37,7 @@ VERBS = {  # command: (function, summary); groups have no function
         "xinye.cli.machine:bench",
         "measure how fast a model writes, one text and many at once",
     ),
-    "data": ("", "check text before training; mask personal data; collect text from other formats"),
+    "data": ("", "check text before training; mask, collect and prepare it"),
     "tokenizer": ("", "train a tokenizer; compare tokenizers"),
     "evaluate": (
         "xinye.cli.evaluate:evaluate",
@@ -81,6 +81,10 @@ GROUPS = {  # commands of two words
         "collect": (
             "xinye.cli.collect:collect",
             "collect documents from dumps, web pages, books, mail and feeds",
+        ),
+        "prepare": (
+            "xinye.cli.prepare:prepare",
+            "tokenize texts in several processes, into a corpus to train on",
         ),
     },
     "tokenizer": {

@@ -36,7 +36,8 @@ _MEANT = {
     ("runs clean",): "clean delete prune remove uninstall 删除 清理",
     ("data check",): "check dataset inspect lint 检查 数据",
     ("data mask",): "anonymize desensitize pii redact scrub 脱敏 匿名 打码",
-    ("data collect",): "collect crawl extract prepare preprocess 收集 采集 预处理",
+    ("data collect",): "collect crawl extract 收集 采集",
+    ("data prepare",): "prepare preprocess pretokenize shard tokenize 预处理 切分",
     ("tokenizer train",): "bpe vocab 分词 分词器 词表",
 }
 ALIASES = {  # words of other tools, and the commands that they stand for

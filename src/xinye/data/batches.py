@@ -6,20 +6,25 @@ arXiv:2404.10830). For a piece t₀ … tₙ the model reads `<bos>` t₀ … t�
 token of the corpus is a target once per epoch, every sequence begins with `<bos>`, and attention
 and positions stay inside a piece.
 
-A keyed permutation chooses sample i of an epoch. Any batch can therefore be built without the
+A large text is read in blocks, the shards of its corpus. A keyed permutation orders the blocks of
+an epoch, and another one the windows of a block. Any batch can therefore be built without the
 batches before it, and resuming or splitting over processes needs only the step's number.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import RLock
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from xinye.data.blocks import Blocks, Joined
 from xinye.data.mixing import mix
+from xinye.data.window_counts import WindowCounts
 from xinye.errors import XinyeError
 
 IGNORED = -100
@@ -55,59 +60,91 @@ class Batch:
 
 
 class Windows:
-    """The training windows of some spans of a corpus.
+    """The training windows of a text that lies in `blocks`.
 
-    `tokens` has shape (N,); `spans` (S, 2) holds the start and end of each document in it. Each
-    epoch has its own order of windows. With `shuffle`, each epoch also cuts long documents at other
-    places. Raises `XinyeError` if all spans are empty.
+    Each epoch reads the blocks in an order of its own, and the windows of each block in an order
+    of its own. With `shuffle`, each epoch also cuts long documents at other places. Windows are
+    packed within their block, so only the blocks that are being read are in memory. One other
+    thread may ask for batches. Raises `XinyeError` if all spans are empty.
     """
 
     def __init__(
-        self,
-        tokens: np.ndarray,
-        spans: np.ndarray,
-        context: int,
-        bos_id: int,
-        seed: int = 0,
-        shuffle: bool = True,
+        self, blocks: Blocks, context: int, bos_id: int, seed: int = 0, shuffle: bool = True
     ) -> None:
-        self.tokens, self.spans, self.context, self.bos_id = tokens, spans, context, bos_id
+        self.blocks, self.context, self.bos_id = blocks, context, bos_id
         if not self.tokens_per_epoch:
             raise XinyeError("no text to train on: every document is empty")
         self.seed, self.shuffle = seed, shuffle
-        self._more = np.empty(0, tokens.dtype)  # spans beyond `tokens` lie in it
-        self._ends: list[int] = []  # for each epoch: how many samples it and all before it have
-        self.epoch_windows = lru_cache(maxsize=2)(self._epoch_windows)
+        self._lock = RLock()
+        # for each block in the order in which they are read: how many samples there are up to its
+        # end
+        self._ends: list[int] = []
+        self._at = -1  # how many blocks were read before the present one
+        self._counts = WindowCounts(blocks, context, seed, shuffle)
+        self.packed = lru_cache(maxsize=2)(self._packed)
+        self._block = lru_cache(maxsize=1 << 16)(self._block_at)
 
     def joined(self, tokens: np.ndarray, spans: np.ndarray) -> "Windows":
-        """Windows of these spans and of the `spans` of other tokens (M,)."""
-        both = np.concatenate((self.spans, spans + len(self.tokens)))
-        windows = Windows(self.tokens, both, self.context, self.bos_id, self.seed, self.shuffle)
-        windows._more = tokens.astype(self.tokens.dtype)
-        return windows
+        """Windows of this text and of the `spans` of other tokens (M,)."""
+        blocks = Joined(self.blocks, tokens, spans)
+        return Windows(blocks, self.context, self.bos_id, self.seed, self.shuffle)
 
     def __len__(self) -> int:
-        """The number of windows in the first epoch."""
-        return len(self.epoch_windows(0)[1]) - 1
+        """The number of windows in the first epoch. This packs every block that was not read
+        yet."""
+        with self._lock:
+            return sum(self._count(0, place) for place in range(len(self.blocks)))
+
+    @property
+    def about_per_epoch(self) -> int:
+        """The number of windows in the first epoch; if there are several blocks, estimated from
+        the first one."""
+        first = len(self.packed(0, 0)[1]) - 1
+        if len(self.blocks) == 1:
+            return first
+        return round(first * self.tokens_per_epoch / max(1, self.blocks.sizes[0]))
 
     @property
     def tokens_per_epoch(self) -> int:
         """The number of tokens in all spans."""
-        return int((self.spans[:, 1] - self.spans[:, 0]).sum())
+        return sum(self.blocks.sizes)
 
-    def _epoch_windows(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pieces (P, 2) in the order of the windows, and the index at which each window's pieces
-        begin (W + 1,).
-        """
-        return pack(self._cut(epoch), self.context)
+    @property
+    def tokens(self) -> np.ndarray:
+        """The tokens of the first block, (N,): a fair sample of all."""
+        tokens: np.ndarray = self.blocks.tokens(0)
+        return tokens
 
-    def _cut(self, epoch: int) -> np.ndarray:
-        """The pieces (P, 2) of an epoch. Short documents stay whole; long ones are first cut at a
-        place that changes with the epoch.
+    @property
+    def spans(self) -> np.ndarray:
+        """The start and end of each document of the first block, (S, 2)."""
+        return self.blocks.spans(0)
+
+    def _key(self, epoch: int, block: int = 0) -> int:
+        """What decides the order of an epoch, and of the windows of one block in it."""
+        return self.seed * 1_000_003 + epoch + block * 0x9E3779B97F4A7C15
+
+    def _block_at(self, epoch: int, place: int) -> int:
+        """The block that an epoch reads at this place of its order."""
+        return permute(place, len(self.blocks), self._key(epoch) ^ 0x5851F42D4C957F2D)
+
+    def _packed(self, epoch: int, block: int) -> tuple[np.ndarray, np.ndarray]:
+        """Pieces (P, 2) of a block in the order of the windows, and the index at which each
+        window's pieces begin (W + 1,).
         """
-        starts, ends = self.spans[self.spans[:, 0] < self.spans[:, 1]].T
+        pieces, borders = pack(self._cut(epoch, block), self.context)
+        if not self._counts.agrees(epoch, block, len(borders) - 1):
+            self._ends.clear()
+        return pieces, borders
+
+    def _cut(self, epoch: int, block: int) -> np.ndarray:
+        """The pieces (P, 2) of a block in an epoch. Short documents stay whole; long ones are first
+        cut at a place that changes with the epoch.
+        """
+        spans = self.blocks.spans(block)
+        starts, ends = spans[spans[:, 0] < spans[:, 1]].T
         length = np.uint64(self.context)
-        key = np.uint64((self.seed * 1_000_003 + epoch) % 2**64)
+        key = np.uint64(self._key(epoch, block) % 2**64)
         first = (mix(starts.astype(np.uint64) ^ mix(np.array(key))) % length).astype(np.int64)
         if not self.shuffle:
             first[:] = 0
@@ -124,18 +161,51 @@ class Windows:
         )
         return np.stack((piece_starts, piece_ends), axis=1)
 
+    def _count(self, epoch: int, place: int) -> int:
+        """The number of windows of the block at a place of an epoch's order."""
+        block = self._block(epoch, place)
+        if not self.blocks.sizes[block]:
+            return 0
+        known = self._counts.of(epoch, block)
+        return len(self.packed(epoch, block)[1]) - 1 if known is None else known
+
     def _locate(self, sample: int) -> tuple[int, int]:
-        """The epoch that a sample belongs to, and its number within that epoch."""
+        """How many blocks are read before that of a sample, over all epochs, and the sample's
+        number in its block."""
         while not self._ends or self._ends[-1] <= sample:
-            windows = len(self.epoch_windows(len(self._ends))[1]) - 1
-            self._ends.append((self._ends[-1] if self._ends else 0) + windows)
-        epoch = int(np.searchsorted(self._ends, sample, side="right"))
-        return epoch, sample - (self._ends[epoch - 1] if epoch else 0)
+            at = len(self._ends)
+            windows = self._count(*divmod(at, len(self.blocks)))
+            if len(self._ends) == at:
+                self._ends.append((self._ends[-1] if at else 0) + windows)
+        at = bisect_right(self._ends, sample)
+        return at, sample - (self._ends[at - 1] if at else 0)
+
+    def _window(self, sample: int) -> tuple[int, np.ndarray]:
+        """The block of a sample, and the start and end of its pieces (P, 2)."""
+        with self._lock:
+            pieces, borders = None, None
+            # packing a block may show that remembered counts are wrong, and forget them
+            while borders is None or not self._ends:
+                at, number = self._locate(sample)
+                epoch, place = divmod(at, len(self.blocks))
+                block = self._block(epoch, place)
+                pieces, borders = self.packed(epoch, block)
+            if at != self._at and len(self.blocks) > 1:
+                self._at = at
+                self.blocks.expect(self._block(*divmod(at + 1, len(self.blocks))))
+            number = permute(number, len(borders) - 1, self._key(epoch, block))
+            assert pieces is not None
+            return block, pieces[borders[number] : borders[number + 1]]
 
     def epoch(self, sample: int) -> float:
-        """How many epochs have passed after `sample` windows, as a fraction."""
-        epoch, number = self._locate(sample)
-        return epoch + number / (len(self.epoch_windows(epoch)[1]) - 1)
+        """How many epochs have passed after `sample` windows, as a fraction of the tokens."""
+        with self._lock:
+            at, number = self._locate(sample)
+            epoch, place = divmod(at, len(self.blocks))
+            before = sum(self.blocks.sizes[self._block(epoch, each)] for each in range(place))
+            size = self.blocks.sizes[self._block(epoch, place)]
+            share = number / self._count(epoch, place)
+        return epoch + (before + size * share) / self.tokens_per_epoch
 
     def micro_batches(self, first: int, size: int, micro_batch_size: int) -> list[Batch]:
         """Samples `first` to `first + size - 1`, in batches of at most `micro_batch_size`."""
@@ -152,14 +222,12 @@ class Windows:
         documents = np.full((size, self.context), -1, np.int64)
         several = False
         for row in range(size):
-            epoch, number = self._locate(first + row)
-            pieces, borders = self.epoch_windows(epoch)
-            number = permute(number, len(borders) - 1, self.seed * 1_000_003 + epoch)
-            window, at = pieces[borders[number] : borders[number + 1]], 0
+            block, window = self._window(first + row)
+            text, at = self.blocks.tokens(block), 0
             several |= len(window) > 1
             for document, (start, end) in enumerate(window):
                 part = slice(at, at + end - start)
-                targets[row, part] = self._slice(start, end)
+                targets[row, part] = text[start:end]
                 tokens[row, at + 1 : part.stop] = targets[row, at : part.stop - 1]
                 positions[row, part] = np.arange(end - start)
                 documents[row, part] = document
@@ -168,10 +236,6 @@ class Windows:
             (torch.from_numpy(positions), torch.from_numpy(documents)) if several else (None, None)
         )
         return Batch(torch.from_numpy(tokens), torch.from_numpy(targets), *extra)
-
-    def _slice(self, start: int, end: int) -> np.ndarray:
-        size = len(self.tokens)
-        return self.tokens[start:end] if start < size else self._more[start - size : end - size]
 
     def in_order(self, size: int, most: int | None = None) -> Iterator[Batch]:
         """The windows of the first epoch in batches of `size`, or only the first `most` windows.

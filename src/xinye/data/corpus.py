@@ -1,184 +1,209 @@
-"""The token ids of a whole corpus in one memory-mapped file, built once and cached by content.
+"""A tokenized corpus, shard by shard, and its division into training and validation text.
 
-A corpus is a folder with three files. `tokens.bin` holds the tokens of every document, each
-followed by `<eos>`; `documents.npy` holds the start of each document and the end of the last;
-`corpus.json` describes both. The folder's name in the cache is a hash of the files' content, the
-tokenizer and the cleaning. The same text is therefore never tokenized twice, and a changed text is
-never taken for an old one.
+The corpus of files is made once and kept in the cache; `xinye data prepare` makes one for others to
+use. Both have the format that `manifest.py` describes. A corpus lies in a folder or in an object
+store. No more of it is in memory than the shards that are in use, and their tokens are
+memory-mapped.
 """
 
-import hashlib
-import json
-import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from xinye.cache import cache_folder
-from xinye.data.files import write_json
+from xinye.data.blocks import Blocks
+from xinye.data.manifest import (
+    LENGTHS,
+    MANIFEST,
+    Manifest,
+    check_file,
+    check_size,
+    read_manifest,
+    shard_files,
+)
 from xinye.data.mixing import mix
-from xinye.data.notes import Notes
-from xinye.data.sources import Piece
-from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError
 
-# Characters that are encoded as one unit. Longer texts are cut at line ends, where the pre-split
-# cuts anyway.
-PART = 20_000
-BATCH = 2_000_000  # characters encoded at a time
+SHARDS_IN_USE = 3  # training, validation, and the one that comes next
+
+
+class Place(Protocol):
+    """Where the files of a corpus are."""
+
+    def name(self, file: str) -> str:
+        """The name of a file for messages."""
+        ...
+
+    def file(self, name: str, size: int | None = None, checksums: Sequence[str] = ()) -> Any:
+        """The path of a file, whose content is checked if checksums are given. Whoever keeps what
+        this returns keeps the file in its place."""
+        ...
+
+    def expect(self, name: str, size: int, checksums: Sequence[str]) -> None:
+        """Hear that a file will be wanted soon."""
+        ...
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """A tokenized corpus: tokens (N,) and documents (M + 1,).
+class Documents:
+    """Tokens (N,) and documents (M + 1,).
 
     Document i is `tokens[documents[i]:documents[i + 1]]`, and its last token is `<eos>`.
-    `characters` is the length of all texts together. `notes` say what the reader dropped or
-    changed.
     """
 
     tokens: np.ndarray
     documents: np.ndarray
-    characters: int
-    notes: tuple[str, ...] = ()
 
-    @classmethod
-    def open(cls, folder: Path) -> "Corpus":
-        """The corpus in a folder, with its tokens memory-mapped. Raises `OSError`, `ValueError` or
-        `KeyError` if files are missing or damaged.
-        """
-        about = json.loads((folder / "corpus.json").read_text("utf-8"))
-        tokens = np.memmap(
-            folder / "tokens.bin", dtype=about["dtype"], mode="r", shape=(about["tokens"],)
-        )
-        documents = np.load(folder / "documents.npy", allow_pickle=False)
-        return cls(tokens, documents, about["characters"], tuple(about["notes"]))
+    @property
+    def spans(self) -> np.ndarray:
+        """The start and end of each document, (M, 2)."""
+        return np.stack((self.documents[:-1], self.documents[1:]), axis=1)
 
 
-def prepare(
-    pieces: Callable[[], Iterable[Piece]],
-    tokenizer: Tokenizer,
-    key: Mapping[str, object],
-    on_progress: Callable[[int], None] = lambda characters: None,
-    notes: Notes | None = None,
-) -> Corpus:
-    """The tokenized corpus of some pieces. If the cache has it, it is opened; otherwise it is
-    built.
+class Folder:
+    """A corpus in a folder of this machine."""
 
-    `key` identifies the content, so `pieces` is only called to build a new corpus. `on_progress` is
-    called with the number of characters done. The corpus stores the `notes` that reading the pieces
-    adds. Raises `XinyeError` if the cache cannot be written.
-    """
-    name = json.dumps(
-        {**key, "tokenizer": tokenizer.fingerprint, "layout": 2}, sort_keys=True, default=str
-    )
-    folder = cache_folder() / "corpora" / hashlib.blake2b(name.encode(), digest_size=16).hexdigest()
-    if corpus := _opened(folder):
-        return corpus
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
-    beside.mkdir(parents=True, exist_ok=True)
-    try:
-        _write(beside, pieces(), tokenizer, on_progress, notes or Notes())
-        # If another process was faster, keep its folder, because it may be open already.
-        if not _opened(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            beside.rename(folder)
-    except OSError as error:
-        raise XinyeError(
-            f"{beside.parent}: cannot write the prepared text ({error.strerror}); free some disk "
-            "space there, or set XINYE_CACHE to another folder",
-            exit_code=1,
-        ) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return Corpus.open(folder)
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._checked: set[str] = set()
 
+    def name(self, file: str) -> str:
+        return str(self.path / file)
 
-def _opened(folder: Path) -> Corpus | None:
-    """The corpus in a folder, or None if it does not exist or is damaged."""
-    try:
-        return Corpus.open(folder)
-    except (OSError, ValueError, KeyError):
+    def file(self, name: str, size: int | None = None, checksums: Sequence[str] = ()) -> Path:
+        path = self.path / name
+        if size is not None and name not in self._checked:
+            check_file(path, self.name(name), size, checksums)
+            self._checked.add(name)
+        return path
+
+    def expect(self, name: str, size: int, checksums: Sequence[str]) -> None:
         return None
 
 
-def _write(
-    folder: Path,
-    pieces: Iterable[Piece],
-    tokenizer: Tokenizer,
-    on_progress: Callable[[int], None],
-    notes: Notes,
-) -> None:
-    dtype = np.dtype(np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32)
-    starts: list[int] = []
-    characters = 0
-    with open(folder / "tokens.bin", "wb") as file, ThreadPoolExecutor(1) as pool:
+class Corpus:
+    """A corpus in a place. `about` is its manifest."""
 
-        def write(ids: list[int]) -> int:
-            """How many tokens there are then."""
-            file.write(np.array(ids, dtype).tobytes())
-            return file.tell() // dtype.itemsize
+    def __init__(self, place: Place) -> None:
+        """Opens the corpus. Raises `XinyeError` if the manifest is missing or damaged."""
+        self.place = place
+        self.about: Manifest = read_manifest(Path(place.file(MANIFEST)), place.name(MANIFEST))
+        self.shard_tokens = lru_cache(maxsize=SHARDS_IN_USE)(self._shard_tokens)
 
-        # One batch is encoded on all processors, without Python's lock, while the next one is read
-        # and cleaned.
-        pending: tuple[list[tuple[str, bool]], Future[list[list[int]]]] | None = None
-        for batch in chain(_batches(pieces), [None]):
-            parts, encoded = (pending[0], pending[1].result()) if pending else ([], [])
-            texts = [text for text, _ in batch or ()]
-            pending = None if batch is None else (batch, pool.submit(tokenizer.encode_batch, texts))
-            for (text, first), ids in zip(parts, encoded, strict=True):
-                if first:  # this ends the previous document
-                    starts.append(write([tokenizer.eos_id] if starts else []))
-                write(ids)
-                characters += len(text)
-            on_progress(characters)
-        count = write([tokenizer.eos_id] if starts else [])
-    np.save(folder / "documents.npy", np.array([*starts, count], np.int64))
-    counts = {"tokens": count, "documents": len(starts), "characters": characters}
-    about = {"dtype": dtype.name, "notes": notes.sentences()}
-    write_json(folder / "corpus.json", counts | about)
+    @classmethod
+    def open(cls, folder: Path) -> "Corpus":
+        """The corpus in a folder. Raises `XinyeError` if files are missing or have another size."""
+        corpus = cls(Folder(folder))
+        for shard in corpus.about.shards:
+            sizes = (shard.tokens * corpus.about.token_dtype.itemsize, 4 * shard.documents)
+            for name, size in zip(shard_files(shard.number), sizes, strict=True):
+                check_size(folder / name, str(folder / name), size)
+        return corpus
+
+    def _shard_tokens(self, number: int) -> np.ndarray:
+        """The tokens of a shard, (N,), memory-mapped."""
+        path = self.place.file(*self._tokens_of(number))
+        size = self.about.shards[number].tokens
+        return np.memmap(path, self.about.token_dtype, "r", shape=(size,))
+
+    def borders(self, number: int) -> np.ndarray:
+        """The start of each document of a shard, and the end of the last, (M + 1,)."""
+        shard = self.about.shards[number]
+        name = shard_files(shard.number)[1]
+        path = self.place.file(name, LENGTHS.itemsize * shard.documents, shard.length_checksums)
+        lengths = np.fromfile(path, LENGTHS)
+        return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
+
+    def shard(self, number: int) -> Documents:
+        """The documents of a shard."""
+        return Documents(self.shard_tokens(number), self.borders(number))
+
+    def expect(self, number: int) -> None:
+        """Hear that the tokens of a shard will be wanted soon."""
+        self.place.expect(*self._tokens_of(number))
+
+    def _tokens_of(self, number: int) -> tuple[str, int, Sequence[str]]:
+        shard = self.about.shards[number]
+        size = shard.tokens * self.about.token_dtype.itemsize
+        return shard_files(shard.number)[0], size, shard.token_checksums
+
+    def whole(self) -> Documents:
+        """All documents, in memory unless they are a single shard."""
+        shards = [self.shard(number) for number in range(len(self.about.shards))]
+        if len(shards) == 1:
+            return shards[0]
+        ends = np.cumsum([0, *(len(shard.tokens) for shard in shards)])
+        borders = [shard.documents[1:] + end for shard, end in zip(shards, ends, strict=False)]
+        tokens = np.concatenate([shard.tokens for shard in shards])
+        return Documents(tokens, np.concatenate([[0], *borders]))
 
 
-def _batches(pieces: Iterable[Piece]) -> Iterator[list[tuple[str, bool]]]:
-    """Lists of (part of a document, whether it starts one), of about `BATCH` characters."""
-    batch: list[tuple[str, bool]] = []
-    size = 0
-    for piece in pieces:
-        start = 0
-        first = piece.first
-        while first or start < len(piece.text):
-            end = _cut(piece.text, start)
-            batch.append((piece.text[start:end], first))
-            size += end - start
-            start = end
-            first = False
-            if size >= BATCH:
-                yield batch
-                batch, size = [], 0
-    if batch:
-        yield batch
+# -- training and validation -----------------------------------------------------------------------
 
 
-def _cut(text: str, start: int) -> int:
-    """The end of the part that begins at `start`: after the last line end that is not followed by
-    white space, or at `PART` characters if there is none.
+@dataclass(frozen=True)
+class Division:
+    """How a corpus is divided: validation gets `fraction` of its tokens, but at most `most`, from
+    the first shard, which is a fair sample of all. With `fold` (i, k), validation is part i of k of
+    every shard.
     """
-    end = start + PART
-    if end >= len(text):
-        return len(text)
-    cut = text.rfind("\n", start, end)
-    while cut > start and text[cut + 1].isspace():
-        cut = text.rfind("\n", start, cut)
-    return cut + 1 if cut > start else end
+
+    corpus: Corpus
+    fraction: float
+    most: int
+    fold: tuple[int, int] | None = None
+
+    def parts(self) -> tuple[Blocks, Blocks]:
+        """The training and the validation text."""
+        divided = lru_cache(maxsize=SHARDS_IN_USE)(self._divided)
+        every = range(len(self.corpus.about.shards))
+        return PartOfCorpus(self, divided, 0, every), PartOfCorpus(
+            self, divided, 1, every if self.fold else range(1)
+        )
+
+    def _divided(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The spans of training and of validation in a shard."""
+        about = self.corpus.about
+        documents = Documents(np.empty(0), self.corpus.borders(number))
+        if not self.fold and number:
+            return documents.spans, np.empty((0, 2), np.int64)
+        fraction = self.fraction
+        if len(about.shards) > 1:
+            fraction = min(0.5, fraction * about.tokens / max(1, about.shards[number].tokens))
+        return split(documents, fraction, self.most, fold=self.fold)
+
+
+class PartOfCorpus(Blocks):
+    """The training text (`part` 0) or the validation text (1) of a corpus."""
+
+    def __init__(self, division: Division, divided: Any, part: int, shards: range) -> None:
+        self.corpus, self.divided, self.part = division.corpus, divided, part
+        about = division.corpus.about
+        sizes = [shard.tokens for shard in about.shards][: len(shards)]
+        for number in shards if division.fold else range(1):
+            spans = self.spans(number)
+            sizes[number] = int((spans[:, 1] - spans[:, 0]).sum())
+        key = (about.fingerprint, division.fraction, division.most, division.fold, part)
+        super().__init__(sizes, str(key))
+
+    def spans(self, block: int) -> np.ndarray:
+        spans: np.ndarray = self.divided(block)[self.part]
+        return spans
+
+    def length(self, block: int) -> int:
+        return self.corpus.about.shards[block].tokens
+
+    def tokens(self, block: int) -> np.ndarray:
+        return self.corpus.shard_tokens(block)
+
+    def expect(self, block: int) -> None:
+        self.corpus.expect(block)
 
 
 def split(
-    corpus: Corpus,
+    corpus: Documents,
     fraction: float,
     most: int,
     least_documents: int = 20,
@@ -216,7 +241,7 @@ def split(
     return np.stack((starts, cuts), axis=1), np.stack((cuts, ends), axis=1)[cuts < ends]
 
 
-def _divided(corpus: Corpus, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _divided(corpus: Documents, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The spans of all other documents, and the spans of the chosen ones."""
-    spans = np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)
+    spans = corpus.spans
     return np.delete(spans, chosen, axis=0), spans[np.sort(chosen)]

@@ -37,6 +37,7 @@ from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.resume import saved_settings
+from xinye.tasks.prepared import is_prepared
 from xinye.tasks.task import Figures, Judged
 from xinye.tasks.text import prepare_text, tokenize
 
@@ -184,10 +185,9 @@ def text_of(
 ) -> tuple[Part, list[Path]]:
     """The whole text of files, read like the run's own text, and the list of these files."""
     paths = find_files(files)
-    corpus, _ = tokenize(paths, reading_settings(folder, settings), tokenizer, observer)
-    return Part(
-        corpus.tokens, np.stack((corpus.documents[:-1], corpus.documents[1:]), axis=1)
-    ), paths
+    corpus = tokenize(paths, reading_settings(folder, settings), tokenizer, observer)
+    text = corpus.whole()
+    return Part(text.tokens, text.spans), paths
 
 
 def own_text(
@@ -212,7 +212,7 @@ def own_text(
         return None, None, []
     try:
         run = saved_settings(folder)
-        paths = find_files(run.files)
+        paths = [] if is_prepared(run.files) else find_files(run.files)
         text = prepare_text(run, Draft(), observer, Models(tokenizer=tokenizer))
         if text.fingerprint != saved.about().get("text", text.fingerprint):
             raise XinyeError("the text has changed since")

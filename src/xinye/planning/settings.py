@@ -21,7 +21,7 @@ from pydantic import (
 from xinye.data.cleaning import Cleaning
 from xinye.errors import XinyeError, did_you_mean, refuse_first
 from xinye.planning.task_mix import TaskMixes
-from xinye.planning.units import parse_count, parse_fold, parse_time
+from xinye.planning.units import parse_bytes, parse_count, parse_fold, parse_time
 
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 BUDGETS = ("time", "tokens", "epochs", "steps", "total_steps")  # how long to train
@@ -34,6 +34,7 @@ PARSERS: dict[str, Callable[[str], object]] = {  # they check settings that are 
     "tokens": parse_count,
     "time": parse_time,
     "fold": parse_fold,
+    "shard_cache": parse_bytes,
 }
 
 
@@ -79,7 +80,7 @@ class TrainingSettings(BaseModel):
         "weight_decay l1 label_smoothing clip batch_size seed",
         "distillation": "teacher temperature alpha",
         "augmentation": "augment control mask_tokens crop_tokens shuffle_texts",
-        "machine": "dtype compile micro_batch_size activation_checkpointing parallel",
+        "machine": "dtype compile micro_batch_size activation_checkpointing parallel shard_cache",
         "output": "output keep_checkpoints prompt track",
     }
 
@@ -285,6 +286,10 @@ class PretrainSettings(TrainingSettings):
         description="share of the target probability that training spreads over all tokens",
     )
     compile: Literal["auto", "yes", "no"] = Field("auto", description="use torch.compile")
+    shard_cache: str = Field(
+        "20GB",
+        description="room on this machine for shards of a corpus in an object store",
+    )
     evaluations: int = Field(
         20, ge=1, description="how many times the run evaluates, saves and writes a sample"
     )

@@ -34,6 +34,15 @@ def parse_count(text: str) -> int:
     return round(count)
 
 
+def parse_bytes(text: str) -> int:
+    """The number of bytes for `10GB`: 10,000,000,000. `500MB`, `1.5TB` and `2g` work, too. Raises
+    `XinyeError`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT])B?", text.strip().upper())
+    if not match or not float(match[1]):
+        raise XinyeError(f"{text!r} is not a size such as 500MB or 10GB")
+    return round(float(match[1]) * 1000 ** (1 + "KMGT".index(match[2])))
+
+
 def parse_time(text: str) -> float:
     """The seconds for `10min`: 600. `90s`, `1.5h` and `1h30min` work, too. Raises `XinyeError`."""
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([a-z]+)", text.strip().lower())

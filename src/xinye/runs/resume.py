@@ -16,7 +16,10 @@ from xinye.planning.settings import BUDGETS, PARSERS, PretrainSettings, inherite
 from xinye.runs.folder import DAMAGED, Extension, RunFolder, Values
 
 # settings with no effect on the result
-FREE = ("micro_batch_size", "activation_checkpointing", "parallel", "track", "keep_checkpoints")
+FREE = (
+    *("micro_batch_size", "activation_checkpointing", "parallel", "shard_cache"),
+    *("track", "keep_checkpoints"),
+)
 NO_BUDGET: Values = {**dict.fromkeys(BUDGETS), "total_steps": ()}
 PLACES = (
     "files",
@@ -221,9 +224,10 @@ def check_same(
         if not same:
             differences.append(f"{name} was {_short(before)}, now {_short(value)}")
     if differences:
+        free = ", ".join(name for name in FREE if name in type(asked).model_fields)
         raise XinyeError(
             f"{output}: these settings differ from the saved run: {'; '.join(differences)}. A "
-            f"resumed run can change only its length and {', '.join(FREE)}; leave the others out, "
+            f"resumed run can change only its length and {free}; leave the others out, "
             "or start another run with -o"
         )
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from optuna.trial import BaseTrial
 
-from xinye.data.sources import find_files, fingerprint
+from xinye.data.sources import fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, quoted
 from xinye.observer import Observer
@@ -36,6 +36,7 @@ from xinye.studies.shared import (
     saved_tokenizer,
     write_config,
 )
+from xinye.tasks.prepared import fingerprint_of
 from xinye.tasks.registry import find_task
 from xinye.tasks.settings import task_settings
 from xinye.tasks.task_data import data_files
@@ -80,7 +81,7 @@ class PretrainSearch:
         terms = self.settings.model_dump(
             mode="json", exclude_defaults=True, exclude={"files", "output", "time"}
         )
-        return terms | {"text": fingerprint(find_files(self.settings.files))}
+        return terms | {"text": fingerprint_of(self.settings)}
 
     def measure(self, seconds: float | None, observer: Observer) -> Values:
         """Plan a trial of this many seconds. Returns the parameters of a trial with the plan's

@@ -4,7 +4,6 @@ samples during training.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, get_args
@@ -12,12 +11,12 @@ from typing import Any, get_args
 import numpy as np
 
 from xinye.data.batches import Windows
-from xinye.data.cleaning import clean
-from xinye.data.corpus import Corpus, prepare, split
-from xinye.data.encodings import bad_bytes
+from xinye.data.blocks import Blocks
+from xinye.data.corpus import Corpus, Division
 from xinye.data.files import file_size
 from xinye.data.notes import Notes
-from xinye.data.sources import Piece, find_files, fingerprint, read_pieces
+from xinye.data.preparation import Reading, Source, no_text, prepare
+from xinye.data.sources import Piece, find_files, fingerprint
 from xinye.data.tokenizer import Kind, Tokenizer
 from xinye.errors import XinyeError, plural
 from xinye.generation.engine import finish, start
@@ -32,6 +31,7 @@ from xinye.planning.settings import PretrainSettings
 from xinye.planning.tokenizer import learn_tokenizer
 from xinye.planning.units import parse_count, parse_fold
 from xinye.runs.words import TaskWords
+from xinye.tasks.prepared import is_prepared, open_prepared
 from xinye.tasks.task import Task
 from xinye.tasks.task_mix import Mixed, read_mixes
 
@@ -83,23 +83,18 @@ def prepare_text(
 
     Notes what it chooses in the `plan`. Raises `XinyeError` if there is too little text.
     """
-    passed_over = Notes()
-    files = find_files(settings.files, passed_over)
-    for said in passed_over.sentences():
-        observer.warn(f"note: {said}")
-    total = sum(map(file_size, files))
-    observer.stage(f"reading {plural(len(files), 'file')}, {total / 1e6:,.1f} MB")
-
-    tokenizer = get_tokenizer(settings, plan, files, models, observer, mixes)
-    corpus, content = tokenize(files, settings, tokenizer, observer)
+    if is_prepared(settings.files):
+        corpus, tokenizer = open_prepared(settings, plan, models, observer)
+    else:
+        corpus, tokenizer = read_files(settings, plan, models, observer, mixes)
+    about = corpus.about
     fold = parse_fold(settings.fold) if settings.fold else None
-    spans, held_out = split(corpus, settings.validation, VALIDATION_TOKENS, fold=fold)
-    lengths = np.diff(corpus.documents)
-    plan.choose("documents", None, len(lengths), "in the files, after cleaning")
-    training_tokens = int((spans[:, 1] - spans[:, 0]).sum())
-    validation_tokens = int((held_out[:, 1] - held_out[:, 0]).sum())
+    spans, held_out = Division(corpus, settings.validation, VALIDATION_TOKENS, fold).parts()
+    lengths = np.diff(corpus.borders(0))  # the first shard is a fair sample of all
+    plan.choose("documents", None, about.documents, "in the files, after cleaning")
+    training_tokens, validation_tokens = sum(spans.sizes), sum(held_out.sizes)
     if training_tokens < 64 or validation_tokens < 8:
-        found = plural(int(lengths.sum()), "token")
+        found = plural(about.tokens, "token")
         raise XinyeError(
             f"{', '.join(settings.files)}: {found}, too few to train on and to hold some back for "
             "validation; give at least a few hundred characters"
@@ -113,16 +108,40 @@ def prepare_text(
         kept = f"{kept}, those of fold {settings.fold}"
     plan.note("validation_tokens", validation_tokens, kept)
     context = choose_context(settings, plan, models, lengths)
-    training = Windows(corpus.tokens, spans, context, tokenizer.bos_id, settings.seed)
-    validation = Windows(corpus.tokens, held_out, context, tokenizer.bos_id, shuffle=False)
+    training = Windows(spans, context, tokenizer.bos_id, settings.seed)
+    validation = Windows(held_out, context, tokenizer.bos_id, shuffle=False)
     facts = {
-        "files": len(files),
-        "bytes": total,
-        "characters": corpus.characters,
-        "documents": len(lengths),
-        "unigram_loss": round(unigram_loss(corpus.tokens, held_out), 4),
+        "files": about.files,
+        "bytes": about.bytes,
+        "characters": about.characters,
+        "documents": about.documents,
+        "unigram_loss": round(unigram_loss(held_out), 4),
     }
-    return TextData(tokenizer, training, validation, content, facts)
+    return TextData(tokenizer, training, validation, about.text, facts)
+
+
+def read_files(
+    settings: PretrainSettings,
+    plan: Draft,
+    models: Models,
+    observer: Observer,
+    mixes: Sequence[Mixed] | None,
+) -> tuple[Corpus, Tokenizer]:
+    """The tokenized corpus of the files in the settings, and its tokenizer."""
+    files = files_of(settings, observer)
+    total = sum(map(file_size, files))
+    observer.stage(f"reading {plural(len(files), 'file')}, {total / 1e6:,.1f} MB")
+    tokenizer = get_tokenizer(settings, plan, files, models, observer, mixes)
+    return tokenize(files, settings, tokenizer, observer), tokenizer
+
+
+def files_of(settings: PretrainSettings, observer: Observer) -> list[Path]:
+    """The files of text. The observer hears which others are not read."""
+    passed_over = Notes()
+    files = find_files(settings.files, passed_over)
+    for said in passed_over.sentences():
+        observer.warn(f"note: {said}")
+    return files
 
 
 def choose_context(
@@ -157,53 +176,51 @@ def size_of(settings: PretrainSettings, models: Models) -> int:
     return parse_count(settings.size)
 
 
-def pieces(
-    files: Sequence[Path], settings: PretrainSettings, notes: Notes | None = None
-) -> Iterator[Piece]:
+def pieces(files: Sequence[Path], settings: PretrainSettings) -> Iterator[Piece]:
     """The cleaned text of files. Raises `XinyeError` if there is none."""
     found = False
-    field, separator = settings.field, settings.document_separator
-    notes = notes or Notes()
-    with bad_bytes(settings.bad_bytes, notes):
-        for piece in clean(read_pieces(files, field, separator, notes=notes), settings.cleaning):
-            found = True
-            yield piece
+    for piece in reading(settings).pieces(files):
+        found = True
+        yield piece
     if not found:
-        raise XinyeError(f"{', '.join(map(str, files))}: there is no text in these files")
+        raise no_text(files)
+
+
+def reading(settings: PretrainSettings) -> Reading:
+    """How the files are read."""
+    separator = settings.document_separator
+    return Reading(settings.field, separator, settings.bad_bytes, settings.cleaning)
 
 
 def tokenize(
     files: Sequence[Path], settings: PretrainSettings, tokenizer: Tokenizer, observer: Observer
-) -> tuple[Corpus, str]:
-    """The tokenized corpus of files, from the cache if it exists, and the files' fingerprint."""
+) -> Corpus:
+    """The tokenized corpus of files, from the cache if it exists."""
     observer.stage("tokenizing")
-    key: dict[str, Any] = {
-        "files": fingerprint(files),
-        "field": settings.field,
-        "separator": settings.document_separator,
-        "cleaning": settings.cleaning.model_dump(),
-    }
-    if settings.bad_bytes == "replace":
-        key["bad_bytes"] = "replace"
 
     def prepared(characters: int) -> None:
         observer.progress(f"tokenizing … {characters / 1e6:,.1f} M characters")
 
-    notes = Notes()
-    corpus = prepare(partial(pieces, files, settings, notes), tokenizer, key, prepared, notes)
-    for said in corpus.notes:
+    source = Source(files, fingerprint(files), reading(settings))
+    corpus = prepare(source, tokenizer, prepared)
+    for said in corpus.about.notes:
         observer.warn(f"note: {said}")
-    return corpus, key["files"]
+    return corpus
 
 
-def unigram_loss(tokens: np.ndarray, spans: np.ndarray) -> float:
-    """The loss in nats per token of a model that only knows how frequent each token of these spans
-    (n, 2) is.
+def unigram_loss(text: Blocks) -> float:
+    """The loss in nats per token of a model that only knows how frequent each token of a text is.
 
     Counting on the evaluated text itself makes the loss too small; Miller's correction (1955)
     removes most of this bias.
     """
-    counts = np.bincount(np.concatenate([tokens[start:end] for start, end in spans]))
+    counts = np.zeros(0, np.int64)
+    for block in range(len(text)):
+        tokens, spans = text.tokens(block), text.spans(block)
+        none = np.zeros(0, np.int64)
+        found = np.bincount(np.concatenate([none, *(tokens[start:end] for start, end in spans)]))
+        counts = np.pad(counts, (0, max(0, len(found) - len(counts))))
+        counts[: len(found)] += found
     counts = counts[counts > 0]
     shares = counts / counts.sum()
     return float(-(shares * np.log(shares)).sum() + (len(counts) - 1) / (2 * counts.sum()))

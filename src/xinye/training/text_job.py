@@ -152,7 +152,8 @@ class TextJob(Job):
     def _plan_steps(self) -> None:
         """Fill in the number of steps that the budget allows, and the numbers that follow from
         it."""
-        settings, draft, windows, least = self.settings, self.draft, len(self.samples), 1
+        settings, draft, least = self.settings, self.draft, 1
+        windows = self.samples.about_per_epoch
         budget = rules.budgeted_steps(draft, settings, windows)
         longer = self.begun.longer
         if budget is None:

@@ -1,0 +1,66 @@
+"""`xinye data prepare`"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xinye.cli.arguments import JSON, SOME_FILES, Fields, Parser, flag
+from xinye.cli.output import Display, answer, print_result
+from xinye.errors import checked, plural, quoted
+from xinye.planning.settings import PretrainSettings
+
+if TYPE_CHECKING:
+    from xinye.jobs.prepare import Prepared
+
+# the settings of pretraining that a corpus depends on
+SETTINGS = [
+    "field",
+    "document_separator",
+    "bad_bytes",
+    "tokenizer",
+    "vocab_size",
+    "size",
+    "cleaning",
+]
+
+
+def prepare(arguments: list[str]) -> int:
+    given = Parser(
+        "data prepare",
+        "Tokenize texts once, in several processes, into a corpus to train on: shards with "
+        "checksums, in a folder that you can copy to other machines or to an object store. Type "
+        "the same command again to finish a preparation that was stopped.",
+        "xinye data prepare novels/ news.jsonl.gz -o corpora/zh --workers 8\n"
+        "  xinye data prepare more/ -o corpora/more --tokenizer runs/novel",
+        SOME_FILES,
+        flag("-o --output", "CORPUS", "the folder of the corpus", required=True, type=Path),
+        flag("--workers", "N", "number of processes (one for each core)", type=int),
+        Fields(PretrainSettings, without=[*(PretrainSettings.model_fields.keys() - SETTINGS)]),
+        JSON,
+    ).read(arguments)
+    values = given.settings
+    folder = values.pop("output")
+    if str(values.get("tokenizer", "")).endswith("tokenizer.json"):
+        values["tokenizer"] = str(Path(values["tokenizer"]).parent)
+    settings = checked(PretrainSettings, values, "data prepare")
+
+    workers = given.workers if given.workers is not None else len(os.sched_getaffinity(0))
+
+    from xinye.jobs.prepare import prepare_corpus
+
+    with Display() as display:
+        prepared = prepare_corpus(settings, folder, workers, display)
+    return print_result(prepared, given.json, show)
+
+
+def show(prepared: "Prepared") -> None:
+    """Print what the corpus has, and what was left out."""
+    for note in prepared.notes:
+        answer.print(f"note: {note}", soft_wrap=True)
+    if prepared.dropped:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in prepared.dropped.items())
+        answer.print(f"left out: {counts}", soft_wrap=True)
+    tokens, documents = plural(prepared.tokens, "token"), plural(prepared.documents, "document")
+    shards = plural(prepared.shards, "shard")
+    answer.print(f"prepared {tokens} of {documents} in {shards}; saved to {prepared.corpus}")
+    answer.print(f"\nnext: xinye pretrain {quoted(prepared.corpus)}", soft_wrap=True)

@@ -1,0 +1,145 @@
+"""The format of a tokenized corpus: a folder of shards, and a manifest that describes them.
+
+`corpus.json` is the manifest. Shard 7 is two files. `shard-00007.tokens` holds the tokens of its
+documents, each followed by `<eos>`, as plain little-endian numbers of the manifest's `dtype`.
+`shard-00007.documents` holds the length of each document in tokens, as 32-bit numbers. The manifest
+has a checksum of every 4 MiB of each file, so damage is found with its place in the file.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xinye.data.files import read_json, write_json
+from xinye.errors import XinyeError, wrong_value
+
+MANIFEST = "corpus.json"
+TOKENIZER = "tokenizer"  # the folder of the tokenizer in a corpus
+LENGTHS = np.dtype("<u4")
+CHUNK = 1 << 22  # bytes that each have a checksum
+
+
+class Shard(BaseModel):
+    """One shard: the number in the names of its two files, how many tokens and documents it has,
+    and the checksums of the files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    number: int
+    tokens: int
+    documents: int
+    token_checksums: list[str]
+    length_checksums: list[str]
+
+
+class Manifest(BaseModel):
+    """What `corpus.json` says. `text` is a hash of the files that the corpus was made of, `files`
+    and `bytes` are their number and size, and `tokenizer` is the fingerprint of its tokenizer.
+
+    `dropped` counts documents that were left out, by reason. `notes` say what else the readers left
+    out or changed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    format: Literal[1] = 1
+    dtype: Literal["uint16", "uint32"]
+    tokenizer: str
+    # their names in the folder `tokenizer`
+    tokenizer_files: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]]
+    text: str
+    files: int
+    bytes: int
+    tokens: int
+    documents: int
+    characters: int
+    dropped: dict[str, int]
+    notes: list[str]
+    shards: list[Shard]
+
+    @property
+    def token_dtype(self) -> np.dtype:
+        return np.dtype(self.dtype).newbyteorder("<")
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the whole manifest, and so of the corpus that it describes."""
+        return digest_of(self.model_dump())
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest into the corpus's folder, with a checksum of itself."""
+        write_json(folder / MANIFEST, self.model_dump() | {"checksum": self.fingerprint})
+
+
+def read_manifest(path: Path, name: str) -> Manifest:
+    """The manifest in a file; `name` is its name for messages. Raises `XinyeError` if it is missing
+    or damaged."""
+    advice = "the manifest is damaged; restore it, or prepare the corpus again"
+    try:
+        values = read_json(path, advice)
+    except XinyeError as error:
+        raise XinyeError(str(error).replace(str(path), name), exit_code=1) from None
+    found = values.pop("checksum", None)
+    try:
+        manifest = Manifest.model_validate(values)
+    except ValidationError as error:
+        what = error.errors()[0]
+        where = ".".join(map(str, what["loc"]))
+        raise XinyeError(f"{name}: {advice} ({where}: {wrong_value(what)})", 1) from None
+    if found != manifest.fingerprint:
+        raise XinyeError(f"{name}: {advice} (its values do not match its checksum)", 1)
+    return manifest
+
+
+def digest_of(values: Mapping[str, Any]) -> str:
+    """A hash of JSON values."""
+    text = json.dumps(values, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def shard_files(number: int) -> tuple[str, str]:
+    """The names of the files of tokens and of lengths of the shard with this number."""
+    return f"shard-{number:05d}.tokens", f"shard-{number:05d}.documents"
+
+
+def checksums(path: Path) -> list[str]:
+    """The checksum of every 4 MiB of a file (BLAKE2b, 8 bytes)."""
+    found = []
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            found.append(hashlib.blake2b(chunk, digest_size=8).hexdigest())
+    return found
+
+
+def check_size(path: Path, name: str, size: int) -> None:
+    """Raise `XinyeError` unless a file of a corpus has its size, in bytes."""
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise damaged(name, f"cannot be read ({error.strerror})") from None
+    if found < size:
+        raise damaged(name, f"the file ends at byte {found:,} of {size:,}")
+    if found > size:
+        raise damaged(name, f"the file goes on after byte {size:,}, where it should end")
+
+
+def check_file(path: Path, name: str, size: int, expected: Sequence[str]) -> None:
+    """Raise `XinyeError` unless a file of a corpus has its size and its checksums."""
+    check_size(path, name, size)
+    for number, (found, right) in enumerate(zip(checksums(path), expected, strict=True)):
+        if found != right:
+            start, end = number * CHUNK, min(size, (number + 1) * CHUNK)
+            problem = f"bytes {start:,} to {end:,} do not match their checksum"
+            raise damaged(name, problem)
+
+
+def damaged(name: str, problem: str) -> XinyeError:
+    """The error for a damaged file of a corpus."""
+    return XinyeError(
+        f"{name}: {problem}; restore this file from a copy, or prepare the corpus again", 1
+    )

@@ -1,0 +1,106 @@
+"""Pretraining on a corpus that `xinye data prepare` made: it is found, and its tokenizer is the one
+that its tokens need."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from xinye.data.cleaning import Cleaning
+from xinye.data.corpus import Corpus
+from xinye.data.corpus_folder import SETTINGS
+from xinye.data.manifest import MANIFEST, TOKENIZER
+from xinye.data.object_store import ObjectStore, is_address
+from xinye.data.sources import find_files, fingerprint
+from xinye.data.tokenizer import Kind, Tokenizer
+from xinye.errors import XinyeError, plural, quoted
+from xinye.observer import Observer
+from xinye.planning.models import Models
+from xinye.planning.plan import Draft
+from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import parse_bytes
+
+READ_BEFORE = ("field", "document_separator", "bad_bytes", "vocab_size")  # when it was prepared
+
+
+def is_prepared(files: Sequence[str]) -> bool:
+    """Whether the text is a prepared corpus. Raises `XinyeError` if it is one and others, or if it
+    is not finished."""
+    corpora = [name for name in files if is_address(name) or _is_corpus(Path(name))]
+    if corpora and len(files) > 1:
+        raise XinyeError(f"{corpora[0]}: this is a prepared corpus; give it alone")
+    for name in corpora:
+        if not is_address(name) and not (Path(name) / MANIFEST).is_file():
+            raise XinyeError(
+                f"{name}: this corpus is not finished; type the xinye data prepare command again"
+            )
+    return bool(corpora)
+
+
+def _is_corpus(folder: Path) -> bool:
+    """Whether a folder is a corpus, or the beginning of one. A file `corpus.json` alone may be any
+    text."""
+    with_tokenizer = (folder / MANIFEST).is_file() and (folder / TOKENIZER).is_dir()
+    return with_tokenizer or (folder / SETTINGS).is_file()
+
+
+def open_prepared(
+    settings: PretrainSettings, plan: Draft, models: Models, observer: Observer
+) -> tuple[Corpus, Tokenizer]:
+    """The corpus, and its tokenizer. Raises `XinyeError` for settings that have no effect on it,
+    and for a model with another tokenizer.
+    """
+    [name] = settings.files
+    _check_settings(settings, name)
+    corpus = open_corpus(name, settings)
+    about = corpus.about
+    shards = plural(len(about.shards), "shard")
+    observer.stage(f"opening the corpus {name}: {plural(about.tokens, 'token')} in {shards}")
+    tokenizer, reason = models.tokenizer, f"of {settings.from_ or settings.teacher}"
+    if tokenizer is None and settings.tokenizer not in get_args(Kind):
+        tokenizer, reason = Tokenizer.load(settings.tokenizer), f"of {settings.tokenizer}"
+    if tokenizer is None:
+        tokenizer, reason = tokenizer_of(corpus), f"of {name}"
+    if tokenizer.fingerprint != about.tokenizer:
+        raise XinyeError(
+            f"{name}: its text was tokenized with another tokenizer than that {reason}; prepare it "
+            "again with --tokenizer, or leave the tokenizer out"
+        )
+    plan.choose("vocabulary", None, tokenizer.vocab_size, reason)
+    return corpus, tokenizer
+
+
+def open_corpus(name: str, settings: PretrainSettings) -> Corpus:
+    """The corpus in a folder or in an object store. Raises `XinyeError`."""
+    if not is_address(name):
+        return Corpus.open(Path(name))
+    return Corpus(ObjectStore(name, parse_bytes(settings.shard_cache)))
+
+
+def fingerprint_of(settings: PretrainSettings) -> str:
+    """The hash of the text in the settings: of a corpus, or of files. Raises `XinyeError`."""
+    if is_prepared(settings.files):
+        return open_corpus(settings.files[0], settings).about.text
+    return fingerprint(find_files(settings.files))
+
+
+def tokenizer_of(corpus: Corpus) -> Tokenizer:
+    """The tokenizer that a corpus keeps."""
+    files = [corpus.place.file(f"{TOKENIZER}/{file}") for file in corpus.about.tokenizer_files]
+    if not files:
+        raise XinyeError(f"{corpus.place.name(TOKENIZER)}: the tokenizer of the corpus is missing")
+    return Tokenizer.load(Path(files[0]).parent)
+
+
+def _check_settings(settings: PretrainSettings, name: str) -> None:
+    """Raise `XinyeError` for settings that have no effect on a prepared corpus."""
+    given, usual = settings.model_dump(), PretrainSettings().model_dump()
+    odd = [field for field in READ_BEFORE if given[field] != usual[field]]
+    cleaning, default = settings.cleaning.model_dump(), Cleaning().model_dump()
+    odd += [field for field in default if cleaning[field] != default[field]]
+    if "tokenizer" in settings.model_fields_set and settings.tokenizer in get_args(Kind):
+        odd.append("tokenizer")
+    if odd:
+        raise XinyeError(
+            f"--{odd[0].replace('_', '-')} has no effect on {quoted(name)}, whose text was read "
+            "when it was prepared; leave it out"
+        )

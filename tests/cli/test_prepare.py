@@ -1,0 +1,170 @@
+"""`xinye data prepare`: the same bytes by any number of processes, finished after a stop, and trained
+on without being tokenized again."""
+
+import json
+import shutil
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from conftest import TINY, contents
+from xinye.data import corpus_folder, gathering, preparation, token_parts
+from xinye.data.corpus import Corpus
+from xinye.data.tokenizer import Tokenizer
+
+pytestmark = pytest.mark.usefixtures("no_measuring")
+PREPARE = ("data", "prepare", "texts", "--document-separator", r"\n\n", "--tokenizer", "char")
+
+
+@pytest.fixture
+def texts(workplace: Path, story_text: dict[str, str], monkeypatch) -> Path:
+    """A folder of four files, of which one repeats documents of another, to be read one by one and
+    dealt out to several shards."""
+    monkeypatch.setattr(gathering, "SHARD_DOCUMENTS", 12)
+    monkeypatch.setattr(gathering, "LEAST_DOCUMENTS", 1)
+    monkeypatch.setattr(preparation, "UNIT_BYTES", 1)
+    folder = workplace / "texts"
+    folder.mkdir()
+    for language, text in story_text.items():
+        (folder / f"{language}.txt").write_text(text, "utf-8")
+    again = story_text["zh"].split("\n\n")[3:7]
+    (folder / "again.txt").write_text("\n\n".join([*again, "一个新的故事。", "  "]), "utf-8")
+    (folder / "table.csv").write_text("text,number\n重复的一行。,1\n重复的一行。,2\n", "utf-8")
+    return folder
+
+
+def documents_of(folder: Path) -> list[list[str]]:
+    """The documents of each shard."""
+    corpus, tokenizer = Corpus.open(folder), Tokenizer.load(folder / "tokenizer")
+    shards = [corpus.shard(number) for number in range(len(corpus.about.shards))]
+    return [
+        [tokenizer.decode(shard.tokens[start : end - 1]) for start, end in shard.spans]
+        for shard in shards
+    ]
+
+
+def test_any_number_of_processes_writes_the_same_corpus(xinye, texts, story_text, monkeypatch):
+    monkeypatch.setattr(gathering, "SHARD_DOCUMENTS", 7)
+    assert xinye(*PREPARE, "-o", "one", "--workers", 1).code == 0
+    outcome = xinye(*PREPARE, "-o", "two", "--workers", 3)
+    assert "left out: 5 duplicate, 1 empty\n" in outcome.out
+    assert contents(Path("one")) == contents(Path("two"))
+    shards = documents_of(Path("one"))
+    every = {text for story in story_text.values() for text in story.split("\n\n")}
+    assert sorted(chain(*shards)) == sorted(every | {"一个新的故事。", "重复的一行。"})
+    assert len(shards) > 3
+    chinese = [sum(text[0] > "\u2e80" for text in shard) / len(shard) for shard in shards]
+    assert all(0.1 < share < 0.9 for share in chinese), "each shard is a sample of all"
+
+
+def test_what_was_done_before_a_stop_is_not_done_again(xinye, texts, monkeypatch):
+    assert xinye(*PREPARE, "-o", "whole", "--workers", 1).code == 0
+    share, stopped, done = corpus_folder.Preparation._share, [], []
+
+    def once(self, work, jobs, on_progress):
+        done.append(len(jobs))
+        if stopped:
+            share(self, work, jobs, on_progress)
+            return
+        stopped.append(share(self, work, jobs[:2], on_progress))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(corpus_folder.Preparation, "_share", once)
+    assert xinye(*PREPARE, "-o", "again", "--workers", 1).code == 130
+    part = texts.parent / "again" / ".parts" / "part-000002-000000.tokens"
+    part.write_bytes(b"half a part")  # as a process that was killed leaves it
+    refused = xinye("pretrain", "again", "-o", "run", *TINY)
+    assert "again: this corpus is not finished; type the xinye data prepare command" in (
+        refused.complaint
+    )
+    assert xinye(*PREPARE, "-o", "again", "--workers", 1).code == 0
+    assert done[:2] == [4, 2]
+    assert contents(Path("again")) == contents(Path("whole"))
+    assert "again: this corpus is finished already" in xinye(*PREPARE, "-o", "again").err
+
+
+def test_other_settings_and_other_folders_are_refused(xinye, texts):
+    assert xinye(*PREPARE, "-o", "corpus", "--workers", 1).code == 0
+    before = contents(Path("corpus"))
+    other = xinye(*PREPARE, "-o", "corpus", "--minimum-characters", 9, "--vocab-size", 300)
+    assert "begun with other settings (minimum_characters, vocab_size)" in other.complaint
+    (texts / "more.txt").write_text("又一个故事。", "utf-8")
+    assert "begun with other settings (files)" in xinye(*PREPARE, "-o", "corpus").complaint
+    assert "texts: this exists and is not a corpus" in xinye(*PREPARE, "-o", "texts").complaint
+    assert "--workers: give at least 1" in xinye(*PREPARE, "-o", "c", "--workers", 0).complaint
+    assert contents(Path("corpus")) == before
+
+
+def losses(run: str) -> list[float]:
+    lines = Path(run, "training", "metrics.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(line)["loss"] for line in lines if "loss" in json.loads(line)]
+
+
+def test_a_run_on_the_corpus_is_the_run_on_its_files(xinye, texts, monkeypatch):
+    """The text of the corpus is never tokenized again, and a stop changes nothing."""
+    train = ("--steps", 12, "--evaluations", 1, "--document-separator", r"\n\n")
+    assert xinye("pretrain", "texts", "-o", "files", *TINY, *train).code == 0
+    assert xinye(*PREPARE, "-o", "corpus", "--size", "1M", "--workers", 1).code == 0
+
+    def refuse(*arguments):
+        raise AssertionError("the text is tokenized again")
+
+    monkeypatch.setattr(token_parts, "write_parts", refuse)
+    monkeypatch.setattr(preparation, "write_parts", refuse)
+    train, tiny = train[:4], TINY[:10] + TINY[12:]
+    assert "--tokenizer" not in tiny
+    assert xinye("pretrain", "corpus", "-o", "run", *tiny, *train).code == 0
+    assert len(losses("run")) > 12
+    assert losses("run") == losses("files")
+    assert xinye("pretrain", "-o", "run", "--resume", "--steps", 13).code == 0
+    assert xinye("evaluate", "run").code == 0
+
+
+def damage(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path, at: int) -> None:
+    path.write_bytes(path.read_bytes()[:at])
+
+
+DAMAGE = {
+    "a bit": (damage, "shard-00000.tokens", 100, "bytes 0 to "),
+    "lengths": (damage, "shard-00000.documents", 0, "bytes 0 to "),
+    "truncated": (cut, "shard-00002.tokens", 100, "the file ends at byte 100 of "),
+    "manifest": (cut, "corpus.json", 100, "the manifest is damaged"),
+    "a number": (
+        lambda path, at: path.write_text(path.read_text().replace('"tokens": ', '"tokens": 1')),
+        *("corpus.json", 0, "the manifest is damaged"),
+    ),
+}
+
+
+def test_damage_is_named_with_its_place(xinye, texts):
+    assert xinye(*PREPARE, "-o", "corpus", "--workers", 1).code == 0
+    tiny = TINY[:10] + TINY[12:]
+    for how, file, at, expected in DAMAGE.values():
+        shutil.copytree("corpus", "damaged", dirs_exist_ok=True)
+        how(Path("damaged", file), at)
+        outcome = xinye("pretrain", "damaged", "-o", "run", "--steps", 9, *tiny)
+        assert outcome.code == 1
+        assert f"xinye pretrain: damaged/{file}: {expected}" in outcome.err.splitlines()[-1]
+        assert not Path("run").exists()
+    corpus = Corpus.open(Path("corpus"))
+    assert sum(len(corpus.shard(number).tokens) for number in range(3)) > 0, "others are unharmed"
+
+
+def test_settings_without_effect_and_other_tokenizers_are_refused(xinye, texts, trained):
+    assert xinye(*PREPARE, "-o", "corpus", "--workers", 1).code == 0
+    for words, expected in (
+        (("--field", "text"), "--field has no effect on corpus"),
+        (("--no-drop-duplicates",), "--drop-duplicates has no effect on corpus"),
+        (("--tokenizer", "bpe"), "--tokenizer has no effect on corpus"),
+        (("--tokenizer", trained), "its text was tokenized with another tokenizer than that of"),
+        (("zh.txt",), "corpus: this is a prepared corpus; give it alone"),
+    ):
+        outcome = xinye("pretrain", "corpus", "-o", "run", "--steps", 1, *words)
+        assert expected in outcome.err.splitlines()[-1] and outcome.code == 2
