@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from xinye.model import loss
 from xinye.model.cache import KeyValueCache
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.kernels import Pieces, attention, attention_in_pieces, rms_norm, takes_pieces
@@ -279,8 +280,12 @@ class TokenModel(nn.Module):
         `label_smoothing` is the share of each target's probability that is spread
         over the whole vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
         """
-        logits = self(tokens, positions, self.apart(documents, borders))
-        logits, targets = logits.flatten(0, 1).float(), targets.flatten()
+        states = self.hidden(tokens, positions, self.apart(documents, borders))  # type: ignore[operator]
+        head, targets = self.lm_head, targets.flatten()
+        if type(head) is Linear and loss.pays(head.weight, len(targets)):
+            states = states.flatten(0, 1)
+            return loss.cross_entropy_of_states(states, head.weight, targets, label_smoothing)
+        logits = head(states).flatten(0, 1).float()
         return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
 
 
