@@ -107,7 +107,8 @@ def _takes_groups(queries: Tensor, mask: Tensor | None) -> bool:
     flash attention is, which takes no mask; with one PyTorch would take its slowest way."""
     if queries.is_cuda:
         return mask is None and queries.dtype in HALF
-    return queries.device.type == "cpu"
+    # An exported graph keeps to plain operations.
+    return queries.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
