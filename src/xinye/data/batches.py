@@ -36,13 +36,15 @@ class Batch:
 
     `tokens` are the inputs and `targets` the tokens to predict; targets of `IGNORED` do not count
     in the loss. `positions` count from 0 in each piece, and `documents` number the pieces of a
-    window (-1 for padding). Both are None if every window holds a single piece.
+    window (-1 for padding). Both are None if every window holds a single piece. On a GPU `borders`
+    are those of `piece_borders`.
     """
 
     tokens: Tensor
     targets: Tensor
     positions: Tensor | None
     documents: Tensor | None
+    borders: Tensor | None = None
 
     @property
     def counted(self) -> int:
@@ -51,12 +53,33 @@ class Batch:
 
     def to(self, device: str | torch.device) -> "Batch":
         """The same batch with all tensors on another device."""
+        borders = self.borders
+        if borders is None and self.documents is not None and torch.device(device).type == "cuda":
+            borders = piece_borders(self.documents)
         return Batch(
             self.tokens.to(device),
             self.targets.to(device),
             None if self.positions is None else self.positions.to(device),
             None if self.documents is None else self.documents.to(device),
+            None if borders is None else borders.to(device),
         )
+
+
+def piece_borders(documents: Tensor) -> Tensor:
+    """The places where pieces begin, if the rows of `documents` (B, T) stand one after another, and
+    at the end B · T: (n + 1,) of int32. Padding is a piece, too.
+
+    How many pieces there are differs from batch to batch, and a GPU would have to be asked and
+    waited for. So they are counted on the CPU, before the batch moves. n is a power of two, so that
+    compiled code meets few shapes; pieces beyond the last one are empty.
+    """
+    begins = torch.ones_like(documents, dtype=torch.bool)
+    begins[:, 1:] = documents[:, 1:] != documents[:, :-1]
+    places = begins.flatten().nonzero()[:, 0]
+    count = 1 << (len(places) - 1).bit_length()
+    borders = torch.full((count + 1,), documents.numel(), dtype=torch.int32)
+    borders[: len(places)] = places
+    return borders
 
 
 class Windows:

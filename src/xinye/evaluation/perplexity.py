@@ -41,7 +41,8 @@ def evaluate(
         tokens += counted.numel()
         size += int(lengths[counted].sum())
         moved = batch.to(model.device)
-        nats += float(model.loss(moved.tokens, moved.targets, moved.positions, moved.documents))
+        inputs = moved.tokens, moved.targets, moved.positions, moved.documents
+        nats += float(model.loss(*inputs, borders=moved.borders))
     model.train(was_training)
     return {
         "loss": nats / max(1, tokens),

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from xinye.model import loss
 from xinye.model.cache import KeyValueCache
 from xinye.model.config import GPTConfig, LSTMConfig
-from xinye.model.kernels import attention, rms_norm
+from xinye.model.kernels import Pieces, attention, attention_in_pieces, rms_norm, takes_pieces
 from xinye.model.rope import scaled_frequencies
 from xinye.model.sharded import put
 
@@ -119,7 +120,7 @@ class Attention(nn.Module):
         self,
         x: Tensor,
         rotary: tuple[Tensor, Tensor] | None,
-        mask: Tensor | None,
+        mask: Tensor | Pieces | None,
         cache: KeyValueCache | None,
     ) -> Tensor:
         config = self.config
@@ -131,6 +132,8 @@ class Attention(nn.Module):
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         if rotary is not None:
             queries, keys = rotate(queries, rotary), rotate(keys, rotary)
+        if isinstance(mask, Pieces):
+            return self.o_proj(attention_in_pieces(queries, keys, values, mask).flatten(2))
         queries, keys, values = (
             tensor.transpose(1, 2) for tensor in (queries, keys, values)
         )  # (B, H or K, T, D)
@@ -138,13 +141,6 @@ class Attention(nn.Module):
             keys, values = cache.append(self.layer, keys, values)
         if self.prefix is not None:
             keys, values = self.prefix(self.layer, keys, values)
-        # Each key-value head serves a group of query heads.
-        if config.num_key_value_heads < config.num_attention_heads:
-            group = config.num_attention_heads // config.num_key_value_heads
-            keys, values = (
-                keys.repeat_interleave(group, dim=1),
-                values.repeat_interleave(group, dim=1),
-            )
         y = attention(queries, keys, values, mask, config.is_causal)  # (B, H, T, D)
         return self.o_proj(y.transpose(1, 2).flatten(2))  # (B, T, C)
 
@@ -192,7 +188,7 @@ class Layer(nn.Module):
         self,
         x: Tensor,
         rotary: tuple[Tensor, Tensor] | None,
-        mask: Tensor | None,
+        mask: Tensor | Pieces | None,
         cache: KeyValueCache | None,
     ) -> Tensor:
         attended = self.self_attn(self.input_layernorm(x), rotary, mask, cache)
@@ -246,20 +242,25 @@ class TokenModel(nn.Module):
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
+    def apart(self, documents: Tensor | None, borders: Tensor | None) -> Tensor | Pieces | None:
+        """The `mask` with which tokens (B, T) see only their own document. `documents` and
+        `borders` are those of `loss`."""
+        return document_mask(documents)
+
     def forward(
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | Pieces | None = None,
         cache: Any = None,
     ) -> Tensor:
         """The logits (B, T, V) for tokens (B, T), in the compute dtype.
 
         `positions` (B, T) default to 0, 1, 2 …, continued from the cache. `mask` is boolean and
         broadcasts to (B, H, T, S), True where a token may attend; without it attention follows
-        `config.is_causal`. With a `cache` the keys and values of these tokens are appended to it;
-        if a later call has several tokens, it needs a mask. An LSTM needs no mask, because a
-        document begins wherever a position is 0.
+        `config.is_causal`. `apart` makes the mask of packed documents. With a `cache` the keys and
+        values of these tokens are appended to it; if a later call has several tokens, it needs a
+        mask. An LSTM needs no mask, because a document begins wherever a position is 0.
         """
         return self.lm_head(self.hidden(tokens, positions, mask, cache))  # type: ignore[operator]
 
@@ -270,15 +271,21 @@ class TokenModel(nn.Module):
         positions: Tensor | None = None,
         documents: Tensor | None = None,
         label_smoothing: float = 0.0,
+        borders: Tensor | None = None,
     ) -> Tensor:
         """The sum of the cross-entropies in nats over all targets but -100; all tensors are (B, T).
 
         `documents` has the number of each token's document within its row; tokens see only their
-        own document. `label_smoothing` is the share of each target's probability that is spread
+        own document. A GPU also wants their `borders` (`kernels.Pieces`), which save it the mask.
+        `label_smoothing` is the share of each target's probability that is spread
         over the whole vocabulary (Szegedy et al. 2016, arXiv:1512.00567).
         """
-        logits = self(tokens, positions, document_mask(documents))
-        logits, targets = logits.flatten(0, 1).float(), targets.flatten()
+        states = self.hidden(tokens, positions, self.apart(documents, borders))  # type: ignore[operator]
+        head, targets = self.lm_head, targets.flatten()
+        if type(head) is Linear and loss.pays(head.weight, len(targets)):
+            states = states.flatten(0, 1)
+            return loss.cross_entropy_of_states(states, head.weight, targets, label_smoothing)
+        logits = head(states).flatten(0, 1).float()
         return F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
 
 
@@ -326,11 +333,21 @@ class GPT(TokenModel):
         capacity = capacity or self.config.max_position_embeddings
         return KeyValueCache(self.config, batch, capacity, self.compute_dtype, self.device)
 
+    def apart(self, documents: Tensor | None, borders: Tensor | None) -> Tensor | Pieces | None:
+        if (
+            documents is not None
+            and borders is not None
+            and not self.prefix_length  # which every document sees
+            and takes_pieces(borders.device, self.compute_dtype, self.config.head_dim)
+        ):
+            return Pieces(borders, documents.shape[1])
+        return document_mask(documents)
+
     def hidden(
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Tensor | Pieces | None = None,
         cache: KeyValueCache | None = None,
         rows: Tensor | None = None,
     ) -> Tensor:
@@ -345,6 +362,7 @@ class GPT(TokenModel):
             mask = torch.ones(1, 1, 1, tokens.shape[1], dtype=torch.bool, device=tokens.device)
         x = self.model.embed_tokens(tokens) if rows is None else F.embedding(tokens, rows)
         if self.prefix_length:  # all tokens come after the prefix and attend to it
+            assert not isinstance(mask, Pieces)
             positions = positions + self.prefix_length
             if mask is None and tokens.shape[1] > 1:
                 shape = tokens.shape[1], start + tokens.shape[1]

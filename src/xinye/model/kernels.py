@@ -5,6 +5,8 @@ reaches a third of the machine's bf16 matrix speed in training, and its RMSNorm 
 ten times. The functions here compute the same, faster (`docs/log.md` has the times).
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,23 +15,72 @@ from torch import Tensor
 # and no scores of later tokens are computed.
 BLOCK = 128
 
+HALF = (torch.float16, torch.bfloat16)  # what flash attention computes in
+
+VARLEN = torch.__version__ >= "2.13"  # before that its kernel had other arguments
+
+
+class Pieces(NamedTuple):
+    """The documents in the rows of a batch, for attention within each of them.
+
+    All tokens of the batch stand one row after another. `borders` (n + 1,) of int32 are the places
+    in them where a document begins, from 0 to the number of tokens, which is repeated at the end if
+    there are fewer than n documents. `longest` is the length of the rows.
+    """
+
+    borders: Tensor
+    longest: int
+
+
+def takes_pieces(device: torch.device, dtype: torch.dtype, head_dim: int) -> bool:
+    """Whether this device computes `attention_in_pieces`. Its kernel is flash attention, which is
+    for GPUs since Ampere and for some sizes of heads."""
+    fits = VARLEN and dtype in HALF and head_dim % 8 == 0 and head_dim <= 192
+    if device.type != "cuda" or not fits:
+        return False
+    return torch.cuda.get_device_properties(device).major >= 8
+
+
+def attention_in_pieces(queries: Tensor, keys: Tensor, values: Tensor, pieces: Pieces) -> Tensor:
+    """Causal attention within each document, of queries (B, T, H, D) over keys and values (B, T, K,
+    D); returns (B, T, H, D). Unlike a mask it takes no time for what is not seen."""
+    from torch.nn.attention import varlen  # importing it takes long
+
+    queries, keys, values = (
+        tensor.flatten(0, 1) for tensor in (queries, keys, values)
+    )  # (B · T, H or K, D)
+    borders, longest = pieces
+    y = varlen.varlen_attn(
+        queries, keys, values, borders, borders, longest, longest,
+        window_size=(-1, 0), enable_gqa=keys.shape[1] < queries.shape[1],
+    )  # fmt: skip
+    assert isinstance(y, Tensor)  # it returns more only where more is asked for
+    return y.unflatten(0, (-1, longest))
+
 
 def attention(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, is_causal: bool = True
 ) -> Tensor:
-    """Scaled dot-product attention of queries (B, H, T, D) over keys and values (B, H, S, D);
-    returns (B, H, T, D).
+    """Scaled dot-product attention of queries (B, H, T, D) over keys and values (B, K, S, D);
+    returns (B, H, T, D). Each key-value head serves a group of query heads.
 
     `mask` is boolean and broadcasts to (B, H, T, S), True where a query may attend. Without it
     attention is causal for T > 1, and a single query sees everything. A mask that lets queries see
     later tokens needs `is_causal=False`.
     """
-    length = queries.shape[2]
-    if queries.is_cuda or not torch.is_grad_enabled() or length != keys.shape[2]:
-        return F.scaled_dot_product_attention(
-            queries, keys, values, mask, is_causal=mask is None and length > 1
+    batch, heads, length, head_dim = queries.shape
+    blocks = not queries.is_cuda and torch.is_grad_enabled() and length == keys.shape[2]
+    grouped = heads > keys.shape[1]
+    if grouped and (blocks or not _takes_groups(queries, mask)):
+        grouped = False
+        keys, values = (
+            tensor.repeat_interleave(heads // tensor.shape[1], dim=1) for tensor in (keys, values)
         )
-    batch, heads, _, head_dim = queries.shape
+    if not blocks:
+        causal = mask is None and length > 1
+        return F.scaled_dot_product_attention(
+            queries, keys, values, mask, is_causal=causal, enable_gqa=grouped
+        )
     queries, keys, values = (
         tensor.reshape(batch * heads, length, head_dim) for tensor in (queries, keys, values)
     )
@@ -49,6 +100,15 @@ def attention(
         )
         outputs.append(scores.softmax(-1) @ values[:, :seen])
     return torch.cat(outputs, dim=1).view(batch, heads, length, head_dim)
+
+
+def _takes_groups(queries: Tensor, mask: Tensor | None) -> bool:
+    """Whether PyTorch's attention is as fast without repeated keys and values. On CUDA only
+    flash attention is, which takes no mask; with one PyTorch would take its slowest way."""
+    if queries.is_cuda:
+        return mask is None and queries.dtype in HALF
+    # An exported graph keeps to plain operations.
+    return queries.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:

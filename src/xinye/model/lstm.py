@@ -5,6 +5,8 @@ evaluation and generation use the same code. The state is reset wherever a posit
 document begins there. Shapes: B batch, T tokens, C hidden size, V vocabulary.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -104,7 +106,7 @@ class LSTM(TokenModel):
         self,
         tokens: Tensor,
         positions: Tensor | None = None,
-        mask: Tensor | None = None,
+        mask: Any = None,
         cache: State | None = None,
     ) -> Tensor:
         """The hidden states before the output head, (B, T, C). `mask` is not used."""

@@ -127,7 +127,8 @@ def largest_micro_batch(
         before = machine.peak_memory_bytes(where)
         batch = windows.batch(0, micro).to(where)
         try:
-            model.loss(batch.tokens, batch.targets, batch.positions, batch.documents).backward()
+            inputs = batch.tokens, batch.targets, batch.positions, batch.documents
+            model.loss(*inputs, borders=batch.borders).backward()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from xinye.data.batches import IGNORED, Batch
 from xinye.model.build import LanguageModel
-from xinye.model.gpt import document_mask
 
 
 def distillation_loss(
@@ -34,10 +33,13 @@ def distillation_loss(
     teacher.eval().requires_grad_(False)
 
     def both(batch: Batch) -> Tensor:
-        inputs = batch.tokens, batch.positions, document_mask(batch.documents)
+        def logits_of(model: LanguageModel) -> Tensor:  # (B · T, V)
+            mask = model.apart(batch.documents, batch.borders)
+            return model(batch.tokens, batch.positions, mask).flatten(0, 1).float()
+
         with torch.no_grad():
-            teacher_logits = teacher(*inputs).flatten(0, 1).float()  # (B · T, V)
-        logits, targets = student(*inputs).flatten(0, 1).float(), batch.targets.flatten()
+            teacher_logits = logits_of(teacher)
+        logits, targets = logits_of(student), batch.targets.flatten()
         hard = F.cross_entropy(logits, targets, reduction="sum", label_smoothing=label_smoothing)
         soft = divergence(logits, teacher_logits, temperature) * (targets != IGNORED)
         return alpha * soft.sum() + (1 - alpha) * hard

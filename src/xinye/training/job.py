@@ -207,6 +207,7 @@ class Job(ABC):
                 numbers.weight_decay,
                 numbers.l1 or 0.0,
                 model.compute_dtype,
+                numbers.compile is True,  # a draft may not have decided it yet
             ),
             self.begun.group,
         )

@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal
 
 import torch
@@ -28,7 +28,8 @@ class Optimization:
     `muon` uses Muon for the layers' matrices and AdamW at `learning_rate` for embeddings, heads,
     norms and biases. Muon's updates are orthogonal, so `matrix_learning_rate` does not depend on
     the width. `adamw` and `sgd` update everything at `learning_rate`. Weight decay and `l1`, which
-    `shrink` applies, are for matrices only. `dtype` is the precision of Muon's iteration.
+    `shrink` applies, are for matrices only. `dtype` is the precision of Muon's iteration, which is
+    `compiled` on a GPU. On a CPU its products take all the time, so nothing is gained there.
     """
 
     kind: Kind
@@ -37,6 +38,7 @@ class Optimization:
     weight_decay: float
     l1: float = 0.0
     dtype: torch.dtype = torch.bfloat16
+    compiled: bool = False
 
 
 def make_optimizers(
@@ -64,6 +66,7 @@ def make_optimizers(
             group = {"params": matrices, "l1": plan.l1}
             muon = partial(Muon, dtype=plan.dtype, processes=processes)
             optimizers.append(muon([group], plan.matrix_learning_rate, decay))
+            optimizers[-1].compiled = plan.compiled  # type: ignore[attr-defined]
         if embeddings or vectors:
             optimizers.append(adamw(embeddings + vectors, eps=1e-10, weight_decay=0.0))
     else:
@@ -121,6 +124,8 @@ class Muon(torch.optim.Optimizer):
     iterates in bfloat16, which is several times slower than float32 on a processor without bf16
     units.
     """
+
+    compiled = False  # whether the iteration is, on a GPU
 
     def __init__(
         self,
@@ -183,9 +188,10 @@ class Muon(torch.optim.Optimizer):
     def _orthogonal(self, matrices: Sequence[Tensor], into: Tensor) -> None:
         """Write the orthogonal matrices into (n, rows, columns), a few at a time."""
         at_once = max(1, AT_ONCE // into[0].numel()) if matrices else 1
+        iterate = compiled_orthogonal() if self.compiled and into.is_cuda else orthogonal
         for start in range(0, len(matrices), at_once):
             some = matrices[start : start + at_once]
-            into[start : start + at_once] = orthogonal(torch.stack(tuple(some)), self.dtype)
+            into[start : start + at_once] = iterate(torch.stack(tuple(some)), self.dtype)
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
@@ -202,3 +208,9 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.baddbmm(x, polynomial, x, beta=a)
     return x.mT if tall else x
+
+
+@cache
+def compiled_orthogonal() -> Callable[[Tensor, torch.dtype], Tensor]:
+    """`orthogonal`, compiled for each shape of its matrices."""
+    return torch.compile(orthogonal, dynamic=False)

@@ -177,8 +177,11 @@ class RecordJob(Job):
         """The loss of the task. AdaLoRA's penalty adds its gradient, but not its value."""
 
         def loss(batch: Labelled) -> Tensor:
-            penalty = extra_loss(model)
-            return self.task.loss(model, batch) + batch.counted * (penalty - penalty.detach())
+            total, penalty = self.task.loss(model, batch), extra_loss(model)
+            if not penalty.requires_grad:
+                return total
+            # A GPU is waited for here, where it counts its targets.
+            return total + batch.counted * (penalty - penalty.detach())
 
         return LossSum(model, loss, self.device)
 

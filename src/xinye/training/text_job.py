@@ -261,5 +261,10 @@ def text_loss(
     """A function that maps a batch to the sum of its targets' losses, in nats."""
     loss = torch.compile(model.loss) if compiled else model.loss
     return lambda batch: loss(
-        batch.tokens, batch.targets, batch.positions, batch.documents, label_smoothing
+        batch.tokens,
+        batch.targets,
+        batch.positions,
+        batch.documents,
+        label_smoothing,
+        batch.borders,
     )
