@@ -23,23 +23,15 @@ import torch
 from common import in_own_process, machine, peak_gigabytes, progress, report
 
 from xinye.data.batches import Batch, Windows
+from xinye.data.blocks import OneBlock
 from xinye.machine import device, fast_dtype, finish, matrix_flops_per_second
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
+from xinye.planning.gpus import GPUS
 from xinye.training.loop import Loop
 from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.text_job import text_loss
 
-# Dense bf16 TFLOP/s of the data sheets, by what is in the name of the GPU.
-PEAKS = {
-    "H200": 989,
-    "H100 PCIe": 756,
-    "H100 NVL": 835,
-    "H100": 989,
-    "A100": 312,
-    "L40S": 362,
-    "L4": 121,
-}
 SHAPES = {  # layers, width, heads, key-value heads, context, windows, micro-batch, vocabulary
     "5M": (6, 256, 4, 2, 256, 16, 16, 6400),
     "125M": (12, 768, 12, 4, 1024, 256, 32, 50304),
@@ -67,26 +59,26 @@ class Work:
         )
         tokens = chance.integers(1, vocabulary, ends[-1], np.uint16)
         spans = np.stack((np.concatenate(([0], ends[:-1])), ends), axis=1)
-        self.data = Windows(tokens, spans, self.context, 0)
+        self.data = Windows(OneBlock(tokens, spans), self.context, 0)
 
     def batches(self, step: int) -> list[Batch]:
         return self.data.micro_batches(step * self.windows, self.windows, self.micro)
 
 
-def xinye_steps(work: Work) -> Callable[[int], object]:
+def xinye_steps(work: Work) -> Callable[[int, int], object]:
     model = GPT(work.config).train().to(device())
     model.initialize(0)
     model.compute_dtype = work.dtype
     plan = Optimization("muon", 1e-3, 0.02, 0.1, dtype=work.dtype, compiled=True)
     loss = text_loss(model, compiled=True)
     loop = Loop(
-        lambda batch: loss(batch.to(device())), list(model.parameters()), make_optimizers(model, plan),
-        work.batches, lambda step: 1.0,
+        loss, list(model.parameters()), make_optimizers(model, plan), work.batches,
+        lambda step: 1.0, device=device(),
     )  # fmt: skip
-    return lambda step: list(loop.take([step]))
+    return lambda step, steps: list(loop.take(step, lambda: steps))
 
 
-def peer_steps(work: Work) -> Callable[[int], object]:
+def peer_steps(work: Work) -> Callable[[int, int], object]:
     """The same for transformers, which shifts the labels itself."""
     import transformers
 
@@ -103,17 +95,18 @@ def peer_steps(work: Work) -> Callable[[int], object]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     kind, narrow = device().type, work.dtype == torch.bfloat16
 
-    def step(number: int) -> None:
-        for batch in work.batches(number):
-            tokens = batch.tokens.to(device())
-            with torch.autocast(kind, dtype=torch.bfloat16, enabled=narrow):
-                loss = forward(tokens, labels=tokens).loss
-            loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+    def take(step: int, steps: int) -> None:
+        for number in range(step, steps):
+            for batch in work.batches(number):
+                tokens = batch.tokens.to(device())
+                with torch.autocast(kind, dtype=torch.bfloat16, enabled=narrow):
+                    loss = forward(tokens, labels=tokens).loss
+                loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
 
-    return step
+    return take
 
 
 def measure(name: str, size: str, steps: int) -> dict[str, Any]:
@@ -122,13 +115,11 @@ def measure(name: str, size: str, steps: int) -> dict[str, Any]:
     torch.set_float32_matmul_precision("high")
     work = Work(size)
     take = {"xinye": xinye_steps, "transformers": peer_steps}[name](work)
-    for step in range(WARMUP):
-        take(step)
-        progress(f"  {name}: warm-up {step + 1} of {WARMUP}")
+    take(0, WARMUP)
+    progress(f"  {name}: warmed up")
     finish(device())
     start = time.perf_counter()
-    for step in range(WARMUP, WARMUP + steps):
-        take(step)
+    take(WARMUP, WARMUP + steps)
     finish(device())
     seconds = time.perf_counter() - start
     cuda = torch.cuda.is_available()
@@ -145,10 +136,11 @@ def peak_of(given: float | None, dtype: torch.dtype) -> tuple[float, str]:
     if given:
         return given * 1e12, "given"
     if torch.cuda.is_available():
-        name = torch.cuda.get_device_name()
-        for part, teraflops in PEAKS.items():
-            if part in name:
-                return teraflops * 1e12, f"data sheet of {part}, bf16, dense"
+        name = torch.cuda.get_device_name().lower().replace(" ", "")
+        others = ("pcie", "nvl")  # slower ones of the same name; give --peak
+        for part, gpu in GPUS.items():
+            if part in name and gpu.bfloat16 and not any(each in name for each in others):
+                return gpu.bfloat16, f"data sheet of {gpu.title}, bf16, dense"
     return matrix_flops_per_second(device(), dtype), "one large product here"
 
 

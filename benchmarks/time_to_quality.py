@@ -23,6 +23,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from xinye import machine
 from xinye.data.batches import Batch, Windows
+from xinye.data.blocks import OneBlock
 from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
@@ -38,13 +39,8 @@ def xinye(
 ) -> dict[str, float]:
     config = GPTConfig("modern", tokenizer.vocab_size, 192, 2, 3, 3, 64, 512, CONTEXT + 1)
     device = machine.device()
-    windows = Windows(
-        tokens.numpy(),
-        torch.tensor([[0, len(tokens)]]).numpy(),
-        CONTEXT + 1,
-        tokenizer.bos_id,
-        seed,
-    )
+    text = OneBlock(tokens.numpy(), torch.tensor([[0, len(tokens)]]).numpy())
+    windows = Windows(text, CONTEXT + 1, tokenizer.bos_id, seed)
     begin = time.perf_counter()
     model = GPT(config).to(device)
     model.initialize(seed)

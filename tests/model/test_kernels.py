@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.attention import varlen
 
 from xinye.data.batches import IGNORED, Batch, Windows, piece_borders
+from xinye.data.blocks import OneBlock
 from xinye.model import gpt, kernels
 from xinye.model.gpt import GPT
 from xinye.model.kernels import Pieces
@@ -69,9 +70,8 @@ def test_borders_are_those_of_the_documents_and_of_the_padding() -> None:
     documents = torch.tensor([[0, 0, 1, -1], [0, 0, 0, 0], [0, 1, 2, 2]])
     assert piece_borders(documents).tolist() == [0, 2, 3, 4, 8, 9, 10, 12, 12]
     assert piece_borders(documents[1:2]).tolist() == [0, 4]
-    windows = Windows(
-        torch.arange(90).numpy(), torch.tensor([[0, 40], [40, 47], [47, 90]]).numpy(), 50, 0
-    )
+    spans = torch.tensor([[0, 40], [40, 47], [47, 90]]).numpy()
+    windows = Windows(OneBlock(torch.arange(90).numpy(), spans), 50, 0)
     batch = windows.batch(0, 2)
     assert batch.documents is not None and batch.borders is None
     borders = piece_borders(batch.documents)
