@@ -32,7 +32,7 @@ TRAIN = (
     *("--context", "32", "--batch-size", "8", "--tokenizer", "char", "--dtype", "float32"),
     *("--dropout", "0", "--compile", "no", "--seed", "1"),
 )
-SHORT, LONG = ("--steps", "30", "--evaluations", "2"), ("--steps", "300", "--evaluations", "10")
+SHORT, LONG = ("--steps", "30", "--evaluations", "2"), ("--steps", "200", "--evaluations", "10")
 CLOSE = 1e-5  # nats between the losses of one process and those of several
 
 
@@ -99,6 +99,12 @@ class Place:
         assert worst < CLOSE, f"the losses of {one} and {other} differ by {worst:.1e}"
         return f"{len(losses)} losses differ by at most {worst:.1e} from those of one process"
 
+    def equal(self, one: str, other: str) -> str:
+        """Check that two runs on as many processes have the same bits."""
+        losses, others = self.losses(one), self.losses(other)
+        assert losses == others, f"the losses of {one} and {other} differ: {losses} {others}"
+        return f"{len(losses)} losses are those of a run that was not stopped, bit for bit"
+
     def until(self, ready: Callable[[], object], what: str, limit: float = 120) -> None:
         end = time.monotonic() + limit
         while not ready():
@@ -121,21 +127,19 @@ def two_hosts_give_the_losses_of_one_process(place: Place) -> str:
 
 
 def two_hosts_give_the_bits_of_two_processes_on_one_host(place: Place) -> str:
-    place.alone("both", *SHORT, "--processes", "2")
-    losses, others = place.losses("both"), place.losses("two")
-    assert losses == others, (losses, others)
-    return f"all {len(losses)} losses are equal"
+    all_end(place, "long", place.together("long", *LONG))
+    place.alone("both", *LONG, "--processes", "2")
+    return place.equal("both", "long")
 
 
 def a_killed_worker_is_started_again(place: Place) -> str:
-    place.alone("long", *LONG)
     started = place.together("killed", *LONG)
     place.until_saved("killed")
     [worker] = place.hosts[1].workers()
     os.kill(worker, signal.SIGKILL)
     all_end(place, "killed", started)
     assert place.said("killed-1").count("measuring the speed\n") == 2, place.said("killed-1")
-    return place.same("long", "killed")
+    return place.equal("long", "killed")
 
 
 def slurm_gives_the_losses_of_one_process(place: Place) -> str:
@@ -153,7 +157,18 @@ def slurm_requeues_and_the_run_goes_on(place: Place) -> str:
         asked.ask("scontrol", "requeue", job)
         state = asked.wait(job)
         assert state == ("COMPLETED", 1), (state, job_said(place, job))
-        return place.same("long", "requeued")
+        return place.equal("long", "requeued")
+
+
+def slurm_saves_before_the_time_is_over_and_requeues(place: Place) -> str:
+    with a_slurm(place) as asked:
+        job = submit(place, asked, "timed", *LONG)
+        place.until_saved("timed")
+        asked.ask("scancel", "--batch", "--signal=USR1", job)  # what Slurm does before the limit
+        state = asked.wait(job)
+        assert state == ("COMPLETED", 1), (state, job_said(place, job))
+        assert "stopped after step" in job_said(place, job), job_said(place, job)
+    return place.equal("long", "timed")
 
 
 CHECKS = (
@@ -164,6 +179,7 @@ CHECKS = (
 WITH_SLURM = (
     slurm_gives_the_losses_of_one_process,
     slurm_requeues_and_the_run_goes_on,
+    slurm_saves_before_the_time_is_over_and_requeues,
 )
 
 
