@@ -6,7 +6,6 @@ hosts of namespaces, which are gone when it ends. `--without-slurm` leaves the p
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import slurm
-from hosts import Host, end_all, refusal, two_hosts
+from hosts import Host, refusal, two_hosts
 
 from xinye.checkpoints.folders import checkpoints
 from xinye.demo.stories import stories
@@ -74,9 +73,7 @@ class Place:
         command = (TORCHRUN, *TRAIN, *arguments, "-o", run)
         return self.on(number, f"{run}-{number + 1}", *command, **settings)
 
-    def on(
-        self, number: int, log: str, *command: str | Path, **more: str
-    ) -> subprocess.Popen[str]:
+    def on(self, number: int, log: str, *command: str | Path, **more: str) -> subprocess.Popen[str]:
         """Start a command on one of the hosts, in the shared folder."""
         host, settings = self.hosts[number], {**self.settings, **more}
         go = ("sh", "-c", 'cd "$0" && exec "$@"', self.folder)
@@ -226,7 +223,9 @@ def main(words: list[str]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{len(checks) - failed - left_out} passed, {failed} failed, {left_out} skipped")
     if left_out and "--without-slurm" not in words:
-        print(f"Slurm is not installed ({absent[0]}): apt-get install slurm-wlm; or --without-slurm")
+        print(
+            f"Slurm is not installed ({absent[0]}): apt-get install slurm-wlm; or --without-slurm"
+        )
         return 1
     return int(failed > 0)
 

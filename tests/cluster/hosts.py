@@ -48,7 +48,9 @@ class Host:
             return process.wait(limit)
         except subprocess.TimeoutExpired:
             process.kill()
-            raise AssertionError(f"{self.name}: {command[0]} took more than {limit:.0f} s") from None
+            raise AssertionError(
+                f"{self.name}: {command[0]} took more than {limit:.0f} s"
+            ) from None
 
     def workers(self) -> list[int]:
         """The processes of this host that train, as numbers seen from outside."""
@@ -76,7 +78,9 @@ def refusal() -> str:
         )
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
-        return f"{', '.join(missing)}: not found; apt-get install util-linux iproute2 mount hostname"
+        return (
+            f"{', '.join(missing)}: not found; apt-get install util-linux iproute2 mount hostname"
+        )
     return ""
 
 
@@ -108,7 +112,9 @@ def two_hosts(folder: Path) -> Iterator[list[Host]]:
         ends = [["cable", "netns", str(host.root)] for host in hosts]
         checked("ip", "link", "add", *ends[0], "type", "veth", "peer", "name", *ends[1])
         for host in hosts:
-            code = host.run("sh", "-c", CABLE.format(address=host.address), log=folder / "cable.log")
+            code = host.run(
+                "sh", "-c", CABLE.format(address=host.address), log=folder / "cable.log"
+            )
             assert code == 0, (folder / "cable.log").read_text("utf-8")
         yield hosts
 

@@ -92,7 +92,7 @@ class Session:
                 try:
                     with (
                         explain_memory(plan),
-                        interruptible(self.asked_to_stop) as self.interrupted,
+                        interruptible(self.asked_to_stop, self.group.count > 1) as self.interrupted,
                     ):
                         self.take_steps()
                         outcome = run = self.concluded()
@@ -110,10 +110,12 @@ class Session:
                 write_pages(self.folder, self.observer)
 
     def asked_to_stop(self, signal: str) -> None:
-        """Say what the run still does after a signal to stop."""
+        """Say what the run still does after a signal to stop, named if it may come again."""
         said = f"the model is saved; writing the result; {signal} again stops at once"
         if self.stepping:
             said = f"finishing this step and saving; {signal} again stops at once"
+        if not signal:
+            said = "finishing and saving"
         self.observer.stage(said)
 
     def extension_message(self, longer: Extension) -> str:
