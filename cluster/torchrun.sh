@@ -15,12 +15,13 @@ python=${PYTHON:-python}
 until timeout 5 bash -c ": < /dev/tcp/$first/$port" 2>/dev/null; do
     case " $(hostname) $(hostname -s) $(hostname -f 2>/dev/null) " in *" $first "*) break ;; esac
     if ((SECONDS >= wait)); then
-        echo "$0: $first:$port has not answered for $wait s; start the command there, too" >&2
+        echo "$0: $first:$port did not answer within $wait s; start the command there, too" >&2
         exit 1
     fi
     sleep 1
 done
 
+echo "$0: waiting for all $hosts hosts; a RendezvousTimeoutError: one did not come within $wait s" >&2
 exec "$python" -m torch.distributed.run \
     --nnodes "$hosts" --nproc-per-node "${PROCESSES:-auto}" --max-restarts "${RESTARTS:-2}" \
     --rdzv-backend c10d --rdzv-endpoint "$first:$port" --rdzv-conf "join_timeout=$wait" \

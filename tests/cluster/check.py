@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,13 @@ TRAIN = (
     *("--dropout", "0", "--compile", "no", "--seed", "1"),
 )
 SHORT, LONG = ("--steps", "30", "--evaluations", "2"), ("--steps", "200", "--evaluations", "10")
+ENDLESS = ("--steps", "100000", "--evaluations", "1000")
+SILENCE = 10  # seconds
+SHORTER = f"""
+from datetime import timedelta
+from xinye.training import watch
+watch.SILENCE = timedelta(seconds={SILENCE})
+"""
 CLOSE = 1e-5  # nats between the losses of one process and those of several
 
 
@@ -71,7 +78,7 @@ class Place:
         """Start training on one of the hosts."""
         settings = {"HOSTS": "2", "FIRST": self.hosts[0].name, **more}
         command = (TORCHRUN, *TRAIN, *arguments, "-o", run)
-        return self.on(number, f"{run}-{number + 1}", *command, **settings)
+        return self.on(number, f"{Path(run).name}-{number + 1}", *command, **settings)
 
     def on(self, number: int, log: str, *command: str | Path, **more: str) -> subprocess.Popen[str]:
         """Start a command on one of the hosts, in the shared folder."""
@@ -139,6 +146,68 @@ def a_killed_worker_is_started_again(place: Place) -> str:
     return place.equal("long", "killed")
 
 
+def a_silent_host_ends_the_run(place: Place) -> str:
+    """The cable is cut while they train. The limit is five minutes; here it is shorter."""
+    (place.folder / "shorter").mkdir()
+    (place.folder / "shorter" / "sitecustomize.py").write_text(SHORTER, "utf-8")
+    settings = {"PYTHONPATH": f"{place.folder / 'shorter'}:{ROOT / 'src'}", "WAIT": "10"}
+    started = place.together("silent", *ENDLESS, **settings)
+    place.until_saved("silent")
+    place.hosts[1].run("ip", "link", "set", "cable", "down", log=place.log("cable"))
+    began = time.monotonic()
+    codes = [process.wait(300) for process in started]
+    for number, other in ((1, 1), (2, 0)):
+        said = place.said(f"silent-{number}")
+        line = f"xinye: process {other} has not answered for {SILENCE} s"
+        assert codes[number - 1] and said.count(line) == 1, said
+    return f"both hosts ended after {time.monotonic() - began:.0f} s, with codes {codes}"
+
+
+def a_host_that_does_not_come_is_named(place: Place) -> str:
+    for number in (1, 0):
+        process = place.by_torchrun(number, "absent", *SHORT, WAIT="5")
+        assert process.wait(120) == 1
+        said = place.said(f"absent-{number + 1}")
+        assert "within 5 s" in said, said
+    return said.strip().splitlines()[-1]
+
+
+def a_folder_that_is_not_shared_is_refused(place: Place) -> str:
+    (place.folder / "unshared").mkdir()
+    mount = ("mount", "-t", "tmpfs", "none", place.folder / "unshared")
+    assert place.hosts[1].run(*mount, log=place.log("mount")) == 0
+    earlier = (
+        place.by_torchrun(0, "unshared/run", *SHORT, RESTARTS="0"),
+        place.by_torchrun(1, "unshared/run", *SHORT, RESTARTS="0"),
+    )
+    codes = [process.wait(120) for process in earlier]
+    said = place.said("run-1")
+    [line] = [each for each in said.splitlines() if each.startswith("xinye pretrain:")]
+    assert "all hosts must share the folder" in line and all(codes), said
+    return line
+
+
+def a_full_disk_keeps_the_last_checkpoint(place: Place) -> str:
+    (place.folder / "full").mkdir()
+    mount = ("mount", "-t", "tmpfs", "-o", "size=32m", "none", place.folder / "full")
+    assert place.hosts[0].run(*mount, log=place.log("mount")) == 0
+    inside = Path(f"/proc/{place.hosts[0].root}/root{place.folder}/full")
+    command = (sys.executable, "-m", "xinye", *TRAIN, *LONG, "-o", "full/run")
+    split = ("--processes", "2", "--parallel", "fsdp", "--auto-resume")
+    process = place.on(0, "full", *command, *split)
+    place.until(lambda: checkpoints(inside / "run"), "the first checkpoint")
+    with suppress(OSError), (inside / "filler").open("wb") as filler:
+        while True:
+            filler.write(bytes(4096))
+            filler.flush()
+    assert process.wait(120) == 1, place.said("full")
+    [line] = [each for each in place.said("full").splitlines() if "cannot save" in each]
+    assert "the last checkpoint is kept" in line, line
+    (inside / "filler").unlink()
+    assert place.on(0, "full", *command, *split).wait(300) == 0, place.said("full")
+    return line
+
+
 def slurm_gives_the_losses_of_one_process(place: Place) -> str:
     with a_slurm(place) as asked:
         job = submit(place, asked, "by-slurm", *SHORT)
@@ -172,6 +241,10 @@ CHECKS = (
     two_hosts_give_the_losses_of_one_process,
     two_hosts_give_the_bits_of_two_processes_on_one_host,
     a_killed_worker_is_started_again,
+    a_silent_host_ends_the_run,
+    a_host_that_does_not_come_is_named,
+    a_folder_that_is_not_shared_is_refused,
+    a_full_disk_keeps_the_last_checkpoint,
 )
 WITH_SLURM = (
     slurm_gives_the_losses_of_one_process,

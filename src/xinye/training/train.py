@@ -117,8 +117,8 @@ def train(settings: Settings, begun: Start) -> Run | None:
     begun.group.check_same(
         f"the data {job.data.fingerprint[:12]}", "give all processes the same files"
     )
-    told = sorted(job.models.told.items())
-    models = ", ".join(f"the {role} model {known['fingerprint'][:12]}" for role, known in told)
+    told = sorted(job.models.told.items())  # the base, the teacher
+    models = ", ".join(f"the model {known['fingerprint'][:12]}" for _, known in told)
     begun.group.check_same(models, "give all processes the same models")
     begun.stopwatch.lap("text")
     plan = job.make_plan()
@@ -192,10 +192,11 @@ def check_same_settings(settings: Settings, group: Processes) -> None:
     first, *others = (flat(json.loads(each)) for each in asked)
     for rank, other in enumerate(others, 1):
         for name in first.keys() | other.keys():
-            if first.get(name) != other.get(name):
+            mine, theirs = first.get(name), other.get(name)
+            if mine != theirs:
                 raise XinyeError(
-                    f"process 0 was given {name} {first.get(name)}, but process {rank} "
-                    f"{other.get(name)}; give all processes the same command"
+                    f"process 0 was given {name} {mine}, but process {rank} {theirs}; give all "
+                    "processes the same command"
                 )
 
 
