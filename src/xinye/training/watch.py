@@ -40,7 +40,8 @@ class Watch:
     @contextmanager
     def kept(self) -> Iterator[None]:
         """Inside, a process that is silent for `SILENCE` ends this one."""
-        self.store = self.store.clone()  # a connection that nobody else waits in
+        # A connection that nobody else waits in; PyTorch's type hints lack the method.
+        self.store = self.store.clone()  # type: ignore[attr-defined]
         self.seen = dict.fromkeys(range(1, self.count) if self.rank == 0 else [0], time.monotonic())
         self._give_sign(0)
         threads = [threading.Thread(target=each, daemon=True) for each in (self._ask, self._check)]
