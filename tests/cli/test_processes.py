@@ -164,9 +164,16 @@ def test_torchrun_starts_a_killed_worker_again_and_the_run_goes_on(xinye, workpl
 
 FAILING = """
 import os, signal, sys
+from datetime import timedelta
 from xinye.cli import main, training
 from xinye.errors import XinyeError
+from xinye.planning.settings import PretrainSettings
+from xinye.training import watch
 from xinye.training.distributed import processes
+from xinye.training.train import check_same_settings
+
+if sys.argv[2] == "silent":
+    watch.SILENCE = timedelta(seconds=2)
 
 def train(arguments):
     with processes() as group:
@@ -178,6 +185,10 @@ def train(arguments):
             os.kill(os.getpid(), signal.SIGKILL)
         if arguments == ["other"]:
             group.check_same(f"the data {group.rank}", "give the same")
+        if arguments == ["unlike"]:
+            check_same_settings(PretrainSettings(steps=2 + group.rank), group)
+        if arguments == ["silent"] and group.rank:
+            os.kill(os.getpid(), signal.SIGSTOP)
         group.numbers([1])
     return 0
 
@@ -193,6 +204,7 @@ sys.exit(main.main(sys.argv[1:]))
         ("of-all", 2, "disk: it is full, says 0"),
         ("killed", 1, "the connection to another of the 2 processes was lost: .* with --resume"),
         ("other", 2, "process 0 has the data 0, but process 1 has the data 1; give the same"),
+        ("unlike", 2, "process 0 was given steps 2, but process 1 3; give all .* same command"),
     ],
 )
 def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, says):
@@ -208,6 +220,25 @@ def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, 
     (_, err), (_, other) = (process.communicate(timeout=120) for process in started)
     assert re.fullmatch(f"xinye pretrain: {says}\n", err), err
     assert started[0].returncode == code and other == ""
+
+
+def test_a_process_that_does_not_answer_is_waited_for_a_while(workplace):
+    (workplace / "failing.py").write_text(FAILING, "utf-8")
+    environment = {**os.environ, **meeting()}
+    first, silent = (
+        subprocess.Popen(
+            [sys.executable, "failing.py", "pretrain", "silent"],
+            cwd=workplace, env={**environment, "RANK": rank}, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in "01"
+    )  # fmt: skip
+    try:
+        _, err = first.communicate(timeout=120)
+    finally:
+        silent.kill()
+        silent.communicate()
+    assert first.returncode == 1
+    assert re.fullmatch("xinye: process 1 has not answered for 2 s: .* with --resume\n", err), err
 
 
 MISSING = """

@@ -35,7 +35,8 @@ def test_a_model_s_loss_in_chunks_is_its_loss(
     in_chunks = model.loss(tokens, targets, label_smoothing=smoothing)
     gradients = gradients_of(model, in_chunks / 12)
     with torch.no_grad():
-        assert torch.equal(model.loss(tokens, targets, label_smoothing=smoothing), in_chunks)
+        alone = model.loss(tokens, targets, label_smoothing=smoothing)
+        assert relative_error(alone, in_chunks) <= 1e-6
     monkeypatch.setattr(loss, "pays", lambda *head: False)
     whole = model.loss(tokens, targets, label_smoothing=smoothing)
     assert relative_error(in_chunks, whole) <= 1e-6

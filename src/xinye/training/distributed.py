@@ -29,6 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 import xinye
 from xinye.errors import XinyeError
 from xinye.training.launch import Failures, has_begun, names_of_launch, together
+from xinye.training.watch import Watch
 
 WAITING = timedelta(hours=2)  # for the first process, which may read a long text or save much
 
@@ -166,8 +167,9 @@ def processes() -> Iterator[Processes]:
         torch.cuda.set_device(local_rank)
     launch, store, rank, count = together()
     backend = "nccl" if cuda else "gloo"
-    failures = Failures(dist.PrefixStore("xinye", store), rank, count, backend)
-    with failures.shared():
+    store = dist.PrefixStore("xinye", store)
+    failures = Failures(store, rank, count, backend)
+    with failures.shared(), Watch(store, rank, count).kept():
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=WAITING)
         atexit.register(let_go, [dist.group.WORLD])
         try:

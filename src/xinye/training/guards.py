@@ -30,17 +30,28 @@ def repeatable() -> Iterator[None]:
 
 
 @contextmanager
-def interruptible(asked_to_stop: Callable[[str], None]) -> Iterator[Callable[[], int]]:
+def interruptible(
+    asked_to_stop: Callable[[str], None], launched: bool = False
+) -> Iterator[Callable[[], int]]:
     """Inside, the first Ctrl-C or SIGTERM is only recorded. The function that this yields returns
     the signal's number, or 0. The same signal again ends the program as usual. At the first one,
-    `asked_to_stop` is called with a name of the signal."""
+    `asked_to_stop` is called with a name of the signal, or none if it may not come again.
+
+    A process that was `launched` with others gets SIGTERM from the launcher and from Slurm, and
+    again when the first of the others has ended. There another one changes nothing: the launcher
+    kills a process that takes too long."""
     asked = 0
 
     def ask(number: int, frame: Any) -> None:
         nonlocal asked
         asked = number
-        signal.signal(number, before[number])
-        asked_to_stop("Ctrl-C" if number == signal.SIGINT else "the same signal")
+        name, again = "the same signal", before[number]
+        if number == signal.SIGINT:
+            name = "Ctrl-C"
+        elif launched:
+            name, again = "", signal.SIG_IGN
+        signal.signal(number, again)
+        asked_to_stop(name)
 
     numbers = (
         (signal.SIGINT, signal.SIGTERM)

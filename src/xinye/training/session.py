@@ -92,7 +92,7 @@ class Session:
                 try:
                     with (
                         explain_memory(plan),
-                        interruptible(self.asked_to_stop) as self.interrupted,
+                        interruptible(self.asked_to_stop, self.group.count > 1) as self.interrupted,
                     ):
                         self.take_steps()
                         outcome = run = self.concluded()
@@ -110,11 +110,11 @@ class Session:
                 write_pages(self.folder, self.observer)
 
     def asked_to_stop(self, signal: str) -> None:
-        """Say what the run still does after a signal to stop."""
+        """Say what the run still does after a signal to stop, named if it may come again."""
         said = f"the model is saved; writing the result; {signal} again stops at once"
         if self.stepping:
             said = f"finishing this step and saving; {signal} again stops at once"
-        self.observer.stage(said)
+        self.observer.stage(said if signal else "finishing and saving")
 
     def extension_message(self, longer: Extension) -> str:
         """The message about the learning rate of an extended run."""
@@ -206,8 +206,7 @@ class Session:
         return bool(self.group.agreed([condition])[0]) if self.job.sharded else condition
 
     def after(self, record: Step) -> bool:
-        """Record a step, and do what is due after it; returns whether the run is to take no more
-        steps."""
+        """Record a step, and do what is due after it; returns whether it was the last one."""
         self.progress.step = record.step
         self.progress.seconds += record.seconds
         self.tokens += record.tokens

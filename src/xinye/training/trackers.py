@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, TextIO
@@ -19,6 +19,7 @@ from typing import Literal, TextIO
 from xinye.errors import reason_of
 from xinye.libraries import install_command, installed
 from xinye.observer import Evaluated, Observer
+from xinye.runs.store import cannot_save
 from xinye.training.job import Run
 from xinye.training.loop import Step
 
@@ -45,11 +46,15 @@ class MetricsFile(Observer):
         self._write("refused", {"step": step, "texts": [*texts]})
 
     def ended(self, outcome: Run | BaseException) -> None:
-        self.file.close()
+        with suppress(OSError):  # of a line that could not be written, which was an error then
+            self.file.close()
 
     def _write(self, kind: str, record: Mapping[str, object]) -> None:
-        self.file.write(json.dumps({"kind": kind, **record}, ensure_ascii=False) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(json.dumps({"kind": kind, **record}, ensure_ascii=False) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise cannot_save(Path(self.file.name).parents[1], error) from error
 
 
 class TensorBoard:

@@ -5,6 +5,7 @@ with evaluations and checkpoints, evaluate at the end, and write the report.
 """
 
 import hashlib
+import json
 from dataclasses import replace
 from typing import Literal
 
@@ -15,10 +16,11 @@ from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.errors import XinyeError, plural, wrong_value
 from xinye.generation.decoder import prepare_decoder
 from xinye.observer import Observer
+from xinye.planning.command_line import flat
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings, Settings
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
-from xinye.runs.resume import extension, saved_settings
+from xinye.runs.resume import PLACES, extension, saved_settings
 from xinye.runs.start import Beginning, check_output, default_output, start_run
 from xinye.tasks.registry import find_task
 from xinye.tasks.settings import check_settings
@@ -110,10 +112,14 @@ def train(settings: Settings, begun: Start) -> Run | None:
     job.check()
     set_up_machine(begun, job.generates)
 
+    check_same_settings(settings, begun.group)
     job.read()
     begun.group.check_same(
         f"the data {job.data.fingerprint[:12]}", "give all processes the same files"
     )
+    told = sorted(job.models.told.items())  # the base, the teacher
+    models = ", ".join(f"the model {known['fingerprint'][:12]}" for _, known in told)
+    begun.group.check_same(models, "give all processes the same models")
     begun.stopwatch.lap("text")
     plan = job.make_plan()
     begun.observer.plan(plan, job.table)
@@ -177,6 +183,21 @@ def finished_before(begun: Start) -> Run:
         "with a larger N extends it"
     )
     return run
+
+
+def check_same_settings(settings: Settings, group: Processes) -> None:
+    """Raise `XinyeError` unless all processes were given the same settings. Folders may have other
+    names on other hosts: their content is compared."""
+    asked = group.gathered(settings.model_dump_json(exclude={*PLACES, "output"}))
+    first, *others = (flat(json.loads(each)) for each in asked)
+    for rank, other in enumerate(others, 1):
+        for name in first.keys() | other.keys():
+            mine, theirs = first.get(name), other.get(name)
+            if mine != theirs:
+                raise XinyeError(
+                    f"process 0 was given {name} {mine}, but process {rank} {theirs}; give all "
+                    "processes the same command"
+                )
 
 
 def check_shared(begun: Start) -> None:

@@ -1,0 +1,94 @@
+"""Processes that train together end where one of them is silent, instead of waiting for ever.
+
+A process that dies breaks its connections, and the others fail at once. A host that is cut off says
+nothing: the others would wait for it inside an exchange, which Python cannot interrupt.
+"""
+
+import itertools
+import math
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from xinye.errors import XinyeError, print_error
+
+SILENCE = timedelta(minutes=5)  # after which a process counts as lost
+SIGNS = 20  # signs of life in that time
+
+
+@dataclass
+class Watch:
+    """Gives signs of life of this process in a store, and looks for those of others: the first
+    process for those of all, and all for those of the first one.
+
+    One thread asks the store and another one counts the time, because the host of the store may be
+    the silent one: what asks it then waits for ever.
+    """
+
+    store: dist.Store
+    rank: int
+    count: int
+    seen: dict[int, float] = field(default_factory=dict)  # when a process gave its last sign
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Inside, a process that is silent for `SILENCE` ends this one."""
+        # A connection that nobody else waits in; PyTorch's type hints lack the method.
+        self.store = self.store.clone()  # type: ignore[attr-defined]
+        self.seen = dict.fromkeys(range(1, self.count) if self.rank == 0 else [0], time.monotonic())
+        self._give_sign(0)
+        threads = [threading.Thread(target=each, daemon=True) for each in (self._ask, self._check)]
+        for thread in threads:
+            thread.start()
+        try:
+            yield
+        finally:
+            self.ended.set()
+            for thread in threads:
+                thread.join(2)  # it may wait for a host that is silent
+
+    def _give_sign(self, number: int) -> None:
+        self.store.set(f"alive/{self.rank}", str(number))
+
+    def _pauses(self) -> Iterator[int]:
+        """The number of each pause between two signs."""
+        for number in itertools.count(1):
+            if self.ended.wait(SILENCE.total_seconds() / SIGNS):
+                return
+            yield number
+
+    def _ask(self) -> None:
+        signs: dict[int, bytes] = {}
+        with suppress(RuntimeError):  # the launcher, which has the store, has ended
+            for number in self._pauses():
+                self._give_sign(number)
+                found = self.store.multi_get([f"alive/{each}" for each in self.seen])
+                for each, sign in zip(self.seen, found, strict=True):
+                    if sign != signs.get(each):
+                        self.seen[each] = time.monotonic()
+                    signs[each] = sign
+
+    def _check(self) -> None:
+        for _ in self._pauses():
+            silent, last = min(self.seen.items(), key=lambda each: each[1], default=(0, math.inf))
+            if time.monotonic() - last > SILENCE.total_seconds() and not self.ended.is_set():
+                self._end(silent)
+
+    def _end(self, silent: int) -> None:
+        """End this process, because another one is silent."""
+        if self.rank == 0 or os.environ.get("LOCAL_RANK", "0") == "0":  # one line on each host
+            error = XinyeError(
+                f"process {silent} has not answered for {SILENCE.seconds} s: its host is off, cut "
+                "off or overloaded; all end here, and the run continues from its last checkpoint "
+                "with --resume"
+            )
+            with suppress(OSError):
+                print_error(f"xinye: {error}")
+        os._exit(1)
