@@ -76,7 +76,7 @@ def test_from_a_csv_to_a_classifier(xinye, trained, reviews):
 
 def test_an_interrupted_fine_tuning_tells_so_in_json(xinye, trained, reviews, monkeypatch):
     @contextmanager
-    def stopped(say):
+    def stopped(say, launched):
         yield lambda: 15
 
     monkeypatch.setattr(session, "interruptible", stopped)

@@ -19,8 +19,10 @@ def test_a_launcher_may_ask_twice() -> None:
 
 
 def test_a_person_may_end_it_at_once() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have changed it
     named: list[str] = []
     with interruptible(named.append), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGINT)
         assert named == ["Ctrl-C"]
         os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
