@@ -163,7 +163,7 @@ def test_torchrun_starts_a_killed_worker_again_and_the_run_goes_on(xinye, workpl
 
 
 FAILING = """
-import os, signal, sys
+import os, signal, sys, time
 from datetime import timedelta
 from xinye.cli import main, training
 from xinye.errors import XinyeError
@@ -172,7 +172,7 @@ from xinye.training import watch
 from xinye.training.distributed import processes
 from xinye.training.train import check_same_settings
 
-if sys.argv[2] == "silent":
+if sys.argv[2] in ("silent", "finished"):
     watch.SILENCE = timedelta(seconds=2)
 
 def train(arguments):
@@ -190,6 +190,8 @@ def train(arguments):
         if arguments == ["silent"] and group.rank:
             os.kill(os.getpid(), signal.SIGSTOP)
         group.numbers([1])
+        if arguments == ["finished"] and group.first:
+            time.sleep(3)
     return 0
 
 training.pretrain = train
@@ -222,12 +224,19 @@ def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, 
     assert started[0].returncode == code and other == ""
 
 
-def test_a_process_that_does_not_answer_is_waited_for_a_while(workplace):
+@pytest.mark.parametrize(
+    "how, code, says",
+    [
+        ("silent", 1, "xinye: process 1 has not answered for 2 s: .* with --resume\n"),
+        ("finished", 0, ""),  # the first process still writes its report
+    ],
+)
+def test_a_process_that_does_not_answer_is_waited_for_a_while(workplace, how, code, says):
     (workplace / "failing.py").write_text(FAILING, "utf-8")
     environment = {**os.environ, **meeting()}
     first, silent = (
         subprocess.Popen(
-            [sys.executable, "failing.py", "pretrain", "silent"],
+            [sys.executable, "failing.py", "pretrain", how],
             cwd=workplace, env={**environment, "RANK": rank}, stderr=subprocess.PIPE, text=True,
         )
         for rank in "01"
@@ -237,8 +246,7 @@ def test_a_process_that_does_not_answer_is_waited_for_a_while(workplace):
     finally:
         silent.kill()
         silent.communicate()
-    assert first.returncode == 1
-    assert re.fullmatch("xinye: process 1 has not answered for 2 s: .* with --resume\n", err), err
+    assert first.returncode == code and re.fullmatch(says, err), err
 
 
 MISSING = """

@@ -60,12 +60,14 @@ def save_onnx(path: Path, model: GPT) -> None:
         f"{layer}.{part}" for layer in range(config.num_hidden_layers) for part in ("key", "value")
     ]
     past = torch.zeros(2, config.num_key_value_heads, 5, config.head_dim)
-    tokens, seen = torch.zeros(2, 3, dtype=torch.long), torch.ones(2, 8, dtype=torch.long)
+    seen = torch.ones(2, 8, dtype=torch.long)
+    tokens = torch.zeros(2, 3, dtype=torch.long)
+    # Each input is a tensor of its own: the exporter takes one that is given twice for one input.
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter warns about its own code
         program = torch.onnx.export(
             Graph(model).eval(),
-            (tokens, seen, tokens, [past.clone() for _ in names]),
+            (tokens, seen, tokens.clone(), [past.clone() for _ in names]),
             dynamo=True,
             verbose=False,
             dynamic_shapes=(*[{0: free, 1: free}] * 3, [{0: free, 2: free}] * len(names)),

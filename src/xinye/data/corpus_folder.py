@@ -53,7 +53,7 @@ class Preparation:
         wanted = self.source.settings | dict(asked)
         work = self.folder / WORK
         unknown = self.folder.exists() and not (self.folder / SETTINGS).exists()
-        if unknown and not (self.folder.is_dir() and not any(self.folder.iterdir())):
+        if unknown and not (self.folder.is_dir() and {*self.folder.iterdir()} <= {work}):
             raise XinyeError(
                 f"{self.folder}: this exists and is not a corpus; choose another with -o"
             )

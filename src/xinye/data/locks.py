@@ -4,7 +4,7 @@ import fcntl
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,4 +55,14 @@ def locked(path: Path, in_use: XinyeError) -> Iterator[None]:
         ) from None
     with open(opened, "a") as file:
         lock(file, in_use)
+        yield
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Inside, no other thread or process is inside with this file, which is made if it is missing.
+    Others wait. Raises `OSError` if the file cannot be made."""
+    with open(path, "ab") as file:
+        with suppress(OSError):  # the file system has no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from xinye.cache import cache_folder
+from xinye.data.locks import alone
 from xinye.data.manifest import CHUNK, check_file, damaged, digest_of
 from xinye.errors import XinyeError, reason_of
 from xinye.libraries import need
@@ -128,17 +129,19 @@ class ObjectStore:
             return
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(target.with_name(f"{target.name}.lock")):
+            with alone(target.with_name(f"{target.name}.lock")):
                 if target.exists():  # another process was faster
                     return
                 self._make_room(target.parent, size)
-                beside = target.with_name(f".{target.name}.{os.getpid()}.new")
+                beside = target.with_name(
+                    f".{target.name}.{os.getpid()}.{threading.get_ident()}.new"
+                )
                 try:
                     with beside.open("wb") as file:
                         _lock(file, fcntl.LOCK_EX)
                         for chunk in self._chunks(name, size, checksums):
                             file.write(chunk)
-                    beside.replace(target)
+                        beside.replace(target)  # while it is locked
                 finally:
                     beside.unlink(missing_ok=True)
         except OSError as error:
@@ -191,7 +194,7 @@ class ObjectStore:
 
     def _make_room(self, folder: Path, size: int) -> None:
         """Remove files that nobody uses until `size` more bytes stay within the limit."""
-        with _alone(folder / "lock"):
+        with alone(folder / "lock"):
             found = []
             for path in folder.iterdir():
                 if path.suffix != ".lock" and path.name != "lock":
@@ -217,20 +220,11 @@ def _remove_unused(path: Path) -> bool:
         with path.open("rb") as file:
             _lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
-            path.with_name(f"{path.name}.lock").unlink(missing_ok=True)
     except FileNotFoundError:
         return True
     except OSError:
         return False
     return True
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Inside, no other thread or process is inside with this file, which is made if missing."""
-    with open(path, "ab") as file:
-        _lock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _lock(file: IO[bytes], how: int) -> None:

@@ -19,6 +19,7 @@ from xinye.data.corpus import Corpus
 from xinye.data.encodings import bad_bytes
 from xinye.data.files import file_size, read_json
 from xinye.data.gathering import AT_ONCE, Parts, gather, shard_note
+from xinye.data.locks import alone
 from xinye.data.manifest import TOKENIZER, Manifest, Shard, digest_of, shard_files
 from xinye.data.sources import Piece, read_pieces
 from xinye.data.token_parts import Unit, token_dtype, unit_file, write_parts
@@ -106,18 +107,33 @@ def prepare(source: Source, tokenizer: Tokenizer, on_progress: Callable[[int], N
     """
     key = source.settings | {"tokenizer": tokenizer.fingerprint, "layout": 3}
     folder = cache_folder() / "corpora" / digest_of(key)
-    if corpus := _opened(folder):
-        return corpus
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        done = 0
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        waiting = folder.with_suffix(".lock")
+        with alone(waiting):  # another process may be making it
+            try:
+                if not _opened(folder):
+                    _make(folder, source, tokenizer, on_progress)
+            finally:
+                waiting.unlink(missing_ok=True)
+    except OSError as error:
+        raise not_writable(folder.parent, error, "or set XINYE_CACHE to another folder") from error
+    return Corpus.open(folder)
 
-        def add(characters: int) -> None:
-            nonlocal done
-            done += characters
-            on_progress(done)
 
+def _make(
+    folder: Path, source: Source, tokenizer: Tokenizer, on_progress: Callable[[int], None]
+) -> None:
+    """Write the corpus of a text into a folder, which is there only when it is whole."""
+    beside, done = folder.with_name(f".{folder.name}.{os.getpid()}"), 0
+
+    def add(characters: int) -> None:
+        nonlocal done
+        done += characters
+        on_progress(done)
+
+    try:
+        beside.mkdir(exist_ok=True)
         for number in range(len(source.units)):
             write_unit_parts(beside, source, number, tokenizer, add)
         parts, found = all_parts(beside, source, tokenizer)
@@ -125,15 +141,10 @@ def prepare(source: Source, tokenizer: Tokenizer, on_progress: Callable[[int], N
         for some in groups(range(count), AT_ONCE):
             gather(parts, beside, some, count)
         finish(beside, parts, count, source, tokenizer, found)
-        # If another process was faster, keep its folder, because it may be open already.
-        if not _opened(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            beside.rename(folder)
-    except OSError as error:
-        raise not_writable(beside.parent, error, "or set XINYE_CACHE to another folder") from error
+        shutil.rmtree(folder, ignore_errors=True)
+        beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return Corpus.open(folder)
 
 
 def not_writable(folder: Path, error: OSError, instead: str) -> XinyeError:

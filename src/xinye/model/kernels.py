@@ -38,6 +38,11 @@ def takes_pieces(device: torch.device, dtype: torch.dtype, head_dim: int) -> boo
     fits = VARLEN and dtype in HALF and head_dim % 8 == 0 and head_dim <= 192
     if device.type != "cuda" or not fits:
         return False
+    return _has_flash(device)
+
+
+def _has_flash(device: torch.device) -> bool:
+    """Whether flash attention runs on a GPU: from Ampere on."""
     return torch.cuda.get_device_properties(device).major >= 8
 
 
@@ -106,7 +111,7 @@ def _takes_groups(queries: Tensor, mask: Tensor | None) -> bool:
     """Whether PyTorch's attention is as fast without repeated keys and values. On CUDA only
     flash attention is, which takes no mask; with one PyTorch would take its slowest way."""
     if queries.is_cuda:
-        return mask is None and queries.dtype in HALF
+        return mask is None and queries.dtype in HALF and _has_flash(queries.device)
     # An exported graph keeps to plain operations.
     return queries.device.type == "cpu" and not torch.compiler.is_exporting()
 

@@ -10,6 +10,7 @@ sum of 4,096 losses was wrong by 1 %.
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from xinye.model.sharded import is_sharded
 
@@ -69,6 +70,7 @@ class _InChunks(torch.autograd.Function):
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, scale: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         gradients = (None if each is None else each * scale for each in ctx.saved_tensors)
         return *gradients, None, None, None

@@ -65,5 +65,6 @@ def fingerprint(model: LanguageModel) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
-        digest.update(tensor.float().contiguous().numpy())
+        values = tensor.float() if tensor.is_floating_point() else tensor
+        digest.update(values.contiguous().numpy())
     return digest.hexdigest()

@@ -79,7 +79,7 @@ def open_corpus(name: str, settings: PretrainSettings) -> Corpus:
 def fingerprint_of(settings: PretrainSettings) -> str:
     """The hash of the text in the settings: of a corpus, or of files. Raises `XinyeError`."""
     if is_prepared(settings.files):
-        return open_corpus(settings.files[0], settings).about.text
+        return open_corpus(settings.files[0], settings).about.fingerprint
     return fingerprint(find_files(settings.files))
 
 

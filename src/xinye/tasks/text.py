@@ -117,7 +117,9 @@ def prepare_text(
         "documents": about.documents,
         "unigram_loss": round(unigram_loss(held_out), 4),
     }
-    return TextData(tokenizer, training, validation, about.text, facts)
+    # A corpus is more than its files: they may have been cleaned otherwise.
+    known = about.fingerprint if is_prepared(settings.files) else about.text
+    return TextData(tokenizer, training, validation, known, facts)
 
 
 def read_files(

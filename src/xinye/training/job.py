@@ -97,6 +97,8 @@ class Job(ABC):
 
     def __init__(self, settings: Any, begun: Start) -> None:
         self.settings, self.begun, self.device = settings, begun, begun.device
+        if self.device.type == "cuda":  # a thread does not inherit which GPU is the process's own
+            self.device = torch.device("cuda", torch.cuda.current_device())
         self.draft = Draft(settings=settings)  # becomes the plan
 
     @property
@@ -175,7 +177,7 @@ class Job(ABC):
             gpt.activation_checkpointing = self.numbers.activation_checkpointing
         if gpt is None or not self.sharded:
             return model.to(self.device)
-        self.whole = hollow(model)
+        self.whole = hollow(model).float()
         if isinstance(self.numbers, Plan) and self.numbers.compile:
             compile_layers(gpt)
         shard(model, gpt, self.device, self.begun.group)

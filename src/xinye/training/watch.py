@@ -20,6 +20,7 @@ from xinye.errors import XinyeError, print_error
 
 SILENCE = timedelta(minutes=5)  # after which a process counts as lost
 SIGNS = 20  # signs of life in that time
+FINISHED = b"finished"  # the last sign
 
 
 @dataclass
@@ -28,7 +29,8 @@ class Watch:
     process for those of all, and all for those of the first one.
 
     One thread asks the store and another one counts the time, because the host of the store may be
-    the silent one: what asks it then waits for ever.
+    the silent one: what asks it then waits for ever. A process that has finished says so, since
+    others may still have much to do.
     """
 
     store: dist.Store
@@ -43,7 +45,7 @@ class Watch:
         # A connection that nobody else waits in; PyTorch's type hints lack the method.
         self.store = self.store.clone()  # type: ignore[attr-defined]
         self.seen = dict.fromkeys(range(1, self.count) if self.rank == 0 else [0], time.monotonic())
-        self._give_sign(0)
+        self._give_sign("0")
         threads = [threading.Thread(target=each, daemon=True) for each in (self._ask, self._check)]
         for thread in threads:
             thread.start()
@@ -54,8 +56,8 @@ class Watch:
             for thread in threads:
                 thread.join(2)  # it may wait for a host that is silent
 
-    def _give_sign(self, number: int) -> None:
-        self.store.set(f"alive/{self.rank}", str(number))
+    def _give_sign(self, sign: str) -> None:
+        self.store.set(f"alive/{self.rank}", sign)
 
     def _pauses(self) -> Iterator[int]:
         """The number of each pause between two signs."""
@@ -66,19 +68,28 @@ class Watch:
 
     def _ask(self) -> None:
         signs: dict[int, bytes] = {}
-        with suppress(RuntimeError):  # the launcher, which has the store, has ended
-            for number in self._pauses():
-                self._give_sign(number)
+        for number in self._pauses():
+            with suppress(RuntimeError):  # the store did not answer; it is asked again
+                self._give_sign(str(number))
                 found = self.store.multi_get([f"alive/{each}" for each in self.seen])
                 for each, sign in zip(self.seen, found, strict=True):
-                    if sign != signs.get(each):
+                    if sign == FINISHED:
+                        self.seen[each] = math.inf
+                    elif sign != signs.get(each):
                         self.seen[each] = time.monotonic()
                     signs[each] = sign
+        with suppress(RuntimeError):  # the first process has ended, and the store with it
+            self._give_sign(FINISHED.decode())
 
     def _check(self) -> None:
+        before = time.monotonic()
         for _ in self._pauses():
+            now = time.monotonic()
+            if now - before > SILENCE.total_seconds() / 2:  # it was this process that stood still
+                self.seen = {each: max(now, last) for each, last in self.seen.items()}
+            before = now
             silent, last = min(self.seen.items(), key=lambda each: each[1], default=(0, math.inf))
-            if time.monotonic() - last > SILENCE.total_seconds() and not self.ended.is_set():
+            if now - last > SILENCE.total_seconds() and not self.ended.is_set():
                 self._end(silent)
 
     def _end(self, silent: int) -> None:

@@ -1,0 +1,57 @@
+"""Processes watch each other through a store."""
+
+import time
+from datetime import timedelta
+
+import pytest
+import torch.distributed as dist
+
+from xinye.training import watch
+from xinye.training.watch import FINISHED, Watch
+
+
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Who was taken for lost."""
+    found: list[int] = []
+    monkeypatch.setattr(watch, "SILENCE", timedelta(seconds=0.4))
+    monkeypatch.setattr(Watch, "_end", lambda self, silent: found.append(silent))
+    return found
+
+
+class Shaky(dist.HashStore):
+    """A store that does not answer once."""
+
+    failed = False
+
+    def clone(self) -> dist.Store:
+        return self
+
+    def multi_get(self, keys: list[str]) -> list[bytes]:
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("broken")
+        return [self.get(key) for key in keys]
+
+
+def test_one_failure_of_the_store_is_no_silence(lost: list[int]) -> None:
+    store = Shaky()
+    with Watch(store, 0, 2).kept(), Watch(store, 1, 2).kept():
+        time.sleep(1)
+    assert not lost and store.get("alive/0") == store.get("alive/1") == FINISHED
+
+
+def test_a_process_that_stood_still_accuses_nobody(lost: list[int], monkeypatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    guard = Watch(Shaky(), 0, 2, dict.fromkeys([1], 0.0))
+    pauses = iter([1, 2, 3])
+
+    def passed():  # type: ignore[no-untyped-def]
+        for number, seconds in zip(pauses, (0.02, 99.0, 0.02), strict=True):
+            now[0] += seconds
+            yield number
+
+    monkeypatch.setattr(guard, "_pauses", passed)
+    guard._check()
+    assert not lost
