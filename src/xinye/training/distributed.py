@@ -9,6 +9,7 @@ import gc
 import inspect
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ from xinye.errors import XinyeError
 from xinye.training.launch import Failures, has_begun, names_of_launch, together
 from xinye.training.watch import Watch
 
+LAST_PORT = 65535
+MOST_PROCESSES = 256  # on one machine
+ENDED = (128 + signal.SIGTERM, -signal.SIGTERM)  # codes of a process that the launcher has ended
 WAITING = timedelta(hours=2)  # for the first process, which may read a long text or save much
 
 
@@ -193,6 +197,9 @@ def check_environment(cuda: bool) -> None:
             f"RANK, {', '.join(names)} to find each other; start them with torchrun, or with "
             "--processes N, or unset WORLD_SIZE and RANK"
         )
+    port = os.environ["MASTER_PORT"]
+    if not port.isdecimal() or int(port) > LAST_PORT:
+        raise XinyeError(f"MASTER_PORT={port} is not a port; give a number up to {LAST_PORT}")
 
 
 def check_gpus(count: int) -> None:
@@ -232,6 +239,8 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     PyTorch's elastic launcher starts them, and ends all when one fails. It passes on a signal that
     asks to stop; the processes then have 30 seconds to save.
     """
+    if count > MOST_PROCESSES:
+        raise XinyeError(f"--processes {count}: give at most {MOST_PROCESSES} on one machine")
     check_gpus(count)
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -248,6 +257,13 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         elastic_launch(config, sys.executable)("-m", "xinye", *arguments)
     except ChildFailedError as error:
         codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        killed = next((rank for rank, code in codes.items() if code == -signal.SIGKILL), None)
+        if killed is not None and codes.get(0, ENDED[0]) in (*ENDED, -signal.SIGKILL):
+            raise XinyeError(  # nobody else has told it
+                f"process {killed} was killed, perhaps because memory was full; continue from the "
+                "last checkpoint with --resume",
+                exit_code=1,
+            ) from None
         return codes.get(0) or next(iter(codes.values())) or 1
     except SignalException as error:
         return 128 + error.sigval

@@ -37,6 +37,9 @@ def together() -> tuple[tuple[str, ...], dist.Store, int, int]:
     except RuntimeError as error:
         count, rank = (os.environ[name] for name in ("WORLD_SIZE", "RANK"))
         place = ":".join(os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT"))
+        if "EADDRINUSE" in str(error):
+            taken = f"{place}: another program uses this port; choose another MASTER_PORT"
+            raise OfOneProcess(taken, 1, told=False) from None
         what = (
             f"{place}: the {count} processes have not come together there within "
             f"{JOINING.seconds // 60} min ({reason_of(error)}); see whether all of them have "

@@ -165,10 +165,10 @@ class Session:
         if self.working:
             self.evaluate_former_end()
         while True:
-            if not self.exhausted():
-                for record in loop.take(self.progress.step, lambda: self.schedule.steps):
-                    if self.after(record):
-                        break
+            first = self.schedule.steps if self.exhausted() else self.progress.step
+            for record in loop.take(first, lambda: self.schedule.steps):
+                if self.after(record):
+                    break
             self.told_to_end()
             if self.working and self.plan.cooldown and self.ended():
                 self.evaluate()
@@ -252,7 +252,6 @@ class Session:
 
     def evaluate(self) -> None:
         """Evaluate the model during the run, record whether it is the best so far, and save it."""
-        self.check_finite()
         self.judged = self.judge("validation", last=False)
         self.compare(self.judged)
         self.save()
@@ -286,6 +285,7 @@ class Session:
         progress, job = self.progress, self.job
         with job.evaluating(self.model):
             figures = job.agreed(job.validate(self.model, last))
+            self.check_finite(figures["loss"])
             self.stopwatch.lap("validation")
             sample = job.sample(self.model, progress.step)
         evaluated = Evaluated(kind, progress.step, progress.seconds, sample, figures, job.figures)
@@ -339,15 +339,16 @@ class Session:
     def model_step(self) -> int:
         """The step of the model to keep: the best one if the run stopped early, or has cooled
         down; else the last one."""
-        progress = self.progress
         keeps_best = self.exhausted() or bool(self.plan.cooldown and not self.stopped)
-        return int(progress.best["step"]) if keeps_best else progress.step
+        return int(self.progress.best["step"]) if keeps_best else self.progress.step
 
-    def check_finite(self) -> None:
-        parts = map(part_of, self.model.parameters())
+    def check_finite(self, loss: float = 0.0) -> None:
+        parts, step = map(part_of, self.model.parameters()), self.progress.step
         finite = all(bool(torch.isfinite(each).all()) for each in parts)
-        if self.group.any(not finite) if self.job.sharded else not finite:
-            what = f"at step {self.progress.step} the weights are no longer finite"
+        good = finite and math.isfinite(loss)
+        if self.group.any(not good) if self.job.sharded else not good:
+            lost = f"at step {step} the loss is no longer finite"
+            what = lost if finite else f"at step {step} the weights are no longer finite"
             raise XinyeError(f"{self.folder}: {what}; {ADVICE}", exit_code=1)
 
     def save(self) -> None:
