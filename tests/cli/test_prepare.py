@@ -168,3 +168,16 @@ def test_settings_without_effect_and_other_tokenizers_are_refused(xinye, texts, 
     ):
         outcome = xinye("pretrain", "corpus", "-o", "run", "--steps", 1, *words)
         assert expected in outcome.err.splitlines()[-1] and outcome.code == 2
+
+
+def test_a_run_does_not_go_on_with_the_files_cleaned_otherwise(xinye, texts):
+    assert xinye(*PREPARE, "-o", "corpus").code == 0
+    arguments = [word for word in TINY if word not in ("--tokenizer", "char")]
+    assert xinye("pretrain", "corpus", "-o", "run", "--steps", 2, *arguments).code == 0
+    shutil.rmtree("corpus")
+    again = (*PREPARE[:-1], "run", "-o", "corpus", "--no-drop-duplicates")
+    assert xinye(*again).code == 0
+    outcome = xinye("pretrain", "corpus", "-o", "run", "--resume", "--steps", 4)
+    assert (
+        outcome.code == 2 and "the text has changed since the run was started" in outcome.complaint
+    )
