@@ -179,7 +179,7 @@ def cells(each: dict[str, Any], chinese: bool) -> list[str]:
     """A row of the table of sizes; what `xinye plan` chooses is bold."""
     bold = "**" if chosen(each["size"]) == each["method"] else ""
     method = each["method"].replace(
-        ", checkpointing", "，激活检查点" if chinese else ", checkpointing"
+        ", checkpointing", "，激活重计算" if chinese else ", checkpointing"
     )
     found = [each["size"], f"{bold}{method}{bold}"]
     if "memory" not in each:

@@ -55,7 +55,9 @@ _KEYS = re.compile(rf"(?<!['\"])(?:, (?:{_KEY.pattern}))++$")
 _AND = re.compile(r"(?<=[行条列]) and (?P<latin>[!-~])?")
 # such as "'modern', 'llama' or 'lstm'" and "--steps and --time"
 _LISTED = re.compile(
-    r"(?P<before>{0}(?:, {0})*) (?P<word>and|or) (?P<last>{0})".format("(?:'[^']*'|--[a-z-]+)")
+    r"(?P<before>{0}(?:, {0})*) (?P<word>and|or) (?P<last>{0})".format(
+        "(?:'[^']*'|--[a-z-]+(?: [a-z0-9-]+)?)"
+    )
 )
 _HAN_END, _HAN_START = re.compile("[\u3400-\u9fff]\\Z"), re.compile("[\u3400-\u9fff]")
 _LATIN_START, _LATIN_END = re.compile("[A-Za-z0-9]"), re.compile(r"[A-Za-z0-9]\Z")

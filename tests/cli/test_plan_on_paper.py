@@ -7,6 +7,7 @@ import pytest
 from xinye.planning.gpus import GPUS
 from xinye.planning.memory import memory_needed
 from xinye.planning.pretraining import Config
+from xinye.planning.step_time import CUDA
 
 BIG = ("plan", "--size", "1.3B", "--tokens", "26B", "--hosts", "8", "--gpu", "h100")
 
@@ -26,10 +27,9 @@ def test_the_whole_plan_is_printed_as_an_estimate(xinye):
         "DDP: each GPU keeps the whole model",
         "all-reduce of the gradients",
         "Not counted: reading data, evaluations, checkpoints, compiling, failures.",
-        "torchrun --nnodes 8 --nproc-per-node 8",
+        "HOSTS=8 FIRST=HOST PROCESSES=8 cluster/torchrun.sh pretrain FILES --size 1.3B --tokens 26B",
     ):
         assert said in outcome.out
-    assert "xinye pretrain FILES --size 1.3B --tokens 26B" in outcome.out
 
 
 def test_and_in_chinese(xinye, monkeypatch):
@@ -47,9 +47,9 @@ def test_and_in_chinese(xinye, monkeypatch):
     assert (
         wrong.code == 1
         and "8 个进程 = 105.1 GB" in wrong.complaint
-        and "即使使用激活检查点，这个模型也放不下" in wrong.complaint
+        and "即使使用激活重计算（--activation-checkpointing），这个模型也放不下" in wrong.complaint
     )
-    assert "换用 --hosts 2" in wrong.complaint
+    assert "换用 --hosts 2 或 --gpu h200 即可放下" in wrong.complaint
     assert "未知型号" in xinye("plan", "--size", "1B", "--gpu", "h10").complaint
 
 
@@ -61,7 +61,8 @@ def test_json_agrees_with_the_memory_of_the_planner_and_with_itself(xinye):
     assert abs(found["tokens"] / 26e9 - 1) < 1e-4
     config = shape(plan)
     assert config.parameters == plan["parameters"]
-    needed = memory_needed(config, found["windows_at_once"] * plan["context"], "muon")[0]
+    tokens = found["windows_at_once"] * plan["context"]
+    needed = memory_needed(config, tokens, "muon", device=CUDA)[0]
     assert memory["total"] == needed + 4 * config.parameters <= memory["free"]
     fast, slow = found["seconds"]
     assert fast < slow and found["gpu_hours"][0] == pytest.approx(fast * 64 / 3600, abs=0.01)
@@ -117,7 +118,7 @@ def test_known_gpus_are_listed(xinye):
 @pytest.mark.parametrize(
     "arguments, code, says",
     [
-        (["--size", "70B", "--gpu", "h100"], 1, "it fits with one of --hosts 2, --gpu h200"),
+        (["--size", "70B", "--gpu", "h100"], 1, "it fits with --hosts 2 or --gpu h200"),
         (["--size", "7B", "--gpu", "rtx4090", "--hosts", "8", "--parallel", "ddp"], 1, "copy of the"),
         (["--size", "7B", "--gpu", "h10"], 2, "did you mean 'h100'?"),
         (["--size", "7B", "--gpu", "mi300"], 2, "known are a100"),
@@ -132,9 +133,32 @@ def test_known_gpus_are_listed(xinye):
         (["--size", "7B", "--gpu", "h100", "--time", "1h"], 2, "unknown argument '--time'"),
         (["--size", "7B", "--gpu", "h100", "--architecture", "lstm"], 2, "not an lstm"),
         (["--size", "7B", "--gpu", "h100", "--micro-batch-size", "auto"], 2, "on paper"),
+        (["--size", "100B", "--gpu", "h100"], 2, "the largest that the planner has is 77.1B"),
+        (["--size", "1B", "--gpu", "h100", "--hosts", "1000000"], 2, "give at most 16,384"),
+        (["--size", "1B", "--gpu", "h100", "--gpus-per-host", "100000"], 2, "give at most 128"),
+        (["--size", "7B", "--gpu", "h100", "--hosts", "2", "--network", "inf"], 2, "at most 100,000"),
+        (["--size", "1B", "--gpu", "h100", "--batch-size", "9" * 20], 2, "give at most 16,777,216"),
+        (["--size", "1B", "--gpu", "h100", "--tokens", "1" + 20 * "0" + "B"], 2, "give at most"),
+        (["--size", "1B", "--gpu", "list"], 2, "--size has no effect with --gpu list"),
         (["novel.txt", "--size", "7B", "--gpu", "h100"], 2, "unknown argument 'novel.txt'"),
     ],
 )  # fmt: skip
 def test_wrong_use_and_too_little_memory_are_one_line(xinye, arguments, code, says):
     outcome = xinye("plan", *arguments)
     assert outcome.code == code and says in outcome.complaint
+
+
+def test_what_is_given_is_not_assumed_and_no_process_computes_more_than_its_share(xinye):
+    sizes = ("--vocab-size", "65536", "--context", "1024", "--micro-batch-size", "120")
+    found = planned(xinye, "--size", "125M", "--gpu", "h100", *sizes)
+    assert found["plan"]["micro_batch_size"] == found["windows_at_once"] == 16
+    assert "activation_checkpointing" not in found["plan"]
+    assert not any("context" in each or "vocabulary" in each for each in found["assumptions"])
+
+
+def test_warnings_of_few_steps_and_of_a_shape_that_is_not_of_the_size(xinye):
+    few = planned(xinye, "--size", "1M", "--gpu", "h100", "--batch-size", "4000")
+    assert "only 20 steps" in few["warnings"][0] and "increase --tokens" in few["warnings"][0]
+    shaped = ("--layers", "4", "--width", "64")
+    other = planned(xinye, "--size", "1B", "--gpu", "h100", *shaped)
+    assert any("win over --size 1B" in each for each in other["warnings"])

@@ -8,7 +8,7 @@ import torch
 from xinye import machine
 from xinye.errors import XinyeError
 from xinye.planning import pretraining as planning
-from xinye.planning.memory import Room, check_size, memory_needed
+from xinye.planning.memory import LOGIT_BYTES, Room, check_size, memory_needed, memory_of
 from xinye.planning.plan import GROUPS, Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
@@ -110,7 +110,9 @@ def test_what_does_not_fit_is_refused_with_the_arithmetic(monkeypatch):
 def test_what_fits_if_its_layers_are_computed_again_is_said(monkeypatch):
     asked = PretrainSettings(size="50M", micro_batch_size=8)
     config = planning.shape(Draft(), asked, 8192, 1024)
-    whole, again = (memory_needed(config, 8192, "muon", again)[0] for again in (False, True))
+    whole, again = (
+        memory_needed(config, 8192, "muon", again, device=CPU)[0] for again in (False, True)
+    )
     assert again < whole
     monkeypatch.setattr(machine, "memory_bytes", lambda device: (whole + again) // 2)
     with pytest.raises(XinyeError, match="use --activation-checkpointing, or choose a smaller"):
@@ -122,7 +124,9 @@ def test_what_fits_if_its_layers_are_computed_again_is_said(monkeypatch):
 def test_a_model_is_split_where_each_process_cannot_have_it_whole():
     asked, gpt = PretrainSettings(size="125M", micro_batch_size=1), (8192, 1024)
     config = planning.shape(Draft(), asked, *gpt)
-    whole, parts = (memory_needed(config, 1024, "muon", shards=count)[0] for count in (1, 4))
+    whole, parts = (
+        memory_needed(config, 1024, "muon", shards=count, device=CPU)[0] for count in (1, 4)
+    )
     chosen = {}
     for free in (whole, parts):
         plan = Draft({"context": 1024})
@@ -174,3 +178,23 @@ def test_a_small_text_supports_a_small_vocabulary():
         planning.vocabulary_size(5_000_000, 10**9, True)[0]
         > planning.vocabulary_size(1_000_000, 10**9, True)[0]
     )
+
+
+def test_a_process_computes_no_more_at_once_than_its_share():
+    settings = PretrainSettings(size="1M", batch_size=8, micro_batch_size=6)
+    config = planning.shape(Draft(), settings, 1024, 128)
+    plan = Draft({"context": 128})
+    planning.batches(plan, settings, config, CPU, Room(10**12, 2))
+    assert plan.values["micro_batch_size"] == 4
+    assert plan.reasons["micro_batch_size"].endswith("fewer than the 6 given")
+
+
+def test_logits_are_counted_as_far_as_they_are_computed_together():
+    config = planning.shape(Draft(), PretrainSettings(size="50M"), 65_536, 1024)
+    few, more, many = (
+        memory_of(config, tokens, "muon", device=CPU).logits for tokens in (256, 257, 8192)
+    )
+    assert few == 2**24 * LOGIT_BYTES
+    assert more == many == few + 4 * 65_536 * config.hidden_size
+    on_gpu = memory_of(config, 1024, "muon", device=torch.device("cuda")).logits
+    assert on_gpu == 2**26 * LOGIT_BYTES

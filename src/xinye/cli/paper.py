@@ -1,6 +1,5 @@
 """`xinye plan --gpu h100 --hosts 8`: a training planned on paper."""
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -10,11 +9,15 @@ from xinye.errors import XinyeError, checked, plural, refuse_first
 from xinye.language import shown, shown_word
 from xinye.planning.gpus import GBIT, GPU, GPUS, Cluster, find_gpu
 from xinye.planning.settings import PretrainSettings
+from xinye.planning.units import parse_count
 
 if TYPE_CHECKING:  # it brings torch
     from xinye.planning.on_paper import PaperPlan
 
 MACHINES = ("--gpu", "--hosts", "--gpus-per-host", "--network")  # flags of a plan on paper
+# What `plan_on_paper` takes at most; far above what anyone has.
+MOST_HOSTS, MOST_GPUS, MOST_NETWORK = 16_384, 128, 100_000
+MOST_TOKENS, MOST_STEPS, MOST_WINDOWS, MOST_VOCABULARY = 10**15, 10**10, 2**24, 10**7
 SHAPE = ("architecture", "context", "layers", "width", "heads", "key_value_heads")
 SETTINGS = {"tokens", "steps", "vocab_size", "optimizer", "batch_size", "micro_batch_size"}
 SETTINGS |= {*SHAPE, "activation_checkpointing", "parallel"}
@@ -37,6 +40,10 @@ def plan_on_paper(arguments: list[str]) -> int:
         Fields(PretrainSettings, without=PretrainSettings.model_fields.keys() - SETTINGS),
     ).read(arguments)
     if given.gpu == "list":
+        others = [name for name in arguments if name.startswith("--")]
+        odd = next((name for name in others if name.split("=")[0] not in ("--gpu", "--json")), None)
+        if odd:
+            raise XinyeError(f"{odd} has no effect with --gpu list; leave it out")
         return print_result(GPUS, given.json, list_gpus)
     if not given.gpu:
         raise XinyeError("give the GPU, such as --gpu h100; --gpu list shows those that are known")
@@ -44,6 +51,7 @@ def plan_on_paper(arguments: list[str]) -> int:
     if "size" not in given.settings:
         raise XinyeError("give the number of parameters, such as --size 1.3B")
     settings = checked(PretrainSettings, given.settings, "plan")
+    check_limits(settings)
 
     from xinye.planning.on_paper import plan_for
 
@@ -57,14 +65,39 @@ def cluster_of(given: Given) -> Cluster:
     network = gpu.network if given.network is None else given.network * GBIT
     refuse_first(
         (given.hosts < 1, f"--hosts {given.hosts}: give at least 1"),
+        (given.hosts > MOST_HOSTS, f"--hosts {given.hosts}: give at most {MOST_HOSTS:,}"),
         (per_host < 1, f"--gpus-per-host {per_host}: give at least 1"),
-        (not 0 < network < math.inf, f"--network {given.network}: give a speed above 0"),
+        (per_host > MOST_GPUS, f"--gpus-per-host {per_host}: give at most {MOST_GPUS}"),
+        (
+            not 0 < network <= MOST_NETWORK * GBIT,
+            f"--network {given.network}: give a speed above 0, of at most {MOST_NETWORK:,} Gbit/s",
+        ),
         (
             given.hosts == 1 and given.network is not None,
             "--network has no effect on a single host; leave it out, or give --hosts",
         ),
     )
     return Cluster(gpu, given.hosts, per_host, network)
+
+
+def check_limits(settings: PretrainSettings) -> None:
+    """Raise `XinyeError` for numbers far above those of any training."""
+    tokens = parse_count(settings.tokens) if settings.tokens else 0
+    refuse_first(
+        (tokens > MOST_TOKENS, f"--tokens {settings.tokens}: give at most {MOST_TOKENS:,}"),
+        (
+            (settings.steps or 0) > MOST_STEPS,
+            f"--steps {settings.steps}: give at most {MOST_STEPS:,}",
+        ),
+        (
+            (settings.batch_size or 0) > MOST_WINDOWS,
+            f"--batch-size {settings.batch_size}: give at most {MOST_WINDOWS:,}",
+        ),
+        (
+            (settings.vocab_size or 0) > MOST_VOCABULARY,
+            f"--vocab-size {settings.vocab_size}: give at most {MOST_VOCABULARY:,}",
+        ),
+    )
 
 
 def list_gpus(gpus: Mapping[str, GPU]) -> None:
@@ -164,7 +197,7 @@ def show_time(found: "PaperPlan") -> None:
         (shown_word("waiting for the exchange"), [time.exchange for time in times]),
         (shown_word("a whole step"), [time.step for time in times]),
     ]
-    rows = [(name, *(f"{1000 * each:,.0f} ms" for each in both)) for name, both in milliseconds]
+    rows = [(name, *map(short, both)) for name, both in milliseconds]
     rows += [
         (shown_word("tokens/s"), *(f"{time.tokens_per_second:,.0f}" for time in times)),
         ("MFU", *(f"{time.mfu:.0%}" for time in times)),
@@ -176,6 +209,14 @@ def show_time(found: "PaperPlan") -> None:
         style="bold",
     )
     print_table(("", "fast", "slow"), rows)
+
+
+def short(seconds: float) -> str:
+    """A time that may be less than a millisecond."""
+    milliseconds = 1000 * seconds
+    if 0 < milliseconds < 0.05:
+        return "<0.1 ms"
+    return f"{milliseconds:,.0f} ms" if milliseconds >= 10 else f"{milliseconds:.1f} ms"
 
 
 def long_duration(seconds: float) -> str:

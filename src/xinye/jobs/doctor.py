@@ -280,7 +280,7 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Draft]:
             "fits": True,
             "parameters": config.parameters,
             "memory": memory_needed(
-                config, values["micro_batch_size"] * context, settings.optimizer
+                config, values["micro_batch_size"] * context, settings.optimizer, device=device
             )[0],
             "tokens_per_second": round(rate),
             "tokens": round(rate * SECONDS),

@@ -113,7 +113,7 @@ def steps(plan: Draft, settings: FinetuneSettings, records: Records, device: tor
         micro_batch_size=(min(batch_size, at_once), reason),
         epochs=(epochs, often),
         steps=(ends, f"passes over the records: {epochs:g}"),
-        warmup=(min(100, max(1, total // 20)), "5 % of the steps"),
+        warmup=(min(100, max(1, total // 20)), "5 % of the steps, at most 100"),
     )
     follow_validation(plan, settings)
 

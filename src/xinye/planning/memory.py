@@ -10,12 +10,13 @@ from xinye import machine
 from xinye.errors import XinyeError
 from xinye.model.build import Config
 from xinye.model.config import LSTMConfig
+from xinye.model.loss import logits_at_once
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
 
 BLOCK_BYTES = 4 * 256  # bytes of the attention scores and probabilities of one token, bf16
-LOGIT_BYTES = 10  # for each token and entry of the vocabulary
+LOGIT_BYTES = 10  # for each token and entry of the vocabulary, as far as computed together
 STATES = {"muon": 4, "adamw": 8, "sgd": 4}  # bytes of optimizer state for each weight
 
 
@@ -90,6 +91,8 @@ def memory_of(
     optimizer: str,
     again: bool = False,
     shards: int = 1,
+    *,
+    device: torch.device,
 ) -> Memory:
     """What training takes in each process; with `again`, if each layer is computed again in the
     backward pass. The model may be split into `shards`."""
@@ -101,8 +104,17 @@ def memory_of(
         optimizer=config.parameters * STATES[optimizer] // shards,
         gathered=gathered_bytes(config) if shards > 1 else 0,
         layers=micro_batch_tokens * kept,
-        logits=micro_batch_tokens * config.vocab_size * LOGIT_BYTES,
+        logits=logit_bytes(config, micro_batch_tokens, device),
     )
+
+
+def logit_bytes(config: Config, tokens: int, device: torch.device) -> int:
+    """The bytes of the logits of so many tokens. Of many, only some are computed together, and a
+    gradient of the head in fp32 is kept beside them (`model/loss.py`)."""
+    logits, at_once = tokens * config.vocab_size, logits_at_once(device)
+    if logits <= at_once:
+        return logits * LOGIT_BYTES
+    return at_once * LOGIT_BYTES + 4 * config.vocab_size * config.hidden_size
 
 
 def layer_bytes(config: Config) -> int:
@@ -119,9 +131,11 @@ def memory_needed(
     optimizer: str,
     again: bool = False,
     shards: int = 1,
+    *,
+    device: torch.device,
 ) -> tuple[int, str]:
     """The bytes of `memory_of` in total, and the calculation in words."""
-    memory = memory_of(config, micro_batch_tokens, optimizer, again, shards)
+    memory = memory_of(config, micro_batch_tokens, optimizer, again, shards, device=device)
     weights = memory.parameters + memory.gradients + memory.optimizer
     activations = memory.layers + memory.logits
     split, also = "", ""

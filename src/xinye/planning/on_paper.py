@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from xinye.errors import XinyeError, refuse_first
 from xinye.model.config import GPTConfig
@@ -16,7 +15,7 @@ from xinye.planning.gpus import GPUS, Cluster
 from xinye.planning.memory import Room, memory_needed
 from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
-from xinye.planning.step_time import BANDWIDTH, FAST, SLOW, Exchange, StepTime, Work
+from xinye.planning.step_time import BANDWIDTH, CUDA, FAST, SLOW, Exchange, StepTime, Work
 from xinye.planning.units import parse_count
 
 FREE = 0.95  # share of a GPU's memory that is left beside CUDA and NCCL
@@ -24,7 +23,6 @@ CHARACTERS_PER_TOKEN = 4  # of English; decides only whether a text is too small
 TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, arXiv:2203.15556
 MOST_HOSTS = 1024
 SHORT_STEP = 0.05  # seconds
-CUDA = torch.device("cuda")  # a name only; nothing is computed there
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,8 @@ class PaperPlan:
         words = command_line("pretrain", {"files": ["FILES"], **settings})
         cluster = self.work.cluster
         if cluster.hosts > 1:
-            launch = ["torchrun", "--nnodes", str(cluster.hosts)]
-            launch += ["--nproc-per-node", str(cluster.per_host)]
-            launch += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "HOST:29500", "-m"]
-            words = launch + words
+            launch = [f"HOSTS={cluster.hosts}", "FIRST=HOST", f"PROCESSES={cluster.per_host}"]
+            words = [*launch, "cluster/torchrun.sh", *words[1:]]
         elif cluster.processes > 1:
             words += ["--processes", str(cluster.processes)]
         return " ".join(words)
@@ -97,9 +93,13 @@ class PaperPlan:
             f"{BANDWIDTH:.0%}; activations pass through memory {fewest} to {several} times.",
             "Not counted: reading data, evaluations, checkpoints, compiling, failures.",
             "Memory is the planner's arithmetic for a step; evaluations and fragments come on top.",
-            f"The text is not known: the vocabulary is the one for large English texts, and "
-            f"{self.plan.context:,} tokens of context are assumed.",
         ]
+        if self.given.vocab_size is None:
+            found.append(
+                "The text is not known: the vocabulary is the one for large English texts."
+            )
+        if self.given.context is None:
+            found.append(f"The text is assumed to suit {self.plan.context:,} tokens of context.")
         if self.work.cluster.gpu.bfloat16 is None:
             found.append(
                 "This GPU has no bf16 units, and Xinye does not train in fp16: it computes in "
@@ -164,12 +164,12 @@ def plan_for(settings: PretrainSettings, cluster: Cluster) -> PaperPlan:
     if isinstance(found, PaperPlan):
         return replace(found, warnings=_doubts(found))
     arithmetic, less = found, "choose a smaller --size or --context"
-    if others := ", ".join(_alternatives(again, cluster)):
-        less = f"it fits with one of {others}; or {less}"
+    if others := _either([*_alternatives(again, cluster)]):
+        less = f"it fits with {others}; or {less}"
     free = f"{FREE * cluster.gpu.memory / 1e9:.1f} GB"
     raise XinyeError(
-        f"this model does not fit, even with activation checkpointing: {arithmetic}, but {free} of "
-        f"each {cluster.gpu.title} are free; {less}",
+        f"this model does not fit, even with --activation-checkpointing: {arithmetic}, but {free} "
+        f"of each {cluster.gpu.title} are free; {less}",
         exit_code=1,
     )
 
@@ -227,7 +227,8 @@ def _work(draft: Draft, settings: PretrainSettings, cluster: Cluster, tokens: in
     )
     if refused or (settings.parallel == "ddp" and work.needed > room.most):
         at_once = work.at_once * context
-        arithmetic = memory_needed(config, at_once, settings.optimizer, again, work.shards)[1]
+        how = settings.optimizer, again, work.shards
+        arithmetic = memory_needed(config, at_once, *how, device=CUDA)[1]
         if work.buckets:
             copied = f"{work.buckets / 1e9:.1f} GB"
             return f"{arithmetic}; the copy of the gradients in DDP takes {copied}"
@@ -251,11 +252,18 @@ def _because(found: PaperPlan | str, **reasons: str) -> PaperPlan | str:
 def _doubts(found: PaperPlan) -> Sequence[str]:
     """Warnings about a plan, as `pretrain` prints them."""
     plan = found.plan
-    draft = Draft(values=dict(plan.values))
+    draft, asked = Draft(values=dict(plan.values)), found.given
+    if asked.tokens is None and asked.steps is None:  # then the budget is that of the plan, no time
+        asked = asked.model_copy(update={"tokens": str(found.tokens)})
     windows, step = plan.steps * plan.batch_size, found.range[0].step
-    doubts = rules.doubts(draft, found.given, found.work.config, windows, step, CUDA)
+    doubts = rules.doubts(draft, asked, found.work.config, windows, step, CUDA)
+    if (asked.width or asked.layers) and not 0.5 < plan.parameters / parse_count(asked.size) < 2:
+        doubts.append(
+            f"the model has {plan.parameters:,} parameters: --width and --layers win over --size "
+            f"{asked.size}, which then sets only vocabulary, context and tokens"
+        )
     if step < SHORT_STEP:
-        milliseconds = f"{1000 * step:,.0f}"
+        milliseconds = f"{1000 * step:.2g}"
         doubts.append(
             f"a step of {milliseconds} ms is short: starting kernels and exchanges takes a "
             "good part of such a step, and is not counted"
@@ -293,6 +301,11 @@ def _alternatives(settings: PretrainSettings, cluster: Cluster) -> Iterator[str]
         if gpu.memory > cluster.gpu.memory and _fits(settings, cluster._replace(gpu=gpu)):
             yield f"--gpu {name}"
             break
+
+
+def _either(words: Sequence[str]) -> str:
+    """The words as "a, b or c"."""
+    return " or ".join([*filter(None, [", ".join(words[:-1])]), *words[-1:]])
 
 
 def _fits(settings: PretrainSettings, cluster: Cluster) -> bool:

@@ -62,6 +62,12 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
         raise XinyeError(
             f"width {settings.width}: no depth of up to 96 layers suits it; give --layers, too"
         )
+    largest = max(each.parameters for each in candidates)
+    if not settings.width and not settings.layers and size > 1.05 * largest:
+        raise XinyeError(
+            f"size {settings.size}: the largest that the planner has is {largest / 1e9:.1f}B; for "
+            "a larger model, give --layers and --width"
+        )
     config = min(
         candidates,
         key=lambda each: (
@@ -176,23 +182,32 @@ def batches(
         reason,
     )
     at_once = 8192 if device.type == "cpu" else 65_536
-    micro = max(1, min(batch_size, at_once // context))
-    how = settings.optimizer, settings.activation_checkpointing
-    fits = memory_needed(config, context, *how)[0] <= most
+    share = math.ceil(batch_size / processes)  # a process never computes more at once
+    micro = max(1, min(share, at_once // context))
+    again = settings.activation_checkpointing
+    alone = memory_needed(config, context, settings.optimizer, again, device=device)[0]
     shards = choose_parallel(
-        plan, settings, processes, fits, splits=not isinstance(config, LSTMConfig)
+        plan, settings, processes, alone <= most, splits=not isinstance(config, LSTMConfig)
     )
-    while micro > 1 and memory_needed(config, micro * context, *how, shards)[0] > 0.7 * most:
+
+    def needed_for(windows: int, again: bool) -> tuple[int, str]:
+        how = settings.optimizer, again, shards
+        return memory_needed(config, windows * context, *how, device=device)
+
+    while micro > 1 and needed_for(micro, again)[0] > 0.7 * most:
         micro //= 2
     given = None if settings.micro_batch_size == "auto" else settings.micro_batch_size
-    micro = plan.choose("micro_batch_size", given, micro, "fast, and fits in memory")
-    needed, arithmetic = memory_needed(config, micro * context, *how, shards)
+    reason = "fast, and fits in memory"
+    if given and given > share:
+        reason = f"all that a process has of a step, fewer than the {given:,} given"
+        given, micro = None, share
+    micro = plan.choose("micro_batch_size", given, micro, reason)
+    needed, arithmetic = needed_for(micro, again)
     if needed > most:
         less = "choose a smaller --size, --context or --micro-batch-size"
         if processes > 1:
             less = f"start more processes, or {less}"
-        again = settings.optimizer, True, shards
-        if memory_needed(config, micro * context, *again)[0] <= most:
+        if needed_for(micro, True)[0] <= most:
             less = f"use --activation-checkpointing, or {less}"
         raise XinyeError(
             f"this model does not fit: {arithmetic}, but {most / 1e9:.1f} GB are free; {less}"
@@ -241,9 +256,9 @@ def rates(
 def schedule(plan: Draft, settings: PretrainSettings, steps: int, reason: str) -> None:
     """Note in the plan the number of steps and of warm-up steps."""
     steps = plan.choose("steps", settings.steps, max(1, steps), reason)
-    share, usual = 50, "2 % of the steps"
+    share, usual = 50, "2 % of the steps, at most 100"
     if settings.from_:
-        share, usual = 20, "5 % of the steps, because the optimizers start fresh"
+        share, usual = 20, "5 % of the steps, at most 100, because the optimizers start fresh"
     plan.choose("warmup", settings.warmup, min(100, max(1, steps // share)), usual)
 
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
 from xinye.model.config import GPTConfig
 from xinye.planning.gpus import Cluster
 from xinye.planning.memory import (
@@ -18,6 +20,7 @@ from xinye.planning.memory import (
     table_parameters,
 )
 
+CUDA = torch.device("cuda")  # a name only; nothing is computed there
 BANDWIDTH = 0.8  # share of their data-sheet speed that memory and links reach
 MUON_ITERATIONS = 5
 # Bytes that pass through memory for each weight and micro-batch: fp32 read and cast to bf16 forward
@@ -104,7 +107,8 @@ class Work:
     def memory(self) -> Memory:
         """The memory that each process needs."""
         tokens = self.at_once * self.context
-        return memory_of(self.config, tokens, self.optimizer, self.again, self.shards)
+        how = self.optimizer, self.again, self.shards
+        return memory_of(self.config, tokens, *how, device=CUDA)
 
     @property
     def buckets(self) -> int:
