@@ -245,7 +245,7 @@ def _check_folder(folder: Path) -> None:
     there."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise XinyeError(
-            f"{folder}: this is a link or a file, and must be a folder of its own for shards; "
+            f"{folder}: this is a link or a file, and must be a folder for shards alone; "
             "remove it, or set XINYE_CACHE to another folder",
             exit_code=1,
         )
