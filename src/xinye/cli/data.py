@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
@@ -28,6 +28,7 @@ from xinye.cli.output import (
     print_table,
     verbatim,
 )
+from xinye.cli.prepare import check_prepared
 from xinye.errors import XinyeError, plural
 from xinye.language import listed, shown, shown_word, with_colon
 from xinye.planning.column_settings import COLUMNS, RecordSettings
@@ -88,7 +89,7 @@ def check(arguments: list[str]) -> int:
     from xinye.tasks.prepared import is_prepared
 
     if is_prepared(given.files):
-        return check_prepared(given)
+        return check_prepared(given.files[0], given.json)
     with console.status("reading …") as status:
         report = check_data.check(
             given.files,
@@ -98,27 +99,6 @@ def check(arguments: list[str]) -> int:
             given.bad_bytes,
         )
     return print_result(report, given.json, show_report)
-
-
-def check_prepared(given: Given) -> int:
-    """Read a prepared corpus whole. Raises `XinyeError` if it is damaged."""
-    from xinye.tasks.prepared import check_corpus
-
-    [name] = given.files
-    with console.status("reading …"):
-        about = check_corpus(name).about
-
-    def show_corpus(found: dict[str, Any]) -> None:
-        tokens, documents = plural(found["tokens"], "token"), plural(found["documents"], "document")
-        shards = plural(found["shards"], "shard")
-        answer.print(
-            f"{name}: a prepared corpus, {tokens} of {documents} in {shards}; all checksums are "
-            "right",
-            soft_wrap=True,
-        )
-
-    counts = {"tokens": about.tokens, "documents": about.documents, "shards": len(about.shards)}
-    return print_result({"corpus": name, **counts}, given.json, show_corpus)
 
 
 def check_task(given: Given) -> int:
