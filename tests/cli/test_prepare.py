@@ -1,17 +1,21 @@
 """`xinye data prepare`: the same bytes by any number of processes, finished after a stop, and trained
 on without being tokenized again."""
 
+import errno
 import json
 import shutil
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import TINY, contents
 from xinye.data import corpus_folder, gathering, preparation, token_parts
 from xinye.data.corpus import Corpus
+from xinye.data.manifest import checksums, digest_of
 from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
 
 pytestmark = pytest.mark.usefixtures("no_measuring")
 PREPARE = ("data", "prepare", "texts", "--document-separator", r"\n\n", "--tokenizer", "char")
@@ -160,6 +164,95 @@ def test_damage_is_named_with_its_place(xinye, texts):
         assert not Path("run").exists()
     corpus = Corpus.open(Path("corpus"))
     assert sum(len(corpus.shard(number).tokens) for number in range(3)) > 0, "others are unharmed"
+
+
+def with_manifest(change) -> None:
+    """Give the corpus a manifest with a right checksum and other values."""
+    path = Path("corpus", "corpus.json")
+    values = json.loads(path.read_text("utf-8"))
+    del values["checksum"]
+    change(values)
+    path.write_text(json.dumps(values | {"checksum": digest_of(values)}), "utf-8")
+
+
+CONTRADICTIONS = {
+    "totals": (lambda it: it.update(tokens=9), "its totals are not those of its shards"),
+    "negative": (lambda it: it.update(files=-1), "the manifest is damaged"),
+    "no shards": (lambda it: it["shards"].clear(), "the numbers of its shards are wrong"),
+    "twice": (lambda it: it["shards"].append(it["shards"][0]), "the numbers of its shards are"),
+    "checksums": (
+        lambda it: it["shards"][0]["token_checksums"].clear(),
+        "shard 0: the number of its checksums is wrong",
+    ),
+    "format": (lambda it: it.update(format=2), "a newer Xinye made this corpus; update Xinye"),
+}
+
+
+def test_a_manifest_that_contradicts_itself_is_refused(xinye, texts):
+    assert xinye(*PREPARE, "-o", "corpus", "--workers", 1).code == 0
+    before = Path("corpus", "corpus.json").read_bytes()
+    for change, expected in CONTRADICTIONS.values():
+        Path("corpus", "corpus.json").write_bytes(before)
+        with_manifest(change)
+        with pytest.raises(XinyeError, match=expected):
+            Corpus.open(Path("corpus"))
+    Path("corpus", "corpus.json").write_bytes(before)
+    lengths = np.fromfile("corpus/shard-00000.documents", "<u4")
+    lengths[0] = 2**32 - 1
+    lengths.tofile("corpus/shard-00000.documents")
+    right = checksums(Path("corpus/shard-00000.documents"))
+    with_manifest(lambda it: it["shards"][0].update(length_checksums=right))
+    assert "the lengths of its documents are not those" in xinye("data", "check", "corpus").err
+
+
+def test_a_corpus_is_checked_whole(xinye, texts):
+    assert xinye(*PREPARE, "-o", "corpus", "--workers", 1).code == 0
+    found = xinye("data", "check", "corpus")
+    assert found.code == 0 and "all checksums are right" in found.out
+    shard = Path("corpus", "shard-00001.tokens")
+    before = shard.read_bytes()
+    tokens = np.frombuffer(before, "<u2").copy()
+    tokens[5] = 65_000
+    tokens.tofile(shard)
+    for words in (("data", "check", "corpus"), (*PREPARE, "-o", "corpus")):
+        outcome = xinye(*words)
+        assert outcome.code == 1 and "or delete corpus and prepare the corpus" in outcome.err
+    right = checksums(shard)
+    with_manifest(lambda it: it["shards"][1].update(token_checksums=right))
+    assert "token 65,000 is not in the vocabulary" in xinye("data", "check", "corpus").err
+    shutil.move("corpus", "texts/corpus")
+    assert "a prepared corpus between texts" in xinye("pretrain", "texts", "-o", "run").err
+
+
+def test_damaged_leftovers_are_made_again(xinye, texts, monkeypatch):
+    assert xinye(*PREPARE, "-o", "whole", "--workers", 1).code == 0
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus_folder, "finish", stop)
+        assert xinye(*PREPARE, "-o", "again", "--workers", 1).code == 130
+    parts = Path("again", ".parts")
+    cut(parts / "unit-000000.json", 5)
+    (parts / "part-000001-000000.npy").write_bytes(b"garbage")
+    unit = json.loads((parts / "unit-000002.json").read_text("utf-8"))
+    (parts / "unit-000002.json").write_text(json.dumps(unit | {"parts": 7}), "utf-8")
+    Path("again", "shard-00000.tokens").unlink()
+    cut(parts / "shard-00001.json", 9)
+    assert xinye(*PREPARE, "-o", "again", "--workers", 1).code == 0
+    assert contents(Path("again")) == contents(Path("whole"))
+
+
+def test_a_full_disk_is_named_and_other_problems_are_not_called_one(xinye, texts, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(corpus_folder, "write_json", full)
+    assert "free some disk space there, or choose" in xinye(*PREPARE, "-o", "corpus").complaint
+    Path("file").write_text("x", "utf-8")
+    complaint = xinye(*PREPARE, "-o", "file/corpus").complaint
+    assert "choose another -o" in complaint and "disk space" not in complaint
 
 
 def test_settings_without_effect_and_other_tokenizers_are_refused(xinye, texts, trained):

@@ -128,6 +128,44 @@ def spoil(server: S3Server, name: str, change: object) -> None:
     server.objects[f"bucket/corpus/{name}"] = change(server.objects[f"bucket/corpus/{name}"])  # type: ignore[operator]
 
 
+def test_only_its_own_files_are_removed_from_the_cache(server, corpus, tmp_path) -> None:
+    shards = tmp_path / "cache" / "shards"
+    shards.mkdir(parents=True)
+    for name in ("mine.tokens", "notes", f".{'a' * 32}.tokens.new"):
+        (shards / name).write_bytes(bytes(10**5))
+    (shards / f"{'b' * 32}.tokens").symlink_to(shards / "notes")
+    sizes = [path.stat().st_size for path in corpus.glob("*.tokens")]
+    remote = Corpus(ObjectStore(ADDRESS, 3 * max(sizes) + 500))
+    for number in range(len(sizes)):
+        assert len(remote.shard_tokens(number))
+    assert len([*shards.iterdir()]) > 4
+    assert (shards / "mine.tokens").exists() and (shards / "notes").exists()
+    assert (shards / f".{'a' * 32}.tokens.new").exists() and (
+        shards / f"{'b' * 32}.tokens"
+    ).exists()
+
+
+def test_what_is_no_file_in_the_cache_is_refused(server, tmp_path) -> None:
+    whole()
+    path = cached()[0]
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(XinyeError, match="this is not a file of the cache"):
+        whole()
+    shards = tmp_path / "cache" / "shards"
+    shards.rename(tmp_path / "elsewhere")
+    shards.symlink_to(tmp_path / "elsewhere")
+    path.unlink()
+    with pytest.raises(XinyeError, match="shards: this is a link or a file"):
+        whole()
+
+
+def test_no_more_is_read_than_a_file_may_have(server, monkeypatch) -> None:
+    monkeypatch.setattr(object_store, "LARGEST_JSON", 100)
+    with pytest.raises(XinyeError, match=r"corpus\.json: the file goes on after byte 100"):
+        whole()
+
+
 WRONG = {
     "bucket": (lambda server: server.objects.update({}), "s3://other/corpus", "no such bucket"),
     "corpus": (lambda server: None, "s3://bucket/other", "there is no such object"),

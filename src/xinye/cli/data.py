@@ -28,6 +28,7 @@ from xinye.cli.output import (
     print_table,
     verbatim,
 )
+from xinye.cli.prepare import check_prepared
 from xinye.errors import XinyeError, plural
 from xinye.language import listed, shown, shown_word, with_colon
 from xinye.planning.column_settings import COLUMNS, RecordSettings
@@ -85,7 +86,10 @@ def check(arguments: list[str]) -> int:
         )
 
     from xinye.check import check_data
+    from xinye.tasks.prepared import is_prepared
 
+    if is_prepared(given.files):
+        return check_prepared(given.files[0], given.json)
     with console.status("reading …") as status:
         report = check_data.check(
             given.files,

@@ -2,10 +2,10 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import JSON, SOME_FILES, Fields, Parser, flag
-from xinye.cli.output import Display, answer, print_result
+from xinye.cli.output import Display, answer, console, print_result
 from xinye.errors import checked, plural, quoted
 from xinye.planning.settings import PretrainSettings
 
@@ -64,3 +64,23 @@ def show(prepared: "Prepared") -> None:
     shards = plural(prepared.shards, "shard")
     answer.print(f"prepared {tokens} of {documents} in {shards}; saved to {prepared.corpus}")
     answer.print(f"\nnext: xinye pretrain {quoted(prepared.corpus)}", soft_wrap=True)
+
+
+def check_prepared(name: str, as_json: bool) -> int:
+    """Read a prepared corpus whole. Raises `XinyeError` if it is damaged."""
+    from xinye.tasks.prepared import check_corpus
+
+    with console.status("reading …"):
+        about = check_corpus(name).about
+    counts = {"tokens": about.tokens, "documents": about.documents, "shards": len(about.shards)}
+    return print_result({"corpus": name, **counts}, as_json, show_checked)
+
+
+def show_checked(found: dict[str, Any]) -> None:
+    """Print what a corpus has that was found right."""
+    name, shards = found["corpus"], plural(found["shards"], "shard")
+    tokens, documents = plural(found["tokens"], "token"), plural(found["documents"], "document")
+    answer.print(
+        f"{name}: a prepared corpus, {tokens} of {documents} in {shards}; all checksums are right",
+        soft_wrap=True,
+    )

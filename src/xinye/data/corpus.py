@@ -21,6 +21,7 @@ from xinye.data.manifest import (
     Manifest,
     check_file,
     check_size,
+    damaged,
     read_manifest,
     shard_files,
 )
@@ -90,6 +91,8 @@ class Corpus:
         """Opens the corpus. Raises `XinyeError` if the manifest is missing or damaged."""
         self.place = place
         self.about: Manifest = read_manifest(Path(place.file(MANIFEST)), place.name(MANIFEST))
+        self.vocab_size: int | None = None  # no token may be larger, if this is known
+        self._read: set[int] = set()  # the shards whose tokens were found in the vocabulary
         self.shard_tokens = lru_cache(maxsize=SHARDS_IN_USE)(self._shard_tokens)
 
     @classmethod
@@ -106,7 +109,14 @@ class Corpus:
         """The tokens of a shard, (N,), memory-mapped."""
         path = self.place.file(*self._tokens_of(number))
         size = self.about.shards[number].tokens
-        return np.memmap(path, self.about.token_dtype, "r", shape=(size,))
+        tokens = np.memmap(path, self.about.token_dtype, "r", shape=(size,))
+        if self.vocab_size is not None and number not in self._read:
+            if (largest := int(tokens.max())) >= self.vocab_size:
+                name = self.place.name(shard_files(self.about.shards[number].number)[0])
+                problem = f"token {largest:,} is not in the vocabulary of {self.vocab_size:,}"
+                raise damaged(name, problem)
+            self._read.add(number)
+        return tokens
 
     def borders(self, number: int) -> np.ndarray:
         """The start of each document of a shard, and the end of the last, (M + 1,)."""
@@ -114,11 +124,19 @@ class Corpus:
         name = shard_files(shard.number)[1]
         path = self.place.file(name, LENGTHS.itemsize * shard.documents, shard.length_checksums)
         lengths = np.fromfile(path, LENGTHS)
+        if not lengths.all() or lengths.sum(dtype=np.int64) != shard.tokens:
+            problem = f"the lengths of its documents are not those of {shard.tokens:,} tokens"
+            raise damaged(self.place.name(name), problem)
         return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
 
     def shard(self, number: int) -> Documents:
         """The documents of a shard."""
         return Documents(self.shard_tokens(number), self.borders(number))
+
+    def check(self) -> None:
+        """Read all shards. Raises `XinyeError` for the first that is damaged."""
+        for number in range(len(self.about.shards)):
+            self.shard(number)
 
     def expect(self, number: int) -> None:
         """Hear that the tokens of a shard will be wanted soon."""

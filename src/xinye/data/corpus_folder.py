@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.files import read_json, write_json
-from xinye.data.gathering import AT_ONCE, FEW, Parts, gather, shard_note
+from xinye.data.gathering import AT_ONCE, FEW, Parts, gather, is_gathered
 from xinye.data.locks import locked
 from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest
 from xinye.data.preparation import (
@@ -27,7 +27,7 @@ from xinye.data.preparation import (
     not_writable,
     write_unit_parts,
 )
-from xinye.data.token_parts import unit_file
+from xinye.data.token_parts import has_unit
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 
@@ -60,7 +60,7 @@ class Preparation:
         try:
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise not_writable(self.folder, error, "or choose another -o") from None
+            raise not_writable(self.folder, error, "choose another -o") from None
         in_use = XinyeError(f"{self.folder}: another process is preparing this corpus", 1)
         try:
             with locked(work / "lock", in_use):
@@ -73,7 +73,10 @@ class Preparation:
     def _check(self, wanted: Mapping[str, object]) -> None:
         """Write down the settings, or raise `XinyeError` if others are written down."""
         if not (self.folder / SETTINGS).exists():
-            write_json(self.folder / SETTINGS, wanted)
+            try:
+                write_json(self.folder / SETTINGS, wanted)
+            except OSError as error:
+                raise not_writable(self.folder, error, "choose another -o") from None
         before = read_json(self.folder / SETTINGS)
         differing = [name for name in wanted if wanted[name] != before.get(name)]
         if differing:
@@ -95,18 +98,20 @@ class Preparation:
             missing = [
                 number
                 for number in range(len(self.source.units))
-                if not unit_file(work, number).exists()
+                if not has_unit(work, number, tokenizer)
             ]
             self._share(task.write_unit, missing, on_progress)
             parts, found = all_parts(work, self.source, tokenizer)
             count = parts.shards()
-            left = [number for number in range(count) if not shard_note(parts, number).exists()]
+            left = [
+                number for number in range(count) if not is_gathered(parts, self.folder, number)
+            ]
             size = min(AT_ONCE, max(FEW, -(-len(left) // self.workers)))
             jobs = [(parts, some, count) for some in groups(left, size)]
             self._share(task.gather, jobs, lambda characters: None)
             return finish(self.folder, parts, count, self.source, tokenizer, found)
         except OSError as error:
-            raise not_writable(self.folder, error, "or choose another -o") from error
+            raise not_writable(self.folder, error, "choose another -o") from error
 
     def _share(
         self, work: Callable[[Any], None], jobs: Sequence[Any], on_progress: Callable[[int], None]

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xinye.data.files import write_json
-from xinye.data.manifest import LENGTHS, Shard, checksums, shard_files
+from xinye.data.files import read_json, write_json
+from xinye.data.manifest import LENGTHS, Shard, check_size, checksums, shard_files
 from xinye.data.mixing import mix
 from xinye.data.token_parts import part_files
+from xinye.errors import XinyeError
 
 # A shard has about this many tokens, or documents: it is read, checked and packed whole.
 SHARD_TOKENS = 1 << 26
@@ -76,6 +77,19 @@ def shard_note(parts: Parts, number: int) -> Path:
     return parts.folder / f"shard-{number:05d}.json"
 
 
+def is_gathered(parts: Parts, folder: Path, number: int) -> bool:
+    """Whether a shard has its note, and its files have the sizes that the note says."""
+    try:
+        note = read_json(shard_note(parts, number))
+        shard = Shard.model_validate(note["shard"])
+        sizes = shard.tokens * np.dtype(parts.dtype).itemsize, shard.documents * LENGTHS.itemsize
+        for name, size in zip(shard_files(number), sizes, strict=True):
+            check_size(folder / name, name, size)
+    except (XinyeError, ValueError, LookupError):
+        return False
+    return shard.number == number and {"characters", "copies"} <= note.keys()
+
+
 def gather(parts: Parts, folder: Path, numbers: Sequence[int], count: int) -> None:
     """Write some of `count` shards to a folder, and a note of each beside the parts."""
     wanted = np.zeros(count, bool)
@@ -104,9 +118,11 @@ def gather(parts: Parts, folder: Path, numbers: Sequence[int], count: int) -> No
             file.flush()
             os.fsync(file.fileno())
     for number in numbers:
-        gathered = found[number]
         mine = np.concatenate([np.empty(0, LENGTHS), *lengths[number]])
-        gathered.shard = _finish(folder, number, mine)
+        found[number].shard = _finish(folder, number, mine)
+    to_disk(folder)
+    for number in numbers:
+        gathered = found[number]
         about = {"characters": gathered.characters, "copies": gathered.copies}
         write_json(shard_note(parts, number), about | {"shard": gathered.shard.model_dump()})
 
@@ -151,6 +167,15 @@ def _beside(folder: Path, number: int) -> Path:
     return folder / f".{shard_files(number)[0]}.new"
 
 
+def to_disk(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 def _empty() -> Shard:
     return Shard(number=0, tokens=0, documents=0, token_checksums=[], length_checksums=[])
 
@@ -163,6 +188,7 @@ def _finish(folder: Path, number: int, lengths: np.ndarray) -> Shard:
     beside.replace(tokens_file)
     beside = lengths_file.with_name(f".{lengths_file.name}.new")
     beside.write_bytes(lengths.tobytes())
+    to_disk(beside)
     length_checksums = checksums(beside)
     beside.replace(lengths_file)
     return Shard(

@@ -24,15 +24,18 @@ LENGTHS = np.dtype("<u4")
 CHUNK = 1 << 22  # bytes that each have a checksum
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
 class Shard(BaseModel):
     """One shard: the number in the names of its two files, how many tokens and documents it has,
     and the checksums of the files."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    number: int
-    tokens: int
-    documents: int
+    number: Count
+    tokens: Count
+    documents: Count
     token_checksums: list[str]
     length_checksums: list[str]
 
@@ -53,12 +56,12 @@ class Manifest(BaseModel):
     # their names in the folder `tokenizer`
     tokenizer_files: list[Annotated[str, Field(pattern=r"^\w[\w.-]*$")]]
     text: str
-    files: int
-    bytes: int
-    tokens: int
-    documents: int
-    characters: int
-    dropped: dict[str, int]
+    files: Count
+    bytes: Count
+    tokens: Count
+    documents: Count
+    characters: Count
+    dropped: dict[str, Count]
     notes: list[str]
     shards: list[Shard]
 
@@ -71,6 +74,26 @@ class Manifest(BaseModel):
         """A hash of the whole manifest, and so of the corpus that it describes."""
         return digest_of(self.model_dump())
 
+    def problem(self) -> str:
+        """What of the manifest contradicts the rest; "" if nothing does."""
+        numbers = [shard.number for shard in self.shards]
+        if not numbers or numbers != sorted(set(numbers)):
+            return "the numbers of its shards are wrong"
+        for shard in self.shards:
+            if not 0 < shard.documents <= shard.tokens:
+                return f"shard {shard.number}: each document must have a token"
+            sizes = shard.tokens * self.token_dtype.itemsize, shard.documents * LENGTHS.itemsize
+            found = len(shard.token_checksums), len(shard.length_checksums)
+            if found != tuple(-(-size // CHUNK) for size in sizes):
+                return f"shard {shard.number}: the number of its checksums is wrong"
+        totals = (
+            sum(shard.tokens for shard in self.shards),
+            sum(shard.documents for shard in self.shards),
+        )
+        if totals != (self.tokens, self.documents):
+            return "its totals are not those of its shards"
+        return ""
+
     def write(self, folder: Path) -> None:
         """Write the manifest into the corpus's folder, with a checksum of itself."""
         write_json(folder / MANIFEST, self.model_dump() | {"checksum": self.fingerprint})
@@ -79,20 +102,28 @@ class Manifest(BaseModel):
 def read_manifest(path: Path, name: str) -> Manifest:
     """The manifest in a file; `name` is its name for messages. Raises `XinyeError` if it is missing
     or damaged."""
-    advice = "the manifest is damaged; restore it, or prepare the corpus again"
+    advice = "the manifest is damaged; restore it, or delete the corpus and prepare it again"
     try:
         values = read_json(path, advice)
     except XinyeError as error:
         raise XinyeError(str(error).replace(str(path), name), exit_code=1) from None
     found = values.pop("checksum", None)
+    version = values.get("format")
+    if isinstance(version, int) and version > 1:
+        raise XinyeError(f"{name}: a newer Xinye made this corpus; update Xinye", 1)
     try:
         manifest = Manifest.model_validate(values)
+        expected = manifest.fingerprint
     except ValidationError as error:
         what = error.errors()[0]
         where = ".".join(map(str, what["loc"]))
         raise XinyeError(f"{name}: {advice} ({where}: {wrong_value(what)})", 1) from None
-    if found != manifest.fingerprint:
+    except UnicodeEncodeError:  # half a character
+        raise XinyeError(f"{name}: {advice} (it is no Unicode text)", 1) from None
+    if found != expected:
         raise XinyeError(f"{name}: {advice} (its values do not match its checksum)", 1)
+    if problem := manifest.problem():
+        raise XinyeError(f"{name}: {advice} ({problem})", 1)
     return manifest
 
 
@@ -140,6 +171,9 @@ def check_file(path: Path, name: str, size: int, expected: Sequence[str]) -> Non
 
 def damaged(name: str, problem: str) -> XinyeError:
     """The error for a damaged file of a corpus."""
+    folder = name.rpartition("/")[0] or "."
     return XinyeError(
-        f"{name}: {problem}; restore this file from a copy, or prepare the corpus again", 1
+        f"{name}: {problem}; restore this file from a copy, or delete {folder} and prepare the "
+        "corpus again",
+        exit_code=1,
     )

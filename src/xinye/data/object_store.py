@@ -13,14 +13,17 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
+import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from xinye.cache import cache_folder
+from xinye.data.files import LARGEST_JSON
 from xinye.data.locks import alone
 from xinye.data.manifest import CHUNK, check_file, damaged, digest_of
 from xinye.errors import XinyeError, reason_of
@@ -30,6 +33,9 @@ SCHEMES = ("s3", "gs", "az")
 ATTEMPTS = 6  # at each piece of a file,
 WAIT = 0.5  # seconds before the second; each further wait is twice as long
 TIMEOUT = "60s"  # of one request
+METADATA = "169.254.169.254"  # where a machine in a cloud asks for credentials if none are given
+SHARD = r"[0-9a-f]{32}\.(tokens|documents)"
+OWN = re.compile(rf"{SHARD}|\.{SHARD}\.\d+\.\d+\.new")  # the files that are ours to remove
 
 
 def is_address(name: str) -> bool:
@@ -59,7 +65,7 @@ class ObjectStore:
             raise XinyeError(
                 f"{address}: this is no address of a corpus ({_reason(error)})"
             ) from None
-        self._get, self._get_range = obstore.get, obstore.get_range
+        self._get = obstore.get
         self._small = tempfile.TemporaryDirectory(prefix="xinye-")  # the manifest, the tokenizer
         self._checked: set[Path] = set()
         self._ahead: threading.Thread | None = None
@@ -98,7 +104,11 @@ class ObjectStore:
     def _small_file(self, name: str) -> Path:
         path = Path(self._small.name, name)
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(self._patiently(name, lambda: self._get(self._store, name).bytes()))
+        data = self._patiently(name, LARGEST_JSON)
+        if len(data) > LARGEST_JSON:
+            problem = f"the file goes on after byte {LARGEST_JSON:,}, too large for its kind"
+            raise damaged(self.name(name), problem)
+        path.write_bytes(data)
         return path
 
     def _target(self, name: str, checksums: Sequence[str]) -> Path:
@@ -125,19 +135,21 @@ class ObjectStore:
 
     def _fetch(self, name: str, target: Path, size: int, checksums: Sequence[str]) -> None:
         """Fetch a file into the cache, unless it is there. Raises `XinyeError`."""
-        if target.exists():
+        if _is_there(target):
             return
         try:
+            _check_folder(target.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             with alone(target.with_name(f"{target.name}.lock")):
-                if target.exists():  # another process was faster
+                if _is_there(target):  # another process was faster
                     return
                 self._make_room(target.parent, size)
                 beside = target.with_name(
                     f".{target.name}.{os.getpid()}.{threading.get_ident()}.new"
                 )
+                beside.unlink(missing_ok=True)
                 try:
-                    with beside.open("wb") as file:
+                    with beside.open("xb") as file:
                         _lock(file, fcntl.LOCK_EX)
                         for chunk in self._chunks(name, size, checksums):
                             file.write(chunk)
@@ -155,26 +167,33 @@ class ObjectStore:
         """The content of a file, checked. Raises `XinyeError`."""
         for start, right in zip(range(0, size, CHUNK), checksums, strict=True):
             end = min(size, start + CHUNK)
-
-            def get(start: int = start, end: int = end) -> Any:
-                return self._get_range(self._store, name, start=start, end=end)
-
-            data = self._patiently(name, get)
+            data = self._patiently(name, end - start, {"range": (start, end)})
             found = start + len(data)
             if found < end:
                 raise damaged(self.name(name), f"the file ends at byte {found:,} of {size:,}")
+            if found > end:
+                raise damaged(self.name(name), "the server sends more bytes than it was asked for")
             if hashlib.blake2b(data, digest_size=8).hexdigest() != right:
                 problem = f"bytes {start:,} to {end:,} do not match their checksum"
                 raise damaged(self.name(name), problem)
             yield data
 
-    def _patiently(self, name: str, get: Callable[[], Any]) -> bytes:
-        """What `get` returns, tried again when the network fails. Raises `XinyeError`."""
+    def _read(self, name: str, most: int, options: Any) -> bytes:
+        """The content of an object, as far as some byte after the first `most`."""
+        data = bytearray()
+        for chunk in self._get(self._store, name, options=options).stream(min_chunk_size=1 << 20):
+            data += chunk
+            if len(data) > most:
+                break
+        return bytes(data)
+
+    def _patiently(self, name: str, most: int, options: Any = None) -> bytes:
+        """What `_read` returns, tried again when the network fails. Raises `XinyeError`."""
         for attempt in range(ATTEMPTS):
             if attempt:
                 time.sleep(WAIT * 2 ** (attempt - 1))
             try:
-                return bytes(get())
+                return self._read(name, most, options)
             except FileNotFoundError as error:
                 what = "there is no such object; check the address and AWS_ENDPOINT_URL"
                 if "NoSuchBucket" in str(error):
@@ -188,18 +207,25 @@ class ObjectStore:
                         exit_code=1,
                     ) from None
                 problem = _reason(error)
+                if METADATA in problem and self.address.startswith("s3:"):
+                    raise XinyeError(
+                        f"{self.name(name)}: there are no credentials; set AWS_ACCESS_KEY_ID and "
+                        "AWS_SECRET_ACCESS_KEY",
+                        exit_code=1,
+                    ) from None
         raise XinyeError(
             f"{self.name(name)}: cannot be fetched, tried {ATTEMPTS} times ({problem})", 1
         )
 
     def _make_room(self, folder: Path, size: int) -> None:
-        """Remove files that nobody uses until `size` more bytes stay within the limit."""
+        """Remove files of the cache that nobody uses until `size` more bytes stay within the
+        limit."""
         with alone(folder / "lock"):
             found = []
             for path in folder.iterdir():
-                if path.suffix != ".lock" and path.name != "lock":
-                    with contextlib.suppress(FileNotFoundError):
-                        about = path.lstat()
+                with contextlib.suppress(FileNotFoundError):
+                    about = path.lstat()
+                    if OWN.fullmatch(path.name) and stat.S_ISREG(about.st_mode):
                         found.append((about.st_mtime, about.st_size, path))
             total = sum(each for _, each, _ in found)
             for _, each, path in sorted(found):
@@ -212,6 +238,28 @@ class ObjectStore:
 def _reason(error: Exception) -> str:
     """What obstore says, without the insides of its error."""
     return reason_of(error, 400).partition(" Debug ")[0]
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise `XinyeError` if the folder of shards is a link, or no folder: files are removed
+    there."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise XinyeError(
+            f"{folder}: this is a link or a file, and must be a folder for shards alone; "
+            "remove it, or set XINYE_CACHE to another folder",
+            exit_code=1,
+        )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is a file of the cache. Raises `XinyeError` if something else has its name."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        raise XinyeError(f"{path}: this is not a file of the cache of shards; remove it", 1)
+    return True
 
 
 def _remove_unused(path: Path) -> bool:

@@ -4,6 +4,7 @@ That takes two phases: `token_parts.py` writes the tokens in reading order, and 
 the documents out to shards. `corpus_folder.py` takes the same steps in several processes.
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,9 +19,9 @@ from xinye.data.cleaning import Cleaning, clean
 from xinye.data.corpus import Corpus
 from xinye.data.encodings import bad_bytes
 from xinye.data.files import file_size, read_json
-from xinye.data.gathering import AT_ONCE, Parts, gather, shard_note
+from xinye.data.gathering import AT_ONCE, Parts, gather, shard_note, to_disk
 from xinye.data.locks import alone
-from xinye.data.manifest import TOKENIZER, Manifest, Shard, digest_of, shard_files
+from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest, Shard, digest_of, shard_files
 from xinye.data.sources import Piece, read_pieces
 from xinye.data.token_parts import Unit, token_dtype, unit_file, write_parts
 from xinye.data.tokenizer import Tokenizer
@@ -117,7 +118,7 @@ def prepare(source: Source, tokenizer: Tokenizer, on_progress: Callable[[int], N
             finally:
                 waiting.unlink(missing_ok=True)
     except OSError as error:
-        raise not_writable(folder.parent, error, "or set XINYE_CACHE to another folder") from error
+        raise not_writable(folder.parent, error, "set XINYE_CACHE to another folder") from error
     return Corpus.open(folder)
 
 
@@ -148,11 +149,11 @@ def _make(
 
 
 def not_writable(folder: Path, error: OSError, instead: str) -> XinyeError:
-    return XinyeError(
-        f"{folder}: cannot write the prepared text ({error.strerror}); free some disk space there, "
-        f"{instead}",
-        exit_code=1,
-    )
+    """The error for a corpus that cannot be written; `instead` says what else can be done."""
+    problem = f"{folder}: cannot write the prepared text ({error.strerror})"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return XinyeError(f"{problem}; free some disk space there, or {instead}", 1)
+    return XinyeError(f"{problem}; {instead}", 1)
 
 
 def _opened(folder: Path) -> Corpus | None:
@@ -227,6 +228,8 @@ def finish(
         shards=[shard for shard in shards if shard.tokens],
     )
     manifest.write(folder)
+    for path in (folder / MANIFEST, folder):  # before the parts are deleted
+        to_disk(path)
     for pattern in ("part-*", "unit-*", "shard-*.json"):
         for path in parts.folder.glob(pattern):
             path.unlink()

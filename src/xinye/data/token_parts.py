@@ -7,6 +7,7 @@ there already are not tokenized again.
 
 import json
 import os
+import zipfile
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -74,6 +75,29 @@ def part_files(folder: Path, unit: int, part: int) -> tuple[Path, Path]:
     return folder / f"{name}.tokens", folder / f"{name}.npy"
 
 
+def has_unit(folder: Path, unit: int, tokenizer: Tokenizer) -> bool:
+    """Whether a unit is finished, and all its parts are there and whole."""
+    try:
+        parts = Unit().add(unit_file(folder, unit))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+    more = part_files(folder, unit, parts)[1].exists()
+    return not more and all(_has_part(folder, unit, part, tokenizer) for part in range(parts))
+
+
+def _has_part(folder: Path, unit: int, part: int, tokenizer: Tokenizer) -> bool:
+    """Whether the two files of a part are there and whole."""
+    tokens_file, table_file = part_files(folder, unit, part)
+    try:
+        table = np.load(table_file, allow_pickle=False)
+        size = tokens_file.stat().st_size
+    except (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile):
+        return False
+    if not isinstance(table, np.ndarray) or table.dtype != DOCUMENTS or table.ndim != 1:
+        return False
+    return size == int(table["tokens"].sum(dtype=np.int64)) * token_dtype(tokenizer).itemsize
+
+
 def write_parts(
     folder: Path,
     unit: int,
@@ -84,12 +108,12 @@ def write_parts(
     """Write the parts of a unit; returns their number. `on_progress` is called with the number of
     characters that are done since the last call.
 
-    Parts that exist are kept, and their texts are only read.
+    Parts that are whole are kept, and their texts are only read.
     """
     number = 0
     for number, documents in enumerate(_parts(pieces), 1):
         tokens_file, table_file = part_files(folder, unit, number - 1)
-        if table_file.exists():
+        if _has_part(folder, unit, number - 1, tokenizer):
             on_progress(sum(len(piece.text) for piece in documents))
             continue
         with written_beside(tokens_file) as beside:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from xinye.data.corpus_folder import Preparation
-from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest, read_manifest
+from xinye.data.manifest import TOKENIZER, Manifest
 from xinye.data.preparation import Source
 from xinye.data.sources import fingerprint
 from xinye.data.tokenizer import Kind, Tokenizer
@@ -14,7 +14,7 @@ from xinye.observer import Observer
 from xinye.planning.models import FROM_SCRATCH
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
-from xinye.tasks.prepared import is_prepared
+from xinye.tasks.prepared import check_corpus, is_prepared
 from xinye.tasks.text import files_of, get_tokenizer, reading
 
 
@@ -52,7 +52,7 @@ def prepare_corpus(
     with preparation.begun(tokenizer_settings(settings)) as finished:
         if finished:
             observer.warn(f"{folder}: this corpus is finished already")
-            return _prepared(folder, read_manifest(folder / MANIFEST, str(folder / MANIFEST)))
+            return _prepared(folder, check_corpus(str(folder)).about)
         if (folder / TOKENIZER).is_dir():
             tokenizer = Tokenizer.load(folder / TOKENIZER)
         else:

@@ -8,7 +8,7 @@ from typing import get_args
 from xinye.data.cleaning import Cleaning
 from xinye.data.corpus import Corpus
 from xinye.data.corpus_folder import SETTINGS
-from xinye.data.manifest import MANIFEST, TOKENIZER
+from xinye.data.manifest import MANIFEST, TOKENIZER, damaged
 from xinye.data.object_store import ObjectStore, is_address
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Kind, Tokenizer
@@ -55,17 +55,18 @@ def open_prepared(
     about = corpus.about
     shards = plural(len(about.shards), "shard")
     observer.stage(f"opening the corpus {name}: {plural(about.tokens, 'token')} in {shards}")
-    tokenizer, reason = models.tokenizer, f"of {settings.from_ or settings.teacher}"
+    tokenizer, whose = models.tokenizer, settings.from_ or settings.teacher
     if tokenizer is None and settings.tokenizer not in get_args(Kind):
-        tokenizer, reason = Tokenizer.load(settings.tokenizer), f"of {settings.tokenizer}"
+        tokenizer, whose = Tokenizer.load(settings.tokenizer), settings.tokenizer
     if tokenizer is None:
-        tokenizer, reason = tokenizer_of(corpus), f"of {name}"
+        tokenizer, whose = tokenizer_of(corpus), name
     if tokenizer.fingerprint != about.tokenizer:
         raise XinyeError(
-            f"{name}: its text was tokenized with another tokenizer than that {reason}; prepare it "
-            "again with --tokenizer, or leave the tokenizer out"
+            f"{name}: its text was tokenized with another tokenizer than that of {whose}; prepare "
+            "it again with --tokenizer, or leave the tokenizer out"
         )
-    plan.choose("vocabulary", None, tokenizer.vocab_size, reason)
+    corpus.vocab_size = tokenizer.vocab_size
+    plan.choose("vocabulary", None, tokenizer.vocab_size, f"the tokenizer of {whose}")
     return corpus, tokenizer
 
 
@@ -74,6 +75,29 @@ def open_corpus(name: str, settings: PretrainSettings) -> Corpus:
     if not is_address(name):
         return Corpus.open(Path(name))
     return Corpus(ObjectStore(name, parse_bytes(settings.shard_cache)))
+
+
+def check_corpus(name: str) -> Corpus:
+    """The corpus in a folder or in an object store, read whole and found right. Raises
+    `XinyeError`."""
+    corpus = open_corpus(name, PretrainSettings())
+    tokenizer = tokenizer_of(corpus)
+    if tokenizer.fingerprint != corpus.about.tokenizer:
+        problem = "this is not the tokenizer of the corpus"
+        raise damaged(corpus.place.name(TOKENIZER), problem)
+    corpus.vocab_size = tokenizer.vocab_size
+    corpus.check()
+    return corpus
+
+
+def refuse_corpora(files: Sequence[Path]) -> None:
+    """Raise `XinyeError` if one of the files of text belongs to a corpus."""
+    for file in files:
+        if file.name in (MANIFEST, SETTINGS) and _is_corpus(file.parent):
+            raise XinyeError(
+                f"{file.parent}: this is a prepared corpus between texts; move it out of their "
+                "folder, or give it alone"
+            )
 
 
 def fingerprint_of(settings: PretrainSettings) -> str:

@@ -31,7 +31,7 @@ from xinye.planning.settings import PretrainSettings
 from xinye.planning.tokenizer import learn_tokenizer
 from xinye.planning.units import parse_count, parse_fold
 from xinye.runs.words import TaskWords
-from xinye.tasks.prepared import is_prepared, open_prepared
+from xinye.tasks.prepared import is_prepared, open_prepared, refuse_corpora
 from xinye.tasks.task import Task
 from xinye.tasks.task_mix import Mixed, read_mixes
 
@@ -141,6 +141,7 @@ def files_of(settings: PretrainSettings, observer: Observer) -> list[Path]:
     """The files of text. The observer hears which others are not read."""
     passed_over = Notes()
     files = find_files(settings.files, passed_over)
+    refuse_corpora(files)
     for said in passed_over.sentences():
         observer.warn(f"note: {said}")
     return files
@@ -239,10 +240,10 @@ def get_tokenizer(
     """The base model's tokenizer, the one in a folder, or a new one trained on the text and the
     records of the `mixes`, which are read if they are not given."""
     tokenizer, given = models.tokenizer, None
-    reason = f"of {settings.from_ or settings.teacher}"
+    reason = f"the tokenizer of {settings.from_ or settings.teacher}"
     if tokenizer is None and settings.tokenizer not in get_args(Kind):
         tokenizer = Tokenizer.load(settings.tokenizer)
-        reason = f"of {settings.tokenizer}"
+        reason = f"the tokenizer of {settings.tokenizer}"
     elif tokenizer is None:
         if mixes is None and settings.task_mix:
             mixes = read_mixes(settings, observer)
