@@ -3,6 +3,7 @@ one."""
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinye.data import token_parts
+from xinye.data import preparation, token_parts
 from xinye.data.cleaning import Cleaning
 from xinye.data.corpus import Documents, split
 from xinye.data.preparation import Reading, Source, prepare
@@ -145,9 +146,10 @@ def test_a_corpus_damaged_in_the_cache_is_made_anew(cache) -> None:
     assert prepared(source).tokens.tolist() == expected
 
 
-def test_two_processes_may_prepare_the_same_text_at_once(cache) -> None:
+def test_two_processes_may_prepare_the_same_text_at_once(cache, monkeypatch) -> None:
     """The one that is done first has opened, or is about to open, a folder that the other must not
-    take away."""
+    take away. Where the file system has locks, the other one waits instead."""
+    monkeypatch.setattr(preparation, "alone", nullcontext)
     files = []
 
     def slowly() -> Iterator[Piece]:

@@ -142,8 +142,10 @@ def _make(
         for some in groups(range(count), AT_ONCE):
             gather(parts, beside, some, count)
         finish(beside, parts, count, source, tokenizer, found)
-        shutil.rmtree(folder, ignore_errors=True)
-        beside.rename(folder)
+        # Without locks another process may have been faster; its folder may be open already.
+        if not _opened(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
