@@ -199,6 +199,19 @@ sys.exit(main.main(sys.argv[1:]))
 """
 
 
+def failing(workplace: Path, how: str) -> list[subprocess.Popen[str]]:
+    """Two processes of which one or both fail."""
+    (workplace / "failing.py").write_text(FAILING, "utf-8")
+    environment = {**os.environ, **meeting()}
+    return [
+        subprocess.Popen(
+            [sys.executable, "failing.py", "pretrain", how],
+            cwd=workplace, env={**environment, "RANK": rank}, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in "01"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "how, code, says",
     [
@@ -210,15 +223,7 @@ sys.exit(main.main(sys.argv[1:]))
     ],
 )
 def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, says):
-    (workplace / "failing.py").write_text(FAILING, "utf-8")
-    environment = {**os.environ, **meeting()}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "failing.py", "pretrain", how],
-            cwd=workplace, env={**environment, "RANK": rank}, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in "01"
-    ]  # fmt: skip
+    started = failing(workplace, how)
     (_, err), (_, other) = (process.communicate(timeout=120) for process in started)
     assert re.fullmatch(f"xinye pretrain: {says}\n", err), err
     assert started[0].returncode == code and other == ""
@@ -232,15 +237,7 @@ def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, 
     ],
 )
 def test_a_process_that_does_not_answer_is_waited_for_a_while(workplace, how, code, says):
-    (workplace / "failing.py").write_text(FAILING, "utf-8")
-    environment = {**os.environ, **meeting()}
-    first, silent = (
-        subprocess.Popen(
-            [sys.executable, "failing.py", "pretrain", how],
-            cwd=workplace, env={**environment, "RANK": rank}, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in "01"
-    )  # fmt: skip
+    first, silent = failing(workplace, how)
     try:
         _, err = first.communicate(timeout=120)
     finally:

@@ -96,18 +96,22 @@ class Place:
         records = map(json.loads, lines)
         return {each["step"]: each["loss"] for each in records if each["kind"] == "step"}
 
-    def same(self, one: str, other: str) -> str:
-        """Check that two runs have the same losses; returns the largest difference."""
-        losses, others = self.losses(one), self.losses(other)
+    def same(self, run: str) -> str:
+        """Check that a run has the losses of one process; returns the largest difference."""
+        if not (self.folder / "one").exists():
+            self.alone("one", *SHORT)
+        losses, others = self.losses("one"), self.losses(run)
         assert losses.keys() == others.keys(), (len(losses), len(others))
         worst = max(abs(losses[step] - others[step]) for step in losses)
-        assert worst < CLOSE, f"the losses of {one} and {other} differ by {worst:.1e}"
+        assert worst < CLOSE, f"the losses of one process and of {run} differ by {worst:.1e}"
         return f"{len(losses)} losses differ by at most {worst:.1e} from those of one process"
 
-    def equal(self, one: str, other: str) -> str:
-        """Check that two runs on as many processes have the same bits."""
-        losses, others = self.losses(one), self.losses(other)
-        assert losses == others, f"the losses of {one} and {other} differ: {losses} {others}"
+    def equal(self, run: str) -> str:
+        """Check that a run of two processes has the bits of one on two hosts, never stopped."""
+        if not (self.folder / "long").exists():
+            all_end(self, "long", self.together("long", *LONG))
+        losses, others = self.losses("long"), self.losses(run)
+        assert losses == others, f"the losses of long and {run} differ: {losses} {others}"
         return f"{len(losses)} losses are those of a run that was not stopped, bit for bit"
 
     def until(self, ready: Callable[[], object], what: str, limit: float = 120) -> None:
@@ -126,15 +130,13 @@ def all_end(place: Place, run: str, processes: list[subprocess.Popen[str]]) -> N
 
 
 def two_hosts_give_the_losses_of_one_process(place: Place) -> str:
-    place.alone("one", *SHORT)
     all_end(place, "two", place.together("two", *SHORT))
-    return place.same("one", "two")
+    return place.same("two")
 
 
 def two_hosts_give_the_bits_of_two_processes_on_one_host(place: Place) -> str:
-    all_end(place, "long", place.together("long", *LONG))
     place.alone("both", *LONG, "--processes", "2")
-    return place.equal("both", "long")
+    return place.equal("both")
 
 
 def a_killed_worker_is_started_again(place: Place) -> str:
@@ -144,7 +146,7 @@ def a_killed_worker_is_started_again(place: Place) -> str:
     os.kill(worker, signal.SIGKILL)
     all_end(place, "killed", started)
     assert place.said("killed-1").count("measuring the speed\n") == 2, place.said("killed-1")
-    return place.equal("long", "killed")
+    return place.equal("killed")
 
 
 def a_silent_host_ends_the_run(place: Place) -> str:
@@ -220,9 +222,8 @@ def a_full_disk_keeps_the_last_checkpoint(place: Place) -> str:
 def slurm_gives_the_losses_of_one_process(place: Place) -> str:
     with a_slurm(place) as asked:
         job = submit(place, asked, "by-slurm", *SHORT)
-        state = asked.wait(job)
-        assert state == ("COMPLETED", 0), (state, job_said(place, job))
-        return place.same("one", "by-slurm")
+        check_completed(place, asked, job, requeued=0)
+        return place.same("by-slurm")
 
 
 def slurm_requeues_and_the_run_goes_on(place: Place) -> str:
@@ -230,9 +231,8 @@ def slurm_requeues_and_the_run_goes_on(place: Place) -> str:
         job = submit(place, asked, "requeued", *LONG)
         place.until_saved("requeued")
         asked.ask("scontrol", "requeue", job)
-        state = asked.wait(job)
-        assert state == ("COMPLETED", 1), (state, job_said(place, job))
-        return place.equal("long", "requeued")
+        check_completed(place, asked, job, requeued=1)
+        return place.equal("requeued")
 
 
 def slurm_saves_before_the_time_is_over_and_requeues(place: Place) -> str:
@@ -240,10 +240,9 @@ def slurm_saves_before_the_time_is_over_and_requeues(place: Place) -> str:
         job = submit(place, asked, "timed", *LONG)
         place.until_saved("timed")
         asked.ask("scancel", "--batch", "--signal=USR1", job)  # what Slurm does before the limit
-        state = asked.wait(job)
-        assert state == ("COMPLETED", 1), (state, job_said(place, job))
+        check_completed(place, asked, job, requeued=1)
         assert "stopped after step" in job_said(place, job), job_said(place, job)
-    return place.equal("long", "timed")
+    return place.equal("timed")
 
 
 CHECKS = (
@@ -274,6 +273,12 @@ def submit(place: Place, asked: slurm.Slurm, run: str, *arguments: str, nodes: s
         *("--nodes", nodes, "--chdir", place.folder, SBATCH, *TRAIN, *arguments, "-o", run),
         **place.settings,
     )
+
+
+def check_completed(place: Place, asked: slurm.Slurm, job: str, requeued: int) -> None:
+    """Wait for a job; it must end well after having been started again so many times."""
+    state = asked.wait(job)
+    assert state == ("COMPLETED", requeued), (state, job_said(place, job))
 
 
 def job_said(place: Place, job: str) -> str:

@@ -7,7 +7,8 @@ import torch
 
 from xinye.model.config import GPTConfig
 from xinye.model.crf import FORBIDDEN, likeliest, log_likelihood, log_partition, marginals
-from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
+from xinye.model.heads import Head, HeadConfig, Labelled
+from xinye.model.loss import IGNORED
 
 REAL = torch.tensor(
     [[0, 1, 1, 0, 1], [1, 1, 1, 1, 1], [0, 0, 1, 0, 0], [0, 0, 0, 0, 0], [1, 0, 0, 1, 0]]

@@ -7,7 +7,7 @@ import pytest
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.model.heads import IGNORED
+from xinye.model.loss import IGNORED
 from xinye.tasks.chat import Chat
 from xinye.tasks.exercises import chats
 

@@ -17,7 +17,8 @@ from xinye.evaluation.span_lexicon import LONGEST, Lexicon, counted
 from xinye.evaluation.spans import Span
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.model.heads import IGNORED, Head
+from xinye.model.heads import Head
+from xinye.model.loss import IGNORED
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.tasks import tag_end, tag_mix
 from xinye.tasks.exercises import notes

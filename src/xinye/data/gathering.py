@@ -6,7 +6,6 @@ they were read, so a corpus of one shard is the text in its order. Of documents 
 which have the same hash and meet in one shard, only the first is kept.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xinye.data.disk import flush
 from xinye.data.files import read_json, write_json
 from xinye.data.manifest import LENGTHS, Shard, check_size, checksums, shard_files
 from xinye.data.mixing import mix
@@ -114,13 +114,11 @@ def gather(parts: Parts, folder: Path, numbers: Sequence[int], count: int) -> No
                 lengths[number].append(table["tokens"][chosen].astype(LENGTHS))
                 for start, end in _runs(chosen, ends - table["tokens"], ends):
                     files[number].write(tokens[start:end].tobytes())
-        for file in files.values():
-            file.flush()
-            os.fsync(file.fileno())
+    flush(*(_beside(folder, number) for number in numbers))
     for number in numbers:
         mine = np.concatenate([np.empty(0, LENGTHS), *lengths[number]])
         found[number].shard = _finish(folder, number, mine)
-    to_disk(folder)
+    flush(folder)
     for number in numbers:
         gathered = found[number]
         about = {"characters": gathered.characters, "copies": gathered.copies}
@@ -167,15 +165,6 @@ def _beside(folder: Path, number: int) -> Path:
     return folder / f".{shard_files(number)[0]}.new"
 
 
-def to_disk(path: Path) -> None:
-    """Wait until the content of a file, or the names in a folder, are on the disk."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
 def _empty() -> Shard:
     return Shard(number=0, tokens=0, documents=0, token_checksums=[], length_checksums=[])
 
@@ -188,7 +177,7 @@ def _finish(folder: Path, number: int, lengths: np.ndarray) -> Shard:
     beside.replace(tokens_file)
     beside = lengths_file.with_name(f".{lengths_file.name}.new")
     beside.write_bytes(lengths.tobytes())
-    to_disk(beside)
+    flush(beside)
     length_checksums = checksums(beside)
     beside.replace(lengths_file)
     return Shard(

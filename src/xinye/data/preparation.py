@@ -17,9 +17,10 @@ from typing import Any
 from xinye.cache import cache_folder
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.corpus import Corpus
+from xinye.data.disk import flush
 from xinye.data.encodings import bad_bytes
 from xinye.data.files import file_size, read_json
-from xinye.data.gathering import AT_ONCE, Parts, gather, shard_note, to_disk
+from xinye.data.gathering import AT_ONCE, Parts, gather, shard_note
 from xinye.data.locks import alone
 from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest, Shard, digest_of, shard_files
 from xinye.data.sources import Piece, read_pieces
@@ -230,8 +231,7 @@ def finish(
         shards=[shard for shard in shards if shard.tokens],
     )
     manifest.write(folder)
-    for path in (folder / MANIFEST, folder):  # before the parts are deleted
-        to_disk(path)
+    flush(folder / MANIFEST, folder)  # before the parts are deleted
     for pattern in ("part-*", "unit-*", "shard-*.json"):
         for path in parts.folder.glob(pattern):
             path.unlink()

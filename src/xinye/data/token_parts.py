@@ -6,7 +6,6 @@ there already are not tokenized again.
 """
 
 import json
-import os
 import zipfile
 from array import array
 from collections import Counter
@@ -15,10 +14,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from xinye.data.disk import flush
 from xinye.data.duplicates import digest
 from xinye.data.files import write_json, written_beside
 from xinye.data.notes import FIRST, Notes
@@ -118,9 +117,10 @@ def write_parts(
             continue
         with written_beside(tokens_file) as beside:
             table = _write_part(beside, documents, tokenizer, on_progress)
-        with written_beside(table_file) as beside, beside.open("wb") as file:
-            np.save(file, table)
-            _to_disk(file)
+        with written_beside(table_file) as beside:
+            with beside.open("wb") as file:
+                np.save(file, table)
+            flush(beside)
     return number
 
 
@@ -179,7 +179,7 @@ def _write_part(
                 last = document
             on_progress(sum(len(text) for text, _ in parts))
         write(last, [tokenizer.eos_id])
-        _to_disk(file)
+    flush(path)  # so that a name never outlives its content
     return rows.table()
 
 
@@ -245,9 +245,3 @@ def _cut(text: str, start: int) -> int:
     while cut > start and text[cut + 1].isspace():
         cut = text.rfind("\n", start, cut)
     return cut + 1 if cut > start else end
-
-
-def _to_disk(file: IO[bytes]) -> None:
-    """Wait until an open file is on the disk, so that a name never outlives its content."""
-    file.flush()
-    os.fsync(file.fileno())

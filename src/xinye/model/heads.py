@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from xinye.model import crf
 from xinye.model.config import GPTConfig, Shape
 from xinye.model.gpt import GPT, Linear
+from xinye.model.loss import IGNORED
 from xinye.model.quantization import swap_in
 
 Kind = Literal["sequence", "token", "span"]
-IGNORED = -100
 POINTERS = ("begin", "end")  # what the labels of a head for spans are called
 EVERY_ANSWER = float("-inf")  # the threshold of a reader that never says "not in this passage"
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT, Linear
-from xinye.model.heads import IGNORED
+from xinye.model.loss import IGNORED
 
 NEVER = -1e4  # the logit of items that cannot come again
 TOGETHER = 2**14  # items of histories that are computed together

@@ -6,7 +6,6 @@ of every file. With an adapter only trained weights are saved. A checkpoint appe
 all: it is written under another name, flushed to the disk, and renamed. Nothing is pickled.
 """
 
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from xinye.checkpoints.folders import (
     is_deletable,
     step_of,
 )
+from xinye.data.disk import flush
 from xinye.data.files import read_json, write_json, written_beside
 from xinye.errors import XinyeError, reason_of
 from xinye.model.sharded import shared_out
@@ -118,7 +118,7 @@ class Store:
         elif place.exists():  # it holds other files, which are not deleted
             place.rename(place.with_name(f"{place.name}.kept"))
         new.rename(place)
-        _flush(place.parent)
+        flush(place.parent)
         publish(self.run, place)
         there = checkpoints(self.run)
         older = [] if keep.last is None else there[: -max(2, keep.last)]
@@ -134,7 +134,7 @@ class Store:
         write_json(
             folder / MANIFEST, {path.name: fingerprint(path) for path in sorted(folder.iterdir())}
         )
-        _flush(*folder.iterdir(), folder)
+        flush(*folder.iterdir(), folder)
 
     def _write_optimizers(self, folder: Path) -> None:
         states = {name: each.detach().cpu() for name, each in self._states().items()}
@@ -290,18 +290,6 @@ def publish(run: Path, checkpoint: Path) -> None:
     for name in sorted(saved, key=lambda name: name.endswith(".safetensors")):
         with written_beside(run / name) as beside:
             shutil.copyfile(checkpoint / name, beside)
-
-
-def _flush(*paths: Path) -> None:
-    """Have the operating system write files, or the names in a folder, to the disk."""
-    for path in paths:
-        if path.is_dir() and os.name == "nt":
-            continue  # Windows cannot, and need not
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -16,7 +16,8 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, did_you_mean, plural
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.model.heads import IGNORED, Head, HeadConfig, Labelled
+from xinye.model.heads import Head, HeadConfig, Labelled
+from xinye.model.loss import IGNORED
 from xinye.runs.words import Both, Figure
 from xinye.tasks.decisions import Decision
 from xinye.tasks.records import Example, Examples, beside, leaks, repeated, spelled_alike

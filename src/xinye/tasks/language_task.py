@@ -11,7 +11,8 @@ from torch import Tensor
 from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.model.heads import IGNORED, Labelled
+from xinye.model.heads import Labelled
+from xinye.model.loss import IGNORED
 from xinye.tasks.records import Example, Examples
 from xinye.tasks.task import Figures, Mark, Task
 

@@ -24,7 +24,7 @@ from xinye.evaluation.proofreading import MOST_CHANGED, Candidate, best_threshol
 from xinye.evaluation.proofreading_trigrams import TrigramProofreader
 from xinye.language import shown
 from xinye.model.gpt import GPT
-from xinye.model.heads import IGNORED
+from xinye.model.loss import IGNORED
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.finetuning import Pace
 from xinye.planning.writing_settings import ProofreadSettings

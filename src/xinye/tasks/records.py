@@ -22,7 +22,8 @@ from xinye.data.mixing import mix
 from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
 from xinye.errors import XinyeError, plural
-from xinye.model.heads import IGNORED, Labelled
+from xinye.model.heads import Labelled
+from xinye.model.loss import IGNORED
 
 ABOUT = (  # names of fields that say where a record comes from, not what it contains
     "id", "_id", "uuid", "source", "category", "department", "topic", "lang", "language", "type",

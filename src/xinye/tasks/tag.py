@@ -21,7 +21,8 @@ from xinye.evaluation.spans import Span, SurfaceForms
 from xinye.language import shown
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.model.heads import IGNORED, Head, HeadConfig
+from xinye.model.heads import Head, HeadConfig
+from xinye.model.loss import IGNORED
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.runs.words import LOSS, Both, Figure, TaskWords
 from xinye.tasks.decisions import Decision, log_odds, place_in

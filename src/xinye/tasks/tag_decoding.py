@@ -9,7 +9,8 @@ from torch.nn.utils.rnn import pad_sequence
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.spans import Span
 from xinye.model import crf
-from xinye.model.heads import IGNORED, Head
+from xinye.model.heads import Head
+from xinye.model.loss import IGNORED
 from xinye.tasks.records import Example, Examples
 from xinye.tasks.tag_spans import Segment, first_transitions, spans_of
 

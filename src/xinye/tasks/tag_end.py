@@ -13,7 +13,7 @@ from xinye.evaluation import spans
 from xinye.evaluation.calibration import parts_of
 from xinye.evaluation.linear_tagger import LinearTagger
 from xinye.evaluation.spans import Span
-from xinye.model.heads import IGNORED
+from xinye.model.loss import IGNORED
 from xinye.tasks.heads import GPT_ALONE
 from xinye.tasks.tag_decoding import decoded, losses, network_scores, transitions_of
 from xinye.tasks.tag_mix import LINEAR_ALONE, SHARES, Scored, TagMix, learned, mixed

@@ -13,7 +13,7 @@ from torch import Tensor
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.evaluation.linear_tagger import LinearTagger, TaggedPieces
-from xinye.model.heads import IGNORED
+from xinye.model.loss import IGNORED
 from xinye.tasks.tag_spans import (
     Segment,
     TaggedText,

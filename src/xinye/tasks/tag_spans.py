@@ -15,7 +15,7 @@ from xinye.data.sentences import sentence_ends
 from xinye.data.tokenizer import Tokenizer
 from xinye.evaluation.spans import Span
 from xinye.model import crf
-from xinye.model.heads import IGNORED
+from xinye.model.loss import IGNORED
 from xinye.tasks.records import check_name, sentence_borders
 
 

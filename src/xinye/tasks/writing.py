@@ -20,7 +20,7 @@ from xinye.generation.chat import Message, shortened, start_answer
 from xinye.generation.engine import finish
 from xinye.generation.sampling import ChatSampling
 from xinye.model.gpt import GPT
-from xinye.model.heads import IGNORED
+from xinye.model.loss import IGNORED
 from xinye.runs.words import Both, Figure
 from xinye.tasks.language_task import LanguageTask
 from xinye.tasks.records import (

@@ -110,6 +110,7 @@ class Loop:
         each step, before its optimizers move, gives all processes all numbers that they share.
         """
         share, counted, interrupted = NOTHING, 0.0, False
+        sharded = any(map(is_sharded, self.parameters))
         with ThreadPoolExecutor(1) as loader:
             while step < steps() and not interrupted:
                 watch = Stopwatch()
@@ -126,7 +127,7 @@ class Loop:
                 watch.lap("data")
                 mine = [loss, norm, share.counted, self.interrupted()]
                 losses, norms, counts, asked = zip(*self.processes.numbers(mine), strict=True)
-                if any(map(is_sharded, self.parameters)):
+                if sharded:
                     norm = math.hypot(*norms)
                 factor = self.rate(step)
                 if math.isfinite(norm):
