@@ -1,14 +1,16 @@
 """How long a checkpoint that is saved while training goes on holds the training up.
 
-    python benchmarks/saving.py [--size 15M] [--steps 80]
+    python benchmarks/saving.py [--size 15M] [--steps 30] [--every 5] [--batch-size 64]
 
-Two processes train a model that is split between them; in the second half of the run they begin to
-save after every tenth step. `stall_in_steps` is by how many steps those ten steps, with the call,
-are longer than ten steps of the first half; `call_seconds` is how long the loop waits for the call.
-One process that saves the same model at once stands beside them.
+Two processes train a model that is split between them, and begin to save after every fifth step.
+`stall_in_steps` is by how many steps those five, with the call, are longer than five of the usual
+length, which is the median of the last three of them: by then the checkpoint is on the disk.
+`call_seconds` is how long the loop waits for the call. One process that saves the same model at
+once stands beside them. The steps are as long as the plan makes them, unless a batch is given.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -26,25 +28,27 @@ from xinye.training import train
 from xinye.training.loop import Step
 from xinye.training.session import Session
 
-EVERY = 10
 LINE = "Whether 'tis nobler in the mind to suffer, or to take arms against a sea of troubles."
 
 
 class Saving(Session):
-    """A session that saves after every tenth step of the second half, and notes when."""
+    """A session that saves after every few steps, and notes when."""
 
     def take_steps(self) -> None:
         self.ends: list[float] = []  # of each step
         self.calls: list[float] = []  # the seconds of each call to save
         super().take_steps()
-        half = self.plan.steps // 2
-        usual = statistics.median(b - a for a, b in zip(self.ends, self.ends[1:half], strict=False))
-        saves = range(half, self.plan.steps - EVERY, EVERY)
-        stalls = [(self.ends[at + EVERY] - self.ends[at]) / usual - EVERY for at in saves]
+        every = int(os.environ["EVERY"])
+        lengths = [after - before for before, after in itertools.pairwise(self.ends)]
+        stalls = []
+        for at in range(every, self.plan.steps - every, every):
+            window = lengths[at : at + every]
+            stalls.append(sum(window) / statistics.median(window[every // 2 :]) - every)
         found = {
-            "step_seconds": usual,
+            "step_seconds": statistics.median(lengths),
             "call_seconds": self.calls,
             "stall_in_steps": stalls,
+            "median_stall_in_steps": statistics.median(stalls),
             "largest_stall_in_steps": max(stalls),
         }
         if self.group.first:
@@ -54,23 +58,23 @@ class Saving(Session):
         self.ends.append(time.perf_counter())
         ended = super().after(record)
         at = record.step - 1
-        if at >= self.plan.steps // 2 and at % EVERY == 0:
+        if at and at % int(os.environ["EVERY"]) == 0:
             self.save()
             self.calls.append(time.perf_counter() - self.ends[-1])
         return ended
 
 
-def worker(size: str, steps: int) -> None:
+def worker(size: str, steps: int, batch_size: int | None) -> None:
     """One of the processes that train."""
     train.Session = Saving  # type: ignore[misc]
     settings = PretrainSettings(
         files=("text.txt",), output=Path("run"), size=size, steps=steps, evaluations=1, optimizer="adamw",
-        context=128, batch_size=8, micro_batch_size=4, parallel="fsdp", vocab_size=300, prompt="Whether",
+        batch_size=batch_size, parallel="fsdp", vocab_size=300, prompt="Whether",
     )  # fmt: skip
     train.pretrain(settings, overwrite=True)
 
 
-def measured(processes: int, arguments: list[str]) -> dict[str, Any]:
+def measured(processes: int, every: int, arguments: list[str]) -> dict[str, Any]:
     """What so many processes found."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -79,7 +83,11 @@ def measured(processes: int, arguments: list[str]) -> dict[str, Any]:
         start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
         command = [*start, str(Path(__file__).resolve()), "--worker", *arguments]
         threads = str(max(1, (os.cpu_count() or 1) // processes))
-        environment = os.environ | {"FOUND": str(folder / "found"), "OMP_NUM_THREADS": threads}
+        environment = os.environ | {
+            "FOUND": str(folder / "found"),
+            "EVERY": str(every),
+            "OMP_NUM_THREADS": threads,
+        }
         subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
         return json.loads((folder / "found").read_text("utf-8"))
 
@@ -87,16 +95,18 @@ def measured(processes: int, arguments: list[str]) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="15M")
-    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--every", type=int, default=5, help="how many steps between two saves")
+    parser.add_argument("--batch-size", type=int, help="texts in a step")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
-        worker(asked.size, asked.steps)
+        worker(asked.size, asked.steps, asked.batch_size)
         return
     before = machine("torch")
-    arguments = ["--size", asked.size, "--steps", str(asked.steps)]
-    found = {f"processes_{count}": measured(count, arguments) for count in (1, 2)}
-    report(machine=before, size=asked.size, steps=asked.steps, **found)
+    arguments = sys.argv[1:]
+    found = {f"processes_{count}": measured(count, asked.every, arguments) for count in (1, 2)}
+    report(machine=before, asked=vars(asked), **found)
 
 
 if __name__ == "__main__":
