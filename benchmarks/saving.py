@@ -1,12 +1,13 @@
 """How long a checkpoint that is saved while training goes on holds the training up.
 
-    python benchmarks/saving.py [--size 15M] [--steps 30] [--every 5] [--batch-size 64]
+    python benchmarks/saving.py [--size 15M] [--steps 30] [--every 5] [--context 256]
 
 Two processes train a model that is split between them, and begin to save after every fifth step.
 `stall_in_steps` is by how many steps those five, with the call, are longer than five of the usual
 length, which is the median of the last three of them: by then the checkpoint is on the disk.
 `call_seconds` is how long the loop waits for the call. One process that saves the same model at
-once stands beside them. The steps are as long as the plan makes them, unless a batch is given.
+once stands beside them. The steps are as long as the plan makes them, unless a batch or a
+context is given.
 """
 
 import argparse
@@ -64,12 +65,13 @@ class Saving(Session):
         return ended
 
 
-def worker(size: str, steps: int, batch_size: int | None) -> None:
+def worker(asked: argparse.Namespace) -> None:
     """One of the processes that train."""
     train.Session = Saving  # type: ignore[misc]
     settings = PretrainSettings(
-        files=("text.txt",), output=Path("run"), size=size, steps=steps, evaluations=1, optimizer="adamw",
-        batch_size=batch_size, parallel="fsdp", vocab_size=300, prompt="Whether",
+        files=("text.txt",), output=Path("run"), size=asked.size, steps=asked.steps, evaluations=1,
+        optimizer="adamw", context=asked.context, batch_size=asked.batch_size, parallel="fsdp",
+        vocab_size=300, prompt="Whether",
     )  # fmt: skip
     train.pretrain(settings, overwrite=True)
 
@@ -98,10 +100,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--every", type=int, default=5, help="how many steps between two saves")
     parser.add_argument("--batch-size", type=int, help="texts in a step")
+    parser.add_argument("--context", type=int, help="tokens in a text")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.worker:
-        worker(asked.size, asked.steps, asked.batch_size)
+        worker(asked)
         return
     before = machine("torch")
     arguments = sys.argv[1:]

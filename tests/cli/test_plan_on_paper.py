@@ -5,7 +5,7 @@ import json
 import pytest
 
 from xinye.planning.gpus import GPUS
-from xinye.planning.memory import memory_needed
+from xinye.planning.memory import Memory
 from xinye.planning.pretraining import Config
 from xinye.planning.step_time import CUDA
 
@@ -62,7 +62,7 @@ def test_json_agrees_with_the_memory_of_the_planner_and_with_itself(xinye):
     config = shape(plan)
     assert config.parameters == plan["parameters"]
     tokens = found["windows_at_once"] * plan["context"]
-    needed = memory_needed(config, tokens, "muon", device=CUDA)[0]
+    needed = Memory(config, tokens, "muon", device=CUDA).total
     assert memory["total"] == needed + 4 * config.parameters <= memory["free"]
     fast, slow = found["seconds"]
     assert fast < slow and found["gpu_hours"][0] == pytest.approx(fast * 64 / 3600, abs=0.01)

@@ -8,7 +8,7 @@ import torch
 from xinye import machine
 from xinye.errors import XinyeError
 from xinye.planning import pretraining as planning
-from xinye.planning.memory import LOGIT_BYTES, Room, check_size, memory_needed, memory_of
+from xinye.planning.memory import LOGIT_BYTES, Memory, Room, check_size
 from xinye.planning.plan import GROUPS, Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
@@ -111,7 +111,7 @@ def test_what_fits_if_its_layers_are_computed_again_is_said(monkeypatch):
     asked = PretrainSettings(size="50M", micro_batch_size=8)
     config = planning.shape(Draft(), asked, 8192, 1024)
     whole, again = (
-        memory_needed(config, 8192, "muon", again, device=CPU)[0] for again in (False, True)
+        Memory(config, 8192, "muon", again, device=CPU).total for again in (False, True)
     )
     assert again < whole
     monkeypatch.setattr(machine, "memory_bytes", lambda device: (whole + again) // 2)
@@ -125,7 +125,7 @@ def test_a_model_is_split_where_each_process_cannot_have_it_whole():
     asked, gpt = PretrainSettings(size="125M", micro_batch_size=1), (8192, 1024)
     config = planning.shape(Draft(), asked, *gpt)
     whole, parts = (
-        memory_needed(config, 1024, "muon", shards=count, device=CPU)[0] for count in (1, 4)
+        Memory(config, 1024, "muon", shards=count, device=CPU).total for count in (1, 4)
     )
     chosen = {}
     for free in (whole, parts):
@@ -192,9 +192,9 @@ def test_a_process_computes_no_more_at_once_than_its_share():
 def test_logits_are_counted_as_far_as_they_are_computed_together():
     config = planning.shape(Draft(), PretrainSettings(size="50M"), 65_536, 1024)
     few, more, many = (
-        memory_of(config, tokens, "muon", device=CPU).logits for tokens in (256, 257, 8192)
+        Memory(config, tokens, "muon", device=CPU).logits for tokens in (256, 257, 8192)
     )
     assert few == 2**24 * LOGIT_BYTES
     assert more == many == few + 4 * 65_536 * config.hidden_size
-    on_gpu = memory_of(config, 1024, "muon", device=torch.device("cuda")).logits
+    on_gpu = Memory(config, 1024, "muon", device=torch.device("cuda")).logits
     assert on_gpu == 2**26 * LOGIT_BYTES

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from xinye.model.build import build
 from xinye.model.config import GPTConfig
 from xinye.planning.gpus import GPUS, Cluster
-from xinye.planning.memory import memory_of
+from xinye.planning.memory import Memory
 from xinye.planning.step_time import (
     CUDA,
     FAST,
@@ -115,7 +115,7 @@ def test_more_hosts_never_need_more_memory_and_no_step_is_faster_than_the_gpu(
     few, many = on(2**doubled), on(2 ** (doubled + 1))
     assert many.needed <= few.needed
     tokens = few.at_once * 256
-    assert few.memory == memory_of(config, tokens, "muon", again, few.shards, device=CUDA)
+    assert few.memory == Memory(config, tokens, "muon", again, few.shards, device=CUDA)
     fast, slow = few.time(FAST), few.time(SLOW)
     assert 0 < fast.step <= slow.step and math.isfinite(slow.step)
     assert 0 < slow.mfu <= fast.mfu <= FAST.kernels

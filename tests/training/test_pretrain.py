@@ -163,7 +163,7 @@ def test_micro_batches_may_be_as_large_as_fits(workplace, monkeypatch):
     taken = iter([0, 1, 0, 2])
     monkeypatch.setattr(machine, "memory_bytes", lambda device: 4_000_000)
     monkeypatch.setattr(machine, "peak_memory_bytes", lambda device: next(taken, 0) * 1_000_000)
-    monkeypatch.setattr(planning, "memory_needed", lambda *arguments, **named: (0, ""))
+    monkeypatch.setattr(planning.Memory, "total", 0)
     monkeypatch.setattr(recipe, "check_size", lambda *arguments: None)
     run_of(workplace, batch_size=8, micro_batch_size="auto")
     plan = json.loads((workplace / "run/training/plan.json").read_text("utf-8"))

@@ -159,7 +159,7 @@ def show_memory(found: "PaperPlan") -> None:
         (shown_word("parameters"), memory.parameters),
         (shown_word("gradients"), memory.gradients),
         (shown_word("their copy in DDP"), found.work.buckets),
-        (shown_word("state of the optimizer"), memory.optimizer),
+        (shown_word("state of the optimizer"), memory.state),
         (shown_word("gathered weights"), memory.gathered),
         (shown_word("activations of the layers"), memory.layers),
         (shown_word("logits"), memory.logits),

@@ -28,7 +28,7 @@ from xinye.generation import decoder
 from xinye.model.build import Config, build
 from xinye.observer import Observer
 from xinye.planning import pretraining as planning
-from xinye.planning.memory import memory_needed
+from xinye.planning.memory import Memory
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
@@ -279,9 +279,9 @@ def plan_sizes(device: torch.device, speed: Speed) -> tuple[list[Facts], Draft]:
             "size": size,
             "fits": True,
             "parameters": config.parameters,
-            "memory": memory_needed(
+            "memory": Memory(
                 config, values["micro_batch_size"] * context, settings.optimizer, device=device
-            )[0],
+            ).total,
             "tokens_per_second": round(rate),
             "tokens": round(rate * SECONDS),
             "sensible": rate * SECONDS >= config.parameters,

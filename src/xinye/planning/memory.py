@@ -1,7 +1,7 @@
 """How much memory a training needs."""
 
 import os
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -73,48 +73,84 @@ def choose_parallel(
 class Memory:
     """The memory in bytes that training takes in each process, by what it holds."""
 
-    parameters: int
-    gradients: int
-    optimizer: int
-    gathered: int  # what a process of several holds besides its part of the model
-    layers: int  # activations that the backward pass needs
-    logits: int  # with their gradients and the embedded tokens
+    config: Config
+    tokens: int  # computed at once
+    optimizer: str
+    again: bool = False  # whether each layer is computed again in the backward pass
+    shards: int = 1  # the parts into which the model is split
+    device: torch.device = field(kw_only=True)
+
+    @property
+    def parameters(self) -> int:
+        return self.config.parameters * 4 // self.shards
+
+    @property
+    def gradients(self) -> int:
+        return self.parameters
+
+    @property
+    def state(self) -> int:
+        """What the optimizer keeps."""
+        return self.config.parameters * STATES[self.optimizer] // self.shards
+
+    @property
+    def gathered(self) -> int:
+        """What a process of several needs besides its part of the model: embeddings and head with
+        their gradients; two layers, of which one is gathered ahead; and the gradients of one."""
+        if self.shards == 1:
+            return 0
+        tables = table_parameters(self.config)
+        layer = (self.config.parameters - tables) // self.config.num_hidden_layers
+        return tables * (4 + 4) + layer * (2 * 4 + 4)
+
+    @property
+    def layers(self) -> int:
+        """Activations that the backward pass needs."""
+        config = self.config
+        per_layer, layers = layer_bytes(config), config.num_hidden_layers
+        if self.again:
+            return self.tokens * (layers * 2 * config.hidden_size + per_layer)
+        return self.tokens * layers * per_layer
+
+    @property
+    def logits(self) -> int:
+        """With their gradients and the embedded tokens. Of many, only some are computed together,
+        and a gradient of the head in fp32 is kept beside them (`model/loss.py`)."""
+        config = self.config
+        logits, at_once = self.tokens * config.vocab_size, logits_at_once(self.device)
+        if logits <= at_once:
+            return logits * LOGIT_BYTES
+        return at_once * LOGIT_BYTES + 4 * config.vocab_size * config.hidden_size
+
+    @property
+    def by_part(self) -> dict[str, int]:
+        return {
+            "parameters": self.parameters,
+            "gradients": self.gradients,
+            "optimizer": self.state,
+            "gathered": self.gathered,
+            "layers": self.layers,
+            "logits": self.logits,
+        }
 
     @property
     def total(self) -> int:
-        return sum(astuple(self))
+        return sum(self.by_part.values())
 
-
-def memory_of(
-    config: Config,
-    micro_batch_tokens: int,
-    optimizer: str,
-    again: bool = False,
-    shards: int = 1,
-    *,
-    device: torch.device,
-) -> Memory:
-    """What training takes in each process; with `again`, if each layer is computed again in the
-    backward pass. The model may be split into `shards`."""
-    per_layer, layers = layer_bytes(config), config.num_hidden_layers
-    kept = layers * 2 * config.hidden_size + per_layer if again else layers * per_layer
-    return Memory(
-        parameters=config.parameters * 4 // shards,
-        gradients=config.parameters * 4 // shards,
-        optimizer=config.parameters * STATES[optimizer] // shards,
-        gathered=gathered_bytes(config) if shards > 1 else 0,
-        layers=micro_batch_tokens * kept,
-        logits=logit_bytes(config, micro_batch_tokens, device),
-    )
-
-
-def logit_bytes(config: Config, tokens: int, device: torch.device) -> int:
-    """The bytes of the logits of so many tokens. Of many, only some are computed together, and a
-    gradient of the head in fp32 is kept beside them (`model/loss.py`)."""
-    logits, at_once = tokens * config.vocab_size, logits_at_once(device)
-    if logits <= at_once:
-        return logits * LOGIT_BYTES
-    return at_once * LOGIT_BYTES + 4 * config.vocab_size * config.hidden_size
+    @property
+    def arithmetic(self) -> str:
+        """The calculation in words."""
+        weights = self.parameters + self.gradients + self.state
+        activations = self.layers + self.logits
+        split, also = "", ""
+        if self.shards > 1:
+            split = f" / {self.shards} processes"
+            also = f", {self.gathered / 1e9:.1f} GB for weights that are gathered"
+        return (
+            f"{self.config.parameters:,} parameters × (4 weight + 4 gradient + "
+            f"{STATES[self.optimizer]} optimizer) bytes{split} = {weights / 1e9:.1f} GB{also}, "
+            f"and {activations / 1e9:.1f} GB for {self.tokens:,} tokens at once"
+        )
 
 
 def layer_bytes(config: Config) -> int:
@@ -123,39 +159,6 @@ def layer_bytes(config: Config) -> int:
         return 24 * config.hidden_size * 2
     per_layer = (16 * config.hidden_size + 4 * config.intermediate_size) * 2
     return per_layer + config.num_attention_heads * BLOCK_BYTES
-
-
-def memory_needed(
-    config: Config,
-    micro_batch_tokens: int,
-    optimizer: str,
-    again: bool = False,
-    shards: int = 1,
-    *,
-    device: torch.device,
-) -> tuple[int, str]:
-    """The bytes of `memory_of` in total, and the calculation in words."""
-    memory = memory_of(config, micro_batch_tokens, optimizer, again, shards, device=device)
-    weights = memory.parameters + memory.gradients + memory.optimizer
-    activations = memory.layers + memory.logits
-    split, also = "", ""
-    if shards > 1:
-        split = f" / {shards} processes"
-        also = f", {memory.gathered / 1e9:.1f} GB for weights that are gathered"
-    arithmetic = (
-        f"{config.parameters:,} parameters × (4 weight + 4 gradient + {STATES[optimizer]} "
-        f"optimizer) bytes{split} = {weights / 1e9:.1f} GB{also}, and {activations / 1e9:.1f} GB "
-        f"for {micro_batch_tokens:,} tokens at once"
-    )
-    return memory.total, arithmetic
-
-
-def gathered_bytes(config: Config) -> int:
-    """What a process of several needs besides its part of the model: embeddings and head with their
-    gradients; two layers, of which one is gathered ahead; and the gradients of one."""
-    tables = table_parameters(config)
-    layer = (config.parameters - tables) // config.num_hidden_layers
-    return tables * (4 + 4) + layer * (2 * 4 + 4)
 
 
 def table_parameters(config: Config) -> int:

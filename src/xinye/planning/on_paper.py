@@ -12,7 +12,7 @@ from xinye.model.config import GPTConfig
 from xinye.planning import pretraining as rules
 from xinye.planning.command_line import command_line
 from xinye.planning.gpus import GPUS, Cluster
-from xinye.planning.memory import Room, memory_needed
+from xinye.planning.memory import Room
 from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.step_time import BANDWIDTH, CUDA, FAST, SLOW, Exchange, StepTime, Work
@@ -123,7 +123,7 @@ class PaperPlan:
             "tokens": self.tokens,
             "windows_at_once": self.work.at_once,
             "micro_batches": self.work.micro_batches,
-            "memory_per_gpu": asdict(memory)
+            "memory_per_gpu": memory.by_part
             | {
                 "buckets": self.work.buckets,
                 "total": self.work.needed,
@@ -226,9 +226,7 @@ def _work(draft: Draft, settings: PretrainSettings, cluster: Cluster, tokens: in
         again=again,
     )
     if refused or (settings.parallel == "ddp" and work.needed > room.most):
-        at_once = work.at_once * context
-        how = settings.optimizer, again, work.shards
-        arithmetic = memory_needed(config, at_once, *how, device=CUDA)[1]
+        arithmetic = work.memory.arithmetic
         if work.buckets:
             copied = f"{work.buckets / 1e9:.1f} GB"
             return f"{arithmetic}; the copy of the gradients in DDP takes {copied}"

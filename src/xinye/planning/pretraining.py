@@ -4,6 +4,7 @@ They were found by experiment on Chinese and English text (docs/log.md).
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from xinye.errors import XinyeError, plural
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.planning.finetune_settings import FinetuneSettings
-from xinye.planning.memory import Room, choose_parallel, memory_needed, memory_of_process
+from xinye.planning.memory import Memory, Room, choose_parallel, memory_of_process
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
@@ -185,16 +186,15 @@ def batches(
     share = math.ceil(batch_size / processes)  # a process never computes more at once
     micro = max(1, min(share, at_once // context))
     again = settings.activation_checkpointing
-    alone = memory_needed(config, context, settings.optimizer, again, device=device)[0]
+    alone = Memory(config, context, settings.optimizer, again, device=device)
     shards = choose_parallel(
-        plan, settings, processes, alone <= most, splits=not isinstance(config, LSTMConfig)
+        plan, settings, processes, alone.total <= most, splits=not isinstance(config, LSTMConfig)
     )
 
-    def needed_for(windows: int, again: bool) -> tuple[int, str]:
-        how = settings.optimizer, again, shards
-        return memory_needed(config, windows * context, *how, device=device)
+    def memory_for(windows: int) -> Memory:
+        return replace(alone, tokens=windows * context, shards=shards)
 
-    while micro > 1 and needed_for(micro, again)[0] > 0.7 * most:
+    while micro > 1 and memory_for(micro).total > 0.7 * most:
         micro //= 2
     given = None if settings.micro_batch_size == "auto" else settings.micro_batch_size
     reason = "fast, and fits in memory"
@@ -202,15 +202,16 @@ def batches(
         reason = f"all that a process has of a step, fewer than the {given:,} given"
         given, micro = None, share
     micro = plan.choose("micro_batch_size", given, micro, reason)
-    needed, arithmetic = needed_for(micro, again)
-    if needed > most:
+    needed = memory_for(micro)
+    if needed.total > most:
         less = "choose a smaller --size, --context or --micro-batch-size"
         if processes > 1:
             less = f"start more processes, or {less}"
-        if needed_for(micro, True)[0] <= most:
+        if replace(needed, again=True).total <= most:
             less = f"use --activation-checkpointing, or {less}"
         raise XinyeError(
-            f"this model does not fit: {arithmetic}, but {most / 1e9:.1f} GB are free; {less}"
+            f"this model does not fit: {needed.arithmetic}, but {most / 1e9:.1f} GB are free; "
+            f"{less}"
         )
 
 

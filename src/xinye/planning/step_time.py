@@ -16,7 +16,6 @@ from xinye.planning.memory import (
     STATES,
     Memory,
     layer_bytes,
-    memory_of,
     table_parameters,
 )
 
@@ -107,8 +106,7 @@ class Work:
     def memory(self) -> Memory:
         """The memory that each process needs."""
         tokens = self.at_once * self.context
-        how = self.optimizer, self.again, self.shards
-        return memory_of(self.config, tokens, *how, device=CUDA)
+        return Memory(self.config, tokens, self.optimizer, self.again, self.shards, device=CUDA)
 
     @property
     def buckets(self) -> int:
