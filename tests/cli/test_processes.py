@@ -22,6 +22,8 @@ from xinye.data.batches import Windows
 from xinye.data.blocks import OneBlock
 from xinye.training import distributed
 from xinye.training.distributed import Processes
+from xinye.training.loop import Step
+from xinye.training.session import Session
 
 COMPILING = "compiling the decoder for this processor; this happens once and takes a few seconds\n"
 EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
@@ -162,15 +164,33 @@ def test_torchrun_starts_a_killed_worker_again_and_the_run_goes_on(xinye, workpl
     assert_same(workplace / "one", workplace / "two")
 
 
+def test_one_process_of_a_launcher_saves_though_it_is_asked_twice(xinye, workplace, monkeypatch):
+    """Slurm and torchrun send SIGTERM both."""
+    for name, value in {**meeting(), "WORLD_SIZE": "1", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    after = Session.after
+
+    def asked(self: Session, record: Step) -> bool:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return after(self, record)
+
+    monkeypatch.setattr(Session, "after", asked)
+    done = xinye("pretrain", "zh.txt", "-o", "run", "--steps", "4", *EXACT)
+    assert done.code == 143 and "stopped after step" in done.err, done.err
+    assert checkpoints(workplace / "run")
+
+
 FAILING = """
 import os, signal, sys, time
 from datetime import timedelta
+from pathlib import Path
 from xinye.cli import main, training
 from xinye.errors import XinyeError
 from xinye.planning.settings import PretrainSettings
 from xinye.training import watch
 from xinye.training.distributed import processes
-from xinye.training.train import check_same_settings
+from xinye.training.train import check_same_settings, start_of
 
 if sys.argv[2] in ("silent", "finished"):
     watch.SILENCE = timedelta(seconds=2)
@@ -186,7 +206,8 @@ def train(arguments):
         if arguments == ["other"]:
             group.check_same(f"the data {group.rank}", "give the same")
         if arguments == ["unlike"]:
-            check_same_settings(PretrainSettings(steps=2 + group.rank), group)
+            settings = PretrainSettings(steps=2 + group.rank, output=Path("run"))
+            check_same_settings(settings, start_of(settings, group, None, False, False))
         if arguments == ["silent"] and group.rank:
             os.kill(os.getpid(), signal.SIGSTOP)
         group.numbers([1])

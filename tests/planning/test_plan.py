@@ -125,7 +125,8 @@ def test_a_model_is_split_where_each_process_cannot_have_it_whole():
     asked, gpt = PretrainSettings(size="125M", micro_batch_size=1), (8192, 1024)
     config = planning.shape(Draft(), asked, *gpt)
     whole, parts = (
-        Memory(config, 1024, "muon", shards=count, device=CPU).total for count in (1, 4)
+        Memory(config, 1024, "muon", processes=4, split=split, device=CPU).total
+        for split in (False, True)
     )
     chosen = {}
     for free in (whole, parts):

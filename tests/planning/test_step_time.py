@@ -37,7 +37,7 @@ def work(hosts: int = 1, per_host: int = 8, **others) -> Work:
 
 def test_one_process_exchanges_nothing():
     alone = work(1, 1)
-    assert not alone.exchanges() and alone.buckets == 0 and alone.time(SLOW).exchange == 0
+    assert not alone.exchanges() and alone.memory.buckets == 0 and alone.time(SLOW).exchange == 0
 
 
 def test_ddp_reduces_all_gradients_once_and_gathers_the_updates():
@@ -47,7 +47,7 @@ def test_ddp_reduces_all_gradients_once_and_gathers_the_updates():
     assert reduced.bytes == pytest.approx(2 * 4 * SMALL.parameters * 7 / 8)
     assert gathered.bytes == pytest.approx(2 * MATRICES * 7 / 8)
     assert reduced.seconds == pytest.approx(reduced.bytes / (0.8 * 450e9))
-    assert reduced.between_hosts == 0 and one.buckets == 4 * SMALL.parameters
+    assert reduced.between_hosts == 0 and one.memory.buckets == 4 * SMALL.parameters
     assert [each.name for each in work(optimizer="adamw").exchanges()] == [reduced.name]
 
 
@@ -113,9 +113,9 @@ def test_more_hosts_never_need_more_memory_and_no_step_is_faster_than_the_gpu(
         return Work(config=config, cluster=cluster, split=split, again=again, **sizes)
 
     few, many = on(2**doubled), on(2 ** (doubled + 1))
-    assert many.needed <= few.needed
+    assert many.memory.total <= few.memory.total
     tokens = few.at_once * 256
-    assert few.memory == Memory(config, tokens, "muon", again, few.shards, device=CUDA)
+    assert few.memory == Memory(config, tokens, "muon", again, 8 * 2**doubled, split, device=CUDA)
     fast, slow = few.time(FAST), few.time(SLOW)
     assert 0 < fast.step <= slow.step and math.isfinite(slow.step)
     assert 0 < slow.mfu <= fast.mfu <= FAST.kernels

@@ -1,6 +1,7 @@
 """Processes watch each other through a store."""
 
 import time
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -55,3 +56,10 @@ def test_a_process_that_stood_still_accuses_nobody(lost: list[int], monkeypatch)
     monkeypatch.setattr(guard, "_pauses", passed)
     guard._check()
     assert not lost
+
+
+def test_what_failed_is_not_finished(lost: list[int]) -> None:
+    store = Shaky()
+    with suppress(ValueError), Watch(store, 0, 2).kept():
+        raise ValueError
+    assert store.get("alive/0") != FINISHED

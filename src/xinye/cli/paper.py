@@ -158,12 +158,12 @@ def show_memory(found: "PaperPlan") -> None:
     rows = [
         (shown_word("parameters"), memory.parameters),
         (shown_word("gradients"), memory.gradients),
-        (shown_word("their copy in DDP"), found.work.buckets),
+        (shown_word("their copy in DDP"), memory.buckets),
         (shown_word("state of the optimizer"), memory.state),
         (shown_word("gathered weights"), memory.gathered),
         (shown_word("activations of the layers"), memory.layers),
         (shown_word("logits"), memory.logits),
-        (shown_word("in total"), found.work.needed),
+        (shown_word("in total"), memory.total),
         (shown_word("free for training"), found.free),
     ]
     answer.print("\nmemory of each GPU, GB", style="bold")

@@ -54,11 +54,13 @@ def check_size(settings: PretrainSettings, most: int, processes: int = 1) -> Non
 
 def choose_parallel(
     plan: Draft, settings: TrainingSettings, processes: int, fits: bool, splits: bool = True
-) -> int:
-    """Note in the plan how several processes share the work. Returns in how many parts the model is
-    split: if it `splits`, and does not fit as a whole into the memory of each process."""
+) -> bool:
+    """Note in the plan how several processes share the work. Returns whether the model is split: if
+    it `splits`, and does not fit as a whole into the memory of each process."""
     if processes == 1:
-        return 1
+        if settings.parallel != "auto":
+            plan.note("parallel", settings.parallel, "without effect in one process")
+        return False
     plan.note("processes", processes, "started together, without effect on the result")
     usual = ("ddp", "each process has memory for the whole model")
     if not splits:
@@ -66,7 +68,7 @@ def choose_parallel(
     elif not fits:
         usual = ("fsdp", "each process keeps a part of the model, whose whole does not fit")
     plan.choose_each(settings, parallel=usual)
-    return processes if plan.values["parallel"] == "fsdp" else 1
+    return bool(plan.values["parallel"] == "fsdp")
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,13 @@ class Memory:
     tokens: int  # computed at once
     optimizer: str
     again: bool = False  # whether each layer is computed again in the backward pass
-    shards: int = 1  # the parts into which the model is split
+    processes: int = 1
+    split: bool = False  # whether each process has a part of the model
     device: torch.device = field(kw_only=True)
+
+    @property
+    def shards(self) -> int:
+        return self.processes if self.split else 1
 
     @property
     def parameters(self) -> int:
@@ -87,6 +94,11 @@ class Memory:
     @property
     def gradients(self) -> int:
         return self.parameters
+
+    @property
+    def buckets(self) -> int:
+        """The copy of the gradients that DDP exchanges."""
+        return 4 * self.config.parameters if self.processes > 1 and not self.split else 0
 
     @property
     def state(self) -> int:
@@ -127,6 +139,7 @@ class Memory:
         return {
             "parameters": self.parameters,
             "gradients": self.gradients,
+            "buckets": self.buckets,
             "optimizer": self.state,
             "gathered": self.gathered,
             "layers": self.layers,
@@ -146,6 +159,8 @@ class Memory:
         if self.shards > 1:
             split = f" / {self.shards} processes"
             also = f", {self.gathered / 1e9:.1f} GB for weights that are gathered"
+        elif self.buckets:
+            also = f", {self.buckets / 1e9:.1f} GB for the copy of the gradients that DDP exchanges"
         return (
             f"{self.config.parameters:,} parameters × (4 weight + 4 gradient + "
             f"{STATES[self.optimizer]} optimizer) bytes{split} = {weights / 1e9:.1f} GB{also}, "

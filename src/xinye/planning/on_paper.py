@@ -125,8 +125,7 @@ class PaperPlan:
             "micro_batches": self.work.micro_batches,
             "memory_per_gpu": memory.by_part
             | {
-                "buckets": self.work.buckets,
-                "total": self.work.needed,
+                "total": memory.total,
                 "free": round(self.free),
             },
             "exchange_per_step_and_gpu": [asdict(each) for each in self.exchanges],
@@ -182,9 +181,6 @@ def _attempt(settings: PretrainSettings, cluster: Cluster) -> PaperPlan | str:
     work = _work(draft, settings, cluster, tokens)
     if isinstance(work, str):
         return work
-    if work.buckets and work.needed > cluster.gpu.memory * FREE and settings.parallel == "auto":
-        split = _attempt(settings.model_copy(update={"parallel": "fsdp"}), cluster)
-        return _because(split, parallel="DDP has no room for its copy of the gradients")
     rules.rates(draft, settings, work.config)
     if work.again:
         draft.note("activation_checkpointing", True, "given")
@@ -225,12 +221,8 @@ def _work(draft: Draft, settings: PretrainSettings, cluster: Cluster, tokens: in
         split=cluster.processes > 1 and draft.parallel == "fsdp",
         again=again,
     )
-    if refused or (settings.parallel == "ddp" and work.needed > room.most):
-        arithmetic = work.memory.arithmetic
-        if work.buckets:
-            copied = f"{work.buckets / 1e9:.1f} GB"
-            return f"{arithmetic}; the copy of the gradients in DDP takes {copied}"
-        return arithmetic
+    if refused:
+        return work.memory.arithmetic
     if work.batch_size < cluster.processes:
         enough = cluster.processes
         raise XinyeError(

@@ -186,13 +186,13 @@ def batches(
     share = math.ceil(batch_size / processes)  # a process never computes more at once
     micro = max(1, min(share, at_once // context))
     again = settings.activation_checkpointing
-    alone = Memory(config, context, settings.optimizer, again, device=device)
-    shards = choose_parallel(
-        plan, settings, processes, alone.total <= most, splits=not isinstance(config, LSTMConfig)
+    whole = Memory(config, context, settings.optimizer, again, processes, device=device)
+    split = choose_parallel(
+        plan, settings, processes, whole.total <= most, splits=not isinstance(config, LSTMConfig)
     )
 
     def memory_for(windows: int) -> Memory:
-        return replace(alone, tokens=windows * context, shards=shards)
+        return replace(whole, tokens=windows * context, split=split)
 
     while micro > 1 and memory_for(micro).total > 0.7 * most:
         micro //= 2

@@ -106,18 +106,8 @@ class Work:
     def memory(self) -> Memory:
         """The memory that each process needs."""
         tokens = self.at_once * self.context
-        return Memory(self.config, tokens, self.optimizer, self.again, self.shards, device=CUDA)
-
-    @property
-    def buckets(self) -> int:
-        """The bytes of the copy of the gradients that DDP exchanges."""
-        whole = self.cluster.processes > 1 and not self.split
-        return 4 * self.config.parameters if whole else 0
-
-    @property
-    def needed(self) -> int:
-        """The bytes that each process needs in total."""
-        return self.memory.total + self.buckets
+        how = self.optimizer, self.again, self.cluster.processes, self.split
+        return Memory(self.config, tokens, *how, device=CUDA)
 
     @property
     def flops_per_token(self) -> float:

@@ -29,7 +29,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import xinye
 from xinye.errors import XinyeError
-from xinye.training.launch import Failures, has_begun, names_of_launch, together
+from xinye.training.launch import Failures, has_begun, meet, names_of_launch
 from xinye.training.watch import Watch
 
 LAST_PORT = 65535
@@ -45,6 +45,7 @@ class Processes:
     rank: int = 0
     count: int = 1
     launch: tuple[str, ...] = ()  # the names of the launch
+    launched: bool = False  # by torchrun, or by what sets its variables
 
     def has_begun(self, folder: Path) -> bool:
         """Whether this launch began the run in the folder, before it was started again."""
@@ -169,7 +170,7 @@ def processes() -> Iterator[Processes]:
         local_rank = int(os.environ["LOCAL_RANK"])
         check_gpus(local_rank + 1)
         torch.cuda.set_device(local_rank)
-    launch, store, rank, count = together()
+    launch, store, rank, count = meet()
     backend = "nccl" if cuda else "gloo"
     store = dist.PrefixStore("xinye", store)
     failures = Failures(store, rank, count, backend)
@@ -177,7 +178,7 @@ def processes() -> Iterator[Processes]:
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=WAITING)
         atexit.register(let_go, [dist.group.WORLD])
         try:
-            group = Processes(rank, count, launch)
+            group = Processes(rank, count, launch, launched=True)
             versions = f"Xinye {xinye.__version__} with PyTorch {torch.__version__}"
             group.check_same(versions, "install the same versions everywhere")
             yield group

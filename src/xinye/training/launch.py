@@ -28,7 +28,7 @@ HEAD_START = 2.0  # seconds that the first process has to meet an error before o
 JOINING = timedelta(minutes=5)  # in which all processes have to come together
 
 
-def together() -> tuple[tuple[str, ...], dist.Store, int, int]:
+def meet() -> tuple[tuple[str, ...], dist.Store, int, int]:
     """Meet the other processes of the launch. Returns its names, a store for this start of it, and
     this process's rank among how many. Raises `XinyeError` if a process does not come."""
     try:

@@ -147,8 +147,9 @@ class RecordJob(Job):
             raise XinyeError(f"parallel: {method} computes with whole matrices; choose ddp")
         weights = self.shape.parameters
         trained = 0 if settings.adapter_settings else weights
-        needed = 4 * weights + (4 + STATES[self.draft.optimizer]) * trained
         most, processes = self.room
+        gradients = (4 if processes == 1 else 8) * trained  # DDP exchanges a copy of them
+        needed = 4 * weights + gradients + STATES[self.draft.optimizer] * trained
         choose_parallel(self.draft, settings, processes, needed <= most, splits)
 
     def build(self) -> Any:

@@ -92,7 +92,7 @@ class Session:
                 try:
                     with (
                         explain_memory(plan),
-                        interruptible(self.asked_to_stop, self.group.count > 1) as self.interrupted,
+                        interruptible(self.asked_to_stop, self.group.launched) as self.interrupted,
                     ):
                         self.take_steps()
                         outcome = run = self.concluded()

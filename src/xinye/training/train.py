@@ -6,6 +6,8 @@ with evaluations and checkpoints, evaluate at the end, and write the report.
 
 import hashlib
 import json
+import os
+from contextlib import suppress
 from dataclasses import replace
 from typing import Literal
 
@@ -112,11 +114,12 @@ def train(settings: Settings, begun: Start) -> Run | None:
     job.check()
     set_up_machine(begun, job.generates)
 
-    check_same_settings(settings, begun.group)
+    check_same_settings(settings, begun)
     job.read()
-    begun.group.check_same(
-        f"the data {job.data.fingerprint[:12]}", "give all processes the same files"
-    )
+    same = f"the data {job.data.fingerprint[:12]}"
+    if hasattr(job, "tokenizer"):  # events need none
+        same = f"{same} for the tokenizer {job.tokenizer.fingerprint[:12]}"
+    begun.group.check_same(same, "give all processes the same files")
     told = sorted(job.models.told.items())  # the base, the teacher
     models = ", ".join(f"the model {known['fingerprint'][:12]}" for _, known in told)
     begun.group.check_same(models, "give all processes the same models")
@@ -185,10 +188,11 @@ def finished_before(begun: Start) -> Run:
     return run
 
 
-def check_same_settings(settings: Settings, group: Processes) -> None:
+def check_same_settings(settings: Settings, begun: Start) -> None:
     """Raise `XinyeError` unless all processes were given the same settings. Folders may have other
-    names on other hosts: their content is compared."""
-    asked = group.gathered(settings.model_dump_json(exclude={*PLACES, "output"}))
+    names on other hosts: their content is compared. What is resumed is in the folder of the run."""
+    there = {*PLACES, "output", *(("tokenizer", "from_") if begun.resume else ())}
+    asked = begun.group.gathered(settings.model_dump_json(exclude=there))
     first, *others = (flat(json.loads(each)) for each in asked)
     for rank, other in enumerate(others, 1):
         for name in first.keys() | other.keys():
@@ -205,6 +209,8 @@ def check_shared(begun: Start) -> None:
     group, folder, found = begun.group, begun.folder, "no run"
     if group.count == 1:
         return
+    with suppress(OSError):
+        os.listdir(folder)  # NFS then asks its server again what is there
     if RunFolder(folder).exists:  # which may be damaged, and about to be overwritten
         about = hashlib.blake2b(RunFolder(folder).settings_file.read_bytes(), digest_size=4)
         newest = [step_of(path) for path in checkpoints(folder)][-1:]

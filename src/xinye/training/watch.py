@@ -38,6 +38,7 @@ class Watch:
     count: int
     seen: dict[int, float] = field(default_factory=dict)  # when a process gave its last sign
     ended: threading.Event = field(default_factory=threading.Event)
+    finished: bool = False  # and not failed
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -51,6 +52,7 @@ class Watch:
             thread.start()
         try:
             yield
+            self.finished = True
         finally:
             self.ended.set()
             for thread in threads:
@@ -78,8 +80,9 @@ class Watch:
                     elif sign != signs.get(each):
                         self.seen[each] = time.monotonic()
                     signs[each] = sign
-        with suppress(RuntimeError):  # the first process has ended, and the store with it
-            self._give_sign(FINISHED.decode())
+        if self.finished:
+            with suppress(RuntimeError):  # the first process has ended, and the store with it
+                self._give_sign(FINISHED.decode())
 
     def _check(self) -> None:
         before = time.monotonic()
