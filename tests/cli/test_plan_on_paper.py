@@ -27,7 +27,7 @@ def test_the_whole_plan_is_printed_as_an_estimate(xinye):
         "DDP: each GPU keeps the whole model",
         "all-reduce of the gradients",
         "Not counted: reading data, evaluations, checkpoints, compiling, failures.",
-        "HOSTS=8 FIRST=HOST PROCESSES=8 cluster/torchrun.sh pretrain FILES --size 1.3B --tokens 26B",
+        "HOSTS=8 FIRST=HOST PROCESSES=8 cluster/torchrun.sh pretrain FILES --size 1.3B --tokens 26B -o RUN",
     ):
         assert said in outcome.out
 
@@ -46,7 +46,7 @@ def test_and_in_chinese(xinye, monkeypatch):
     wrong = xinye("plan", "--size", "70B", "--gpu", "h100")
     assert (
         wrong.code == 1
-        and "8 个进程 = 105.1 GB" in wrong.complaint
+        and "8 个进程 = 105.6 GB" in wrong.complaint
         and "即使使用激活重计算（--activation-checkpointing），这个模型也放不下" in wrong.complaint
     )
     assert "换用 --hosts 2 或 --gpu h200 即可放下" in wrong.complaint

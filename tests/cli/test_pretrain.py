@@ -153,7 +153,7 @@ def test_bad_input_is_one_line(xinye, workplace, name):
         ),
         (
             ["--width", "8192", "--layers", "96"],
-            "parameters × (4 weight + 4 gradient + 4 optimizer) bytes = ",
+            "parameters × (4 weight + 4 gradient + 4 optimizer) bytes + ",
         ),
     ],
 )

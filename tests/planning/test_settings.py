@@ -21,6 +21,7 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
         ("1.5B", 1_500_000_000),
         ("20k", 20_000),
         (" 1M ", 10**6),
+        ("15T", 15 * 10**12),
     ],
 )
 def test_counts(text, count):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, Fields, Given, Parser, flag
 from xinye.cli.output import answer, duration, plan_rows, print_result, print_table
+from xinye.data.tokenizer_training import CONTROL_TOKENS
 from xinye.errors import XinyeError, checked, plural, refuse_first
 from xinye.language import shown, shown_word
 from xinye.planning.gpus import GBIT, GPU, GPUS, Cluster, find_gpu
@@ -14,10 +15,11 @@ from xinye.planning.units import parse_count
 if TYPE_CHECKING:  # it brings torch
     from xinye.planning.on_paper import PaperPlan
 
-MACHINES = ("--gpu", "--hosts", "--gpus-per-host", "--network")  # flags of a plan on paper
+MACHINES = ("--gpu", "--hosts", "--gpus-per-host", "--network", "--tokens")  # of a plan on paper
 # What `plan_on_paper` takes at most; far above what anyone has.
 MOST_HOSTS, MOST_GPUS, MOST_NETWORK = 16_384, 128, 100_000
 MOST_TOKENS, MOST_STEPS, MOST_WINDOWS, MOST_VOCABULARY = 10**15, 10**10, 2**24, 10**7
+LEAST_VOCABULARY = 256 + len(CONTROL_TOKENS)
 SHAPE = ("architecture", "context", "layers", "width", "heads", "key_value_heads")
 SETTINGS = {"tokens", "steps", "vocab_size", "optimizer", "batch_size", "micro_batch_size"}
 SETTINGS |= {*SHAPE, "activation_checkpointing", "parallel"}
@@ -92,6 +94,11 @@ def check_limits(settings: PretrainSettings) -> None:
         (
             (settings.batch_size or 0) > MOST_WINDOWS,
             f"--batch-size {settings.batch_size}: give at most {MOST_WINDOWS:,}",
+        ),
+        (
+            settings.vocab_size is not None and settings.vocab_size < LEAST_VOCABULARY,
+            f"--vocab-size {settings.vocab_size}: give at least {LEAST_VOCABULARY}, for the 256 "
+            "bytes and control tokens",
         ),
         (
             (settings.vocab_size or 0) > MOST_VOCABULARY,

@@ -72,7 +72,18 @@ _V100 = GPU(
 GPUS = {
     "a100": _A100,
     "a100-40": replace(_A100, title="A100 SXM 40 GB", memory=40 * GB, memory_speed=1555 * GB),
+    "a800": replace(_A100, title="A800 SXM 80 GB", link=200 * GB, source="NVIDIA A800 data sheet"),
     "h100": _H100,
+    "h800": replace(_H100, title="H800 SXM 80 GB", link=200 * GB, source="NVIDIA H800 data sheet"),
+    "h20": replace(
+        _H100,
+        title="H20 SXM 96 GB",
+        bfloat16=148 * TERA,
+        float32=44 * TERA,
+        memory=96 * GB,
+        memory_speed=4000 * GB,
+        source="NVIDIA H20 data sheet; the network is assumed",
+    ),
     "h200": replace(
         _H100,
         title="H200 SXM 141 GB",
@@ -101,6 +112,28 @@ GPUS = {
         per_host=8,
         network=400 * GBIT,
         source="NVIDIA L40S data sheet; host and network are assumed",
+    ),
+    "l20": GPU(
+        title="L20 48 GB",
+        bfloat16=119.5 * TERA,
+        float32=59.8 * TERA,
+        memory=48 * GB,
+        memory_speed=864 * GB,
+        link=32 * GB,  # PCIe 4.0 × 16
+        per_host=8,
+        network=400 * GBIT,
+        source="NVIDIA L20 data sheet; host and network are assumed",
+    ),
+    "rtx3090": GPU(
+        title="RTX 3090 24 GB",
+        bfloat16=71 * TERA,
+        float32=35.6 * TERA,
+        memory=24 * GB,
+        memory_speed=936 * GB,
+        link=32 * GB,  # PCIe 4.0 × 16
+        per_host=1,
+        network=10 * GBIT,
+        source="NVIDIA Ampere GA102 whitepaper; host and network are assumed",
     ),
     "rtx4090": GPU(
         title="RTX 4090 24 GB",
@@ -135,7 +168,7 @@ def find_gpu(name: str) -> GPU:
     if plain not in GPUS:
         raise XinyeError(
             f"--gpu {name}: this GPU is not known; known are {', '.join(GPUS)}"
-            f"{did_you_mean(plain, GPUS)}"
+            f"{did_you_mean(next((name for name in GPUS if plain in name), plain), GPUS)}"
         )
     return GPUS[plain]
 

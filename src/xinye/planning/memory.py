@@ -103,7 +103,14 @@ class Memory:
     @property
     def state(self) -> int:
         """What the optimizer keeps."""
-        return self.config.parameters * STATES[self.optimizer] // self.shards
+        return (self.config.parameters * STATES[self.optimizer] + self.more) // self.shards
+
+    @property
+    def more(self) -> int:
+        """What the optimizer keeps of embeddings and head, beyond the other weights: Muon leaves
+        them to AdamW."""
+        adamw = STATES["adamw"] - STATES["muon"]
+        return table_parameters(self.config) * adamw if self.optimizer == "muon" else 0
 
     @property
     def gathered(self) -> int:
@@ -155,16 +162,18 @@ class Memory:
         """The calculation in words."""
         weights = self.parameters + self.gradients + self.state
         activations = self.layers + self.logits
-        split, also = "", ""
+        split = also = ""
         if self.shards > 1:
             split = f" / {self.shards} processes"
             also = f", {self.gathered / 1e9:.1f} GB for weights that are gathered"
         elif self.buckets:
             also = f", {self.buckets / 1e9:.1f} GB for the copy of the gradients that DDP exchanges"
+        if self.more:
+            split = f" + {self.more / 1e9:.1f} GB for AdamW on embeddings and head{split}"
         return (
             f"{self.config.parameters:,} parameters × (4 weight + 4 gradient + "
-            f"{STATES[self.optimizer]} optimizer) bytes{split} = {weights / 1e9:.1f} GB{also}, "
-            f"and {activations / 1e9:.1f} GB for {self.tokens:,} tokens at once"
+            f"{STATES[self.optimizer]} optimizer) bytes{split} = {weights / 1e9:.1f} "
+            f"GB{also}, and {activations / 1e9:.1f} GB for {self.tokens:,} tokens at once"
         )
 
 

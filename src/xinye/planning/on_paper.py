@@ -68,7 +68,8 @@ class PaperPlan:
 
     @property
     def command(self) -> str:
-        """The command that starts this training; FILES stands for the text."""
+        """The command that starts this training; FILES stands for the text, HOST for the
+        first host, and RUN for a folder that all of them share."""
         settings = self.given.model_dump(exclude_unset=True)
         if self.given.tokens is None and self.given.steps is None:
             settings["steps"] = self.plan.steps
@@ -78,7 +79,7 @@ class PaperPlan:
         cluster = self.work.cluster
         if cluster.hosts > 1:
             launch = [f"HOSTS={cluster.hosts}", "FIRST=HOST", f"PROCESSES={cluster.per_host}"]
-            words = [*launch, "cluster/torchrun.sh", *words[1:]]
+            words = [*launch, "cluster/torchrun.sh", *words[1:], "-o", "RUN"]
         elif cluster.processes > 1:
             words += ["--processes", str(cluster.processes)]
         return " ".join(words)

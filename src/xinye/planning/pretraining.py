@@ -23,6 +23,8 @@ from xinye.planning.units import parse_count
 EVALUATING = 0.25
 SIZES = ("250k", "500k", "1M", "2M", "5M", "15M", "50M", "125M")  # the sizes that `doubts` suggests
 FEW_STEPS = 60  # with fewer steps a model does not learn to write
+MOST_TOKENS = 262_144  # in a step
+MOST_LAYERS = 96
 MANY_TIMES = 50  # a model that reads a text more often memorizes it
 
 
@@ -56,12 +58,13 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
     candidates = [
         network(settings, size, vocab_size, context, width, layers)
         for width in ([settings.width] if settings.width else widths)
-        for layers in ([settings.layers] if settings.layers else range(1, 97))
+        for layers in ([settings.layers] if settings.layers else range(1, MOST_LAYERS + 1))
         if settings.layers or 0.5 <= depth(width, layers) <= 2
     ]
     if not candidates:
         raise XinyeError(
-            f"width {settings.width}: no depth of up to 96 layers suits it; give --layers, too"
+            f"width {settings.width}: no depth of up to {MOST_LAYERS} layers suits it; give "
+            "--layers, too"
         )
     largest = max(each.parameters for each in candidates)
     if not settings.width and not settings.layers and size > 1.05 * largest:
@@ -78,6 +81,8 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
     )
     nearest = f"nearest to {settings.size}"
     deep = f"{nearest}, and two layers are usual" if recurrent else f"{nearest}, about width / 64"
+    if not recurrent and config.num_hidden_layers == MOST_LAYERS:
+        deep = f"{nearest}, and the most that the planner takes"
     plan.choose_each(
         settings,
         layers=(config.num_hidden_layers, deep),
@@ -171,8 +176,10 @@ def batches(
     processes share the work. Raises `XinyeError` if the model does not fit into memory."""
     most, processes = room or Room(memory_of_process(device))
     context, size = plan.values["context"], config.parameters
-    wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), 262_144)))
+    wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), MOST_TOKENS)))
     reason = f"{wanted:,} tokens per step suit {settings.size}"
+    if size / 1000 > MOST_TOKENS:
+        reason = f"{wanted:,} tokens per step, the most that the planner takes"
     if settings.from_:  # a large model and little text should still get some steps
         wanted = min(wanted, 2 ** int(math.log2(max(2048, plan.values["training_tokens"] / 64))))
         reason = f"{wanted:,} tokens per step suit this size, or are 1/64 of the text"

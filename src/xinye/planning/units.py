@@ -22,15 +22,17 @@ LONGEST = 1000 * 86400  # seconds
 
 
 def parse_count(text: str) -> int:
-    """The number for `5M`: 5,000,000. `5m`, `5000k` and `1.5B` work, too. Raises `XinyeError`."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgG]?)", text.strip())
+    """The number for `5M`: 5,000,000. `5m`, `5000k`, `1.5B` and `2T` work, too. Raises
+    `XinyeError`."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMbBgGtT]?)", text.strip())
     count = (
-        float(match[1]) * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9}[match[2].lower()]
+        float(match[1])
+        * {"": 1, "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12}[match[2].lower()]
         if match
         else 0
     )
     if count < 1:
-        raise XinyeError(f"{text!r} is not a number such as 5M or 350000")
+        raise XinyeError(f"{text!r} is not a number such as 5M, 1.3B or 350000")
     return round(count)
 
 
