@@ -3,6 +3,7 @@ on without being tokenized again."""
 
 import errno
 import json
+import os
 import shutil
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 from conftest import TINY, contents
 from xinye.data import corpus_folder, gathering, preparation, token_parts
-from xinye.data.corpus import Corpus
+from xinye.data.batches import Windows
+from xinye.data.corpus import Corpus, Division
 from xinye.data.manifest import checksums, digest_of
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -164,6 +166,20 @@ def test_damage_is_named_with_its_place(xinye, texts):
         assert not Path("run").exists()
     corpus = Corpus.open(Path("corpus"))
     assert sum(len(corpus.shard(number).tokens) for number in range(3)) > 0, "others are unharmed"
+
+
+def test_a_shard_that_is_cut_while_a_run_reads_it_is_named(xinye, texts):
+    """A process that had mapped it would end without a word."""
+    assert xinye(*PREPARE, "-o", "corpus", "--workers", 1).code == 0
+    corpus = Corpus.open(Path("corpus"))
+    windows = Windows(Division(corpus, 0.1, 10_000).parts()[0], 32, bos_id=0)
+    windows.batch(0, 1)
+    for file in Path("corpus").glob("*.tokens"):
+        os.truncate(file, 10)
+    with pytest.raises(
+        XinyeError, match=r"corpus/shard-0000\d.tokens: the file ends at byte 10 of"
+    ):
+        windows.batch(0, 8)
 
 
 def with_manifest(change) -> None:

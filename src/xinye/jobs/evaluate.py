@@ -221,7 +221,7 @@ def own_text(
         return None, None, []
     return (
         Part(text.training.tokens, text.training.spans),
-        Part(text.validation.tokens, text.validation.spans),
+        Part(text.validation.tokens[:], text.validation.spans),
         paths,
     )
 
