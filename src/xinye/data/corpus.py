@@ -49,8 +49,8 @@ class Place(Protocol):
 
 
 class TokenFile:
-    """The tokens of a shard, (N,), in an open file. A slice of them is read when it is asked for: if
-    they were memory-mapped and the file became shorter, the process would end."""
+    """The tokens of a shard, (N,), in an open file. A slice is read when it is asked for: if the
+    file were memory-mapped and became shorter, the process would end."""
 
     def __init__(self, file: Any, name: str, dtype: np.dtype, size: int) -> None:
         """`file` is the file, or its path, and `name` its name for messages."""
