@@ -64,7 +64,8 @@ class TokenFile:
         """Raises `XinyeError` if the file cannot be read, or has become too short."""
         start, end, _ = part.indices(self._size)
         tokens = np.empty(max(0, end - start), self._dtype)
-        room, at = tokens.view(np.uint8), start * self._dtype.itemsize
+        room: Any = tokens.view(np.uint8)
+        at = start * self._dtype.itemsize
         while len(room):
             try:
                 count = os.preadv(self._file.fileno(), [room], at)
