@@ -3,6 +3,7 @@ on without being tokenized again."""
 
 import errno
 import json
+import os
 import shutil
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 from conftest import TINY, contents
 from xinye.data import corpus_folder, gathering, preparation, token_parts
-from xinye.data.corpus import Corpus
+from xinye.data.batches import Windows
+from xinye.data.corpus import Corpus, Division
 from xinye.data.manifest import checksums, digest_of
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
@@ -123,7 +125,9 @@ def test_a_run_on_the_corpus_is_the_run_on_its_files(xinye, texts, monkeypatch):
         assert len(losses("run")) > 12
         assert losses("run") == losses("files")
         assert xinye("pretrain", "-o", "run", "--resume", "--steps", 13).code == 0
-        assert xinye("evaluate", "run").code == 0
+        own = json.loads(xinye("evaluate", "run", "--json").out.splitlines()[-1])
+        of_corpus = json.loads(xinye("evaluate", "run", "corpus", "--json").out.splitlines()[-1])
+        assert (of_corpus["loss"], of_corpus["tokens"]) == (own["loss"], own["tokens"])
     shutil.rmtree("corpus")  # the same files, cleaned otherwise
     assert xinye(*PREPARE[:-1], "run", "-o", "corpus", "--no-drop-duplicates").code == 0
     outcome = xinye("pretrain", "-o", "run", "--resume", "--steps", 14)
@@ -164,6 +168,20 @@ def test_damage_is_named_with_its_place(xinye, texts):
         assert not Path("run").exists()
     corpus = Corpus.open(Path("corpus"))
     assert sum(len(corpus.shard(number).tokens) for number in range(3)) > 0, "others are unharmed"
+
+
+def test_a_shard_that_is_cut_while_a_run_reads_it_is_named(xinye, texts):
+    """A process that had mapped it would end without a word."""
+    assert xinye(*PREPARE, "-o", "corpus", "--workers", 1).code == 0
+    corpus = Corpus.open(Path("corpus"))
+    windows = Windows(Division(corpus, 0.1, 10_000).parts()[0], 32, bos_id=0)
+    windows.batch(0, 1)
+    for file in Path("corpus").glob("*.tokens"):
+        os.truncate(file, 10)
+    with pytest.raises(
+        XinyeError, match=r"corpus/shard-0000\d.tokens: the file ends at byte 10 of"
+    ):
+        windows.batch(0, 8)
 
 
 def with_manifest(change) -> None:
@@ -222,6 +240,18 @@ def test_a_corpus_is_checked_whole(xinye, texts):
     assert "token 65,000 is not in the vocabulary" in xinye("data", "check", "corpus").err
     shutil.move("corpus", "texts/corpus")
     assert "a prepared corpus between texts" in xinye("pretrain", "texts", "-o", "run").err
+    checked = xinye("data", "check", "texts").out
+    assert checked.count("corpus") == 2 and "a prepared corpus between texts is not read" in checked
+    refused = xinye("tokenizer", "train", "texts", "-o", "tokenizer").complaint
+    assert "texts/corpus: this is a prepared corpus, not text" in refused
+
+
+def test_a_corpus_without_texts_beside_it_is_no_text(xinye, texts):
+    assert xinye(*PREPARE, "-o", "only/corpus", "--workers", 1).code == 0
+    assert "there is no text beside it; give it alone" in xinye("data", "check", "only").complaint
+    shutil.make_archive("packed", "zip", "only")
+    packed = xinye("data", "check", "packed.zip").complaint
+    assert "packed.zip/corpus: this is a prepared corpus" in packed and "unpack" in packed
 
 
 def test_damaged_leftovers_are_made_again(xinye, texts, monkeypatch):
@@ -266,3 +296,6 @@ def test_settings_without_effect_and_other_tokenizers_are_refused(xinye, texts, 
     ):
         outcome = xinye("pretrain", "corpus", "-o", "run", "--steps", 1, *words)
         assert expected in outcome.err.splitlines()[-1] and outcome.code == 2
+    of_other = xinye("evaluate", trained, "corpus").complaint
+    assert "corpus: its text was tokenized with another tokenizer" in of_other
+    assert "--field has no effect" in xinye("evaluate", trained, "corpus", "--field", "a").complaint

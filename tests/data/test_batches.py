@@ -232,12 +232,6 @@ def test_the_first_windows_of_a_pass_are_a_fair_sample() -> None:
     assert 0.25 < share < 0.75  # half of all tokens stand in short documents
 
 
-def test_epoch_tells_how_often_the_text_was_read() -> None:
-    windows = windows_of(MIXES["just the context"][:7])
-    assert [windows.epoch(sample) for sample in (0, 7, 14)] == [0, 1, 2]
-    assert 1 < windows.epoch(9) < 2
-
-
 def test_text_without_a_token_is_refused() -> None:
     with pytest.raises(XinyeError, match="every document is empty"):
         windows_of(np.array([0, 0]))
@@ -257,11 +251,8 @@ def test_a_block_is_read_to_its_end_before_the_next_and_epochs_order_blocks_othe
     assert all(sorted(order) == list(range(5)) for order in orders)
 
 
-def test_epoch_counts_the_tokens_of_the_blocks_that_are_read() -> None:
+def test_the_number_of_windows_is_estimated_from_the_first_block() -> None:
     windows = windows_of(MIXES["all sorts"], blocks=4)
-    epochs = [windows.epoch(sample) for sample in range(2 * len(windows))]
-    assert epochs == sorted(epochs) and epochs[0] == 0
-    assert windows.epoch(len(windows)) == 1
     assert windows.about_per_epoch == pytest.approx(len(windows), rel=0.3)
 
 
@@ -307,6 +298,6 @@ def test_a_thread_may_ask_for_batches_meanwhile() -> None:
     windows = windows_of(MIXES["all sorts"], blocks=4)
     with ThreadPoolExecutor(1) as pool:
         later = [pool.submit(windows.batch, sample, 2) for sample in range(60)]
-        epochs = [windows.epoch(sample) for sample in range(120)]
-    assert epochs == sorted(epochs)
+        own = [windows.batch(sample, 2) for sample in range(60)]
+    assert all(map(same, own, expected))
     assert all(same(each.result(), right) for each, right in zip(later, expected, strict=True))

@@ -88,7 +88,7 @@ def test_the_least_recently_used_shard_makes_room_but_never_one_in_use(server, c
     remote.shard_tokens.cache_clear()
     assert held[0] in cached(), "it is in use"
     assert 1 < len(cached()) < len(sizes)
-    assert first.tolist() == Corpus.open(corpus).shard_tokens(0).tolist()
+    assert first[:].tolist() == Corpus.open(corpus).shard_tokens(0)[:].tolist()
     del first
     os.utime(held[0], (0, 0))
     server.asked.clear()
@@ -98,10 +98,11 @@ def test_the_least_recently_used_shard_makes_room_but_never_one_in_use(server, c
 
 
 def test_a_shard_that_is_expected_is_fetched_ahead(server) -> None:
-    remote = Corpus(ObjectStore(ADDRESS, PLENTY))
+    place = ObjectStore(ADDRESS, PLENTY)
+    remote = Corpus(place)
     remote.expect(2)
-    [thread] = [each for each in threading.enumerate() if each.name == "xinye-shards"]
-    thread.join()
+    assert place._ahead is not None
+    place._ahead.join()
     server.asked.clear()
     assert len(remote.shard_tokens(2)) and not server.asked
 

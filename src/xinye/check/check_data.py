@@ -29,13 +29,14 @@ from xinye.data.duplicates import NearlySeen
 from xinye.data.encodings import bad_bytes as replaced
 from xinye.data.notes import Notes
 from xinye.data.personal import KINDS
-from xinye.data.sources import Piece, find_files, headerless
+from xinye.data.sources import Piece, headerless
 from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError, plural, quoted
 from xinye.planning import pretraining as planning
 from xinye.planning.plan import Draft
 from xinye.planning.settings import BadBytes, PretrainSettings
 from xinye.planning.units import parse_count
+from xinye.tasks.prepared import find_texts
 from xinye.tasks.text import VALIDATION_TOKENS
 
 NEAR = 0.8  # similarity (Jaccard) of near duplicates
@@ -143,7 +144,7 @@ def check(
     [Noted(file='reviews.csv', line=17, …, problem='3 columns, the header line has 2; …')]
     """
     notes = Notes()
-    seen = Reading(find_files(files, notes), field, document_separator, on_progress, notes)
+    seen = Reading(find_texts(files, notes), field, document_separator, on_progress, notes)
     with replaced(bad_bytes, seen.notes):
         sample, characters = sample_texts(seen.texts(), SAMPLE_BYTES)
     kinds = (seen.bad_files, seen.bad_records, seen.mojibake, seen.long_lines)

@@ -35,7 +35,12 @@ if TYPE_CHECKING:  # it brings torch
     from xinye.api import Model
     from xinye.jobs.evaluate import Evaluation
 
-SOURCES = {"validation": "text held out from training", "files": "files", "text": "text"}
+SOURCES = {
+    "validation": "text held out from training",
+    "corpus": "the validation part of the corpus",
+    "files": "files",
+    "text": "text",
+}
 BASELINES = {
     "five_gram": "5-gram, Kneser-Ney",
     "xz_after_training_text": "xz -9e after the training text",
@@ -56,7 +61,7 @@ def evaluate(arguments: list[str]) -> int:
         "choose a label, or to answer if --task generates text.",
         "xinye evaluate runs/novel",
         ANY_MODEL,
-        flag("files", "FILES", "files, folders or globs of text", nargs="*"),
+        flag("files", "FILES", "files, folders or globs of text, or a prepared corpus", nargs="*"),
         flag("--data", "FILE", "records of a task", [], action="append"),
         flag("--task", "TASK", "the task to evaluate, for a model that was not fine-tuned for one"),
         flag("--plot", "FILE", "draw --by-position as an SVG chart", type=Path),

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import RLock
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,10 +134,9 @@ class Windows:
         return sum(self.blocks.sizes)
 
     @property
-    def tokens(self) -> np.ndarray:
-        """The tokens of the first block, (N,): a fair sample of all."""
-        tokens: np.ndarray = self.blocks.tokens(0)
-        return tokens
+    def tokens(self) -> Any:
+        """The tokens of the first block, of which slices can be taken: a fair sample of all."""
+        return self.blocks.tokens(0)
 
     @property
     def spans(self) -> np.ndarray:
@@ -219,16 +219,6 @@ class Windows:
             number = permute(number, len(borders) - 1, self._key(epoch, block))
             assert pieces is not None
             return block, pieces[borders[number] : borders[number + 1]]
-
-    def epoch(self, sample: int) -> float:
-        """How many epochs have passed after `sample` windows, as a fraction of the tokens."""
-        with self._lock:
-            at, number = self._locate(sample)
-            epoch, place = divmod(at, len(self.blocks))
-            before = sum(self.blocks.sizes[self._block(epoch, each)] for each in range(place))
-            size = self.blocks.sizes[self._block(epoch, place)]
-            share = number / self._count(epoch, place)
-        return epoch + (before + size * share) / self.tokens_per_epoch
 
     def micro_batches(self, first: int, size: int, micro_batch_size: int) -> list[Batch]:
         """Samples `first` to `first + size - 1`, in batches of at most `micro_batch_size`."""

@@ -2,10 +2,10 @@
 
 The corpus of files is made once and kept in the cache; `xinye data prepare` makes one for others to
 use. Both have the format that `manifest.py` describes. A corpus lies in a folder or in an object
-store. No more of it is in memory than the shards that are in use, and their tokens are
-memory-mapped.
+store. No more of it is in memory than what is asked for: tokens are read when a window needs them.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +16,7 @@ import numpy as np
 
 from xinye.data.blocks import Blocks
 from xinye.data.manifest import (
+    CHUNK,
     LENGTHS,
     MANIFEST,
     Manifest,
@@ -47,6 +48,36 @@ class Place(Protocol):
         ...
 
 
+class TokenFile:
+    """The tokens of a shard, (N,), in an open file. A slice is read when it is asked for: if the
+    file were memory-mapped and became shorter, the process would end."""
+
+    def __init__(self, file: Any, name: str, dtype: np.dtype, size: int) -> None:
+        """`file` is the file, or its path, and `name` its name for messages."""
+        self._file = file.open("rb") if isinstance(file, Path) else file
+        self._name, self._dtype, self._size = name, dtype, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        """Raises `XinyeError` if the file cannot be read, or has become too short."""
+        start, end, _ = part.indices(self._size)
+        tokens = np.empty(max(0, end - start), self._dtype)
+        room: Any = tokens.view(np.uint8)
+        at = start * self._dtype.itemsize
+        while len(room):
+            try:
+                count = os.preadv(self._file.fileno(), [room], at)
+            except OSError as error:
+                raise damaged(self._name, f"cannot be read ({error.strerror})") from None
+            if not count:
+                found, size = os.fstat(self._file.fileno()).st_size, self._size * tokens.itemsize
+                raise damaged(self._name, f"the file ends at byte {found:,} of {size:,}")
+            room, at = room[count:], at + count
+        return tokens
+
+
 @dataclass(frozen=True)
 class Documents:
     """Tokens (N,) and documents (M + 1,).
@@ -75,8 +106,10 @@ class Folder:
 
     def file(self, name: str, size: int | None = None, checksums: Sequence[str] = ()) -> Path:
         path = self.path / name
-        if size is not None and name not in self._checked:
-            check_file(path, self.name(name), size, checksums)
+        if size is not None:
+            check_size(path, self.name(name), size)
+            if name not in self._checked:
+                check_file(path, self.name(name), size, checksums)
             self._checked.add(name)
         return path
 
@@ -105,14 +138,16 @@ class Corpus:
                 check_size(folder / name, str(folder / name), size)
         return corpus
 
-    def _shard_tokens(self, number: int) -> np.ndarray:
-        """The tokens of a shard, (N,), memory-mapped."""
-        path = self.place.file(*self._tokens_of(number))
-        size = self.about.shards[number].tokens
-        tokens = np.memmap(path, self.about.token_dtype, "r", shape=(size,))
+    def _shard_tokens(self, number: int) -> TokenFile:
+        """The tokens of a shard, (N,)."""
+        name, size, checksums = self._tokens_of(number)
+        file, name = self.place.file(name, size, checksums), self.place.name(name)
+        count = self.about.shards[number].tokens
+        tokens = TokenFile(file, name, self.about.token_dtype, count)
         if self.vocab_size is not None and number not in self._read:
-            if (largest := int(tokens.max())) >= self.vocab_size:
-                name = self.place.name(shard_files(self.about.shards[number].number)[0])
+            parts = range(0, len(tokens), CHUNK)
+            largest = max(int(tokens[start : start + CHUNK].max()) for start in parts)
+            if largest >= self.vocab_size:
                 problem = f"token {largest:,} is not in the vocabulary of {self.vocab_size:,}"
                 raise damaged(name, problem)
             self._read.add(number)
@@ -130,13 +165,14 @@ class Corpus:
         return np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)))
 
     def shard(self, number: int) -> Documents:
-        """The documents of a shard."""
-        return Documents(self.shard_tokens(number), self.borders(number))
+        """The documents of a shard, in memory."""
+        return Documents(self.shard_tokens(number)[:], self.borders(number))
 
     def check(self) -> None:
         """Read all shards. Raises `XinyeError` for the first that is damaged."""
         for number in range(len(self.about.shards)):
-            self.shard(number)
+            self.shard_tokens(number)
+            self.borders(number)
 
     def expect(self, number: int) -> None:
         """Hear that the tokens of a shard will be wanted soon."""
@@ -148,7 +184,7 @@ class Corpus:
         return shard_files(shard.number)[0], size, shard.token_checksums
 
     def whole(self) -> Documents:
-        """All documents, in memory unless they are a single shard."""
+        """All documents, in memory."""
         shards = [self.shard(number) for number in range(len(self.about.shards))]
         if len(shards) == 1:
             return shards[0]
@@ -213,7 +249,7 @@ class PartOfCorpus(Blocks):
     def length(self, block: int) -> int:
         return self.corpus.about.shards[block].tokens
 
-    def tokens(self, block: int) -> np.ndarray:
+    def tokens(self, block: int) -> TokenFile:
         return self.corpus.shard_tokens(block)
 
     def expect(self, block: int) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from xinye.data.files import read_json, write_json
 from xinye.data.gathering import AT_ONCE, FEW, Parts, gather, is_gathered
 from xinye.data.locks import locked
-from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest
+from xinye.data.manifest import MANIFEST, SETTINGS, TOKENIZER, Manifest
 from xinye.data.preparation import (
     Source,
     all_parts,
@@ -32,7 +32,6 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 
 WORK = ".parts"  # the folder in which a corpus keeps its parts until it is finished
-SETTINGS = "preparation.json"
 
 
 @dataclass

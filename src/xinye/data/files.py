@@ -118,13 +118,15 @@ def read_json(path: Path, problem: str = "the file is damaged") -> dict[str, Any
     return data
 
 
-def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> list[Path]:
+def find_files(
+    patterns: Sequence[str | Path], notes: Notes | None = None, without: Sequence[Path] = ()
+) -> list[Path]:
     """The text files that names, folders, archives and globs stand for. Folders are searched with
     their subfolders, and the files of each pattern are sorted.
 
-    If several files have the same bytes, only the first is kept. Hidden files are skipped. `notes`
-    report the files and archives that are not read. Raises XinyeError if a pattern stands for no
-    file, or only for files that cannot be read.
+    If several files have the same bytes, only the first is kept. Hidden files are skipped, and so
+    are the folders `without`. `notes` report the files and archives that are not read. Raises
+    XinyeError if a pattern stands for no file, or only for files that cannot be read.
 
     >>> find_files(["novels/", "corpus/**/*.jsonl.gz", "诗.txt"])  # doctest: +SKIP
     """
@@ -133,7 +135,7 @@ def find_files(patterns: Sequence[str | Path], notes: Notes | None = None) -> li
         path = Path(pattern).expanduser()
         if path.is_file() and suffix_of(path) not in (*SUFFIXES, ZIP):
             raise not_readable(path, SUFFIXES)
-        files = expand(path)
+        files = [each for each in expand(path) if not {*without} & {*each.parents}]
         # An archive that cannot be opened stays in the list, and reading it raises the error.
         readable = [each for each in files if suffix_of(each) in (*SUFFIXES, ZIP)]
         if not readable:

@@ -19,6 +19,7 @@ from xinye.data.files import read_json, write_json
 from xinye.errors import XinyeError, wrong_value
 
 MANIFEST = "corpus.json"
+SETTINGS = "preparation.json"  # what a corpus was begun with
 TOKENIZER = "tokenizer"  # the folder of the tokenizer in a corpus
 LENGTHS = np.dtype("<u4")
 CHUNK = 1 << 22  # bytes that each have a checksum
@@ -125,6 +126,33 @@ def read_manifest(path: Path, name: str) -> Manifest:
     if problem := manifest.problem():
         raise XinyeError(f"{name}: {advice} ({problem})", 1)
     return manifest
+
+
+def is_corpus(folder: Path) -> bool:
+    """Whether a folder is a corpus, or the beginning of one. A file `corpus.json` alone may be any
+    text."""
+    with_tokenizer = (folder / MANIFEST).is_file() and (folder / TOKENIZER).is_dir()
+    return with_tokenizer or (folder / SETTINGS).is_file()
+
+
+def corpora_among(files: Sequence[Path]) -> list[Path]:
+    """The folders of the corpora that some of these files belong to, also in archives."""
+    every = {*files}
+    folders = dict.fromkeys(each.parent for each in files if each.name in (MANIFEST, SETTINGS))
+    return [
+        folder
+        for folder in folders
+        if is_corpus(folder) or {folder / MANIFEST, folder / SETTINGS} <= every
+    ]
+
+
+def refuse_corpora(
+    files: Sequence[Path],
+    problem: str = "this is a prepared corpus, not text; leave it out",
+) -> None:
+    """Raise `XinyeError` with this problem if one of the files of text belongs to a corpus."""
+    for folder in corpora_among(files):
+        raise XinyeError(f"{folder}: {problem}")
 
 
 def digest_of(values: Mapping[str, Any]) -> str:

@@ -119,7 +119,7 @@ class ObjectStore:
         self, file: IO[bytes], target: Path, name: str, size: int, checksums: Sequence[str]
     ) -> bool:
         """Whether a file of the cache is as it should be; from then on nobody removes it until it
-        is closed, with all that is mapped from it. A bad one is removed."""
+        is closed. A bad one is removed."""
         _lock(file, fcntl.LOCK_SH)
         with contextlib.suppress(OSError):
             os.utime(target)

@@ -6,13 +6,13 @@ are kept in the cache. What is damaged there, or does not fit the block, is coun
 """
 
 import contextlib
-import json
-import os
 from pathlib import Path
 
 from xinye.cache import cache_folder
 from xinye.data.blocks import Blocks
+from xinye.data.files import read_json, write_json
 from xinye.data.manifest import digest_of
+from xinye.errors import XinyeError
 
 
 class WindowCounts:
@@ -30,10 +30,10 @@ class WindowCounts:
     def _read(path: Path) -> dict[str, int]:
         """The counts in a file; none if it is missing or damaged."""
         try:
-            saved = json.loads(path.read_text("utf-8"))
+            saved = read_json(path)
             counts: dict[str, int] = saved["counts"]
             return counts if saved["checksum"] == digest_of(counts) else {}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (XinyeError, KeyError, TypeError):
             return {}
 
     def of(self, epoch: int, block: int) -> int | None:
@@ -55,10 +55,8 @@ class WindowCounts:
         return known is None
 
     def _write(self, path: Path) -> None:
-        """Save the counts. A cache that cannot be written is done without."""
-        text = json.dumps({"counts": self._counts, "checksum": digest_of(self._counts)})
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        with contextlib.suppress(OSError):
+        """Save the counts. A cache that cannot be written, or that another process is writing now,
+        is done without."""
+        with contextlib.suppress(OSError, XinyeError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside.write_text(text, "utf-8")
-            beside.replace(path)
+            write_json(path, {"counts": self._counts, "checksum": digest_of(self._counts)})

@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 
 from xinye.data.files import file_size
+from xinye.data.manifest import refuse_corpora
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, quoted, refuse_first
@@ -37,9 +38,9 @@ from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.folder import RunFolder
 from xinye.runs.resume import saved_settings
-from xinye.tasks.prepared import is_prepared
+from xinye.tasks.prepared import is_prepared, open_tokenized
 from xinye.tasks.task import Figures, Judged
-from xinye.tasks.text import prepare_text, tokenize
+from xinye.tasks.text import divided, prepare_text, tokenize
 
 # Training tokens of the 5-gram model, at most: this takes 2 GB of memory and half a minute.
 NGRAM_TOKENS = 20_000_000
@@ -156,6 +157,9 @@ def text_to_judge(
     training, validation, training_files = own_text(folder, tokenizer, settings, observer, notes)
     if texts:
         return encoded(tokenizer, texts), training, {"source": "text"}
+    if files and is_prepared([*map(str, files)]):
+        part = of_corpus(str(files[0]), folder, tokenizer, settings)
+        return part, training, {"source": "corpus", "files": [*map(str, files)]}
     if files:
         part, paths = text_of(files, folder, tokenizer, settings, observer)
         notes += [
@@ -176,6 +180,18 @@ def text_to_judge(
     )
 
 
+def of_corpus(name: str, folder: Path, tokenizer: Tokenizer, settings: EvaluateSettings) -> Part:
+    """The part of a prepared corpus that a run like this one holds out for validation."""
+    reading = settings.model_dump(include={"field", "document_separator", "bad_bytes"})
+    asked = PretrainSettings(files=[name], **reading)
+    corpus = open_tokenized(asked, tokenizer, str(folder))
+    _, held_out = divided(corpus, run_settings(folder))
+    part = Part(held_out.tokens(0)[:], held_out.spans(0))
+    if not len(part):
+        raise XinyeError(f"{name}: this corpus is too small to hold out a part for validation")
+    return part
+
+
 def text_of(
     files: Sequence[str | Path],
     folder: Path,
@@ -185,6 +201,7 @@ def text_of(
 ) -> tuple[Part, list[Path]]:
     """The whole text of files, read like the run's own text, and the list of these files."""
     paths = find_files(files)
+    refuse_corpora(paths)
     corpus = tokenize(paths, reading_settings(folder, settings), tokenizer, observer)
     text = corpus.whole()
     return Part(text.tokens, text.spans), paths
@@ -221,23 +238,27 @@ def own_text(
         return None, None, []
     return (
         Part(text.training.tokens, text.training.spans),
-        Part(text.validation.tokens, text.validation.spans),
+        Part(text.validation.tokens[:], text.validation.spans),
         paths,
     )
 
 
 def reading_settings(folder: Path, settings: EvaluateSettings) -> PretrainSettings:
     """How files are read: with the given settings, and cleaned like the run's own text."""
-    try:
-        cleaning = saved_settings(folder).cleaning
-    except XinyeError:
-        cleaning = PretrainSettings().cleaning
     return PretrainSettings(
         field=settings.field,
         document_separator=settings.document_separator,
         bad_bytes=settings.bad_bytes,
-        cleaning=cleaning,
+        cleaning=run_settings(folder).cleaning,
     )
+
+
+def run_settings(folder: Path) -> PretrainSettings:
+    """The settings of a pretraining run, or the usual ones for any other model."""
+    try:
+        return saved_settings(folder)
+    except XinyeError:
+        return PretrainSettings()
 
 
 def encoded(tokenizer: Tokenizer, texts: Sequence[str]) -> Part:

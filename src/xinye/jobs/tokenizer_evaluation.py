@@ -11,6 +11,7 @@ import tokenizers
 
 from xinye.checkpoints.hub import find_downloaded
 from xinye.data.cleaning import Cleaning, clean
+from xinye.data.manifest import refuse_corpora
 from xinye.data.sources import find_files, read_pieces
 from xinye.data.tokenizer import panic_reported, read_backend, read_gpt2, sample_texts
 from xinye.errors import XinyeError, refuse_first
@@ -55,6 +56,7 @@ def compare_tokenizers(
         (not patterns, "give the text to compare on: files, folders or globs"),
     )
     paths = find_files(patterns)
+    refuse_corpora(paths)
     observer.stage("reading the text")
     pieces = clean(read_pieces(paths, field), Cleaning())
     texts, characters = sample_texts((piece.text for piece in pieces), EVALUATED_BYTES)

@@ -4,7 +4,7 @@ The logits of a batch take more memory than all else: 16 windows of 1,024 tokens
 of 50,000 make 3.3 GB of them in fp32, and as much again for their gradients. Here they are computed
 for some tokens at a time, and their gradients with them: none are kept for the backward pass.
 PyTorch's `linear_cross_entropy` does the same, but it sums in the dtype of its input: in bf16 the
-sum of 4,096 losses was wrong by 1 %.
+sum of 4,096 losses was wrong by 0.5 %.
 """
 
 import torch
@@ -20,7 +20,7 @@ IGNORED = -100
 def logits_at_once(device: torch.device) -> int:
     """The number of logits that are computed together: 64 MiB in fp32, but 1 GiB on a GPU, whose
     products are only fast if they are large. Both are few enough to save the memory, and many
-    enough to take no more time (`docs/log.md` has the times)."""
+    enough to be fast (`benchmarks/loss_chunks.py`)."""
     return 2**28 if device.type == "cuda" else 2**24
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from xinye.data.cleaning import Cleaning, clean
+from xinye.data.manifest import refuse_corpora
 from xinye.data.sources import find_files, read_pieces
 from xinye.data.tokenizer import Tokenizer, sample_texts
 from xinye.errors import XinyeError
@@ -44,6 +45,7 @@ def train_tokenizer(
     Raises `XinyeError` if the files have no text, or if the folder cannot be written.
     """
     paths = find_files(files)
+    refuse_corpora(paths)
 
     def texts() -> Iterator[str]:
         for piece in clean(read_pieces(paths, field), Cleaning()):

@@ -87,7 +87,7 @@ def compare(
         # Evaluate on the whole text; during training, runs only use a part.
         row["validation"] = judge(model, tokenizer, validation.in_order(8))
         row["by_position"] = by_position(
-            model, tokenizer, validation.tokens, validation.spans, validation.context
+            model, tokenizer, validation.tokens[:], validation.spans, validation.context
         )
     result = {
         "text": list(settings.files),

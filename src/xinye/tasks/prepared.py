@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from xinye.data.archives import archive_of
 from xinye.data.cleaning import Cleaning
 from xinye.data.corpus import Corpus
-from xinye.data.corpus_folder import SETTINGS
-from xinye.data.manifest import MANIFEST, TOKENIZER, damaged
+from xinye.data.manifest import MANIFEST, TOKENIZER, corpora_among, damaged, is_corpus
+from xinye.data.notes import Notes
 from xinye.data.object_store import ObjectStore, is_address
 from xinye.data.sources import find_files, fingerprint
 from xinye.data.tokenizer import Kind, Tokenizer
@@ -25,7 +26,7 @@ READ_BEFORE = ("field", "document_separator", "bad_bytes", "vocab_size")  # when
 def is_prepared(files: Sequence[str]) -> bool:
     """Whether the text is a prepared corpus. Raises `XinyeError` if it is one and others, or if it
     is not finished."""
-    corpora = [name for name in files if is_address(name) or _is_corpus(Path(name))]
+    corpora = [name for name in files if is_address(name) or is_corpus(Path(name))]
     if corpora and len(files) > 1:
         raise XinyeError(f"{corpora[0]}: this is a prepared corpus; give it alone")
     for name in corpora:
@@ -34,13 +35,6 @@ def is_prepared(files: Sequence[str]) -> bool:
                 f"{name}: this corpus is not finished; type the xinye data prepare command again"
             )
     return bool(corpora)
-
-
-def _is_corpus(folder: Path) -> bool:
-    """Whether a folder is a corpus, or the beginning of one. A file `corpus.json` alone may be any
-    text."""
-    with_tokenizer = (folder / MANIFEST).is_file() and (folder / TOKENIZER).is_dir()
-    return with_tokenizer or (folder / SETTINGS).is_file()
 
 
 def open_prepared(
@@ -90,14 +84,40 @@ def check_corpus(name: str) -> Corpus:
     return corpus
 
 
-def refuse_corpora(files: Sequence[Path]) -> None:
-    """Raise `XinyeError` if one of the files of text belongs to a corpus."""
-    for file in files:
-        if file.name in (MANIFEST, SETTINGS) and _is_corpus(file.parent):
-            raise XinyeError(
-                f"{file.parent}: this is a prepared corpus between texts; move it out of their "
-                "folder, or give it alone"
-            )
+def find_texts(names: Sequence[str], notes: Notes) -> list[Path]:
+    """The text files that names stand for, without prepared corpora. `notes` report those, and the
+    files that are not read. Raises `XinyeError` if there is no text."""
+    found = find_files(names)
+    corpora = corpora_among(found)
+    if corpora and all({*corpora} & {*file.parents} for file in found):
+        advice = f"give it alone: xinye data check {quoted(corpora[0])}"
+        if archive_of(corpora[0]):
+            advice = "unpack the archive and give its folder alone"
+        raise XinyeError(
+            f"{corpora[0]}: this is a prepared corpus, and there is no text beside it; {advice}"
+        )
+    for folder in corpora:
+        notes.add(
+            str(folder),
+            "a prepared corpus between texts is not read; move it out of their folder, because "
+            "pretrain refuses it there",
+        )
+    return find_files(names, notes, corpora)
+
+
+def open_tokenized(settings: PretrainSettings, tokenizer: Tokenizer, whose: str) -> Corpus:
+    """The corpus in the settings. Raises `XinyeError` if its text was tokenized with another
+    tokenizer, and for settings that have no effect on it."""
+    [name] = settings.files
+    _check_settings(settings, name)
+    corpus = open_corpus(name, settings)
+    if tokenizer.fingerprint != corpus.about.tokenizer:
+        raise XinyeError(
+            f"{name}: its text was tokenized with another tokenizer than that of {whose}; prepare "
+            f"it again with --tokenizer {quoted(whose)}"
+        )
+    corpus.vocab_size = tokenizer.vocab_size
+    return corpus
 
 
 def fingerprint_of(settings: PretrainSettings) -> str:

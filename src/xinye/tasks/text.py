@@ -14,6 +14,7 @@ from xinye.data.batches import Windows
 from xinye.data.blocks import Blocks
 from xinye.data.corpus import Corpus, Division
 from xinye.data.files import file_size
+from xinye.data.manifest import refuse_corpora
 from xinye.data.notes import Notes
 from xinye.data.preparation import Reading, Source, no_text, prepare
 from xinye.data.sources import Piece, find_files, fingerprint
@@ -31,7 +32,7 @@ from xinye.planning.settings import PretrainSettings
 from xinye.planning.tokenizer import learn_tokenizer
 from xinye.planning.units import parse_count, parse_fold
 from xinye.runs.words import TaskWords
-from xinye.tasks.prepared import is_prepared, open_prepared, refuse_corpora
+from xinye.tasks.prepared import is_prepared, open_prepared
 from xinye.tasks.task import Task
 from xinye.tasks.task_mix import Mixed, read_mixes
 
@@ -88,8 +89,7 @@ def prepare_text(
     else:
         corpus, tokenizer = read_files(settings, plan, models, observer, mixes)
     about = corpus.about
-    fold = parse_fold(settings.fold) if settings.fold else None
-    spans, held_out = Division(corpus, settings.validation, VALIDATION_TOKENS, fold).parts()
+    spans, held_out = divided(corpus, settings)
     lengths = np.diff(corpus.borders(0))  # the first shard is a fair sample of all
     plan.choose("documents", None, about.documents, "in the files, after cleaning")
     training_tokens, validation_tokens = sum(spans.sizes), sum(held_out.sizes)
@@ -101,10 +101,10 @@ def prepare_text(
         )
     plan.choose("training_tokens", None, training_tokens, "one pass over the training text")
     by_document = len(lengths) >= 20
-    kept = "a block of each document" if fold else "the end of each document"
+    kept = "a block of each document" if settings.fold else "the end of each document"
     if by_document:
         kept = "whole documents"
-    if fold:
+    if settings.fold:
         kept = f"{kept}, those of fold {settings.fold}"
     plan.note("validation_tokens", validation_tokens, kept)
     context = choose_context(settings, plan, models, lengths)
@@ -120,6 +120,12 @@ def prepare_text(
     # A corpus is more than its files: they may have been cleaned otherwise.
     known = about.fingerprint if is_prepared(settings.files) else about.text
     return TextData(tokenizer, training, validation, known, facts)
+
+
+def divided(corpus: Corpus, settings: PretrainSettings) -> tuple[Blocks, Blocks]:
+    """The training and the validation text of a corpus."""
+    fold = parse_fold(settings.fold) if settings.fold else None
+    return Division(corpus, settings.validation, VALIDATION_TOKENS, fold).parts()
 
 
 def read_files(
@@ -141,7 +147,10 @@ def files_of(settings: PretrainSettings, observer: Observer) -> list[Path]:
     """The files of text. The observer hears which others are not read."""
     passed_over = Notes()
     files = find_files(settings.files, passed_over)
-    refuse_corpora(files)
+    refuse_corpora(
+        files,
+        "this is a prepared corpus between texts; move it out of their folder, or give it alone",
+    )
     for said in passed_over.sentences():
         observer.warn(f"note: {said}")
     return files
