@@ -21,6 +21,9 @@ processes=${PROCESSES:-auto} restarts=${RESTARTS:-2} python=${PYTHON:-python}
 [[ $restarts =~ ^[0-9]+$ ]] || refuse "RESTARTS=$restarts: give a number"
 "$python" -c 'import torch, xinye' || refuse "$python: it lacks Xinye; activate its environment, or set PYTHON"
 
+"$python" -c 'import socket, sys; socket.getaddrinfo(sys.argv[1], None)' "$first" 2>/dev/null ||
+    refuse "FIRST=$first: no host of this name is known here; give the name or address of one of the hosts"
+
 # The first host opens the port. The others wait for that.
 here=" localhost 127.0.0.1 $(hostname) $(hostname -s) $(hostname -f 2>/dev/null) $(hostname -I 2>/dev/null) "
 until [[ $here == *" $first "* ]] || timeout 5 bash -c ': < "/dev/tcp/$0/$1"' "$first" "$port" 2>/dev/null; do
@@ -32,9 +35,9 @@ until [[ $here == *" $first "* ]] || timeout 5 bash -c ': < "/dev/tcp/$0/$1"' "$
 done
 
 if ((hosts > 1)); then
-    echo "$0: waiting for all $hosts hosts; a RendezvousTimeoutError: one did not come within $wait s" >&2
+    echo "$0: waiting for all $hosts hosts; they have to come within $wait s" >&2
 fi
-exec "$python" -m torch.distributed.run \
+exec "$python" -m xinye.training.torchrun \
     --nnodes "$hosts" --nproc-per-node "$processes" --max-restarts "$restarts" \
     --rdzv-backend c10d --rdzv-endpoint "$first:$port" --rdzv-conf "join_timeout=$wait" \
     -m xinye "$@"

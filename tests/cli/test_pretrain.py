@@ -358,7 +358,8 @@ def test_weights_that_leave_the_numbers_are_not_saved(xinye, workplace):
         (
             ["-o", "run", "--seed", "9"],
             "differ from the saved run: seed was 0, now 9. A resumed run can change only its length "
-            "and micro_batch_size, activation_checkpointing, parallel, shard_cache, track, keep_checkpoints; "
+            "and --micro-batch-size, --activation-checkpointing, --parallel, --shard-cache, --track, "
+            "--keep-checkpoints; "
             "leave the others out",
         ),
         (

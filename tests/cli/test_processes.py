@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import torch
 from safetensors.torch import load_file
 
 from conftest import TINY
-from two import meeting, two
+from failing import fail
+from two import SERVER, meeting, two
 from xinye.checkpoints.folders import checkpoints
 from xinye.data.batches import Windows
 from xinye.data.blocks import OneBlock
-from xinye.training import distributed
+from xinye.errors import XinyeError
+from xinye.training import torchrun as launcher
 from xinye.training.distributed import Processes
 from xinye.training.loop import Step
 from xinye.training.session import Session
@@ -39,7 +42,14 @@ def start(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def torchrun(workplace: Path, restarts: int, *arguments: str) -> subprocess.Popen[str]:
     command = (
-        *("-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", str(restarts)),
+        *(
+            "-m",
+            "xinye.training.torchrun",
+            "--nproc-per-node",
+            "2",
+            "--max-restarts",
+            str(restarts),
+        ),
         *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "xinye", *arguments),
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
@@ -123,6 +133,8 @@ def test_two_go_on_longer_together(xinye, workplace):
     done = two("pretrain", "-o", "two", "--resume", "--steps", "8")
     assert done.code == 0, done.err
     assert done.err.count("training continues from step 4 to 8") == 1, done.err
+    for row in ("width +64  as in the saved run", "steps +8  given; steps done already: 4"):
+        assert re.search(row, done.err), done.err
     assert_same(workplace / "one", workplace / "two")
     done = two("pretrain", "-o", "two", "--resume", "--json")
     assert done.code == 0, done.err
@@ -181,56 +193,24 @@ def test_one_process_of_a_launcher_saves_though_it_is_asked_twice(xinye, workpla
     assert checkpoints(workplace / "run")
 
 
-FAILING = """
-import os, signal, sys, time
-from datetime import timedelta
-from pathlib import Path
-from xinye.cli import main, training
-from xinye.errors import XinyeError
-from xinye.planning.settings import PretrainSettings
-from xinye.training import watch
-from xinye.training.distributed import processes
-from xinye.training.train import check_same_settings, start_of
-
-if sys.argv[2] in ("silent", "finished"):
-    watch.SILENCE = timedelta(seconds=2)
-
-def train(arguments):
-    with processes() as group:
-        if arguments == ["of-one"] and group.rank:
-            raise XinyeError("disk: it is full", 1)
-        if arguments == ["of-all"]:
-            raise XinyeError(f"disk: it is full, says {group.rank}")
-        if arguments == ["killed"] and group.rank:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if arguments == ["other"]:
-            group.check_same(f"the data {group.rank}", "give the same")
-        if arguments == ["unlike"]:
-            settings = PretrainSettings(steps=2 + group.rank, output=Path("run"))
-            check_same_settings(settings, start_of(settings, group, None, False, False))
-        if arguments == ["silent"] and group.rank:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        group.numbers([1])
-        if arguments == ["finished"] and group.first:
-            time.sleep(3)
-    return 0
-
-training.pretrain = train
-sys.exit(main.main(sys.argv[1:]))
-"""
+def failing(workplace: Path, how: str, ranks: str = "01") -> list[BaseProcess]:
+    """Two processes of which one or both fail. Each prints its error into a file, `0.err`."""
+    where = {**os.environ, **meeting()}
+    started = [
+        SERVER.Process(target=fail, args=(how, int(rank), where, workplace / f"{rank}.err"))
+        for rank in ranks
+    ]
+    for process in started:
+        process.start()
+    return started
 
 
-def failing(workplace: Path, how: str) -> list[subprocess.Popen[str]]:
-    """Two processes of which one or both fail."""
-    (workplace / "failing.py").write_text(FAILING, "utf-8")
-    environment = {**os.environ, **meeting()}
-    return [
-        subprocess.Popen(
-            [sys.executable, "failing.py", "pretrain", how],
-            cwd=workplace, env={**environment, "RANK": rank}, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in "01"
-    ]  # fmt: skip
+def ended(process: BaseProcess, said: Path) -> tuple[int | None, str]:
+    """The exit code of a process and its error."""
+    process.join(120)
+    process.kill()  # if it hangs
+    process.join()
+    return process.exitcode, said.read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -244,10 +224,10 @@ def failing(workplace: Path, how: str) -> list[subprocess.Popen[str]]:
     ],
 )
 def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, says):
-    started = failing(workplace, how)
-    (_, err), (_, other) = (process.communicate(timeout=120) for process in started)
+    first, second = failing(workplace, how)
+    found, err = ended(first, workplace / "0.err")
     assert re.fullmatch(f"xinye pretrain: {says}\n", err), err
-    assert started[0].returncode == code and other == ""
+    assert found == code and ended(second, workplace / "1.err")[1] == ""
 
 
 @pytest.mark.parametrize(
@@ -259,38 +239,19 @@ def test_what_one_process_meets_is_told_once_by_the_first(workplace, how, code, 
 )
 def test_a_process_that_does_not_answer_is_waited_for_a_while(workplace, how, code, says):
     first, silent = failing(workplace, how)
-    try:
-        _, err = first.communicate(timeout=120)
-    finally:
-        silent.kill()
-        silent.communicate()
-    assert first.returncode == code and re.fullmatch(says, err), err
-
-
-MISSING = """
-import sys
-from datetime import timedelta
-from xinye.cli import main
-from xinye.training import launch
-
-launch.JOINING = timedelta(seconds=2)
-sys.exit(main.main(["pretrain", "zh.txt", "-o", "run"]))
-"""
+    found, err = ended(first, workplace / "0.err")
+    silent.kill()
+    silent.join()
+    assert found == code and re.fullmatch(says, err), err
 
 
 @pytest.mark.parametrize("rank", "01")
 def test_a_process_that_does_not_come_is_waited_for_a_while(workplace, rank):
-    where = meeting()
-    done = subprocess.run(
-        [sys.executable, "-c", MISSING],
-        cwd=workplace, env={**os.environ, **where, "RANK": rank}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 1 and not (workplace / "run").exists()
-    assert (
-        f"pretrain: localhost:{where['MASTER_PORT']}: the 2 processes have not come together"
-        in done.stderr
-    )
-    assert "Traceback" not in done.stderr
+    [alone] = failing(workplace, "missing", rank)
+    code, err = ended(alone, workplace / f"{rank}.err")
+    assert code == 1 and not (workplace / "run").exists()
+    says = r"pretrain: localhost:\d+: the 2 processes have not come together"
+    assert re.search(says, err) and "Traceback" not in err
 
 
 THREADS = """
@@ -372,7 +333,7 @@ def test_two_are_as_quiet_as_one(workplace):
 def test_only_a_launcher_takes_the_place_of_processes(xinye, workplace, monkeypatch):
     """A rank alone, which a cluster may have left in the environment, is not of several."""
     command = ("pretrain", "zh.txt", "-o", "run", "--processes", "2")
-    monkeypatch.setattr(distributed, "launch", lambda count, words: 40 + count)
+    monkeypatch.setattr(launcher, "launch", lambda count, words: 40 + count)
     monkeypatch.setenv("RANK", "3")
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     assert xinye(*command).code == 42
@@ -397,22 +358,65 @@ def test_half_of_a_cluster_is_refused(xinye, workplace, monkeypatch, rank, count
 
 
 def test_a_batch_too_small_to_share(workplace):
-    process = start(
-        workplace,
-        "zh.txt",
-        "-o",
-        "run",
-        "--steps",
-        "2",
-        "--processes",
-        "2",
-        *EXACT,
-        "--batch-size",
-        "1",
+    done = two("pretrain", "zh.txt", "-o", "run", "--steps", "2", *EXACT, "--batch-size", "1")
+    assert done.code == 2 and "Traceback" not in done.err
+    assert done.err.count("a batch of 1 cannot be shared by 2 processes") == 1, done.err
+
+
+def test_a_dry_run_plans_for_as_many_processes_as_asked_and_starts_none(
+    xinye, workplace, monkeypatch
+):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr(launcher, "launch", lambda count, words: pytest.fail("it was started"))
+    asked = ("pretrain", "zh.txt", "--steps", "2", "--dry-run", "--json", "--processes", "2", *TINY)
+    done = xinye(*asked)
+    plan = json.loads(done.out)["plan"]
+    assert (plan["processes"], plan["parallel"], plan["micro_batch_size"]) == (2, "ddp", 2)
+    assert "each process has memory for the whole model; 0." in done.err
+    assert "--layers and --width win over --size 1M" in done.err
+
+
+def test_more_processes_than_the_cores_can_bear_are_refused(xinye, workplace, monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr(launcher, "usable_cores", lambda: 2)
+    told = xinye("pretrain", "zh.txt", "--processes", "9")
+    assert told.code == 2 and "this machine has 2 cores" in told.complaint
+    assert "give at most 8" in told.complaint
+
+
+def test_a_host_that_nobody_knows_is_told_at_once(xinye, workplace, monkeypatch):
+    """.invalid is reserved for names that do not exist (RFC 2606)."""
+    says = "no host named 'nowhere.invalid' is known here"
+    words = ("--rdzv-backend", "c10d", "--rdzv-endpoint", "nowhere.invalid:29400", "x.py")
+    with pytest.raises(XinyeError, match=f"--rdzv-endpoint: {says}"):
+        launcher.run_host(words)
+    for name, value in {**meeting(), "RANK": "0", "MASTER_ADDR": "nowhere.invalid"}.items():
+        monkeypatch.setenv(name, value)
+    told = xinye("pretrain", "zh.txt", "-o", "run")
+    assert told.code == 2 and f"MASTER_ADDR: {says}" in told.complaint
+
+
+TORCHRUN = (sys.executable, "-m", "xinye.training.torchrun", "--rdzv-backend", "c10d")
+
+
+def test_a_host_that_is_missing_is_told_in_one_line(workplace):
+    words = ("--nnodes", "2", "--rdzv-endpoint", "localhost:0", "--rdzv-conf", "join_timeout=1")
+    done = subprocess.run(
+        [*TORCHRUN, *words, "x.py"], stderr=subprocess.PIPE, text=True, timeout=120
     )
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 2
-    assert (
-        "a batch of 1 cannot be shared by 2 processes" in err.splitlines()[-1]
-        and "Traceback" not in err
-    )
+    assert done.returncode == 1
+    says = "xinye: localhost:0: of 2 hosts one did not come in time; .*\n"
+    assert re.fullmatch(says, done.stderr), done.stderr
+
+
+def test_a_signal_to_the_launcher_is_told_in_one_line(workplace):
+    Path("x.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(120)", "utf-8")
+    process = subprocess.Popen(
+        [*TORCHRUN, "--rdzv-endpoint", "localhost:0", "x.py"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout and process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert re.fullmatch("xinye: ended by SIGTERM; .* --auto-resume\n", err), err

@@ -96,7 +96,7 @@ def in_bfloat16(folder: Path, copy: Path) -> Path:
 
 @pytest.mark.parametrize("method", ["adalora", "prefix"])
 def test_an_adapter_that_cannot_be_split_is_refused(trained, records, method):  # noqa: F811
-    with pytest.raises(XinyeError, match=f"parallel: {method} computes with whole matrices"):
+    with pytest.raises(XinyeError, match=f"--parallel fsdp: {method} computes with whole matrices"):
         finetune(settings(trained, "run", parallel="fsdp", method=method))
 
 
@@ -104,5 +104,5 @@ def test_an_lstm_cannot_be_split(workplace):
     asked = PretrainSettings(
         files=(str(workplace / "zh.txt"),), architecture="lstm", parallel="fsdp"
     )
-    with pytest.raises(XinyeError, match="parallel: an lstm cannot be split; choose ddp"):
+    with pytest.raises(XinyeError, match="--parallel fsdp: an lstm cannot be split; choose ddp"):
         pretrain(asked)

@@ -153,7 +153,7 @@ def test_layers_computed_again_give_the_same_model(workplace):
 
 
 def test_an_lstm_has_nothing_to_compute_again(workplace):
-    with pytest.raises(XinyeError, match="activation_checkpointing has no effect on an lstm"):
+    with pytest.raises(XinyeError, match="--activation-checkpointing has no effect on an lstm"):
         run_of(workplace, architecture="lstm", activation_checkpointing=True)
 
 

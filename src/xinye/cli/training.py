@@ -161,14 +161,16 @@ def train(
     """Train in this process, in several, or in folds. Returns the exit code."""
     if given.folds is not None:
         return cross_validate(settings, given)
-    if given.processes > 1 and not given.dry_run:
+    if given.processes > 1:
         # A process that a launcher started knows the number of processes.
         started = os.environ.get("WORLD_SIZE")
         if started is None:
-            from xinye.training.distributed import launch
+            from xinye.training.torchrun import check_count, launch
 
-            return launch(given.processes, [settings.recipe, *arguments])
-        if started != str(given.processes):
+            check_count(given.processes)
+            if not given.dry_run:
+                return launch(given.processes, [settings.recipe, *arguments])
+        elif started != str(given.processes):
             raise XinyeError(
                 f"--processes {given.processes}: the environment variable "
                 f"WORLD_SIZE is {started}; leave --processes out if a launcher "
@@ -180,7 +182,8 @@ def train(
     resume: Resume = "auto" if given.auto_resume else given.resume
     if isinstance(settings, PretrainSettings):
         with Display() as display:
-            run = recipes.pretrain(settings, display, given.overwrite, resume, given.dry_run, began)
+            planned = given.processes if given.dry_run else 0
+            run = recipes.pretrain(settings, display, given.overwrite, resume, planned, began)
     else:
         with Display(counted=find_task(settings.task).words.unit) as display:
             run = recipes.finetune(settings, display, given.overwrite, resume)

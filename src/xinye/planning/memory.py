@@ -27,10 +27,11 @@ class Room(NamedTuple):
     processes: int = 1
 
 
-def memory_of_process(device: torch.device) -> int:
-    """The memory in bytes that this process may take. Those on the CPU of one host share it."""
-    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE") or 1) if device.type == "cpu" else 1
-    return machine.memory_bytes(device) // neighbours
+def memory_of_process(device: torch.device, planned: int = 1) -> int:
+    """The memory in bytes that this process may take, or one of as many as are planned. Those on
+    the CPU of one host share it."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE") or planned)
+    return machine.memory_bytes(device) // (here if device.type == "cpu" else 1)
 
 
 def check_size(settings: PretrainSettings, most: int, processes: int = 1) -> None:
@@ -46,7 +47,7 @@ def check_size(settings: PretrainSettings, most: int, processes: int = 1) -> Non
         shared = f" / {shards} processes" if shards > 1 else ""
         more = ", or start more processes" if processes > 1 else ""
         raise XinyeError(
-            f"size {settings.size} does not fit: {size:,} parameters × (4 weight + 4 gradient + "
+            f"--size {settings.size} does not fit: {size:,} parameters × (4 weight + 4 gradient + "
             f"{states} optimizer) bytes{shared} = {needed / 1e9:,.1f} GB, but "
             f"{most / 1e9:.1f} GB are free; choose a smaller --size{more}"
         )

@@ -4,7 +4,7 @@ A `Draft` is filled in while data, model and machine are examined. The `Plan` ma
 change, and from then on the settings are not read again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
@@ -26,6 +26,7 @@ class Draft:
     values: dict[str, Any] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     settings: TrainingSettings | None = None
+    typed: Set[str] | None = None  # the settings that a resumed run was given again
 
     def __getattr__(self, name: str) -> Any:
         if name in _NAMES:
@@ -35,8 +36,12 @@ class Draft:
     def choose(self, name: str, given: Any, derived: Any, reason: str) -> Any:
         """Note the given value, or else the derived one with its reason; returns the value."""
         self.values[name] = derived if given is None else given
-        self.reasons[name] = reason if given is None else "given"
+        self.reasons[name] = reason if given is None else self.origin(name)
         return self.values[name]
+
+    def origin(self, name: str) -> str:
+        """Where the value of a setting comes from."""
+        return "given" if self.typed is None or name in self.typed else "as in the saved run"
 
     def choose_each(self, settings: TrainingSettings, **rows: tuple[Any, str]) -> None:
         """Note several values: for each name that of the settings, or else the pair (derived,

@@ -63,14 +63,14 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
     ]
     if not candidates:
         raise XinyeError(
-            f"width {settings.width}: no depth of up to {MOST_LAYERS} layers suits it; give "
+            f"--width {settings.width}: no depth of up to {MOST_LAYERS} layers suits it; give "
             "--layers, too"
         )
     largest = max(each.parameters for each in candidates)
     if not settings.width and not settings.layers and size > 1.05 * largest:
         raise XinyeError(
-            f"size {settings.size}: the largest that the planner has is {largest / 1e9:.1f}B; for "
-            "a larger model, give --layers and --width"
+            f"--size {settings.size}: the largest that the planner has is {largest / 1e9:.1f}B; "
+            "for a larger model, give --layers and --width"
         )
     config = min(
         candidates,
@@ -96,16 +96,21 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
             heads=(heads, f"{config.head_dim} dimensions per head"),
             key_value_heads=(key_value_heads, cache),
         )
-    reason = (
-        "embedding and output head share a matrix" if config.tie_word_embeddings else "all weights"
-    )
-    plan.note("parameters", config.parameters, reason)
-    if not settings.width and not settings.layers and not 0.5 < config.parameters / size < 2:
+    near = 0.5 < config.parameters / size < 2
+    plan.note("parameters", config.parameters, _reason_of_parameters(settings, config, near))
+    if not settings.width and not settings.layers and not near:
         raise XinyeError(
-            f"size {settings.size}: with a vocabulary of {vocab_size:,} the nearest model has "
+            f"--size {settings.size}: with a vocabulary of {vocab_size:,} the nearest model has "
             f"{config.parameters:,} parameters; give a smaller --vocab-size or another --size"
         )
     return config
+
+
+def _reason_of_parameters(settings: PretrainSettings, config: Config, near: bool) -> str:
+    if (settings.width or settings.layers) and not near:
+        return f"--layers and --width win over --size {settings.size}"
+    tied = config.tie_word_embeddings
+    return "embedding and output head share a matrix" if tied else "all weights"
 
 
 def shape_of(plan: Draft, name: str, config: Config) -> None:
@@ -134,7 +139,10 @@ def network(
     fitting = (count for count in range(max(1, width // 64), 0, -1) if width % count == 0)
     heads = settings.heads or next(fitting)
     if width % heads:
-        raise XinyeError(f"width {width} cannot be divided among {heads} heads; choose a multiple")
+        raise XinyeError(
+            f"width {width} cannot be divided among {heads} heads; give a --width that is a "
+            "multiple, or other --heads"
+        )
     halved = size >= 50e6 and heads % 2 == 0 and not gpt2
     return GPTConfig(
         architecture=settings.architecture,
@@ -171,9 +179,10 @@ def batches(
     config: Config,
     device: torch.device,
     room: Room | None = None,
-) -> None:
+) -> int:
     """Note in the plan the batch size and the micro-batch size, in windows, and how several
-    processes share the work. Raises `XinyeError` if the model does not fit into memory."""
+    processes share the work. Returns the bytes that each process needs. Raises `XinyeError` if the
+    model does not fit into memory."""
     most, processes = room or Room(memory_of_process(device))
     context, size = plan.values["context"], config.parameters
     wanted = 2 ** round(math.log2(min(max(size / 1000, 2048), MOST_TOKENS)))
@@ -220,6 +229,7 @@ def batches(
             f"this model does not fit: {needed.arithmetic}, but {most / 1e9:.1f} GB are free; "
             f"{less}"
         )
+    return needed.total
 
 
 def rates(
@@ -280,14 +290,15 @@ def precision(
         settings, dtype=(dtype, reason), device=(device.type, "the fastest device here")
     )
     if settings.activation_checkpointing:
-        plan.note("activation_checkpointing", True, "given")
+        plan.choose("activation_checkpointing", True, None, "")
 
 
 def budgeted_steps(plan: Draft, settings: PretrainSettings, windows: int) -> tuple[int, str] | None:
     """The steps that the budget allows, and the reason; None for a budget of time."""
     batch_size, context = plan.values["batch_size"], plan.values["context"]
     if settings.steps or settings.total_steps:
-        return settings.steps or settings.total_steps[0][1], "given"
+        asked = "steps" if settings.steps else "total_steps"
+        return settings.steps or settings.total_steps[0][1], plan.origin(asked)
     if settings.tokens:
         tokens = parse_count(settings.tokens)
         return max(1, round(tokens / (batch_size * context))), f"{settings.tokens} tokens"

@@ -224,7 +224,8 @@ def check_same(
         if not same:
             differences.append(f"{name} was {_short(before)}, now {_short(value)}")
     if differences:
-        free = ", ".join(name for name in FREE if name in type(asked).model_fields)
+        fields = type(asked).model_fields
+        free = ", ".join(f"--{name.replace('_', '-')}" for name in FREE if name in fields)
         raise XinyeError(
             f"{output}: these settings differ from the saved run: {'; '.join(differences)}. A "
             f"resumed run can change only its length and {free}; leave the others out, "

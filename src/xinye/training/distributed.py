@@ -7,10 +7,7 @@ nothing here has an effect.
 import atexit
 import gc
 import inspect
-import logging
 import os
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,12 +26,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 import xinye
 from xinye.errors import XinyeError
-from xinye.training.launch import Failures, has_begun, meet, names_of_launch
+from xinye.training.launch import Failures, check_host, has_begun, meet, names_of_launch
 from xinye.training.watch import Watch
 
 LAST_PORT = 65535
-MOST_PROCESSES = 256  # on one machine
-ENDED = (128 + signal.SIGTERM, -signal.SIGTERM)  # codes of a process that the launcher has ended
 WAITING = timedelta(hours=2)  # for the first process, which may read a long text or save much
 
 
@@ -201,6 +196,7 @@ def check_environment(cuda: bool) -> None:
     port = os.environ["MASTER_PORT"]
     if not port.isdecimal() or int(port) > LAST_PORT:
         raise XinyeError(f"MASTER_PORT={port} is not a port; give a number up to {LAST_PORT}")
+    check_host("MASTER_ADDR", os.environ["MASTER_ADDR"])
 
 
 def check_gpus(count: int) -> None:
@@ -231,41 +227,3 @@ def let_go(groups: list[object]) -> None:
     """
     gc.collect()
     groups.clear()
-
-
-def launch(count: int, arguments: Sequence[str]) -> int:
-    """Run `xinye` with these arguments in `count` processes on this machine; returns the exit code
-    of the first one.
-
-    PyTorch's elastic launcher starts them, and ends all when one fails. It passes on a signal that
-    asks to stop; the processes then have 30 seconds to save.
-    """
-    if count > MOST_PROCESSES:
-        raise XinyeError(f"--processes {count}: give at most {MOST_PROCESSES} on one machine")
-    check_gpus(count)
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    # Xinye's own message says what is wrong.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
-    config = LaunchConfig(
-        1, 1, count, run_id="xinye", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
-        max_restarts=0, monitor_interval=0.1,
-    )  # fmt: skip
-    try:
-        elastic_launch(config, sys.executable)("-m", "xinye", *arguments)
-    except ChildFailedError as error:
-        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
-        killed = next((rank for rank, code in codes.items() if code == -signal.SIGKILL), None)
-        if killed is not None and codes.get(0, ENDED[0]) in (*ENDED, -signal.SIGKILL):
-            raise XinyeError(  # nobody else has told it
-                f"process {killed} was killed, perhaps because memory was full; continue from the "
-                "last checkpoint with --resume",
-                exit_code=1,
-            ) from None
-        return codes.get(0) or next(iter(codes.values())) or 1
-    except SignalException as error:
-        return 128 + error.sigval
-    return 0

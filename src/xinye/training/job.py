@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +48,8 @@ class Start:
     began: float  # when a budget of time began, in seconds of `clock.now`
     resume: bool = False  # continue the run in the folder
     overwrite: bool = False  # replace another run in the folder
-    dry_run: bool = False  # only make the plan
+    dry_run: int = 0  # only make the plan, for so many processes
+    typed: Set[str] | None = None  # the settings that a resumed run was given again
     longer: Extension | None = None  # how the run is extended now
     extended: tuple[Extension, ...] = ()  # all extensions of the run, with this one
     device: torch.device = field(default_factory=machine.device)
@@ -99,7 +100,7 @@ class Job(ABC):
         self.settings, self.begun, self.device = settings, begun, begun.device
         if self.device.type == "cuda":  # a thread does not inherit which GPU is the process's own
             self.device = torch.device("cuda", torch.cuda.current_device())
-        self.draft = Draft(settings=settings)  # becomes the plan
+        self.draft = Draft(settings=settings, typed=begun.typed)  # becomes the plan
 
     @property
     def numbers(self) -> Plan | Draft:
@@ -158,10 +159,15 @@ class Job(ABC):
         return (torch.bfloat16 if bfloat16 else torch.float32), reason
 
     @property
+    def count(self) -> int:
+        """The number of processes that train together, or would after a dry run."""
+        return max(self.begun.dry_run, self.begun.group.count)
+
+    @property
     def room(self) -> Room:
         """The memory that each process may take: the least that one of them finds free."""
-        group = self.begun.group
-        return Room(int(-group.most([-memory_of_process(self.device)])[0]), group.count)
+        free = memory_of_process(self.device, max(1, self.begun.dry_run))
+        return Room(int(-self.begun.group.most([-free])[0]), self.count)
 
     @property
     def sharded(self) -> bool:
@@ -227,9 +233,12 @@ class Job(ABC):
 
     def check_shares(self) -> None:
         """Raise `XinyeError` if a batch has fewer samples than there are processes."""
-        batch_size, count = self.numbers.batch_size, self.begun.group.count
+        batch_size, count = self.numbers.batch_size, self.count
         if batch_size < count:
-            raise XinyeError(f"a batch of {batch_size} cannot be shared by {count} processes")
+            raise XinyeError(
+                f"a batch of {batch_size} cannot be shared by {count} processes; give a larger "
+                "--batch-size, or start fewer processes"
+            )
 
     def clock(self, spent: float) -> Clock | None:
         """The clock of a budget of time, of which `spent` seconds were used before; None without

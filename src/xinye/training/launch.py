@@ -48,6 +48,18 @@ def meet() -> tuple[tuple[str, ...], dist.Store, int, int]:
         raise OfOneProcess(what, 1, told=False) from None
 
 
+def check_host(setting: str, name: str) -> None:
+    """Raise `XinyeError` if no host has this name, which PyTorch would look up for minutes."""
+    try:
+        socket.getaddrinfo(name, None)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or reason_of(error)
+        raise XinyeError(
+            f"{setting}: no host named {name!r} is known here ({why}); give the name or the "
+            "address of the host where all processes meet"
+        ) from None
+
+
 def names_of_launch(store: dist.Store | None = None) -> tuple[str, ...]:
     """Names that a launch keeps when its processes are started again: by torchrun, whose agent
     keeps the store, after one of them failed; by Slurm, after a host did."""

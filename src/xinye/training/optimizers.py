@@ -18,6 +18,7 @@ from xinye.training.exchange import Exchange
 Kind = Literal["muon", "adamw", "sgd"]
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial of Jordan et al.
 ITERATIONS = 5
+MOMENTUM = 0.95  # of Muon
 AT_ONCE = 2**24  # elements of matrices that are computed together
 
 
@@ -64,9 +65,8 @@ def make_optimizers(
     if plan.kind == "muon":
         if matrices:
             group = {"params": matrices, "l1": plan.l1}
-            muon = partial(Muon, dtype=plan.dtype, processes=processes)
+            muon = partial(Muon, dtype=plan.dtype, compiled=plan.compiled, processes=processes)
             optimizers.append(muon([group], plan.matrix_learning_rate, decay))
-            optimizers[-1].compiled = plan.compiled  # type: ignore[attr-defined]
         if embeddings or vectors:
             optimizers.append(adamw(embeddings + vectors, eps=1e-10, weight_decay=0.0))
     else:
@@ -125,21 +125,20 @@ class Muon(torch.optim.Optimizer):
     units.
     """
 
-    compiled = False  # whether the iteration is, on a GPU
-
     def __init__(
         self,
         params: Iterable[Any],
         lr: float,
         weight_decay: float = 0.1,
-        momentum: float = 0.95,
         dtype: torch.dtype = torch.bfloat16,
+        compiled: bool = False,
         processes: Processes = ALONE,
     ) -> None:
-        """`dtype` is the precision of the iteration; weights and momentum keep theirs. All
-        `processes` have the same gradients, or their parts of them, and call `step` together."""
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
-        self.dtype, self.processes = dtype, processes
+        """`dtype` is the precision of the iteration; weights and momentum keep theirs. If
+        `compiled`, the iteration is compiled on a GPU. All `processes` have the same gradients, or
+        their parts of them, and call `step` together."""
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": MOMENTUM})
+        self.dtype, self.compiled, self.processes = dtype, compiled, processes
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

@@ -144,7 +144,7 @@ class RecordJob(Job):
         settings, method = self.settings, self.settings.method
         splits = method not in ("adalora", "prefix")
         if settings.parallel == "fsdp" and not splits:
-            raise XinyeError(f"parallel: {method} computes with whole matrices; choose ddp")
+            raise XinyeError(f"--parallel fsdp: {method} computes with whole matrices; choose ddp")
         weights = self.shape.parameters
         trained = 0 if settings.adapter_settings else weights
         most, processes = self.room

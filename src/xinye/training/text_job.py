@@ -14,11 +14,11 @@ from xinye.evaluation.perplexity import evaluate
 from xinye.evaluation.yardstick import Part, yardstick
 from xinye.generation.engine import start
 from xinye.generation.sampling import Sampling
-from xinye.model.build import LanguageModel, build
+from xinye.model.build import Config, LanguageModel, build
 from xinye.model.lstm import LSTM
 from xinye.model.sharded import put
 from xinye.planning import pretraining as rules
-from xinye.planning.memory import check_size
+from xinye.planning.memory import Memory, check_size, memory_of_process
 from xinye.planning.models import load_models
 from xinye.planning.plan import Plan
 from xinye.planning.settings import PretrainSettings
@@ -62,7 +62,7 @@ class TextJob(Job):
         if not self.begun.resume:
             if settings.time and settings.total_steps:
                 raise XinyeError(
-                    "total_steps and a time both set the length of the run; give only one of "
+                    "--total-steps and --time both set the length of the run; give only one of "
                     "the two"
                 )
             check_size(settings, *self.room)
@@ -106,19 +106,22 @@ class TextJob(Job):
         else:
             context = self.samples.context
             self.config = rules.shape(draft, settings, self.tokenizer.vocab_size, context)
-        rules.batches(draft, settings, self.config, self.device, self.room)
+        needed = rules.batches(draft, settings, self.config, self.device, self.room)
+        if self.count > 1:
+            each = f"{needed / 1e9:.2f} GB each"
+            draft.reasons["parallel"] += f"; {each}"
         rules.rates(draft, settings, self.config)
         rules.precision(draft, settings, self.device, self.fast_dtype)
         self.check_shares()
-        if settings.micro_batch_size == "auto" and self.sharded:
+        if settings.micro_batch_size == "auto" and draft.values.get("parallel") == "fsdp":
             raise XinyeError(
-                "micro_batch_size auto tries until memory is full, which several processes cannot "
-                "do together with parallel fsdp; give a number"
+                "--micro-batch-size auto tries until memory is full, which several processes "
+                "cannot do together with --parallel fsdp; give a number"
             )
         if settings.micro_batch_size == "auto":
             say("trying how many windows fit in memory")
-            share = math.ceil(draft.values["batch_size"] / group.count)
-            fits = largest_micro_batch(self._network(), self.samples, share, self.device)
+            share = math.ceil(draft.values["batch_size"] / self.count)
+            fits = largest_micro_batch(self._network(self.config), self.samples, share, self.device)
             [agreed] = group.agreed([fits])
             draft.note(
                 "micro_batch_size", int(agreed), ("the most that fits in memory, found by trying")
@@ -140,14 +143,28 @@ class TextJob(Job):
 
     def _measure(self) -> Speed:
         """The seconds of a step, an evaluation and a sample, measured with a model that is thrown
-        away."""
-        model = self._network()
+        away.
+
+        A dry run measures what one process can compute alone: of a model that does not fit, one
+        layer. Several processes on GPUs are then as many times as fast, and on a CPU as fast as
+        one.
+        """
+        config, planned = self.config, self.begun.dry_run
+        at_once = self.draft.micro_batch_size * self.samples.context
+        needed = Memory(config, at_once, self.settings.optimizer, device=self.device)
+        if planned > 1 and needed.total > memory_of_process(self.device):
+            config = replace(config, num_hidden_layers=1)
+        model = self._network(config)
         loss_sum, optimizers = self.loss_sum(model, compiled=False), self.optimizers(model)
         trial = Trial(model, loss_sum, optimizers, self.evaluating)
         if self.sharded:
             trial = replace(trial, agreed=self.begun.group.agreed)
         batches = [each for each in self.micro_batches(0) if not isinstance(each, Idle)]
-        return measure_speed(trial, batches, self.data, self.settings)
+        speed = measure_speed(trial, batches, self.data, self.settings)
+        context = self.samples.context
+        whole = self.config.flops_per_token(context) / config.flops_per_token(context)
+        faster = planned if planned > 1 and self.device.type == "cuda" else 1
+        return Speed(speed.step * whole / faster, speed.window * whole, speed.sample * whole)
 
     def _plan_steps(self) -> None:
         """Fill in the number of steps that the budget allows, and the numbers that follow from
@@ -176,6 +193,9 @@ class TextJob(Job):
             trained = steps * draft.values["batch_size"]
             costs = self.speed.costs(self.data.validation, trained)
             draft.note("total_seconds", *costs.total(steps, settings))
+            if self.begun.dry_run > 1:
+                uncounted = "what the processes exchange is not counted"
+                draft.reasons["total_seconds"] += f"; {uncounted}"
             seconds = self.speed.step
             for doubt in rules.doubts(draft, settings, self.config, windows, seconds, self.device):
                 self.begun.observer.warn(doubt)
@@ -202,7 +222,7 @@ class TextJob(Job):
     # -- the model ---------------------------------------------------------------------------------
 
     def build(self) -> LanguageModel:
-        model = self._network()
+        model = self._network(self.config)
         if self.models.base:
             values = self.models.base.state_dict()
             for name, weight in model.named_parameters():
@@ -210,10 +230,10 @@ class TextJob(Job):
             self.models = replace(self.models, base=None)
         return model
 
-    def _network(self) -> LanguageModel:
-        """A new model of the planned shape."""
+    def _network(self, config: Config) -> LanguageModel:
+        """A new model of this shape, to compute as planned."""
         with torch.device("meta" if self.sharded else self.device):
-            model = build(self.config)
+            model = build(config)
         model = self.prepared(model)
         model.initialize(self.numbers.seed)
         return model
@@ -250,9 +270,9 @@ class TextJob(Job):
 def refuse_for_lstm(settings: PretrainSettings) -> None:
     """Raise `XinyeError` for what only the layers of a GPT can do."""
     if settings.activation_checkpointing:
-        raise XinyeError("activation_checkpointing has no effect on an lstm; leave it out")
+        raise XinyeError("--activation-checkpointing has no effect on an lstm; leave it out")
     if settings.parallel == "fsdp":
-        raise XinyeError("parallel: an lstm cannot be split; choose ddp")
+        raise XinyeError("--parallel fsdp: an lstm cannot be split; choose ddp")
 
 
 def text_loss(

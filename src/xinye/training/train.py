@@ -44,11 +44,11 @@ def pretrain(
     observer: Observer | None = None,
     overwrite: bool = False,
     resume: Resume = False,
-    dry_run: bool = False,
+    dry_run: int = 0,
     began: float | None = None,
 ) -> Run | None:
-    """Train on text; returns the run, or None after a dry run. Raises `XinyeError` for invalid
-    input.
+    """Train on text; returns the run, or None after a dry run, which only makes the plan for so
+    many processes. Raises `XinyeError` for invalid input.
 
     A budget of time counts from `began`, in seconds of `clock.now`; by default from now. If
     `torchrun` started several processes, all of them call this and train one model together.
@@ -164,6 +164,7 @@ def open_folder(settings: Settings, begun: Start) -> Settings:
         return settings
     if not RunFolder(folder).exists:
         raise XinyeError(f"{folder}: there is no run to resume")
+    begun.typed = settings.model_fields_set
     begun.longer = extension(folder, settings)
     begun.extended = (*RunFolder(folder).extensions(), *([begun.longer] if begun.longer else ()))
     if isinstance(settings, PretrainSettings):
