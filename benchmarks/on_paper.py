@@ -130,7 +130,7 @@ def row(size: str, method: str, change: dict[str, Any]) -> dict[str, Any]:
         return about
     fast, slow = found.range
     return about | {
-        "memory": found.work.needed,
+        "memory": found.work.memory.total,
         "seconds": [found.seconds(fast), found.seconds(slow)],
         "mfu": [slow.mfu, fast.mfu],
         "windows_at_once": found.work.at_once,

@@ -160,7 +160,11 @@ def plan_for(settings: PretrainSettings, cluster: Cluster) -> PaperPlan:
     if not settings.activation_checkpointing:
         found = _because(found, activation_checkpointing="it does not fit otherwise")
     if isinstance(whole, PaperPlan):
-        return replace(whole, warnings=[*_doubts(whole), *_faster(whole, found)])
+        advice = _faster(whole, found)
+        if whole.method == "DDP" and settings.parallel == "auto":
+            split = _attempt(settings.model_copy(update={"parallel": "fsdp"}), cluster)
+            advice = [*advice, *_better_split(whole, split)]
+        return replace(whole, warnings=[*_doubts(whole), *advice])
     if isinstance(found, PaperPlan):
         return replace(found, warnings=_doubts(found))
     arithmetic, less = found, "choose a smaller --size or --context"
@@ -263,17 +267,32 @@ def _doubts(found: PaperPlan) -> Sequence[str]:
 
 
 def _faster(found: PaperPlan, again: PaperPlan | str) -> Sequence[str]:
-    """The advice to use activation checkpointing if both ends of the range would be faster, because
-    more windows are computed at once, and weights gathered less often."""
-    if isinstance(again, str):
-        return []
-    if any(new.step >= old.step for new, old in zip(again.range, found.range, strict=True)):
+    """The advice to use activation checkpointing if it would be faster, because more windows are
+    computed at once, and weights gathered less often."""
+    if isinstance(again, str) or not _is_faster(again, found):
         return []
     fast, slow = (1000 * time.step for time in again.range)
     return [
         f"with --activation-checkpointing, {again.work.at_once} windows fit at once, and a step "
         f"takes only {fast:,.0f} to {slow:,.0f} ms"
     ]
+
+
+def _better_split(found: PaperPlan, split: PaperPlan | str) -> Sequence[str]:
+    """The advice to split a model that would fit as a whole, if that would be faster."""
+    if isinstance(split, str) or not _is_faster(split, found):
+        return []
+    fast, slow = (1000 * time.step for time in split.range)
+    memory = f"{split.work.memory.total / 1e9:.0f} GB"
+    return [
+        f"with --parallel fsdp, a step takes only {fast:,.0f} to {slow:,.0f} ms, and each GPU "
+        f"{memory}"
+    ]
+
+
+def _is_faster(new: PaperPlan, old: PaperPlan) -> bool:
+    """Whether both ends of the range are."""
+    return all(one.step < other.step for one, other in zip(new.range, old.range, strict=True))
 
 
 def _alternatives(settings: PretrainSettings, cluster: Cluster) -> Iterator[str]:
