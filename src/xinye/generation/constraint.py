@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from torch import Tensor
@@ -78,8 +79,9 @@ class Constraint:
         """
         if self._allowed is not None:
             return self._allowed
-        bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
-        result = (bits[:, None] >> torch.arange(8)).bitwise_and(1).flatten()[: self._size].bool()
+        mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        bits = np.unpackbits(mask, count=self._size, bitorder="little")
+        result = torch.from_numpy(bits).bool()
         if self._accepted < self._min_tokens:
             longer = result.index_fill(0, torch.tensor(self._stop_ids), False)
             result = longer if bool(longer.any()) else result

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from xinye.data.tool_calls import with_tools
+from xinye.data.tool_calls import CallFormat, with_tools
 from xinye.generation.sampling import Schema, Tools
 from xinye.generation.sequence import LogProbability
 from xinye.generation.tool_calls import CallPart, CallReader
@@ -92,17 +92,9 @@ async def asked_tools(body: ChatRequest, model: ServedModel) -> Tools | None:
     choice = body.tool_choice or ("auto" if body.tools else "none")
     if not body.tools and choice not in ("none", "auto"):
         raise APIError(400, "tool_choice: requires tools", "tool_choice")
-    if body.tools or any(each.tool_calls or each.role == "tool" for each in body.messages):
-        # Another process fills in the template.
-        call_format = await asyncio.to_thread(lambda: model.tokenizer.call_format)
-        if call_format is None:
-            param = "tools" if body.tools else "messages"
-            raise APIError(
-                400,
-                f"{param}: the chat template of {model.id} knows no tools, or none that are called "
-                "with JSON in <tool_call>",
-                param,
-            )
+    if not (body.tools or any(each.tool_calls or each.role == "tool" for each in body.messages)):
+        return None
+    call_format = await call_format_of(model, "tools" if body.tools else "messages")
     if not body.tools or choice == "none":
         return None
     schemas = {tool.function.name: tool.function.parameters or {} for tool in body.tools}
@@ -114,6 +106,20 @@ async def asked_tools(body: ChatRequest, model: ServedModel) -> Tools | None:
             raise APIError(400, f"tool_choice: there is no tool {name!r}", "tool_choice")
         return Tools(call_format, {name: schemas[name]}, required=True, parallel=False)
     return Tools(call_format, schemas, choice == "required", body.parallel_tool_calls is not False)
+
+
+async def call_format_of(model: ServedModel, param: str) -> CallFormat:
+    """The format in which the model calls tools. Raises `APIError` if it knows none."""
+    # in another thread, which waits for the process that fills in the template
+    found = await asyncio.to_thread(lambda: model.tokenizer.call_format)
+    if found is None:
+        raise APIError(
+            400,
+            f"{param}: the chat template of {model.id} knows no tools, or none that are called "
+            "with JSON in <tool_call>",
+            param,
+        )
+    return found
 
 
 @dataclass
