@@ -7,9 +7,11 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xinye.data.chat_templates import WITHOUT_TOOLS
 from xinye.data.tokenizer import Tokenizer
 from xinye.data.tool_calls import HERMES, calls_in, textual, with_tools
 from xinye.generation.tool_calls import CallReader
+from xinye.tasks.chat import Chat
 
 # Written like Qwen's: tools in the first message, results as messages of the user.
 QWENISH = r"""
@@ -41,14 +43,8 @@ QWENISH = r"""
 {%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}
 """
-# Xinye's own before it knew tools
-BEFORE = (
-    "{{ bos_token }}{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{{ "
-    "message['content'] }}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
-    "'<|im_start|>assistant\n' }}{% endif %}"
-)
 TOKENIZER = Tokenizer.train(["tool call 白茶多少钱"], kind="char")
-QWEN, OLD = TOKENIZER.with_template(QWENISH), TOKENIZER.with_template(BEFORE)
+QWEN, OLD = TOKENIZER.with_template(QWENISH), TOKENIZER.with_template(WITHOUT_TOOLS)
 PARAMETERS = {"type": "object", "properties": {"<|im_end|>": {"type": "string"}, "茶": {}}}
 TOOLS = [
     {"type": "function", "function": {"name": "price", "parameters": PARAMETERS}},
@@ -155,7 +151,7 @@ def test_a_template_without_tools_gets_text():
         [{"role": "assistant", "content": "看", "tool_calls": called([("say", {"茶": 1})])}],
         TOOLS[1:],
     )
-    assert OLD.call_format is None
+    assert OLD.call_format is None and Chat.tokenizer(OLD).call_format == HERMES
     assert OLD.encode_chat(messages) == TOKENIZER.encode_chat(messages)
     assert [message["content"] for message in textual(messages)] == [
         '<tools>\n{"type": "function", "function": {"name": "say", "description": "说"}}\n</tools>',

@@ -47,5 +47,11 @@ def _template(opening: str, closing: str) -> str:
 
 
 CHAT_TEMPLATE = _template(r"'<|im_start|>' + role + '\n'", r"'<|im_end|>\n'")
+# CHAT_TEMPLATE before it knew tools. Both write the same texts for messages without tools.
+WITHOUT_TOOLS = (
+    "{{ bos_token }}{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{{ "
+    "message['content'] }}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+    "'<|im_start|>assistant\n' }}{% endif %}"
+)
 # For a base model without <|im_start|>: only the token that ends its texts separates messages.
 TEMPLATE_OF_TEXTS = _template(r"role + ':\n'", r"eos_token + '\n'")

@@ -40,7 +40,7 @@ class Tool(Body):
     @property
     def plain(self) -> dict[str, Any]:
         """The tool as chat templates expect it."""
-        return self.model_dump(exclude_none=True, exclude={"function": {"strict"}})
+        return self.model_dump(exclude_unset=True, exclude={"function": {"strict"}})
 
 
 class FunctionName(Body):

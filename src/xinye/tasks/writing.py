@@ -10,7 +10,7 @@ from copy import copy
 from functools import partial
 from typing import Any, ClassVar
 
-from xinye.data.chat_templates import TEMPLATE_OF_TEXTS
+from xinye.data.chat_templates import TEMPLATE_OF_TEXTS, WITHOUT_TOOLS
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
@@ -140,11 +140,11 @@ class Writing(LanguageTask):
 
     @classmethod
     def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
-        """The tokenizer with a chat template, if it has none, and with an example chat and its
-        tokens, to check when it is loaded.
+        """The tokenizer with a chat template, if it has none or our old one, and with an example
+        chat and its tokens, to check when it is loaded.
         """
         changed = copy(tokenizer)
-        if changed.chat_template is None:
+        if changed.chat_template in (None, WITHOUT_TOOLS):
             known = tokenizer.backend.token_to_id(MESSAGE_START) is not None
             changed = tokenizer.with_template(CHAT_TEMPLATE if known else TEMPLATE_OF_TEXTS)
         # A template with the date gives other tokens tomorrow.
