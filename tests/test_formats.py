@@ -73,8 +73,10 @@ def shown(record: Any) -> Any:
         return [record.whole, *record.labels]
     if not isinstance(record, TaggedText):
         return [
-            f"{message['role']}{'*' * (number in record.answers)}: {message['content']}"
-            for number, message in enumerate(record.messages)
+            f"{message['role']}{'*' * (number in record.answers)}: {content}"
+            for number, (message, content) in enumerate(
+                zip(record.messages, record.contents, strict=True)
+            )
         ]
     text = record.text
     for span in sorted(record.spans, key=lambda span: -span.start):

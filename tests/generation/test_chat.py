@@ -93,6 +93,18 @@ def test_messages_are_saved_and_read_again(tmp_path):
         ('{"messages": [{"role": "robot", "content": "a"}]}', "message 1 needs a role"),
         ('{"messages": [{"role": "user", "content": ["a"]}]}', "message 1 needs a role"),
         ('{"messages": [{"role": "user", "content": "\\ud800"}]}', "not valid Unicode"),
+        (
+            '{"messages": [{"role": "user", "content": "a", "tools": [{}]}]}',
+            "the tools of message 1",
+        ),
+        (
+            '{"messages": [{"role": "system", "content": "a", "tools": 3}]}',
+            "the tools of message 1",
+        ),
+        (
+            '{"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]}',
+            "message 1 has tool_calls that cannot be read",
+        ),
     ],
 )
 def test_what_holds_no_messages_is_one_line(tmp_path, content, says):

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from tokenizers import decoders, models, normalizers
 
 from xinye.data.tokenizer import Tokenizer
+from xinye.data.tool_calls import HERMES
 from xinye.errors import XinyeError, checked
 from xinye.generation.constraint import constraint_for
 from xinye.generation.engine import Engine, generate, start
-from xinye.generation.sampling import Sampling
+from xinye.generation.sampling import Sampling, Schema, Tools, ToolSampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 
@@ -332,3 +333,48 @@ def test_one_text_whose_constraint_fails_leaves_the_others_alone(
         "叶叶叶叶叶b",
         None,
     )
+
+
+REFERS = {
+    "$ref": "#/$defs/leaf",
+    "$defs": {
+        "leaf": {
+            "type": "object",
+            "properties": {"叶": {"const": 1}},
+            "additionalProperties": False,
+        }
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        ({}, {}, {"a": 1}),
+        ({"properties": {"a": {"type": "string"}}}, {"a": "}\n</tool_call>\"叶"}, {"b": 1}),
+        ({"properties": {}, "additionalProperties": True}, {"b": [1, None]}, []),
+        ({"properties": {"a": {"const": "// # %json {"}}}, {"a": "// # %json {"}, {"a": "//"}),
+        (REFERS, {"叶": 1}, {"叶": 2}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("required", [True, False])
+def test_arguments_follow_their_schema(
+    schema: Schema, right: Any, wrong: Any, required: bool
+) -> None:
+    tools = Tools(HERMES, {"other": REFERS, "price": schema}, required)
+    tokenizer = TOKENIZERS["bpe"]
+
+    def fits(text: str) -> bool:
+        constraint = constraint_for(tokenizer, ToolSampling(tools=tools))
+        assert constraint is not None
+        for token in tokenizer.encode(text):
+            if not constraint.allowed()[token]:
+                return False
+            constraint.accept(token)
+        return bool(constraint.allowed()[tokenizer.eos_id])
+
+    assert fits(HERMES.text("price", right)) and fits(
+        f"{HERMES.text('price', right)}\n{HERMES.text('other', {})}"
+    )
+    assert not fits(HERMES.text("price", wrong)) and not fits(HERMES.text("sell", right))
+    assert fits(f"叶\n{HERMES.text('price', right)}\n叶") != required

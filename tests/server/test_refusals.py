@@ -31,7 +31,7 @@ def error(server, path, body, status):
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [
-        ("/v1/chat/completions", CHAT | {"tools": [{"type": "function"}]}, "tools"),
+        ("/v1/chat/completions", CHAT | {"tools": [{"type": "function"}]}, "tools.0.function"),
         ("/v1/chat/completions", CHAT | {"audio": {"voice": "leaf"}}, "audio"),
         ("/v1/chat/completions", CHAT | {"temprature": 1}, "temprature"),
         (
@@ -349,9 +349,9 @@ def test_errors_are_the_clients_exceptions(server):
     with pytest.raises(openai.NotFoundError) as caught:
         server.openai.completions.create(model="gpt-4", prompt="hello")
     assert caught.value.code == "model_not_found" and caught.value.param == "model"
-    with pytest.raises(openai.BadRequestError, match="tools: not supported"):
+    with pytest.raises(openai.BadRequestError, match="tools: two of them have the same name"):
         server.openai.chat.completions.create(
-            **CHAT, tools=[{"type": "function", "function": {"name": "leaf"}}]
+            **CHAT, tools=[{"type": "function", "function": {"name": "leaf"}}] * 2
         )
     with pytest.raises(openai.NotFoundError):
         server.openai.models.retrieve("no/such")

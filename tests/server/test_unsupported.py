@@ -133,7 +133,7 @@ def message(**fields):
         ({"length_penalty": True}, "length_penalty"),
         ({"metadata": {"a": "b"}}, "metadata"),
         (message(role="assistant", content=None, refusal="No."), "messages.0.refusal"),
-        (message(role="assistant", tool_calls=[{"id": "a"}]), "messages.0.tool_calls"),
+        (message(role="assistant", tool_calls=[{"id": "a"}]), "messages.0.tool_calls.0.type"),
         (
             message(role="user", content=[{"type": "image_url", "image_url": {"url": "a"}}]),
             "messages.0.content.0.image_url",

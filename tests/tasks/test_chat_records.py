@@ -158,6 +158,50 @@ def test_a_changed_template_is_refused(tmp_path, tokenizer):
     Chat.tokenizer(tokenizer).save(tmp_path)
     assert Tokenizer.load(tmp_path).golden
     path = tmp_path / "chat_template.jinja"
-    path.write_text(path.read_text("utf-8").replace("'\n'", "' '", 1), "utf-8")
+    path.write_text(path.read_text("utf-8").replace(r"role + '\n'", "role + ' '"), "utf-8")
     with pytest.raises(XinyeError, match="has changed since training"):
         Tokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_calls_are_trained_and_results_are_not(tmp_path, tokenizer, knows):
+    """OpenAI's form and ShareGPT's are the same record."""
+    price = {"name": "price", "description": "茶价"}
+    called = {"name": "price", "arguments": {"tea": "白茶"}}
+    function = {**called, "arguments": json.dumps(called["arguments"])}
+    openai = [
+        {"role": "user", "content": "白茶?"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "a", "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": "90"},
+        {"role": "assistant", "content": "九十元。"},
+    ]
+    sharegpt = [
+        {"from": "human", "value": "白茶?"},
+        {"from": "function_call", "value": json.dumps(called)},
+        {"from": "observation", "value": "90"},
+        {"from": "gpt", "value": "九十元。"},
+    ]
+    records = read(
+        tmp_path,
+        {"messages": openai, "tools": [{"type": "function", "function": price}]},
+        {"conversations": sharegpt, "tools": json.dumps([price])},
+    )
+    if not knows:
+        tokenizer = tokenizer.with_template(LLAMA)
+    call = '<tool_call>\n{"name": "price", "arguments": {"tea": "白茶"}}\n</tool_call>'
+    for example in Chat().examples(tokenizer, records, 512):
+        *_, said, answer = trained(tokenizer, example)
+        assert [said, answer] == [call, "九十元。"]
+        assert '"description": "茶价"' in tokenizer.decode(example.tokens)
+    findings = [*Chat.token_findings(tokenizer, tokenizer, records, [])]
+    assert [finding for finding in findings if "does not know tools" in finding] == (
+        []
+        if knows
+        else [
+            f"the model's chat template does not know tools, so tools and calls are written as text: first {records[0].place}"
+        ]
+    )

@@ -23,7 +23,10 @@ def read(name, content, **columns):
     notes = Notes()
     records = Chat.read([name], notes=notes, **columns)
     said = [
-        " | ".join(f"{message['role'][0]} {message['content']}" for message in record.messages)
+        " | ".join(
+            f"{message['role'][0]} {content}"
+            for message, content in zip(record.messages, record.contents, strict=True)
+        )
         for record in records
     ]
     return said, " ".join(notes.sentences())
@@ -233,9 +236,12 @@ def test_a_dictionary_of_conversations(workplace):
         ({"input": "在吗", "target": "在的"}, "u 在吗 | a 在的", ""),
         ({"instruction": "在吗", "input": "有茶吗", "output": "在的", "system": "短", "tools": '[{"name": "price"}]',
           "history": [["你好", "您好"]]},
-         's 短\n\n<tools>\n{"name": "price"}\n</tools> | u 你好 | a 您好 | u 在吗\n有茶吗 | a 在的', "'tools' is read as text"),
+         's 短\n\n<tools>\n{"type": "function", "function": {"name": "price"}}\n</tools> | u 你好 | a 您好 | u 在吗\n有茶吗 | a 在的', ""),
         ({"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "tool", "content": "90"}]},
-         'u 在吗 | a <tool_call>\n{"name": "price", "arguments": {"tea": "白茶"}}\n</tool_call> | t 90', "learned as text"),
+         'u 在吗 | a <tool_call>\n{"name": "price", "arguments": {"tea": "白茶"}}\n</tool_call> | t 90', ""),
+        ({"conversations": [{"from": "human", "value": "在吗"}, {"from": "function_call", "value": json.dumps(CALL["function"])},
+                            {"from": "observation", "value": "90"}, {"from": "gpt", "value": "在的"}]},
+         'u 在吗 | a <tool_call>\n{"name": "price", "arguments": {"tea": "白茶"}}\n</tool_call> | t 90 | a 在的', ""),
         ({"conversations": [{"from": "human", "value": "在吗"}, {"from": "function_call", "value": "{}"},
                             {"from": "observation", "value": "1"}, {"from": "gpt", "value": "在的"}]},
          "u 在吗 | a {} | t 1 | a 在的", "messages of 'function_call' are learned as answers"),

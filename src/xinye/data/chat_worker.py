@@ -9,10 +9,10 @@ standard output, both in JSON. It imports nothing else from this package.
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from jinja2 import Template, TemplateError, nodes
@@ -75,9 +75,9 @@ def tojson(
 
 
 @lru_cache(maxsize=4)
-def compiled(source: str) -> tuple[Template, list[str]]:
-    """The compiled template, set up as in transformers, and all string constants that it
-    contains.
+def compiled(source: str) -> tuple[Template, list[str], set[str]]:
+    """The compiled template, set up as in transformers, all string constants that it contains, and
+    the names by which it may look up values.
     """
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
@@ -88,12 +88,10 @@ def compiled(source: str) -> tuple[Template, list[str]]:
         "strftime_now": lambda form: datetime.now().strftime(form),
         "namespace": PlainNamespace,
     }
-    constants = [
-        node.value
-        for node in environment.parse(source).find_all(nodes.Const)
-        if isinstance(node.value, str)
-    ]
-    return environment.from_string(source), constants
+    parsed = environment.parse(source)
+    constants = [node.value for node in parsed.find_all(nodes.Const) if isinstance(node.value, str)]
+    names = {node.attr for node in parsed.find_all(nodes.Getattr)} | {*constants}
+    return environment.from_string(source), constants, names
 
 
 def marking(control: list[str], known: list[str]) -> re.Pattern[str]:
@@ -119,15 +117,15 @@ def marking(control: list[str], known: list[str]) -> re.Pattern[str]:
     return re.compile(f"{unless}[{re.escape(firsts)}]")
 
 
-def marked(value: Any, pattern: re.Pattern[str], mark: str) -> Any:
-    """The same value with a mark behind each match in its strings; roles stay unchanged."""
+def marked(value: Any, mark: Callable[[str], str], kept: Set[str]) -> Any:
+    """The same value with marks in all its strings, except names of fields in `kept`."""
     if isinstance(value, str):
-        return pattern.sub(lambda found: found[0] + mark, value)
+        return mark(value)
     if isinstance(value, list):
-        return [marked(each, pattern, mark) for each in value]
+        return [marked(each, mark, kept) for each in value]
     if isinstance(value, dict):
         return {
-            name: each if name == "role" else marked(each, pattern, mark)
+            name if name in kept else mark(name): marked(each, mark, kept)
             for name, each in value.items()
         }
     return value
@@ -137,16 +135,25 @@ def fill_in(request: Mapping[str, Any]) -> str:
     """The text of a request. Raises whatever the template raises, and `TemplateError` if the text
     is longer than `LONGEST` characters.
     """
-    template, constants = compiled(request["template"])
-    messages = request["messages"]
-    if request["control"]:
-        pattern = marking(request["control"], [*constants, *request["plain"]])
-        messages = marked(messages, pattern, request["mark"])
+    template, constants, names = compiled(request["template"])
+    messages, variables = request["messages"], request["variables"]
+    control = request["control"]
+    if control:
+        pattern = marking(control, [*constants, *request["plain"]])
+        mark = partial(pattern.sub, lambda found: found[0] + request["mark"])
+        # A template looks up fields by these names.
+        kept = {
+            name
+            for name in names
+            if name.isidentifier() and not any(token in name for token in control)
+        }
+        messages = [
+            {**marked(message, mark, kept), "role": message["role"]} for message in messages
+        ]
+        variables = variables | {"tools": marked(variables["tools"], mark, kept)}
     pieces: list[str] = []
     length = 0
-    for piece in template.generate(
-        messages=messages, tools=None, documents=None, **request["variables"]
-    ):
+    for piece in template.generate(messages=messages, documents=None, **variables):
         pieces.append(piece)
         length += len(piece)
         if length > LONGEST:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ import tokenizers
 from tokenizers import Encoding
 
 from xinye.data.chat import render
+from xinye.data.chat_templates import CHAT_TEMPLATE
 from xinye.data.files import written_beside
 from xinye.data.tokenizer_files import (
     Json,
@@ -52,6 +54,7 @@ from xinye.data.tokenizer_training import (
     learn,
     sample_texts,
 )
+from xinye.data.tool_calls import CallFormat, format_of, knows_tools, textual, without_tools
 from xinye.errors import XinyeError, not_unicode
 
 __all__ = [
@@ -60,11 +63,6 @@ __all__ = [
 ]  # fmt: skip
 
 ROLES = ("system", "user", "assistant", "tool")
-CHAT_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}{{ "
-    "message['content'] }}{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
-    "'<|im_start|>assistant\n' }}{% endif %}"
-)
 GOLDEN = "chat_golden.json"  # saved next to the tokenizer of a chat model
 # Private-use characters, which almost no text contains; marks are made of them.
 _PRIVATE = range(0xF0000, 0xFFFFE)
@@ -264,35 +262,53 @@ class Tokenizer:
         """The token ids of messages (`role`, `content`), by the chat template.
 
         With `add_generation_prompt` they end where the assistant's answer begins. Only what the
-        template itself writes can become a control token. Raises `XinyeError` for a message without
-        a known role or text, and if the template is missing, fails or takes too long.
+        template itself writes can become a control token. Tools and calls, as in `tool_calls.py`,
+        are written as text if the template does not know them. Raises `XinyeError` for a message
+        without a known role or text, and if the template is missing, fails or takes too long.
         """
-        if self.chat_template is None:
-            raise XinyeError(
-                "this model has no chat template: it continues texts, and cannot read messages"
-            )
         if odd := [message.get("role") for message in messages if message.get("role") not in ROLES]:
             raise XinyeError(
                 f"a message's role is {odd[0]!r}; it must be one of {', '.join(ROLES)}"
             )
         if any(not isinstance(message.get("content"), str) for message in messages):
             raise XinyeError("a message's content is not a text")
-        mark, backend = self._chat_backend
-        if mark in json.dumps([*messages], ensure_ascii=False):
+        text = self._chat_text([dict(message) for message in messages], add_generation_prompt)
+        _, backend = self._chat_backend
+        # A batch of one text, because `encode` does not release Python's lock.
+        return self._encoded(backend.encode_batch_fast, [text])[0].ids
+
+    def _chat_text(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
+        """The text of a chat, with marks that keep what messages say from being control tokens."""
+        if self.chat_template is None:
+            raise XinyeError(
+                "this model has no chat template: it continues texts, and cannot read messages"
+            )
+        mark, _ = self._chat_backend
+        if mark in json.dumps(messages, ensure_ascii=False):
             raise XinyeError(
                 f"a message has the character U+{ord(mark):X}, which chats cannot hold; remove it"
             )
+        if not knows_tools(self.chat_template):
+            messages = textual(messages)
+        messages, tools = without_tools(messages)
         added = self.backend.get_added_tokens_decoder().values()
-        text = render(
+        return render(
             self.chat_template,
             messages,
-            self.names | {"add_generation_prompt": add_generation_prompt},
+            self.names | {"add_generation_prompt": add_generation_prompt, "tools": tools},
             [token.content for token in added if token.special],
             [token.content for token in added if not token.special],
             mark,
         )
-        # A batch of one text, because `encode` does not release Python's lock.
-        return self._encoded(backend.encode_batch_fast, [text])[0].ids
+
+    @cached_property
+    def call_format(self) -> CallFormat | None:
+        """The format in which the model calls tools, or None if its chat template knows none, or
+        another one.
+        """
+        with suppress(XinyeError):
+            return format_of(self.chat_template, lambda messages: self._chat_text(messages, False))
+        return None
 
     @cached_property
     def _chat_backend(self) -> tuple[str, tokenizers.Tokenizer]:

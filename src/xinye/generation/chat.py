@@ -8,20 +8,21 @@ from typing import Any
 
 from xinye.data.files import read_json, write_json
 from xinye.data.tokenizer import ROLES, Tokenizer
+from xinye.data.tool_calls import Message, calls_in, tools_in
 from xinye.errors import XinyeError, not_unicode
 from xinye.generation.engine import Engine
 from xinye.generation.sampling import Sampling
 from xinye.generation.sequence import Sequence
 
-Message = dict[str, str]  # `role` and `content`, as in OpenAI's API
 Fits = Callable[[list[Message]], bool]
 
 
 def check_messages(messages: Any, where: str = "messages") -> list[Message]:
-    """The messages as a list. Raises `XinyeError` that names the first invalid one; `where` begins
-    the error's text."""
+    """The messages as a list, their calls with arguments as objects. Raises `XinyeError` that names
+    the first invalid one; `where` begins the error's text."""
     if not isinstance(messages, list | tuple):
         raise XinyeError(f"{where}: this is not a list of messages")
+    checked: list[Message] = []
     for number, message in enumerate(messages, start=1):
         fields = message if isinstance(message, dict) else {}
         content = fields.get("content")
@@ -32,7 +33,17 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
             )
         if reason := not_unicode(content):
             raise XinyeError(f"{where}: the content of message {number} is {reason}")
-    return list(messages)
+        calls = calls_in(fields.get("tool_calls"))
+        if fields.get("tool_calls") and not (calls and fields["role"] == "assistant"):
+            raise XinyeError(f"{where}: message {number} has tool_calls that cannot be read")
+        tools = fields.get("tools")
+        if tools and not (tools_in(tools) and number == 1 and fields["role"] == "system"):
+            raise XinyeError(
+                f"{where}: the tools of message {number} must be a list of functions in the system "
+                "message, which comes first"
+            )
+        checked.append({**fields, "tool_calls": calls} if calls else fields)
+    return checked
 
 
 def save_messages(path: Path, messages: Iterable[Message]) -> None:

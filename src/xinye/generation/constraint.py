@@ -1,5 +1,5 @@
-"""Constraints on a text: JSON that follows a schema, a regular expression, or one of several
-choices. The library llguidance keeps track of the grammar.
+"""Constraints on a text: JSON that follows a schema, a regular expression, one of several choices,
+or calls of tools. The library llguidance keeps track of the grammar.
 
 The grammar works on bytes. So it works with any tokenizer of Xinye, and a character of several
 tokens is always completed.
@@ -13,13 +13,15 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation.sampling import Sampling, Schema
+from xinye.generation.sampling import Sampling, Schema, ToolSampling
+from xinye.generation.tool_calls import grammar_of_calls
 
 LONGEST = 50_000  # characters of a schema, a regular expression, or all choices
 MOST_MULTIPLE = 10_000  # each remainder of a division by multipleOf is a state of the grammar
@@ -77,8 +79,9 @@ class Constraint:
         """
         if self._allowed is not None:
             return self._allowed
-        bits = torch.frombuffer(bytearray(self._matcher.compute_bitmask()), dtype=torch.uint8)
-        result = (bits[:, None] >> torch.arange(8)).bitwise_and(1).flatten()[: self._size].bool()
+        mask = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        bits = np.unpackbits(mask, count=self._size, bitorder="little")
+        result = torch.from_numpy(bits).bool()
         if self._accepted < self._min_tokens:
             longer = result.index_fill(0, torch.tensor(self._stop_ids), False)
             result = longer if bool(longer.any()) else result
@@ -118,32 +121,11 @@ def constraint_for(tokenizer: Tokenizer, sampling: Sampling) -> Constraint | Non
 def _grammar(sampling: Sampling) -> tuple[str, str] | None:
     """The name of the setting and its grammar for llguidance; None without a constraint."""
     if sampling.json_schema is not None:
-        try:
-            text = json.dumps(sampling.json_schema, allow_nan=False)
-            _check_length("json_schema", len(text))
-            if (
-                math.prod(
-                    {_digits(each.get("multipleOf")) for each in _objects(sampling.json_schema)}
-                )
-                > MOST_MULTIPLE
-            ):
-                raise XinyeError(f"json_schema: multipleOf beyond {MOST_MULTIPLE:,} is too large")
-            patterns = [
-                name
-                for each in _objects(sampling.json_schema)
-                for name in ("pattern", "format")
-                if name in each
-            ]
-            if len(patterns) > MOST_PATTERNS and any(map(_joins, _objects(sampling.json_schema))):
-                raise XinyeError(
-                    "json_schema: a schema with allOf, or with keys beside $ref, may have at most "
-                    f"{MOST_PATTERNS} patterns"
-                )
-            return "json_schema", LLMatcher.grammar_from_json_schema(text, overrides=JSON_STYLE)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise XinyeError(
-                f"json_schema: not JSON, or nested too deeply ({_reason(str(error))})"
-            ) from None
+        return "json_schema", _grammar_of_json("json_schema", sampling.json_schema)
+    if isinstance(sampling, ToolSampling):
+        schemas = [*sampling.tools.schemas.values()]
+        _grammar_of_json("tools", {"anyOf": schemas})  # checks all of them together
+        return "tools", grammar_of_calls(sampling.tools, JSON_STYLE)
     if sampling.regex is not None:
         _check_length("regex", len(sampling.regex))
         return "regex", LLMatcher.grammar_from_regex(sampling.regex)
@@ -152,6 +134,30 @@ def _grammar(sampling: Sampling) -> tuple[str, str] | None:
         words = " | ".join(json.dumps(choice, ensure_ascii=False) for choice in sampling.choices)
         return "choices", LLMatcher.grammar_from_lark(f"start: {words}")
     return None
+
+
+def _grammar_of_json(name: str, schema: Schema) -> str:
+    """The grammar of JSON that follows a schema. Raises `XinyeError` if the schema is no JSON, or
+    if its grammar would be too large.
+    """
+    try:
+        text = json.dumps(schema, allow_nan=False)
+        _check_length(name, len(text))
+        objects = [*_objects(schema)]
+        grammar = LLMatcher.grammar_from_json_schema(text, overrides=JSON_STYLE)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise XinyeError(
+            f"{name}: not JSON, or nested too deeply ({_reason(str(error))})"
+        ) from None
+    if math.prod({_digits(each.get("multipleOf")) for each in objects}) > MOST_MULTIPLE:
+        raise XinyeError(f"{name}: multipleOf beyond {MOST_MULTIPLE:,} is too large")
+    patterns = [word for each in objects for word in ("pattern", "format") if word in each]
+    if len(patterns) > MOST_PATTERNS and any(map(_joins, objects)):
+        raise XinyeError(
+            f"{name}: a schema with allOf, or with keys beside $ref, may have at most "
+            f"{MOST_PATTERNS} patterns"
+        )
+    return grammar
 
 
 @lru_cache(maxsize=16)

@@ -3,15 +3,19 @@ not need torch."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from xinye.data.tool_calls import CallFormat
+
 Bias = Annotated[float, Field(ge=-100, le=100)]
 Penalty = Annotated[float, Field(ge=-2, le=2)]
 Share = Annotated[float, Field(ge=0, le=1)]
-CONSTRAINTS = ("json_schema", "regex", "choices")  # constraints on the text; at most one may be set
+# constraints on the text; at most one may be set
+CONSTRAINTS = ("json_schema", "regex", "choices", "tools")
 Schema = dict[str, Any]  # a JSON schema, as the caller wrote it
 
 
@@ -93,7 +97,7 @@ class Sampling(BaseModel):
 
     @model_validator(mode="after")
     def _one_constraint(self) -> Self:
-        given = [name for name in CONSTRAINTS if getattr(self, name) is not None]
+        given = [name for name in CONSTRAINTS if getattr(self, name, None) is not None]
         if len(given) > 1:
             raise ValueError(f"give only one of {' and '.join(given)}")
         if given and (self.stop or self.stop_token_ids):
@@ -119,3 +123,22 @@ class ChatSampling(Sampling):
     itself."""
 
     max_tokens: int = Field(1000, ge=1, description="generate at most this many tokens per answer")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The tools that a text may call, by name, with the schemas of their arguments.
+
+    A text that is `required` to call begins with a call. `parallel` texts may have several calls.
+    """
+
+    format: CallFormat
+    schemas: dict[str, Schema]
+    required: bool = False
+    parallel: bool = True
+
+
+class ToolSampling(Sampling):
+    """How an answer is sampled that may call tools."""
+
+    tools: Tools

@@ -34,12 +34,12 @@ class TextStream:
         if found:  # the one that ends first, so that the result does not depend on the pieces
             self.stopped, self._pending = True, ""
             return text[: min(found)[1]]
-        keep = 0 if final else max((_overlap(text, stop) for stop in self.stop), default=0)
+        keep = 0 if final else max((overlap(text, stop) for stop in self.stop), default=0)
         self._pending = text[len(text) - keep :]
         return text[: len(text) - keep]
 
 
-def _overlap(text: str, stop: str) -> int:
+def overlap(text: str, stop: str) -> int:
     """The length of the longest end of `text` that is a beginning of `stop`."""
     return next(
         (n for n in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:n])), 0

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import Counter, Gauge, Histogram
 
-from xinye.server import answering, completions, embeddings, knowledge, tasks
+from xinye.server import answering, chat, completions, embeddings, knowledge, tasks
 from xinye.server.errors import HANDLERS, APIError
 from xinye.server.graph import ServedGraph
 from xinye.server.guard import Guard
@@ -82,7 +82,7 @@ def build_app(
     # The guard checks the key; this only adds it to the OpenAPI document.
     bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]
     # `answering` before `tasks`, whose route takes any name of a task.
-    for part in (completions, embeddings, knowledge, answering, tasks):
+    for part in (completions, chat, embeddings, knowledge, answering, tasks):
         app.include_router(part.router, dependencies=bearer)
     _add_page(app)
     _add_state(app, bearer)

@@ -158,6 +158,15 @@ def only(*values: Any) -> Any:
     return Annotated[Any, PlainValidator(check), about]
 
 
+def or_nothing(kind: Any) -> BeforeValidator:
+    """A validator that takes a value which requests nothing as null: False or an empty one."""
+
+    def to_null(given: Any) -> Any:
+        return None if isinstance(given, bool | str | list | dict) and not given else given
+
+    return BeforeValidator(to_null, json_schema_input_type=kind | only())
+
+
 def _as_text(given: Any) -> Any:
     return str(given) if type(given) is int else given
 

@@ -1,6 +1,5 @@
-"""The routes `/v1/completions`, which continues texts, and `/v1/chat/completions`, which answers
-messages by the model's chat template: from a request's fields to sequences, and from generated text
-to answers.
+"""The route `/v1/completions`, which continues texts, and what it shares with `chat.py`: from a
+request's fields to sequences, and from generated text to answers.
 """
 
 import asyncio
@@ -23,28 +22,18 @@ from pydantic import BaseModel
 from xinye.errors import XinyeError, checked
 from xinye.generation.constraint import constraint_for
 from xinye.generation.prompt_logprobs import prompt_log_probabilities
-from xinye.generation.sampling import CONSTRAINTS, Sampling, Schema
-from xinye.generation.sequence import LogProbability, Sequence
+from xinye.generation.sampling import CONSTRAINTS, Sampling, ToolSampling
+from xinye.generation.sequence import Sequence
 from xinye.server.bodies import JSONRoute, json_response, log_texts
 from xinye.server.errors import APIError, as_api_error
 from xinye.server.models import ServedModel, check_choices, find_model, token_limit
 from xinye.server.schemas import (
     Answer,
-    AnswerMessage,
-    ChatAnswer,
-    ChatChoice,
-    ChatChunk,
-    ChatChunkChoice,
-    ChatLogprobs,
-    ChatRequest,
     Completion,
     CompletionChoice,
     CompletionRequest,
-    Delta,
     GenerationRequest,
     LegacyLogprobs,
-    TokenLogprob,
-    TopLogprob,
 )
 from xinye.server.worker import Job, Piece
 
@@ -110,7 +99,7 @@ class Writing(ABC):
         constraint = next((name for name in CONSTRAINTS if name in given), "")
         param = "response_format" if constraint == "json_schema" else constraint
         try:
-            sampling = checked(Sampling, given, "request")
+            sampling = checked(ToolSampling if "tools" in given else Sampling, given, "request")
             if constraint:  # builds the grammar in another thread, so that other texts do not wait
                 await asyncio.to_thread(constraint_for, model.tokenizer, sampling)
         except XinyeError as error:
@@ -291,95 +280,3 @@ class CompletionWriting(Writing):
                 {token_text(self.model, one): max(LEAST_LOGPROB, log) for one, log in others}
             )
         return answer
-
-
-# -- /v1/chat/completions -------------------------------------------------------------------------
-
-
-@router.post("/v1/chat/completions", response_model=ChatAnswer, responses=streams(ChatChunk))
-async def chat(body: ChatRequest, request: Request) -> Any:
-    """Answer the last message. With `stream`, the answer is sent as server-sent events."""
-    model = find_model(request, body.model, "chat")
-    check_choices(request, body.n or 1, "n")
-    if body.top_logprobs and not body.logprobs:
-        raise APIError(400, "top_logprobs: requires logprobs", "top_logprobs")
-    if body.max_tokens is not None and body.max_completion_tokens is not None:
-        raise APIError(
-            400, "max_tokens: give either max_tokens or max_completion_tokens", "max_tokens"
-        )
-    param = "max_completion_tokens" if body.max_tokens is None else "max_tokens"
-    asked = body.max_completion_tokens or body.max_tokens
-    tokens = await model.encode_messages([message.plain for message in body.messages])
-    writing = ChatWriting(request, body, model)
-    sequences = await writing.begin(
-        tokens,
-        max_tokens=token_limit(request, model, len(tokens), asked, param, "messages"),
-        logprobs=(body.top_logprobs or 0) if body.logprobs else None,
-        json_schema=asked_schema(body),
-    )
-    return await writing.respond(sequences)
-
-
-def asked_schema(body: ChatRequest) -> Schema | None:
-    """The JSON schema that `response_format` asks for, or None."""
-    wanted = body.response_format
-    if wanted is None or wanted.type == "text":
-        return None
-    if (wanted.type == "json_schema") != (wanted.json_schema is not None):
-        place = "response_format.json_schema"
-        raise APIError(
-            400, f"{place}: required for the type json_schema, and allowed for no other", place
-        )
-    return wanted.json_schema.schema_ if wanted.json_schema else {"type": "object"}
-
-
-@dataclass
-class ChatWriting(Writing):
-    """A request for an answer in a chat. A stream sends the role of each choice, its text, and why
-    it ended.
-    """
-
-    body: ChatRequest
-    begun: set[int] = field(default_factory=set)  # choices whose role was sent
-
-    id_prefix = "chatcmpl"
-    whole = ChatAnswer
-    chunk = ChatChunk
-
-    def choice(self, text: Piece) -> ChatChoice:
-        return ChatChoice(
-            index=text.number,
-            message=AnswerMessage(role="assistant", content=text.text, refusal=None),
-            logprobs=self.logprobs(text.logprobs),
-            finish_reason=text.finish_reason,
-        )
-
-    def parts(self, piece: Piece) -> Iterator[ChatChunkChoice]:
-        part = partial(ChatChunkChoice, index=piece.number, logprobs=None, finish_reason=None)
-        if piece.number not in self.begun:
-            self.begun.add(piece.number)
-            yield part(delta=Delta(role="assistant", content=""))
-        if piece.text or piece.logprobs:
-            logprobs = self.logprobs(piece.logprobs) if piece.logprobs else None
-            yield part(delta=Delta(content=piece.text), logprobs=logprobs)
-        if piece.finish_reason:
-            yield part(delta=Delta(), finish_reason=piece.finish_reason)
-
-    def logprobs(self, logprobs: tuple[LogProbability, ...]) -> ChatLogprobs | None:
-        if not self.body.logprobs:
-            return None
-        content = [
-            TokenLogprob(
-                **vars(self.of_token(token, logprob)),
-                top_logprobs=[self.of_token(*other) for other in others],
-            )
-            for token, logprob, others in logprobs
-        ]
-        return ChatLogprobs(content=content, refusal=None)
-
-    def of_token(self, token: int, logprob: float) -> TopLogprob:
-        return TopLogprob(
-            token=token_text(self.model, token),
-            logprob=max(LEAST_LOGPROB, logprob),
-            bytes=list(self.model.tokenizer.token_bytes[token]),
-        )

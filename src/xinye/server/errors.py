@@ -130,9 +130,9 @@ def _plainness(finding: ErrorDetails) -> tuple[bool, bool, int]:
 
 def _place(finding: ErrorDetails) -> list[str]:
     """The path to the field, without pydantic's names for alternative types."""
-    kinds = ("function-", "constrained-", "list[", "nullable")
+    kinds = ("function-", "constrained-", "list[", "literal[", "nullable")
     parts = [str(part) for part in finding["loc"][1:]]
     parts = [part for part in parts if part not in ("str", "[key]") and not part.startswith(kinds)]
-    parts = [part for part in parts if not re.fullmatch("[A-Z][A-Za-z]+Request", part)]
+    parts = [part for part in parts if not re.fullmatch("[A-Z][A-Za-z]+(Request|Tool)", part)]
     unknown = [finding["ctx"]["field"]] if finding["type"] == "unknown" else []
     return parts + unknown

@@ -6,7 +6,8 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
 from xinye.retrieval.search import LONGEST_QUESTION
 from xinye.server.bodies import Body
-from xinye.server.schemas import Message, NonEmpty, Request, Several
+from xinye.server.messages import Message
+from xinye.server.schemas import NonEmpty, Request, Several
 
 MOST_FOUND = 50  # passages that a search returns
 MOST_READ = 20  # passages that are read for an answer

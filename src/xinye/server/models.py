@@ -18,6 +18,7 @@ from xinye.api import Model, load
 from xinye.checkpoints.bases import base_of, is_adapter, place_of
 from xinye.checkpoints.families import is_head
 from xinye.data.tokenizer import Tokenizer
+from xinye.data.tool_calls import as_text
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message
 from xinye.generation.engine import Engine, affordable_tokens
@@ -103,7 +104,7 @@ class ServedModel:
         """The tokens of messages. Another process fills in the template, so a slow one delays no
         other request.
         """
-        self.check_length([message["content"] for message in messages], param)
+        self.check_length([*map(as_text, messages)], param)
         try:
             return await asyncio.to_thread(self.tokenizer.encode_chat, messages)
         except XinyeError as error:

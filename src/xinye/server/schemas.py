@@ -5,12 +5,13 @@ listed, too.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from xinye.generation.sampling import Bias, Penalty, Schema, Share
-from xinye.server.bodies import Body, unsupported
+from xinye.server.bodies import Body, or_nothing, unsupported
+from xinye.server.messages import AnswerMessage, Delta, Messages, ToolChoice, ToolList
 from xinye.server.settings import MOST_TEXTS
 
 Token = Annotated[int, Field(ge=0, lt=2**31)]
@@ -26,6 +27,7 @@ Stop = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
 Count = Annotated[int, Field(ge=1, le=2**31)]
 MOST_BIASES = 1024
 FinishReason = Literal["stop", "length"]
+ChatFinishReason = Literal["stop", "length", "tool_calls"]
 
 
 def few_biases(given: Any) -> Any:
@@ -126,46 +128,6 @@ class CompletionRequest(GenerationRequest):
     best_of: Count | None = Field(None, description="only what n is")
 
 
-@unsupported("prompt_cache_breakpoint image_url input_audio file refusal")
-class TextPart(Body):
-    type: Literal["text"]
-    text: str
-
-
-@unsupported(
-    "refusal tool_calls tool_call_id function_call audio annotations reasoning reasoning_content"
-)
-class Message(Body):
-    role: Literal["system", "developer", "user", "assistant"] = Field(
-        description="developer is another word for system"
-    )
-    content: str | Annotated[list[TextPart], Field(fail_fast=True)] | None = Field(
-        None, description="only an assistant's may be missing, or null: it is empty, then"
-    )
-    name: str | None = Field(None, description="without effect")
-    parsed: Any = Field(
-        None, description="without effect: what a client has made of an assistant's content"
-    )
-
-    @model_validator(mode="after")
-    def _has_content(self) -> Self:
-        if self.content is None and self.role != "assistant":
-            raise ValueError(f"the content of a message of the role {self.role} is missing")
-        return self
-
-    @property
-    def plain(self) -> dict[str, str]:
-        """The message as chat templates expect it."""
-        role = "system" if self.role == "developer" else self.role
-        content = self.content or ""
-        if isinstance(content, list):
-            content = "".join(part.text for part in content)
-        return {"role": role, "content": content}
-
-
-Messages = Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fast=True)]
-
-
 class JSONSchema(Body):
     name: Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9_-]{1,64}$")]
     description: str | None = None
@@ -179,10 +141,8 @@ class ResponseFormat(Body):
 
 
 @unsupported(
-    "tools functions audio prediction web_search_options echo continue_final_message chat_template "
+    "functions audio prediction web_search_options echo continue_final_message chat_template "
     "chat_template_kwargs documents",
-    tool_choice=("none", "auto"),
-    parallel_tool_calls=(True,),
     function_call=("none", "auto"),
     modalities=(["text"],),
     reasoning_effort=("none",),
@@ -198,6 +158,15 @@ class ChatRequest(GenerationRequest):
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=20, description="only with logprobs")
     response_format: ResponseFormat | None = None
+    tools: Annotated[ToolList | None, or_nothing(ToolList)] = Field(
+        None, description="functions that the answer may call"
+    )
+    tool_choice: Annotated[ToolChoice | None, or_nothing(ToolChoice)] = Field(
+        None, description="auto: text, calls or both; required: calls only; or one function"
+    )
+    parallel_tool_calls: bool | None = Field(
+        None, description="an answer may have several calls (true)"
+    )
 
 
 @unsupported("dimensions")
@@ -296,17 +265,11 @@ class ChatLogprobs(BaseModel):
     refusal: None = None
 
 
-class AnswerMessage(BaseModel):
-    role: Literal["assistant"] = "assistant"
-    content: str
-    refusal: None = None
-
-
 class ChatChoice(BaseModel):
     index: int
     message: AnswerMessage
     logprobs: ChatLogprobs | None
-    finish_reason: FinishReason
+    finish_reason: ChatFinishReason
 
 
 class ChatAnswer(Answer):
@@ -315,16 +278,11 @@ class ChatAnswer(Answer):
     usage: Usage
 
 
-class Delta(BaseModel):
-    role: Literal["assistant"] | None = None
-    content: str | None = None
-
-
 class ChatChunkChoice(BaseModel):
     index: int
     delta: Delta
     logprobs: ChatLogprobs | None = None
-    finish_reason: FinishReason | None = None
+    finish_reason: ChatFinishReason | None = None
 
 
 class ChatChunk(Answer):

@@ -12,6 +12,7 @@ from typing import ClassVar
 from xinye.data.files import SUFFIXES
 from xinye.data.notes import Notes, places_in
 from xinye.data.records import Row
+from xinye.data.tool_calls import as_text
 from xinye.errors import plural
 from xinye.planning.finetuning import Pace
 from xinye.runs.words import Both, TaskWords
@@ -93,7 +94,7 @@ class Chat(Writing):
         silent = []
         records = list(read_conversations(path, on_bad, Named(**columns), notes))
         for record in records:
-            if any(message["content"] for message in record.messages if is_trained(message)):
+            if any(as_text(message) for message in record.messages if is_trained(message)):
                 if not is_trained(record.messages[-1]):
                     notes.add(record.place, "messages after the last answer are left out")
                 yield record

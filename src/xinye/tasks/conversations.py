@@ -9,6 +9,7 @@ from typing import Any
 from xinye.data.columns import as_text, find_column
 from xinye.data.notes import Notes
 from xinye.data.records import Row
+from xinye.data.tool_calls import calls_in, tools_in, with_tools
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message
 from xinye.tasks.chat_columns import (
@@ -25,7 +26,7 @@ from xinye.tasks.chat_columns import (
 )
 from xinye.tasks.conversation_exports import EVIDENCE, exported
 from xinye.tasks.records import expected, note_missing, note_unread, text_in
-from xinye.tasks.roles import joined, messages_in, preference, roles_of
+from xinye.tasks.roles import CALLS, joined, messages_in, preference, roles_of
 from xinye.tasks.writing_records import UNNAMED, Named
 
 TEXTS = ("data", "content")  # fields that may hold turns as a list of texts
@@ -77,6 +78,8 @@ class Reader:
             messages[0] = {"role": "system", "content": f"{messages[0]['content']}\n\n{system}"}
         elif system:
             messages.insert(0, {"role": "system", "content": system})
+        if tools := self.tools(row):
+            messages = with_tools(messages, tools)
         note_unread(row, self.fields, self.place, self.notes)
         return messages, kind
 
@@ -250,25 +253,20 @@ class Reader:
         return messages
 
     def system(self, row: Row) -> str:
-        """The text of the system message, with the tools that the model may call."""
+        """The text of the system message in a field of its own."""
         name = find_column((name for name in row if row[name]), SYSTEMS)
-        parts = []
-        if name:
-            self.fields.append(name)
-            parts.append(text_in(row, name, self.place))
+        if not name:
+            return ""
+        self.fields.append(name)
+        return text_in(row, name, self.place)
+
+    def tools(self, row: Row) -> list[Row]:
+        """The tools that the model may call."""
         field = find_column(row, ("tools", "functions")) or "tools"
-        tools = row.get(field)
-        if isinstance(tools, str):
-            with suppress(ValueError, RecursionError):
-                tools = json.loads(tools)
-        if tools and isinstance(tools, list) and all(isinstance(tool, dict) for tool in tools):
+        tools = tools_in(row.get(field))
+        if tools or row.get(field) == []:
             self.fields.append(field)
-            self.notes.add(self.place, f"{field!r} is read as text of the system message: <tools>…")
-            lines = [json.dumps(tool, ensure_ascii=False) for tool in tools]
-            parts.append("\n".join(["<tools>", *lines, "</tools>"]))
-        elif tools == []:
-            self.fields.append(field)
-        return "\n\n".join(parts)
+        return tools
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -317,26 +315,34 @@ class Reader:
         return None
 
     def message(self, row: Row, role: str, here: str) -> Message:
-        """One message as role and content. Raises `XinyeError` for content that is not text."""
+        """One message with its calls. Raises `XinyeError` for content that is not text."""
         name = find_column(row, CONTENT_NAMES) or "content"
-        called = {field: _calls(row.get(field)) for field in ("tool_calls", "function_call")}
-        calls = {field: text for field, text in called.items() if text}
+        speaker = find_column(row, ROLE_NAMES)
         content = row.get(name)
         if isinstance(content, list):
             content = "".join(_text_of_part(part, here) for part in content)
-        if calls:
-            self.notes.add(self.place, "tool calls are learned as text, in <tool_call>")
-            content = "\n".join(filter(None, [content, *calls.values()]))
+        calls = [call for field in CALLS for call in calls_in(row.get(field))]
+        word = str(row.get(speaker or "role")).strip().lower()
+        if not calls and word in CALLS:
+            calls = calls_in(content)
+            if calls:
+                content = ""
+            else:
+                what = f"messages of {word!r} are learned as answers, unchanged"
+                self.notes.add(self.place, what)
+        if calls and content is None:
+            content = ""
         text = text_in({name: content}, name, here)
         weight = find_column(row, WEIGHTS)
-        speaker = find_column(row, ROLE_NAMES)
-        read = [name, speaker or "role", *WEIGHTS, *calls, "tool_call_id"]
+        read = [name, speaker or "role", *WEIGHTS, *(CALLS if calls else ()), "tool_call_id"]
         note_unread(row, read, self.place, self.notes)
         if weight and row[weight] is not None and row[weight] not in (0, 1):
             raise XinyeError(
                 f"{here}, field {weight!r}: expected 0 (not trained) or 1, found {row[weight]!r}"
             )
-        message = {"role": role, "content": text.strip() if role == "assistant" else text}
+        message: Message = {"role": role, "content": text.strip() if role == "assistant" else text}
+        if calls and role == "assistant":
+            message["tool_calls"] = calls
         if role == "assistant" and weight and row[weight] == 0:
             self.notes.add(self.place, f"an answer with {weight!r} 0 is read but not trained")
             message["weight"] = "0"
@@ -370,22 +376,6 @@ def _kind(rows: Any) -> str:
     if all(isinstance(each, dict) and find_column(each, ROLE_NAMES) for each in rows):
         return "ShareGPT" if any("from" in each for each in rows) else "OpenAI messages"
     return "turns"
-
-
-def _calls(given: Any) -> str:
-    """Tool calls as text, in the format of Hermes and Qwen; "" if there are none."""
-    texts = []
-    for call in given if isinstance(given, list) else [given]:
-        function = call.get("function", call) if isinstance(call, dict) else None
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            return ""
-        arguments = function.get("arguments", {})
-        if isinstance(arguments, str):
-            with suppress(ValueError, RecursionError):
-                arguments = json.loads(arguments)
-        said = json.dumps({"name": function["name"], "arguments": arguments}, ensure_ascii=False)
-        texts.append(f"<tool_call>\n{said}\n</tool_call>")
-    return "\n".join(texts)
 
 
 def _text_of_part(part: Any, here: str) -> str:

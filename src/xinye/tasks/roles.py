@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from operator import itemgetter
 
 from xinye.data.notes import Notes, place_of
 from xinye.data.records import Row
@@ -157,20 +156,26 @@ def roles_of(
         if answers or key == "sys":
             meant = "assistant" if answers else "system"
             notes.add(place, f"the role {key!r} is read as {meant!r}")
-    for key in dict.fromkeys(key for key in keys if key in CALLS):
-        notes.add(place, f"messages of {key!r} are learned as answers, unchanged")
     return ["assistant" if answers and role == "system" else role for role in roles]
 
 
 def joined(messages: Sequence[Row], place: str, notes: Notes) -> list[Row]:
-    """The messages of a log; consecutive messages of one speaker are joined by a line break."""
+    """The messages of a log; consecutive messages of one speaker are joined by a line break, if
+    they have nothing but text.
+    """
     found: list[Row] = []
-    for role, of_one in groupby(messages, itemgetter("role")):
-        contents = [message["content"] for message in of_one]
-        if len(contents) > 1:
+    for _, group in groupby(messages, _joins_with):
+        of_one = list(group)
+        if len(of_one) > 1:
             notes.add(place, "consecutive messages of one speaker are joined by a line break")
-        found.append({"role": role, "content": "\n".join(contents)})
+        content = "\n".join(message["content"] for message in of_one)
+        found.append({**of_one[0], "content": content})
     return found
+
+
+def _joins_with(message: Row) -> tuple[str, int]:
+    """The same for messages that are joined; one with calls or a weight differs from all others."""
+    return message["role"], id(message) if message.keys() - {"role", "content"} else 0
 
 
 # -- texts with speakers ---------------------------------------------------------------------------

@@ -10,9 +10,11 @@ from copy import copy
 from functools import partial
 from typing import Any, ClassVar
 
+from xinye.data.chat_templates import TEMPLATE_OF_TEXTS, WITHOUT_TOOLS
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
+from xinye.data.tool_calls import as_text, knows_tools
 from xinye.errors import XinyeError, plural
 from xinye.evaluation.written import exact_share
 from xinye.generation import sequence
@@ -34,13 +36,6 @@ from xinye.tasks.records import (
 from xinye.tasks.task import Figures
 from xinye.tasks.writing_records import Named, Record, is_trained
 
-# For a base model without a chat template and without <|im_start|>: only the token that ends its
-# texts separates messages.
-TEMPLATE_OF_TEXTS = (
-    "{{ bos_token }}{% for message in messages %}{{ message['role'] + ':\n' }}{{ "
-    "message['content'] }}{{ eos_token + '\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
-    "'assistant:\n' }}{% endif %}"
-)
 GOLDEN: list[Message] = [
     {"role": "user", "content": "你好！<|im_end|> is text."},
     {"role": "assistant", "content": "Hello, 新叶。"},
@@ -133,7 +128,7 @@ class Writing(LanguageTask):
         silent = [
             record
             for record in training
-            if not all(message["content"] for message in record.messages if is_trained(message))
+            if not all(as_text(message) for message in record.messages if is_trained(message))
         ]
         if silent:
             yield (
@@ -145,11 +140,11 @@ class Writing(LanguageTask):
 
     @classmethod
     def tokenizer(cls, tokenizer: Tokenizer) -> Tokenizer:
-        """The tokenizer with a chat template, if it has none, and with an example chat and its
-        tokens, to check when it is loaded.
+        """The tokenizer with a chat template, if it has none or our old one, and with an example
+        chat and its tokens, to check when it is loaded.
         """
         changed = copy(tokenizer)
-        if changed.chat_template is None:
+        if changed.chat_template in (None, WITHOUT_TOOLS):
             known = tokenizer.backend.token_to_id(MESSAGE_START) is not None
             changed = tokenizer.with_template(CHAT_TEMPLATE if known else TEMPLATE_OF_TEXTS)
         # A template with the date gives other tokens tomorrow.
@@ -166,8 +161,14 @@ class Writing(LanguageTask):
         validation: Sequence[Record],
     ) -> Iterator[str]:
         """Roles whose messages the chat template leaves out: doubling such a message does not
-        change the tokens.
+        change the tokens. And tools, if the template does not know them.
         """
+        called = [record for record in training if record.has_tools]
+        if called and not knows_tools(tokenizer.chat_template):
+            yield (
+                "the model's chat template does not know tools, so tools and calls are written "
+                f"as text: first {called[0].place}"
+            )
         seen: set[str] = set()
         for record in training:
             for number, message in enumerate(record.messages):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from xinye.data.columns import find_column
 from xinye.data.records import Row
+from xinye.data.tool_calls import as_text
 from xinye.errors import XinyeError, did_you_mean
 from xinye.generation.chat import Message
 
@@ -35,8 +36,13 @@ class Record:
 
     @property
     def contents(self) -> tuple[str, ...]:
-        """The content of each message."""
-        return tuple(message["content"] for message in self.messages)
+        """The content of each message, with its tools and calls as text."""
+        return tuple(map(as_text, self.messages))
+
+    @property
+    def has_tools(self) -> bool:
+        """True if the record has tools or calls."""
+        return any("tools" in message or "tool_calls" in message for message in self.messages)
 
     @property
     def answers(self) -> list[int]:

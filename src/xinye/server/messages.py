@@ -1,0 +1,190 @@
+"""The messages of chats in requests and answers: their texts, tools, and calls of tools, with
+OpenAI's fields.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
+from pydantic_core import from_json
+
+from xinye.generation.sampling import Schema
+from xinye.server.bodies import Body, or_nothing, unsupported
+
+MOST_TOOLS = 128
+ToolName = Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9_-]{1,64}$")]
+
+
+# -- requests ----------------------------------------------------------------------------------
+
+
+class Function(Body):
+    name: ToolName
+    description: str | None = None
+    parameters: Schema | None = Field(
+        None, description="the JSON schema of the arguments; without it there are none"
+    )
+    strict: bool | None = Field(None, description="the schema always holds")
+
+    @field_validator("parameters")
+    @classmethod
+    def _is_of_an_object(cls, schema: Schema | None) -> Schema | None:
+        if schema and schema.get("type", "object") != "object":
+            raise ValueError("the arguments of a function are an object (type: object)")
+        return schema
+
+
+class Tool(Body):
+    type: Literal["function"]
+    function: Function
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The tool as chat templates expect it."""
+        return self.model_dump(exclude_unset=True, exclude={"function": {"strict"}})
+
+
+class FunctionName(Body):
+    name: ToolName
+
+
+class NamedTool(Body):
+    """The choice of one tool."""
+
+    type: Literal["function"]
+    function: FunctionName
+
+
+ToolList = Annotated[list[Tool], Field(max_length=MOST_TOOLS, fail_fast=True)]
+ToolChoice = Literal["none", "auto", "required"] | NamedTool
+
+
+class CalledFunction(Body):
+    name: ToolName
+    arguments: str = Field(description="a JSON object, as text")
+
+    @field_validator("arguments")
+    @classmethod
+    def _is_an_object(cls, text: str) -> str:
+        try:
+            arguments = from_json(text, allow_inf_nan=False)
+        except ValueError as error:
+            raise ValueError(f"not a JSON object: {error}") from None
+        if not isinstance(arguments, dict):
+            raise ValueError("not a JSON object")
+        return text
+
+
+class Call(Body):
+    """A call that the assistant has made."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The call as chat templates expect it."""
+        arguments = from_json(self.function.arguments)
+        function = {"name": self.function.name, "arguments": arguments}
+        return {"id": self.id, "type": self.type, "function": function}
+
+
+CallList = Annotated[list[Call], Field(max_length=MOST_TOOLS, fail_fast=True)]
+
+
+@unsupported("prompt_cache_breakpoint image_url input_audio file refusal")
+class TextPart(Body):
+    type: Literal["text"]
+    text: str
+
+
+@unsupported("refusal function_call audio annotations reasoning reasoning_content")
+class Message(Body):
+    role: Literal["system", "developer", "user", "assistant", "tool"] = Field(
+        description="developer is another word for system; tool: what a tool returned"
+    )
+    content: str | Annotated[list[TextPart], Field(fail_fast=True)] | None = Field(
+        None, description="only an assistant's may be missing, or null: it is empty, then"
+    )
+    tool_calls: Annotated[CallList | None, or_nothing(CallList)] = Field(
+        None, description="only an assistant's: the tools that it called"
+    )
+    tool_call_id: str | None = Field(
+        None, description="of the role tool: the call; models that show no ids go by the order"
+    )
+    name: str | None = Field(None, description="without effect")
+    parsed: Any = Field(
+        None, description="without effect: what a client has made of an assistant's content"
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_role(self) -> Self:
+        if self.content is None and self.role != "assistant":
+            raise ValueError(f"the content of a message of the role {self.role} is missing")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"a message of the role {self.role} cannot have tool_calls")
+        return self
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The message as chat templates expect it."""
+        role = "system" if self.role == "developer" else self.role
+        content = self.content or ""
+        if isinstance(content, list):
+            content = "".join(part.text for part in content)
+        message: dict[str, Any] = {"role": role, "content": content}
+        if self.tool_calls:
+            message["tool_calls"] = [call.plain for call in self.tool_calls]
+        if self.tool_call_id:
+            message["tool_call_id"] = self.tool_call_id
+        return message
+
+
+Messages = Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fast=True)]
+
+
+# -- answers -----------------------------------------------------------------------------------
+
+
+class AnswerFunction(BaseModel):
+    name: str
+    arguments: str = Field(description="a JSON object, as text; cut off if the answer is")
+
+
+class AnswerCall(BaseModel):
+    id: str
+    type: Literal["function"] = "function"
+    function: AnswerFunction
+
+    @classmethod
+    def of(cls, identity: str, name: str) -> Self:
+        """A call whose arguments are still empty."""
+        function = AnswerFunction(name=name, arguments="")
+        return cls(id=identity, type="function", function=function)
+
+
+class AnswerMessage(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str | None = Field(description="null if there are only calls")
+    refusal: None = None
+    tool_calls: list[AnswerCall] | None = None
+
+
+class FunctionDelta(BaseModel):
+    name: str | None = None
+    arguments: str
+
+
+class CallDelta(BaseModel):
+    """The first delta of a call has its id, type and name, the others a piece of its arguments."""
+
+    index: int
+    id: str | None = None
+    type: Literal["function"] | None = None
+    function: FunctionDelta
+
+
+class Delta(BaseModel):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    tool_calls: list[CallDelta] | None = None
