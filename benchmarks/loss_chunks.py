@@ -18,7 +18,7 @@ from common import in_own_process, machine, peak_gigabytes, report
 
 from xinye.model import loss
 from xinye.model.gpt import GPT
-from xinye.planning.pretraining import network
+from xinye.planning.network import network
 from xinye.planning.settings import PretrainSettings
 
 SHAPES = {"8x384": (8, 384, 32_000), "6x256": (6, 256, 6_400)}  # layers, width, vocabulary

@@ -72,7 +72,7 @@ def test_json_agrees_with_the_memory_of_the_planner_and_with_itself(xinye):
 
 def shape(plan) -> Config:
     """The config that a plan describes."""
-    from xinye.planning.pretraining import network
+    from xinye.planning.network import network
     from xinye.planning.settings import PretrainSettings
 
     settings = PretrainSettings(heads=plan["heads"], key_value_heads=plan["key_value_heads"])

@@ -15,9 +15,9 @@ from conftest import TINY, contents
 from xinye.cli.main import main
 from xinye.libraries import install_command
 from xinye.observer import Observer
+from xinye.planning.network import network
 from xinye.planning.settings import PretrainSettings
 from xinye.runs.words import Figure
-from xinye.studies import search_space
 from xinye.studies.search_space import PretrainSearch, width_at_equal_cost
 from xinye.studies.tune import TrialObserver, explain
 
@@ -144,9 +144,7 @@ def test_depth_against_width_costs_the_same(layers):
     plan = {"layers": 4, "width": 256, "vocabulary": 4096, "context": 256}
 
     def cost(layers: int, width: int) -> float:
-        return search_space.planning.network(
-            settings, 5_000_000, 4096, 256, width, layers
-        ).flops_per_token(256)
+        return network(settings, 5_000_000, 4096, 256, width, layers).flops_per_token(256)
 
     width = width_at_equal_cost(settings, plan, layers)
     assert cost(layers, width) == pytest.approx(cost(4, 256), rel=0.1)

@@ -15,6 +15,7 @@ from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.memory import Memory, Room, choose_parallel, memory_of_process
+from xinye.planning.network import network
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
@@ -79,7 +80,19 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
             + 0.1 * abs(math.log(depth(each.hidden_size, each.num_hidden_layers)))
         ),
     )
-    nearest = f"nearest to {settings.size}"
+    _note_shape(plan, settings, config)
+    near = 0.5 < config.parameters / size < 2
+    plan.note("parameters", config.parameters, _reason_of_parameters(settings, config, near))
+    if not settings.width and not settings.layers and not near:
+        raise XinyeError(
+            f"--size {settings.size}: with a vocabulary of {vocab_size:,} the nearest model has "
+            f"{config.parameters:,} parameters; give a smaller --vocab-size or another --size"
+        )
+    return config
+
+
+def _note_shape(plan: Draft, settings: PretrainSettings, config: Config) -> None:
+    nearest, recurrent = f"nearest to {settings.size}", isinstance(config, LSTMConfig)
     deep = f"{nearest}, and two layers are usual" if recurrent else f"{nearest}, about width / 64"
     if not recurrent and config.num_hidden_layers == MOST_LAYERS:
         deep = f"{nearest}, and the most that the planner takes"
@@ -96,14 +109,6 @@ def shape(plan: Draft, settings: PretrainSettings, vocab_size: int, context: int
             heads=(heads, f"{config.head_dim} dimensions per head"),
             key_value_heads=(key_value_heads, cache),
         )
-    near = 0.5 < config.parameters / size < 2
-    plan.note("parameters", config.parameters, _reason_of_parameters(settings, config, near))
-    if not settings.width and not settings.layers and not near:
-        raise XinyeError(
-            f"--size {settings.size}: with a vocabulary of {vocab_size:,} the nearest model has "
-            f"{config.parameters:,} parameters; give a smaller --vocab-size or another --size"
-        )
-    return config
 
 
 def _reason_of_parameters(settings: PretrainSettings, config: Config, near: bool) -> str:
@@ -125,38 +130,6 @@ def shape_of(plan: Draft, name: str, config: Config) -> None:
         shape |= heads
     for each, value in (shape | {"parameters": config.parameters}).items():
         plan.note(each, value, f"as in {name}")
-
-
-def network(
-    settings: PretrainSettings, size: int, vocab_size: int, context: int, width: int, layers: int
-) -> Config:
-    """The config of this width and depth. In GPT-2, and below 30 M parameters, embedding and output
-    head are one matrix."""
-    gpt2 = settings.architecture == "gpt2"
-    tied = size < 30e6 or gpt2  # some tools, such as SGLang, support no other GPT-2
-    if settings.architecture == "lstm":
-        return LSTMConfig(vocab_size, width, layers, context, tied)
-    fitting = (count for count in range(max(1, width // 64), 0, -1) if width % count == 0)
-    heads = settings.heads or next(fitting)
-    if width % heads:
-        raise XinyeError(
-            f"width {width} cannot be divided among {heads} heads; give a --width that is a "
-            "multiple, or other --heads"
-        )
-    halved = size >= 50e6 and heads % 2 == 0 and not gpt2
-    return GPTConfig(
-        architecture=settings.architecture,
-        vocab_size=vocab_size,
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=settings.key_value_heads or (heads // 2 if halved else heads),
-        head_dim=width // heads,
-        intermediate_size=4 * width if gpt2 else max(32, round(width * 8 / 3 / 32) * 32),
-        max_position_embeddings=context,
-        tie_word_embeddings=tied,
-        norm_eps=1e-5 if gpt2 else 1e-6,
-    )
 
 
 def context_length(size: int, document_lengths: np.ndarray, tokens: int) -> tuple[int, str]:

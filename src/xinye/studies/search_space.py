@@ -19,10 +19,10 @@ from xinye.data.sources import fingerprint
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, quoted
 from xinye.observer import Observer
-from xinye.planning import pretraining as planning
 from xinye.planning.command_line import command_line
 from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.models import fingerprint as fingerprint_of_model
+from xinye.planning.network import network
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_count
 from xinye.runs.folder import Values
@@ -278,7 +278,7 @@ def width_at_equal_cost(settings: PretrainSettings, plan: Values, layers: int) -
 
     def cost(width: int, layers: int) -> float:
         size = parse_count(settings.size)
-        shape = planning.network(settings, size, plan["vocabulary"], plan["context"], width, layers)
+        shape = network(settings, size, plan["vocabulary"], plan["context"], width, layers)
         return shape.flops_per_token(plan["context"])
 
     widths = range(32, 4 * plan["width"] + 1, 32)
