@@ -78,8 +78,9 @@ def test_damaged_rankers_are_refused(tmp_path, name, wrong):
 def test_rankers_without_their_file_or_with_unknown_numbers_are_refused(tmp_path):
     Fitted.fit(HISTORIES).save(tmp_path, MIXES)
     path = tmp_path / "ranking.safetensors"
-    half = path.read_bytes().replace(b'"F16"', b'"BF16"', 1)
-    size = int.from_bytes(half[:8], "little") + 1
+    before = path.read_bytes()
+    half = before.replace(b'"F16"', b'"BF16"')
+    size = int.from_bytes(half[:8], "little") + len(half) - len(before)
     path.write_bytes(size.to_bytes(8, "little") + half[8:])
     with pytest.raises(XinyeError, match=r"ranking\.safetensors: damaged"):
         Fitted.load(tmp_path)

@@ -170,7 +170,7 @@ def test_what_differs_at_resume_is_named(xinye, trained, records):  # noqa: F811
     assert (
         "r was 4, now 8" in says
         and "seed was 0, now 3" in says
-        and "micro_batch_size, activation_checkpointing, parallel, track" in says
+        and "--micro-batch-size, --activation-checkpointing, --parallel, --track" in says
     )
     assert xinye(*going_on, "--r", "4", "--micro-batch-size", "2").code == 0
 

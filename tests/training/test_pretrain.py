@@ -348,7 +348,7 @@ def test_resuming_derives_nothing_anew(workplace, monkeypatch):
     assert part is not None
     before = json.loads((workplace / "part/training/plan.json").read_text("utf-8"))["values"]
     monkeypatch.setattr(machine, "matrix_flops_per_second", lambda *arguments, **named: 1e15)
-    monkeypatch.setattr(machine, "memory_bytes", lambda device: 3_000_000)
+    monkeypatch.setattr(machine, "memory_bytes", lambda device: 3_200_000)
     planned: dict[str, Any] = {}
 
     class Listening(Observer):

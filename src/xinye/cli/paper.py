@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from xinye.cli.arguments import JSON, Fields, Given, Parser, flag
 from xinye.cli.output import answer, duration, plan_rows, print_result, print_table
-from xinye.data.tokenizer_training import CONTROL_TOKENS
 from xinye.errors import XinyeError, checked, plural, refuse_first
 from xinye.language import shown, shown_word
 from xinye.planning.gpus import GBIT, GPU, GPUS, Cluster, find_gpu
@@ -19,7 +18,6 @@ MACHINES = ("--gpu", "--hosts", "--gpus-per-host", "--network", "--tokens")  # o
 # What `plan_on_paper` takes at most; far above what anyone has.
 MOST_HOSTS, MOST_GPUS, MOST_NETWORK = 16_384, 128, 100_000
 MOST_TOKENS, MOST_STEPS, MOST_WINDOWS, MOST_VOCABULARY = 10**15, 10**10, 2**24, 10**7
-LEAST_VOCABULARY = 256 + len(CONTROL_TOKENS)
 SHAPE = ("architecture", "context", "layers", "width", "heads", "key_value_heads")
 SETTINGS = {"tokens", "steps", "vocab_size", "optimizer", "batch_size", "micro_batch_size"}
 SETTINGS |= {*SHAPE, "activation_checkpointing", "parallel"}
@@ -84,7 +82,10 @@ def cluster_of(given: Given) -> Cluster:
 
 def check_limits(settings: PretrainSettings) -> None:
     """Raise `XinyeError` for numbers far above those of any training."""
+    from xinye.data.tokenizer_training import CONTROL_TOKENS  # it brings tokenizers
+
     tokens = parse_count(settings.tokens) if settings.tokens else 0
+    least = 256 + len(CONTROL_TOKENS)
     refuse_first(
         (tokens > MOST_TOKENS, f"--tokens {settings.tokens}: give at most {MOST_TOKENS:,}"),
         (
@@ -96,8 +97,8 @@ def check_limits(settings: PretrainSettings) -> None:
             f"--batch-size {settings.batch_size}: give at most {MOST_WINDOWS:,}",
         ),
         (
-            settings.vocab_size is not None and settings.vocab_size < LEAST_VOCABULARY,
-            f"--vocab-size {settings.vocab_size}: give at least {LEAST_VOCABULARY}, for the 256 "
+            settings.vocab_size is not None and settings.vocab_size < least,
+            f"--vocab-size {settings.vocab_size}: give at least {least}, for the 256 "
             "bytes and control tokens",
         ),
         (
