@@ -52,7 +52,10 @@ def documents_of(folder: Path) -> list[list[str]]:
 
 def test_any_number_of_processes_writes_the_same_corpus(xinye, texts, story_text, monkeypatch):
     monkeypatch.setattr(gathering, "SHARD_DOCUMENTS", 7)
-    assert xinye(*PREPARE, "-o", "one", "--workers", 1).code == 0
+    with monkeypatch.context() as patch:
+        patch.setenv("XINYE_LANGUAGE", "zh")
+        chinese = xinye(*PREPARE, "-o", "one", "--workers", 1)
+    assert "已略去：5 篇重复、1 篇空白\n" in chinese.out
     outcome = xinye(*PREPARE, "-o", "two", "--workers", 3)
     assert "left out: 5 duplicate, 1 empty\n" in outcome.out
     assert contents(Path("one")) == contents(Path("two"))
@@ -189,7 +192,9 @@ def losses(run: str) -> list[float]:
 def test_a_run_on_the_corpus_is_the_run_on_its_files(xinye, texts, monkeypatch):
     """The text of the corpus is never tokenized again, and a stop changes nothing."""
     train = ("--steps", 12, "--evaluations", 1, "--document-separator", r"\n\n")
-    assert xinye("pretrain", "texts", "-o", "files", *TINY, *train).code == 0
+    of_files = xinye(*("pretrain", "texts", "-o", "files", *TINY, *train, "--shard-cache", "9GB"))
+    assert of_files.code == 0 and "left out: 5 duplicate, 1 empty\n" in of_files.err
+    assert "note: --shard-cache has no effect on a text" in of_files.err
     assert xinye(*PREPARE, "-o", "corpus", "--size", "1M", "--workers", 1).code == 0
 
     def refuse(*arguments):

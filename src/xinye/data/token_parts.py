@@ -44,7 +44,7 @@ DOCUMENTS = np.dtype([("tokens", "<u4"), ("characters", "<u8"), ("low", "<u8"), 
 @dataclass
 class Unit:
     """Some files that are read together, and what was found in them: notes of the reader, and
-    counts of the documents that cleaning dropped, by reason.
+    counts of what cleaning dropped, by reason.
     """
 
     notes: Notes = field(default_factory=Notes)
