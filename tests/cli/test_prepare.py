@@ -161,6 +161,16 @@ def test_a_text_that_cannot_be_read_is_not_called_a_full_cache(xinye, texts, mon
         preparation.prepare(source, Tokenizer.load("corpus/tokenizer"), print)
 
 
+def test_a_note_may_name_a_file_that_is_not_unicode(xinye, texts):
+    for file in texts.iterdir():
+        file.unlink()
+    table = "text,number\n早上好,1\ntext,number\n你好,2\n"
+    Path(os.fsdecode(os.fsencode(texts) + b"/\xb9\xfe.csv")).write_text(table, "utf-8")
+    outcome = xinye(*PREPARE, "-o", "corpus", "--workers", 1)
+    assert outcome.code == 0 and "the header appears again" in outcome.out
+    assert xinye("data", "check", "corpus").code == 0
+
+
 def test_what_a_killed_preparation_left_in_the_cache_is_deleted(xinye, texts, monkeypatch):
     cache = Path("cache").absolute()
     monkeypatch.setenv("XINYE_CACHE", str(cache))

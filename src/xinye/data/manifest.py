@@ -119,8 +119,6 @@ def read_manifest(path: Path, name: str) -> Manifest:
         what = error.errors()[0]
         where = ".".join(map(str, what["loc"]))
         raise XinyeError(f"{name}: {advice} ({where}: {wrong_value(what)})", 1) from None
-    except UnicodeEncodeError:  # half a character
-        raise XinyeError(f"{name}: {advice} (it is no Unicode text)", 1) from None
     if found != expected:
         raise XinyeError(f"{name}: {advice} (its values do not match its checksum)", 1)
     if problem := manifest.problem():
