@@ -145,6 +145,9 @@ def test_a_preparation_that_made_nothing_may_be_corrected(xinye, texts):
     other = xinye(*corrected[:-1], "refuse", "--tokenizer", "char").complaint
     assert "begun with other settings (bad_bytes); it has bad_bytes replace; give" in other
     assert "or delete corpus to prepare it again" in other
+    shutil.rmtree("corpus")
+    assert xinye(*corrected, "--tokenizer", "bytes").code == 0
+    assert xinye("data", "check", "corpus").code == 0, "it is not that of the deleted corpus"
 
 
 def test_a_text_that_cannot_be_read_is_not_called_a_full_cache(xinye, texts, monkeypatch):

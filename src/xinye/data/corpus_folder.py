@@ -118,6 +118,7 @@ class Preparation:
                 beside = self.folder / f".{TOKENIZER}.new"
                 tokenizer.save(beside)
                 beside.replace(self.folder / TOKENIZER)
+            _load.cache_clear()  # an earlier corpus of this folder may have had another
             task = _Task(self.folder, self.source)
             missing = [
                 number

@@ -86,8 +86,8 @@ def prepare_text(
     Notes what it chooses in the `plan`. Raises `XinyeError` if there is too little text.
     """
     if settings.shard_cache != PretrainSettings().shard_cache and not in_store(settings.files):
-        problem = "--shard-cache has no effect on a text that is in no object store"
-        observer.warn(f"note: {problem}")
+        said = "--shard-cache has no effect on a text that is in no object store"
+        observer.warn(f"note: {said}")
     if is_prepared(settings.files):
         corpus, tokenizer = open_prepared(settings, plan, models, observer)
     else:
