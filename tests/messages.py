@@ -98,6 +98,8 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     *("Chinese", "kana", "Latin", "Cyrillic", "Greek", "Hangul", "Arabic", "Hebrew", "Devanagari"),
     *("Thai", "Tibetan", "Mongolian", "digits", "punctuation", "symbols"),
     *("empty", "short", "duplicate"),
+    *("{count} empty", "{count} short", "{count} duplicate"),
+    "{count} control characters",
     "a text",
     "a label",
     "found {what}",

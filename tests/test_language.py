@@ -143,6 +143,9 @@ def known(tmp_path, monkeypatch):
         "the header stands again": "表头重复出现",
         "standard input": "标准输入",
         "no data; {advice}": "没有数据；{advice}",
+        "{count} copy": "{count} 篇重复",
+        "there is no text": "没有文本",
+        "{path}: it is damaged": "{path}：已损坏",
     }.items():
         catalog.add(english, said)
     path = tmp_path / "xinye.po"
@@ -186,6 +189,8 @@ def known(tmp_path, monkeypatch):
             "the header stands again (2 times, first a (1).csv, line 3 and b.csv, line 9)",
             "表头重复出现（2 次，最早在 a (1).csv 第 3 行和 b.csv 第 9 行）",
         ),
+        ("1,884 copy, 2 of that", "1,884 篇重复、2 of that"),
+        ("b.zip: there is no text: it is damaged", "b.zip：没有文本：已损坏"),
         ("no data; name a file; or a folder", "没有数据；name a file; or a folder"),
         ("the end of the line 3.txt", "the end of the line 3.txt"),
     ],

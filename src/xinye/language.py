@@ -49,6 +49,7 @@ _LINE = re.compile(
 )
 _COLUMN = re.compile(rf"{_BEFORE}column (?P<name>[A-Z]+)(?=$|, | and | = )")
 _FIELD = re.compile(rf"{_BEFORE}field (?P<name>'[^']*'|\"[^\"]*\")(?=$|, | and | = )")
+_COUNTS = re.compile(rf"{_NUMBER} [a-z ]+(?:, {_NUMBER} [a-z ]+)+")  # "28 duplicate, 1 empty"
 # Names of records in that line: "a.json, line 1, 'first', 'second'".
 _KEY = re.compile(r"'[^']*'|\"[^\"]*\"")
 _KEYS = re.compile(rf"(?<!['\"])(?:, (?:{_KEY.pattern}))++$")
@@ -238,6 +239,8 @@ def _from_parts(text: str, depth: int) -> str | None:
         return re.sub("[a-z]+", lambda unit: UNITS[unit[0]], text)
     if not re.search("[:;] ", text) and (place := _place(text)):
         return place
+    if _COUNTS.fullmatch(text):
+        return "、".join(_translated(each, depth - 1) for each in text.split(", "))
     if listed := _LISTED.fullmatch(text):
         word = {"and": "和", "or": "或"}[listed["word"]]
         return f"{listed['before'].replace(', ', '、')} {word} {listed['last']}"
@@ -285,10 +288,13 @@ def _matched(text: str, depth: int) -> str | None:
         translated = [_translated(clause, depth - 1) for clause in clauses]
         if all(map(str.__ne__, clauses, translated)):
             return "；".join(translated)
-    named = zip(message.names, gaps, strict=True)
-    return message.filled(
-        [gap if name in VERBATIM else _translated(gap, depth - 1) for name, gap in named]
-    )
+
+    def said_in(name: str, gap: str) -> str:
+        if name in ("path", "file") and " " in gap:  # what is said in front of a problem
+            return whole.get(gap, gap)
+        return gap if name in VERBATIM else _translated(gap, depth - 1)
+
+    return message.filled([*map(said_in, message.names, gaps)])
 
 
 def _with_bracket(text: str) -> tuple[str, str]:

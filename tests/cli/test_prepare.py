@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from conftest import TINY, contents
-from xinye.data import corpus_folder, gathering, preparation, token_parts
+from xinye.data import corpus_folder, gathering, preparation, sources, token_parts
 from xinye.data.batches import Windows
 from xinye.data.corpus import Corpus, Division
-from xinye.data.manifest import checksums, digest_of
+from xinye.data.manifest import checksums, digest_of, write_sealed
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 
@@ -52,7 +52,10 @@ def documents_of(folder: Path) -> list[list[str]]:
 
 def test_any_number_of_processes_writes_the_same_corpus(xinye, texts, story_text, monkeypatch):
     monkeypatch.setattr(gathering, "SHARD_DOCUMENTS", 7)
-    assert xinye(*PREPARE, "-o", "one", "--workers", 1).code == 0
+    with monkeypatch.context() as patch:
+        patch.setenv("XINYE_LANGUAGE", "zh")
+        chinese = xinye(*PREPARE, "-o", "one", "--workers", 1)
+    assert "已略去：5 篇重复、1 篇空白\n" in chinese.out
     outcome = xinye(*PREPARE, "-o", "two", "--workers", 3)
     assert "left out: 5 duplicate, 1 empty\n" in outcome.out
     assert contents(Path("one")) == contents(Path("two"))
@@ -77,7 +80,11 @@ def test_what_was_done_before_a_stop_is_not_done_again(xinye, texts, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr(corpus_folder.Preparation, "_share", once)
-    assert xinye(*PREPARE, "-o", "again", "--workers", 1).code == 130
+    interrupted = xinye(*PREPARE, "-o", "again", "--workers", 1)
+    assert interrupted.code == 130
+    assert "again: interrupted; 2 of 4 parts of the text are done; type the same" in (
+        interrupted.complaint
+    )
     part = texts.parent / "again" / ".parts" / "part-000002-000000.tokens"
     part.write_bytes(b"half a part")  # as a process that was killed leaves it
     refused = xinye("pretrain", "again", "-o", "run", *TINY)
@@ -102,6 +109,94 @@ def test_other_settings_and_other_folders_are_refused(xinye, texts):
     assert contents(Path("corpus")) == before
 
 
+@pytest.mark.parametrize("foreign", ["link", "diary", "part", "tokenizer"])
+def test_files_of_others_are_never_written_or_deleted(xinye, texts, foreign):
+    """A link may lead anywhere, and a folder of parts may be the user's own."""
+    Path("victim").mkdir()
+    Path("victim/part-mine.txt").write_text("mine", "utf-8")
+    Path("corpus").mkdir()
+    work = Path("corpus/.parts")
+    if foreign == "link":
+        work.symlink_to("../victim")
+    else:
+        work.mkdir()
+    if foreign == "diary":
+        (work / "diary").mkdir()
+        (work / "diary" / "today").write_text("dear diary", "utf-8")
+    if foreign == "part":
+        (work / "part-000000-000000.npy").symlink_to("../../victim/part-mine.txt")
+    if foreign == "tokenizer":
+        Path("corpus/preparation.json").write_text("{}", "utf-8")
+        Path("corpus/.tokenizer.new").symlink_to("../victim")
+    before = contents(Path("corpus")) | contents(Path("victim"))
+    outcome = xinye(*PREPARE, "-o", "corpus", "--workers", 1)
+    assert outcome.code == 2
+    assert "this is not a file of the preparation" in outcome.complaint
+    assert contents(Path("corpus")) | contents(Path("victim")) == before
+
+
+def test_a_preparation_that_made_nothing_may_be_corrected(xinye, texts):
+    (texts / "again.txt").write_bytes(b"\xff\xff \xe4\xb8" * 9)  # it is read first
+    given = ("--document-separator", r"\n\n", "--workers", 1)
+    refused = xinye("data", "prepare", "texts", *given, "-o", "corpus", "--tokenizer", "bytes")
+    assert "--bad-bytes replace" in refused.complaint
+    corrected = ("data", "prepare", "texts", *given, "-o", "corpus", "--bad-bytes", "replace")
+    assert xinye(*corrected, "--tokenizer", "char").code == 0
+    other = xinye(*corrected[:-1], "refuse", "--tokenizer", "char").complaint
+    assert "begun with other settings (bad_bytes); it has bad_bytes replace; give" in other
+    assert "or delete corpus to prepare it again" in other
+    shutil.rmtree("corpus")
+    assert xinye(*corrected, "--tokenizer", "bytes").code == 0
+    assert xinye("data", "check", "corpus").code == 0, "it is not that of the deleted corpus"
+
+
+def test_a_text_that_cannot_be_read_is_not_called_a_full_cache(xinye, texts, monkeypatch):
+    def broken(path, separator):
+        raise OSError(errno.EIO, "Input/output error")
+        yield
+
+    monkeypatch.setattr(sources, "_plain_pieces", broken)
+    words = ("data", "prepare", "texts", "-o", "corpus", "--workers", 1, "--tokenizer", "bytes")
+    complaint = xinye(*words).complaint
+    assert complaint.endswith("texts/again.txt: cannot be read (Input/output error)")
+    source = preparation.Source([texts / "zh.txt"], "a hash", preparation.Reading())
+    with pytest.raises(XinyeError, match=r"zh\.txt: cannot be read"):
+        preparation.prepare(source, Tokenizer.load("corpus/tokenizer"), print)
+
+
+def test_a_note_may_name_a_file_that_is_not_unicode(xinye, texts):
+    for file in texts.iterdir():
+        file.unlink()
+    table = "text,number\n早上好,1\ntext,number\n你好,2\n"
+    Path(os.fsdecode(os.fsencode(texts) + b"/\xb9\xfe.csv")).write_text(table, "utf-8")
+    outcome = xinye(*PREPARE, "-o", "corpus", "--workers", 1)
+    assert outcome.code == 0 and "the header appears again" in outcome.out
+    assert xinye("data", "check", "corpus").code == 0
+
+
+def test_what_a_killed_preparation_left_in_the_cache_is_deleted(xinye, texts, monkeypatch):
+    cache = Path("cache").absolute()
+    monkeypatch.setenv("XINYE_CACHE", str(cache))
+    left: list[Path] = []
+
+    def killed(*arguments):
+        [beside] = cache.glob("corpora/.*.[0-9]*")
+        left.append(shutil.copytree(beside, beside.with_name(f"{beside.name}7")))
+        raise KeyboardInterrupt
+
+    assert xinye(*PREPARE, "-o", "corpus", "--workers", 1).code == 0
+    tokenizer = Tokenizer.load("corpus/tokenizer")
+    source = preparation.Source([texts / "zh.txt"], "a hash", preparation.Reading())
+    with monkeypatch.context() as patch:
+        patch.setattr(preparation, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            preparation.prepare(source, tokenizer, print)
+    assert left[0].is_dir()
+    assert preparation.prepare(source, tokenizer, print).about.tokens
+    assert not left[0].exists()
+    assert not [*cache.glob("corpora/*.lock")]
+
+
 def losses(run: str) -> list[float]:
     lines = Path(run, "training", "metrics.jsonl").read_text("utf-8").splitlines()
     return [json.loads(line)["loss"] for line in lines if "loss" in json.loads(line)]
@@ -110,7 +205,9 @@ def losses(run: str) -> list[float]:
 def test_a_run_on_the_corpus_is_the_run_on_its_files(xinye, texts, monkeypatch):
     """The text of the corpus is never tokenized again, and a stop changes nothing."""
     train = ("--steps", 12, "--evaluations", 1, "--document-separator", r"\n\n")
-    assert xinye("pretrain", "texts", "-o", "files", *TINY, *train).code == 0
+    of_files = xinye(*("pretrain", "texts", "-o", "files", *TINY, *train, "--shard-cache", "9GB"))
+    assert of_files.code == 0 and "left out: 5 duplicate, 1 empty\n" in of_files.err
+    assert "note: --shard-cache has no effect on a text" in of_files.err
     assert xinye(*PREPARE, "-o", "corpus", "--size", "1M", "--workers", 1).code == 0
 
     def refuse(*arguments):
@@ -202,6 +299,7 @@ CONTRADICTIONS = {
         lambda it: it["shards"][0]["token_checksums"].clear(),
         "shard 0: the number of its checksums is wrong",
     ),
+    "huge": (lambda it: it.update(bytes=10**400), "bytes: 1000.* is too large"),
     "format": (lambda it: it.update(format=2), "a newer Xinye made this corpus; update Xinye"),
 }
 
@@ -266,10 +364,41 @@ def test_damaged_leftovers_are_made_again(xinye, texts, monkeypatch):
     parts = Path("again", ".parts")
     cut(parts / "unit-000000.json", 5)
     (parts / "part-000001-000000.npy").write_bytes(b"garbage")
-    unit = json.loads((parts / "unit-000002.json").read_text("utf-8"))
-    (parts / "unit-000002.json").write_text(json.dumps(unit | {"parts": 7}), "utf-8")
+    spoil(parts / "unit-000002.json", {"parts": 7})
     Path("again", "shard-00000.tokens").unlink()
     cut(parts / "shard-00001.json", 9)
+    assert xinye(*PREPARE, "-o", "again", "--workers", 1).code == 0
+    assert contents(Path("again")) == contents(Path("whole"))
+
+
+def spoil(path: Path, changed: dict[str, object]) -> None:
+    values = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(values | changed), "utf-8")
+
+
+def test_notes_with_wrong_values_are_made_again(xinye, texts, monkeypatch):
+    """Also those whose checksum is right."""
+    assert xinye(*PREPARE, "-o", "whole", "--workers", 1).code == 0
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    wrong = [{"parts": n} for n in (0, -3, 1e400, True, 10**400)]
+    wrong += [{"dropped": {"duplicate": "x"}}, {"dropped": []}, {"notes": [["a", "b"]]}]
+    parts = Path("again", ".parts")
+    for number, values in enumerate([*wrong, None]):
+        with monkeypatch.context() as patch:
+            patch.setattr(corpus_folder, "finish", stop)
+            assert xinye(*PREPARE, "-o", "again", "--workers", 1).code == 130
+        if values is None:
+            (parts / "unit-000001.json").write_text("[" * 10**5, "utf-8")
+            spoil(parts / "shard-00001.json", {"characters": "x"})
+            continue
+        spoil(parts / "unit-000001.json", values)
+        if number % 2 == 0:
+            found = json.loads((parts / "unit-000001.json").read_text("utf-8"))
+            del found["checksum"]
+            write_sealed(parts / "unit-000001.json", found)
     assert xinye(*PREPARE, "-o", "again", "--workers", 1).code == 0
     assert contents(Path("again")) == contents(Path("whole"))
 

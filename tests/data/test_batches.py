@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xinye.data import window_counts
 from xinye.data.batches import IGNORED, Batch, Windows, permute
 from xinye.data.blocks import Blocks, Joined
 from xinye.data.manifest import digest_of
@@ -278,15 +279,20 @@ def test_a_resumed_run_packs_only_the_block_that_it_reads(cache) -> None:
     assert len(set(blocks.read)) == 1
 
 
-@pytest.mark.parametrize("damage", ["wrong", "broken"])
-def test_remembered_counts_are_not_trusted(cache, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["wrong", "broken", "other packing"])
+def test_remembered_counts_that_are_damaged_or_old_are_not_used(
+    cache, monkeypatch, damage: str
+) -> None:
+    """Of wrong counts with a right checksum, one that is met forgets all; see `window_counts`."""
     blocks = Several(MIXES["all sorts"], 4, key=f"a text whose counts are {damage}")
     expected = Windows(blocks, CONTEXT, BOS).batch(20, 8)
     [file] = (each for each in cache.glob("windows/*") if each.stat().st_mtime_ns == max(
         path.stat().st_mtime_ns for path in cache.glob("windows/*")))  # fmt: skip
     counts = {name: 1 for name in json.loads(file.read_text())["counts"]}
     text = json.dumps({"counts": counts, "checksum": digest_of(counts)})
-    file.write_text(text if damage == "wrong" else text[:40])
+    file.write_text(text[:40] if damage == "broken" else text)
+    if damage == "other packing":
+        monkeypatch.setattr(window_counts, "PACKING", window_counts.PACKING + 1)
     windows = Windows(blocks, CONTEXT, BOS)
     if damage == "wrong":  # what was located with it is corrected as soon as a block is packed
         windows.batch(0, 1)

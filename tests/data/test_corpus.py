@@ -3,18 +3,17 @@ one."""
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xinye.data import preparation, token_parts
+from xinye.data import locks, token_parts
 from xinye.data.cleaning import Cleaning
 from xinye.data.corpus import Documents, split
 from xinye.data.preparation import Reading, Source, prepare
@@ -149,7 +148,7 @@ def test_a_corpus_damaged_in_the_cache_is_made_anew(cache) -> None:
 def test_two_processes_may_prepare_the_same_text_at_once(cache, monkeypatch) -> None:
     """The one that is done first has opened, or is about to open, a folder that the other must not
     take away. Where the file system has locks, the other one waits instead."""
-    monkeypatch.setattr(preparation, "alone", nullcontext)
+    monkeypatch.setattr(locks.fcntl, "flock", Mock(side_effect=OSError))
     files = []
 
     def slowly() -> Iterator[Piece]:

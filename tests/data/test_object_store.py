@@ -7,12 +7,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from data.s3_server import S3Server, serving
 from xinye.cli.main import main
-from xinye.data import gathering, object_store
+from xinye.data import gathering, locks, object_store
 from xinye.data.corpus import Corpus
 from xinye.data.object_store import ObjectStore
 from xinye.demo.stories import stories
@@ -144,6 +145,17 @@ def test_only_its_own_files_are_removed_from_the_cache(server, corpus, tmp_path)
     assert (shards / f".{'a' * 32}.tokens.new").exists() and (
         shards / f"{'b' * 32}.tokens"
     ).exists()
+
+
+def test_without_locks_no_shard_is_removed(server, corpus, monkeypatch) -> None:
+    """Another process may be using it, or writing it."""
+    sizes = [path.stat().st_size for path in corpus.glob("*.tokens")]
+    monkeypatch.setattr(locks.fcntl, "flock", Mock(side_effect=OSError))
+    remote = Corpus(ObjectStore(ADDRESS, 3 * max(sizes) + 500))
+    for number in range(len(sizes)):
+        remote.shard_tokens.cache_clear()
+        remote.shard_tokens(number)
+    assert len(cached()) == len(sizes)
 
 
 def test_what_is_no_file_in_the_cache_is_refused(server, tmp_path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from xinye.cli.arguments import JSON, SOME_FILES, Fields, Parser, flag
 from xinye.cli.output import Display, answer, console, print_result
+from xinye.data.cleaning import left_out
 from xinye.errors import checked, plural, quoted
 from xinye.planning.settings import PretrainSettings
 
@@ -58,8 +59,7 @@ def show(prepared: "Prepared") -> None:
     for note in prepared.notes:
         answer.print(f"note: {note}", soft_wrap=True)
     if prepared.dropped:
-        counts = ", ".join(f"{count:,} {reason}" for reason, count in prepared.dropped.items())
-        answer.print(f"left out: {counts}", soft_wrap=True)
+        answer.print(left_out(prepared.dropped), soft_wrap=True)
     tokens, documents = plural(prepared.tokens, "token"), plural(prepared.documents, "document")
     shards = plural(prepared.shards, "shard")
     answer.print(f"prepared {tokens} of {documents} in {shards}; saved to {prepared.corpus}")

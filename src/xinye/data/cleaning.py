@@ -9,7 +9,7 @@ short documents, Unicode forms, and simplified or traditional Chinese.
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache, partial
 from itertools import chain, pairwise
@@ -118,6 +118,11 @@ def clean(
             piece = replace(piece, text=text, first=starts)
         yield piece
         starts = False
+
+
+def left_out(dropped: Mapping[str, int]) -> str:
+    """What `clean` dropped, in words."""
+    return "left out: " + ", ".join(f"{count:,} {reason}" for reason, count in dropped.items())
 
 
 def _rewriting(settings: Cleaning) -> list[Callable[[str], str]]:

@@ -4,7 +4,6 @@
 import contextlib
 import multiprocessing
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +21,10 @@ from xinye.data.manifest import MANIFEST, SETTINGS, TOKENIZER, Manifest
 from xinye.data.preparation import (
     Source,
     all_parts,
+    delete_parts,
     finish,
     groups,
+    is_own,
     not_writable,
     write_unit_parts,
 )
@@ -47,7 +48,7 @@ class Preparation:
     def begun(self, asked: Mapping[str, object]) -> Iterator[bool]:
         """Inside, no other process prepares this folder. Gives True if the corpus is finished
         already. `asked` are the settings of the tokenizer. Raises `XinyeError` if the folder holds
-        something else, or a corpus with other settings.
+        something else, or a corpus with other settings, and when Ctrl-C is pressed.
         """
         wanted = self.source.settings | dict(asked)
         work = self.folder / WORK
@@ -56,33 +57,57 @@ class Preparation:
             raise XinyeError(
                 f"{self.folder}: this exists and is not a corpus; choose another with -o"
             )
+        _refuse_foreign(self.folder)
         try:
             work.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise not_writable(self.folder, error, "choose another -o") from None
         in_use = XinyeError(f"{self.folder}: another process is preparing this corpus", 1)
-        try:
-            with locked(work / "lock", in_use):
+        with locked(work / "lock", in_use):
+            try:
                 self._check(wanted)
                 yield (self.folder / MANIFEST).exists()
-        finally:
-            if (self.folder / MANIFEST).exists():
-                shutil.rmtree(work, ignore_errors=True)
+            except KeyboardInterrupt:
+                done, count = len([*work.glob("unit-*.json")]), len(self.source.units)
+                raise XinyeError(
+                    f"{self.folder}: interrupted; {done} of {count} parts of the text are done; "
+                    "type the same command again to go on",
+                    exit_code=130,
+                ) from None
+            finally:
+                if (self.folder / MANIFEST).exists():
+                    with contextlib.suppress(OSError):
+                        delete_parts(work)
+                        work.rmdir()
 
     def _check(self, wanted: Mapping[str, object]) -> None:
-        """Write down the settings, or raise `XinyeError` if others are written down."""
-        if not (self.folder / SETTINGS).exists():
-            try:
-                write_json(self.folder / SETTINGS, wanted)
-            except OSError as error:
-                raise not_writable(self.folder, error, "choose another -o") from None
-        before = read_json(self.folder / SETTINGS)
+        """Write down the settings, or raise `XinyeError` if others are written down, and a part of
+        the corpus was made with them."""
+        path = self.folder / SETTINGS
+        before = read_json(path) if path.exists() else {}
         differing = [name for name in wanted if wanted[name] != before.get(name)]
-        if differing:
+        if differing and self._has_parts():
+            # the files have only a hash there
+            were = ", ".join(f"{name} {before.get(name)}" for name in differing if name != "files")
+            problem = f"this corpus was begun with other settings ({', '.join(differing)})"
+            if were:
+                problem += f"; it has {were}"
             raise XinyeError(
-                f"{self.folder}: this corpus was begun with other settings "
-                f"({', '.join(differing)}); give the same ones, or choose another -o"
+                f"{self.folder}: {problem}; give the same ones, choose another -o, or delete "
+                f"{self.folder} to prepare it again"
             )
+        try:
+            if differing and (self.folder / TOKENIZER).is_dir():  # it may have been learned
+                _delete_tokenizer(self.folder / TOKENIZER)
+            if differing or not before:
+                write_json(path, wanted)
+        except OSError as error:
+            raise not_writable(self.folder, error, "choose another -o") from None
+
+    def _has_parts(self) -> bool:
+        """Whether a part of the corpus is made, or all of it."""
+        made = (self.folder / WORK).glob("[pus]*-*")
+        return (self.folder / MANIFEST).exists() or any(made)
 
     def run(self, tokenizer: Tokenizer, on_progress: Callable[[int], None]) -> Manifest:
         """Make the corpus. `on_progress` is called with the number of characters done. Raises
@@ -93,6 +118,7 @@ class Preparation:
                 beside = self.folder / f".{TOKENIZER}.new"
                 tokenizer.save(beside)
                 beside.replace(self.folder / TOKENIZER)
+            _load.cache_clear()  # an earlier corpus of this folder may have had another
             task = _Task(self.folder, self.source)
             missing = [
                 number
@@ -161,6 +187,27 @@ class Preparation:
             for process in {*multiprocessing.active_children()} - before:
                 process.terminate()
                 process.join()
+
+
+def _delete_tokenizer(folder: Path) -> None:
+    """Delete the tokenizer in a folder. Raises `OSError` if there is something else."""
+    for name in Tokenizer.load(folder).files():
+        (folder / name).unlink(missing_ok=True)
+    folder.rmdir()
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise `XinyeError` if the folder of a corpus has a link where files are written or deleted,
+    or its folder of parts has files that no preparation wrote."""
+    work = folder / WORK
+    within = [*work.iterdir()] if work.is_dir() and not work.is_symlink() else []
+    hidden = [path for path in folder.glob(".*") if path.is_symlink()]
+    foreign = [*hidden, *(path for path in within if not is_own(path))]
+    if foreign:
+        raise XinyeError(
+            f"{foreign[0]}: this is not a file of the preparation, which deletes its own files "
+            "there; move it elsewhere, or choose another -o"
+        )
 
 
 def _nobody(characters: int) -> None:

@@ -12,10 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from xinye.data.disk import flush
-from xinye.data.files import read_json, write_json
-from xinye.data.manifest import LENGTHS, Shard, check_size, checksums, shard_files
+from xinye.data.manifest import (
+    LENGTHS,
+    Count,
+    Shard,
+    check_size,
+    checksums,
+    read_sealed,
+    shard_files,
+    write_sealed,
+)
 from xinye.data.mixing import mix
 from xinye.data.token_parts import part_files
 from xinye.errors import XinyeError
@@ -24,6 +33,7 @@ from xinye.errors import XinyeError
 SHARD_TOKENS = 1 << 26
 SHARD_DOCUMENTS = 1 << 17
 LEAST_DOCUMENTS = 20  # fewer documents, on average, are no fair sample
+OF_SHARD = r"shard-\d{5,}\.json"  # the name of the note of a shard
 AT_ONCE = 64  # the most shards that are gathered together: each is an open file
 FEW = 8  # shards that are not worth a process of their own
 
@@ -63,13 +73,14 @@ class Parts:
             yield tokens, table, (mix(key) % np.uint64(count)).astype(np.int64)
 
 
-@dataclass
-class Gathered:
+class Gathered(BaseModel):
     """A shard, with the number of its characters and of the copies that were left out."""
 
+    model_config = ConfigDict(extra="forbid", strict=True)
+
     shard: Shard
-    characters: int
-    copies: int
+    characters: Count
+    copies: Count
 
 
 def shard_note(parts: Parts, number: int) -> Path:
@@ -77,17 +88,26 @@ def shard_note(parts: Parts, number: int) -> Path:
     return parts.folder / f"shard-{number:05d}.json"
 
 
+def read_gathered(parts: Parts, number: int) -> Gathered:
+    """What the note of a shard says. Raises `XinyeError` if it is missing or damaged."""
+    path = shard_note(parts, number)
+    try:
+        gathered = Gathered.model_validate(read_sealed(path))
+    except ValidationError:
+        raise XinyeError(f"{path}: the file is damaged; delete it", 1) from None
+    return gathered
+
+
 def is_gathered(parts: Parts, folder: Path, number: int) -> bool:
     """Whether a shard has its note, and its files have the sizes that the note says."""
     try:
-        note = read_json(shard_note(parts, number))
-        shard = Shard.model_validate(note["shard"])
+        shard = read_gathered(parts, number).shard
         sizes = shard.tokens * np.dtype(parts.dtype).itemsize, shard.documents * LENGTHS.itemsize
         for name, size in zip(shard_files(number), sizes, strict=True):
             check_size(folder / name, name, size)
-    except (XinyeError, ValueError, LookupError):
+    except XinyeError:
         return False
-    return shard.number == number and {"characters", "copies"} <= note.keys()
+    return shard.number == number
 
 
 def gather(parts: Parts, folder: Path, numbers: Sequence[int], count: int) -> None:
@@ -95,7 +115,7 @@ def gather(parts: Parts, folder: Path, numbers: Sequence[int], count: int) -> No
     wanted = np.zeros(count, bool)
     wanted[list(numbers)] = True
     first = _first_of_copies(parts, wanted, count)
-    found = {number: Gathered(_empty(), 0, 0) for number in numbers}
+    found = {number: Gathered(shard=_empty(), characters=0, copies=0) for number in numbers}
     lengths: dict[int, list[np.ndarray]] = {number: [] for number in numbers}
     with ExitStack() as stack:
         files = {
@@ -120,9 +140,7 @@ def gather(parts: Parts, folder: Path, numbers: Sequence[int], count: int) -> No
         found[number].shard = _finish(folder, number, mine)
     flush(folder)
     for number in numbers:
-        gathered = found[number]
-        about = {"characters": gathered.characters, "copies": gathered.copies}
-        write_json(shard_note(parts, number), about | {"shard": gathered.shard.model_dump()})
+        write_sealed(shard_note(parts, number), found[number].model_dump())
 
 
 def _first_of_copies(parts: Parts, wanted: np.ndarray, count: int) -> Iterator[np.ndarray]:

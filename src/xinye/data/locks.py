@@ -59,10 +59,35 @@ def locked(path: Path, in_use: XinyeError) -> Iterator[None]:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path, kept: bool = True) -> Iterator[bool]:
     """Inside, no other thread or process is inside with this file, which is made if it is missing.
-    Others wait. Raises `OSError` if the file cannot be made."""
-    with open(path, "ab") as file:
-        with suppress(OSError):  # the file system has no locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    Others wait. Gives False if the file system has no locks, so that others may be inside. A file
+    that is not `kept` is deleted at the end. Raises `OSError` if the file cannot be made."""
+    while True:
+        with open(path, "ab") as file:
+            has_locks = _waited(file)
+            # while this one waited, the other may have deleted the file
+            if has_locks and not _is_named(path, file):
+                continue
+            try:
+                yield has_locks
+            finally:
+                if not kept:
+                    path.unlink(missing_ok=True)
+            return
+
+
+def _waited(file: IO[Any]) -> bool:
+    """Lock a file, however long that takes; returns whether the file system has locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return True
+
+
+def _is_named(path: Path, file: IO[Any]) -> bool:
+    """Whether an open file is still the one with this name."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False

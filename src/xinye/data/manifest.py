@@ -23,9 +23,9 @@ SETTINGS = "preparation.json"  # what a corpus was begun with
 TOKENIZER = "tokenizer"  # the folder of the tokenizer in a corpus
 LENGTHS = np.dtype("<u4")
 CHUNK = 1 << 22  # bytes that each have a checksum
+MOST = 2**63 - 1  # so that numbers can be added up and shown
 
-
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=MOST)]
 
 
 class Shard(BaseModel):
@@ -45,8 +45,8 @@ class Manifest(BaseModel):
     """What `corpus.json` says. `text` is a hash of the files that the corpus was made of, `files`
     and `bytes` are their number and size, and `tokenizer` is the fingerprint of its tokenizer.
 
-    `dropped` counts documents that were left out, by reason. `notes` say what else the readers left
-    out or changed.
+    `dropped` counts what cleaning left out: documents, by reason, and "control characters". `notes`
+    say what else the readers left out or changed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -119,8 +119,6 @@ def read_manifest(path: Path, name: str) -> Manifest:
         what = error.errors()[0]
         where = ".".join(map(str, what["loc"]))
         raise XinyeError(f"{name}: {advice} ({where}: {wrong_value(what)})", 1) from None
-    except UnicodeEncodeError:  # half a character
-        raise XinyeError(f"{name}: {advice} (it is no Unicode text)", 1) from None
     if found != expected:
         raise XinyeError(f"{name}: {advice} (its values do not match its checksum)", 1)
     if problem := manifest.problem():
@@ -158,7 +156,20 @@ def refuse_corpora(
 def digest_of(values: Mapping[str, Any]) -> str:
     """A hash of JSON values."""
     text = json.dumps(values, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(text.encode(errors="backslashreplace"), digest_size=16).hexdigest()
+
+
+def write_sealed(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON object with a checksum of itself."""
+    write_json(path, {**values, "checksum": digest_of(values)})
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The object in a file of `write_sealed`. Raises `XinyeError` if it is missing or damaged."""
+    values = read_json(path)
+    if values.pop("checksum", None) != digest_of(values):
+        raise XinyeError(f"{path}: the file is damaged (its values do not match its checksum)", 1)
+    return values
 
 
 def shard_files(number: int) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 Shards are fetched whole, the next one while the present one is read, into a folder of the cache
 that all processes of a host share. There a shard is named by its checksums. Whoever uses one holds
 a lock on it; if the folder is full, those that nobody uses are removed, the one used longest ago
-first.
+first. Where the file system has no locks, none is removed.
 
 Credentials and the endpoint come from the usual variables, such as `AWS_ACCESS_KEY_ID` and
 `AWS_ENDPOINT_URL`.
@@ -219,8 +219,10 @@ class ObjectStore:
 
     def _make_room(self, folder: Path, size: int) -> None:
         """Remove files of the cache that nobody uses until `size` more bytes stay within the
-        limit."""
-        with alone(folder / "lock"):
+        limit. Without locks nobody knows which are used, so then nothing is removed."""
+        with alone(folder / "lock") as has_locks:
+            if not has_locks:
+                return
             found = []
             for path in folder.iterdir():
                 with contextlib.suppress(FileNotFoundError):

@@ -6,7 +6,9 @@ the documents out to shards. `corpus_folder.py` takes the same steps in several 
 
 import errno
 import os
+import re
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as with_default
@@ -19,15 +21,17 @@ from xinye.data.cleaning import Cleaning, clean
 from xinye.data.corpus import Corpus
 from xinye.data.disk import flush
 from xinye.data.encodings import bad_bytes
-from xinye.data.files import file_size, read_json
-from xinye.data.gathering import AT_ONCE, Parts, gather, shard_note
+from xinye.data.files import file_size
+from xinye.data.gathering import AT_ONCE, OF_SHARD, Parts, gather, read_gathered
 from xinye.data.locks import alone
-from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest, Shard, digest_of, shard_files
+from xinye.data.manifest import MANIFEST, TOKENIZER, Manifest, digest_of, shard_files
 from xinye.data.sources import Piece, read_pieces
-from xinye.data.token_parts import Unit, token_dtype, unit_file, write_parts
+from xinye.data.token_parts import OF_UNIT, Unit, token_dtype, unit_file, write_parts
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 
+# the files of a preparation: locked, or finished, or still being written
+OWN = re.compile(rf"lock|({OF_UNIT}|{OF_SHARD})|\.({OF_UNIT}|{OF_SHARD})\.new")
 UNIT_BYTES = 8_000_000  # small files are read together until they have this size
 
 
@@ -111,13 +115,13 @@ def prepare(source: Source, tokenizer: Tokenizer, on_progress: Callable[[int], N
     folder = cache_folder() / "corpora" / digest_of(key)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        waiting = folder.with_suffix(".lock")
-        with alone(waiting):  # another process may be making it
-            try:
-                if not _opened(folder):
-                    _make(folder, source, tokenizer, on_progress)
-            finally:
-                waiting.unlink(missing_ok=True)
+        # another process may be making it
+        with alone(folder.with_suffix(".lock"), kept=False) as has_locks:
+            if has_locks:  # what processes left that were killed
+                for left in folder.parent.glob(f".{folder.name}.*"):
+                    shutil.rmtree(left, ignore_errors=True)
+            if not _opened(folder):
+                _make(folder, source, tokenizer, on_progress)
     except OSError as error:
         raise not_writable(folder.parent, error, "set XINYE_CACHE to another folder") from error
     return Corpus.open(folder)
@@ -135,7 +139,8 @@ def _make(
         on_progress(done)
 
     try:
-        beside.mkdir(exist_ok=True)
+        shutil.rmtree(beside, ignore_errors=True)  # of an earlier process with this number
+        beside.mkdir()
         for number in range(len(source.units)):
             write_unit_parts(beside, source, number, tokenizer, add)
         parts, found = all_parts(beside, source, tokenizer)
@@ -143,12 +148,25 @@ def _make(
         for some in groups(range(count), AT_ONCE):
             gather(parts, beside, some, count)
         finish(beside, parts, count, source, tokenizer, found)
+        delete_parts(beside)
         # Without locks another process may have been faster; its folder may be open already.
         if not _opened(folder):
             shutil.rmtree(folder, ignore_errors=True)
             beside.rename(folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def is_own(path: Path) -> bool:
+    """Whether this is a file of a preparation, and no link."""
+    return bool(OWN.fullmatch(path.name)) and stat.S_ISREG(path.lstat().st_mode)
+
+
+def delete_parts(folder: Path) -> None:
+    """Delete the files of a preparation, and nothing else."""
+    for path in folder.iterdir():
+        if is_own(path):
+            path.unlink(missing_ok=True)
 
 
 def not_writable(folder: Path, error: OSError, instead: str) -> XinyeError:
@@ -208,10 +226,10 @@ def groups(numbers: Iterable[int], size: int) -> list[list[int]]:
 def finish(
     folder: Path, parts: Parts, count: int, source: Source, tokenizer: Tokenizer, found: Unit
 ) -> Manifest:
-    """Write the manifest of a corpus whose shards are all gathered, and delete the parts."""
-    notes = [read_json(shard_note(parts, number)) for number in range(count)]
-    shards = [Shard.model_validate(note["shard"]) for note in notes]
-    found.dropped["duplicate"] += sum(note["copies"] for note in notes)
+    """Write the manifest of a corpus whose shards are all gathered."""
+    gathered = [read_gathered(parts, number) for number in range(count)]
+    shards = [each.shard for each in gathered]
+    found.dropped["duplicate"] += sum(each.copies for each in gathered)
     for shard in shards:  # copies of documents may leave nothing of one
         if not shard.tokens:
             for name in shard_files(shard.number):
@@ -225,14 +243,11 @@ def finish(
         bytes=source.bytes,
         tokens=sum(shard.tokens for shard in shards),
         documents=sum(shard.documents for shard in shards),
-        characters=sum(note["characters"] for note in notes),
+        characters=sum(each.characters for each in gathered),
         dropped={reason: times for reason, times in sorted(found.dropped.items()) if times},
         notes=found.notes.sentences(),
         shards=[shard for shard in shards if shard.tokens],
     )
     manifest.write(folder)
     flush(folder / MANIFEST, folder)  # before the parts are deleted
-    for pattern in ("part-*", "unit-*", "shard-*.json"):
-        for path in parts.folder.glob(pattern):
-            path.unlink()
     return manifest

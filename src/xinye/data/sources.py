@@ -122,15 +122,17 @@ def read_pieces(
             "the document separator is empty; leave it out, or give one such as '\\n\\n'"
         )
     for path in map(Path, files):
-        suffix = suffix_of(path)
-        if suffix in PLAIN_SUFFIXES:
-            yield from _plain_pieces(path, separator)
-            continue
-        if suffix == ".parquet":
-            records = parquet_records(path, [field] if field else [])
-        else:
-            records = read_records(path, on_bad, [field] if field else [], notes=notes)
-        yield from _record_pieces(path, records, field, on_bad, on_field)
+        try:
+            if suffix_of(path) in PLAIN_SUFFIXES:
+                yield from _plain_pieces(path, separator)
+                continue
+            if suffix_of(path) == ".parquet":
+                records = parquet_records(path, [field] if field else [])
+            else:
+                records = read_records(path, on_bad, [field] if field else [], notes=notes)
+            yield from _record_pieces(path, records, field, on_bad, on_field)
+        except OSError as error:  # a disk or a network that fails
+            raise XinyeError(f"{path}: cannot be read ({error.strerror or error})", 1) from None
 
 
 def _plain_pieces(path: Path, separator: str) -> Iterator[Piece]:

@@ -5,7 +5,6 @@ on who writes them, so several processes can write the parts of several units, a
 there already are not tokenized again.
 """
 
-import json
 import zipfile
 from array import array
 from collections import Counter
@@ -14,15 +13,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from xinye.data.disk import flush
 from xinye.data.duplicates import digest
-from xinye.data.files import write_json, written_beside
+from xinye.data.files import written_beside
+from xinye.data.manifest import MOST, read_sealed, write_sealed
 from xinye.data.notes import FIRST, Notes
 from xinye.data.sources import Piece
 from xinye.data.tokenizer import Tokenizer
+from xinye.errors import XinyeError
 
 # Characters that are encoded as one unit. Longer texts are cut at line ends, where the pre-split
 # cuts anyway.
@@ -30,6 +32,9 @@ PART = 20_000
 BATCH = 2_000_000  # characters encoded at a time
 PART_CHARACTERS = 16_000_000  # a part ends with the document that reaches this size,
 PART_DOCUMENTS = 1 << 17  # or this number
+
+# the names of the files of a part, and of the note of a unit
+OF_UNIT = r"part-\d{6,}-\d{6,}\.(tokens|npy)|unit-\d{6,}\.json"
 
 # A document of a part: its length in tokens, with `<eos>`, and in characters, and a hash of its
 # text. The hash is 0 for a document that was read in several pieces.
@@ -39,7 +44,7 @@ DOCUMENTS = np.dtype([("tokens", "<u4"), ("characters", "<u8"), ("low", "<u8"), 
 @dataclass
 class Unit:
     """Some files that are read together, and what was found in them: notes of the reader, and
-    counts of the documents that cleaning dropped, by reason.
+    counts of what cleaning dropped, by reason.
     """
 
     notes: Notes = field(default_factory=Notes)
@@ -50,18 +55,34 @@ class Unit:
         noted = [
             [what, count, self.notes.places[what]] for what, count in self.notes.counts.items()
         ]
-        write_json(path, {"parts": parts, "dropped": self.dropped, "notes": noted})
+        write_sealed(path, {"parts": parts, "dropped": self.dropped, "notes": noted})
 
     def add(self, path: Path) -> int:
-        """Add what was found in a finished unit; returns its number of parts. Raises `OSError` or
-        `ValueError` if there is none."""
-        found = json.loads(path.read_text("utf-8"))
+        """Add what was found in a finished unit; returns its number of parts. Raises `XinyeError`
+        if there is none, or if its note is damaged."""
+        found = read_sealed(path)
+        if not _is_note(found):
+            raise XinyeError(f"{path}: the file is damaged; delete it", 1)
         self.dropped.update(found["dropped"])
         for what, count, places in found["notes"]:
             self.notes.counts[what] += count
             mine = self.notes.places[what]
             mine += places[: FIRST - len(mine)]
-        return int(found["parts"])
+        parts: int = found["parts"]
+        return parts
+
+
+def _is_note(found: dict[str, Any]) -> bool:
+    """Whether these values are such as `Unit.write` writes."""
+    try:
+        noted = [(what, count, *places) for what, count, places in found["notes"]]
+        numbers = [found["parts"], *found["dropped"].values(), *(count for _, count, *_ in noted)]
+        words = [word for what, _, *places in noted for word in (what, *places)]
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return False
+    return all(isinstance(word, str) for word in words) and all(
+        type(number) is int and 0 <= number <= MOST for number in numbers
+    )
 
 
 def unit_file(folder: Path, unit: int) -> Path:
@@ -78,7 +99,7 @@ def has_unit(folder: Path, unit: int, tokenizer: Tokenizer) -> bool:
     """Whether a unit is finished, and all its parts are there and whole."""
     try:
         parts = Unit().add(unit_file(folder, unit))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except XinyeError:
         return False
     more = part_files(folder, unit, parts)[1].exists()
     return not more and all(_has_part(folder, unit, part, tokenizer) for part in range(parts))

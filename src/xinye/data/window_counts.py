@@ -2,7 +2,9 @@
 
 To find sample 1,000,000 of a text one must know how many windows the blocks before it have. That
 takes packing, some tenths of a second for each block, so a resumed run looks the numbers up. They
-are kept in the cache. What is damaged there, or does not fit the block, is counted again.
+are kept in the cache. What is damaged there is counted again, and so is everything if a block that
+is packed has another number. The number of a block that is skipped is believed: only its checksum
+and its key, which has the version of packing, speak for it.
 """
 
 import contextlib
@@ -14,6 +16,8 @@ from xinye.data.files import read_json, write_json
 from xinye.data.manifest import digest_of
 from xinye.errors import XinyeError
 
+PACKING = 1  # the version of how `Windows` cuts and packs a block; another version counts anew
+
 
 class WindowCounts:
     """The counts of windows of `blocks` that are cut in one way."""
@@ -23,6 +27,7 @@ class WindowCounts:
         self._path: Path | None = None
         if blocks.key and len(blocks) > 1:  # a single block is packed whenever it is read
             cut = {"text": blocks.key, "context": context, "seed": seed, "shuffle": shuffle}
+            cut |= {"packing": PACKING}
             self._path = cache_folder() / "windows" / f"{digest_of(cut)}.json"
             self._counts = self._read(self._path)
 

@@ -20,8 +20,8 @@ from xinye.tasks.text import files_of, get_tokenizer, reading
 
 @dataclass(frozen=True)
 class Prepared:
-    """A prepared corpus: its folder and what it has. `dropped` counts documents that cleaning left
-    out, by reason."""
+    """A prepared corpus: its folder and what it has. `dropped` counts what cleaning left out:
+    documents, by reason, and "control characters"."""
 
     corpus: str
     tokens: int

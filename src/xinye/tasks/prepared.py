@@ -37,6 +37,11 @@ def is_prepared(files: Sequence[str]) -> bool:
     return bool(corpora)
 
 
+def in_store(files: Sequence[str]) -> bool:
+    """Whether the text is a corpus in an object store."""
+    return any(map(is_address, files))
+
+
 def open_prepared(
     settings: PretrainSettings, plan: Draft, models: Models, observer: Observer
 ) -> tuple[Corpus, Tokenizer]:

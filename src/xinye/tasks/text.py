@@ -12,6 +12,7 @@ import numpy as np
 
 from xinye.data.batches import Windows
 from xinye.data.blocks import Blocks
+from xinye.data.cleaning import left_out
 from xinye.data.corpus import Corpus, Division
 from xinye.data.files import file_size
 from xinye.data.manifest import refuse_corpora
@@ -32,7 +33,7 @@ from xinye.planning.settings import PretrainSettings
 from xinye.planning.tokenizer import learn_tokenizer
 from xinye.planning.units import parse_count, parse_fold
 from xinye.runs.words import TaskWords
-from xinye.tasks.prepared import is_prepared, open_prepared
+from xinye.tasks.prepared import in_store, is_prepared, open_prepared
 from xinye.tasks.task import Task
 from xinye.tasks.task_mix import Mixed, read_mixes
 
@@ -84,6 +85,9 @@ def prepare_text(
 
     Notes what it chooses in the `plan`. Raises `XinyeError` if there is too little text.
     """
+    if settings.shard_cache != PretrainSettings().shard_cache and not in_store(settings.files):
+        said = "--shard-cache has no effect on a text that is in no object store"
+        observer.warn(f"note: {said}")
     if is_prepared(settings.files):
         corpus, tokenizer = open_prepared(settings, plan, models, observer)
     else:
@@ -217,6 +221,8 @@ def tokenize(
     corpus = prepare(source, tokenizer, prepared)
     for said in corpus.about.notes:
         observer.warn(f"note: {said}")
+    if corpus.about.dropped:
+        observer.warn(left_out(corpus.about.dropped))
     return corpus
 
 
