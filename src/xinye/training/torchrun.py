@@ -89,7 +89,7 @@ def code_of(error: ChildFailedError) -> int:
 
 def run_host(arguments: Sequence[str]) -> int:
     """Do what `torchrun` does with these arguments. Returns the exit code; raises `XinyeError` if
-    the hosts do not come together."""
+    the hosts do not come together, or after a signal."""
     asked = run.parse_args(arguments)
     place = asked.rdzv_endpoint
     if place:
@@ -103,8 +103,9 @@ def run_host(arguments: Sequence[str]) -> int:
         return code_of(error)
     except SignalException as error:
         name = error.sigval.name
-        print_error(f"xinye: ended by {name}; continue with the same command and --auto-resume")
-        return 128 + error.sigval
+        raise XinyeError(
+            f"ended by {name}; continue with the same command and --auto-resume", 128 + error.sigval
+        ) from None
     except RendezvousTimeoutError:
         raise XinyeError(
             f"{place}: of {asked.nnodes} hosts one did not come in time; start the same command on "

@@ -122,5 +122,6 @@ class Watch:
     def _tell(self, what: str) -> None:
         """Print an error, once on each host."""
         if self.rank == 0 or os.environ.get("LOCAL_RANK", "0") == "0":
+            error = XinyeError(what)
             with suppress(OSError):
-                print_error(f"xinye: {XinyeError(what)}")
+                print_error(f"xinye: {error}")
