@@ -21,12 +21,19 @@ processes=${PROCESSES:-auto} restarts=${RESTARTS:-2} python=${PYTHON:-python}
 [[ $restarts =~ ^[0-9]+$ ]] || refuse "RESTARTS=$restarts: give a number"
 "$python" -c 'import torch, xinye' || refuse "$python: it lacks Xinye; activate its environment, or set PYTHON"
 
-"$python" -c 'import socket, sys; socket.getaddrinfo(sys.argv[1], None)' "$first" 2>/dev/null ||
+# A host can only bind its own addresses.
+where=$("$python" -c '
+import contextlib, socket, sys
+for kind, _, _, _, address in socket.getaddrinfo(sys.argv[1], 0, type=socket.SOCK_STREAM):
+    with contextlib.suppress(OSError), socket.socket(kind) as own:
+        own.bind(address)
+        print("here")
+' "$first" 2>/dev/null) ||
     refuse "FIRST=$first: no host of this name is known here; give the name or address of one of the hosts"
 
 # The first host opens the port. The others wait for that.
-here=" localhost 127.0.0.1 $(hostname) $(hostname -s) $(hostname -f 2>/dev/null) $(hostname -I 2>/dev/null) "
-until [[ $here == *" $first "* ]] || timeout 5 bash -c ': < "/dev/tcp/$0/$1"' "$first" "$port" 2>/dev/null; do
+answers='import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)'
+until [[ $where == *here* ]] || "$python" -c "$answers" "$first" "$port" 2>/dev/null; do
     if ((SECONDS >= wait)); then
         echo "$0: $first:$port did not answer within $wait s; start the command there, too" >&2
         exit 1

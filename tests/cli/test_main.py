@@ -200,6 +200,7 @@ def test_a_run_that_is_missing_is_not_one_to_download(xinye, workplace):
         ("finetune a --model_name_or_path b", "give it without a flag: xinye finetune MODEL"),
         ("pretrain a --n_ctx 256", "did you mean '--context'?"),
         ("generate a --max-length 9", "did you mean '--max-tokens'?"),
+        ("finetune a --compile no", "'--compile'; only xinye pretrain compiles"),
         ("merge a --bad", "unknown argument '--bad' (try"),
         ("finetune a b.csv", "'b.csv'; if it is a file: --data b.csv"),
         ("trian", "unknown command 'trian'; did you mean 'pretrain'?"),

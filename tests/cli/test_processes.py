@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from conftest import TINY
 from failing import fail
@@ -394,6 +395,27 @@ def test_a_host_that_nobody_knows_is_told_at_once(xinye, workplace, monkeypatch)
         monkeypatch.setenv(name, value)
     told = xinye("pretrain", "zh.txt", "-o", "run")
     assert told.code == 2 and f"MASTER_ADDR: {says}" in told.complaint
+
+
+@pytest.mark.parametrize(
+    "codes, code", [((-15, 143), 143), ((0, -2), 130), ((2, -15), 2), ((143, -15), 143)]
+)
+def test_a_worker_that_a_signal_ended_gives_the_code_of_the_signal(codes, code):
+    failed = {rank: ProcessFailure(rank, 0, each, "") for rank, each in enumerate(codes) if each}
+    assert launcher.code_of(ChildFailedError("xinye", failed)) == code
+
+
+def test_processes_of_one_machine_share_the_cores_it_may_use(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "")
+    monkeypatch.setattr(launcher, "usable_cores", lambda: 8)
+    monkeypatch.setattr(launcher.run, "run", lambda asked: None)
+    monkeypatch.setattr(launcher.logging, "disable", lambda level: None)
+    for given, threads in (("", "4"), ("3", "3")):
+        os.environ.pop("OMP_NUM_THREADS")
+        if given:
+            os.environ["OMP_NUM_THREADS"] = given
+        assert launcher.run_host(("--nproc-per-node", "2", "x.py")) == 0
+        assert os.environ["OMP_NUM_THREADS"] == threads
 
 
 TORCHRUN = (sys.executable, "-m", "xinye.training.torchrun", "--rdzv-backend", "c10d")

@@ -7,7 +7,9 @@ import torch
 
 from xinye import machine
 from xinye.errors import XinyeError
+from xinye.planning import finetuning
 from xinye.planning import pretraining as planning
+from xinye.planning.finetune_settings import FinetuneSettings
 from xinye.planning.memory import LOGIT_BYTES, Memory, Room, check_size
 from xinye.planning.plan import GROUPS, Draft
 from xinye.planning.settings import PretrainSettings
@@ -199,3 +201,25 @@ def test_logits_are_counted_as_far_as_they_are_computed_together():
     assert more == many == few + 4 * 65_536 * config.hidden_size
     on_gpu = Memory(config, 1024, "muon", device=torch.device("cuda")).logits
     assert on_gpu == 2**26 * LOGIT_BYTES
+
+
+def test_few_passes_over_the_text_are_not_rounded_to_none():
+    plan = Draft({"batch_size": 4, "device": "cpu"})
+    planning.regularisation(plan, PretrainSettings(), 1000, 12, 1.0)
+    assert plan.reasons["dropout"] == "less than 0.1 passes over the text"
+
+
+@pytest.mark.parametrize(
+    "longest, cut, says",
+    [
+        (30, True, "longer records are cut"),
+        (32, False, "the longest record has 32 tokens"),
+    ],
+)
+def test_the_context_says_whether_records_are_cut(longest, cut, says):
+    """A record that is cut may have less than the context: a conversation loses whole turns."""
+    records = finetuning.Records(9, longest, cut, False, "both", (torch.float32, "fast"))
+    shape = planning.shape(Draft(), PretrainSettings(size="1M"), 300, 64)
+    plan = Draft()
+    finetuning.make_plan(plan, FinetuneSettings(context=32), records, shape, CPU)
+    assert plan.reasons["context"] == says

@@ -47,9 +47,12 @@ def test_what_is_damaged_can_be_overwritten(xinye, workplace, job, monkeypatch):
 
 
 def test_auto_resume_begins_a_run_and_goes_on_with_it(xinye, workplace):
+    bare = ("pretrain", "-o", "run", "--auto-resume", "--json")
+    assert "run: there is no run to resume; give the text" in xinye(*bare).complaint
     command = ("pretrain", "zh.txt", "-o", "run", *TINY, "--auto-resume", "--json")
     assert json.loads(xinye(*command, "--steps", "2").out)["steps"] == 2
     assert json.loads(xinye(*command, "--steps", "4").out)["steps"] == 4
+    assert json.loads(xinye(*bare).out)["steps"] == 4
     assert "leave --resume, --overwrite" in xinye(*command, "--overwrite").complaint
     assert "needs the run's folder" in xinye("pretrain", "zh.txt", "--auto-resume").complaint
 

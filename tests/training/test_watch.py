@@ -1,5 +1,8 @@
 """Processes watch each other through a store."""
 
+import os
+import signal
+import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -63,3 +66,22 @@ def test_what_failed_is_not_finished(lost: list[int]) -> None:
     with suppress(ValueError), Watch(store, 0, 2).kept():
         raise ValueError
     assert store.get("alive/0") != FINISHED
+
+
+def test_the_end_of_the_launcher_stops_the_training_as_a_signal_does(
+    lost: list[int], monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "xinye")
+    asked, sent = threading.Event(), []
+
+    def send(process: int, number: int) -> None:
+        sent.append((process, number))
+        asked.set()
+
+    monkeypatch.setattr(os, "kill", send)
+    with Watch(Shaky(), 0, 1).kept():
+        assert not asked.wait(0.1)
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        assert asked.wait(60)
+    assert sent == [(os.getpid(), signal.SIGTERM)] and not lost
+    assert capsys.readouterr().err.count("the launcher of this training has ended") == 1

@@ -296,6 +296,8 @@ class Parser(argparse.ArgumentParser):
                 return f"; give it without a flag: {self.prog} {action.metavar}"
         if flag == "--dry-run" and "--steps" in flags:
             return "; for a short test: --steps 1"
+        if flag == "--compile" and "--steps" in flags:
+            return "; only xinye pretrain compiles"
         return ""
 
     def _add_value(self, word: str, arguments: list[str], parsed: argparse.Namespace) -> bool:

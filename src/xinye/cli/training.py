@@ -38,7 +38,7 @@ from xinye.planning.config_file import read_config
 from xinye.planning.finetune_settings import FinetuneSettings, Settings
 from xinye.planning.settings import BUDGETS, PretrainSettings
 from xinye.runs.diagnosis import diagnose
-from xinye.runs.folder import Figures
+from xinye.runs.folder import Figures, RunFolder
 from xinye.runs.report import REPORT
 from xinye.runs.saved import read_run
 from xinye.runs.words import Figure
@@ -109,8 +109,8 @@ def pretrain_settings(given: Given) -> PretrainSettings:
             below = {name: value for name, value in below.items() if name not in BUDGETS}
         cleaning = below.get("cleaning", {}) | values.get("cleaning", {})
         values = below | values | {"cleaning": cleaning}
-    if not values.get("files") and not given.resume:
-        raise XinyeError("give the text to train on: files, folders or globs")
+    if not values.get("files") and not resumes(given):
+        raise missing(given, "give the text to train on: files, folders or globs")
     return checked(PretrainSettings, values, "pretrain")
 
 
@@ -121,9 +121,23 @@ def finetune_settings(given: Given) -> FinetuneSettings:
     task = given.settings.get("task")
     unneeded = ("model",) if task and not find_task(task).needs_model else ()
     for name, what in NEEDED.items():
-        if not given.resume and not given.settings.get(name) and name not in unneeded:
-            raise XinyeError(what)
+        if not given.settings.get(name) and name not in unneeded and not resumes(given):
+            raise missing(given, what)
     return task_settings(given.settings, "finetune")
+
+
+def resumes(given: Given) -> bool:
+    """Whether a run is resumed, which knows what it is trained on."""
+    output = Path(given.settings.get("output", ""))
+    return given.resume or (given.auto_resume and RunFolder(output).resumable)
+
+
+def missing(given: Given, what: str) -> XinyeError:
+    """The error for a run that cannot begin without what is to be given."""
+    if given.auto_resume:
+        output = given.settings["output"]
+        return XinyeError(f"{output}: there is no run to resume; {what}")
+    return XinyeError(what)
 
 
 def check_options(given: Given) -> None:

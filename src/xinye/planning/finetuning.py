@@ -35,7 +35,8 @@ class Records:
     """The facts about a task and its records that the rules use."""
 
     count: int
-    longest: int  # the tokens in the longest record
+    longest: int  # the tokens of the longest record that are read
+    cut: bool  # whether longer ones are cut
     writes: bool  # whether the model generates text
     frozen_attention: str  # the attention that suits frozen layers: causal or both
     fast_dtype: tuple[torch.dtype, str]  # of this machine, and the reason
@@ -60,7 +61,7 @@ def make_plan(
     """Fill in every number of the run, with its reason."""
     read = context_length(settings, shape)
     longest = f"the longest record has {plural(records.longest, 'token')}"
-    if records.longest >= read:
+    if records.cut:
         longest = "longer records are cut"
     plan.note("context", read, longest)
     steps(plan, settings, records, device)

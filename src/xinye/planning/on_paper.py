@@ -15,7 +15,7 @@ from xinye.planning.gpus import GPUS, Cluster
 from xinye.planning.memory import Room
 from xinye.planning.plan import Draft, Plan
 from xinye.planning.settings import PretrainSettings
-from xinye.planning.step_time import BANDWIDTH, CUDA, FAST, SLOW, Exchange, StepTime, Work
+from xinye.planning.step_time import BANDWIDTH, CUDA, FAST, SLOW, StepTime, Transfer, Work
 from xinye.planning.units import parse_count
 
 FREE = 0.95  # share of a GPU's memory that is left beside CUDA and NCCL
@@ -46,7 +46,7 @@ class PaperPlan:
         return "FSDP2" if self.work.split else "DDP"
 
     @property
-    def exchanges(self) -> Sequence[Exchange]:
+    def exchanges(self) -> Sequence[Transfer]:
         return self.work.exchanges()
 
     @property

@@ -289,7 +289,10 @@ def regularisation(
     values = plan.values
     times = steps * values["batch_size"] / windows
     dropout = 0.2 if times > 8 else 0.1 if times > 4 else 0.0
-    plan.choose("dropout", settings.dropout, dropout, f"about {times:.1f} passes over the text")
+    passes = f"about {times:.1f} passes over the text"
+    if times < 0.1:
+        passes = "less than 0.1 passes over the text"
+    plan.choose("dropout", settings.dropout, dropout, passes)
     for name in ("label_smoothing", "l1", "patience"):
         if getattr(settings, name):
             plan.choose(name, getattr(settings, name), None, "")

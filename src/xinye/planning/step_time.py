@@ -43,7 +43,7 @@ SLOW = Assumption(kernels=0.5, passes=4, overlap=False)
 
 
 @dataclass(frozen=True)
-class Exchange:
+class Transfer:
     """What each process sends in one step."""
 
     name: str
@@ -113,7 +113,7 @@ class Work:
     def flops_per_token(self) -> float:
         return self.config.flops_per_token(self.context)
 
-    def exchanges(self) -> Sequence[Exchange]:
+    def exchanges(self) -> Sequence[Transfer]:
         """What each process sends in a step, for each kind. Ring algorithms send (n − 1) / n of the
         data to gather or to reduce it, and twice as much to do both (Thakur et al. 2005,
         doi:10.1177/1094342005051521)."""
@@ -153,18 +153,18 @@ class Work:
         mfu = per_second * self.flops_per_token / (gpu.peak * self.cluster.processes)
         return StepTime(products, memory, optimizer, exchange, step, mfu, per_second)
 
-    def _ring(self, name: str, data: float, beside: bool) -> Exchange:
+    def _ring(self, name: str, data: float, beside: bool) -> Transfer:
         count = self.cluster.processes
         sent = data * (count - 1) / count
         leaving = sent / self.cluster.per_host if self.cluster.hosts > 1 else 0.0
-        return Exchange(name, sent, leaving, sent / (self.cluster.ring * BANDWIDTH), beside)
+        return Transfer(name, sent, leaving, sent / (self.cluster.ring * BANDWIDTH), beside)
 
-    def _swap(self, name: str, data: float) -> Exchange:
+    def _swap(self, name: str, data: float) -> Transfer:
         """Each process has its part of the data and sends as much to each other one."""
         count = self.cluster.processes
         sent = data / count * (count - 1) / count
         leaving = sent * (count - self.cluster.per_host) / (count - 1)
-        return Exchange(name, sent, leaving, sent / (self.cluster.direct * BANDWIDTH), False)
+        return Transfer(name, sent, leaving, sent / (self.cluster.direct * BANDWIDTH), False)
 
     def _waiting(self, computing: float, overlap: bool) -> float:
         """The seconds that a process waits for the exchange. With DDP only the backward pass of the

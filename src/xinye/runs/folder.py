@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
-from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING
+from xinye.checkpoints.folders import MANIFEST, SETTINGS, TRAINING, checkpoints
 from xinye.data.files import open_regular, read_json, write_json, written_beside
 from xinye.data.locks import lock
 from xinye.errors import XinyeError, checked, quoted
@@ -104,6 +104,11 @@ class RunFolder:
     def ended(self) -> bool:
         """Whether the run has ended without an interruption."""
         return not self.result().get("interrupted", True)
+
+    @property
+    def resumable(self) -> bool:
+        """Whether there is something to resume: a checkpoint, or the end of a run."""
+        return self.ended or bool(checkpoints(self.path))
 
     def unfinished(self) -> list[str]:
         """A sentence about a run whose training has not come to its end, or the error of a damaged

@@ -108,6 +108,7 @@ class RecordJob(Job):
         facts = rules.Records(
             count=len(examples),
             longest=longest,
+            cut=any(example.cut for example in examples),
             writes=task.writes,
             frozen_attention=task.frozen_attention,
             pace=task.pace,

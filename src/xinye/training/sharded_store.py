@@ -33,6 +33,7 @@ class ShardedStore(Store):
     group: Processes
     saving: Future[Any] | None = None
     states: list[Path] = field(default_factory=list)  # the file with the optimizers' state
+    made: int = 0  # the files that are made of the parts: with weights, and with states
 
     def __post_init__(self) -> None:
         # On the group of the training it would wait for a step, and the step for it.
@@ -62,6 +63,7 @@ class ShardedStore(Store):
         # PyTorch loses the values of tensors without dimensions when it puts the parts together.
         states = {name: each if each.ndim else each[None] for name, each in self._states().items()}
         files = dict.fromkeys(weights, 1) | dict.fromkeys(states, 2)
+        self.made = len({*files.values()})
         writer = HuggingFaceStorageWriter(
             str(new / PARTS), files, save_distributed=True, enable_consolidation=True
         )
@@ -104,7 +106,11 @@ class ShardedStore(Store):
         return 2 * super()._bytes_needed()  # the parts are beside what is made of them
 
     def _write(self, folder: Path, progress: Values) -> None:
-        values, *self.states = sorted((folder / PARTS).glob("model-*.safetensors"))
+        parts = folder / PARTS
+        there = sorted(parts.glob("model-*.safetensors"))
+        if len(there) < self.made:
+            raise FileNotFoundError(f"the files in {parts} were deleted meanwhile")
+        values, *self.states = there
         self.whole.load_state_dict(load_file(values), strict=False, assign=True)
         self._tie()
         super()._write(folder, progress)

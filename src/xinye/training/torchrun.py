@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import torch
 from torch.distributed import run
@@ -42,6 +43,13 @@ def check_count(count: int) -> None:
         )
 
 
+def share_cores(count: int) -> None:
+    """Give each of several processes on this machine its share of the cores, unless the user has
+    said how many threads they have."""
+    if count > 1:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // count)))
+
+
 def launch(count: int, arguments: Sequence[str]) -> int:
     """Run `xinye` with these arguments in `count` processes on this machine; returns the exit code
     of the first one.
@@ -50,7 +58,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     asks to stop; the processes then have 30 seconds to save.
     """
     logging.disable(logging.ERROR)  # Xinye's own message says what is wrong
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    share_cores(count)
     config = LaunchConfig(
         1, 1, count, run_id="xinye", rdzv_backend="c10d", rdzv_endpoint="localhost:0",
         max_restarts=0, monitor_interval=0.1,
@@ -65,8 +73,8 @@ def launch(count: int, arguments: Sequence[str]) -> int:
 
 
 def code_of(error: ChildFailedError) -> int:
-    """The exit code of the first process that failed. Raises `XinyeError` if processes were killed,
-    which nobody else has told."""
+    """The exit code of the first process that failed: 128 + the signal if one ended it. Raises
+    `XinyeError` if processes were killed, which nobody else has told."""
     codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
     killed = next((rank for rank, code in codes.items() if code == -signal.SIGKILL), None)
     if killed is not None and codes.get(0, ENDED[0]) in (*ENDED, -signal.SIGKILL):
@@ -75,25 +83,29 @@ def code_of(error: ChildFailedError) -> int:
             "last checkpoint with --resume",
             exit_code=1,
         ) from None
-    return codes.get(0) or next(iter(codes.values())) or 1
+    code = codes.get(0) or next(iter(codes.values())) or 1
+    return code if code > 0 else 128 - code
 
 
 def run_host(arguments: Sequence[str]) -> int:
     """Do what `torchrun` does with these arguments. Returns the exit code; raises `XinyeError` if
-    the hosts do not come together."""
+    the hosts do not come together, or after a signal."""
     asked = run.parse_args(arguments)
     place = asked.rdzv_endpoint
     if place:
         check_host("--rdzv-endpoint", (place.rpartition(":")[0] or place).strip("[]"))
     logging.disable(logging.WARNING)  # what follows after a signal
+    with suppress(ValueError):  # `run` says what is wrong with the number
+        share_cores(run.determine_local_world_size(asked.nproc_per_node))
     try:
         run.run(asked)
     except ChildFailedError as error:
         return code_of(error)
     except SignalException as error:
         name = error.sigval.name
-        print_error(f"xinye: ended by {name}; continue with the same command and --auto-resume")
-        return 128 + error.sigval
+        raise XinyeError(
+            f"ended by {name}; continue with the same command and --auto-resume", 128 + error.sigval
+        ) from None
     except RendezvousTimeoutError:
         raise XinyeError(
             f"{place}: of {asked.nnodes} hosts one did not come in time; start the same command on "

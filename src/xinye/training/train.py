@@ -95,7 +95,7 @@ def start_of(
     folder = settings.output or default_output(settings, group.has_begun)
     files = RunFolder(folder)
     if resume == "auto" or group.has_begun(folder):
-        resume = files.ended or bool(checkpoints(folder))
+        resume = files.resumable
         overwrite = not resume and (overwrite or files.exists)
     talking = observer if observer and group.first else Observer()
     begun = Start(group, folder, talking, clock.now(), bool(resume), overwrite)
@@ -140,7 +140,11 @@ def train(settings: Settings, begun: Start) -> Run | None:
     if begun.resume:
         session.resume()
         job.resumed()
-    return session.run()
+    run = session.run()
+    if run.interrupted:  # a launcher ends all as soon as one has ended; the first one writes most
+        with begun.group.main_process_first():
+            pass
+    return run
 
 
 def job_of(settings: Settings) -> type[Job]:

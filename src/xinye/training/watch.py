@@ -7,6 +7,7 @@ nothing: the others would wait for it inside an exchange, which Python cannot in
 import itertools
 import math
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -39,6 +40,7 @@ class Watch:
     seen: dict[int, float] = field(default_factory=dict)  # when a process gave its last sign
     ended: threading.Event = field(default_factory=threading.Event)
     finished: bool = False  # and not failed
+    launcher: int = 0  # the process that started this one, if it is torchrun's
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -47,6 +49,8 @@ class Watch:
         self.store = self.store.clone()  # type: ignore[attr-defined]
         self.seen = dict.fromkeys(range(1, self.count) if self.rank == 0 else [0], time.monotonic())
         self._give_sign("0")
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            self.launcher = os.getppid()
         threads = [threading.Thread(target=each, daemon=True) for each in (self._ask, self._check)]
         for thread in threads:
             thread.start()
@@ -91,18 +95,33 @@ class Watch:
             if now - before > SILENCE.total_seconds() / 2:  # it was this process that stood still
                 self.seen = {each: max(now, last) for each, last in self.seen.items()}
             before = now
+            if self.launcher and os.getppid() != self.launcher:
+                self._stop()
+                return
             silent, last = min(self.seen.items(), key=lambda each: each[1], default=(0, math.inf))
             if now - last > SILENCE.total_seconds() and not self.ended.is_set():
                 self._end(silent)
 
+    def _stop(self) -> None:
+        """Save and end as after a signal, because the launcher has ended, and the store with it."""
+        self._tell(
+            "the launcher of this training has ended; its processes save and end; continue with "
+            "--resume"
+        )
+        os.kill(os.getpid(), signal.SIGTERM)
+
     def _end(self, silent: int) -> None:
         """End this process, because another one is silent."""
-        if self.rank == 0 or os.environ.get("LOCAL_RANK", "0") == "0":  # one line on each host
-            error = XinyeError(
-                f"process {silent} has not answered for {SILENCE.seconds} s: its host is off, cut "
-                "off or overloaded; all end here, and the run continues from its last checkpoint "
-                "with --resume"
-            )
+        self._tell(
+            f"process {silent} has not answered for {SILENCE.seconds} s: its host is off, cut "
+            "off or overloaded; all end here, and the run continues from its last checkpoint "
+            "with --resume"
+        )
+        os._exit(1)
+
+    def _tell(self, what: str) -> None:
+        """Print an error, once on each host."""
+        if self.rank == 0 or os.environ.get("LOCAL_RANK", "0") == "0":
+            error = XinyeError(what)
             with suppress(OSError):
                 print_error(f"xinye: {error}")
-        os._exit(1)
