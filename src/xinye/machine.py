@@ -110,6 +110,11 @@ def core_quota() -> float | None:
     return min((quota / period for _, quota, period in groups), default=None)
 
 
+def allowed_cores() -> int:
+    """The number of cores whose time this process may use."""
+    return max(1, int(min(usable_cores(), core_quota() or usable_cores())))
+
+
 def cpp_compiler() -> str | None:
     """The path of the C++ compiler that `torch.compile` and fast generation need on a CPU; None if
     there is none."""

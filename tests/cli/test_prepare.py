@@ -338,6 +338,10 @@ def test_a_corpus_is_checked_whole(xinye, texts):
     assert "token 65,000 is not in the vocabulary" in xinye("data", "check", "corpus").err
     shutil.move("corpus", "texts/corpus")
     assert "a prepared corpus between texts" in xinye("pretrain", "texts", "-o", "run").err
+    shutil.copytree("texts/corpus", "texts/other")
+    checked = xinye("data", "check", "texts").out
+    assert "texts/other" in checked and "json" not in checked
+    shutil.rmtree("texts/other")
     checked = xinye("data", "check", "texts").out
     assert checked.count("corpus") == 2 and "a prepared corpus between texts is not read" in checked
     refused = xinye("tokenizer", "train", "texts", "-o", "tokenizer").complaint

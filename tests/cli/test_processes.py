@@ -379,7 +379,7 @@ def test_a_dry_run_plans_for_as_many_processes_as_asked_and_starts_none(
 
 def test_more_processes_than_the_cores_can_bear_are_refused(xinye, workplace, monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    monkeypatch.setattr(launcher, "usable_cores", lambda: 2)
+    monkeypatch.setattr(launcher, "allowed_cores", lambda: 2)
     told = xinye("pretrain", "zh.txt", "--processes", "9")
     assert told.code == 2 and "this machine has 2 cores" in told.complaint
     assert "give at most 8" in told.complaint
@@ -407,7 +407,7 @@ def test_a_worker_that_a_signal_ended_gives_the_code_of_the_signal(codes, code):
 
 def test_processes_of_one_machine_share_the_cores_it_may_use(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "")
-    monkeypatch.setattr(launcher, "usable_cores", lambda: 8)
+    monkeypatch.setattr(launcher, "allowed_cores", lambda: 8)
     monkeypatch.setattr(launcher.run, "run", lambda asked: None)
     monkeypatch.setattr(launcher.logging, "disable", lambda level: None)
     for given, threads in (("", "4"), ("3", "3")):

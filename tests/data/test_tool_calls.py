@@ -157,3 +157,14 @@ def test_a_template_without_tools_gets_text():
         '<tools>\n{"type": "function", "function": {"name": "say", "description": "说"}}\n</tools>',
         '看\n<tool_call>\n{"name": "say", "arguments": {"茶": 1}}\n</tool_call>',
     ]
+
+
+@pytest.mark.parametrize("arguments, read", [("", {}), (None, {}), ('{"a": 1}', {"a": 1})])
+def test_arguments_are_an_object(arguments, read):
+    [call] = calls_in({"name": "price", "arguments": arguments})
+    assert call["function"]["arguments"] == read
+
+
+@pytest.mark.parametrize("arguments", ["not json", "[1]", 3])
+def test_other_arguments_make_no_call(arguments):
+    assert calls_in({"name": "price", "arguments": arguments}) == []

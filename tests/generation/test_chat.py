@@ -1,10 +1,18 @@
 """Conversations: what of them a model reads, and what is kept."""
 
+import json
+
 import pytest
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation.chat import Conversation, load_messages, save_messages, start_answer
+from xinye.generation.chat import (
+    Conversation,
+    check_messages,
+    load_messages,
+    save_messages,
+    start_answer,
+)
 from xinye.generation.engine import Engine
 from xinye.generation.sampling import ChatSampling
 from xinye.model.config import GPTConfig
@@ -71,6 +79,16 @@ def test_reset_and_system(conversation):
     conversation.system = ""
     conversation.reset()
     assert conversation.messages == []
+
+
+TOOL = {"type": "function", "function": {"name": "price"}}
+
+
+def test_tools_of_a_loaded_chat_stay_when_its_system_message_changes(conversation):
+    loaded = [{"role": "system", "content": "", "tools": json.dumps([TOOL["function"]])}]
+    conversation.messages = check_messages(loaded)
+    conversation.system = "简短"
+    assert conversation.messages == [{"role": "system", "content": "简短", "tools": [TOOL]}]
 
 
 def test_messages_are_saved_and_read_again(tmp_path):

@@ -171,9 +171,11 @@ def test_micro_batches_may_be_as_large_as_fits(workplace, monkeypatch):
 
 
 def test_all_windows_at_once_where_memory_is_ample(workplace):
-    run_of(workplace, batch_size=6, micro_batch_size="auto")
+    """One process has nothing to split: `parallel` has no effect, as the plan says."""
+    run_of(workplace, batch_size=6, micro_batch_size="auto", parallel="fsdp")
     plan = json.loads((workplace / "run/training/plan.json").read_text("utf-8"))
     assert plan["values"]["micro_batch_size"] == 6
+    assert plan["reasons"]["parallel"] == "without effect in one process"
 
 
 @pytest.mark.parametrize(
@@ -341,7 +343,7 @@ def test_a_tracker_is_told_what_the_metrics_hold(workplace):
 def test_resuming_derives_nothing_anew(workplace, monkeypatch):
     """Steps, dropout and micro-batches of a time budget came from a speed and a memory that may be
     others today."""
-    changes = {"steps": None, "time": "1s", "micro_batch_size": None}
+    changes = {"steps": None, "time": "20s", "micro_batch_size": None}
     seconds = [0.0]
     monkeypatch.setattr(clock, "now", lambda: seconds[0])  # stands still until the plan is told
     part = pretrain(settings(workplace, "part", **changes), Interrupting(after=1))
@@ -354,7 +356,7 @@ def test_resuming_derives_nothing_anew(workplace, monkeypatch):
     class Listening(Observer):
         def plan(self, plan: Any, trainable: Any = ()) -> None:
             planned.update(plan.values)
-            seconds[0] = 2.0  # the budget is spent
+            seconds[0] = 40.0  # the budget is spent
 
     pretrain(PretrainSettings(output=workplace / "part"), Listening(), resume=True)
     assert planned == before

@@ -191,7 +191,10 @@ class Preparation:
 
 def _delete_tokenizer(folder: Path) -> None:
     """Delete the tokenizer in a folder. Raises `OSError` if there is something else."""
-    for name in Tokenizer.load(folder).files():
+    files = {*Tokenizer.load(folder).files()}
+    if others := [path.name for path in folder.iterdir() if path.name not in files]:
+        raise OSError(f"{folder} also has {others[0]}")
+    for name in files:
         (folder / name).unlink(missing_ok=True)
     folder.rmdir()
 

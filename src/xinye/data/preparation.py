@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from dataclasses import field as with_default
 from functools import cached_property
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 from xinye.cache import cache_folder
@@ -30,8 +31,8 @@ from xinye.data.token_parts import OF_UNIT, Unit, token_dtype, unit_file, write_
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 
-# the files of a preparation: locked, or finished, or still being written
-OWN = re.compile(rf"lock|({OF_UNIT}|{OF_SHARD})|\.({OF_UNIT}|{OF_SHARD})\.new")
+# the files of a preparation: locked, or finished, or still being written; NFS renames open ones
+OWN = re.compile(rf"lock|({OF_UNIT}|{OF_SHARD})|\.({OF_UNIT}|{OF_SHARD})\.new|\.nfs\w+")
 UNIT_BYTES = 8_000_000  # small files are read together until they have this size
 
 
@@ -118,7 +119,7 @@ def prepare(source: Source, tokenizer: Tokenizer, on_progress: Callable[[int], N
         # another process may be making it
         with alone(folder.with_suffix(".lock"), kept=False) as has_locks:
             if has_locks:  # what processes left that were killed
-                for left in folder.parent.glob(f".{folder.name}.*"):
+                for left in folder.parent.glob(f".{folder.name}.{gethostname()}.*"):
                     shutil.rmtree(left, ignore_errors=True)
             if not _opened(folder):
                 _make(folder, source, tokenizer, on_progress)
@@ -131,7 +132,7 @@ def _make(
     folder: Path, source: Source, tokenizer: Tokenizer, on_progress: Callable[[int], None]
 ) -> None:
     """Write the corpus of a text into a folder, which is there only when it is whole."""
-    beside, done = folder.with_name(f".{folder.name}.{os.getpid()}"), 0
+    beside, done = folder.with_name(f".{folder.name}.{gethostname()}.{os.getpid()}"), 0
 
     def add(characters: int) -> None:
         nonlocal done

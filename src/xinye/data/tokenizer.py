@@ -16,7 +16,6 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -304,11 +303,9 @@ class Tokenizer:
     @cached_property
     def call_format(self) -> CallFormat | None:
         """The format in which the model calls tools, or None if its chat template knows none, or
-        another one.
+        another one. Raises `XinyeError` if the template cannot be filled in.
         """
-        with suppress(XinyeError):
-            return format_of(self.chat_template, lambda messages: self._chat_text(messages, False))
-        return None
+        return format_of(self.chat_template, lambda messages: self._chat_text(messages, False))
 
     @cached_property
     def _chat_backend(self) -> tuple[str, tokenizers.Tokenizer]:

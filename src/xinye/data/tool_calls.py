@@ -118,7 +118,7 @@ def textual(messages: Sequence[Message]) -> list[Message]:
 
 def calls_in(given: Any) -> list[Message]:
     """The calls in a value from outside: a call, a list of calls, or either as JSON text. Empty if
-    there is anything else.
+    there is anything else, as arguments that are no object.
     """
     given = parsed(given)
     calls = []
@@ -126,7 +126,9 @@ def calls_in(given: Any) -> list[Message]:
         function = call.get("function", call) if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             return []
-        arguments = parsed(function.get("arguments", {}))
+        arguments = parsed(function.get("arguments") or {})
+        if not isinstance(arguments, dict):
+            return []
         called = {"name": function["name"], "arguments": arguments}
         identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
         calls.append({**identity, "type": "function", "function": called})

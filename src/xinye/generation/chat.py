@@ -18,8 +18,8 @@ Fits = Callable[[list[Message]], bool]
 
 
 def check_messages(messages: Any, where: str = "messages") -> list[Message]:
-    """The messages as a list, their calls with arguments as objects. Raises `XinyeError` that names
-    the first invalid one; `where` begins the error's text."""
+    """The messages as a list, their tools and calls in OpenAI's form, with arguments as objects.
+    Raises `XinyeError` that names the first invalid one; `where` begins the error's text."""
     if not isinstance(messages, list | tuple):
         raise XinyeError(f"{where}: this is not a list of messages")
     checked: list[Message] = []
@@ -36,13 +36,14 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
         calls = calls_in(fields.get("tool_calls"))
         if fields.get("tool_calls") and not (calls and fields["role"] == "assistant"):
             raise XinyeError(f"{where}: message {number} has tool_calls that cannot be read")
-        tools = fields.get("tools")
-        if tools and not (tools_in(tools) and number == 1 and fields["role"] == "system"):
+        tools = tools_in(fields.get("tools"))
+        if fields.get("tools") and not (tools and number == 1 and fields["role"] == "system"):
             raise XinyeError(
                 f"{where}: the tools of message {number} must be a list of functions in the system "
                 "message, which comes first"
             )
-        checked.append({**fields, "tool_calls": calls} if calls else fields)
+        known = {"tool_calls": calls, "tools": tools}
+        checked.append({**fields, **{name: value for name, value in known.items() if value}})
     return checked
 
 
@@ -163,8 +164,10 @@ class Conversation:
 
     @system.setter
     def system(self, text: str) -> None:
-        rest = self.messages[1:] if self.system else self.messages
-        self.messages = [{"role": "system", "content": text}, *rest] if text else rest
+        before = system_of(self.messages)
+        rest, tools = self.messages[len(before) :], any("tools" in each for each in before)
+        first = {"role": "system", **(before[0] if tools else {}), "content": text}
+        self.messages = [first, *rest] if text or tools else rest
 
     def reset(self) -> None:
         """Drop all messages except the system message."""

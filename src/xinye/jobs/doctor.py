@@ -300,7 +300,7 @@ Doubt = tuple[object, str, str]  # a condition, the problem if it is true, and t
 def doubts_of_processor(facts: Facts, speed: Speed, software: Facts) -> list[Doubt]:
     """Conditions of processor and threads that make training slow."""
     on_cpu, threads, usable = facts["device"] == "cpu", facts["threads"], facts["usable_cores"]
-    allowed = max(1, int(min(usable, facts["core_quota"] or usable)))
+    allowed = machine.allowed_cores()
     idle = threads < min(allowed, facts["physical_cores"] or allowed)
     variables = [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in os.environ]
     return [

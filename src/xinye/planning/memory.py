@@ -104,11 +104,11 @@ class Memory:
     @property
     def state(self) -> int:
         """What the optimizer keeps."""
-        return (self.config.parameters * STATES[self.optimizer] + self.more) // self.shards
+        return (self.config.parameters * STATES[self.optimizer] + self.for_tables) // self.shards
 
     @property
-    def more(self) -> int:
-        """What the optimizer keeps of embeddings and head, beyond the other weights: Muon leaves
+    def for_tables(self) -> int:
+        """What the optimizer keeps for embeddings and head, beyond the other weights: Muon leaves
         them to AdamW."""
         adamw = STATES["adamw"] - STATES["muon"]
         return table_parameters(self.config) * adamw if self.optimizer == "muon" else 0
@@ -169,8 +169,8 @@ class Memory:
             also = f", {self.gathered / 1e9:.1f} GB for weights that are gathered"
         elif self.buckets:
             also = f", {self.buckets / 1e9:.1f} GB for the copy of the gradients that DDP exchanges"
-        if self.more:
-            split = f" + {self.more / 1e9:.1f} GB for AdamW on embeddings and head{split}"
+        if self.for_tables:
+            split = f" + {self.for_tables / 1e9:.1f} GB for AdamW on embeddings and head{split}"
         return (
             f"{self.config.parameters:,} parameters × (4 weight + 4 gradient + "
             f"{STATES[self.optimizer]} optimizer) bytes{split} = {weights / 1e9:.1f} "

@@ -65,6 +65,7 @@ class CalledFunction(Body):
     @field_validator("arguments")
     @classmethod
     def _is_an_object(cls, text: str) -> str:
+        text = text or "{}"  # some clients write no arguments so
         try:
             arguments = from_json(text, allow_inf_nan=False)
         except ValueError as error:

@@ -330,6 +330,8 @@ class Reader:
             else:
                 what = f"messages of {word!r} are learned as answers, unchanged"
                 self.notes.add(self.place, what)
+        if role != "assistant":
+            calls = []  # a note says that they are not read
         if calls and content is None:
             content = ""
         text = text_in({name: content}, name, here)
@@ -341,7 +343,7 @@ class Reader:
                 f"{here}, field {weight!r}: expected 0 (not trained) or 1, found {row[weight]!r}"
             )
         message: Message = {"role": role, "content": text.strip() if role == "assistant" else text}
-        if calls and role == "assistant":
+        if calls:
             message["tool_calls"] = calls
         if role == "assistant" and weight and row[weight] == 0:
             self.notes.add(self.place, f"an answer with {weight!r} 0 is read but not trained")

@@ -92,15 +92,18 @@ def check_corpus(name: str) -> Corpus:
 def find_texts(names: Sequence[str], notes: Notes) -> list[Path]:
     """The text files that names stand for, without prepared corpora. `notes` report those, and the
     files that are not read. Raises `XinyeError` if there is no text."""
-    found = find_files(names)
-    corpora = corpora_among(found)
-    if corpora and all({*corpora} & {*file.parents} for file in found):
-        advice = f"give it alone: xinye data check {quoted(corpora[0])}"
-        if archive_of(corpora[0]):
-            advice = "unpack the archive and give its folder alone"
-        raise XinyeError(
-            f"{corpora[0]}: this is a prepared corpus, and there is no text beside it; {advice}"
-        )
+    found, corpora = find_files(names), list[Path]()
+    while more := corpora_among(found):
+        corpora += more
+        if all({*corpora} & {*file.parents} for file in found):
+            advice = f"give it alone: xinye data check {quoted(corpora[0])}"
+            if archive_of(corpora[0]):
+                advice = "unpack the archive and give its folder alone"
+            raise XinyeError(
+                f"{corpora[0]}: this is a prepared corpus, and there is no text beside it; {advice}"
+            )
+        # Files of a copy are found only now: of equal files one is read.
+        found = find_files(names, without=corpora)
     for folder in corpora:
         notes.add(
             str(folder),

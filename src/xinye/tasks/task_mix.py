@@ -43,8 +43,7 @@ class Mixed:
     def texts(self) -> Iterator[str]:
         """The texts of the records, for the tokenizer."""
         for record in self.records:
-            messages = getattr(record, "messages", ())
-            yield from [message["content"] for message in messages] or [record.whole]
+            yield from record.contents if hasattr(record, "contents") else [record.whole]
 
 
 # -- reading ---------------------------------------------------------------------------------------

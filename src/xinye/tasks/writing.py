@@ -318,6 +318,11 @@ def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[M
     if whole > context:
         messages = shortened(messages, lambda some: len(encode(some)) <= context)
         length = len(encode(messages))
+    if length > context and "tool_calls" in messages[-1]:
+        raise XinyeError(
+            f"{record.place}: the last turn does not fit in {context:,} tokens, and its calls of "
+            "tools cannot be cut; shorten it, or delete the record"
+        )
     if length > context:
         raise XinyeError(
             f"{record.place}: the messages before the answer do not fit in {context:,} tokens; "

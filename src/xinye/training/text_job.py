@@ -113,7 +113,8 @@ class TextJob(Job):
         rules.rates(draft, settings, self.config)
         rules.precision(draft, settings, self.device, self.fast_dtype)
         self.check_shares()
-        if settings.micro_batch_size == "auto" and draft.values.get("parallel") == "fsdp":
+        split = self.count > 1 and draft.values["parallel"] == "fsdp"
+        if settings.micro_batch_size == "auto" and split:
             raise XinyeError(
                 "--micro-batch-size auto tries until memory is full, which several processes "
                 "cannot do together with --parallel fsdp; give a number"
@@ -151,7 +152,8 @@ class TextJob(Job):
         """
         config, planned = self.config, self.begun.dry_run
         at_once = self.draft.micro_batch_size * self.samples.context
-        needed = Memory(config, at_once, self.settings.optimizer, device=self.device)
+        how = self.settings.optimizer, self.settings.activation_checkpointing
+        needed = Memory(config, at_once, *how, device=self.device)
         if planned > 1 and needed.total > memory_of_process(self.device):
             config = replace(config, num_hidden_layers=1)
         model = self._network(config)
@@ -163,7 +165,8 @@ class TextJob(Job):
         speed = measure_speed(trial, batches, self.data, self.settings)
         context = self.samples.context
         whole = self.config.flops_per_token(context) / config.flops_per_token(context)
-        faster = planned if planned > 1 and self.device.type == "cuda" else 1
+        alone = self.begun.group.count == 1  # and measures a whole step, not its share
+        faster = planned if planned > 1 and alone and self.device.type == "cuda" else 1
         return Speed(speed.step * whole / faster, speed.window * whole, speed.sample * whole)
 
     def _plan_steps(self) -> None:

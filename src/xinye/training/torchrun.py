@@ -23,7 +23,7 @@ from torch.distributed.elastic.rendezvous import (
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from xinye.errors import XinyeError, plural, print_error, reason_of
-from xinye.machine import usable_cores
+from xinye.machine import allowed_cores
 from xinye.training.distributed import check_gpus
 from xinye.training.launch import check_host
 
@@ -34,7 +34,7 @@ ENDED = (128 + signal.SIGTERM, -signal.SIGTERM)  # codes of a process that the l
 def check_count(count: int) -> None:
     """Raise `XinyeError` if this machine has no use for so many processes."""
     check_gpus(count)
-    cores = usable_cores()
+    cores = allowed_cores()
     most = PROCESSES_PER_CORE * cores
     if not torch.cuda.is_available() and count > most:
         raise XinyeError(
@@ -47,7 +47,7 @@ def share_cores(count: int) -> None:
     """Give each of several processes on this machine its share of the cores, unless the user has
     said how many threads they have."""
     if count > 1:
-        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // count)))
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, allowed_cores() // count)))
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:

@@ -96,8 +96,8 @@ class Watch:
                 self.seen = {each: max(now, last) for each, last in self.seen.items()}
             before = now
             if self.launcher and os.getppid() != self.launcher:
+                self.launcher = 0  # it is told once; others are still watched
                 self._stop()
-                return
             silent, last = min(self.seen.items(), key=lambda each: each[1], default=(0, math.inf))
             if now - last > SILENCE.total_seconds() and not self.ended.is_set():
                 self._end(silent)
