@@ -53,7 +53,7 @@ def test_ddp_reduces_all_gradients_once_and_gathers_the_updates():
 
 def test_fsdp_gathers_twice_and_reduces_for_each_micro_batch():
     two = work(2, 8, split=True, micro_batch_size=1)
-    assert (two.share, two.micro_batches, two.shards) == (4, 4, 16)
+    assert (two.share, two.micro_batches, two.memory.shards) == (4, 4, 16)
     gathered, reduced, swapped = two.exchanges()
     layers = MATRICES + NORMS
     assert gathered.bytes == pytest.approx(4 * (2 * 2 * layers + 4 * TABLES) * 15 / 16)

@@ -27,7 +27,6 @@ from xinye.check.reading import (
 from xinye.data.cleaning import Cleaning, clean
 from xinye.data.duplicates import NearlySeen
 from xinye.data.encodings import bad_bytes as replaced
-from xinye.data.notes import Notes
 from xinye.data.personal import KINDS
 from xinye.data.sources import Piece, headerless
 from xinye.data.tokenizer import Tokenizer, sample_texts
@@ -143,8 +142,8 @@ def check(
     >>> check(["reviews.csv"], field="review").problems  # doctest: +SKIP
     [Noted(file='reviews.csv', line=17, …, problem='3 columns, the header line has 2; …')]
     """
-    notes = Notes()
-    seen = Reading(find_texts(files, notes), field, document_separator, on_progress, notes)
+    paths, notes = find_texts(files)
+    seen = Reading(paths, field, document_separator, on_progress, notes)
     with replaced(bad_bytes, seen.notes):
         sample, characters = sample_texts(seen.texts(), SAMPLE_BYTES)
     kinds = (seen.bad_files, seen.bad_records, seen.mojibake, seen.long_lines)

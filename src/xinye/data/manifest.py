@@ -178,12 +178,17 @@ def shard_files(number: int) -> tuple[str, str]:
 
 
 def checksums(path: Path) -> list[str]:
-    """The checksum of every 4 MiB of a file (BLAKE2b, 8 bytes)."""
+    """The checksum of every 4 MiB of a file."""
     found = []
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
-            found.append(hashlib.blake2b(chunk, digest_size=8).hexdigest())
+            found.append(checksum_of(chunk))
     return found
+
+
+def checksum_of(chunk: bytes) -> str:
+    """The checksum of a chunk of a file (BLAKE2b, 8 bytes)."""
+    return hashlib.blake2b(chunk, digest_size=8).hexdigest()
 
 
 def check_size(path: Path, name: str, size: int) -> None:

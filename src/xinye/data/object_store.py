@@ -11,7 +11,6 @@ Credentials and the endpoint come from the usual variables, such as `AWS_ACCESS_
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import re
 import stat
@@ -25,7 +24,7 @@ from typing import IO, Any
 from xinye.cache import cache_folder
 from xinye.data.files import LARGEST_JSON
 from xinye.data.locks import alone
-from xinye.data.manifest import CHUNK, check_file, damaged, digest_of
+from xinye.data.manifest import CHUNK, check_file, checksum_of, damaged, digest_of
 from xinye.errors import XinyeError, reason_of
 from xinye.libraries import need
 
@@ -173,7 +172,7 @@ class ObjectStore:
                 raise damaged(self.name(name), f"the file ends at byte {found:,} of {size:,}")
             if found > end:
                 raise damaged(self.name(name), "the server sends more bytes than it was asked for")
-            if hashlib.blake2b(data, digest_size=8).hexdigest() != right:
+            if checksum_of(data) != right:
                 problem = f"bytes {start:,} to {end:,} do not match their checksum"
                 raise damaged(self.name(name), problem)
             yield data

@@ -107,12 +107,10 @@ def as_text(message: Message) -> str:
 
 def textual(messages: Sequence[Message]) -> list[Message]:
     """The messages with tools and calls as text, and no others."""
-    plain = [
-        {name: value for name, value in message.items() if name not in ("tools", "tool_calls")}
-        for message in messages
-    ]
     return [
-        {**each, "content": as_text(message)} for each, message in zip(plain, messages, strict=True)
+        {name: value for name, value in message.items() if name not in ("tools", "tool_calls")}
+        | {"content": as_text(message)}
+        for message in messages
     ]
 
 

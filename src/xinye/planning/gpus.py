@@ -69,6 +69,28 @@ _V100 = GPU(
     network=4 * 100 * GBIT,
     source="NVIDIA V100 and DGX-1 data sheets",
 )
+_L40S = GPU(
+    title="L40S 48 GB",
+    bfloat16=362 * TERA,
+    float32=91.6 * TERA,
+    memory=48 * GB,
+    memory_speed=864 * GB,
+    link=32 * GB,  # PCIe 4.0 × 16
+    per_host=8,
+    network=400 * GBIT,
+    source="NVIDIA L40S data sheet; host and network are assumed",
+)
+_RTX_4090 = GPU(
+    title="RTX 4090 24 GB",
+    bfloat16=165.2 * TERA,
+    float32=82.6 * TERA,
+    memory=24 * GB,
+    memory_speed=1008 * GB,
+    link=32 * GB,  # PCIe 4.0 × 16
+    per_host=1,
+    network=10 * GBIT,
+    source="NVIDIA Ada architecture whitepaper; host and network are assumed",
+)
 GPUS = {
     "a100": _A100,
     "a100-40": replace(_A100, title="A100 SXM 40 GB", memory=40 * GB, memory_speed=1555 * GB),
@@ -102,50 +124,23 @@ GPUS = {
         network=8 * 400 * GBIT,
         source="NVIDIA DGX B200 data sheet",
     ),
-    "l40s": GPU(
-        title="L40S 48 GB",
-        bfloat16=362 * TERA,
-        float32=91.6 * TERA,
-        memory=48 * GB,
-        memory_speed=864 * GB,
-        link=32 * GB,  # PCIe 4.0 × 16
-        per_host=8,
-        network=400 * GBIT,
-        source="NVIDIA L40S data sheet; host and network are assumed",
-    ),
-    "l20": GPU(
+    "l40s": _L40S,
+    "l20": replace(
+        _L40S,
         title="L20 48 GB",
         bfloat16=119.5 * TERA,
         float32=59.8 * TERA,
-        memory=48 * GB,
-        memory_speed=864 * GB,
-        link=32 * GB,  # PCIe 4.0 × 16
-        per_host=8,
-        network=400 * GBIT,
         source="NVIDIA L20 data sheet; host and network are assumed",
     ),
-    "rtx3090": GPU(
+    "rtx3090": replace(
+        _RTX_4090,
         title="RTX 3090 24 GB",
         bfloat16=71 * TERA,
         float32=35.6 * TERA,
-        memory=24 * GB,
         memory_speed=936 * GB,
-        link=32 * GB,  # PCIe 4.0 × 16
-        per_host=1,
-        network=10 * GBIT,
         source="NVIDIA Ampere GA102 whitepaper; host and network are assumed",
     ),
-    "rtx4090": GPU(
-        title="RTX 4090 24 GB",
-        bfloat16=165.2 * TERA,
-        float32=82.6 * TERA,
-        memory=24 * GB,
-        memory_speed=1008 * GB,
-        link=32 * GB,  # PCIe 4.0 × 16
-        per_host=1,
-        network=10 * GBIT,
-        source="NVIDIA Ada architecture whitepaper; host and network are assumed",
-    ),
+    "rtx4090": _RTX_4090,
     "v100": _V100,
     "v100-16": replace(_V100, title="V100 SXM2 16 GB", memory=16 * GB),
     "t4": GPU(

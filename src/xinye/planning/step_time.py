@@ -95,10 +95,6 @@ class Work:
         return math.ceil(self.share / self.at_once)
 
     @property
-    def shards(self) -> int:
-        return self.cluster.processes if self.split else 1
-
-    @property
     def bytes_of_dtype(self) -> int:
         return 2 if self.cluster.gpu.dtype == "bfloat16" else 4
 
@@ -195,7 +191,7 @@ class Work:
 
     def _optimizer_bytes(self) -> float:
         """Weights, gradients and state, each read and written."""
-        return 2 * (4 + 4 + STATES[self.optimizer]) * self.config.parameters / self.shards
+        return 2 * (4 + 4 + STATES[self.optimizer]) * self.config.parameters / self.memory.shards
 
 
 def matrix_shapes(config: GPTConfig) -> dict[tuple[int, int], int]:

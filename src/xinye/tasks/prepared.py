@@ -89,11 +89,23 @@ def check_corpus(name: str) -> Corpus:
     return corpus
 
 
-def find_texts(names: Sequence[str], notes: Notes) -> list[Path]:
-    """The text files that names stand for, without prepared corpora. `notes` report those, and the
+def find_texts(names: Sequence[str]) -> tuple[list[Path], Notes]:
+    """The text files that names stand for, without prepared corpora; and notes of those, and of the
     files that are not read. Raises `XinyeError` if there is no text."""
-    found, corpora = find_files(names), list[Path]()
-    while more := corpora_among(found):
+    corpora: list[Path] = []
+    while True:
+        notes = Notes()
+        for folder in corpora:
+            notes.add(
+                str(folder),
+                "a prepared corpus between texts is not read; move it out of their folder, because "
+                "pretrain refuses it there",
+            )
+        found = find_files(names, notes, corpora)
+        # Of equal files one is read, so a copy of a corpus is seen only now.
+        more = corpora_among(found)
+        if not more:
+            return found, notes
         corpora += more
         if all({*corpora} & {*file.parents} for file in found):
             advice = f"give it alone: xinye data check {quoted(corpora[0])}"
@@ -102,15 +114,6 @@ def find_texts(names: Sequence[str], notes: Notes) -> list[Path]:
             raise XinyeError(
                 f"{corpora[0]}: this is a prepared corpus, and there is no text beside it; {advice}"
             )
-        # Files of a copy are found only now: of equal files one is read.
-        found = find_files(names, without=corpora)
-    for folder in corpora:
-        notes.add(
-            str(folder),
-            "a prepared corpus between texts is not read; move it out of their folder, because "
-            "pretrain refuses it there",
-        )
-    return find_files(names, notes, corpora)
 
 
 def open_tokenized(settings: PretrainSettings, tokenizer: Tokenizer, whose: str) -> Corpus:

@@ -88,7 +88,8 @@ def prepare_text(
     if settings.shard_cache != PretrainSettings().shard_cache and not in_store(settings.files):
         said = "--shard-cache has no effect on a text that is in no object store"
         observer.warn(f"note: {said}")
-    if is_prepared(settings.files):
+    prepared = is_prepared(settings.files)
+    if prepared:
         corpus, tokenizer = open_prepared(settings, plan, models, observer)
     else:
         corpus, tokenizer = read_files(settings, plan, models, observer, mixes)
@@ -122,7 +123,7 @@ def prepare_text(
         "unigram_loss": round(unigram_loss(held_out), 4),
     }
     # A corpus is more than its files: they may have been cleaned otherwise.
-    known = about.fingerprint if is_prepared(settings.files) else about.text
+    known = about.fingerprint if prepared else about.text
     return TextData(tokenizer, training, validation, known, facts)
 
 
