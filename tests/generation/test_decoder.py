@@ -1,17 +1,13 @@
 """The compiled step computes what `GPT.forward` computes, for texts of any length, and PyTorch
 stands in for it."""
 
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from xinye import machine
 from xinye.data.tokenizer import Tokenizer
-from xinye.generation import decoder
 from xinye.generation.decoder import Decoder, decoder_for
 from xinye.generation.engine import generate, start
 from xinye.generation.sampling import Sampling
@@ -20,6 +16,7 @@ from xinye.model.gpt import GPT, Linear
 from xinye.model.lstm import LSTM
 from xinye.model.quantization import quantize, swap_in
 from xinye.model.rope import RopeScaling
+from xinye.native import library, matrix
 
 TOKENIZER = Tokenizer.train([], kind="bytes")
 V, CONTEXT = TOKENIZER.vocab_size, 48
@@ -52,7 +49,7 @@ def random_model(config: GPTConfig) -> GPT:
 
 def compiled(model: GPT) -> Decoder:
     step = decoder_for(model)
-    assert step is not None, decoder.describe()
+    assert step is not None, library.describe()
     return step
 
 
@@ -143,7 +140,7 @@ def test_any_number_of_threads_computes_the_same(monkeypatch: pytest.MonkeyPatch
     for threads in (1, 2, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
         results.append(step([7], [0], [[0]], cache))
-    monkeypatch.setattr(step, "_parallel", None)  # no OpenMP: threads of its own
+    monkeypatch.setattr(matrix, "openmp", lambda: (None, None))  # threads of its own
     results.append(step([7], [0], [[0]], cache))
     assert all(torch.equal(result, results[0]) for result in results)
 
@@ -165,8 +162,9 @@ def test_texts_are_the_same_without_a_compiler(
 
     assert decoder_for(model) is not None
     fast = texts()
-    monkeypatch.setattr(decoder, "library", lambda: (None, "no C++ compiler"))
-    assert decoder_for(model) is None and "slower: no C++ compiler" in decoder.describe()
+    monkeypatch.setattr(library.THIS, "functions", None)
+    monkeypatch.setattr(library.THIS, "words", "no C++ compiler")
+    assert decoder_for(model) is None and "slower: no C++ compiler" in library.describe()
     assert texts() == fast
 
 
@@ -182,44 +180,3 @@ def test_what_it_does_not_know_is_left_to_pytorch() -> None:
     strided.lm_head.weight = nn.Parameter(torch.zeros(96, V).T)
     assert decoder_for(strided) is None
     assert decoder_for(LSTM(LSTMConfig(V, 8, 1, CONTEXT))) is None
-
-
-# -- building --------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache's, and a source that is compiled in no time."""
-    source = tmp_path / "decoder.cpp"
-    source.write_text('extern "C" void xinye_step() {}\n')
-    monkeypatch.setattr(decoder, "SOURCE", source)
-    monkeypatch.setenv("XINYE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache" / "native"
-
-
-def test_the_library_is_built_once_and_again_when_damaged(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    compiler = machine.cpp_compiler()
-    assert compiler is not None
-    path = decoder.build(compiler)
-    content = path.read_bytes()
-    assert [*folder.iterdir()] == [path]
-    path.write_bytes(content[: len(content) // 2])
-    again = decoder.build(compiler)
-    assert again.read_bytes()[:4] == content[:4] and again.stat().st_size == len(content)
-    monkeypatch.setattr(subprocess, "run", None)  # from here on nothing is compiled
-    assert decoder.build(compiler) == again
-
-
-def test_what_others_could_have_written_is_not_loaded(folder: Path) -> None:
-    folder.mkdir(parents=True)
-    folder.chmod(0o777)
-    assert decoder.library.__wrapped__() == (None, f"other users can write to {folder}")
-
-
-def test_a_source_that_cannot_be_compiled_is_told_in_a_line(folder: Path) -> None:
-    decoder.SOURCE.write_text("int main( {")
-    step, words = decoder.library.__wrapped__()
-    assert step is None and "error" in words and "\n" not in words
-    assert not [*folder.iterdir()]

@@ -31,8 +31,7 @@ from xinye.model.quantization import (
     BLOCKS,
     COMPUTED,
     FLOATS,
-    QuantizedEmbedding,
-    QuantizedLinear,
+    Quantized,
     computable,
     dequantize,
     finite,
@@ -244,6 +243,6 @@ def _values(model: LanguageModel, name: str) -> Tensor:
     """A weight or bias in fp32 on the CPU; a quantized one is unpacked."""
     owner, _, attribute = name.rpartition(".")
     layer = model.get_submodule(owner)
-    if attribute == "weight" and isinstance(layer, QuantizedLinear | QuantizedEmbedding):
-        return dequantize(layer.blocks.cpu(), layer.kind)
+    if attribute == "weight" and isinstance(layer, Quantized):
+        return layer.dequantized().cpu()
     return getattr(layer, attribute).detach().cpu().float()

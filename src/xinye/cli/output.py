@@ -2,6 +2,7 @@
 work.
 """
 
+import atexit
 import json
 import logging
 import sys
@@ -115,12 +116,20 @@ def show_log(level: int) -> None:
 
 
 def prepare_writing() -> None:
-    """Compile the fast decoder if this has not been done yet, with a message."""
-    from xinye.generation.decoder import prepare_decoder
+    """Begin to compile the fast decoder if this has not been done yet, with a message; the command
+    says in the end whether it is done."""
     from xinye.machine import device
+    from xinye.native.library import THIS, prepare_decoder_beside
+
+    def tell() -> None:
+        if THIS.get() is None:
+            console.print("the decoder is still being compiled in the background", style="dim")
+        else:
+            console.print("the decoder is compiled: the next texts are written faster", style="dim")
 
     with Display() as display:
-        prepare_decoder(device(), display)
+        if prepare_decoder_beside(device(), display):
+            atexit.register(tell)
 
 
 def print_findings(sentences: Iterable[str], charts: Iterable[str] = ()) -> None:

@@ -13,10 +13,10 @@ from xinye.checkpoints.load import load_model
 from xinye.data.files import write_json_lines
 from xinye.demo.stories import check, stories
 from xinye.errors import checked
-from xinye.generation.decoder import prepare_decoder
 from xinye.generation.engine import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
+from xinye.native.library import prepare_decoder
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_time

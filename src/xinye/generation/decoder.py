@@ -1,161 +1,22 @@
-"""The compiled decoder, `decoder.cpp`, for a GPT on a CPU. It is built once for this processor and
-kept in the user's cache.
+"""The compiled decoder, `native/decoder.cpp`, for a GPT on a CPU.
 
-If it cannot be built, or does not support a model, PyTorch does the work; `GPT.forward` is the
-reference.
+Where there is no compiled code, or it does not support a model, PyTorch does the work;
+`GPT.forward` is the reference.
 """
 
 import ctypes
-import hashlib
-import os
-import stat
-import subprocess
-import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xinye import machine
-from xinye.cache import cache_folder
 from xinye.model.gpt import GPT, LayerNorm, Linear, RMSNorm, rotary_tables
-from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
-from xinye.observer import Observer
-
-SOURCE = Path(__file__).with_name("decoder.cpp")
-FLAGS = (
-    "-std=c++20", "-O3", "-march=native", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w",
-)  # fmt: skip
-# the compiler's flags for each value of `machine.instruction_limit`
-WITHOUT = {
-    "avx2": ("-mno-avx512f",),
-    "avx512": ("-mno-avx512bf16",),
-    None: (),
-}
-KINDS = {torch.float32: 0, torch.bfloat16: 1, "q8_0": 2, "q4_0": 3, "q4_1": 4}
-
-
-# -- building --------------------------------------------------------------------------------------
-
-
-@cache
-def library() -> tuple[Any, str]:
-    """The compiled function and the path of its library; or None, and the reason."""
-    compiler = machine.cpp_compiler()
-    if compiler is None:
-        return None, "no C++ compiler"
-    try:
-        path = build(compiler)
-        return ctypes.CDLL(str(path)).xinye_step, str(path)
-    except subprocess.SubprocessError as error:
-        return None, f"{compiler} failed: {_last_line(error)}"
-    except (OSError, AttributeError) as error:
-        return None, str(error)
-
-
-def describe() -> str:
-    """How this machine's CPU generates text, in a few words."""
-    step, words = library()
-    return (
-        f"with PyTorch alone, which is slower: {words}"
-        if step is None
-        else "compiled for this processor"
-    )
-
-
-def prepare_decoder(device: torch.device, observer: Observer) -> float:
-    """Build the library if the device needs it and it is not built yet, and report that. Returns
-    the seconds that this took, 0 if nothing was done."""
-    compiler = machine.cpp_compiler()
-    if device.type != "cpu" or compiler is None or library.cache_info().currsize:
-        return 0.0
-    with suppress(OSError):
-        if built(compiler) is not None:
-            return 0.0
-    observer.stage(
-        "compiling the decoder for this processor; this happens once and takes a few seconds"
-    )
-    begin = time.monotonic()
-    library()
-    return time.monotonic() - begin
-
-
-def build(compiler: str) -> Path:
-    """The path of the library for this source, compiler and processor, from the cache or built now.
-
-    Raises `OSError` or `subprocess.SubprocessError` if it cannot be built.
-    """
-    found = built(compiler)
-    if found is not None:
-        return found
-    folder, name, flags = _place(compiler)
-    with tempfile.TemporaryDirectory(dir=folder) as beside:
-        built_now = Path(beside) / "decoder.so"
-        command = [compiler, *flags, "-o", str(built_now), str(SOURCE)]
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-        return built_now.rename(folder / f"{name}-{_hash(built_now)}.so")
-
-
-def built(compiler: str) -> Path | None:
-    """The path of the library in the cache, or None.
-
-    The name of the library ends with a hash of its content; a file that does not match it is
-    removed. A file that another user could have written is removed, too. Raises `PermissionError`
-    if other users can write to the folder.
-    """
-    folder, name, _ = _place(compiler)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _own(folder):
-        raise PermissionError(f"other users can write to {folder}")
-    for path in folder.glob(f"{name}-*.so"):
-        with suppress(FileNotFoundError):  # another process found it damaged, too
-            if _own(path) and path.name == f"{name}-{_hash(path)}.so":
-                return path
-            path.unlink()
-    return None
-
-
-def _place(compiler: str) -> tuple[Path, str, tuple[str, ...]]:
-    """The folder of the library, the beginning of its name, and the compiler's flags."""
-    flags = (*FLAGS, *WITHOUT[machine.instruction_limit()])
-    what = [
-        SOURCE.read_text("utf-8"),
-        compiler,
-        *flags,
-        machine.processor(),
-        machine.instruction_sets(),
-    ]
-    name = f"decoder-{hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()}"
-    return cache_folder() / "native", name, flags
-
-
-def _own(path: Path) -> bool:
-    status = path.stat()
-    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-
-
-def _hash(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
-
-def _last_line(error: subprocess.SubprocessError) -> str:
-    lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
-    return next((line for line in lines if "error" in line), lines[-1] if lines else "")
-
+from xinye.model.quantization import Quantized
+from xinye.native.library import THIS
+from xinye.native.matrix import KINDS, Matrix, Threads, threads
 
 # -- the structures of decoder.cpp, with the same fields -------------------------------------------
-
-
-class _Matrix(ctypes.Structure):
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("data", "bias")),
-        *((name, ctypes.c_int64) for name in ("rows", "columns", "kind")),
-    )
 
 
 class _Norm(ctypes.Structure):
@@ -165,13 +26,13 @@ class _Norm(ctypes.Structure):
 class _Layer(ctypes.Structure):
     _fields_ = (
         *((name, _Norm) for name in ("attention_norm", "query_norm", "key_norm", "mlp_norm")),
-        *((name, _Matrix) for name in ("query", "key", "value", "output", "gate", "up", "down")),
+        *((name, Matrix) for name in ("query", "key", "value", "output", "gate", "up", "down")),
     )
 
 
 class _Model(ctypes.Structure):
     _fields_ = (
-        *((name, _Matrix) for name in ("tokens", "positions", "head")),
+        *((name, Matrix) for name in ("tokens", "positions", "head")),
         ("norm", _Norm),
         ("layers", ctypes.POINTER(_Layer)),
         *(
@@ -185,7 +46,8 @@ class _Model(ctypes.Structure):
 
 class _Step(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_int64) for name in ("batch", "threads")),
+        ("threads", Threads),
+        ("batch", ctypes.c_int64),
         *(
             (name, ctypes.c_void_p)
             for name in ("tokens", "positions", "blocks", "cosines", "sines", "cache")
@@ -194,7 +56,7 @@ class _Step(ctypes.Structure):
             (name, ctypes.c_int64)
             for name in ("cache_kind", "cache_blocks", "block", "most_blocks")
         ),
-        *((name, ctypes.c_void_p) for name in ("logits", "parallel", "team_size")),
+        ("logits", ctypes.c_void_p),
     )
 
 
@@ -209,9 +71,10 @@ class Decoder:
     def __init__(self, model: GPT) -> None:
         """Raises `_Unsupported` for a model that decoder.cpp does not support."""
         self.config = config = model.config
-        self._step, _ = library()
-        if self._step is None or model.compute_dtype not in KINDS or model.prefix_length:
+        library = THIS.get()
+        if library is None or model.compute_dtype not in KINDS or model.prefix_length:
             raise _Unsupported
+        self._step = library.xinye_step
         self._kept: list[Tensor] = []
         self._layers = (_Layer * config.num_hidden_layers)(*map(self._layer, model.model.layers))
         self._model = _Model(
@@ -231,7 +94,6 @@ class Decoder:
             self._model.positions = self._matrix(model.model.embed_positions)
         self._rotary: tuple[Tensor, Tensor] | None = None
         self._logits = torch.empty(0, config.vocab_size)  # kept, because new memory costs time
-        self._parallel, self._team_size = _openmp()
 
     def __call__(
         self,
@@ -255,10 +117,10 @@ class Decoder:
         logits = self._logits[: len(tokens)]
         _, _, cache_blocks, _, block, _ = cache.shape
         step = _Step(
-            batch=len(tokens), threads=torch.get_num_threads(), tokens=numbers[0].data_ptr(),
+            threads=threads(), batch=len(tokens), tokens=numbers[0].data_ptr(),
             positions=numbers[1].data_ptr(), blocks=places.data_ptr(), cache=cache.data_ptr(),
             cache_kind=KINDS[cache.dtype], cache_blocks=cache_blocks, block=block, most_blocks=most,
-            logits=logits.data_ptr(), parallel=self._parallel, team_size=self._team_size,
+            logits=logits.data_ptr(),
         )  # fmt: skip
         if self.config.rotary:
             cosines, sines = self._tables(max(positions) + 1)
@@ -309,18 +171,18 @@ class Decoder:
         bias = getattr(module, "bias", None)
         return None if bias is None else self._keep(bias.detach().float())
 
-    def _matrix(self, module: nn.Module) -> _Matrix:
+    def _matrix(self, module: nn.Module) -> Matrix:
         kind: torch.dtype | str
-        if isinstance(module, QuantizedLinear | QuantizedEmbedding):
-            weight, kind, width = module.blocks, module.kind, columns(module.blocks, module.kind)
+        if isinstance(module, Quantized):
+            weight, kind, rows, width = module.blocks, module.kind, module.rows, module.columns
         elif type(module) in (Linear, nn.Embedding):
             weight = module.get_parameter("weight")
-            kind, width = weight.dtype, weight.shape[1]
+            kind, (rows, width) = weight.dtype, weight.shape
         else:
             raise _Unsupported
         if kind not in KINDS:
             raise _Unsupported
-        return _Matrix(self._keep(weight), self._bias(module), len(weight), width, KINDS[kind])
+        return Matrix(self._keep(weight), self._bias(module), rows, width, KINDS[kind])
 
     def _norm(self, module: nn.Module) -> _Norm:
         if type(module) not in (RMSNorm, LayerNorm):
@@ -336,16 +198,3 @@ def decoder_for(model: nn.Module) -> Decoder | None:
         return Decoder(model) if type(model) is GPT else None
     except _Unsupported:
         return None
-
-
-@cache
-def _openmp() -> tuple[int | None, int | None]:
-    """The addresses of two functions of PyTorch's OpenMP, or None for each. The decoder uses
-    PyTorch's threads, because two teams of threads would slow each other down."""
-    loaded = ctypes.CDLL(torch._C.__file__)
-    try:
-        functions = [loaded.GOMP_parallel, loaded.omp_get_num_threads]
-    except AttributeError:
-        return None, None
-    parallel, team_size = (ctypes.cast(function, ctypes.c_void_p).value for function in functions)
-    return parallel, team_size

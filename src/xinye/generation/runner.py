@@ -1,8 +1,8 @@
 """The model's part of a step: reads tokens, returns logits, and stores keys and values in the
 blocks of each sequence.
 
-The compiled decoder (`decoder.cpp`) reads parts of a few tokens, PyTorch reads longer ones. Without
-a compiled decoder PyTorch reads all of them.
+The compiled decoder (`decoder.py`) reads parts of a few tokens, PyTorch reads longer ones. Without
+a compiled decoder, or until it is compiled, PyTorch reads all of them.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from xinye.generation.decoder import decoder_for
 from xinye.generation.scheduler import Part
 from xinye.model.build import LanguageModel
 from xinye.model.quantization import QuantizedLinear
+from xinye.native.library import THIS
 
-# Up to this many tokens of a text the compiled decoder is faster than PyTorch, which unpacks
-# quantized weights before it multiplies.
+# Up to this many tokens of a text the compiled decoder is faster than PyTorch.
 FEW, FEW_QUANTIZED = 8, 32
 
 
@@ -31,12 +31,14 @@ class Runner:
         self.memory = model.new_cache(
             blocks, block
         ).tensors  # (layers, 2, blocks, K, block, D); LSTM: (…, blocks, C)
-        self.decoder = decoder_for(model)
+        self._look_for_decoder()
         self.few = FEW_QUANTIZED if isinstance(model.lm_head, QuantizedLinear) else FEW
 
     def run(self, parts: Sequence[Part]) -> Tensor:
         """Read the parts, which are sorted by length; returns the logits that they want, one after
         another, (R, V)."""
+        if not self._settled:
+            self._look_for_decoder()
 
         def length(part: Part) -> int:
             return (
@@ -48,6 +50,11 @@ class Runner:
             for count, group in groupby(parts, length)
         ]
         return found[0] if len(found) == 1 else torch.cat([logits.float() for logits in found])
+
+    def _look_for_decoder(self) -> None:
+        """Have the compiled decoder, or look again at the next step if it is being compiled."""
+        self.decoder = decoder_for(self.model)
+        self._settled = bool(THIS.words)
 
     def _compiled(self, parts: Sequence[Part]) -> Tensor:
         """Read short parts with the compiled decoder. Each token is a row of its batch; it stores

@@ -24,8 +24,8 @@ from xinye import machine
 from xinye.cache import cache_folder
 from xinye.data.batches import Batch
 from xinye.errors import XinyeError
-from xinye.generation import decoder
 from xinye.model.build import Config, build
+from xinye.native import library
 from xinye.observer import Observer
 from xinye.planning import pretraining as planning
 from xinye.planning.memory import Memory
@@ -154,7 +154,7 @@ def describe_software() -> Facts:
         "cuda": torch.version.cuda,
         "nvidia_driver": driver[1] if driver else None,
         "cpp_compiler": machine.cpp_compiler(),
-        "generation": decoder.describe(),
+        "generation": library.describe(),
         "output_encoding": (sys.stdout.encoding or "ascii").lower(),
     }
 

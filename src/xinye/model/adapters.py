@@ -38,7 +38,7 @@ from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.cache import KeyValueCache
 from xinye.model.gpt import GPT, Layer, gpt_in
 from xinye.model.heads import Head
-from xinye.model.quantization import QuantizedEmbedding, QuantizedLinear, columns
+from xinye.model.quantization import Quantized
 
 KINDS: dict[str, type[LoRA] | type[Bottleneck]] = {
     "lora": LoRA,
@@ -380,8 +380,8 @@ def trainable_table(model: nn.Module) -> list[ParameterCount]:
     ]
     for name, module in model.named_modules():
         # Quantized values are not parameters; they count as frozen.
-        if isinstance(module, QuantizedLinear | QuantizedEmbedding):
-            weights.append((name, len(module.blocks) * columns(module.blocks, module.kind), False))
+        if isinstance(module, Quantized):
+            weights.append((name, module.rows * module.columns, False))
     counts: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for name, size, trained in weights:
         kind = next((kind for part, kind in kinds.items() if part in name), "head")

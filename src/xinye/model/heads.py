@@ -16,7 +16,7 @@ from xinye.model import crf
 from xinye.model.config import GPTConfig, Shape
 from xinye.model.gpt import GPT, Linear
 from xinye.model.loss import IGNORED
-from xinye.model.quantization import swap_in
+from xinye.model.quantization import Quantized, QuantizedLinear
 
 Kind = Literal["sequence", "token", "span"]
 POINTERS = ("begin", "end")  # what the labels of a head for spans are called
@@ -132,9 +132,15 @@ class Head(nn.Module):
         with torch.device("meta"):
             model = cls(config)
         layers = [
-            each for each in base.model.named_modules(prefix="model") if hasattr(each[1], "blocks")
+            (name, layer)
+            for name, layer in base.model.named_modules(prefix="model")
+            if isinstance(layer, Quantized)
         ]
-        swap_in(model.gpt, {name: (layer.blocks, layer.kind) for name, layer in layers})
+        for name, layer in layers:
+            shared, own = layer.shared(), model.gpt.get_submodule(name)
+            if isinstance(shared, QuantizedLinear) and isinstance(own, Linear):
+                shared.bias = own.bias
+            model.gpt.set_submodule(name, shared)
         # The weights are copied. Those read from a file may have any alignment in memory, and the
         # last bits of matrix products depend on it.
         weights = {

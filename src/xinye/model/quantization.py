@@ -2,12 +2,15 @@
 
 A block holds a few neighbouring values of a row and what they share: a scale, and for some kinds a
 minimum. The values are small integers; value = scale × integer (+ minimum). A matrix (rows,
-columns) is a uint8 tensor (rows, bytes per row), with the bytes in the order of the file.
+columns) is a uint8 tensor (rows, bytes per row), with the bytes in the order of the file. Layers
+keep it in the order in which compiled code reads it (`interleave`).
 
-This is the reference, in plain PyTorch: a layer unpacks a few rows, multiplies, and drops them.
+On a CPU, compiled code multiplies where no gradient is needed. What stands here in plain PyTorch is
+the reference: a layer unpacks a few rows, multiplies, and drops them.
 """
 
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +18,7 @@ from torch import Tensor, nn
 
 from xinye.errors import XinyeError
 from xinye.model.gpt import Linear, TokenModel
+from xinye.native.matrix import multiply
 
 BLOCKS = {  # for each kind: the values in a block, and its bytes
     "f32": (1, 4),
@@ -30,6 +34,7 @@ BLOCKS = {  # for each kind: the values in a block, and its bytes
 FLOATS = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 COMPUTED = ("q8_0", "q4_0", "q4_1")  # layers compute with these; other kinds are converted to them
 VALUES = 2**20  # values unpacked at a time: 4 MiB, which stays in a processor's cache
+GROUP = 16  # the rows that are interleaved
 
 
 def columns(blocks: Tensor, kind: str) -> int:
@@ -128,72 +133,130 @@ def finite(blocks: Tensor, kind: str) -> bool:
     )
 
 
-class QuantizedLinear(nn.Module):
-    """A linear layer whose weight (out, in) is stored as blocks."""
+def interleave(blocks: Tensor, kind: str) -> Tensor:
+    """Blocks (rows, bytes per row) in the order of compiled code (`native/blocks.h`): uint8
+    (groups, bytes per group). Rows of zeros fill the last group.
+
+    For each block of 32 columns, the scales of sixteen rows lie together, then their minima, then
+    the first four bytes of each row, the next four of each, and so on.
+    """
+    size, header = BLOCKS[kind][1], _header(kind)
+    rows = F.pad(blocks, (0, 0, 0, -len(blocks) % GROUP)).view(-1, GROUP, blocks.shape[1])
+    block = rows.unflatten(2, (-1, size)).transpose(1, 2)  # (groups, blocks, 16, bytes)
+    parts = [
+        part.unflatten(3, (-1, width)).transpose(2, 3).flatten(2)
+        for part, width in ((block[..., :header], 2), (block[..., header:], 4))
+    ]
+    return torch.cat(parts, dim=-1).flatten(1)
+
+
+class Quantized(nn.Module):
+    """A matrix (rows, columns) that is stored as interleaved blocks."""
 
     blocks: Tensor
 
-    def __init__(self, blocks: Tensor, kind: str, bias: nn.Parameter | None = None) -> None:
+    def __init__(self, blocks: Tensor, kind: str, rows: int) -> None:
         super().__init__()
         self.register_buffer("blocks", blocks)
-        self.kind, self.bias = kind, bias
-        self.out_features, self.in_features = len(blocks), columns(blocks, kind)
+        self.kind, self.rows = kind, rows
+        self.columns = columns(blocks, kind) // GROUP
+
+    def weight_rows(self, numbers: Tensor) -> Tensor:
+        """The rows with these numbers (N,), unpacked: float32 (N, columns)."""
+        size, header = BLOCKS[self.kind][1], _header(self.kind)
+        block = self.blocks.unflatten(1, (-1, GROUP * size))  # (groups, blocks, bytes)
+        group, lane = numbers // GROUP, numbers % GROUP
+        parts = [
+            part.unflatten(2, (-1, GROUP, width))[group, :, :, lane].flatten(2)
+            for part, width in (
+                (block[..., : GROUP * header], 2),
+                (block[..., GROUP * header :], 4),
+            )
+        ]
+        return dequantize(torch.cat(parts, dim=-1).flatten(1), self.kind)
+
+    def dequantized(self) -> Tensor:
+        """The whole matrix, float32 (rows, columns)."""
+        return self.weight_rows(torch.arange(self.rows, device=self.blocks.device))
+
+    def shared(self) -> Self:
+        """Another layer over the same blocks, without a bias."""
+        return type(self)(self.blocks, self.kind, self.rows)
+
+
+class QuantizedLinear(Quantized):
+    """A linear layer whose weight (out, in) is quantized."""
+
+    def __init__(
+        self, blocks: Tensor, kind: str, rows: int, bias: nn.Parameter | None = None
+    ) -> None:
+        super().__init__(blocks, kind, rows)
+        self.out_features, self.in_features, self.bias = rows, self.columns, bias
 
     def forward(self, x: Tensor) -> Tensor:
-        rows = max(1, VALUES // self.in_features)
-        parts = [
-            F.linear(x, dequantize(part, self.kind).to(x.dtype)) for part in self.blocks.split(rows)
-        ]
-        y = torch.cat(parts, dim=-1)
-        return y if self.bias is None else y + self.bias.to(x.dtype)
+        y = None
+        if type(x) is Tensor and x.is_cpu and not (x.requires_grad and torch.is_grad_enabled()):
+            y = multiply(self.blocks, self.kind, self.rows, x)
+        if y is None:
+            step = max(1, VALUES // self.columns)
+            numbers = torch.arange(self.rows, device=x.device).split(step)
+            y = torch.cat(
+                [F.linear(x, self.weight_rows(few).to(x.dtype)) for few in numbers], dim=-1
+            )
+        return y.to(x.dtype) if self.bias is None else y.to(x.dtype) + self.bias.to(x.dtype)
 
 
-class QuantizedEmbedding(nn.Module):
-    """An embedding whose table (tokens, size) is stored as blocks; it returns float32."""
+class QuantizedEmbedding(Quantized):
+    """An embedding whose table (tokens, size) is quantized; it returns float32."""
 
-    blocks: Tensor
-
-    def __init__(self, blocks: Tensor, kind: str) -> None:
-        super().__init__()
-        self.register_buffer("blocks", blocks)
-        self.kind = kind
-        self.num_embeddings, self.embedding_dim = len(blocks), columns(blocks, kind)
+    def __init__(self, blocks: Tensor, kind: str, rows: int) -> None:
+        super().__init__(blocks, kind, rows)
+        self.num_embeddings, self.embedding_dim = rows, self.columns
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return dequantize(self.blocks[tokens.flatten()], self.kind).unflatten(0, tokens.shape)
+        return self.weight_rows(tokens.flatten()).unflatten(0, tokens.shape)
 
 
 def swap_in(model: TokenModel, matrices: Mapping[str, tuple[Tensor, str]]) -> None:
     """Replace the named layers, such as `model.layers.0.mlp.up_proj`, by quantized ones, in place.
-    `matrices` has the blocks and the kind of each."""
+    `matrices` has the blocks and the kind of each, in the order of the file."""
+    interleaved = dict[int, Tensor]()  # one copy of blocks that two layers share
     for name, (blocks, kind) in matrices.items():
         layer = model.get_submodule(name)
-        if isinstance(layer, nn.Embedding):
-            model.set_submodule(name, QuantizedEmbedding(blocks, kind))
-        else:
-            linear = QuantizedLinear(blocks, kind, layer.bias)  # type: ignore[arg-type]
-            model.set_submodule(name, linear)
+        if id(blocks) not in interleaved:
+            interleaved[id(blocks)] = interleave(blocks, kind)
+        own = interleaved[id(blocks)], kind, len(blocks)
+        model.set_submodule(
+            name,
+            QuantizedEmbedding(*own)
+            if isinstance(layer, nn.Embedding)
+            else QuantizedLinear(*own, layer.bias),  # type: ignore[arg-type]
+        )
 
 
 def unpack(model: TokenModel, dtype: torch.dtype = torch.float32) -> None:
     """Replace all quantized layers by ordinary ones, in place, so that they can be trained or
     saved."""
     for name, layer in list(model.named_modules()):
-        if not isinstance(layer, QuantizedLinear | QuantizedEmbedding):
+        if not isinstance(layer, Quantized):
             continue
-        weight = nn.Parameter(dequantize(layer.blocks, layer.kind).to(dtype))
         plain: nn.Module
-        if isinstance(layer, QuantizedEmbedding):
-            plain = nn.Embedding(layer.num_embeddings, layer.embedding_dim, device="meta")
-        else:
-            plain = Linear(layer.in_features, layer.out_features, bias=False, device="meta")
+        if isinstance(layer, QuantizedLinear):
+            plain = Linear(layer.columns, layer.rows, bias=False, device="meta")
             plain.register_parameter("bias", layer.bias)
-        plain.weight = weight
+        else:
+            plain = nn.Embedding(layer.rows, layer.columns, device="meta")
+        plain.weight = nn.Parameter(layer.dequantized().to(dtype))
         model.set_submodule(name, plain)
     model.tie()
 
 
 # -- bytes and bits --------------------------------------------------------------------------------
+
+
+def _header(kind: str) -> int:
+    """The bytes of a block before its integers."""
+    return 4 if kind == "q4_1" else 2
 
 
 def _halves(block: Tensor, start: int) -> Tensor:

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from xinye import machine
 from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.errors import XinyeError, plural, wrong_value
-from xinye.generation.decoder import prepare_decoder
+from xinye.native.library import prepare_decoder
 from xinye.observer import Observer
 from xinye.planning.command_line import flat
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings, Settings

@@ -1,0 +1,112 @@
+"""Compiles `decoder.cpp` for one of several levels of instruction sets.
+
+It needs nothing but Python, so that the build of a wheel can load it, and a process of its own can
+run it: `python build.py COMPILER LEVEL FOLDER`.
+"""
+
+import fcntl
+import hashlib
+import os
+import stat
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SOURCE = HERE / "decoder.cpp"
+FLAGS = ("-std=c++20", "-O3", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w")
+# For x86-64 processors, the best first: the instruction sets that a level needs, in Linux's words.
+AVX2 = ("avx2", "fma", "f16c", "bmi2")
+AVX512 = (*AVX2, "avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_vnni")
+LEVELS = {
+    "avx512_bf16": (*AVX512, "avx512_bf16"),
+    "avx512": AVX512,
+    "avx_vnni": (*AVX2, "avx_vnni"),
+    "avx2": AVX2,
+}
+
+
+def compile_level(compiler: str, level: str, path: Path, *flags: str) -> None:
+    """Compile the library of a level, with more flags, to `path`.
+
+    Raises `OSError` or `subprocess.SubprocessError` if it cannot be built.
+    """
+    command = [compiler, *FLAGS, *_flags(level), *flags, "-o", str(path), str(SOURCE)]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+
+
+def build(compiler: str, level: str, folder: Path) -> Path:
+    """The path of a level's library in a folder, compiled now if it is not there.
+
+    Raises `OSError` or `subprocess.SubprocessError` if it cannot be built.
+    """
+    _make_own(folder)
+    with (folder / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=folder) as beside:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # processes that begin together compile it once
+        path = Path(beside) / "decoder.so"
+        found = built(compiler, level, folder)
+        if found is None:
+            compile_level(compiler, level, path)
+            found = path.rename(folder / f"{_name(compiler, level)}-{_hash(path)}.so")
+        return found
+
+
+def built(compiler: str, level: str, folder: Path) -> Path | None:
+    """The path of a level's library in a folder, or None.
+
+    The name of the library ends with a hash of its content; a file that does not match it is
+    removed. A file that another user could have written is removed, too. Raises `PermissionError`
+    if other users can write to the folder.
+    """
+    _make_own(folder)
+    name = _name(compiler, level)
+    for path in folder.glob(f"{name}-*.so"):
+        with suppress(FileNotFoundError):  # another process found it damaged, too
+            if _own(path) and path.name == f"{name}-{_hash(path)}.so":
+                return path
+            path.unlink()
+    return None
+
+
+def reason(error: Exception) -> str:
+    """Why a library could not be built, in a line."""
+    lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
+    return next((line for line in lines if "error" in line), lines[-1] if lines else "")
+
+
+def _flags(level: str) -> list[str]:
+    if level not in LEVELS:  # another kind of processor
+        return ["-march=native"]
+    return ["-m" + name.replace("_", "") for name in LEVELS[level]]
+
+
+def _name(compiler: str, level: str) -> str:
+    """The beginning of a library's name, which says what it was made from."""
+    sources = [path.read_text("utf-8") for path in sorted(SOURCE.parent.glob("*.[ch]*"))]
+    what = [sources, compiler, FLAGS, _flags(level)]
+    digest = hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()
+    return f"decoder-{level}-{digest}"
+
+
+def _make_own(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _own(folder):
+        raise PermissionError(f"other users can write to {folder}")
+
+
+def _own(path: Path) -> bool:
+    status = path.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _hash(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+if __name__ == "__main__":
+    try:
+        build(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    except (OSError, subprocess.SubprocessError) as error:
+        sys.exit(reason(error))

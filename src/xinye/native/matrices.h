@@ -1,0 +1,207 @@
+// Products of matrices, (rows, columns) as in PyTorch's Linear, with the inputs of B texts.
+
+#pragma once
+
+#include <vector>
+
+#include "blocks.h"
+
+struct Matrix {
+    const uint8_t* data;  // null if the architecture has none
+    const float* bias;    // or null
+    int64_t rows, columns, kind;
+};
+
+namespace {
+
+// ROWS rows of weights times BATCH inputs, to sums[ROWS][BATCH].
+template <int ROWS, int BATCH, class Weight>
+inline void products(const Weight* weights, int64_t columns, const float* inputs, float (*sums)[BATCH]) {
+    Floats totals[ROWS][BATCH] = {};
+    int64_t at = 0;
+    for (; at + LANES <= columns; at += LANES) {
+        Floats input[BATCH];
+        for (int b = 0; b < BATCH; b++) input[b] = load(inputs + b * columns + at);
+        for (int r = 0; r < ROWS; r++) {
+            prefetch(weights + at * ROWS + r * LANES);
+            Floats weight = load(weights + r * columns + at);
+            for (int b = 0; b < BATCH; b++) totals[r][b] = multiply_add(weight, input[b], totals[r][b]);
+        }
+    }
+    sum_each<ROWS * BATCH>(totals[0], sums[0]);
+    for (int r = 0; r < ROWS; r++)
+        for (int b = 0; b < BATCH; b++)
+            for (int64_t i = at; i < columns; i++)
+                sums[r][b] += number(weights[r * columns + i]) * inputs[b * columns + i];
+}
+
+#if defined(__AVX512BF16__)
+
+// The same with inputs that are rounded to bf16, as PyTorch rounds them: twice as many products at a time.
+template <int ROWS, int BATCH>
+inline void products(const bf16* weights, int64_t columns, const bf16* inputs, float (*sums)[BATCH]) {
+    __m512 totals[ROWS][BATCH] = {};
+    for (int64_t at = 0; at < columns; at += 2 * LANES) {
+        __m512bh input[BATCH];
+        for (int b = 0; b < BATCH; b++) input[b] = read<__m512bh>(inputs + b * columns + at);
+        for (int r = 0; r < ROWS; r++) {
+            prefetch(weights + at * ROWS + r * 2 * LANES);
+            __m512bh weight = read<__m512bh>(weights + r * columns + at);
+            for (int b = 0; b < BATCH; b++) totals[r][b] = _mm512_dpbf16_ps(totals[r][b], weight, input[b]);
+        }
+    }
+    sum_each<ROWS * BATCH>(reinterpret_cast<Floats*>(totals), sums[0]);
+}
+
+#endif
+
+// The inputs of matrices, (B, columns). Rounded versions are made when a matrix needs them.
+constexpr int TILE = ROWS == 16 ? 16 : 4;  // inputs for which the registers hold unpacked weights and sums
+
+struct Input {
+    const float* values;
+    int64_t batch, columns;
+    int offset = -1;
+    std::vector<InputBlock> blocks = {};  // for each TILE inputs: of a block after another, those of all inputs
+    std::vector<bf16> halves = {};
+
+    const bf16* as_bf16() {
+        if (halves.empty()) {
+            halves.resize(batch * columns);
+            for (size_t i = 0; i < halves.size(); i++) halves[i] = rounded(values[i]);
+        }
+        return halves.data();
+    }
+    const InputBlock* rounded_for(int wanted) {
+        if (wanted != offset) {
+            begin(wanted);
+            for (int64_t b = 0; b < batch; b++) round_input(b);
+        }
+        return blocks.data();
+    }
+    void begin(int wanted) {
+        offset = wanted;
+        blocks.resize(batch * columns / BLOCK);
+    }
+    void round_input(int64_t b) {
+        int64_t count = columns / BLOCK, first = b / TILE * TILE, stride = std::min<int64_t>(TILE, batch - first);
+        for (int64_t i = 0; i < count; i++)
+            round_block(values + b * columns + i * BLOCK, offset, blocks[first * count + i * stride + b - first]);
+    }
+};
+
+// Calls work(inputs) with the inputs in the form that suits weights of this type best.
+template <class Weight> void with_inputs(Input& input, auto work) {
+#if defined(__AVX512BF16__)
+    if constexpr (sizeof(Weight) == sizeof(bf16))
+        if (input.columns % (2 * LANES) == 0) return work(input.as_bf16());
+#endif
+    work(input.values);
+}
+
+// Rows [first, last) of a matrix times all inputs; out is (B, stride). Four rows and up to four inputs are multiplied at
+// a time, so that a weight is loaded and converted once for four inputs; further inputs find these rows in the nearest
+// cache. A single input takes ALONE rows at a time: memory is fastest in one stream, but unpacking blocks can overlap.
+template <int ALONE, class Product>
+void multiply_rows(const Matrix& matrix, int64_t batch, int64_t first, int64_t last, float* out, int64_t stride, bool add,
+                   Product product) {
+    auto block = [&]<int ROWS, int BATCH>(int64_t row, int64_t b) {
+        float sums[ROWS][BATCH];
+        product.template operator()<ROWS, BATCH>(row, b, sums);
+        for (int r = 0; r < ROWS; r++)
+            for (int i = 0; i < BATCH; i++) {
+                float value = sums[r][i] + (matrix.bias ? matrix.bias[row + r] : 0);
+                float& to = out[(b + i) * stride + row + r];
+                to = add ? to + value : value;
+            }
+    };
+    auto rows = [&]<int ROWS>(int64_t row) {
+        int64_t b = 0;
+        for (; b + 4 <= batch; b += 4) block.template operator()<ROWS, 4>(row, b);
+        for (; b + 2 <= batch; b += 2) block.template operator()<ROWS, 2>(row, b);
+        for (; b < batch; b++) block.template operator()<ROWS, 1>(row, b);
+    };
+    int64_t row = first;
+    if (batch > 1)
+        for (; row + 4 <= last; row += 4) rows.template operator()<4>(row);
+    for (; row + ALONE <= last; row += ALONE) rows.template operator()<ALONE>(row);
+    for (; row < last; row++) rows.template operator()<1>(row);
+}
+
+template <class Weight>
+void multiply_plain(const Matrix& matrix, Input& input, int64_t first, int64_t last, float* out, int64_t stride, bool add) {
+    auto weights = reinterpret_cast<const Weight*>(matrix.data);
+    int64_t columns = matrix.columns;
+    with_inputs<Weight>(input, [&](auto inputs) {
+        multiply_rows<1>(matrix, input.batch, first, last, out, stride, add,
+                         [&]<int ROWS, int BATCH>(int64_t row, int64_t b, float (*sums)[BATCH]) {
+                             products<ROWS, BATCH>(weights + row * columns, columns, inputs + b * columns, sums);
+                         });
+    });
+}
+
+inline int offset_of(const Matrix& matrix) {
+    return matrix.kind == Q8_0 ? block_offset<Q8_0> : matrix.kind == Q4_0 ? block_offset<Q4_0> : 0;
+}
+
+template <Kind KIND>
+void multiply_blocks(const Matrix& matrix, Input& input, int64_t first, int64_t last, float* out, int64_t stride, bool add) {
+    int64_t count = matrix.columns / BLOCK, group_bytes = count * GROUP * block_bytes<KIND>;
+    const InputBlock* inputs = input.rounded_for(block_offset<KIND>);
+    auto some = [&]<int BATCH>(int64_t row, int64_t tile, int64_t b, int64_t tile_size) {
+        Reals totals[BATCH];
+        block_products<KIND>(matrix.data + row / GROUP * group_bytes, row % GROUP, count,
+                             inputs + tile * count + b, tile_size, totals);
+        for (int i = 0; i < BATCH; i++) {
+            float* to = out + (tile + b + i) * stride + row;
+            int64_t rows = std::min<int64_t>(ROWS, last - row);
+            for (int64_t r = 0; r < rows; r++) {
+                float value = totals[i][r] + (matrix.bias ? matrix.bias[row + r] : 0);
+                to[r] = add ? to[r] + value : value;
+            }
+        }
+    };
+    for (int64_t tile = 0; tile < input.batch; tile += TILE)
+        for (int64_t row = first; row < last; row += ROWS) {
+            int64_t b = 0, size = std::min<int64_t>(TILE, input.batch - tile);
+            if constexpr (TILE == 16)
+                for (; b + 16 <= size; b += 16) some.template operator()<16>(row, tile, b, size);
+            for (; b + 4 <= size; b += 4) some.template operator()<4>(row, tile, b, size);
+            for (; b < size; b++) some.template operator()<1>(row, tile, b, size);
+        }
+}
+
+// Rows [first, last), where `first` is a multiple of GROUP, times all inputs; out is (B, stride).
+void multiply(const Matrix& matrix, Input& input, int64_t first, int64_t last, float* out, int64_t stride, bool add) {
+    switch (matrix.kind) {
+    case F32: return multiply_plain<float>(matrix, input, first, last, out, stride, add);
+    case BF16: return multiply_plain<bf16>(matrix, input, first, last, out, stride, add);
+    case Q8_0: return multiply_blocks<Q8_0>(matrix, input, first, last, out, stride, add);
+    case Q4_0: return multiply_blocks<Q4_0>(matrix, input, first, last, out, stride, add);
+    case Q4_1: return multiply_blocks<Q4_1>(matrix, input, first, last, out, stride, add);
+    }
+}
+
+template <Kind KIND> void add_blocks(const Matrix& matrix, int64_t row, float* out) {
+    const uint8_t* block = matrix.data + row / GROUP * GROUP * (matrix.columns / BLOCK) * block_bytes<KIND>;
+    int lane = int(row % GROUP);
+    for (int64_t at = 0; at < matrix.columns; at += BLOCK, block += GROUP * block_bytes<KIND>) {
+        float scale = half(block + 2 * lane), minimum = KIND == Q4_1 ? half(block + 2 * (GROUP + lane)) : 0;
+        int offset = KIND == Q4_0 ? 8 : 0;
+        for (int i = 0; i < BLOCK; i++) out[at + i] += scale * (number_at<KIND>(block, lane, i) - offset) + minimum;
+    }
+}
+
+void add_row(const Matrix& matrix, int64_t row, float* out) {  // of an embedding
+    auto floats = reinterpret_cast<const float*>(matrix.data) + row * matrix.columns;
+    auto halves = reinterpret_cast<const bf16*>(matrix.data) + row * matrix.columns;
+    switch (matrix.kind) {
+    case F32: for (int64_t i = 0; i < matrix.columns; i++) out[i] += floats[i]; return;
+    case BF16: for (int64_t i = 0; i < matrix.columns; i++) out[i] += number(halves[i]); return;
+    case Q8_0: return add_blocks<Q8_0>(matrix, row, out);
+    case Q4_0: return add_blocks<Q4_0>(matrix, row, out);
+    case Q4_1: return add_blocks<Q4_1>(matrix, row, out);
+    }
+}
+
+}  // namespace
