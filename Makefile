@@ -11,7 +11,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # The tests go to a process for each core, whole files at a time; each loads PyTorch, so four are enough.
 SHARED := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-all test-cluster fuzz lint install walk constraints clean
+.PHONY: demo test test-all test-cluster fuzz lint install wheel walk constraints clean
 
 demo: .venv/installed  ## train a small GPT and read what it writes
 	$(BIN)/xinye demo
@@ -36,6 +36,9 @@ lint: .venv/installed-dev  ## style, types, and the floors of the house
 	$(BIN)/python tests/words.py
 
 install: .venv/installed  ## only the set-up
+
+wheel: .venv/bin/python  ## dist/xinye-….whl with the compiled code, which needs no C++ compiler where it is installed
+	XINYE_WHEEL=compiled $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
 
 walk: .venv/bin/python  ## the package as others install it: built, in an environment of its own, along the README
 	$(BIN)/python tests/walk_readme.py

@@ -41,6 +41,7 @@ from xinye.generation.sequence import Sequence
 from xinye.machine import read_bytes_per_second
 from xinye.model.config import Architecture, GPTConfig
 from xinye.model.gpt import GPT, Linear
+from xinye.model.memory import gather
 from xinye.model.quantization import quantize, swap_in
 
 LAYERS, WIDTH, HEADS, VOCABULARY, CONTEXT = 12, 768, 12, 50304, 1024
@@ -267,6 +268,10 @@ def measure(
     runs, bytes_read, limits = dict[str, Callable[[], Result]](), dict[str, int](), list[float]()
     for kind in ("float32", "bfloat16", "q8_0", "q4_0"):
         model, read = make_model(architecture, kind)
+        if kind == "q4_0":
+            small, _ = make_model(architecture, kind)
+            runs["xinye q4_0 in pages of 4 KB"] = partial(xinye, small, batch, True)
+        gather(model)  # as `xinye.load` does
         runs[f"xinye {kind}"], bytes_read[f"xinye {kind}"] = (
             partial(xinye, model, batch, True),
             read,

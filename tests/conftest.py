@@ -32,6 +32,7 @@ from xinye import machine
 from xinye.cli.main import main
 from xinye.console import answer
 from xinye.demo.stories import stories
+from xinye.native.library import THIS
 
 # A network that trains in milliseconds. Float32 and no compiling: the same on every machine.
 TINY = (
@@ -63,10 +64,16 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Prepared text goes to a folder of the tests, never to the user's cache."""
-    folder = tmp_path_factory.mktemp("cache")
+    """Prepared text goes to a folder of the tests, never to the user's cache. The decoder is
+    compiled before anything is written, by one of the processes that share the tests."""
+    folder, shared = tmp_path_factory.mktemp("cache"), tmp_path_factory.getbasetemp() / "native"
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent.parent / "native"
+    shared.mkdir(mode=0o700, exist_ok=True)
+    (folder / "native").symlink_to(shared)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XINYE_CACHE", str(folder))
+        THIS.get(wait=True)
         yield folder
 
 

@@ -1,7 +1,7 @@
 """Walk the README with nothing but the package, as others install it: `python
 tests/walk_readme.py`.
 
-Builds the wheel, installs it in a new virtual environment, with the pinned releases and no extra,
+Builds the wheel with the compiled code, installs it in a new virtual environment, with the pinned releases and no extra,
 and runs there all that README.md and README_zh.md show, in their order: commands, those inside
 sentences, too, and Python. The home is empty, the files are small ones of the story world, the
 budgets are seconds. Ends with 1 at the first thing that fails.
@@ -9,6 +9,7 @@ budgets are seconds. Ends with 1 at the first thing that fails.
 
 import json
 import os
+import platform
 import shlex
 import shutil
 import signal
@@ -83,7 +84,13 @@ def main() -> int:
         environment.pop("XDG_CACHE_HOME", None)
         run([sys.executable, "-m", "venv", str(venv)], environment)
         pip = [str(venv / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], environment)
+        compiled = (
+            {"XINYE_WHEEL": "compiled"} if platform.machine() == "x86_64" else {}
+        )  # as `make wheel` does
+        run(
+            [*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)],
+            environment | compiled,
+        )
         (wheel,) = folder.glob("xinye-*.whl")
         run([*pip, "install", str(wheel)], environment)
         ended = subprocess.run(
@@ -131,6 +138,8 @@ def walk() -> int:
         for name in tracked.stdout.split()
         if not (package / Path(name).relative_to("src/xinye")).exists()
     ]
+    if platform.machine() == "x86_64" and not [*package.glob("native/decoder-*.so")]:
+        missing.append("the compiled code")
     if missing:
         print("not in the wheel:", *missing)
         return 1

@@ -20,16 +20,9 @@ if TYPE_CHECKING:
     from xinye.jobs.recommending import Recommender
     from xinye.ranking.suggestions import Asked
 
-# PyTorch reads both variables when it is imported.
-#
-# Large tensors in pages of 2 MB: with pages of 4 KB, looking up where they are can take half of the
-# time in which a processor reads them (docs/log.md).
-if "torch" not in sys.modules:
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
 # OpenMP threads spin while they wait for each other. If other programs run too, long spinning takes
 # the processor away from the very thread that the others wait for. This count is long enough for a
-# quiet machine (docs/log.md).
+# quiet machine (docs/log.md). PyTorch's OpenMP reads it when torch is imported.
 if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

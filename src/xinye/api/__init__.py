@@ -14,6 +14,7 @@ from xinye.checkpoints.load import load_any
 from xinye.errors import XinyeError, checked, did_you_mean
 from xinye.jobs.answering import Answered
 from xinye.jobs.evaluate import Evaluation
+from xinye.model.memory import gather
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.tasks.registry import find_task
@@ -60,6 +61,7 @@ def load(
         raise XinyeError(f"dtype is {dtype!r}; it must be one of {known}")
     with based_on(base):
         network, tokenizer = load_any(model, dtypes[dtype])
+    gather(network)
     loaded = Model(network, tokenizer, Path(model))
     if not loaded.learned_task:
         network.compute_dtype = dtypes[dtype]
