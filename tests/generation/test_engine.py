@@ -9,7 +9,7 @@ import torch
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
-from xinye.generation import decoder, runner
+from xinye.generation import runner
 from xinye.generation import sequence as texts
 from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import Sampling
@@ -80,7 +80,7 @@ def test_a_text_is_the_same_in_any_company(
     """Texts join and leave while others run; prompts are read in chunks of all sizes and share
     their beginnings; the cache is so small that texts wait, are put off, and are read again."""
     if not compiled:
-        monkeypatch.setattr(decoder, "library", lambda: (None, "no C++ compiler"))
+        monkeypatch.setattr(runner, "decoder_for", lambda model: None)
     monkeypatch.setattr("xinye.generation.engine.BLOCK", 8)
     monkeypatch.setattr(runner, "FEW", 3)
     model, chance = random_model(SHAPES[shape]), random.Random(shape)
@@ -116,7 +116,7 @@ def test_where_the_cache_is_full_the_last_gives_way_and_is_read_again(
     compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not compiled:
-        monkeypatch.setattr(decoder, "library", lambda: (None, "no C++ compiler"))
+        monkeypatch.setattr(runner, "decoder_for", lambda model: None)
     model = random_model(MODERN)
     engine = Engine(model, TOKENIZER, cache_tokens=3 * 32)
     sequences = [begin(letter * 20, max_tokens=40) for letter in "abc"]
@@ -148,7 +148,7 @@ def test_guesses_change_nothing_but_the_number_of_steps(
     temperature: float, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not compiled:
-        monkeypatch.setattr(decoder, "library", lambda: (None, "no C++ compiler"))
+        monkeypatch.setattr(runner, "decoder_for", lambda model: None)
     model, chance = random_model(MODERN), random.Random(0)
 
     def begun() -> list[texts.Sequence]:

@@ -17,8 +17,13 @@ def next_tokens(logits: Tensor, sequences: list[Sequence]) -> Tensor:
     temperature, top-k, top-p, min-p.
     """
     logits = shifted(logits, sequences)
-    chosen = logits.argmax(-1)
     drawn = [row for row, sequence in enumerate(sequences) if sequence.sampling.temperature > 0]
+    if len(drawn) == len(sequences):
+        chosen = torch.empty(len(drawn), dtype=torch.long, device=logits.device)
+    elif logits.is_cpu:  # NumPy's is ten times as fast as PyTorch's on a CPU
+        chosen = torch.from_numpy(logits.numpy().argmax(-1))
+    else:
+        chosen = logits.argmax(-1)
     if drawn:
         some, drawing = (
             (logits if len(drawn) == len(sequences) else logits[drawn]),
