@@ -7,6 +7,7 @@ that is needed, once, into the user's cache. Until then PyTorch does the work.
 import ctypes
 import hashlib
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -98,6 +99,8 @@ def find() -> Path | None:
 
 
 THIS = Library()
+# A fork cannot await the compiler of its parent; it finds the library or starts to wait itself.
+os.register_at_fork(after_in_child=lambda: setattr(THIS, "compiling", None))
 
 
 def describe() -> str:
