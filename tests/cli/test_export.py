@@ -60,7 +60,7 @@ def test_a_model_that_may_chat_keeps_its_template(xinye, trained, tmp_path):
 
 def test_servers_that_refuse_the_size_of_the_heads_are_named(xinye, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_model("odd", GPT(GPTConfig("modern", 261, 40, 1, 2, 2, 20, 64, 16)), BYTES)
+    save_model(Path("odd"), GPT(GPTConfig("modern", 261, 40, 1, 2, 2, 20, 64, 16)), BYTES)
     export = ("--to", "gguf", "-o", "odd.gguf")
     assert "note: vLLM on a CPU and SGLang with FlashInfer refuse heads of 20 dimensions" in (
         xinye("export", "odd", *export).err
