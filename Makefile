@@ -11,6 +11,9 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # The tests go to a process for each core, whole files at a time; each loads PyTorch, so four are enough.
 SHARED := -n auto --maxprocesses 4 --dist loadfile
 
+# Compiled once, not anew in each of the many processes that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all test-vllm test-cluster fuzz lint install walk constraints clean
 
 demo: .venv/installed  ## train a small GPT and read what it writes

@@ -66,7 +66,7 @@ def vllm() -> Path:
     python = folder / "bin" / "python"
     if not (folder / "installed").exists():
         # The releases that Xinye pins are not those that vLLM wants.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+        environment = {k: v for k, v in os.environ.items() if not k.endswith("_CONSTRAINT")}
         pip = (python, "-m", "pip", "--quiet", "--disable-pip-version-check")
         for command in (
             (sys.executable, "-m", "venv", "--clear", folder),
@@ -149,12 +149,17 @@ def test_greedy_text_is_the_same(name, folders, theirs):
         assert prompt == their["prompt"]
         at = first_difference(tokens, their["tokens"])
         assert at is None or their["margins"][at] < CLOSE, (at, tokens, their)
-        assert at is not None or text == their["text"].rstrip("\ufffd")
+        assert at is not None or whole(text) == whole(their["text"])
     if name == "chat":
         for messages, their in zip(MESSAGES, written[len(PROMPTS) :], strict=True):
             assert their["prompt"] == model.tokenizer.encode_chat(messages)
             answer = model.chat(messages, temperature=0, max_tokens=MAX_TOKENS)
-            assert min(their["margins"]) < CLOSE or answer == their["text"].rstrip("\ufffd")
+            assert min(their["margins"]) < CLOSE or whole(answer) == whole(their["text"])
+
+
+def whole(text: str) -> str:
+    """Without the signs for a character that was cut off at its end, which vLLM leaves out."""
+    return text.rstrip("\ufffd")
 
 
 def first_difference(ours: list[int], theirs: list[int]) -> int | None:
