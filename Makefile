@@ -11,7 +11,10 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # The tests go to a process for each core, whole files at a time; each loads PyTorch, so four are enough.
 SHARED := -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-all test-cluster fuzz lint install wheel walk constraints clean
+# Compiled once, not anew in each of the many processes that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test test-all test-vllm test-cluster fuzz lint install wheel walk constraints clean
 
 demo: .venv/installed  ## train a small GPT and read what it writes
 	$(BIN)/xinye demo
@@ -21,6 +24,9 @@ test: .venv/installed-dev  ## the tests, in minutes
 
 test-all: .venv/installed-dev  ## the slow tests too
 	$(BIN)/python -m pytest $(SHARED) -m "slow or not slow"
+
+test-vllm: .venv/installed-dev  ## vLLM writes the same greedy text; installs it in build/vllm (3.5 GB)
+	$(BIN)/python -m pytest -m slow -rs tests/checkpoints/test_vllm.py
 
 test-cluster: .venv/installed-dev  ## two hosts of namespaces and a small Slurm, as root in a container; FLAGS=--without-slurm
 	$(BIN)/python tests/cluster/check.py $(FLAGS)

@@ -26,7 +26,7 @@ def fail(how: str, rank: int, where: dict[str, str], said: Path) -> None:
     from xinye.training.train import check_same_settings, start_of
 
     if how == "missing":
-        launch.JOINING = timedelta(seconds=2)
+        launch.JOINING = timedelta(seconds=1)
         sys.exit(main(["pretrain", "zh.txt", "-o", "run"]))
     if how in ("silent", "finished"):
         watch.SILENCE = timedelta(seconds=2)

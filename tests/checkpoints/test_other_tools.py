@@ -1,10 +1,11 @@
 """A folder as transformers uses it, and what vLLM and SGLang read of it.
 
-Neither of the two can be a requirement of tests (they want a GPU and their own torch). Both take
-config and tokenizer from transformers, find their own class by `architectures`, and fill it by the
-names of the tensors; what they check on the way is asserted here, each with who wants it. Read in
-August to November 2026: vLLM's `config/model.py`, `transformers_utils/config.py`,
-`models/{qwen3,llama,gpt2}.py`; SGLang's `configs/model_config.py` and `models/` alike.
+Neither of the two can be a requirement of these tests (they want other releases, or a GPU);
+`test_vllm.py` installs and runs one of them. Both take config and tokenizer from transformers, find
+their own class by `architectures`, and fill it by the names of the tensors; what they check on the
+way is asserted here, each with who wants it. Read in August to November 2026: vLLM's
+`config/model.py`, `transformers_utils/config.py`, `models/{qwen3,llama,gpt2}.py`; SGLang's
+`configs/model_config.py` and `models/` alike.
 """
 
 import json

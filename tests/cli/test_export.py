@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_model
 from xinye.checkpoints.onnx import save_onnx
 from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
+
+BYTES = Tokenizer.train(["新叶"], kind="bytes")
 
 
 def test_gguf_holds_the_same_model(xinye, trained, tmp_path, monkeypatch):
@@ -53,6 +56,18 @@ def test_a_model_that_may_chat_keeps_its_template(xinye, trained, tmp_path):
     for verb in (("export", folder, "--to", "gguf"), ("quantize", folder)):
         assert xinye(*verb, "-o", tmp_path / "chat.gguf").code == 0
         assert load_model(tmp_path / "chat.gguf")[1].encode_chat(messages) == expected
+
+
+def test_servers_that_refuse_the_size_of_the_heads_are_named(xinye, trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_model(Path("odd"), GPT(GPTConfig("modern", 261, 40, 1, 2, 2, 20, 64, 16)), BYTES)
+    export = ("--to", "gguf", "-o", "odd.gguf")
+    assert "note: vLLM on a CPU and SGLang with FlashInfer refuse heads of 20 dimensions" in (
+        xinye("export", "odd", *export).err
+    )
+    monkeypatch.setenv("XINYE_LANGUAGE", "zh")
+    assert "FlashInfer 时都不支持 20 维的注意力头" in xinye("export", "odd", *export).err
+    assert "FlashInfer" not in xinye("export", trained, "--to", "gguf").err
 
 
 def test_quantized_is_smaller_and_a_gguf_can_be_written_again(xinye, trained, tmp_path):

@@ -19,7 +19,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 
 from conftest import TINY
 from failing import fail
-from two import SERVER, meeting, two
+from two import SERVER, Forked, meeting, two
 from xinye.checkpoints.folders import checkpoints
 from xinye.data.batches import Windows
 from xinye.data.blocks import OneBlock
@@ -33,31 +33,10 @@ COMPILING = "compiling the decoder for this processor; this happens once and tak
 EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
 
 
-def start(workplace: Path, *arguments: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "xinye", "pretrain", *arguments],
-        cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
-    )  # fmt: skip
-
-
-def torchrun(workplace: Path, restarts: int, *arguments: str) -> subprocess.Popen[str]:
-    command = (
-        *(
-            "-m",
-            "xinye.training.torchrun",
-            "--nproc-per-node",
-            "2",
-            "--max-restarts",
-            str(restarts),
-        ),
-        *("--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", "-m", "xinye", *arguments),
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    return subprocess.Popen(
-        [sys.executable, *command],
-        cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
-    )  # fmt: skip
+def torchrun(restarts: int, *arguments: str) -> Forked:
+    words = ("--nproc-per-node", "2", "--max-restarts", str(restarts), "--rdzv-backend", "c10d")
+    meeting = ("--rdzv-endpoint", "localhost:0", "-m", "xinye")
+    return Forked(*words, *meeting, *arguments, module="xinye.training.torchrun")
 
 
 def losses(run: Path) -> dict[int, float]:
@@ -106,15 +85,14 @@ def test_two_share_one_clock(xinye, workplace):
 
 def test_two_learn_what_one_learns_and_one_goes_on_where_two_were_stopped(xinye, workplace):
     assert xinye("pretrain", "zh.txt", "-o", "one", "--steps", "40", *EXACT).code == 0
-    process = start(
-        workplace, "zh.txt", "-o", "two", "--steps", "40", "--processes", "2", "--json", *EXACT
-    )
+    asked = ("pretrain", "zh.txt", "-o", "two", "--steps", "40", "--processes", "2", "--json")
+    process = Forked(*asked, *EXACT)
     metrics, until = workplace / "two" / "training" / "metrics.jsonl", time.monotonic() + 60
     while not (metrics.exists() and metrics.stat().st_size > 100):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate()
     if process.returncode:  # it may have been too fast for the signal
         assert process.returncode == 143, err
         done = int(checkpoints(workplace / "two")[-1].name.removeprefix("step-"))
@@ -146,8 +124,8 @@ def test_two_go_on_longer_together(xinye, workplace):
 def test_muon_on_two_processes_that_torchrun_started_learns_what_it_learns_on_one(xinye, workplace):
     arguments = ("pretrain", "zh.txt", "--steps", "10", *TINY)
     assert xinye(*arguments, "-o", "one").code == 0
-    process = torchrun(workplace, 0, *arguments, "-o", "two")
-    _, err = process.communicate(timeout=300)
+    process = torchrun(0, *arguments, "-o", "two")
+    _, err = process.communicate()
     assert process.returncode == 0, err
     assert_same(workplace / "one", workplace / "two")
 
@@ -165,12 +143,12 @@ def workers(launcher: int) -> list[int]:
 def test_torchrun_starts_a_killed_worker_again_and_the_run_goes_on(xinye, workplace):
     arguments = ("pretrain", "zh.txt", "--steps", "60", "--dropout", "0", *EXACT)
     assert xinye(*arguments, "-o", "one").code == 0
-    process, until = torchrun(workplace, 2, *arguments, "-o", "two"), time.monotonic() + 120
+    process, until = torchrun(2, *arguments, "-o", "two"), time.monotonic() + 120
     while not checkpoints(workplace / "two"):
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.01)
     os.kill(workers(process.pid)[-1], signal.SIGKILL)
-    _, err = process.communicate(timeout=300)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     assert err.count("measuring the speed\n") == 2, err  # it was started twice
     assert losses(workplace / "one").keys() == losses(workplace / "two").keys()
@@ -316,18 +294,17 @@ def test_no_thread_of_the_group_outlives_it(workplace):
 
 
 def test_what_is_wrong_is_said_once(workplace):
-    process = start(workplace, "missing.txt", "-o", "run", "--processes", "2")
-    _, err = process.communicate(timeout=300)
+    process = Forked("pretrain", "missing.txt", "-o", "run", "--processes", "2")
+    _, err = process.communicate()
     said = err.replace(COMPILING, "")  # if no test before has used the decoder
     assert process.returncode == 2
     assert said == "xinye pretrain: missing.txt: no such file or folder\n"
 
 
 def test_two_are_as_quiet_as_one(workplace):
-    process = start(
-        workplace, "zh.txt", "-o", "run", "--steps", "2", "--processes", "2", "-q", *EXACT
-    )
-    assert (*process.communicate(timeout=300), process.returncode) == ("", "", 0)
+    asked = ("pretrain", "zh.txt", "-o", "run", "--steps", "2", "--processes", "2", "-q")
+    process = Forked(*asked, *EXACT)
+    assert (*process.communicate(), process.returncode) == ("", "", 0)
     assert (workplace / "run" / "model.safetensors").exists()
 
 
@@ -345,7 +322,7 @@ def test_only_a_launcher_takes_the_place_of_processes(xinye, workplace, monkeypa
 def test_a_rank_alone_does_not_silence(workplace, monkeypatch):
     monkeypatch.setenv("RANK", "3")
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    _, err = start(workplace, "-o", "run").communicate(timeout=300)
+    _, err = Forked("pretrain", "-o", "run").communicate()
     assert err.startswith("xinye pretrain: give the text to train on")
 
 
@@ -423,12 +400,11 @@ TORCHRUN = (sys.executable, "-m", "xinye.training.torchrun", "--rdzv-backend", "
 
 def test_a_host_that_is_missing_is_told_in_one_line(workplace):
     words = ("--nnodes", "2", "--rdzv-endpoint", "localhost:0", "--rdzv-conf", "join_timeout=1")
-    done = subprocess.run(
-        [*TORCHRUN, *words, "x.py"], stderr=subprocess.PIPE, text=True, timeout=120
-    )
-    assert done.returncode == 1
+    process = Forked("--rdzv-backend", "c10d", *words, "x.py", module="xinye.training.torchrun")
+    _, err = process.communicate()
+    assert process.returncode == 1
     says = "xinye: localhost:0: of 2 hosts one did not come in time; .*\n"
-    assert re.fullmatch(says, done.stderr), done.stderr
+    assert re.fullmatch(says, err), err
 
 
 # Like a process of ours it ends when its launcher has ended. PyTorch's does not end a process that

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from cli.test_processes import EXACT, assert_same, losses, start
+from cli.test_processes import EXACT, assert_same, losses
 from conftest import TINY, contents
 from training.test_finetune import records, settings  # noqa: F401
-from two import two
+from two import together, two
 from xinye.checkpoints.folders import checkpoints
 from xinye.errors import XinyeError
 from xinye.planning.settings import PretrainSettings
@@ -26,25 +26,21 @@ UNEVEN = (*TINY, "--layers", "2", "--batch-size", "7", "--micro-batch-size", "1"
 SHARDED = ("--parallel", "fsdp")
 
 
-def finish(workplace: Path, *arguments: str) -> str:
-    process = start(workplace, *arguments)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    return err
-
-
 def test_three_learn_what_one_learns_and_two_go_on_where_they_were_stopped(xinye, workplace):
     arguments = ("zh.txt", "--steps", "12", "--evaluations", "3", *UNEVEN)
     assert xinye("pretrain", *arguments, "-o", "one").code == 0
-    process = start(workplace, *arguments, "-o", "three", "--processes", "3", *SHARDED)
+    three = together(3, "pretrain", *arguments, "-o", "three", *SHARDED)
     until = time.monotonic() + 120
     while not checkpoints(workplace / "three"):
-        assert process.poll() is None and time.monotonic() < until, process.communicate()
+        assert three[0].poll() is None and time.monotonic() < until, three[0].communicate()
         time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 143 and "stopped after step" in err, err
-    finish(workplace, "-o", "three", "--resume", "--processes", "2")
+    for process in three:
+        process.send_signal(signal.SIGTERM)
+    said = [process.communicate()[1] for process in three]
+    assert "stopped after step" in said[0] and said[1:] == ["", ""], said
+    assert [process.returncode for process in three] == [143] * 3
+    done = two("pretrain", "-o", "three", "--resume")
+    assert done.code == 0, done.err
     assert json.loads((workplace / "three/training/plan.json").read_text("utf-8"))["values"][
         "parallel"
     ] == "fsdp"  # fmt: skip

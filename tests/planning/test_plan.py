@@ -82,6 +82,20 @@ def test_what_is_given_is_taken():
     assert (config.num_attention_heads, config.num_key_value_heads, config.head_dim) == (3, 1, 32)
 
 
+@pytest.mark.parametrize("architecture", ["modern", "gpt2"])
+def test_heads_have_a_size_that_servers_accept_or_the_plan_says_who_refuses(architecture):
+    says = {
+        320: (64, "64 dimensions per head"),
+        288: (96, "SGLang with FlashInfer refuses heads of 96 dimensions"),  # not 4 heads of 72
+        208: (104, "vLLM on a CPU and SGLang with FlashInfer refuse heads of 104 dimensions; a"),
+    }
+    for width, (head_dim, reason) in says.items():
+        plan = Draft()
+        settings = PretrainSettings(architecture=architecture, width=width, layers=2)
+        assert planning.shape(plan, settings, 300, 64).head_dim == head_dim
+        assert plan.reasons["heads"].startswith(reason)
+
+
 def test_a_size_that_the_vocabulary_alone_takes_is_refused():
     with pytest.raises(
         XinyeError,

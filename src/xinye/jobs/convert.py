@@ -17,6 +17,7 @@ from xinye.checkpoints import gguf_tokenizer
 from xinye.checkpoints.bases import CONFIG, find_base, is_adapter, place_of
 from xinye.checkpoints.folders import near_run
 from xinye.checkpoints.gguf import load_gguf, save_gguf
+from xinye.checkpoints.head_sizes import refusal
 from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_adapted, load_model
 from xinye.data.files import written_beside
@@ -109,11 +110,11 @@ def export(model: str, to: Format, output: Path | None = None, quantize: str = "
         raise XinyeError(f"{model}: an LSTM cannot be exported; other tools do not read its format")
     path.parent.mkdir(parents=True, exist_ok=True)
     kept: list[str] = []
-    notes: list[str] = []
+    notes = list(filter(None, [refusal(network.config.head_dim)]))
     if to == "gguf":
         tokenizer = as_it_talks(model, tokenizer)
         kept = save_gguf(path, network, tokenizer, quantize, {"general.name": name})
-        notes = gguf_tokenizer.notes(tokenizer)
+        notes += gguf_tokenizer.notes(tokenizer)
     else:
         from xinye.checkpoints.onnx import save_onnx
 

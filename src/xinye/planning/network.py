@@ -1,5 +1,6 @@
 """The network of a given width and depth, as the planner builds it."""
 
+from xinye.checkpoints.head_sizes import preferred
 from xinye.errors import XinyeError
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
@@ -15,8 +16,8 @@ def network(
     tied = size < 30e6 or gpt2  # some tools, such as SGLang, support no other GPT-2
     if settings.architecture == "lstm":
         return LSTMConfig(vocab_size, width, layers, context, tied)
-    fitting = (count for count in range(max(1, width // 64), 0, -1) if width % count == 0)
-    heads = settings.heads or next(fitting)
+    fitting = [width // count for count in range(max(1, width // 64), 0, -1) if width % count == 0]
+    heads = settings.heads or width // preferred(fitting)
     if width % heads:
         raise XinyeError(
             f"width {width} cannot be divided among {heads} heads; give a --width that is a "

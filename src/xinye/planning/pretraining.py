@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from xinye import machine
+from xinye.checkpoints.head_sizes import refusal
 from xinye.errors import XinyeError, plural
 from xinye.model.build import Config
 from xinye.model.config import GPTConfig, LSTMConfig
@@ -106,7 +107,7 @@ def _note_shape(plan: Draft, settings: PretrainSettings, config: Config) -> None
         cache = "halves the KV cache" if key_value_heads < heads else "one for each head"
         plan.choose_each(
             settings,
-            heads=(heads, f"{config.head_dim} dimensions per head"),
+            heads=(heads, refusal(config.head_dim) or f"{config.head_dim} dimensions per head"),
             key_value_heads=(key_value_heads, cache),
         )
 
