@@ -121,19 +121,16 @@ def test_texts_are_the_same_with_guesses_and_without(name: str, temperature: flo
 
 def test_what_comes_true_saves_steps_and_what_does_not_is_given_up() -> None:
     sampling = Sampling(temperature=0, max_tokens=80)
-    _, steps, engine = write(parrot("新叶"), None, True, sampling, ("新叶新",))
-    guess = engine.scheduler.guess
-    assert isinstance(guess, Speculation) and guess.confirmed == guess.guessed and steps < 30
-    _, steps, engine = write(parrot("新叶"), random_model(), True, sampling, ("新叶新",), cost=0.4)
-    guess = engine.scheduler.guess
-    assert isinstance(guess, Speculation) and 0 < guess.guessed < 20
+    [text], steps, _ = write(parrot("新叶"), None, True, sampling, ("新叶新",))
+    assert text.accepted == text.drafted and steps < 30
+    [text], *_ = write(parrot("新叶"), random_model(), True, sampling, ("新叶新",), cost=0.4)
+    assert 0 < text.drafted < 20
 
 
 def test_many_at_once_guess_only_what_is_almost_sure() -> None:
     sampling = Sampling(temperature=0, max_tokens=5)
-    _, _, engine = write(parrot("新叶"), None, True, sampling, ("新叶新",) * 30)
-    guess = engine.scheduler.guess
-    assert isinstance(guess, Speculation) and guess.guessed == 0
+    texts, *_ = write(parrot("新叶"), None, True, sampling, ("新叶新",) * 30)
+    assert not any(text.drafted for text in texts)
 
 
 def test_a_draft_with_other_tokens_is_refused() -> None:

@@ -98,6 +98,11 @@ class Constraint:
         if token not in self._stop_ids:
             self._matcher.consume_token(token)
 
+    def forced(self) -> list[int]:
+        """The next tokens where only one text can follow, as the tokenizer writes it; empty where
+        there is a choice. The model may still write the same text with other tokens."""
+        return self._matcher.compute_ff_tokens()
+
     @property
     def finished(self) -> bool:
         """Whether the text is complete and nothing can follow."""

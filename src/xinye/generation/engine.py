@@ -106,6 +106,7 @@ class Engine:
         logits = self.runner.run(parts)[:, : self.tokenizer.vocab_size].float()  # (R, V)
         result, going, row = list[tuple[Sequence, str]](), list[tuple[Part, int]](), 0
         for part in parts:
+            part.sequence.drafted += part.guesses
             self._has_read(part.sequence, len(part.tokens) - part.guesses)
             if part.wanted:
                 going.append((part, row))
@@ -132,6 +133,7 @@ class Engine:
             or sequence.tokens[-1] != part.tokens[at - part.guesses]
         ):
             return False
+        sequence.accepted += 1
         self._has_read(sequence, 1)
         return True
 
