@@ -79,7 +79,7 @@ class Speculation:
             self.engine.context - len(sequence.window),
             FEW - 1,
         )
-        guesses = [] if sequence.constraint is None else sequence.constraint.forced()[:room]
+        guesses = [] if sequence.constraint is None else sequence.constraint.forced(room)
         record.forced = bool(guesses)
         worth = self._worth(record.likely[record.forced])
         if not guesses and self.drafter is None:
