@@ -104,9 +104,12 @@ def in_order_of_calls(messages: Sequence[Message]) -> list[Message]:
             calls = some[-1].get("tool_calls") or ()
             places = {call["id"]: place for place, call in enumerate(calls)}
         for result in some if is_result else ():
-            if (identity := result.get("tool_call_id")) is not None and identity not in places:
+            identity = result.get("tool_call_id")
+            if identity is not None and identity not in places:
+                name = identity[:100]
                 raise XinyeError(
-                    f"the message of the assistant before a result has no call {identity[:100]!r}"
+                    f"messages: a tool's result names the call {name!r}, which the "
+                    "assistant's message before it does not have"
                 )
         if is_result and all("tool_call_id" in result for result in some):
             some.sort(key=lambda result: places[result["tool_call_id"]])

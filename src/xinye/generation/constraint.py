@@ -135,7 +135,8 @@ def constraint_for(tokenizer: Tokenizer, sampling: Sampling) -> Constraint | Non
         message = str(error)
         line = IN_LINE.match(message)
         if line and isinstance(sampling, ToolSampling):
-            name += f": the parameters of {[*sampling.tools.schemas][int(line[1]) - 1]}"
+            tool = [*sampling.tools.schemas][int(line[1]) - 1]
+            name += f": the parameters of {tool}"
         raise XinyeError(f"{name}: {_reason(IN_LINE.sub('', message))}") from None
     return Constraint(matcher.deep_copy(), tokenizer, sampling)
 
@@ -235,6 +236,8 @@ def _reason(message: str) -> str:
     """The first error in llguidance's message, in one line."""
     if "coerce_one_of" in message:
         return "oneOf is not supported where several of its schemas could hold; use anyOf"
+    if "Too many items" in message:
+        return "it is too complex, or a part of it never ends"
     if message.startswith("NoExtension"):
         return "no text can satisfy it"
     found = re.search(r"error: (.+)", message) or re.search(r"\(in regex\): (.+)", message)
