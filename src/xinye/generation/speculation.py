@@ -33,16 +33,18 @@ GRAM = 3  # the number of last tokens that are looked up in the text
 # benchmarks/generation.py, one text against eight.
 ROW_COST = {torch.float32: 0.12, torch.bfloat16: 0.25}
 QUANTIZED_ROW_COST = 0.4
-HOPE, MEMORY = 0.5, 0.1  # the first estimate, and the weight of each new outcome
-FORCED = 0.9  # the first estimate for what a grammar forces
+# the first estimate for what is looked up, what a draft model writes, and what a grammar forces
+LOOKED_UP, DRAFTED, FORCED = 0.35, 0.5, 0.9
+MEMORY = 0.1  # the weight of each new outcome
 
 
 @dataclass
 class _Record:
     """What is known about guessing for one text."""
 
-    # the estimated chance that a guess is right if those before it are: a free one, a forced one
-    likely: list[float] = field(default_factory=lambda: [HOPE, FORCED])
+    # The estimated chance that a guess is right if those before it are. The second one is for what
+    # a grammar forces.
+    likely: list[float]
     guessed: list[int] = field(default_factory=list)
     length: int = 0  # the tokens of the text when these were guessed
     forced: bool = False  # whether a grammar forced them
@@ -72,7 +74,8 @@ class Speculation:
     def __call__(self, sequence: Sequence) -> list[int]:
         """The guesses for the next tokens of a text; none if they are not worth the rows of a
         step."""
-        record = self._records.setdefault(sequence, _Record())
+        first = LOOKED_UP if self.drafter is None else DRAFTED
+        record = self._records.setdefault(sequence, _Record([first, FORCED]))
         self._learn(record, sequence.tokens)
         room = min(
             sequence.sampling.max_tokens - sequence.completion_tokens - 1,
@@ -87,7 +90,7 @@ class Speculation:
         elif not guesses:
             guesses = self._drafted(record, sequence, min(room, worth))
         if not guesses:
-            record.likely[0] += (HOPE - record.likely[0]) * MEMORY / 10  # slowly forget bad luck
+            record.likely[0] += (first - record.likely[0]) * MEMORY / 10  # slowly forget bad luck
         record.guessed, record.length = guesses, len(sequence.tokens)
         return guesses[:worth]
 
