@@ -381,6 +381,26 @@ def test_arguments_follow_their_schema(
 
 
 @pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize("special", [True, False])
+def test_the_marks_of_calls_may_be_tokens(special: bool, required: bool) -> None:
+    """Control tokens in some models, others in Qwen's. The model calls with these."""
+    backend = tokenizers.Tokenizer.from_str(TOKENIZERS["bpe"].backend.to_str())
+    (backend.add_special_tokens if special else backend.add_tokens)([*HERMES.marks])
+    tokenizer = Tokenizer(backend)
+    opening, end = map(backend.token_to_id, HERMES.marks)
+    body = tokenizer.encode('\n{"name": "查价", "arguments": {}}\n')
+    tools = Tools(HERMES, {"查价": {}}, required)
+    constraint = constraint_for(tokenizer, ToolSampling(tools=tools))
+    assert constraint is not None
+    tokens = [*([] if required else tokenizer.encode("看")), opening, *body, end]
+    for token in tokens:
+        assert constraint.allowed()[token]
+        constraint.accept(token)
+    assert constraint.allowed()[tokenizer.eos_id]
+    assert tokenizer.decode(tokens).endswith(HERMES.text("查价", {}))
+
+
+@pytest.mark.parametrize("required", [True, False])
 def test_an_answer_has_at_most_128_calls(required: bool) -> None:
     tools, tokenizer = Tools(HERMES, {"a": {}}, required), TOKENIZERS["bpe"]
     constraint = constraint_for(tokenizer, ToolSampling(tools=tools))

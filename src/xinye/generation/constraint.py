@@ -21,6 +21,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
+from xinye.data.tool_calls import MARKS
 from xinye.errors import XinyeError
 from xinye.generation.sampling import Sampling, Schema, ToolSampling
 from xinye.generation.tool_calls import grammar_of_calls
@@ -214,10 +215,22 @@ class _Described:
         )
         self.eos_token_id, self.bos_token_id = tokenizer.eos_id, tokenizer.bos_id
         self.special_token_ids = [index for index, piece in enumerate(self.tokens) if not piece]
+        known = ((mark, tokenizer.backend.token_to_id(mark)) for mark in MARKS)
+        self._marks = {mark: token for mark, token in known if token is not None}
+        self._parts = re.compile("|".join(map(re.escape, self._marks)) or "(?!)")
 
     def __call__(self, text: str) -> list[int]:
-        """The tokens of a text that continues another text, without the space that some tokenizers
-        put at a beginning."""
+        """The tokens of a text that continues another text. Where only this text can follow, no
+        other tokens are allowed, so the marks of calls are single tokens if the model has them."""
+        tokens, end = list[int](), 0
+        for mark in self._parts.finditer(text):
+            tokens += [*self._plain(text[end : mark.start()]), self._marks[mark[0]]]
+            end = mark.end()
+        return tokens + self._plain(text[end:])
+
+    def _plain(self, text: str) -> list[int]:
+        """The tokens of a text without marks, without the space that some tokenizers put at a
+        beginning."""
         tokens = self.encode("\n" + text if self.leading_space else text)
         if self.leading_space:
             tokens = tokens[
