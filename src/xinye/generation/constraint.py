@@ -108,8 +108,8 @@ class Constraint:
             self._matcher.consume_token(token)
 
     def forced(self, count: int) -> list[int]:
-        """The next tokens, `count` at most, where only one text can follow, as the tokenizer writes
-        it; empty where there is a choice. The model may still write this text with other tokens."""
+        """The next tokens, `count` at most, where only one text can follow and so no other tokens
+        are allowed; empty where there is a choice."""
         if not self._forced:
             self._forced.extend(self._matcher.compute_ff_tokens())
         return [*islice(self._forced, count)]

@@ -33,8 +33,8 @@ GRAM = 3  # the number of last tokens that are looked up in the text
 # 512 on a processor with AVX-512, eight rows against one, rounded up.
 ROW_COST = {torch.float32: 0.14, torch.bfloat16: 0.1}
 QUANTIZED_ROW_COST = 0.3
-# the first estimate for what is looked up, what a draft model writes, and what a grammar forces
-LOOKED_UP, DRAFTED, FORCED = 0.35, 0.5, 0.9
+# the first estimate for what is looked up, and for what a draft model writes
+LOOKED_UP, DRAFTED = 0.35, 0.5
 MEMORY = 0.1  # the weight of each new outcome
 
 
@@ -42,12 +42,9 @@ MEMORY = 0.1  # the weight of each new outcome
 class _Record:
     """What is known about guessing for one text."""
 
-    # The estimated chance that a guess is right if those before it are. The second one is for what
-    # a grammar forces.
-    likely: list[float]
+    likely: float  # the estimated chance that a guess is right if those before it are
     guessed: list[int] = field(default_factory=list)
     length: int = 0  # the tokens of the text when these were guessed
-    forced: bool = False  # whether a grammar forced them
     # for each GRAM tokens, the position after their last occurrence
     places: dict[tuple[int, ...], int] = field(default_factory=dict)
     searched: int = GRAM  # the tokens of the text that are in `places`
@@ -75,30 +72,31 @@ class Speculation:
         """The guesses for the next tokens of a text; none if they are not worth the rows of a
         step."""
         first = LOOKED_UP if self.drafter is None else DRAFTED
-        record = self._records.setdefault(sequence, _Record([first, FORCED]))
+        record = self._records.setdefault(sequence, _Record(first))
         self._learn(record, sequence.tokens)
         room = min(
             sequence.sampling.max_tokens - sequence.completion_tokens - 1,
             self.engine.context - len(sequence.window),
             FEW - 1,
         )
-        guesses = [] if sequence.constraint is None else sequence.constraint.forced(room)
-        record.forced = bool(guesses)
-        worth = self._worth(record.likely[record.forced])
-        if not guesses and self.drafter is None:
+        forced = [] if sequence.constraint is None else sequence.constraint.forced(room)
+        if forced:  # these are certain, so each is worth its row, and there is nothing to learn
+            record.guessed = []
+            return forced
+        worth = self._worth(record.likely)
+        if self.drafter is None:
             guesses = _looked_up(record, sequence.tokens, room)
-        elif not guesses:
+        else:
             guesses = self._drafted(record, sequence, min(room, worth))
         if not guesses:
-            record.likely[0] += (first - record.likely[0]) * MEMORY / 10  # slowly forget bad luck
+            record.likely += (first - record.likely) * MEMORY / 10  # slowly forget bad luck
         record.guessed, record.length = guesses, len(sequence.tokens)
         return guesses[:worth]
 
     def _learn(self, record: _Record, tokens: list[int]) -> None:
         """Learn which of the last guesses were right, whether a step verified them or not."""
         for guess, token in zip(record.guessed, tokens[record.length :], strict=False):
-            likely = record.likely[record.forced]
-            record.likely[record.forced] += ((guess == token) - likely) * MEMORY
+            record.likely += ((guess == token) - record.likely) * MEMORY
             if guess != token:
                 break
 
