@@ -3,13 +3,15 @@
 import json
 
 import pytest
+import tokenizers
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xinye.data.chat_templates import WITHOUT_TOOLS
 from xinye.data.tokenizer import Tokenizer
-from xinye.data.tool_calls import HERMES, calls_in, textual, with_tools
+from xinye.data.tool_calls import HERMES, calls_in, in_order_of_calls, textual, with_tools
+from xinye.errors import XinyeError
 from xinye.generation.tool_calls import CallReader
 from xinye.tasks.chat import Chat
 
@@ -168,3 +170,46 @@ def test_arguments_are_an_object(arguments, read):
 @pytest.mark.parametrize("arguments", ["not json", "[1]", 3])
 def test_other_arguments_make_no_call(arguments):
     assert calls_in({"name": "price", "arguments": arguments}) == []
+
+
+@pytest.mark.parametrize(
+    "ignored", ["{# tools tool_calls #}", "{% if tools and tool_calls %}{% endif %}"]
+)
+def test_what_a_template_writes_counts_and_not_its_words(ignored):
+    tokenizer = TOKENIZER.with_template(ignored + WITHOUT_TOOLS)
+    messages = [
+        {"role": "user", "content": "白茶?"},
+        {"role": "assistant", "content": "", "tool_calls": called([("price", {"tea": "白茶"})])},
+    ]
+    assert not tokenizer.knows_tools and tokenizer.call_format is None
+    assert tokenizer.encode_chat(with_tools(messages, TOOLS)) == OLD.encode_chat(
+        with_tools(messages, TOOLS)
+    )
+
+
+def test_calls_are_read_where_their_marks_are_control_tokens():
+    """As in some models of Hermes. In a message the marks stay text."""
+    backend = tokenizers.Tokenizer.from_str(TOKENIZER.backend.to_str())
+    backend.add_special_tokens([*HERMES.marks])
+    tokenizer = Tokenizer(backend)
+    call = called([("price", {"</tool_call>": "<tool_call>"})])
+    messages = [{"role": "user", "content": HERMES.text("price", {})}]
+    messages.append({"role": "assistant", "content": "", "tool_calls": call})
+    tokens = tokenizer.encode_chat(messages, False)
+    marks = [tokenizer.backend.token_to_id(mark) for mark in HERMES.marks]
+    assert [token for token in tokens if token in marks] == marks
+    assert tokenizer.call_format == HERMES
+    assert HERMES.text("price", {"</tool_call>": "<tool_call>"}) in tokenizer.decode(tokens)
+
+
+def test_results_come_in_the_order_of_their_calls():
+    calls = [{"id": name, "function": {}} for name in "甲乙"]
+    results = [{"role": "tool", "content": name, "tool_call_id": name} for name in "乙甲"]
+    asked, calling = {"role": "user"}, {"role": "assistant", "tool_calls": calls}
+    ordered = in_order_of_calls([asked, calling, *results, asked, calling, *results[::-1]])
+    assert [each.get("content") for each in ordered] == [None, None, *"甲乙", None, None, *"甲乙"]
+    unnamed = [calling, results[0], {"role": "tool", "content": "?"}]
+    assert in_order_of_calls(unnamed) == unnamed
+    for before in ([], [asked], [calling, asked]):
+        with pytest.raises(XinyeError, match="names the call '乙', which"):
+            in_order_of_calls([*before, results[0]])

@@ -378,3 +378,52 @@ def test_arguments_follow_their_schema(
     )
     assert not fits(HERMES.text("price", wrong)) and not fits(HERMES.text("sell", right))
     assert fits(f"叶\n{HERMES.text('price', right)}\n叶") != required
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize("special", [True, False])
+def test_the_marks_of_calls_may_be_tokens(special: bool, required: bool) -> None:
+    """Control tokens in some models, others in Qwen's. The model calls with these."""
+    backend = tokenizers.Tokenizer.from_str(TOKENIZERS["bpe"].backend.to_str())
+    (backend.add_special_tokens if special else backend.add_tokens)([*HERMES.marks])
+    tokenizer = Tokenizer(backend)
+    opening, end = map(backend.token_to_id, HERMES.marks)
+    body = tokenizer.encode('\n{"name": "查价", "arguments": {}}\n')
+    tools = Tools(HERMES, {"查价": {}}, required)
+    constraint = constraint_for(tokenizer, ToolSampling(tools=tools))
+    assert constraint is not None
+    tokens = [*([] if required else tokenizer.encode("看")), opening, *body, end]
+    for token in tokens:
+        assert constraint.allowed()[token]
+        constraint.accept(token)
+    assert constraint.allowed()[tokenizer.eos_id]
+    assert tokenizer.decode(tokens).endswith(HERMES.text("查价", {}))
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_an_answer_has_at_most_128_calls(required: bool) -> None:
+    tools, tokenizer = Tools(HERMES, {"a": {}}, required), TOKENIZERS["bpe"]
+    constraint = constraint_for(tokenizer, ToolSampling(tools=tools))
+    assert constraint is not None
+    call = tokenizer.encode(HERMES.text("a", {}))
+    for number in range(128):
+        assert not constraint.finished
+        for token in [*(tokenizer.encode("\n") if number else []), *call]:
+            constraint.accept(token)
+    assert constraint.finished
+
+
+@pytest.mark.parametrize("schema", [
+    {"properties": {"a": {"$ref": "#/$defs/a"}}, "required": ["a"], "$defs": {"a": {"$ref": "#/$defs/a"}}},
+    {"properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+], ids=["refers to itself", "never ends"])  # fmt: skip
+def test_a_dead_end_is_an_error_and_no_end(schema: Schema) -> None:
+    """The text so far is not JSON, so it must not pass for complete."""
+    sampling = Sampling(json_schema={"type": "object", **schema}, temperature=0)
+    tokenizer = TOKENIZERS["bpe"]
+    constraint = constraint_for(tokenizer, sampling)
+    assert constraint is not None
+    with pytest.raises(XinyeError, match=r"no text can satisfy it|never ends"):
+        for token in tokenizer.encode('{"a": {"a": {"a": 1'):
+            assert constraint.allowed()[token] and not constraint.allowed()[tokenizer.eos_id]
+            constraint.accept(token)

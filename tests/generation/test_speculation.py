@@ -8,8 +8,10 @@ import torch
 
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
+from xinye.generation.cache import BlockCache
 from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import Sampling
+from xinye.generation.scheduler import Scheduler
 from xinye.generation.sequence import Sequence
 from xinye.generation.speculation import Speculation, speculate
 from xinye.model.config import GPTConfig
@@ -121,19 +123,46 @@ def test_texts_are_the_same_with_guesses_and_without(name: str, temperature: flo
 
 def test_what_comes_true_saves_steps_and_what_does_not_is_given_up() -> None:
     sampling = Sampling(temperature=0, max_tokens=80)
-    _, steps, engine = write(parrot("新叶"), None, True, sampling, ("新叶新",))
-    guess = engine.scheduler.guess
-    assert isinstance(guess, Speculation) and guess.confirmed == guess.guessed and steps < 30
-    _, steps, engine = write(parrot("新叶"), random_model(), True, sampling, ("新叶新",), cost=0.4)
-    guess = engine.scheduler.guess
-    assert isinstance(guess, Speculation) and 0 < guess.guessed < 20
+    [text], steps, _ = write(parrot("新叶"), None, True, sampling, ("新叶新",))
+    assert text.accepted == text.drafted and steps < 30
+    [text], *_ = write(parrot("新叶"), random_model(), True, sampling, ("新叶新",), cost=0.4)
+    assert 0 < text.drafted < 20
 
 
 def test_many_at_once_guess_only_what_is_almost_sure() -> None:
-    sampling = Sampling(temperature=0, max_tokens=5)
-    _, _, engine = write(parrot("新叶"), None, True, sampling, ("新叶新",) * 30)
-    guess = engine.scheduler.guess
-    assert isinstance(guess, Speculation) and guess.guessed == 0
+    """They learn it from lookups that no step verified."""
+    texts, *_ = write(
+        parrot("新叶"), None, True, Sampling(max_tokens=5, temperature=0), ("新叶新",) * 30
+    )
+    assert not any(text.drafted for text in texts)
+    texts, steps, _ = write(
+        parrot("新叶"), None, True, Sampling(max_tokens=60, temperature=0), ("新叶新",) * 30
+    )
+    assert all(text.accepted for text in texts) and steps < 50
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_what_a_grammar_forces_is_guessed(temperature: float) -> None:
+    schema = {"type": "object", "properties": {"茶的名字": {"enum": ["白茶", "oolong"]}}}
+    sampling = Sampling(
+        temperature=temperature, seed=1, json_schema=schema | {"required": ["茶的名字"]}
+    )
+    [plain], steps, _ = write(random_model(), None, False, sampling, ("a",))
+    [guessed], fewer, _ = write(random_model(), None, True, sampling, ("a",))
+    assert told([guessed]) == told([plain]) and "茶的名字" in guessed.text
+    assert guessed.accepted > 15 and fewer <= steps - 15
+
+
+def test_no_text_loses_its_blocks_for_a_guess() -> None:
+    scheduler = Scheduler(BlockCache(3, 8), 2, 64, lambda _: [0] * 4)
+    few, many = (Sequence([token] * size, size, Sampling()) for token, size in ((1, 6), (2, 8)))
+    scheduler.waiting += few, many
+    for part in scheduler.schedule():
+        part.sequence.read = len(part.tokens)
+        part.sequence.window.append(5)
+    # One block is left. The second text needs it, the first would only guess with it.
+    assert [part.guesses for part in scheduler.schedule()] == [0, 4]
+    assert scheduler.running == [few, many]
 
 
 def test_a_draft_with_other_tokens_is_refused() -> None:

@@ -2,9 +2,11 @@
 
 import json
 from dataclasses import replace
+from typing import Literal
 
 import openai
 import pytest
+from pydantic import BaseModel
 
 from server.tiny_server import SHAPE, TOKENIZER, serving
 from xinye.checkpoints.huggingface import save_model
@@ -33,7 +35,9 @@ def server(tmp_path_factory):
     save_model(root / "tiny", model, TOKENIZER)
     template = "{% for message in messages %}{{ message.role + message.content }}{% endfor %}"
     save_model(root / "deaf", model, TOKENIZER.with_template(template))
-    with serving([str(root / "tiny"), str(root / "deaf")]) as running:
+    folders = [str(root / "tiny"), str(root / "deaf")]
+    with serving(folders) as running:
+        running.folders = folders
         yield running
 
 
@@ -92,7 +96,9 @@ def test_a_forced_call_follows_its_schema(server, choice):
     for each in answer.choices:
         [call] = each.message.tool_calls
         arguments = json.loads(call.function.arguments)
-        assert each.finish_reason == "tool_calls" and each.message.content is None
+        # as OpenAI's API answers after a named function
+        assert each.finish_reason == ("stop" if choice == CHOSEN else "tool_calls")
+        assert each.message.content is None
         assert call.type == "function" and call.id.startswith("call_")
         assert call.function.name == "price" or choice == "required"
         assert arguments == {} if call.function.name == "close" else arguments["tea"] in TEA["enum"]
@@ -150,7 +156,67 @@ def test_the_answer_of_a_tool_is_read(server, wants):
     assert CALL in TOKENIZER.decode(read)
 
 
+def test_what_clients_make_of_an_answer_can_be_sent_back(server, wants):
+    """The client's parsed message, and the deltas of a stream as many programs collect them; with
+    names in Chinese."""
+
+    class 查价(BaseModel):
+        茶: Literal["白茶", "oolong"]
+
+    wants(HERMES.text("查价", {"茶": "白茶"}))
+    asked = {"model": "tiny", "tools": [openai.pydantic_function_tool(查价)]}
+    chats = server.openai.chat.completions
+    parsed = chats.parse(messages=ASKED, **asked).choices[0].message
+    assert parsed.tool_calls[0].function.parsed_arguments == 查价(茶="白茶")
+    collected = {"role": "assistant", "content": None, "tool_calls": []}
+    for chunk in chats.create(messages=ASKED, stream=True, **asked):
+        for part in chunk.choices[0].delta.tool_calls or []:
+            if part.id:
+                collected["tool_calls"].append(part.model_dump())
+            else:
+                collected["tool_calls"][part.index]["function"]["arguments"] += (
+                    part.function.arguments
+                )
+    wants("九十元。")
+    for message in (parsed, collected):
+        assert (
+            chats.create(messages=[*ASKED, message], **asked).choices[0].message.content
+            == "九十元。"
+        )
+
+
+def test_guesses_are_counted_and_can_be_turned_off(server, wants):
+    """What a schema forces is guessed; the text is the same without guesses."""
+
+    def answered(server):
+        before = figures(server)
+        [call] = ask(server, tool_choice=CHOSEN, seed=1).choices[0].message.tool_calls
+        return call.function.arguments, [
+            new - old for new, old in zip(figures(server), before, strict=True)
+        ]
+
+    def figures(server):
+        lines = server.http.get("/metrics").text.split("\n")
+        named = [f'xinye_{word}_tokens_total{{model="tiny"}} ' for word in ("draft", "accepted")]
+        return [
+            float(line.removeprefix(name))
+            for name in named
+            for line in lines
+            if line.startswith(name)
+        ] or [0, 0]
+
+    wants(CALL)
+    arguments, (drafted, accepted) = answered(server)
+    assert drafted >= accepted > 10
+    with serving(server.folders, speculation="off") as plain:
+        assert answered(plain) == (arguments, [0, 0])
+
+
 CALLED = {"id": "a", "type": "function", "function": {"name": "price", "arguments": "{}"}}
+
+
+LISTS = {"name": "price", "arguments": json.dumps({"a": [[]] * 30_000})}
+MANY = CALLED | {"function": LISTS}
 
 
 @pytest.mark.parametrize(
@@ -174,6 +240,10 @@ CALLED = {"id": "a", "type": "function", "function": {"name": "price", "argument
         ({"response_format": {"type": "json_object"}}, "response_format", "only one of"),
         ({"stop": "a"}, "tools", "leave stop out"),
         ({"messages": [{"role": "user", "content": "", "tool_calls": [CALLED]}]}, "messages.0", "cannot have tool_calls"),
+        ({"messages": [*ASKED, {"role": "tool", "tool_call_id": "b", "content": ""}]}, "messages", "names the call 'b'"),
+        ({"messages": [{"role": "assistant", "tool_calls": [MANY, MANY]}]}, "messages", "too many parts"),
+        ({"tools": [*TOOLS, {"type": "function", "function": {"name": "查", "parameters": {"required": ["b"]}}}]}, "tools", "the parameters of 查: Unsatisfiable"),
+        ({"tools": [{"type": "function", "function": {"name": "a", "parameters": {"$ref": "#"}}}], "tool_choice": "required"}, None, "no text can satisfy it"),
         ({"messages": [{"role": "assistant", "tool_calls": [CALLED | {"function": {"name": "price", "arguments": "{"}}]}]}, "messages.0.tool_calls.0.function.arguments", "JSON"),
     ],
 )  # fmt: skip

@@ -82,7 +82,11 @@ class Model:
 
         If you change the weights, drop the engine with `del model.engine`.
         """
-        engine = Engine(self.gpt, self.tokenizer)
+        return self.new_engine()
+
+    def new_engine(self, cache_tokens: int | None = None, max_running: int = 32) -> Engine:
+        """A new `Engine` for this model, which speculates as the model was loaded to do."""
+        engine = Engine(self.gpt, self.tokenizer, cache_tokens, max_running)
         if self.draft is not None:
             speculate(engine, self.draft.gpt, self.draft.tokenizer)
         elif self.speculates:

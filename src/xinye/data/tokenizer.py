@@ -14,7 +14,6 @@ that the template writes.
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +26,7 @@ from tokenizers import Encoding
 from xinye.data.chat import render
 from xinye.data.chat_templates import CHAT_TEMPLATE
 from xinye.data.files import written_beside
+from xinye.data.token_bytes import bytes_of_tokens
 from xinye.data.tokenizer_files import (
     Json,
     chat_template,
@@ -42,7 +42,6 @@ from xinye.data.tokenizer_files import (
 )
 from xinye.data.tokenizer_training import (
     BOS,
-    CHARACTERS,
     CONTROL_TOKENS,
     EOS,
     MESSAGE_END,
@@ -53,7 +52,15 @@ from xinye.data.tokenizer_training import (
     learn,
     sample_texts,
 )
-from xinye.data.tool_calls import CallFormat, format_of, knows_tools, textual, without_tools
+from xinye.data.tool_calls import (
+    CallFormat,
+    example,
+    format_of,
+    may_know_tools,
+    shows_tools,
+    textual,
+    without_tools,
+)
 from xinye.errors import XinyeError, not_unicode
 
 __all__ = [
@@ -65,7 +72,6 @@ ROLES = ("system", "user", "assistant", "tool")
 GOLDEN = "chat_golden.json"  # saved next to the tokenizer of a chat model
 # Private-use characters, which almost no text contains; marks are made of them.
 _PRIVATE = range(0xF0000, 0xFFFFE)
-_BYTE_OF = {character: byte for byte, character in enumerate(CHARACTERS)}
 
 
 class Tokenizer:
@@ -287,12 +293,18 @@ class Tokenizer:
             raise XinyeError(
                 f"a message has the character U+{ord(mark):X}, which chats cannot hold; remove it"
             )
-        if not knows_tools(self.chat_template):
+        has_tools = any(each.get("tools") or each.get("tool_calls") for each in messages)
+        if has_tools and not self.knows_tools:
             messages = textual(messages)
+        return self._filled_in(messages, add_generation_prompt)
+
+    def _filled_in(self, messages: list[dict[str, Any]], add_generation_prompt: bool) -> str:
+        """The text that the chat template makes of messages."""
+        mark, _ = self._chat_backend
         messages, tools = without_tools(messages)
         added = self.backend.get_added_tokens_decoder().values()
         return render(
-            self.chat_template,
+            str(self.chat_template),
             messages,
             self.names | {"add_generation_prompt": add_generation_prompt, "tools": tools},
             [token.content for token in added if token.special],
@@ -305,7 +317,21 @@ class Tokenizer:
         """The format in which the model calls tools, or None if its chat template knows none, or
         another one. Raises `XinyeError` if the template cannot be filled in.
         """
-        return format_of(self.chat_template, lambda messages: self._chat_text(messages, False))
+        return format_of(self._example) if may_know_tools(self.chat_template) else None
+
+    @cached_property
+    def knows_tools(self) -> bool:
+        """True if the chat template writes both the tools and the calls of messages."""
+        if not may_know_tools(self.chat_template):
+            return False
+        try:
+            return shows_tools(self._example)
+        except XinyeError:
+            return True  # it may not fail for the messages that are to come
+
+    @cached_property
+    def _example(self) -> str:
+        return self._filled_in(example(), add_generation_prompt=False)
 
     @cached_property
     def _chat_backend(self) -> tuple[str, tokenizers.Tokenizer]:
@@ -346,19 +372,10 @@ class Tokenizer:
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
-        """The bytes of each token, by id; b"" for control tokens."""
-        table = [b""] * self.vocab_size
-        added = {
-            token.content: token.special
-            for token in self.backend.get_added_tokens_decoder().values()
-        }
-        piece_bytes = _bytes_of_characters if self._byte_level else _bytes_of_piece
-        for token, index in self.backend.get_vocab().items():
-            if token not in added:
-                table[index] = piece_bytes(token)
-            elif not added[token]:
-                table[index] = token.encode()
-        return table
+        """The bytes of each token, by id; b"" for control tokens, except those around calls of
+        tools."""
+        found = bytes_of_tokens(self.backend, self._byte_level)
+        return [found.get(index, b"") for index in range(self.vocab_size)]
 
     @cached_property
     def token_lengths(self) -> np.ndarray:
@@ -379,18 +396,3 @@ class Tokenizer:
     def fingerprint(self) -> str:
         """A hash of the tokenizer's complete `tokenizer.json`."""
         return hashlib.blake2b(self.backend.to_str().encode(), digest_size=16).hexdigest()
-
-
-def _bytes_of_characters(token: str) -> bytes:
-    """The bytes of a token of a byte-level vocabulary."""
-    try:
-        return bytes(_BYTE_OF[character] for character in token)
-    except KeyError:
-        return token.encode()
-
-
-def _bytes_of_piece(token: str) -> bytes:
-    """The bytes of a SentencePiece token: `▁` is a space, `<0xAB>` a byte."""
-    if re.fullmatch(r"<0x[0-9A-F]{2}>", token):
-        return bytes([int(token[3:5], 16)])
-    return token.replace("▁", " ").encode()

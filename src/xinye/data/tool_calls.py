@@ -7,10 +7,13 @@ message, which is empty if there is no other text in it.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
+
+from xinye.errors import XinyeError
 
 Message = dict[str, Any]  # `role` and `content` as in OpenAI's API; `tool_calls`, `tools`
 NO_PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -36,11 +39,18 @@ class CallFormat:
         """The text of a call."""
         return self.begin(name) + as_json(arguments) + self.end
 
+    @property
+    def marks(self) -> tuple[str, str]:
+        """What stands around a call. Some models have a token for each."""
+        return self.opening, self.end.rpartition("\n")[2]
+
 
 HERMES = CallFormat("<tool_call>", '\n{"name": NAME, "arguments": ', "}\n</tool_call>")
 # A further format is one more line here. Which of them a model uses, its chat template shows.
 FORMATS = (HERMES,)
-_NAME, _ARGUMENTS = "look_up", {"word": "叶"}  # of the call that shows a template's format
+MARKS = frozenset(mark for each in FORMATS for mark in each.marks)
+# of the example that shows what a template writes
+_NAME, _PURPOSE, _ARGUMENTS = "look_up", "find a word", {"word": "leaf 叶"}
 
 
 def as_json(value: Any) -> str:
@@ -50,27 +60,61 @@ def as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def format_of(template: str | None, render: Callable[[list[Message]], str]) -> CallFormat | None:
-    """The format in which a chat template writes calls, or None if it knows no tools, or writes
-    calls in a format that is not in the table. `render` fills in the template.
+def example() -> list[Message]:
+    """Messages with a tool and its call. What a chat template makes of them shows what it knows."""
+    function = {"name": _NAME, "description": _PURPOSE, "parameters": NO_PARAMETERS}
+    called = {"name": _NAME, "arguments": _ARGUMENTS}
+    # Some templates want ids of nine letters or digits.
+    call = {"id": "call00001", "type": "function", "function": called}
+    tools = [{"type": "function", "function": function}]
+    return [
+        {"role": "system", "content": "", "tools": tools},
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+    ]
+
+
+def format_of(text: str) -> CallFormat | None:
+    """The format of the call in the text that a chat template made of the example; None if there is
+    none, or one that is not in the table.
     """
-    if not knows_tools(template):
-        return None
-    tools = [{"type": "function", "function": {"name": _NAME, "parameters": NO_PARAMETERS}}]
-    call = {"type": "function", "function": {"name": _NAME, "arguments": _ARGUMENTS}}
-    text = render(
-        [
-            {"role": "system", "content": "", "tools": tools},
-            {"role": "user", "content": "?"},
-            {"role": "assistant", "content": "", "tool_calls": [call]},
-        ]
-    )
-    return next((each for each in FORMATS if each.text(_NAME, _ARGUMENTS) in text), None)
+    known = shows_tools(text)
+    return next((each for each in FORMATS if known and each.text(_NAME, _ARGUMENTS) in text), None)
 
 
-def knows_tools(template: str | None) -> bool:
-    """True if a chat template reads both the tools and the calls of messages."""
+def shows_tools(text: str) -> bool:
+    """Whether the text that a chat template made of the example has both the tool and the call."""
+    return _PURPOSE in text and _ARGUMENTS["word"].split()[0] in text
+
+
+def may_know_tools(template: str | None) -> bool:
+    """False if a chat template names no tools or no calls. Other templates must be tried."""
     return {"tools", "tool_calls"} <= set(re.findall(r"\w+", template or ""))
+
+
+def in_order_of_calls(messages: Sequence[Message]) -> list[Message]:
+    """The messages with the results of tools in the order of their calls, which is all that most
+    chat templates show. Raises `XinyeError` for the result of a call that was not made.
+    """
+    ordered: list[Message] = []
+    places: dict[str, int] = {}
+    for is_result, group in groupby(messages, lambda message: message["role"] == "tool"):
+        some = [*group]
+        if not is_result:
+            calls = some[-1].get("tool_calls") or ()
+            places = {call["id"]: place for place, call in enumerate(calls)}
+        for result in some if is_result else ():
+            identity = result.get("tool_call_id")
+            if identity is not None and identity not in places:
+                name = identity[:100]
+                raise XinyeError(
+                    f"messages: a tool's result names the call {name!r}, which the "
+                    "assistant's message before it does not have"
+                )
+        if is_result and all("tool_call_id" in result for result in some):
+            some.sort(key=lambda result: places[result["tool_call_id"]])
+        ordered += some
+    return ordered
 
 
 def without_tools(messages: Sequence[Message]) -> tuple[list[Message], list[Any] | None]:

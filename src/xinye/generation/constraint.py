@@ -8,9 +8,11 @@ tokens is always completed.
 import json
 import math
 import re
+from collections import deque
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 from torch import Tensor
 
 from xinye.data.tokenizer import Tokenizer
+from xinye.data.tool_calls import MARKS
 from xinye.errors import XinyeError
 from xinye.generation.sampling import Sampling, Schema, ToolSampling
 from xinye.generation.tool_calls import grammar_of_calls
@@ -27,6 +30,8 @@ LONGEST = 50_000  # characters of a schema, a regular expression, or all choices
 MOST_MULTIPLE = 10_000  # each remainder of a division by multipleOf is a state of the grammar
 # patterns that may all have to match one string; each can triple the number of states
 MOST_PATTERNS = 12
+# how the library begins a message about a JSON schema within a grammar
+IN_LINE = re.compile(r"at (\d+)\(\d+\): failed to compile JSON schema: ")
 ANNOTATIONS = {
     "$ref",
     "$defs",
@@ -69,6 +74,7 @@ class Constraint:
         )
         self._stop_ids, self._accepted = [*tokenizer.stop_ids], 0
         self._allowed: Tensor | None = None  # the result of `allowed` until the next token
+        self._forced: deque[int] = deque()  # tokens that `forced` found and the text has not yet
 
     def allowed(self) -> Tensor:
         """Which tokens may come next, (V,) of bool. A token that ends the text is allowed only if
@@ -85,7 +91,8 @@ class Constraint:
         if self._accepted < self._min_tokens:
             longer = result.index_fill(0, torch.tensor(self._stop_ids), False)
             result = longer if bool(longer.any()) else result
-        if not bool(result.any()):
+        # In a dead end the library reports an error, but allows the end of the text.
+        if self._matcher.is_error() or not bool(result.any()):
             raise XinyeError(
                 f"no token satisfies the constraint here: {_reason(self._matcher.get_error())}"
             )
@@ -95,8 +102,17 @@ class Constraint:
     def accept(self, token: int) -> None:
         """Advance by a token, which must be an allowed one."""
         self._accepted, self._allowed = self._accepted + 1, None
+        if self._forced and self._forced.popleft() != token:
+            self._forced.clear()
         if token not in self._stop_ids:
             self._matcher.consume_token(token)
+
+    def forced(self, count: int) -> list[int]:
+        """The next tokens, `count` at most, where only one text can follow and so no other tokens
+        are allowed; empty where there is a choice."""
+        if not self._forced:
+            self._forced.extend(self._matcher.compute_ff_tokens())
+        return [*islice(self._forced, count)]
 
     @property
     def finished(self) -> bool:
@@ -111,11 +127,19 @@ def constraint_for(tokenizer: Tokenizer, sampling: Sampling) -> Constraint | Non
     text can satisfy.
     """
     grammar = _grammar(sampling)
-    return (
-        None
-        if grammar is None
-        else Constraint(_compiled(tokenizer, *grammar).deep_copy(), tokenizer, sampling)
-    )
+    if grammar is None:
+        return None
+    name, text = grammar
+    try:
+        matcher = _compiled(tokenizer, text)
+    except ValueError as error:
+        message = str(error)
+        line = IN_LINE.match(message)
+        if line and isinstance(sampling, ToolSampling):
+            tool = [*sampling.tools.schemas][int(line[1]) - 1]
+            name += f": the parameters of {tool}"
+        raise XinyeError(f"{name}: {_reason(IN_LINE.sub('', message))}") from None
+    return Constraint(matcher.deep_copy(), tokenizer, sampling)
 
 
 def _grammar(sampling: Sampling) -> tuple[str, str] | None:
@@ -161,12 +185,13 @@ def _grammar_of_json(name: str, schema: Schema) -> str:
 
 
 @lru_cache(maxsize=16)
-def _compiled(tokenizer: Tokenizer, name: str, grammar: str) -> LLMatcher:
-    """A matcher at the beginning of this grammar; callers copy it."""
+def _compiled(tokenizer: Tokenizer, grammar: str) -> LLMatcher:
+    """A matcher at the beginning of this grammar; callers copy it. Raises `ValueError` with the
+    library's message."""
     matcher = LLMatcher(_tokens(tokenizer), grammar, log_level=0, limits=LIMITS)
     matcher.compute_bitmask()
     if matcher.is_error():
-        raise XinyeError(f"{name}: {_reason(matcher.get_error())}")
+        raise ValueError(matcher.get_error())
     return matcher
 
 
@@ -190,10 +215,22 @@ class _Described:
         )
         self.eos_token_id, self.bos_token_id = tokenizer.eos_id, tokenizer.bos_id
         self.special_token_ids = [index for index, piece in enumerate(self.tokens) if not piece]
+        known = ((mark, tokenizer.backend.token_to_id(mark)) for mark in MARKS)
+        self._marks = {mark: token for mark, token in known if token is not None}
+        self._parts = re.compile("|".join(map(re.escape, self._marks)) or "(?!)")
 
     def __call__(self, text: str) -> list[int]:
-        """The tokens of a text that continues another text, without the space that some tokenizers
-        put at a beginning."""
+        """The tokens of a text that continues another text. Where only this text can follow, no
+        other tokens are allowed, so the marks of calls are single tokens if the model has them."""
+        tokens, end = list[int](), 0
+        for mark in self._parts.finditer(text):
+            tokens += [*self._plain(text[end : mark.start()]), self._marks[mark[0]]]
+            end = mark.end()
+        return tokens + self._plain(text[end:])
+
+    def _plain(self, text: str) -> list[int]:
+        """The tokens of a text without marks, without the space that some tokenizers put at a
+        beginning."""
         tokens = self.encode("\n" + text if self.leading_space else text)
         if self.leading_space:
             tokens = tokens[
@@ -212,6 +249,8 @@ def _reason(message: str) -> str:
     """The first error in llguidance's message, in one line."""
     if "coerce_one_of" in message:
         return "oneOf is not supported where several of its schemas could hold; use anyOf"
+    if "Too many items" in message:
+        return "it is too complex, or a part of it never ends"
     if message.startswith("NoExtension"):
         return "no text can satisfy it"
     found = re.search(r"error: (.+)", message) or re.search(r"\(in regex\): (.+)", message)

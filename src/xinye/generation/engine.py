@@ -104,19 +104,24 @@ class Engine:
         if not parts:
             return []
         logits = self.runner.run(parts)[:, : self.tokenizer.vocab_size].float()  # (R, V)
-        result, going, row = list[tuple[Sequence, str]](), list[tuple[Part, int]](), 0
+        going, row = list[tuple[Part, int]](), 0
         for part in parts:
+            part.sequence.drafted += part.guesses
             self._has_read(part.sequence, len(part.tokens) - part.guesses)
             if part.wanted:
                 going.append((part, row))
                 row += part.wanted
         at = 0
+        # A sequence is written once, however many guesses were right: its last text has its end.
+        written = dict[Sequence, str]()
         while going:  # one token after the known ones, then one after each guess that was right
             sequences, rows = [part.sequence for part, _ in going], [row + at for _, row in going]
-            result += self._write(sequences, logits if len(rows) == len(logits) else logits[rows])
+            some = logits if len(rows) == len(logits) else logits[rows]
+            for sequence, text in self._write(sequences, some):
+                written[sequence] = written.get(sequence, "") + text
             going = [(part, row) for part, row in going if self._guessed(part, at)]
             at += 1
-        return result
+        return [*written.items()]
 
     def _has_read(self, sequence: Sequence, tokens: int) -> None:
         sequence.read += tokens
@@ -132,6 +137,7 @@ class Engine:
             or sequence.tokens[-1] != part.tokens[at - part.guesses]
         ):
             return False
+        sequence.accepted += 1
         self._has_read(sequence, 1)
         return True
 

@@ -52,7 +52,7 @@ class Scheduler:
                 break
             self.running.append(self.waiting.popleft())
             left = self._take(sequence, left, parts)
-        return parts
+        return [self._with_guesses(part) for part in parts]
 
     def _take(self, sequence: Sequence, left: int, parts: list[Part]) -> int:
         """Add as many tokens of a sequence as possible to the parts; returns what is left of the
@@ -62,13 +62,19 @@ class Scheduler:
         if count == 0 or not self._make_room(sequence, sequence.read + count):
             return left
         tokens = sequence.window[sequence.read : sequence.read + count]
-        guesses = self.guess(sequence) if self.guess is not None and ahead == 1 else []
-        if guesses and not self.cache.extend(sequence, sequence.read + 1 + len(guesses)):
-            guesses = []  # no other text loses its blocks for a guess
-        parts.append(
-            Part(sequence, tokens + guesses, int(count == ahead) + len(guesses), len(guesses))
-        )
+        parts.append(Part(sequence, tokens, int(count == ahead)))
         return left if ahead == 1 else left - count
+
+    def _with_guesses(self, part: Part) -> Part:
+        """The part with guesses, if it is the last token of a text and blocks are left. All texts
+        have theirs by now, so none loses its blocks for a guess."""
+        sequence = part.sequence
+        if self.guess is None or len(part.tokens) > 1 or not part.wanted:
+            return part
+        guesses = self.guess(sequence)
+        if not guesses or not self.cache.extend(sequence, sequence.read + 1 + len(guesses)):
+            return part
+        return Part(sequence, part.tokens + guesses, 1 + len(guesses), len(guesses))
 
     def _make_room(self, sequence: Sequence, length: int) -> bool:
         """Reserve blocks for `length` tokens of a running sequence, if necessary those of sequences

@@ -28,6 +28,8 @@ class Sequence:
     logprobs: list[LogProbability] = field(default_factory=list)
     finish_reason: Literal["stop", "length"] | None = None
     error: XinyeError | None = None  # the error that ended it
+    drafted: int = 0  # the number of tokens that were guessed for it (speculation.py)
+    accepted: int = 0  # the number of those that came true
 
     # The following fields belong to the engine.
     # the tokens that the model reads: all of them, or the last ones that fit the context

@@ -12,25 +12,30 @@ from xinye.data.tool_calls import CallFormat
 from xinye.generation.sampling import Schema, Tools
 from xinye.generation.stream import overlap
 
+MOST_CALLS = 128  # in one answer; a request may have as many in a message
+
 
 def grammar_of_calls(tools: Tools, json_style: Mapping[str, Any]) -> str:
     """The grammar of a text with calls, for llguidance. Once the text has the opening of a call,
-    the call must be complete and follow its schema.
+    the call must be complete and follow its schema. Line N is the call of the Nth tool.
     """
     quoted = partial(json.dumps, ensure_ascii=False)
     opening, rules = tools.format.opening, []
-    for name, schema in tools.schemas.items():
+    for number, (name, schema) in enumerate(tools.schemas.items()):
         head = tools.format.begin(name).removeprefix(opening)
-        arguments = _closed(schema) | {"x-guidance": json_style}
-        rules.append(f"{quoted(head)} %json {json.dumps(arguments)} {quoted(tools.format.end)}")
+        arguments = f"%json {json.dumps(_closed(schema) | {'x-guidance': json_style})}"
+        rules.append(f"tool_{number}: {quoted(head)} {arguments} {quoted(tools.format.end)}")
+    more = MOST_CALLS - 1
     if tools.required:
-        start = 'call ("\\n" call)*' if tools.parallel else "call"
+        start = f'call ("\\n" call){{0,{more}}}' if tools.parallel else "call"
         opened = f"opened: {quoted(opening)}"
     else:
-        start = "call* TEXT" if tools.parallel else "call | TEXT"
+        # After the last call there is no text, which could have an opening.
+        start = f"call{{0,{more}}} TEXT | call{{{MOST_CALLS}}}" if tools.parallel else "call | TEXT"
         # lazy: it ends with the first opening
         opened = f"opened[lazy]: TEXT {quoted(opening)}\nTEXT: /(.|\\n)*/"
-    return f"start: {start}\n{opened}\ncall: opened ({' | '.join(rules)})\n"
+    names = " | ".join(f"tool_{number}" for number in range(len(rules)))
+    return "\n".join([*rules, f"start: {start}", opened, f"call: opened ({names})", ""])
 
 
 def _closed(schema: Schema) -> Schema:

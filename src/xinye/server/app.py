@@ -154,6 +154,12 @@ class Metrics(RequestMetrics):
         counter = partial(Counter, registry=self.registry)
         self.prompt_tokens = counter("xinye_prompt_tokens", "Tokens of prompts read.", ["model"])
         self.completion_tokens = counter("xinye_completion_tokens", "Tokens written.", ["model"])
+        self.draft_tokens = counter(
+            "xinye_draft_tokens", "Tokens guessed by speculative decoding.", ["model"]
+        )
+        self.accepted_tokens = counter(
+            "xinye_accepted_tokens", "Of these, tokens that came true.", ["model"]
+        )
         self.first = Histogram(
             "xinye_first_piece_seconds",
             "Seconds from a request to its first text.",

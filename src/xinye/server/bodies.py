@@ -68,8 +68,8 @@ def parse(body: bytes) -> Any:
     Raises `APIError` if it is not valid by RFC 8259 in UTF-8 (no NaN, no half characters), repeats
     a name in an object, is nested more than 200 deep, or has more than `MOST_PARTS` parts.
     """
-    without_strings, strings = STRING.subn(b"", body, MOST_PARTS + 1)
-    if strings + without_strings.count(b"[") + without_strings.count(b"{") > MOST_PARTS:
+    parts, without_strings = parts_of(body)
+    if parts > MOST_PARTS:
         raise APIError(
             400,
             f"the body has too many parts; at most {MOST_PARTS:,} texts, names, lists and objects "
@@ -83,6 +83,14 @@ def parse(body: bytes) -> Any:
     except ValueError as error:
         raise APIError(400, f"the body is not valid JSON: {error}", code="invalid_json") from None
     return value
+
+
+def parts_of(body: bytes) -> tuple[int, bytes]:
+    """The number of strings, lists and objects in JSON, and the JSON without its strings. Beyond
+    `MOST_PARTS` strings are neither counted nor taken out.
+    """
+    without_strings, strings = STRING.subn(b"", body, MOST_PARTS + 1)
+    return strings + without_strings.count(b"[") + without_strings.count(b"{"), without_strings
 
 
 def _count_names(value: Any) -> int:

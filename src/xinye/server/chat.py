@@ -4,26 +4,28 @@ calls of tools.
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 
-from xinye.data.tool_calls import CallFormat, with_tools
+from xinye.data.tool_calls import CallFormat, in_order_of_calls, with_tools
+from xinye.errors import XinyeError
 from xinye.generation.sampling import Schema, Tools
 from xinye.generation.sequence import LogProbability
 from xinye.generation.tool_calls import CallPart, CallReader
 from xinye.server.bodies import JSONRoute
 from xinye.server.completions import LEAST_LOGPROB, Writing, streams, token_text
-from xinye.server.errors import APIError
+from xinye.server.errors import APIError, as_api_error
 from xinye.server.messages import (
     AnswerCall,
     AnswerMessage,
     CallDelta,
     Delta,
     FunctionDelta,
+    Message,
     NamedTool,
 )
 from xinye.server.models import ServedModel, check_choices, find_model, token_limit
@@ -57,7 +59,7 @@ async def chat(body: ChatRequest, request: Request) -> Any:
     param = "max_completion_tokens" if body.max_tokens is None else "max_tokens"
     asked = body.max_completion_tokens or body.max_tokens
     tools = await asked_tools(body, model)
-    messages = [message.plain for message in body.messages]
+    messages = plain_messages(body.messages)
     if tools:
         messages = with_tools(messages, [tool.plain for tool in body.tools or ()])
     tokens = await model.encode_messages(messages)
@@ -70,6 +72,16 @@ async def chat(body: ChatRequest, request: Request) -> Any:
         tools=tools,
     )
     return await writing.respond(sequences)
+
+
+def plain_messages(given: Sequence[Message]) -> list[dict[str, Any]]:
+    """The messages as chat templates expect them. Raises `APIError` for the result of a call that
+    was not made.
+    """
+    try:
+        return in_order_of_calls([message.plain for message in given])
+    except XinyeError as error:
+        raise as_api_error(error, "messages") from None
 
 
 def asked_schema(body: ChatRequest) -> Schema | None:
@@ -186,7 +198,9 @@ class ChatWriting(Writing):
         """Why a text ended, which was read to its end."""
         reader = self.readers.get(piece.number)
         called = piece.finish_reason == "stop" and reader is not None and reader.calls
-        return "tool_calls" if called else piece.finish_reason
+        # After a call of the one tool that was chosen, OpenAI's API answers "stop".
+        chosen = isinstance(self.body.tool_choice, NamedTool)
+        return "tool_calls" if called and not chosen else piece.finish_reason
 
     def logprobs(self, logprobs: tuple[LogProbability, ...]) -> ChatLogprobs | None:
         if not self.body.logprobs:

@@ -2,16 +2,26 @@
 OpenAI's fields.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from xinye.generation.sampling import Schema
-from xinye.server.bodies import Body, or_nothing, unsupported
+from xinye.generation.tool_calls import MOST_CALLS
+from xinye.server.bodies import MOST_PARTS, Body, or_nothing, parts_of, unsupported
 
-MOST_TOOLS = 128
-ToolName = Annotated[str, StringConstraints(pattern="^[a-zA-Z0-9_-]{1,64}$")]
+MOST_TOOLS = MOST_CALLS
+# OpenAI's names, those in other languages, and those with a path in them
+ToolName = Annotated[str, StringConstraints(pattern=r"^[\w./:-]{1,64}$")]
 
 
 # -- requests ----------------------------------------------------------------------------------
@@ -61,6 +71,9 @@ ToolChoice = Literal["none", "auto", "required"] | NamedTool
 class CalledFunction(Body):
     name: ToolName
     arguments: str = Field(description="a JSON object, as text")
+    parsed_arguments: Any = Field(
+        None, description="without effect: what a client has made of the arguments"
+    )
 
     @field_validator("arguments")
     @classmethod
@@ -81,6 +94,7 @@ class Call(Body):
     id: str
     type: Literal["function"]
     function: CalledFunction
+    index: int | None = Field(None, description="without effect: the place of a call in a stream")
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -141,7 +155,34 @@ class Message(Body):
         return message
 
 
-Messages = Annotated[list[Message], Field(min_length=1, max_length=4096, fail_fast=True)]
+def few_parts(given: Any) -> Any:
+    """Raises `ValueError` if the arguments of all calls have more parts than a body may have. They
+    are JSON within a text, which were not counted there.
+    """
+    if sum(parts_of(text.encode())[0] for text in _arguments(given)) > MOST_PARTS:
+        raise ValueError(
+            f"the arguments of the calls have too many parts; at most {MOST_PARTS:,} texts, names, "
+            "lists and objects are allowed"
+        )
+    return given
+
+
+def _arguments(given: Any) -> Iterator[str]:
+    """The arguments of all calls in messages that were not checked yet."""
+    for message in given if isinstance(given, list) else ():
+        calls = message.get("tool_calls") if isinstance(message, dict) else None
+        for call in calls if isinstance(calls, list) else ():
+            function = call.get("function") if isinstance(call, dict) else None
+            text = function.get("arguments") if isinstance(function, dict) else None
+            if isinstance(text, str):
+                yield text
+
+
+Messages = Annotated[
+    list[Message],
+    Field(min_length=1, max_length=4096, fail_fast=True),
+    BeforeValidator(few_parts),
+]
 
 
 # -- answers -----------------------------------------------------------------------------------

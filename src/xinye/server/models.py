@@ -21,7 +21,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.data.tool_calls import as_text
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message
-from xinye.generation.engine import Engine, affordable_tokens
+from xinye.generation.engine import affordable_tokens
 from xinye.jobs.judge import context_of
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
@@ -179,13 +179,11 @@ def load_models(
     room = room_for_cache(paths, settings.dtype)
     models = {}
     for identity, path in paths.items():
-        model = load(path, settings.dtype)
+        model = load(path, settings.dtype, settings.speculation)
         queue = None
         if not model.learned_task:
             tokens = cache_tokens(identity, model.gpt, settings, room)
-            queue = EngineQueue(
-                partial(Engine, model.gpt, model.tokenizer, tokens, settings.max_running)
-            )
+            queue = EngineQueue(partial(model.new_engine, tokens, settings.max_running))
             worker.queues.append(queue)
         _ = model.tokenizer.token_lengths  # compute this now instead of in the first request
         created = int((_folder(path) or Path(path)).stat().st_mtime)

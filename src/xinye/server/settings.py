@@ -4,7 +4,7 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,6 +69,13 @@ class ServeSettings(BaseModel):
         ),
     )
     dtype: str = Field("auto", description="keep the weights in float32 or bfloat16")
+    speculation: Literal["auto", "off"] = Field(
+        "auto",
+        description=(
+            "speculative decoding: guess tokens from the text itself where that is faster; the "
+            "texts stay the same"
+        ),
+    )
     max_running: int = Field(
         32, ge=1, description="generate at most this many texts at once with each model"
     )

@@ -149,6 +149,9 @@ class Job:
         usage = self.usage
         self.metrics.prompt_tokens.labels(self.model.id).inc(usage.prompt_tokens)
         self.metrics.completion_tokens.labels(self.model.id).inc(usage.completion_tokens)
+        drafted, accepted = self.metrics.draft_tokens, self.metrics.accepted_tokens
+        drafted.labels(self.model.id).inc(sum(each.drafted for each in self.sequences))
+        accepted.labels(self.model.id).inc(sum(each.accepted for each in self.sequences))
 
     def whole_texts(self) -> list[Piece]:
         """Each text as a single piece."""

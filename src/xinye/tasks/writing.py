@@ -14,7 +14,7 @@ from xinye.data.chat_templates import TEMPLATE_OF_TEXTS, WITHOUT_TOOLS
 from xinye.data.notes import Notes
 from xinye.data.records import Row
 from xinye.data.tokenizer import CHAT_TEMPLATE, MESSAGE_START, Tokenizer
-from xinye.data.tool_calls import as_text, knows_tools
+from xinye.data.tool_calls import as_text
 from xinye.errors import XinyeError, plural
 from xinye.evaluation.written import exact_share
 from xinye.generation import sequence
@@ -164,7 +164,7 @@ class Writing(LanguageTask):
         change the tokens. And tools, if the template does not know them.
         """
         called = [record for record in training if record.has_tools]
-        if called and not knows_tools(tokenizer.chat_template):
+        if called and not tokenizer.knows_tools:
             yield (
                 "the model's chat template does not know tools, so tools and calls are written "
                 f"as text: first {called[0].place}"
