@@ -58,6 +58,7 @@ class Workers:
         self._processes: dict[int, ForkProcess] = {}
         self._failures = [0] * team.workers  # how often each died before it was ready
         self._parent = os.getpid()
+        self._signals: list[int] = []  # that have come and were not handled yet
         self._ending: float | None = None  # when all must have ended
         # The workers wait for the end of this pipe. It comes when this process has ended, even if
         # it was killed.
@@ -72,9 +73,10 @@ class Workers:
         gc.collect()
         gc.freeze()  # the collector would write to memory that the workers share
         try:
-            with self._handled():
+            with self._caught():
                 self._watch(on_ready)
         finally:
+            gc.unfreeze()
             shutil.rmtree(folder, ignore_errors=True)
 
     def _watch(self, on_ready: Callable[[], None]) -> None:
@@ -83,6 +85,8 @@ class Workers:
             self._start(number)
         while self._processes:
             wait([process.sentinel for process in self._processes.values()], timeout=0.1)
+            while self._signals:
+                self._end(self._signals.pop(0))
             if waiting and all(self._ready.each):
                 waiting = False
                 on_ready()
@@ -103,7 +107,7 @@ class Workers:
         """Start a worker; returns its process id."""
         assert FORK is not None
         process = FORK.Process(target=self._work, args=(number,), name=f"worker-{number + 1}")
-        # A signal that comes now waits until the worker handles it in its own way.
+        # A signal that comes now waits until the worker has its own way to handle it.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         process.start()
         self._processes[number] = process
@@ -130,9 +134,13 @@ class Workers:
         )
 
     @contextmanager
-    def _handled(self) -> Iterator[None]:
-        """Within this context, SIGTERM and Ctrl-C end the workers."""
-        handlers = {each: signal.signal(each, lambda got, _: self._end(got)) for each in SIGNALS}
+    def _caught(self) -> Iterator[None]:
+        """Within this context, SIGTERM and Ctrl-C are kept for `_watch`."""
+
+        def keep(number: int, _: object) -> None:
+            self._signals.append(number)
+
+        handlers = {each: signal.signal(each, keep) for each in SIGNALS}
         try:
             yield
         finally:
@@ -140,19 +148,19 @@ class Workers:
                 signal.signal(each, handler)
 
     def _end(self, got: int) -> None:
+        """End all workers because of a signal."""
         # A second Ctrl-C does not wait for running texts, as in a server of one process.
         forward = got if self._ending else signal.SIGTERM
         self._listener.close()  # otherwise clients would wait for an answer that nobody gives
         self._ending = self._ending or time.monotonic() + self._seconds
         for process in self._processes.values():
-            if process.pid and process.exitcode is None:
+            if process.exitcode is None and process.pid:
                 os.kill(process.pid, forward)
 
     # -- in a worker -------------------------------------------------------------------------------
 
     def _work(self, number: int) -> None:
         os.close(self._life)
-        self._processes.clear()  # only the first process ends the others
         self._team.number = number
         torch.set_num_threads(self._threads)
         os.environ.setdefault("RAYON_NUM_THREADS", str(self._threads))  # of the tokenizers
