@@ -25,6 +25,7 @@ from xinye.server.http import listen
 from xinye.server.settings import ServeSettings
 from xinye.server.team import Team
 
+Workers = pytest.importorskip("xinye.server.workers").Workers
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares the weights")
 SOURCE = Path(__file__).parents[2] / "src"
 LARGE = replace(SHAPE, hidden_size=768, intermediate_size=3072, num_hidden_layers=3)
@@ -41,8 +42,7 @@ class Serving:
 
     @property
     def workers(self) -> list[int]:
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in children.read_text().split()]
+        return children(self.process.pid)
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=30)
@@ -54,6 +54,10 @@ def until(condition):
             return
         time.sleep(0.02)
     raise AssertionError("it never became so")
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def runs(pid: int) -> bool:
@@ -167,26 +171,36 @@ def test_sigterm_ends_all_in_order(server):
     assert "Traceback" not in server.log.read_text()
 
 
-def test_no_worker_outlives_the_first_process(folders, tmp_path):
-    with serving(Path(folders[0]), tmp_path / "log") as server:
-        workers = server.workers
-        server.process.kill()
-        server.process.wait(30)
-        until(lambda: not any(map(runs, workers)))
-        with pytest.raises(httpx.ConnectError), server.client() as client:
-            client.get("/health")
+def working(serve, count=2):
+    """The first process of workers that run `serve`."""
+    settings = ServeSettings(port=0, workers=count, grace=0)
+    return Workers(Team(count), settings, listen(settings), 1, serve)
+
+
+def test_no_worker_outlives_the_first_process():
+    def serve(on_address):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as a server ends
+        on_address("")
+        time.sleep(60)
+
+    ready, told = os.pipe()
+    first = os.fork()
+    if first == 0:
+        try:
+            working(serve).run(lambda: os.write(told, b"ready"))
+        finally:
+            os._exit(1)
+    assert os.read(ready, 5) == b"ready"
+    workers = children(first)
+    assert len(workers) == 2
+    os.kill(first, signal.SIGKILL)
+    os.waitpid(first, 0)
+    until(lambda: not any(map(runs, workers)))
 
 
 def test_workers_that_always_die_end_the_command():
-    from xinye.server.workers import Workers
-
-    settings = ServeSettings(port=0, workers=2)
-    with listen(settings) as listener:
-        workers = Workers(Team(2), settings, listener, 1, lambda on_address: os._exit(3))
-        with pytest.raises(
-            XinyeError, match=r"worker \d ended 3 times before it was ready"
-        ) as raised:
-            workers.run(lambda: None)
+    with pytest.raises(XinyeError, match=r"worker \d ended 3 times before it was ready") as raised:
+        working(lambda on_address: os._exit(3)).run(lambda: None)
     assert raised.value.exit_code == 1
 
 
