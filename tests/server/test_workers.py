@@ -161,7 +161,7 @@ def test_a_worker_that_dies_is_replaced(server):
 def test_sigterm_ends_all_in_order(server):
     workers = server.workers
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
-        asked = ASKED | {"max_tokens": 200, "stream": True, "extra_body": {"min_tokens": 200}}
+        asked = ASKED | {"max_tokens": 99, "stream": True, "extra_body": {"min_tokens": 99}}
         chunks = iter(client.completions.create(**asked))
         next(chunks)
         server.process.send_signal(signal.SIGTERM)
