@@ -274,9 +274,10 @@ def cache_tokens(
     context = model.config.max_position_embeddings
     size = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
     if given and workers > 1 and given < workers * context:
+        least = workers * context
         raise XinyeError(
             f"{identity}: --cache-tokens {given} is less than one context for each of the "
-            f"{workers} workers; use at least {workers * context}, or fewer --workers"
+            f"{workers} workers; use at least {least}, or fewer --workers"
         )
     needed = given or workers * context
     if needed * size > room:

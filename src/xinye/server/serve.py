@@ -85,11 +85,8 @@ def threads_of_each(workers: int) -> int:
         )
     cores = min(torch.get_num_threads(), machine.allowed_cores())
     if workers > cores:
-        console.print(
-            f"note: {workers} workers share {cores} cores; more workers than cores are rarely "
-            "faster",
-            soft_wrap=True,
-        )
+        said = f"{workers} workers share {cores} cores; more workers than cores are rarely faster"
+        console.print(f"note: {said}", soft_wrap=True)
     torch.set_num_threads(1)
     return max(1, cores // workers)
 

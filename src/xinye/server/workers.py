@@ -96,11 +96,10 @@ class Workers:
             if self._ending and time.monotonic() > self._ending:
                 for process in self._processes.values():
                     process.kill()
-        if failed := [number for number, times in enumerate(self._failures) if times == TRIES]:
+        if TRIES in self._failures:
+            name = self._failures.index(TRIES) + 1
             raise XinyeError(
-                f"worker {failed[0] + 1} ended {TRIES} times before it was ready; the log above "
-                "says how",
-                1,
+                f"worker {name} ended {TRIES} times before it was ready; the log above says how", 1
             )
 
     def _start(self, number: int) -> int:
@@ -123,15 +122,15 @@ class Workers:
         if self._ending:
             return
         self._failures[number] = 0 if was_ready else self._failures[number] + 1
-        how, name = how_it_ended(process.exitcode or 0), number + 1
+        how, name, old = how_it_ended(process.exitcode or 0), number + 1, process.pid
         if self._failures[number] == TRIES:
-            log.error("worker %d (process %d) %s", name, process.pid, how)
+            said = f"worker {name} (process {old}) {how}"
+            log.error(said)
             self._end(signal.SIGTERM)
             return
         new = self._start(number)
-        log.warning(
-            "worker %d (process %d) %s; process %d replaces it", name, process.pid, how, new
-        )
+        said = f"worker {name} (process {old}) {how}; process {new} replaces it"
+        log.warning(said)
 
     @contextmanager
     def _caught(self) -> Iterator[None]:
@@ -181,9 +180,9 @@ class Workers:
     def _end_with_parent(self) -> None:
         """Wait for the end of the first process, and then end this one."""
         os.read(self._pipe, 1)
-        log.error(
-            "the first process of this server has ended; worker %d ends, too", self._team.number + 1
-        )
+        name = self._team.number + 1
+        said = f"the first process of this server has ended; worker {name} ends, too"
+        log.error(said)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(self._seconds)
         os._exit(1)
@@ -193,7 +192,8 @@ def how_it_ended(exit_code: int) -> str:
     """An exit code of `multiprocessing` in words."""
     if exit_code >= 0:
         return f"ended with exit code {exit_code}"
-    return f"was killed by {signal.Signals(-exit_code).name}"
+    name = signal.Signals(-exit_code).name
+    return f"was killed by {name}"
 
 
 # -- what they write to ----------------------------------------------------------------------------
