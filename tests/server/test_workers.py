@@ -206,6 +206,8 @@ def test_workers_that_always_die_end_the_command():
 
 def test_workers_that_would_be_no_use(xinye, folders, monkeypatch):
     monkeypatch.setattr("xinye.server.serve.Server.run", None)  # a failing test must end, too
+    for name in ("OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM"):
+        monkeypatch.setenv(name, "1")  # and as it was, afterwards
     serve = ("serve", folders[0], "--port", 0, "--workers", 3)
     outcome = xinye(*serve, "--max-running", 2)
     assert outcome.code == 2 and "less than one text for each of the 3 workers" in outcome.complaint

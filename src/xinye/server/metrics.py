@@ -1,7 +1,11 @@
 """`RequestMetrics`: what every server counts for Prometheus."""
 
 import os
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi.responses import Response
 from prometheus_client import (
@@ -61,8 +65,23 @@ class RequestMetrics:
         )
 
 
-def share_metrics(folder: str) -> None:
-    """Keep all metrics that this process or its children make from now on in files of a folder,
-    where each of them finds those of all."""
-    os.environ[FOLDER] = folder
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Within this context, this process and its children keep all metrics in files of a folder,
+    where each of them finds those of all. The folder is in memory if possible: files that are
+    mapped there do not meet a full disk."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    alone = values.ValueClass
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix="xinye-", dir=memory)
     values.ValueClass = values.get_value_class()
+    try:
+        yield
+    finally:
+        forget_metrics()
+        del os.environ[FOLDER]
+        values.ValueClass = alone
+
+
+def forget_metrics() -> None:
+    """Delete the files that hold the shared metrics."""
+    shutil.rmtree(os.environ[FOLDER], ignore_errors=True)

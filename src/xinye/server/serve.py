@@ -87,7 +87,11 @@ def threads_of_each(workers: int) -> int:
     if workers > cores:
         said = f"{workers} workers share {cores} cores; more workers than cores are rarely faster"
         console.print(f"note: {said}", soft_wrap=True)
+    # Threads would not survive the fork: those of PyTorch, of other libraries with OpenMP, and of
+    # the tokenizers.
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     return max(1, cores // workers)
 
 

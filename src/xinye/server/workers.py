@@ -10,11 +10,9 @@ import gc
 import logging
 import multiprocessing
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +26,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from xinye.errors import XinyeError
 from xinye.server.http import LAST_SECONDS
-from xinye.server.metrics import share_metrics
+from xinye.server.metrics import forget_metrics, shared_metrics
 from xinye.server.settings import ServeSettings
 from xinye.server.team import Team
 
@@ -67,17 +65,14 @@ class Workers:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Run the workers until SIGTERM or Ctrl-C. `on_ready` is called when all are ready. Raises
         `XinyeError` if a worker dies again and again before it is ready."""
-        folder = tempfile.mkdtemp(prefix="xinye-", dir=shared_memory_folder())
-        share_metrics(folder)
         write_lines_whole()
         gc.collect()
         gc.freeze()  # the collector would write to memory that the workers share
         try:
-            with self._caught():
+            with shared_metrics(), self._caught():
                 self._watch(on_ready)
         finally:
             gc.unfreeze()
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _watch(self, on_ready: Callable[[], None]) -> None:
         waiting = True
@@ -162,7 +157,6 @@ class Workers:
         os.close(self._life)
         self._team.number = number
         torch.set_num_threads(self._threads)
-        os.environ.setdefault("RAYON_NUM_THREADS", str(self._threads))  # of the tokenizers
         threading.Thread(target=self._end_with_parent, daemon=True).start()
         try:
             self._serve(self._is_ready)
@@ -171,7 +165,7 @@ class Workers:
             raise SystemExit(error.exit_code) from None
         finally:
             if os.getppid() != self._parent:
-                shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
+                forget_metrics()
 
     def _is_ready(self, _: str) -> None:
         self._ready.own = 1
@@ -223,9 +217,3 @@ def write_lines_whole() -> None:
     for handler in logging.getLogger().handlers:
         if type(handler) is logging.StreamHandler:
             handler.setStream(WholeLines(handler.stream))
-
-
-def shared_memory_folder() -> str | None:
-    """A folder in memory; None if there is none. Files that are mapped there do not meet a full
-    disk."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
