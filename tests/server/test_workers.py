@@ -179,7 +179,7 @@ def working(serve, count=2):
 
 def test_no_worker_outlives_the_first_process():
     def serve(on_address):
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as a server ends
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         on_address("")
         time.sleep(60)
 
@@ -187,15 +187,17 @@ def test_no_worker_outlives_the_first_process():
     first = os.fork()
     if first == 0:
         try:
-            working(serve).run(lambda: os.write(told, b"ready"))
+            folder = "PROMETHEUS_MULTIPROC_DIR"
+            working(serve).run(lambda: os.write(told, os.environ[folder].encode()))
         finally:
             os._exit(1)
-    assert os.read(ready, 5) == b"ready"
+    metrics = Path(os.read(ready, 1000).decode())
     workers = children(first)
-    assert len(workers) == 2
+    assert len(workers) == 2 and metrics.is_dir()
     os.kill(first, signal.SIGKILL)
     os.waitpid(first, 0)
     until(lambda: not any(map(runs, workers)))
+    assert not metrics.exists()
 
 
 def test_workers_that_always_die_end_the_command():
