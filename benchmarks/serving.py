@@ -18,7 +18,7 @@ With `--load`, `xinye serve` is started on this machine, and clients ask it, one
 another, for texts of mixed lengths: throughput, first token, time between tokens, the answers by
 status, and every ten seconds the memory of all processes of the server (the sum of their
 proportional set sizes, PSS). Each prompt is new and fits into the context. A client that is refused
-waits a second. Its connection is new for each request, or one for all of them with `--keep-alive`.
+waits a second.
 
 CTranslate2 is imported from this Python or from the folder named in `CTRANSLATE2_PATH`; llama.cpp's
 `llama-server` is found on the PATH or by `LLAMA_SERVER`. What is absent is said so under `absent`.
@@ -217,18 +217,13 @@ class Refused(RuntimeError):
         self.status = status
 
 
-def ask(
-    port: int,
-    path: str,
-    body: dict[str, Any],
-    connection: http.client.HTTPConnection | None = None,
-) -> list[float]:
-    """The moments at which the pieces of a streamed answer came, over a new connection or this
-    one. Raises `RuntimeError` for an error, `Refused` for one that has a status."""
-    used = connection or http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+def ask(port: int, path: str, body: dict[str, Any]) -> list[float]:
+    """The moments at which the pieces of a streamed answer came. Raises `RuntimeError` for an
+    error, `Refused` for one that has a status."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     try:
-        used.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        answer = used.getresponse()
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        answer = connection.getresponse()
         if answer.status != 200:
             raise Refused(answer.status, answer.read())
         moments = []
@@ -239,8 +234,7 @@ def ask(
                 moments.append(time.perf_counter())
         return moments
     finally:
-        if connection is None:
-            used.close()
+        connection.close()
 
 
 def at_once(works: list[Callable[[], Any]]) -> Iterator[Any]:
@@ -289,7 +283,6 @@ class Clients:
     def __init__(self, port: int, options: argparse.Namespace) -> None:
         self.port, self.longest = port, options.longest
         self.until = time.perf_counter() + options.seconds
-        self.keep_alive: bool = options.keep_alive
         with urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=60) as answer:
             context = json.load(answer)["data"][0]["max_model_len"]
         self.room = context - self.longest - 16  # bytes, and so at most as many tokens, of a prompt
@@ -297,11 +290,6 @@ class Clients:
 
     def run(self, number: int) -> None:
         random = np.random.default_rng(number)
-        connection = (
-            http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
-            if self.keep_alive
-            else None
-        )
         while time.perf_counter() < self.until:
             text = TEXTS[number % len(TEXTS)]
             times = int(random.integers(1, max(2, min(20, self.room // len(text.encode())))))
@@ -311,10 +299,8 @@ class Clients:
             }  # fmt: skip
             begin = time.perf_counter()
             try:
-                moments = ask(self.port, "/v1/completions", body, connection)
+                moments = ask(self.port, "/v1/completions", body)
             except (OSError, RuntimeError, http.client.HTTPException) as error:
-                if connection:
-                    connection.close()  # the next request opens it again
                 with self.lock:
                     self.seen.statuses[str(getattr(error, "status", type(error).__name__))] += 1
                     self.seen.errors.add(str(error)[:200])
@@ -504,7 +490,6 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120, help="for so long (120)")
     parser.add_argument("--model", help="what is served (random weights)")
     parser.add_argument("--workers", type=int, default=1, help="processes of the server (1)")
-    parser.add_argument("--keep-alive", action="store_true", help="one connection for each client")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
