@@ -150,7 +150,7 @@ def test_a_worker_that_dies_is_replaced(server):
         until(lambda: "replaces it" in server.log.read_text())
         [new] = {*server.workers} - {living}
         assert (
-            f"worker 1 (process {dead}) was killed by SIGKILL; process {new} replaces it"
+            f"worker 1 (process {dead}) was killed by signal 9; process {new} replaces it"
             in server.log.read_text()
         )
         for each in (one, other):

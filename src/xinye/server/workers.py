@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from xinye.server.settings import ServeSettings
 from xinye.server.team import Team
 
 log = logging.getLogger("xinye.server")
-FORK = multiprocessing.get_context("fork") if sys.platform == "linux" else None
+FORK = multiprocessing.get_context("fork")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 OnAddress = Callable[[str], None]
 TRIES = 3  # how often a worker may die before it is ready
@@ -71,6 +70,10 @@ class Workers:
         try:
             with shared_metrics(), self._caught():
                 self._watch(on_ready)
+        except BaseException:  # such as a closed standard output
+            for process in self._processes.values():
+                process.kill()
+            raise
         finally:
             gc.unfreeze()
 
@@ -99,7 +102,6 @@ class Workers:
 
     def _start(self, number: int) -> int:
         """Start a worker; returns its process id."""
-        assert FORK is not None
         process = FORK.Process(target=self._work, args=(number,), name=f"worker-{number + 1}")
         # A signal that comes now waits until the worker has its own way to handle it.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
@@ -186,8 +188,8 @@ def how_it_ended(exit_code: int) -> str:
     """An exit code of `multiprocessing` in words."""
     if exit_code >= 0:
         return f"ended with exit code {exit_code}"
-    name = signal.Signals(-exit_code).name
-    return f"was killed by {name}"
+    number = -exit_code
+    return f"was killed by signal {number}"
 
 
 # -- what they write to ----------------------------------------------------------------------------
