@@ -19,9 +19,9 @@ from xinye.server.settings import ServeSettings
 from xinye.server.team import Team
 from xinye.server.worker import Worker
 
-# oneDNN keeps code for each shape of a product. Of 1,024 shapes, its own default, this takes more
-# memory than a small model, and keeping fewer costs hardly any time.
-SHAPES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
+# PyTorch and oneDNN keep code for each shape of a bf16 product. Of 1,024 shapes, their own default,
+# this takes more memory than a small model, and keeping fewer costs hardly any time.
+SHAPES = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 OnReady = Callable[[dict[str, ServedModel], dict[str, ServedBase], ServedGraph | None, str], None]
 
 
@@ -39,7 +39,8 @@ def serve(
     in use.
     """
     settings.check()
-    os.environ.setdefault(*SHAPES)
+    for name, count in SHAPES.items():
+        os.environ.setdefault(name, count)
     threads = threads_of_each(settings.workers) if settings.workers > 1 else 0
     team = Team(settings.workers)
     requests, connections = team.tally(), team.tally()
