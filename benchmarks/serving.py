@@ -3,6 +3,7 @@ server under load.
 
     python benchmarks/serving.py [--rounds N] [--threads N] [--batches 1,8,32] [--prompts 32,512]
     python benchmarks/serving.py --load [--clients 64] [--seconds 120] [--model MODEL]
+                                        [--workers 1] [--longest 256]
 
 12 layers × 768, vocabulary 50,304, random weights, greedy, each program in turn. A batch is so many
 requests at once, whose outputs are of 16 to 256 tokens, as drawn once for all programs.
@@ -14,8 +15,10 @@ time against what a long sum and a large product reach here, in each round: for 
 Xinye.
 
 With `--load`, `xinye serve` is started on this machine, and clients ask it, one request after
-another, for texts of mixed lengths: throughput, first token, time between tokens, the server's
-memory every 30 seconds, errors.
+another, for texts of mixed lengths: throughput, first token, time between tokens, the answers by
+status, and every ten seconds the memory of all processes of the server (the sum of their
+proportional set sizes, PSS). Each prompt is new and fits into the context. A client that is refused
+waits a second.
 
 CTranslate2 is imported from this Python or from the folder named in `CTRANSLATE2_PATH`; llama.cpp's
 `llama-server` is found on the PATH or by `LLAMA_SERVER`. What is absent is said so under `absent`.
@@ -34,12 +37,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import torch
@@ -57,6 +63,7 @@ from xinye.machine import matrix_flops_per_second, read_bytes_per_second
 from xinye.model.gpt import GPT
 
 SHORTEST, LONGEST = 16, 256  # tokens of an output
+TEXTS = ("话说天下大势，分久必合，合久必分。", "The leaf falls. ", "从前有一片新叶，")
 Work = list[tuple[list[int], int]]  # a prompt's tokens, and how many are to be written behind it
 Result = dict[str, float]
 
@@ -202,15 +209,23 @@ def server(command: list[Any], port: int, health: str) -> Iterator[int]:
         process.wait()
 
 
+class Refused(RuntimeError):
+    """An answer with another status than 200."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"{status}: {body!r}")
+        self.status = status
+
+
 def ask(port: int, path: str, body: dict[str, Any]) -> list[float]:
-    """The moments at which the pieces of a streamed answer came. Raises RuntimeError for an
-    error."""
+    """The moments at which the pieces of a streamed answer came. Raises `RuntimeError` for an
+    error, `Refused` for one that has a status."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     try:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         if answer.status != 200:
-            raise RuntimeError(f"{answer.status}: {answer.read(300)!r}")
+            raise Refused(answer.status, answer.read())
         moments = []
         for line in answer:
             if line.startswith(b'data: {"error') or line.startswith(b"error"):
@@ -237,62 +252,95 @@ def at_once(works: list[Callable[[], Any]]) -> Iterator[Any]:
     yield from results
 
 
-def resident_bytes(process: int) -> int:
-    for line in Path(f"/proc/{process}/status").read_text("utf-8").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0
+def proportional_bytes(process: int) -> int:
+    """The memory of a process and its children; what several of them share counts once."""
+    try:
+        facts = Path(f"/proc/{process}/smaps_rollup").read_text("utf-8")
+        tasks = [*Path(f"/proc/{process}/task").glob("*/children")]
+        children = [int(child) for each in tasks for child in each.read_text("utf-8").split()]
+    except OSError:  # it has ended
+        return 0
+    own = next(int(line.split()[1]) for line in facts.splitlines() if line.startswith("Pss:"))
+    return 1024 * own + sum(map(proportional_bytes, children))
 
 
-def load(model: str, clients: int, seconds: float, longest: int) -> dict[str, Any]:
-    """Clients that ask one request after another for so long; what they saw, and the server's
-    memory on the way."""
-    port = free_port()
-    firsts, gaps, errors, tokens = list[float](), list[float](), list[str](), list[int]()
-    lock, memory = threading.Lock(), list[float]()
-    texts = ("话说天下大势，分久必合，合久必分。", "The leaf falls. ", "从前有一片新叶，")
+@dataclass
+class Seen:
+    """What the clients of a server under load saw: seconds, statuses, tokens; and its memory in
+    gigabytes on the way."""
 
-    def client(number: int, until: float) -> None:
+    firsts: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+    errors: set[str] = field(default_factory=set)
+    memory: list[float] = field(default_factory=list)
+
+
+class Clients:
+    """Clients of a server that ask one request after another."""
+
+    def __init__(self, port: int, options: argparse.Namespace) -> None:
+        self.port, self.longest = port, options.longest
+        self.until = time.perf_counter() + options.seconds
+        with urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=60) as answer:
+            context = json.load(answer)["data"][0]["max_model_len"]
+        self.room = context - self.longest - 16  # bytes, and so at most as many tokens, of a prompt
+        self.seen, self.lock = Seen(), threading.Lock()
+
+    def run(self, number: int) -> None:
         random = np.random.default_rng(number)
-        while time.perf_counter() < until:
+        while time.perf_counter() < self.until:
+            text = TEXTS[number % len(TEXTS)]
+            times = int(random.integers(1, max(2, min(20, self.room // len(text.encode())))))
             body = {
-                "model": "bench", "prompt": texts[number % 3] * int(random.integers(1, 20)), "stream": True,
-                "max_tokens": int(random.integers(min(SHORTEST, longest), longest + 1)), "temperature": 0.8,
+                "model": "bench", "prompt": f"{random.integers(10**9)} {text * times}", "stream": True,
+                "max_tokens": int(random.integers(min(SHORTEST, self.longest), self.longest + 1)), "temperature": 0.8,
             }  # fmt: skip
             begin = time.perf_counter()
             try:
-                moments = ask(port, "/v1/completions", body)
+                moments = ask(self.port, "/v1/completions", body)
             except (OSError, RuntimeError, http.client.HTTPException) as error:
-                with lock:
-                    errors.append(str(error)[:200])
-                time.sleep(0.1)
+                with self.lock:
+                    self.seen.statuses[str(getattr(error, "status", type(error).__name__))] += 1
+                    self.seen.errors.add(str(error)[:200])
+                time.sleep(1)
                 continue
-            with lock:
-                firsts.append(moments[0] - begin)
-                gaps.extend(after - before for before, after in pairwise(moments))
-                tokens.append(len(moments))
+            with self.lock:
+                self.seen.statuses["200"] += 1
+                self.seen.firsts.append(moments[0] - begin)
+                self.seen.gaps.extend(after - before for before, after in pairwise(moments))
+                self.seen.tokens.append(len(moments))
 
-    def watch(process: int, until: float) -> None:
-        while (left := until - time.perf_counter()) > 0:
-            time.sleep(min(left, 30))
-            memory.append(round(resident_bytes(process) / 1e9, 3))
+    def watch(self, process: int) -> None:
+        while (left := self.until - time.perf_counter()) > 0:
+            time.sleep(min(left, 10))
+            self.seen.memory.append(round(proportional_bytes(process) / 1e9, 3))
 
+
+def load(model: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Clients that ask one request after another for so long; what they saw, and the server's
+    memory on the way."""
+    port = free_port()
     command = [sys.executable, "-m", "xinye", "serve", f"bench={model}", "--port", port]
-    with server(command, port, "/ready") as process:
+    with server([*command, "--workers", options.workers], port, "/ready") as process:
         begin = time.perf_counter()
-        jobs = [partial(client, number, begin + seconds) for number in range(clients)]
-        [*at_once([*jobs, partial(watch, process, begin + seconds)])]
+        clients = Clients(port, options)
+        jobs = [partial(clients.run, number) for number in range(options.clients)]
+        [*at_once([*jobs, partial(clients.watch, process)])]
         lasted = time.perf_counter() - begin
+    seen = clients.seen
     return {
-        "clients": clients,
+        "workers": options.workers,
+        "clients": options.clients,
         "seconds": round(lasted, 1),
-        "requests": len(firsts),
-        "pieces_per_second": round(sum(tokens) / lasted, 1),
-        "first_token_seconds": quantiles(firsts),
-        "between_pieces_seconds": quantiles(gaps),
-        "memory_gigabytes": memory,
-        "errors": len(errors),
-        "error_examples": sorted(set(errors))[:3],
+        "requests_per_second": round(len(seen.firsts) / lasted, 1),
+        "pieces_per_second": round(sum(seen.tokens) / lasted, 1),
+        "first_token_seconds": quantiles(seen.firsts),
+        "between_pieces_seconds": quantiles(seen.gaps),
+        "memory_gigabytes": seen.memory,
+        "statuses": dict(seen.statuses),
+        "error_examples": sorted(seen.errors)[:3],
     }
 
 
@@ -441,6 +489,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=64, help="at once (64)")
     parser.add_argument("--seconds", type=float, default=120, help="for so long (120)")
     parser.add_argument("--model", help="what is served (random weights)")
+    parser.add_argument("--workers", type=int, default=1, help="processes of the server (1)")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -454,7 +503,7 @@ def main() -> None:
             if model is None:
                 model = str(folder / "model")
                 save_model(folder / "model", shapes.make_model("llama", "float32")[0], tokenizer())
-            found = load(model, options.clients, options.seconds, options.longest)
+            found = load(model, options)
             report(benchmark="serving under load", machine=facts, layers=options.layers, **found)
         else:
             threads = torch.get_num_threads()

@@ -65,8 +65,8 @@ def main(arguments: list[str]) -> int:
         if given.json:
             print_json({"url": address, "models": [*models], "knowledge": [*bases]})
 
-    with console.status("loading …"):
-        serve(given.models, settings, ready)
+    with console.status("loading …") as status:
+        serve(given.models, settings, ready, status.stop)
     return 0
 
 

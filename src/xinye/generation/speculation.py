@@ -70,7 +70,9 @@ class Speculation:
 
     def __call__(self, sequence: Sequence) -> list[int]:
         """The guesses for the next tokens of a text; none if they are not worth the rows of a
-        step."""
+        step, or while the decoder is being compiled."""
+        if self.engine.runner.decoder is None:
+            return []
         first = LOOKED_UP if self.drafter is None else DRAFTED
         record = self._records.setdefault(sequence, _Record(first))
         self._learn(record, sequence.tokens)
@@ -156,7 +158,8 @@ def speculate(
                 f"({tokenizer.vocab_size:,} tokens) differs from the model's "
                 f"({engine.tokenizer.vocab_size:,}); both must have the same tokenizer"
             )
-    if engine.runner.decoder is not None:
+    model = engine.model
+    if isinstance(model, GPT) and model.device.type == "cpu" and model.compute_dtype in ROW_COST:
         engine.scheduler.guess = Speculation(engine, draft)
 
 

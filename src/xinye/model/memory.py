@@ -1,6 +1,7 @@
 """Where a model's weights lie in memory."""
 
 import mmap
+from contextlib import suppress
 
 import torch
 from torch import nn
@@ -10,21 +11,22 @@ ALIGNED = 64  # bytes
 
 
 def gather(model: nn.Module) -> None:
-    """Move a model's weights on the CPU into one piece of memory with large pages, in place.
+    """Move a model's weights on the CPU into one piece of memory, in place, with large pages where
+    the system has them.
 
     With pages of 4 KB, looking up where they are can take half of the time in which a processor
-    reads the weights (docs/log.md). Where the system has no large pages, nothing is done.
+    reads the weights (docs/log.md). Besides, weights may lie in a file, and one that somebody
+    overwrites or cuts short would change them or end the process. Processes that fork share them.
     """
-    tensors = [*model.parameters(), *model.buffers()]
-    weights = [tensor for tensor in tensors if tensor.is_cpu and tensor.is_contiguous()]
+    weights = [each for each in (*model.parameters(), *model.buffers()) if each.is_cpu]
     places, size = list[int](), 0
     for weight in weights:
         places.append(size)
         size += -(-weight.nbytes // ALIGNED) * ALIGNED
-    if not hasattr(mmap, "MADV_HUGEPAGE") or size < LARGE_PAGE:
-        return
     pages = mmap.mmap(-1, size + LARGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    pages.madvise(mmap.MADV_HUGEPAGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
     memory = torch.frombuffer(pages, dtype=torch.uint8)
     begin = -memory.data_ptr() % LARGE_PAGE
     for weight, place in zip(weights, places, strict=True):

@@ -21,6 +21,7 @@ from xinye.server.models import ServedModel, find_model
 from xinye.server.pages import Page
 from xinye.server.schemas import ErrorAnswer, Health, Model, ModelList
 from xinye.server.settings import ServeSettings
+from xinye.server.team import Tally
 from xinye.server.worker import EngineQueue, Worker
 
 PAGE = Path(__file__).with_name("page.html")
@@ -37,7 +38,7 @@ ERRORS: dict[int | str, str] = {
     "default": "Any other error",
 }
 PROMETHEUS = {"text/plain": {"schema": {"type": "string"}}}
-# Values of an engine, read when Prometheus asks for them.
+# Values of an engine, for Prometheus.
 GAUGES: tuple[tuple[str, str, Callable[[EngineQueue], float]], ...] = (
     ("running", "Texts that are being generated.", lambda queue: len(queue.engine.running)),
     ("waiting", "Texts that are waiting to be generated.", lambda queue: len(queue.engine.waiting)),
@@ -60,8 +61,10 @@ def build_app(
     settings: ServeSettings,
     worker: Worker,
     graph: ServedGraph | None = None,
+    requests: Tally | None = None,
 ) -> FastAPI:
-    """The app for knowledge bases, a graph, and models whose worker is already running."""
+    """The app for knowledge bases, a graph, and models whose worker is already running. `requests`
+    counts the requests in progress, of all workers together."""
     app = FastAPI(
         title="Xinye",
         version=version("xinye"),
@@ -78,7 +81,7 @@ def build_app(
     state.models, state.bases, state.graph = models, bases, graph
     state.metrics = metrics
     state.settings, state.worker = settings, worker
-    app.add_middleware(Guard, settings=settings, on_answer=metrics.answered)
+    app.add_middleware(Guard, settings=settings, on_answer=metrics.answered, requests=requests)
     # The guard checks the key; this only adds it to the OpenAPI document.
     bearer = [] if settings.api_key is None else [Security(HTTPBearer(auto_error=False))]
     # `answering` before `tasks`, whose route takes any name of a task.
@@ -169,6 +172,14 @@ class Metrics(RequestMetrics):
         )
         queues = {model.id: model.queue for model in models.values() if model.queue}
         for name, text, read in GAUGES:
-            gauge = Gauge(f"xinye_{name}", text, ["model"], registry=self.registry)
+            gauge = Gauge(
+                f"xinye_{name}",
+                text,
+                ["model"],
+                registry=self.registry,
+                multiprocess_mode="livesum",  # of the workers that run
+            )
             for identity, queue in queues.items():
-                gauge.labels(identity).set_function(partial(read, queue))
+                queue.gauges.append((gauge.labels(identity), read))
+        for queue in queues.values():
+            queue.show()

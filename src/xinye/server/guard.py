@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xinye.server.errors import CLOSE, APIError, as_api_error
+from xinye.server.team import Tally, Team
 
 OPEN = ("/", "/health")  # reachable without a key: the page contains no data and asks for the key
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -48,10 +49,17 @@ class Guard:
     headers: ClassVar[str] = "authorization, content-type"
     body_seconds: float = 60  # in which a body must arrive
 
-    def __init__(self, app: ASGIApp, settings: Access, on_answer: OnAnswer) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Access,
+        on_answer: OnAnswer,
+        requests: Tally | None = None,
+    ) -> None:
+        """`requests` counts the requests in progress, of all workers together."""
         self.app, self.settings, self.on_answer = app, settings, on_answer
         self.key = None if settings.api_key is None else _digest(f"Bearer {settings.api_key}")
-        self.requests = 0  # requests in progress
+        self.requests = requests or Team().tally()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,7 +86,7 @@ class Guard:
             await send(message)
 
         counted = self.counts(scope, headers)
-        self.requests += counted
+        self.requests.own += counted
         try:
             self._check_framing(scope, headers)
             if scope["method"] == "OPTIONS" and asked_by_page:
@@ -94,7 +102,7 @@ class Guard:
             if status == 0:
                 await refusal.response()(scope, receive, answer)
         finally:
-            self.requests -= counted
+            self.requests.own -= counted
             self.on_answer(scope, status, time.monotonic() - began)
 
     def counts(self, scope: Scope, headers: Headers) -> bool:
@@ -147,7 +155,7 @@ class Guard:
 
     def _check_load(self, scope: Scope) -> None:
         """Raises `APIError` if there are too many requests."""
-        if self.requests > self.settings.max_requests and scope["path"] != "/health":
+        if self.requests.total > self.settings.max_requests and scope["path"] != "/health":
             raise APIError(
                 503,
                 "the server has too many requests at once; try again later",

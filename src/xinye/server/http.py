@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,9 +18,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from xinye.errors import XinyeError
 from xinye.server.errors import CLOSE, APIError
 from xinye.server.hub import Hub
+from xinye.server.team import Tally, Team
 
 LAST_SECONDS = 5  # seconds after the grace time in which the last answers are sent
 GONE_SECONDS = 60  # until the connection of a client that takes nothing more is ended
+PATIENCE = 10  # how often a worker leaves a connection to others before it takes it
+PAUSE = 0.001  # seconds between two times
 READ = 2**14  # bytes read at once; 256 kB of one-byte chunks would take a second
 HEAD = 2**14  # bytes of a request's head
 MOST_CHUNKS = 20_000  # of a body
@@ -109,8 +113,16 @@ class Server(uvicorn.Server):
     runs then.
     """
 
-    def __init__(self, app: FastAPI, settings: Place, end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        settings: Place,
+        end: Callable[[], None],
+        connections: Tally | None = None,
+    ) -> None:
+        """`connections` counts the open connections."""
         self.app, self.grace, self.end = app, settings.grace, end
+        self.connections = connections or Team().tally()
         super().__init__(
             uvicorn.Config(
                 app,
@@ -121,9 +133,14 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 http=StrictProtocol,
+                loop="asyncio",  # `StrictProtocol` and `FairListener` rely on it
                 timeout_graceful_shutdown=settings.grace + LAST_SECONDS,
             )
         )
+
+    async def on_tick(self, counter: int) -> bool:
+        self.connections.own = len(self.server_state.connections)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         end = asyncio.get_running_loop().call_later(self.grace, self.end)
@@ -143,9 +160,28 @@ class StreamingServer(Server):
         await super().shutdown(sockets)
 
 
+class FairListener(socket.socket):
+    """A listening socket that several workers accept from. One that has more connections than
+    another leaves the next one to it."""
+
+    def __init__(self, listener: socket.socket, connections: Tally) -> None:
+        super().__init__(fileno=listener.detach())
+        self._connections, self._left = connections, 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection. Raises `BlockingIOError` if there is none for this worker now."""
+        if self._connections.own > min(self._connections.each) and self._left < PATIENCE:
+            self._left += 1
+            time.sleep(PAUSE)
+            raise BlockingIOError
+        accepted = super().accept()
+        self._left = 0
+        self._connections.own += 1
+        return accepted
+
+
 def run(server: Server, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
     """Run a server until SIGTERM or Ctrl-C. `on_ready` is called with its URL."""
-    host, port = listener.getsockname()[:2]
     # uvicorn handles signals while it runs, and raises them again when it ends; these handlers
     # ignore that.
     signals = {
@@ -153,11 +189,17 @@ def run(server: Server, listener: socket.socket, on_ready: Callable[[str], None]
         for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        on_ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        on_ready(url_of(listener))
         server.run(sockets=[listener])
     finally:
         for number, handler in signals.items():
             signal.signal(number, handler)
+
+
+def url_of(listener: socket.socket) -> str:
+    """The URL of a server that listens here."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def listen(settings: Place) -> socket.socket:

@@ -1,16 +1,31 @@
 """`RequestMetrics`: what every server counts for Prometheus."""
 
+import os
+import shutil
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fastapi.responses import Response
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    values,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.types import Scope
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable by which the library finds the files of others
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
 
 class RequestMetrics:
-    """The requests that were answered, by route and status, and how long they took."""
+    """The requests that were answered, by route and status, and how long they took; of all workers
+    together."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -28,6 +43,7 @@ class RequestMetrics:
             "xinye_start_time_seconds",
             "When the server started, in Unix time.",
             registry=self.registry,
+            multiprocess_mode="min",
         ).set(time.time())
 
     def answered(self, scope: Scope, status: int, seconds: float) -> None:
@@ -40,6 +56,32 @@ class RequestMetrics:
 
     def response(self) -> Response:
         """All metrics, as Prometheus reads them."""
+        registry = self.registry
+        if FOLDER in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
         return Response(
-            generate_latest(self.registry), media_type="text/plain; version=0.0.4; charset=utf-8"
+            generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
+
+
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Within this context, this process and its children keep all metrics in files of a folder,
+    where each of them finds those of all. The folder is in memory if possible: files that are
+    mapped there do not meet a full disk."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    alone = values.ValueClass
+    os.environ[FOLDER] = tempfile.mkdtemp(prefix="xinye-", dir=memory)
+    values.ValueClass = values.get_value_class()
+    try:
+        yield
+    finally:
+        forget_metrics()
+        del os.environ[FOLDER]
+        values.ValueClass = alone
+
+
+def forget_metrics() -> None:
+    """Delete the files that hold the shared metrics."""
+    shutil.rmtree(os.environ[FOLDER], ignore_errors=True)

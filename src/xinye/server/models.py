@@ -28,6 +28,7 @@ from xinye.model.gpt import GPT
 from xinye.runs.taught import can_chat
 from xinye.server.errors import APIError, as_api_error, check_count
 from xinye.server.settings import ServeSettings
+from xinye.server.team import Team
 from xinye.server.worker import EngineQueue, Worker
 
 
@@ -168,13 +169,15 @@ def check_choices(request: Request, count: int, param: str) -> None:
 
 
 def load_models(
-    names: Sequence[str], settings: ServeSettings, worker: Worker
+    names: Sequence[str], settings: ServeSettings, worker: Worker, team: Team | None = None
 ) -> dict[str, ServedModel]:
-    """The models by id, which is the last part of the name, or what comes before its `=`.
+    """The models by id, which is the last part of the name, or what comes before its `=`. The
+    engines are made for one worker of the team, with its share of the limits.
 
     Raises `XinyeError` if two have the same id, one cannot be loaded, or they do not fit in memory
     together.
     """
+    team = team or Team()
     paths = paths_by_id(names)
     room = room_for_cache(paths, settings.dtype)
     models = {}
@@ -183,7 +186,8 @@ def load_models(
         queue = None
         if not model.learned_task:
             tokens = cache_tokens(identity, model.gpt, settings, room)
-            queue = EngineQueue(partial(model.new_engine, tokens, settings.max_running))
+            most = settings.max_running // team.workers
+            queue = EngineQueue(partial(model.new_engine, tokens, most), team.tally())
             worker.queues.append(queue)
         _ = model.tokenizer.token_lengths  # compute this now instead of in the first request
         created = int((_folder(path) or Path(path)).stat().st_mtime)
@@ -243,15 +247,22 @@ def tasks_of(model: Model) -> list[str]:
 def cache_tokens(
     identity: str, model: LanguageModel, settings: ServeSettings, room: int
 ) -> int | None:
-    """The number of tokens that a model's KV cache holds, in at most `room` bytes: as in the
-    settings, or as many as the engine would take. Raises `XinyeError` if they do not fit, or one
-    context does not.
+    """The number of tokens that a model's KV cache holds in each worker: its share of those in the
+    settings, or of as many as the engine would take, in at most `room` bytes. Raises `XinyeError`
+    if they do not fit, or one context for each worker does not.
     """
+    given, workers = settings.cache_tokens, settings.workers
     if not isinstance(model, GPT):
-        return settings.cache_tokens  # an LSTM's state is small
+        return given and -(-given // workers)  # an LSTM's state is small
     context = model.config.max_position_embeddings
     size = model.config.cache_bytes_per_token(model.compute_dtype.itemsize)
-    needed = settings.cache_tokens or context
+    if given and workers > 1 and given < workers * context:
+        least = workers * context
+        raise XinyeError(
+            f"{identity}: --cache-tokens {given} is less than one context for each of the "
+            f"{workers} workers; use at least {least}, or fewer --workers"
+        )
+    needed = given or workers * context
     if needed * size > room:
         raise XinyeError(
             f"{identity}: the KV cache for {needed:,} tokens takes {needed * size / 1e9:,.1f} GB, "
@@ -260,7 +271,7 @@ def cache_tokens(
             1,
         )
     affordable = affordable_tokens(model, settings.max_running * context)
-    return settings.cache_tokens or min(affordable, room // size)
+    return max((given or min(affordable, room // size)) // workers, min(context, needed))
 
 
 def memory_need(path: str, bytes_per_weight: int) -> int:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from xinye.errors import XinyeError
 
+MOST_WORKERS = 256
 MOST_TEXTS = 4096  # texts in one request, whatever the settings say
 
 # settings of every server
@@ -76,6 +77,12 @@ class ServeSettings(BaseModel):
             "texts stay the same"
         ),
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=MOST_WORKERS,
+        description="answer with so many processes behind one port, which share the weights",
+    )
     max_running: int = Field(
         32, ge=1, description="generate at most this many texts at once with each model"
     )
@@ -121,6 +128,11 @@ class ServeSettings(BaseModel):
                 f"other machines can reach {self.host}; give --api-key KEY, or set XINYE_API_KEY"
             )
         check_origins(self.allow_origin)
+        if self.max_running < self.workers:
+            raise XinyeError(
+                f"--max-running {self.max_running}: this is less than one text for each of the "
+                f"{self.workers} workers; use at least {self.workers}, or fewer --workers"
+            )
 
 
 class RoleSettings(BaseModel):

@@ -22,12 +22,14 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from fastapi import Request
+from prometheus_client import Gauge
 
 from xinye.errors import plural
 from xinye.generation.engine import Engine
 from xinye.generation.sequence import LogProbability, Sequence
 from xinye.server.errors import APIError
 from xinye.server.schemas import Usage
+from xinye.server.team import Tally
 
 if TYPE_CHECKING:
     from xinye.server.models import ServedModel
@@ -79,6 +81,7 @@ class Job:
         self._news = asyncio.Event()
         self._watch = asyncio.create_task(self._leave_with_client(request))
         queue.jobs.add(self)
+        queue.count()
         self.worker.call(lambda: queue.add(self))
 
     async def _leave_with_client(self, request: Request) -> None:
@@ -99,6 +102,7 @@ class Job:
             self._pieces.append(piece)
         if piece.finish_reason or piece.error:
             self.open.discard(piece.number)
+            self.queue.count()
         self._news.set()
         if piece.error:
             self.close()
@@ -143,6 +147,7 @@ class Job:
         if self not in self.queue.jobs:
             return
         self.queue.jobs.remove(self)
+        self.queue.count()
         self._watch.cancel()
         self.worker.call(lambda: self.queue.cancel(self))
         self._news.set()
@@ -175,16 +180,29 @@ class EngineQueue:
     rest.
     """
 
-    def __init__(self, new_engine: Callable[[], Engine]) -> None:
+    def __init__(self, new_engine: Callable[[], Engine], texts: Tally) -> None:
+        """`texts` counts the texts that run or wait, of all workers together."""
         self.new_engine = new_engine
         self.engine = new_engine()
+        self.texts = texts
+        # for Prometheus, each with what it shows
+        self.gauges: list[tuple[Gauge, Callable[[EngineQueue], float]]] = []
         self.jobs: set[Job] = set()
         self.owners: dict[Sequence, tuple[Job, int]] = {}
 
     @property
     def unfinished(self) -> int:
-        """The number of texts that run or wait."""
-        return sum(len(job.open) for job in self.jobs)
+        """The number of texts that run or wait, with those of other workers."""
+        return self.texts.total
+
+    def count(self) -> None:
+        """Count the texts that run or wait here."""
+        self.texts.own = sum(len(job.open) for job in self.jobs)
+
+    def show(self) -> None:
+        """Set the gauges."""
+        for gauge, read in self.gauges:
+            gauge.set(read(self))
 
     def add(self, job: Job) -> None:
         """Pass a job's sequences to the engine."""
@@ -197,12 +215,14 @@ class EngineQueue:
                 self.owners[sequence] = job, number
             except Exception as error:
                 deliver([Piece(job, number, error=error)])
+        self.show()
 
     def cancel(self, job: Job) -> None:
         """Remove a job's sequences from the engine."""
         for sequence in job.sequences:
             if self.owners.pop(sequence, None):
                 self.engine.cancel(sequence)
+        self.show()
 
     def step(self) -> None:
         """Run one step of the engine. If it fails as a whole, all its jobs fail, and a new engine
@@ -215,6 +235,7 @@ class EngineQueue:
             deliver([Piece(job, number, error=error) for job, number in self.owners.values()])
             self.owners.clear()
             self.engine = self.new_engine()
+            self.show()
             return
         pieces = []
         for sequence, text in written:
@@ -224,6 +245,7 @@ class EngineQueue:
             pieces.append(job.piece(number, text))
             if sequence.ended:
                 del self.owners[sequence]
+        self.show()
         deliver(pieces)
 
 
@@ -238,22 +260,31 @@ def _receive(pieces: list[Piece]) -> None:
         piece.job.receive(piece)
 
 
-class Worker(threading.Thread):
+class Worker:
     """The thread that runs all engines."""
 
     def __init__(self) -> None:
-        super().__init__(name="xinye-engine", daemon=True)
         self.queues: list[EngineQueue] = []
         self._calls: SimpleQueue[Callable[[], Any]] = SimpleQueue()
         # longer work, each with the future for its result
         self._works: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
         self._ending = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the thread, in the process that it works for: no thread survives a fork."""
+        self._thread = threading.Thread(target=self._run, name="xinye-engine", daemon=True)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def stop(self) -> None:
         """End the thread after its current step."""
         self._ending = True
         self.call(lambda: None)  # wakes the thread if it waits for a call
-        self.join(timeout=10)
+        if self._thread:
+            self._thread.join(timeout=10)
 
     def call(self, do: Callable[[], Any]) -> None:
         """Have the thread run something short before its next step."""
@@ -285,7 +316,7 @@ class Worker(threading.Thread):
     def _busy(self) -> bool:
         return self._ending or bool(self._works) or any(each.engine.busy for each in self.queues)
 
-    def run(self) -> None:
+    def _run(self) -> None:
         while not self._ending:
             # If there is no other work, this waits for the next call.
             while not (self._busy and self._calls.empty()):
