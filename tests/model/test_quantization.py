@@ -14,6 +14,7 @@ from xinye.model.quantization import (
     computable,
     dequantize,
     finite,
+    interleave,
     quantize,
     swap_in,
     unpack,
@@ -87,9 +88,14 @@ def test_layers_compute_as_with_the_unpacked_matrix(monkeypatch):
     monkeypatch.setattr("xinye.model.quantization.VALUES", 1024)  # two rows at a time
     blocks, bias = random_blocks("q4_1"), torch.nn.Parameter(torch.randn(12))
     weight, x = theirs(blocks, "q4_1"), torch.randn(2, 3, 512)
-    assert torch.allclose(QuantizedLinear(blocks, "q4_1", bias)(x), x @ weight.T + bias, atol=1e-5)
+    own = interleave(blocks, "q4_1"), "q4_1", len(blocks)
+    layer, expected = QuantizedLinear(*own, bias), x @ weight.T + bias
+    # where a gradient is needed, PyTorch computes
+    assert torch.allclose(layer(x.clone().requires_grad_()), expected, atol=1e-5)
+    compiled = layer(x)  # of inputs that are rounded to 8 bits
+    assert float((compiled - expected).detach().norm()) < 0.01 * float(expected.detach().norm())
     tokens = torch.tensor([[3, 0], [11, 3]])
-    assert torch.equal(QuantizedEmbedding(blocks, "q4_1")(tokens), weight[tokens])
+    assert torch.equal(QuantizedEmbedding(*own)(tokens), weight[tokens])
 
 
 def test_a_quantized_model_computes_what_its_unpacked_twin_does_and_that_can_be_trained():

@@ -54,7 +54,7 @@ class Workers:
         self._ready = team.tally()
         self._processes: dict[int, ForkProcess] = {}
         self._failures = [0] * team.workers  # how often each died before it was ready
-        self._parent = os.getpid()
+        self._orphaned = False  # whether the first process has ended, in a worker
         self._signals: list[int] = []  # that have come and were not handled yet
         self._ending: float | None = None  # when all must have ended
         # The workers wait for the end of this pipe. It comes when this process has ended, even if
@@ -166,7 +166,7 @@ class Workers:
             log.error("%s", error)
             raise SystemExit(error.exit_code) from None
         finally:
-            if os.getppid() != self._parent:
+            if self._orphaned:
                 forget_metrics()
 
     def _is_ready(self, _: str) -> None:
@@ -176,6 +176,7 @@ class Workers:
     def _end_with_parent(self) -> None:
         """Wait for the end of the first process, and then end this one."""
         os.read(self._pipe, 1)
+        self._orphaned = True
         name = self._team.number + 1
         said = f"the first process of this server has ended; worker {name} ends, too"
         log.error(said)
