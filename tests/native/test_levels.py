@@ -21,12 +21,10 @@ PLAIN = "none of them"  # what processors of other kinds compile
 
 
 # The best level is compiled anyway. `.ci/run` tries all.
-SLOW = [
-    pytest.param(name, marks=pytest.mark.slow) for name in (*build.LEVELS, PLAIN) if name != "avx2"
-]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in (*build.LEVELS, PLAIN)]
 
 
-@pytest.fixture(scope="module", params=["the best", "avx2", *SLOW])
+@pytest.fixture(scope="module", params=["the best", *SLOW])
 def functions(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> ctypes.CDLL:
