@@ -27,14 +27,10 @@ class CompiledCode(BuildHookInterface):
         assert specification is not None and specification.loader is not None
         build = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(build)
-        self.folder = tempfile.mkdtemp()
+        self.folder = tempfile.TemporaryDirectory()  # until the wheel is made
         for level in build.LEVELS:
-            path = Path(self.folder, f"decoder-{level}.so")
+            path = Path(self.folder.name, f"decoder-{level}.so")
             build.compile_level(compiler, level, path, *FLAGS)
             build_data["force_include"][str(path)] = f"xinye/native/{path.name}"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-manylinux_{glibc.replace('.', '_')}_x86_64"
-
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        if folder := getattr(self, "folder", None):
-            shutil.rmtree(folder)

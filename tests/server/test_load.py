@@ -1,13 +1,12 @@
 """Places: who gets one, who waits, who is turned away, and when one is free again."""
 
 import threading
-import time
 from contextlib import contextmanager
 
 import openai
 import pytest
 
-from server.tiny_server import TOKENIZER, serving
+from server.tiny_server import TOKENIZER, serving, until
 
 LEAVES = {str(TOKENIZER.encode("叶")[0]): 100}  # each token is a text that can be shown at once
 
@@ -45,15 +44,6 @@ def streaming(server, **asked):
         model="tiny", prompt="新", stream=True, logit_bias=LEAVES, **asked
     ) as stream:
         yield stream
-
-
-def until(condition):
-    """Wait for what another thread does soon."""
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it never became so")
 
 
 def in_background(do):

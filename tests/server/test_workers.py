@@ -17,7 +17,7 @@ import openai
 import pytest
 import torch
 
-from server.tiny_server import SHAPE, TOKENIZER
+from server.tiny_server import SHAPE, TOKENIZER, until
 from xinye.checkpoints.huggingface import save_model
 from xinye.errors import XinyeError
 from xinye.model.gpt import GPT
@@ -46,14 +46,6 @@ class Serving:
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=30)
-
-
-def until(condition):
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it never became so")
 
 
 def children(pid: int) -> list[int]:

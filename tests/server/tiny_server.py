@@ -2,6 +2,7 @@
 every machine."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -70,3 +71,12 @@ def serving(
         thread.join(20)
         worker.stop()
         assert not thread.is_alive()
+
+
+def until(condition):
+    """Wait for what another thread or process does soon."""
+    for _ in range(4000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it never became so")

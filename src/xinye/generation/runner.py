@@ -53,8 +53,8 @@ class Runner:
 
     def _look_for_decoder(self) -> None:
         """Have the compiled decoder, or look again at the next step if it is being compiled."""
+        self._settled = THIS.settled()
         self.decoder = decoder_for(self.model)
-        self._settled = bool(THIS.words)
 
     def _compiled(self, parts: Sequence[Part]) -> Tensor:
         """Read short parts with the compiled decoder. Each token is a row of its batch; it stores

@@ -55,6 +55,11 @@ class Library:
                 self.words = str(error)
         return self.functions
 
+    def settled(self) -> bool:
+        """Whether it is known by now if there is a library; False while it is being compiled."""
+        self.get()
+        return bool(self.words)
+
     def _look(self, wait: bool) -> None:
         if self.compiling is None:
             found, compiler = find(), machine.cpp_compiler()
@@ -113,7 +118,7 @@ def describe() -> str:
 def prepare_decoder(device: torch.device, observer: Observer) -> float:
     """Wait until the library is compiled if the device needs it, and report that. Returns the
     seconds that this took, 0 if nothing was to be done."""
-    if device.type != "cpu" or THIS.get() is not None or THIS.words:
+    if device.type != "cpu" or THIS.settled():
         return 0.0
     observer.stage(
         "compiling the decoder for this processor; this happens once and takes a few seconds"
@@ -126,7 +131,7 @@ def prepare_decoder(device: torch.device, observer: Observer) -> float:
 def prepare_decoder_beside(device: torch.device, observer: Observer) -> bool:
     """Begin to compile the library if the device needs it, and report that. Returns whether it is
     being compiled."""
-    if device.type != "cpu" or THIS.get() is not None or THIS.words:
+    if device.type != "cpu" or THIS.settled():
         return False
     observer.stage(
         "compiling the decoder for this processor in the background; this happens once, and until "

@@ -99,44 +99,36 @@ template <class Weight> void with_inputs(Input& input, auto work) {
     work(input.values);
 }
 
-// Rows [first, last) of a matrix times all inputs; out is (B, stride). Four rows and up to four inputs are multiplied at
-// a time, so that a weight is loaded and converted once for four inputs; further inputs find these rows in the nearest
-// cache. A single input takes ALONE rows at a time: memory is fastest in one stream, but unpacking blocks can overlap.
-template <int ALONE, class Product>
-void multiply_rows(const Matrix& matrix, int64_t batch, int64_t first, int64_t last, float* out, int64_t stride, bool add,
-                   Product product) {
-    auto block = [&]<int ROWS, int BATCH>(int64_t row, int64_t b) {
-        float sums[ROWS][BATCH];
-        product.template operator()<ROWS, BATCH>(row, b, sums);
-        for (int r = 0; r < ROWS; r++)
-            for (int i = 0; i < BATCH; i++) {
-                float value = sums[r][i] + (matrix.bias ? matrix.bias[row + r] : 0);
-                float& to = out[(b + i) * stride + row + r];
-                to = add ? to + value : value;
-            }
-    };
-    auto rows = [&]<int ROWS>(int64_t row) {
-        int64_t b = 0;
-        for (; b + 4 <= batch; b += 4) block.template operator()<ROWS, 4>(row, b);
-        for (; b + 2 <= batch; b += 2) block.template operator()<ROWS, 2>(row, b);
-        for (; b < batch; b++) block.template operator()<ROWS, 1>(row, b);
-    };
-    int64_t row = first;
-    if (batch > 1)
-        for (; row + 4 <= last; row += 4) rows.template operator()<4>(row);
-    for (; row + ALONE <= last; row += ALONE) rows.template operator()<ALONE>(row);
-    for (; row < last; row++) rows.template operator()<1>(row);
+// Puts the product of a row and an input where it belongs.
+inline void put(const Matrix& matrix, int64_t row, float value, bool add, float& to) {
+    if (matrix.bias) value += matrix.bias[row];
+    to = add ? to + value : value;
 }
 
+// Four rows and up to four inputs are multiplied at a time, so that a weight is loaded and converted once for four
+// inputs; further inputs find these rows in the nearest cache. A single input takes a row at a time: memory is fastest in
+// one stream.
 template <class Weight>
 void multiply_plain(const Matrix& matrix, Input& input, int64_t first, int64_t last, float* out, int64_t stride, bool add) {
     auto weights = reinterpret_cast<const Weight*>(matrix.data);
-    int64_t columns = matrix.columns;
+    int64_t columns = matrix.columns, batch = input.batch;
     with_inputs<Weight>(input, [&](auto inputs) {
-        multiply_rows<1>(matrix, input.batch, first, last, out, stride, add,
-                         [&]<int ROWS, int BATCH>(int64_t row, int64_t b, float (*sums)[BATCH]) {
-                             products<ROWS, BATCH>(weights + row * columns, columns, inputs + b * columns, sums);
-                         });
+        auto some = [&]<int ROWS, int BATCH>(int64_t row, int64_t b) {
+            float sums[ROWS][BATCH];
+            products<ROWS, BATCH>(weights + row * columns, columns, inputs + b * columns, sums);
+            for (int r = 0; r < ROWS; r++)
+                for (int i = 0; i < BATCH; i++) put(matrix, row + r, sums[r][i], add, out[(b + i) * stride + row + r]);
+        };
+        auto rows = [&]<int ROWS>(int64_t row) {
+            int64_t b = 0;
+            for (; b + 4 <= batch; b += 4) some.template operator()<ROWS, 4>(row, b);
+            for (; b + 2 <= batch; b += 2) some.template operator()<ROWS, 2>(row, b);
+            for (; b < batch; b++) some.template operator()<ROWS, 1>(row, b);
+        };
+        int64_t row = first;
+        if (batch > 1)
+            for (; row + 4 <= last; row += 4) rows.template operator()<4>(row);
+        for (; row < last; row++) rows.template operator()<1>(row);
     });
 }
 
@@ -155,10 +147,7 @@ void multiply_blocks(const Matrix& matrix, Input& input, int64_t first, int64_t 
         for (int i = 0; i < BATCH; i++) {
             float* to = out + (tile + b + i) * stride + row;
             int64_t rows = std::min<int64_t>(ROWS, last - row);
-            for (int64_t r = 0; r < rows; r++) {
-                float value = totals[i][r] + (matrix.bias ? matrix.bias[row + r] : 0);
-                to[r] = add ? to[r] + value : value;
-            }
+            for (int64_t r = 0; r < rows; r++) put(matrix, row + r, totals[i][r], add, to[r]);
         }
     };
     for (int64_t tile = 0; tile < input.batch; tile += TILE)
