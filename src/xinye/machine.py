@@ -1,5 +1,6 @@
 """The machine: its device, cores, memory, speed, and the dtype it computes fastest in."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -66,6 +67,12 @@ def processor() -> str:
         return f"{facts['model_name']} (family {facts['cpu_family']}, model {facts['model']})"
     named = facts.get("model_name") or _sysctl("machdep.cpu.brand_string")
     return named or platform.processor() or platform.machine()
+
+
+def vendor() -> str:
+    """The maker of the processor, as it names itself: `AuthenticAMD`, `GenuineIntel`; empty if
+    unknown."""
+    return _cpu_facts().get("vendor_id", "")
 
 
 def instruction_sets() -> str:
@@ -231,6 +238,17 @@ def peak_memory_bytes(where: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
         1 if sys.platform == "darwin" else 1024
     )
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that it frees, for what it allocates next. Otherwise the C
+    library gives large tensors back to the system, which clears their pages again each time: a
+    quarter of a training step with many logits. Other systems than Linux with glibc do nothing."""
+    c_library = ctypes.CDLL(None)
+    if hasattr(c_library, "mallopt"):
+        no_mappings, no_trimming = (-4, 0), (-1, 2**31 - 1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
+        c_library.mallopt(*no_mappings)
+        c_library.mallopt(*no_trimming)
 
 
 def forget_peak_memory(where: torch.device) -> None:

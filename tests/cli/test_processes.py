@@ -29,7 +29,9 @@ from xinye.training.distributed import Processes
 from xinye.training.loop import Step
 from xinye.training.session import Session
 
-COMPILING = "compiling the decoder for this processor; this happens once and takes a few seconds\n"
+COMPILING = (
+    "compiling the fast code for this processor; this happens once and takes a few seconds\n"
+)
 EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
 
 

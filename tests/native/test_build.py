@@ -23,7 +23,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     source = tmp_path / "source" / "decoder.cpp"
     source.parent.mkdir()
     source.write_text('extern "C" void xinye_step() {}\n')
-    monkeypatch.setattr(build, "SOURCE", source)
+    monkeypatch.setattr(build, "HERE", source.parent)
+    monkeypatch.setattr(build, "SOURCES", (source,))
     monkeypatch.setenv("XINYE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "native"
 
@@ -61,7 +62,8 @@ def test_a_source_that_cannot_be_compiled_is_told_in_a_line(
     broken = folder.parent / "build.py"
     broken.parent.mkdir()
     broken.write_text(Path(build.__file__).read_text("utf-8"), "utf-8")
-    (broken.parent / "decoder.cpp").write_text("int main( {")
+    for source in build.SOURCES:
+        (broken.parent / source.name).write_text("int main( {")
     monkeypatch.setattr(build, "__file__", str(broken))
     library = Library()
     assert library.get(wait=True) is None

@@ -203,7 +203,7 @@ def test_pretraining_writes_it(trained):
     page = Page((trained / "report.html").read_text("utf-8"))
     result = json.loads((trained / "training" / "result.json").read_text("utf-8"))
     # only the first run here compiles
-    laps = set(result["time_seconds"]) - {"compiling the decoder"}
+    laps = set(result["time_seconds"]) - {"compiling the fast code"}
     assert laps == {"text", "planning", "training", "validation", "samples", "saving"}
     assert len(result["texts"]) == 3 and result["texts"][0].strip().split("\r")[0] in page.text[""]
     assert "Too short to judge" in page.text["en"] and "太短" in page.text["zh"]

@@ -114,7 +114,7 @@ def test_compiling_the_decoder_is_no_part_of_the_time(
 ) -> None:
     begins: list[float] = []
     monkeypatch.setattr(clock, "now", lambda: 1000.0)
-    monkeypatch.setattr(train, "prepare_decoder", lambda device, observer: 500.0)
+    monkeypatch.setattr(train, "prepare_library", lambda device, observer: 500.0)
 
     class Recorded(Clock):
         def __init__(self, seconds: float, began: float, costs: Costs) -> None:
@@ -220,7 +220,7 @@ class Slowing(Observer):
         monkeypatch.setattr(clock, "now", lambda: self.now)
         monkeypatch.setattr(recipe, "measure_speed", lambda *arguments: speed)
         # what compiling takes, once on a machine, is added to the budget
-        monkeypatch.setattr(train, "prepare_decoder", lambda device, observer: 0.0)
+        monkeypatch.setattr(train, "prepare_library", lambda device, observer: 0.0)
 
     def took(self, seconds: float) -> None:
         self.now += seconds if self.now < self.busy_at else 3 * seconds

@@ -119,7 +119,7 @@ def prepare_writing() -> None:
     """Begin to compile the fast decoder if this has not been done yet, with a message; the command
     says in the end whether it is done."""
     from xinye.machine import device
-    from xinye.native.library import THIS, prepare_decoder_beside
+    from xinye.native.library import THIS, prepare_library_beside
 
     def tell() -> None:
         if THIS.get() is None:
@@ -128,7 +128,7 @@ def prepare_writing() -> None:
             console.print("the decoder is compiled: the next texts are written faster", style="dim")
 
     with Display() as display:
-        if prepare_decoder_beside(device(), display):
+        if prepare_library_beside(device(), display):
             atexit.register(tell)
 
 

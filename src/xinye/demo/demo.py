@@ -16,7 +16,7 @@ from xinye.errors import checked
 from xinye.generation.engine import finish, start
 from xinye.generation.sampling import Sampling
 from xinye.machine import device
-from xinye.native.library import prepare_decoder
+from xinye.native.library import prepare_library
 from xinye.observer import Observer
 from xinye.planning.settings import PretrainSettings
 from xinye.planning.units import parse_time
@@ -74,7 +74,7 @@ class Demo:
         """The training time for this machine, such as "60s": until `ENOUGH` steps, within fixed
         limits.
         """
-        prepare_decoder(device(), observer)
+        prepare_library(device(), observer)
         observer.stage("finding out how fast this machine is")
         observer = QuietObserver(Observer())
         pretrain(self.settings(f"{LONGEST}s"), observer, dry_run=True)
@@ -89,7 +89,7 @@ class Demo:
         settings = self.settings(time, output)
         with repeatable():
             pass  # the first time, this loads PyTorch's compiler, for seconds
-        if began is not None:  # all this is set-up, as compiling the decoder is, and does not count
+        if began is not None:  # all this is set-up, as compiling is, and does not count
             began += clock.now() - begin
         run = pretrain(settings, observer, overwrite, began=began)
         assert run is not None

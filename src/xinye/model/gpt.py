@@ -20,7 +20,16 @@ from torch.utils.checkpoint import checkpoint
 from xinye.model import loss
 from xinye.model.cache import KeyValueCache
 from xinye.model.config import GPTConfig, LSTMConfig
-from xinye.model.kernels import Pieces, attention, attention_in_pieces, rms_norm, takes_pieces
+from xinye.model.kernels import (
+    Pieces,
+    attention,
+    attention_in_pieces,
+    gelu,
+    linear,
+    rms_norm,
+    swiglu,
+    takes_pieces,
+)
 from xinye.model.rope import scaled_frequencies
 from xinye.model.sharded import put
 
@@ -29,7 +38,7 @@ class Linear(nn.Linear):
     """A linear layer that casts its weights to the dtype of its input."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(
+        return linear(
             x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
         )
 
@@ -146,8 +155,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """The feed-forward layer: SwiGLU (Shazeer 2020, arXiv:2002.05202), or in `gpt2` the tanh
-    approximation of GELU that GPT-2 was trained with."""
+    """The feed-forward layer: SwiGLU, or GELU in `gpt2`."""
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
@@ -161,8 +169,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gated:
-            return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
-        return self.down_proj(F.gelu(self.up_proj(x), approximate="tanh"))
+            return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
+        return self.down_proj(gelu(self.up_proj(x)))
 
 
 def document_mask(documents: Tensor | None) -> Tensor | None:

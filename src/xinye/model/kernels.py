@@ -10,10 +10,28 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.library import custom_op
+from torch.utils.flop_counter import register_flop_formula
+
+from xinye import machine
+from xinye.model.sharded import is_sharded
+from xinye.native import training
 
 # The number of queries in one block on a CPU. The scores of a block stay in the processor's cache,
 # and no scores of later tokens are computed.
 BLOCK = 128
+
+# Whether oneDNN multiplies fp32 faster than MKL, which PyTorch takes: MKL has no AVX-512 for the
+# processors of AMD.
+ONEDNN = (
+    torch.backends.mkldnn.is_available()
+    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    and machine.vendor() == "AuthenticAMD"
+    and "avx512f" in machine.instruction_sets().split()
+    and machine.instruction_limit() != "avx2"
+)
+# The columns of the wider matrix for which oneDNN is worth a copy of the other one.
+WIDE = 1024
 
 HALF = (torch.float16, torch.bfloat16)  # what flash attention computes in
 
@@ -74,6 +92,10 @@ def attention(
     later tokens needs `is_causal=False`.
     """
     batch, heads, length, head_dim = queries.shape
+    if training.ready(queries) and length == keys.shape[2] and _same_for_all_heads(mask):
+        heads_last = (each.transpose(1, 2) for each in (queries, keys, values))  # (B, T, H or K, D)
+        wanted = None if mask is None else mask.expand(-1, -1, length, -1)[:, 0]
+        return training.attention(*heads_last, wanted, is_causal)[0].transpose(1, 2)
     blocks = not queries.is_cuda and torch.is_grad_enabled() and length == keys.shape[2]
     grouped = heads > keys.shape[1]
     if grouped and (blocks or not _takes_groups(queries, mask)):
@@ -107,6 +129,10 @@ def attention(
     return torch.cat(outputs, dim=1).view(batch, heads, length, head_dim)
 
 
+def _same_for_all_heads(mask: Tensor | None) -> bool:
+    return mask is None or (mask.ndim == 4 and mask.shape[1] == 1)
+
+
 def _takes_groups(queries: Tensor, mask: Tensor | None) -> bool:
     """Whether PyTorch's attention is as fast without repeated keys and values. On CUDA only
     flash attention is, which takes no mask; with one PyTorch would take its slowest way."""
@@ -116,12 +142,89 @@ def _takes_groups(queries: Tensor, mask: Tensor | None) -> bool:
     return queries.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
+def gelu(x: Tensor) -> Tensor:
+    """The tanh approximation of GELU, with which GPT-2 was trained (Hendrycks & Gimpel 2016,
+    arXiv:1606.08415)."""
+    return training.gelu(x) if training.ready(x) else F.gelu(x, approximate="tanh")
+
+
+def swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) · up (Shazeer 2020, arXiv:2002.05202)."""
+    return training.swiglu(gate, up) if training.ready(gate) else F.silu(gate) * up
+
+
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Root-mean-square normalisation of x over its last dimension (Zhang & Sennrich 2019,
     arXiv:1910.07467)."""
     if x.is_cuda or torch.compiler.is_compiling():
         return F.rms_norm(x, weight.shape, weight.to(x.dtype), eps)
     return _RMSNorm.apply(x, weight, eps)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x (…, k) times the transpose of a weight (n, k), plus a bias (n,)."""
+    if not _prefers_onednn(x, weight):
+        return F.linear(x, weight, bias)
+    y: Tensor = _Linear.apply(x, weight, bias)
+    return y
+
+
+def _prefers_onednn(x: Tensor, weight: Tensor) -> bool:
+    return (
+        ONEDNN
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and torch.is_grad_enabled()
+        and not is_sharded(weight)
+        and not torch.compiler.is_exporting()
+    )
+
+
+@custom_op("xinye::product", mutates_args=())
+def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
+    """a (m, k) times the transpose of b (n, k), by oneDNN, which copies an `a` with other
+    strides."""
+    y: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
+    return y
+
+
+_product.register_fake(lambda a, b, bias=None: a.new_empty(a.shape[0], b.shape[0]))
+
+
+@register_flop_formula(torch.ops.xinye.product)
+def _product_flops(a, b, *others, **shapes) -> int:  # type: ignore[no-untyped-def]
+    flops: int = 2 * a[0] * a[1] * b[0]
+    return flops
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # type: ignore[no-untyped-def]
+        ctx.save_for_backward(x, weight)
+        ctx.with_bias = bias is not None
+        return _product(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
+        x, weight = ctx.saved_tensors
+        flat, x_flat = gradient.flatten(0, -2), x.flatten(0, -2)
+        of_x = of_weight = of_bias = None
+        if ctx.needs_input_grad[0]:
+            of_x = _product(flat, weight.T).unflatten(0, x.shape[:-1])
+        if ctx.needs_input_grad[1]:
+            of_weight = _transposed_product(flat, x_flat)
+        if ctx.with_bias and ctx.needs_input_grad[2]:
+            of_bias = flat.sum(0)
+        return of_x, of_weight, of_bias
+
+
+def _transposed_product(a: Tensor, b: Tensor) -> Tensor:
+    """The transpose of a (m, n) times b (m, k)."""
+    if max(a.shape[1], b.shape[1]) < WIDE:
+        return a.T @ b
+    if a.shape[1] < b.shape[1]:  # then a is the cheaper one to copy
+        return _product(a.T, b.T)
+    return _product(b.T, a.T).T.contiguous()
 
 
 class _RMSNorm(torch.autograd.Function):

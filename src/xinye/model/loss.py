@@ -13,15 +13,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from xinye.model.sharded import is_sharded
+from xinye.native import training as native
 
 IGNORED = -100
 
 
 def logits_at_once(device: torch.device) -> int:
-    """The number of logits that are computed together: 64 MiB in fp32, but 1 GiB on a GPU, whose
+    """The number of logits that are computed together: 256 MiB in fp32, but 1 GiB on a GPU, whose
     products are only fast if they are large. Both are few enough to save the memory, and many
     enough to be fast (`benchmarks/loss_chunks.py`)."""
-    return 2**28 if device.type == "cuda" else 2**24
+    return 2**28 if device.type == "cuda" else 2**26
 
 
 def pays(weight: Tensor, tokens: int) -> bool:
@@ -45,27 +46,23 @@ class _InChunks(torch.autograd.Function):
         ctx, states: Tensor, weight: Tensor, targets: Tensor, smoothing: float, training: bool
     ) -> Tensor:
         of_states, of_weight = training and states.requires_grad, training and weight.requires_grad
-        narrow, vocabulary = weight.to(states.dtype), len(weight)
+        narrow = weight.to(states.dtype)
         total = torch.zeros((), device=states.device)
         state_gradients = []
         weight_gradient = torch.zeros_like(weight, dtype=torch.float32) if of_weight else None
-        rows = max(1, logits_at_once(states.device) // vocabulary)
+        rows = max(1, logits_at_once(states.device) // len(weight))
         for some, wanted in zip(states.split(rows), targets.split(rows), strict=True):
-            counted, places = wanted != IGNORED, wanted.clamp(min=0)[:, None]
-            logs = F.log_softmax(some @ narrow.T, dim=-1, dtype=torch.float32)  # (rows, V)
-            losses = -(1 - smoothing) * logs.gather(1, places)[:, 0]
-            if smoothing:
-                losses = losses - smoothing * logs.mean(-1)
-            total = total + torch.where(counted, losses, 0).sum()
+            logits = some @ narrow.T
             if not (of_states or of_weight):
+                total += F.cross_entropy(
+                    logits.float(), wanted, reduction="sum", label_smoothing=smoothing
+                )
                 continue
-            # The gradient of the logits: probability minus target.
-            logits = logs.exp_().sub_(smoothing / vocabulary)
-            logits.scatter_add_(1, places, torch.full_like(losses, smoothing - 1)[:, None])
-            logits = logits.mul_(counted[:, None]).to(states.dtype)
-            state_gradients.append(logits @ narrow)
+            losses, gradient = _with_gradient(logits, wanted, smoothing)
+            total += losses.sum()
+            state_gradients.append(gradient @ narrow)
             if weight_gradient is not None:
-                weight_gradient += logits.T @ some
+                weight_gradient += gradient.T @ some
         ctx.save_for_backward(torch.cat(state_gradients) if of_states else None, weight_gradient)
         return total
 
@@ -74,3 +71,19 @@ class _InChunks(torch.autograd.Function):
     def backward(ctx, scale: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         gradients = (None if each is None else each * scale for each in ctx.saved_tensors)
         return *gradients, None, None, None
+
+
+def _with_gradient(logits: Tensor, targets: Tensor, smoothing: float) -> tuple[Tensor, Tensor]:
+    """The cross-entropies (N,) in fp32 of logits (N, V), and the gradient of their sum, for which
+    it may take the memory of the logits."""
+    if native.takes(logits):
+        return native.cross_entropy_(logits, targets, smoothing), logits
+    counted, places = targets != IGNORED, targets.clamp(min=0)[:, None]
+    logs = F.log_softmax(logits, dim=-1, dtype=torch.float32)
+    losses = -(1 - smoothing) * logs.gather(1, places)[:, 0]
+    if smoothing:
+        losses = losses - smoothing * logs.mean(-1)
+    # The gradient is probability minus target.
+    gradient = logs.exp_().sub_(smoothing / logits.shape[1])
+    gradient.scatter_add_(1, places, torch.full_like(losses, smoothing - 1)[:, None])
+    return torch.where(counted, losses, 0), gradient.mul_(counted[:, None]).to(logits.dtype)

@@ -32,16 +32,6 @@ struct InputBlock {
     float scale, sum;      // the sum of scale × byte over the block
 };
 
-inline float largest(Floats values) {
-#if defined(__AVX512F__)
-    return _mm512_reduce_max_ps(bits<__m512>(values));
-#else
-    float largest = values[0];
-    for (int i = 1; i < LANES; i++) largest = std::max(largest, values[i]);
-    return largest;
-#endif
-}
-
 inline void round_block(const float* x, int offset, InputBlock& block) {
     Floats low = load(x), high = load(x + LANES);
     Floats size = (low < 0 ? -low : low), other = (high < 0 ? -high : high);

@@ -1,4 +1,4 @@
-"""Compiles `decoder.cpp` for one of several levels of instruction sets.
+"""Compiles the C++ of this folder for one of several levels of instruction sets.
 
 It needs nothing but Python, so that the build of a wheel can load it, and a process of its own can
 run it: `python build.py COMPILER LEVEL FOLDER`.
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SOURCE = HERE / "decoder.cpp"
+SOURCES = HERE / "decoder.cpp", HERE / "training.cpp"
 FLAGS = ("-std=c++20", "-O3", "-ffp-contract=off", "-shared", "-fPIC", "-pthread", "-w")
 # For x86-64 processors, the best first: the instruction sets that a level needs, in Linux's words.
 AVX2 = ("avx2", "fma", "f16c", "bmi2")
@@ -33,7 +33,7 @@ def compile_level(compiler: str, level: str, path: Path, *flags: str) -> None:
 
     Raises `OSError` or `subprocess.SubprocessError` if it cannot be built.
     """
-    command = [compiler, *FLAGS, *_flags(level), *flags, "-o", str(path), str(SOURCE)]
+    command = [compiler, *FLAGS, *_flags(level), *flags, "-o", str(path), *map(str, SOURCES)]
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
 
 
@@ -84,7 +84,7 @@ def _flags(level: str) -> list[str]:
 
 def _name(compiler: str, level: str) -> str:
     """The beginning of a library's name, which says what it was made from."""
-    sources = [path.read_text("utf-8") for path in sorted(SOURCE.parent.glob("*.[ch]*"))]
+    sources = [path.read_text("utf-8") for path in sorted(HERE.glob("*.[ch]*"))]
     what = [sources, compiler, FLAGS, _flags(level)]
     digest = hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()
     return f"decoder-{level}-{digest}"

@@ -115,20 +115,20 @@ def describe() -> str:
     return "compiled for this processor"
 
 
-def prepare_decoder(device: torch.device, observer: Observer) -> float:
+def prepare_library(device: torch.device, observer: Observer) -> float:
     """Wait until the library is compiled if the device needs it, and report that. Returns the
     seconds that this took, 0 if nothing was to be done."""
     if device.type != "cpu" or THIS.settled():
         return 0.0
     observer.stage(
-        "compiling the decoder for this processor; this happens once and takes a few seconds"
+        "compiling the fast code for this processor; this happens once and takes a few seconds"
     )
     begin = time.monotonic()
     THIS.get(wait=True)
     return time.monotonic() - begin
 
 
-def prepare_decoder_beside(device: torch.device, observer: Observer) -> bool:
+def prepare_library_beside(device: torch.device, observer: Observer) -> bool:
     """Begin to compile the library if the device needs it, and report that. Returns whether it is
     being compiled."""
     if device.type != "cpu" or THIS.settled():

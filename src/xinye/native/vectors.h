@@ -58,6 +58,16 @@ inline bf16 rounded(float value) {  // to the nearest bf16, ties to even
     uint32_t word = bits<uint32_t>(value);
     return bf16((word + 0x7fff + (word >> 16 & 1)) >> 16);
 }
+inline void store(bf16* to, Floats values) {  // rounded as above
+#if defined(__AVX512BF16__)
+    auto halves = _mm512_cvtneps_pbh(bits<__m512>(values));
+#else
+    using Words = uint32_t __attribute__((vector_size(4 * LANES)));
+    auto words = bits<Words>(values);
+    auto halves = __builtin_convertvector((words + 0x7fff + (words >> 16 & 1)) >> 16, Shorts);
+#endif
+    std::memcpy(to, &halves, sizeof halves);
+}
 inline float half(const uint8_t* from) {  // an IEEE half; a block's scale is finite
     uint32_t word = read<uint16_t>(from);
     float magnitude = bits<float>((word & 0x7fff) << 13) * 0x1p112f;
@@ -73,6 +83,16 @@ inline float sum(Floats values) {
     for (int width = LANES / 2; width; width /= 2)
         for (int i = 0; i < width; i++) parts[i] += parts[i + width];
     return parts[0];
+#endif
+}
+
+inline float largest(Floats values) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_ps(bits<__m512>(values));
+#else
+    float largest = values[0];
+    for (int i = 1; i < LANES; i++) largest = std::max(largest, values[i]);
+    return largest;
 #endif
 }
 

@@ -205,8 +205,9 @@ def without_teacher(settings: PretrainSettings, output: Path, student: Result) -
     validation and saving.
     """
     spent = student.time_seconds or {}
-    # one is not part of a budget, the other is counted by its steps
-    outside = ("compiling the decoder", "training")
+    # Compiling, which had another name in older runs, is not part of a budget, and training is
+    # counted by its steps.
+    outside = ("compiling the fast code", "compiling the decoder", "training")
     aside = sum(spent[name] for name in spent if name not in outside)
     without = {"teacher", "temperature", "alpha", *NO_BUDGET}
     values = settings.model_dump(exclude_unset=True, exclude=without)

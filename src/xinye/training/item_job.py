@@ -39,7 +39,6 @@ class ItemJob(Job):
     figures, better, words = Recommend.figures, Recommend.better, Recommend.words
     lower_replaced = False
     judge_first = False
-    generates = False
 
     def check(self) -> None:
         check_libraries(item_files(self.settings))

@@ -83,7 +83,6 @@ class Job(ABC):
     better: str  # the figure that decides which checkpoint is the best
     lower_replaced: bool
     judge_first: bool  # whether the model is also evaluated before the first step
-    generates = True  # whether its samples are generated, by a decoder
     worse_allowed = 1  # evaluations in a row without a gain, before a run returns to its best model
     learns_threshold = False  # whether `validate` sets a threshold, which is saved with the model
 

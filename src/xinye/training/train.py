@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from xinye import machine
 from xinye.checkpoints.folders import checkpoints, step_of
 from xinye.errors import XinyeError, plural, wrong_value
-from xinye.native.library import prepare_decoder
+from xinye.native.library import prepare_library
 from xinye.observer import Observer
 from xinye.planning.command_line import flat
 from xinye.planning.finetune_settings import AUGMENTATIONS, FinetuneSettings, Settings
@@ -112,7 +112,7 @@ def train(settings: Settings, begun: Start) -> Run | None:
     warn_of_missing(settings.track, begun.observer.warn)
     job = job_of(settings)(settings, begun)
     job.check()
-    set_up_machine(begun, job.generates)
+    set_up_machine(begun)
 
     check_same_settings(settings, begun)
     job.read()
@@ -233,13 +233,14 @@ def check_free(begun: Start) -> None:
         check_output(begun.folder, begun.overwrite)
 
 
-def set_up_machine(begun: Start, generates: bool) -> None:
-    """Do what is done once on each machine: compile the decoder, if the job generates samples, and
-    measure how fast the machine multiplies. This does not count in a budget of time."""
+def set_up_machine(begun: Start) -> None:
+    """Do what is done once on each machine: compile the fast code, and measure how fast the machine
+    multiplies. This does not count in a budget of time."""
+    machine.keep_freed_memory()
     with begun.group.main_process_first():
-        compiling = prepare_decoder(begun.device, begun.observer) if generates else 0.0
+        compiling = prepare_library(begun.device, begun.observer)
         if compiling:
-            begun.stopwatch.lap("compiling the decoder")
+            begun.stopwatch.lap("compiling the fast code")
         begin = clock.now()
         dtype, _ = machine.fast_dtype(begun.device)
         machine.matrix_speed(begun.device, dtype)

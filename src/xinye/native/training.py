@@ -1,0 +1,253 @@
+"""What a GPT computes between its matrices, compiled for this processor, with gradients.
+
+These are operations of PyTorch's, so autograd and `torch.compile` know them. They want the
+compiled code: `ready` tells whether it is there.
+"""
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.library import custom_op
+from torch.utils.flop_counter import register_flop_formula
+
+from xinye.native.library import THIS
+from xinye.native.matrix import KINDS, Threads, threads
+
+# -- the structures of the C++, with the same fields -----------------------------------------------
+
+
+class Heads(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("batch", "token", "head")),
+    )
+
+    @classmethod
+    def of(cls, heads: Tensor) -> "Heads":
+        """Those of a tensor (B, T, H, D), whose D numbers lie together."""
+        return cls(heads.data_ptr(), *heads.stride()[:3])
+
+
+class Attention(ctypes.Structure):
+    _fields_ = (
+        ("threads", Threads),
+        *((name, ctypes.c_int64) for name in ("kind", "batch", "length", "heads")),
+        *((name, ctypes.c_int64) for name in ("key_value_heads", "head_dim", "causal")),
+        ("mask", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("mask_batch", "mask_row")),
+        *((name, Heads) for name in ("query", "key", "value", "output")),
+        ("logs", ctypes.c_void_p),
+        *((name, Heads) for name in ("output_gradient", "query_gradient")),
+        *((name, Heads) for name in ("key_gradient", "value_gradient")),
+    )
+
+
+class Elementwise(ctypes.Structure):
+    _fields_ = (
+        ("threads", Threads),
+        *((name, ctypes.c_int64) for name in ("kind", "count")),
+        *((name, ctypes.c_void_p) for name in ("x", "y", "gradient", "out", "other")),
+    )
+
+
+class CrossEntropy(ctypes.Structure):
+    _fields_ = (
+        ("threads", Threads),
+        *((name, ctypes.c_int64) for name in ("kind", "rows", "columns")),
+        *((name, ctypes.c_void_p) for name in ("logits", "targets")),
+        ("smoothing", ctypes.c_double),
+        ("losses", ctypes.c_void_p),
+    )
+
+
+def takes(x: Tensor) -> bool:
+    """Whether the compiled code is loaded and computes with tensors such as x."""
+    return x.device.type == "cpu" and x.dtype in KINDS and THIS.functions is not None
+
+
+def ready(x: Tensor) -> bool:
+    """Whether the operations here compute with x: in training on a CPU, if the compiled code
+    was loaded before."""
+    return takes(x) and torch.is_grad_enabled() and not torch.compiler.is_exporting()
+
+
+# -- activations -----------------------------------------------------------------------------------
+
+
+@custom_op("xinye::gelu", mutates_args=())
+def gelu(x: Tensor) -> Tensor:
+    """The tanh approximation of GELU (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
+    (y,) = _elementwise("xinye_gelu", x, outputs=1)
+    return y
+
+
+@custom_op("xinye::gelu_gradient", mutates_args=())
+def gelu_gradient(x: Tensor, gradient: Tensor) -> Tensor:
+    (of_x,) = _elementwise("xinye_gelu_gradient", x, gradient=gradient, outputs=1)
+    return of_x
+
+
+@custom_op("xinye::swiglu", mutates_args=())
+def swiglu(gate: Tensor, up: Tensor) -> Tensor:
+    """silu(gate) · up (Shazeer 2020, arXiv:2002.05202)."""
+    (y,) = _elementwise("xinye_swiglu", gate, up, outputs=1)
+    return y
+
+
+@custom_op("xinye::swiglu_gradient", mutates_args=())
+def swiglu_gradient(gate: Tensor, up: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    of_gate, of_up = _elementwise("xinye_swiglu_gradient", gate, up, gradient, outputs=2)
+    return of_gate, of_up
+
+
+def _elementwise(
+    name: str, x: Tensor, y: Tensor | None = None, gradient: Tensor | None = None, *, outputs: int
+) -> list[Tensor]:
+    inputs = [None if each is None else each.contiguous() for each in (x, y, gradient)]
+    results = [torch.empty(x.shape, dtype=x.dtype) for _ in range(outputs)]
+    pointers = [None if each is None else each.data_ptr() for each in (*inputs, *results)]
+    call = Elementwise(threads(), KINDS[x.dtype], x.numel(), *pointers)
+    getattr(THIS.functions, name)(ctypes.byref(call))
+    return results
+
+
+# -- attention -------------------------------------------------------------------------------------
+
+
+@custom_op("xinye::attention", mutates_args=())
+def attention(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool
+) -> tuple[Tensor, Tensor]:
+    """Attention of queries (B, T, H, D) over keys and values (B, T, K, D), where token t sees the
+    first t + 1, if `causal`, or all; with a `mask` (B or 1, T, T) of bool it sees what that says.
+
+    Returns (B, T, H, D), and for each token and head the logarithm of the sum of the exponentials
+    of its scores, (B, H, T), which the gradient needs.
+    """
+    queries, keys, values = map(_rows, (queries, keys, values))
+    batch, length, heads, _ = queries.shape
+    y = torch.empty(queries.shape, dtype=queries.dtype)
+    logs = torch.empty(batch, heads, length)
+    _attend("xinye_attention", (queries, keys, values, y), mask, causal, logs)
+    return y, logs
+
+
+@custom_op("xinye::attention_gradient", mutates_args=())
+def attention_gradient(
+    inputs: list[Tensor], mask: Tensor | None, causal: bool, logs: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of queries, keys and values, the `inputs`."""
+    inputs, gradient = [_rows(each) for each in inputs], _rows(gradient)
+    of_inputs = [torch.empty(each.shape, dtype=each.dtype) for each in inputs]
+    heads = (*inputs, gradient, gradient, *of_inputs)
+    _attend("xinye_attention_gradient", heads, mask, causal, logs)
+    of_queries, of_keys, of_values = of_inputs
+    return of_queries, of_keys, of_values
+
+
+def _rows(heads: Tensor) -> Tensor:
+    """Heads whose D numbers lie together."""
+    return heads if heads.stride(-1) == 1 else heads.contiguous()
+
+
+def _attend(
+    name: str, heads: tuple[Tensor, ...], mask: Tensor | None, causal: bool, logs: Tensor
+) -> None:
+    queries, keys = heads[:2]
+    batch, length, count, head_dim = queries.shape
+    masked: tuple[int | None, int, int] = None, 0, 0
+    if mask is not None:
+        mask = mask if mask.stride(-1) == 1 else mask.contiguous()
+        masked = mask.data_ptr(), mask.stride(0) if len(mask) > 1 else 0, mask.stride(1)
+    sizes = batch, length, count, keys.shape[2], head_dim, causal
+    places = [Heads.of(each) for each in heads]
+    call = Attention(
+        threads(), KINDS[queries.dtype], *sizes, *masked, *places[:4], logs.data_ptr(), *places[4:]
+    )
+    getattr(THIS.functions, name)(ctypes.byref(call))
+
+
+# -- loss ------------------------------------------------------------------------------------------
+
+
+@custom_op("xinye::cross_entropy_", mutates_args=("logits",))
+def cross_entropy_(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
+    """The cross-entropies in nats of logits (N, V) and targets (N,), 0 for negative ones; `logits`
+    become the gradient of their sum. `smoothing` is the share of each target's probability that is
+    spread over all V."""
+    losses = torch.empty(len(logits))
+    targets = targets.contiguous()
+    pointers = logits.data_ptr(), targets.data_ptr(), smoothing, losses.data_ptr()
+    call = CrossEntropy(threads(), KINDS[logits.dtype], *logits.shape, *pointers)
+    THIS.functions.xinye_cross_entropy(ctypes.byref(call))
+    return losses
+
+
+# -- what autograd and torch.compile want to know --------------------------------------------------
+
+
+def _empty(x: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+
+
+gelu.register_fake(lambda x: _empty(x))
+gelu_gradient.register_fake(lambda x, gradient: _empty(x))
+swiglu.register_fake(lambda gate, up: _empty(gate))
+swiglu_gradient.register_fake(lambda gate, up, gradient: (_empty(gate), _empty(up)))
+cross_entropy_.register_fake(
+    lambda logits, targets, smoothing: logits.new_empty(len(logits), dtype=torch.float32)
+)
+attention.register_fake(
+    lambda queries, keys, values, mask, causal: (
+        _empty(queries),
+        queries.new_empty(
+            queries.shape[0], queries.shape[2], queries.shape[1], dtype=torch.float32
+        ),
+    )
+)
+attention_gradient.register_fake(
+    lambda inputs, mask, causal, logs, gradient: tuple(map(_empty, inputs))
+)
+
+
+def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    ctx.save_for_backward(*inputs)
+
+
+def _keep_attention(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    queries, keys, values, mask, ctx.causal = inputs
+    ctx.save_for_backward(queries, keys, values, mask, output[1])
+
+
+def _attention_backward(ctx, gradient: Tensor, _: Tensor):  # type: ignore[no-untyped-def]
+    queries, keys, values, mask, logs = ctx.saved_tensors
+    of_inputs = attention_gradient([queries, keys, values], mask, ctx.causal, logs, gradient)
+    return *of_inputs, None, None
+
+
+def _flops(queries: Sequence[int], causal: bool) -> int:
+    """Those of one pass of attention, without what no query sees."""
+    batch, length, heads, head_dim = queries
+    seen = length * (length + 1) // 2 if causal else length**2
+    return 4 * batch * heads * seen * head_dim
+
+
+@register_flop_formula(torch.ops.xinye.attention)
+def _attention_flops(queries, keys, values, mask, causal, **shapes) -> int:  # type: ignore[no-untyped-def]
+    return _flops(queries, causal)
+
+
+@register_flop_formula(torch.ops.xinye.attention_gradient)
+def _attention_gradient_flops(inputs, mask, causal, *others, **shapes) -> int:  # type: ignore[no-untyped-def]
+    return 2 * _flops(inputs[0], causal)  # scores that are computed again do not count
+
+
+gelu.register_autograd(
+    lambda ctx, gradient: gelu_gradient(*ctx.saved_tensors, gradient), setup_context=_keep
+)
+swiglu.register_autograd(
+    lambda ctx, gradient: swiglu_gradient(*ctx.saved_tensors, gradient), setup_context=_keep
+)
+attention.register_autograd(_attention_backward, setup_context=_keep_attention)
