@@ -27,6 +27,7 @@ from xinye.model.kernels import (
     gelu,
     linear,
     rms_norm,
+    rotate,
     swiglu,
     takes_pieces,
 )
@@ -95,12 +96,6 @@ def rotary_tables(
         cosines, sines = cosines * grown, sines * grown
     cosines, sines = cosines.to(dtype), sines.to(dtype)
     return torch.cat((cosines, cosines), dim=-1), torch.cat((-sines, sines), dim=-1)
-
-
-def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
-    """The heads x (B, T, H, D) with each pair (i, i + D/2) rotated by the angle of its position."""
-    cosines, sines = rotary
-    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines)
 
 
 class Attention(nn.Module):

@@ -142,6 +142,15 @@ def _takes_groups(queries: Tensor, mask: Tensor | None) -> bool:
     return queries.device.type == "cpu" and not torch.compiler.is_exporting()
 
 
+def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """The heads x (B, T, H, D) with each pair (i, i + D/2) rotated by the angle of its position,
+    whose cosines and sines are (B or 1, T, 1, D). The first half of the sines is negated."""
+    cosines, sines = rotary
+    if training.ready(x):
+        return training.rotate(x, cosines, sines, 1.0)
+    return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines)
+
+
 def gelu(x: Tensor) -> Tensor:
     """The tanh approximation of GELU, with which GPT-2 was trained (Hendrycks & Gimpel 2016,
     arXiv:1606.08415)."""
@@ -156,6 +165,8 @@ def swiglu(gate: Tensor, up: Tensor) -> Tensor:
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Root-mean-square normalisation of x over its last dimension (Zhang & Sennrich 2019,
     arXiv:1910.07467)."""
+    if training.ready(x) and weight.dtype == torch.float32:
+        return training.rms_norm(x, weight, eps)[0]
     if x.is_cuda or torch.compiler.is_compiling():
         return F.rms_norm(x, weight.shape, weight.to(x.dtype), eps)
     return _RMSNorm.apply(x, weight, eps)

@@ -34,7 +34,7 @@ inline Floats silu_slope(Floats x) {
 constexpr int64_t PIECE = 4096;
 
 // Calls apply(read, write) for each vector; read(numbers) is the vector of these numbers there, and write(numbers, values)
-// sets it. A rest shorter than a vector is padded with zeros.
+// sets it.
 template <class Number, class Apply> struct Pass {
     const Elementwise& call;
     Apply apply;
@@ -42,21 +42,11 @@ template <class Number, class Apply> struct Pass {
 
     void run() {
         team.share(0, team.join(), call.count, PIECE, [&](int64_t first, int64_t last) {
-            int64_t at = first;
-            auto read = [&](const void* numbers) { return load(static_cast<const Number*>(numbers) + at); };
-            auto write = [&](void* numbers, Floats values) { store(static_cast<Number*>(numbers) + at, values); };
-            for (; at + LANES <= last; at += LANES) apply(read, write);
-            auto read_rest = [&](const void* numbers) {
-                Number rest[LANES] = {};
-                std::copy_n(static_cast<const Number*>(numbers) + at, last - at, rest);
-                return load(rest);
-            };
-            auto write_rest = [&](void* numbers, Floats values) {
-                Number rest[LANES];
-                store(rest, values);
-                std::copy_n(rest, last - at, static_cast<Number*>(numbers) + at);
-            };
-            if (at < last) apply(read_rest, write_rest);
+            each_part(last - first, [&](int64_t at, int64_t some) {
+                apply(
+                    [&](const void* from) { return load_part(static_cast<const Number*>(from) + first + at, some); },
+                    [&](void* to, Floats values) { store_part(static_cast<Number*>(to) + first + at, values, some); });
+            });
         });
     }
 };

@@ -40,44 +40,26 @@ struct CrossEntropyWork {
         float* exponentials = own.data();
         Floats most = Floats{} - INFINITY, total = {}, all = {};
         each_part(columns, [&](int64_t at, int64_t count) {
-            Floats values = part(logits + at, count, -INFINITY);
+            Floats values = load_part(logits + at, count, -INFINITY);
             most = values > most ? values : most;
-            if (call.smoothing) all += part(logits + at, count, 0);
+            if (call.smoothing) all += load_part(logits + at, count, 0);
         });
         float highest = largest(most), wanted = number(logits[target]);
         each_part(columns, [&](int64_t at, int64_t count) {
-            Floats weights = exponential(part(logits + at, count, -INFINITY) - highest);
-            if (count < LANES) for (int64_t i = count; i < LANES; i++) weights[i] = 0;
+            Floats weights = exponential(load_part(logits + at, count, -INFINITY) - highest);
+            for (int64_t i = count; i < LANES; i++) weights[i] = 0;
             total += weights;
-            put_part(exponentials + at, weights, count);
+            store_part(exponentials + at, weights, count);
         });
         float sums = sum(total), log_sum = highest + std::log(sums), smoothing = float(call.smoothing);
         call.losses[row] = log_sum - (1 - smoothing) * wanted - (smoothing ? smoothing / columns * sum(all) : 0);
         float inverse = 1 / sums, spread = smoothing / columns;
         each_part(columns, [&](int64_t at, int64_t count) {
-            put_part(logits + at, part(exponentials + at, count, 0) * inverse - spread, count);
+            store_part(logits + at, load_part(exponentials + at, count, 0) * inverse - spread, count);
         });
         float gradient = exponentials[target] * inverse - spread - (1 - smoothing);
         if constexpr (sizeof(Number) == sizeof(float)) logits[target] = gradient;
         else logits[target] = rounded(gradient);
-    }
-
-    static void each_part(int64_t columns, auto apply) {
-        int64_t at = 0;
-        for (; at + LANES <= columns; at += LANES) apply(at, int64_t(LANES));
-        if (at < columns) apply(at, columns - at);
-    }
-    template <class Number> static Floats part(const Number* from, int64_t count, float rest) {
-        if (count == LANES) return load(from);
-        Floats values = Floats{} + rest;
-        for (int64_t i = 0; i < count; i++) values[i] = number(from[i]);
-        return values;
-    }
-    template <class Number> static void put_part(Number* to, Floats values, int64_t count) {
-        if (count == LANES) return store(to, values);
-        Number numbers[LANES];
-        store(numbers, values);
-        std::copy_n(numbers, count, to);
     }
 };
 

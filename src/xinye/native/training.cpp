@@ -3,6 +3,7 @@
 #include "activations.h"
 #include "attention.h"
 #include "cross_entropy.h"
+#include "norms.h"
 
 namespace {
 
@@ -19,6 +20,21 @@ extern "C" {
 void xinye_attention(const Attention* call) { attend(*call, false); }
 
 void xinye_attention_gradient(const Attention* call) { attend(*call, true); }
+
+void xinye_rms_norm(const Norm* call) {
+    NormWork work{*call, false};
+    run_on(call->threads, work);
+}
+
+void xinye_rms_norm_gradient(const Norm* call) {
+    NormWork work{*call, true};
+    run_on(call->threads, work);
+}
+
+void xinye_rotate(const Rotation* call) {
+    RotationWork work{*call};
+    run_on(call->threads, work);
+}
 
 void xinye_cross_entropy(const CrossEntropy* call) {
     CrossEntropyWork work{*call};

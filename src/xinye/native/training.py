@@ -62,6 +62,29 @@ class CrossEntropy(ctypes.Structure):
     )
 
 
+class Norm(ctypes.Structure):
+    _fields_ = (
+        ("threads", Threads),
+        *((name, ctypes.c_int64) for name in ("kind", "rows", "columns")),
+        *((name, ctypes.c_void_p) for name in ("x", "weight")),
+        ("eps", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in ("scales", "gradient", "out", "weight_gradients")),
+    )
+
+
+class Rotation(ctypes.Structure):
+    _fields_ = (
+        ("threads", Threads),
+        *((name, ctypes.c_int64) for name in ("kind", "tokens", "heads", "head_dim", "positions")),
+        *((name, ctypes.c_void_p) for name in ("x", "cosines", "sines")),
+        ("sign", ctypes.c_double),
+        ("out", ctypes.c_void_p),
+    )
+
+
+NORM_PARTS = 16  # as in norms.h
+
+
 def takes(x: Tensor) -> bool:
     """Whether the compiled code is loaded and computes with tensors such as x."""
     return x.device.type == "cpu" and x.dtype in KINDS and THIS.functions is not None
@@ -71,6 +94,51 @@ def ready(x: Tensor) -> bool:
     """Whether the operations here compute with x: in training on a CPU, if the compiled code
     was loaded before."""
     return takes(x) and torch.is_grad_enabled() and not torch.compiler.is_exporting()
+
+
+def _empty(x: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+
+
+# -- norm and rotation -----------------------------------------------------------------------------
+
+
+@custom_op("xinye::rms_norm", mutates_args=())
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """RMSNorm of x over its last dimension (Zhang & Sennrich 2019, arXiv:1910.07467), and the scale
+    of each row, which the gradient needs."""
+    x, y, scales = x.contiguous(), _empty(x), torch.empty(x.shape[:-1])
+    _norm("xinye_rms_norm", x, weight, eps, scales, None, y, None)
+    return y, scales
+
+
+@custom_op("xinye::rms_norm_gradient", mutates_args=())
+def rms_norm_gradient(
+    x: Tensor, weight: Tensor, scales: Tensor, gradient: Tensor
+) -> tuple[Tensor, Tensor]:
+    x, of_x, parts = x.contiguous(), _empty(x), torch.empty(NORM_PARTS, len(weight))
+    _norm("xinye_rms_norm_gradient", x, weight, 0.0, scales, gradient.contiguous(), of_x, parts)
+    return of_x, parts.sum(0)
+
+
+def _norm(name: str, x: Tensor, weight: Tensor, eps: float, *others: Tensor | None) -> None:
+    sizes = KINDS[x.dtype], x.numel() // x.shape[-1], x.shape[-1]
+    pointers = [None if each is None else each.data_ptr() for each in others]
+    call = Norm(threads(), *sizes, x.data_ptr(), weight.data_ptr(), eps, *pointers)
+    getattr(THIS.functions, name)(ctypes.byref(call))
+
+
+@custom_op("xinye::rotate", mutates_args=())
+def rotate(x: Tensor, cosines: Tensor, sines: Tensor, sign: float) -> Tensor:
+    """The heads x (B, T, H, D), each turned by an angle: x · cosines + (x with its halves
+    exchanged) · sign · sines. Cosines and sines are (B or 1, T, 1, D), in the dtype of x."""
+    x, cosines, sines, y = x.contiguous(), cosines.contiguous(), sines.contiguous(), _empty(x)
+    batch, length, heads, head_dim = x.shape
+    sizes = batch * length, heads, head_dim, cosines.numel() // head_dim
+    pointers = x.data_ptr(), cosines.data_ptr(), sines.data_ptr(), sign, y.data_ptr()
+    call = Rotation(threads(), KINDS[x.dtype], *sizes, *pointers)
+    THIS.functions.xinye_rotate(ctypes.byref(call))
+    return y
 
 
 # -- activations -----------------------------------------------------------------------------------
@@ -106,7 +174,7 @@ def _elementwise(
     name: str, x: Tensor, y: Tensor | None = None, gradient: Tensor | None = None, *, outputs: int
 ) -> list[Tensor]:
     inputs = [None if each is None else each.contiguous() for each in (x, y, gradient)]
-    results = [torch.empty(x.shape, dtype=x.dtype) for _ in range(outputs)]
+    results = [_empty(x) for _ in range(outputs)]
     pointers = [None if each is None else each.data_ptr() for each in (*inputs, *results)]
     call = Elementwise(threads(), KINDS[x.dtype], x.numel(), *pointers)
     getattr(THIS.functions, name)(ctypes.byref(call))
@@ -128,7 +196,7 @@ def attention(
     """
     queries, keys, values = map(_rows, (queries, keys, values))
     batch, length, heads, _ = queries.shape
-    y = torch.empty(queries.shape, dtype=queries.dtype)
+    y = _empty(queries)
     logs = torch.empty(batch, heads, length)
     _attend("xinye_attention", (queries, keys, values, y), mask, causal, logs)
     return y, logs
@@ -140,7 +208,7 @@ def attention_gradient(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of queries, keys and values, the `inputs`."""
     inputs, gradient = [_rows(each) for each in inputs], _rows(gradient)
-    of_inputs = [torch.empty(each.shape, dtype=each.dtype) for each in inputs]
+    of_inputs = [_empty(each) for each in inputs]
     heads = (*inputs, gradient, gradient, *of_inputs)
     _attend("xinye_attention_gradient", heads, mask, causal, logs)
     of_queries, of_keys, of_values = of_inputs
@@ -188,10 +256,6 @@ def cross_entropy_(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 # -- what autograd and torch.compile want to know --------------------------------------------------
 
 
-def _empty(x: Tensor) -> Tensor:
-    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
-
-
 gelu.register_fake(lambda x: _empty(x))
 gelu_gradient.register_fake(lambda x, gradient: _empty(x))
 swiglu.register_fake(lambda gate, up: _empty(gate))
@@ -210,6 +274,15 @@ attention.register_fake(
 attention_gradient.register_fake(
     lambda inputs, mask, causal, logs, gradient: tuple(map(_empty, inputs))
 )
+
+
+rms_norm.register_fake(
+    lambda x, weight, eps: (_empty(x), x.new_empty(x.shape[:-1], dtype=torch.float32))
+)
+rms_norm_gradient.register_fake(
+    lambda x, weight, scales, gradient: (_empty(x), torch.empty_like(weight))
+)
+rotate.register_fake(lambda x, cosines, sines, sign: _empty(x))
 
 
 def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -244,6 +317,25 @@ def _attention_gradient_flops(inputs, mask, causal, *others, **shapes) -> int:  
     return 2 * _flops(inputs[0], causal)  # scores that are computed again do not count
 
 
+def _keep_norm(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    ctx.save_for_backward(*inputs[:2], output[1])
+
+
+def _norm_backward(ctx, gradient: Tensor, _: Tensor):  # type: ignore[no-untyped-def]
+    return *rms_norm_gradient(*ctx.saved_tensors, gradient), None
+
+
+def _keep_rotation(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    _, cosines, sines, ctx.sign = inputs
+    ctx.save_for_backward(cosines, sines)
+
+
+def _rotation_backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+    return rotate(gradient, *ctx.saved_tensors, -ctx.sign), None, None, None
+
+
+rms_norm.register_autograd(_norm_backward, setup_context=_keep_norm)
+rotate.register_autograd(_rotation_backward, setup_context=_keep_rotation)
 gelu.register_autograd(
     lambda ctx, gradient: gelu_gradient(*ctx.saved_tensors, gradient), setup_context=_keep
 )

@@ -140,6 +140,25 @@ template <class Apply> inline void each(float* x, int64_t count, Apply apply) {
     }
 }
 
+// Calls apply(at, count) for each vector of a row; the last one may have fewer than LANES numbers.
+inline void each_part(int64_t columns, auto apply) {
+    int64_t at = 0;
+    for (; at + LANES <= columns; at += LANES) apply(at, int64_t(LANES));
+    if (at < columns) apply(at, columns - at);
+}
+template <class Number> inline Floats load_part(const Number* from, int64_t count, float rest = 0) {
+    if (count == LANES) return load(from);
+    Floats values = Floats{} + rest;
+    for (int64_t i = 0; i < count; i++) values[i] = number(from[i]);
+    return values;
+}
+template <class Number> inline void store_part(Number* to, Floats values, int64_t count) {
+    if (count == LANES) return store(to, values);
+    Number numbers[LANES];
+    store(numbers, values);
+    std::copy_n(numbers, count, to);
+}
+
 // Prefetches 4 KB ahead: the processor's own prefetching reaches less far in a row, and never beyond a page of memory.
 inline void prefetch(const void* weights) { __builtin_prefetch(static_cast<const uint8_t*>(weights) + 4096); }
 
