@@ -2,14 +2,17 @@
 processor would not choose."""
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xinye import machine
 from xinye.generation.decoder import Decoder
+from xinye.model import kernels, loss
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.quantization import QuantizedLinear, dequantize, interleave
@@ -90,3 +93,123 @@ def test_logits_are_those_of_pytorch(dtype: torch.dtype, most: float) -> None:
         ours = Decoder(model)(tokens, range(17), [[0]] * 17, cache)
         reference = model(torch.tensor([tokens]))[0].float()
         assert float((ours - reference).norm() / reference.norm()) < most
+
+
+# -- training --------------------------------------------------------------------------------------
+
+EXACT = [(torch.float32, 2e-6), (torch.bfloat16, 0.006)]
+exact = pytest.mark.parametrize("dtype, most", EXACT, ids=str)
+
+
+def assert_agree(ours: Callable, theirs: Callable, inputs: list[Tensor], most: float) -> None:  # type: ignore[type-arg]
+    """Assert that both functions of the inputs, and their gradients, differ relatively by at most
+    this much, where theirs is computed in fp32."""
+    inputs = [each.detach().requires_grad_() for each in inputs]
+    exact_inputs = [each.detach().float().requires_grad_() for each in inputs]
+    one, other = ours(*inputs), theirs(*exact_inputs)
+    assert one.dtype in (inputs[0].dtype, torch.float32)
+    direction = torch.randn_like(other)
+    gradients = torch.autograd.grad(one, inputs, direction.to(one.dtype))
+    expected = torch.autograd.grad(other, exact_inputs, direction)
+    for mine, wanted in zip((one, *gradients), (other, *expected), strict=True):
+        error, size = float((mine.float() - wanted).detach().norm()), float(wanted.detach().norm())
+        assert error < most * max(1.0, size)
+
+
+def full_attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    return F.scaled_dot_product_attention(queries, keys, values, mask, enable_gqa=True)
+
+
+@exact
+@pytest.mark.parametrize(
+    "length, heads, groups, head_dim", [(1, 2, 2, 16), (37, 4, 2, 24), (131, 3, 1, 64)]
+)
+@pytest.mark.parametrize("kind", ["causal", "both directions", "documents"])
+def test_attention_is_that_of_pytorch(
+    dtype: torch.dtype, most: float, length: int, heads: int, groups: int, head_dim: int, kind: str
+) -> None:
+    torch.manual_seed(length)
+    sizes = [(2, heads), (2, groups), (2, groups)]
+    inputs = [torch.randn(*each, length, head_dim).to(dtype) for each in sizes]
+    causal, mask = torch.ones(length, length, dtype=torch.bool).tril(), None
+    if kind == "documents":
+        numbers = torch.randint(1, 4, (2, length)).sort().values
+        mask = ((numbers[:, :, None] == numbers[:, None]) & causal)[:, None]
+    seen = causal if mask is None else mask
+    assert_agree(
+        lambda *heads: kernels.attention(*heads, mask, kind != "both directions"),
+        lambda *heads: full_attention(
+            *heads, torch.ones_like(causal) if kind == "both directions" else seen
+        ),
+        inputs,
+        most,
+    )
+
+
+@exact
+@pytest.mark.parametrize("columns", [16, 37, 100])
+def test_what_stands_between_matrices_is_that_of_pytorch(
+    dtype: torch.dtype, most: float, columns: int
+) -> None:
+    torch.manual_seed(columns)
+    x, y = (3 * torch.randn(2, 9, columns)).to(dtype), torch.randn(2, 9, columns).to(dtype)
+    assert_agree(kernels.gelu, lambda x: F.gelu(x, approximate="tanh"), [x], most)
+    assert_agree(kernels.swiglu, lambda x, y: F.silu(x) * y, [x, y], most)
+    weight = torch.rand(columns)
+    assert_agree(
+        lambda x, weight: kernels.rms_norm(x, weight, 1e-6),
+        lambda x, weight: F.rms_norm(x, (columns,), weight, 1e-6),
+        [x, weight],
+        most,
+    )
+    heads = torch.randn(2, 9, 3, 2 * columns).to(dtype)
+    angles = torch.rand(1, 9, 1, columns)
+    rotary = [
+        torch.cat((angles.cos(), angles.cos()), dim=-1).to(dtype),
+        torch.cat((-angles.sin(), angles.sin()), dim=-1).to(dtype),
+    ]
+    assert_agree(
+        lambda x: kernels.rotate(x, (rotary[0], rotary[1])),
+        lambda x: x * rotary[0] + x.roll(columns, dims=-1) * rotary[1],
+        [heads],
+        most,
+    )
+
+
+@exact
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("vocabulary", [20, 333])
+def test_the_loss_is_that_of_pytorch(
+    dtype: torch.dtype,
+    most: float,
+    smoothing: float,
+    vocabulary: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(vocabulary)
+    monkeypatch.setattr(loss, "logits_at_once", lambda device: 3 * vocabulary)  # several chunks
+    states, head = torch.randn(10, 32).to(dtype), torch.randn(vocabulary, 32).to(dtype).float()
+    targets = torch.randint(vocabulary, (10,))
+    targets[4] = -100
+
+    def expected(states: Tensor, head: Tensor) -> Tensor:
+        logits = states @ head.T
+        return F.cross_entropy(
+            logits.to(dtype).float(), targets, reduction="sum", label_smoothing=smoothing
+        )
+
+    assert_agree(
+        lambda states, head: loss.cross_entropy_of_states(states, head, targets, smoothing),
+        expected,
+        [states, head],
+        most,
+    )
+
+
+def test_a_loss_that_is_not_finite_is_told() -> None:
+    states, head = torch.randn(3, 8, requires_grad=True), torch.randn(20, 8)
+    for bad in (float("nan"), float("inf")):
+        worse = states.detach().clone()
+        worse[1, 2] = bad
+        value = loss.cross_entropy_of_states(worse.requires_grad_(), head, torch.tensor([1, 2, 3]))
+        assert not value.isfinite()

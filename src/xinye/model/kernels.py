@@ -21,15 +21,7 @@ from xinye.native import training
 # and no scores of later tokens are computed.
 BLOCK = 128
 
-# Whether oneDNN multiplies fp32 faster than MKL, which PyTorch takes: MKL has no AVX-512 for the
-# processors of AMD.
-ONEDNN = (
-    torch.backends.mkldnn.is_available()
-    and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-    and machine.vendor() == "AuthenticAMD"
-    and "avx512f" in machine.instruction_sets().split()
-    and machine.instruction_limit() != "avx2"
-)
+ONEDNN = machine.prefers_onednn()
 # The columns of the wider matrix for which oneDNN is worth a copy of the other one.
 WIDE = 1024
 
