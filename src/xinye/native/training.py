@@ -86,13 +86,16 @@ NORM_PARTS = 16  # as in norms.h
 
 
 def takes(x: Tensor) -> bool:
-    """Whether the compiled code is loaded and computes with tensors such as x."""
-    return x.device.type == "cpu" and x.dtype in KINDS and THIS.functions is not None
+    """Whether the compiled code is there and computes with tensors such as x."""
+    if x.device.type != "cpu" or x.dtype not in KINDS:
+        return False
+    if not torch.compiler.is_compiling():  # which cannot follow how the library is found
+        THIS.get()
+    return THIS.functions is not None
 
 
 def ready(x: Tensor) -> bool:
-    """Whether the operations here compute with x: in training on a CPU, if the compiled code
-    was loaded before."""
+    """Whether the operations here compute with x: in training on a CPU."""
     return takes(x) and torch.is_grad_enabled() and not torch.compiler.is_exporting()
 
 
