@@ -205,15 +205,16 @@ class _Linear(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # type: ignore[no-untyped-def]
         ctx.save_for_backward(x, weight)
         ctx.with_bias = bias is not None
-        return _product(x.flatten(0, -2), weight, bias).unflatten(0, x.shape[:-1])
+        y = _product(x.reshape(-1, x.shape[-1]), weight, bias)
+        return y.view(*x.shape[:-1], len(weight))
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[no-untyped-def]
         x, weight = ctx.saved_tensors
-        flat, x_flat = gradient.flatten(0, -2), x.flatten(0, -2)
+        flat, x_flat = (each.reshape(-1, each.shape[-1]) for each in (gradient, x))
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
-            of_x = _product(flat, weight.T).unflatten(0, x.shape[:-1])
+            of_x = _product(flat, weight.T).view(x.shape)
         if ctx.needs_input_grad[1]:
             of_weight = _transposed_product(flat, x_flat)
         if ctx.with_bias and ctx.needs_input_grad[2]:

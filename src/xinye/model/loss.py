@@ -19,10 +19,10 @@ IGNORED = -100
 
 
 def logits_at_once(device: torch.device) -> int:
-    """The number of logits that are computed together: 256 MiB in fp32, but 1 GiB on a GPU, whose
+    """The number of logits that are computed together: 64 MiB in fp32, but 1 GiB on a GPU, whose
     products are only fast if they are large. Both are few enough to save the memory, and many
     enough to be fast (`benchmarks/loss_chunks.py`)."""
-    return 2**28 if device.type == "cuda" else 2**26
+    return 2**28 if device.type == "cuda" else 2**24
 
 
 def pays(weight: Tensor, tokens: int) -> bool:
@@ -50,7 +50,10 @@ class _InChunks(torch.autograd.Function):
         total = torch.zeros((), device=states.device)
         state_gradients = []
         weight_gradient = torch.zeros_like(weight, dtype=torch.float32) if of_weight else None
-        rows = max(1, logits_at_once(states.device) // len(weight))
+        at_once = logits_at_once(states.device)
+        if native.takes(states):  # it makes no copies of them, so that more have room
+            at_once *= 8 // states.element_size()
+        rows = max(1, at_once // len(weight))
         for some, wanted in zip(states.split(rows), targets.split(rows), strict=True):
             logits = some @ narrow.T
             if not (of_states or of_weight):
