@@ -70,7 +70,8 @@ def serving(
         server.should_exit = True
         thread.join(20)
         worker.stop()
-        assert not thread.is_alive()
+        open_requests = [getattr(each, "scope", None) for each in server.server_state.connections]
+        assert not thread.is_alive(), f"requests that did not end: {open_requests}"
 
 
 def until(condition):
