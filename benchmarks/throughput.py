@@ -104,9 +104,10 @@ def peer_step(
     return step
 
 
-def peer_steps(
-    shape: Shape, dtype: torch.dtype, keep_memory: bool
-) -> dict[str, Callable[[], object]]:
+Steps = dict[str, Callable[[], object]]  # by the name of the variant
+
+
+def peer_steps(shape: Shape, dtype: torch.dtype, keep_memory: bool) -> Steps:
     transformers.logging.set_verbosity_error()
     if keep_memory:
         keep_freed_memory()
@@ -117,7 +118,7 @@ def peer_steps(
     }
 
 
-def our_steps(shape: Shape, dtype: torch.dtype, _: bool) -> dict[str, Callable[[], object]]:
+def our_steps(shape: Shape, dtype: torch.dtype, _: bool) -> Steps:
     THIS.get(wait=True)  # what `xinye pretrain` does when it begins
     keep_freed_memory()
     tokens, gpt2 = some_tokens(shape), make_model(shape, "gpt2", dtype)
@@ -136,9 +137,7 @@ def some_tokens(shape: Shape) -> torch.Tensor:
     return torch.randint(shape.vocabulary, (shape.batch, shape.context), device=device())
 
 
-def take_steps(
-    pipe: Connection, make: Callable[..., dict[str, Callable[[], object]]], *about: Any
-) -> None:
+def take_steps(pipe: Connection, make: Callable[..., Steps], *about: Any) -> None:
     """In a process of its own: tell the names of the variants; then measure each that is asked for,
     until None is."""
     shape, steps = about[0], make(*about)
@@ -162,6 +161,7 @@ def measure(shape: Shape, dtype: torch.dtype, limit: float, keep_memory: bool) -
     for make in (peer_steps, our_steps):
         pipe, other = spawn.Pipe()
         spawn.Process(target=take_steps, args=(other, make, shape, dtype, keep_memory)).start()
+        other.close()  # so that an end without an answer is noticed
         runs |= {name: partial(ask, pipe, name) for name in pipe.recv()}
         pipes.append(pipe)
     speeds = in_turn(runs, ROUNDS)

@@ -237,7 +237,10 @@ def peak_memory_bytes(where: torch.device) -> int:
 def keep_freed_memory() -> None:
     """Let this process keep the memory that it frees, for what it allocates next. Otherwise the C
     library gives large tensors back to the system, which clears their pages again each time: a
-    quarter of a training step with many logits. Other systems than Linux with glibc do nothing."""
+    quarter of a training step with many logits. It does nothing without
+    Linux and glibc, and where the environment has settings for it, such as `MALLOC_MMAP_MAX_`."""
+    if platform.system() != "Linux" or any(name.startswith("MALLOC_") for name in os.environ):
+        return  # or the user has chosen
     c_library = ctypes.CDLL(None)
     if hasattr(c_library, "mallopt"):
         no_mappings, no_trimming = (-4, 0), (-1, 2**31 - 1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
@@ -341,7 +344,9 @@ def matrix_flops_per_second(
     run within `seconds`. `size` defaults to 2048 on a CPU and 8192 elsewhere."""
     size = size or (2048 if where.type == "cpu" else 8192)
     a = torch.randn(size, size, device=where).to(dtype)
-    product = fast_product if where.type == "cpu" and dtype == torch.float32 else torch.mm
+    product: Callable[..., torch.Tensor] = torch.mm
+    if where.type == "cpu" and dtype == torch.float32 and prefers_onednn():
+        product = onednn_product
     return 2 * size**3 / _best_seconds(lambda: product(a, a), where, seconds)
 
 
@@ -357,11 +362,12 @@ def prefers_onednn() -> bool:
     )
 
 
-def fast_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """The product of two matrices in fp32, by the faster one of the libraries on this processor."""
-    if not prefers_onednn():
-        return a @ b
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(a, b.T, None, "none", [], "")
+def onednn_product(
+    a: torch.Tensor, b: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """a (m, k) times the transpose of b (n, k), plus a bias (n,), by oneDNN, which copies an `a`
+    with other strides."""
+    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
     return product
 
 

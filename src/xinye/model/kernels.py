@@ -1,6 +1,7 @@
-"""Attention and RMSNorm, each implemented for the device it runs on.
+"""What layers compute, each implemented for the device it runs on.
 
-On CUDA PyTorch's fused kernels are the fastest. On a CPU two of them are slow: its flash attention
+On CUDA PyTorch's fused kernels are the fastest. Training on a CPU takes the compiled code of
+`native/training.py`. Without that, two of PyTorch's kernels are slow there: its flash attention
 reaches a third of the machine's bf16 matrix speed in training, and its RMSNorm passes over memory
 ten times. The functions here compute the same, faster (`docs/log.md` has the times).
 """
@@ -21,6 +22,7 @@ from xinye.native import training
 # and no scores of later tokens are computed.
 BLOCK = 128
 
+# once, because torch.compile cannot follow it
 ONEDNN = machine.prefers_onednn()
 # The columns of the wider matrix for which oneDNN is worth a copy of the other one.
 WIDE = 1024
@@ -175,20 +177,16 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def _prefers_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         ONEDNN
-        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
-        and torch.is_grad_enabled()
+        and training.trains(x)
         and not is_sharded(weight)
-        and not torch.compiler.is_exporting()
     )
 
 
 @custom_op("xinye::product", mutates_args=())
 def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """a (m, k) times the transpose of b (n, k), by oneDNN, which copies an `a` with other
-    strides."""
-    y: Tensor = torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
-    return y
+    """`machine.onednn_product`."""
+    return machine.onednn_product(a, b, bias)
 
 
 _product.register_fake(lambda a, b, bias=None: a.new_empty(a.shape[0], b.shape[0]))

@@ -8,7 +8,6 @@
 
 #include <vector>
 
-#include "matrices.h"
 #include "team.h"
 #include "tiles.h"
 
@@ -37,15 +36,15 @@ inline int64_t padded(int64_t count) { return (count + LANES - 1) / LANES * LANE
 // The heads of one sequence and group as float32 matrices, and what is computed from them; each thread has its own.
 class AttentionWork {
   public:
-    explicit AttentionWork(const Attention& call)
-        : call(call), T(call.length), D(call.head_dim), wide(padded(T) + LANES), deep(padded(D)),
+    AttentionWork(const Attention& call, bool backward)
+        : call(call), backward(backward), T(call.length), D(call.head_dim), wide(padded(T) + LANES), deep(padded(D)),
           scale(float(1 / std::sqrt(double(D)))), team(int(call.threads.count), 1) {}
 
     const Attention& call;
+    const bool backward;
     const int64_t T, D, wide, deep;
     const float scale;
     Team team;
-    bool backward = false;
 
     void run() {
         int64_t groups = call.batch * call.key_value_heads;
@@ -72,20 +71,18 @@ class AttentionWork {
         for (int64_t t = 0; t < T; t++) {
             const Number* from = place<Number>(heads, b, t, head);
             float* row = &to[t * deep];
-            for (int64_t i = 0; i < D; i++) row[i] = number(from[i]) * factor;
-            std::fill(row + D, row + deep, 0.0f);
+            each_part(D, [&](int64_t i, int64_t count) { store(row + i, load_part(from + i, count) * factor); });
         }
         std::fill(to.begin() + T * deep, to.end(), 0.0f);
     }
 
+    // Row r is multiplied by factor(r).
     template <class Number> void write_rows(const Heads& heads, int64_t b, int64_t first, int64_t last, int64_t head,
-                                            const float* rows, const float* factors, float factor) {
+                                            const float* rows, auto factor) {
         for (int64_t t = first; t < last; t++, rows += deep) {
             Number* to = place<Number>(heads, b, t, head);
-            float by = factors ? factors[t - first] : factor;
-            for (int64_t i = 0; i < D; i++)
-                if constexpr (sizeof(Number) == sizeof(float)) to[i] = rows[i] * by;
-                else to[i] = rounded(rows[i] * by);
+            float by = factor(t - first);
+            each_part(D, [&](int64_t i, int64_t count) { store_part(to + i, load(rows + i) * by, count); });
         }
     }
 
@@ -153,8 +150,9 @@ class AttentionWork {
             }
         }
         if (!backward) return;
-        write_rows<Number>(call.key_gradient, b, 0, T, shared, s.key_gradient.data(), nullptr, 1);
-        write_rows<Number>(call.value_gradient, b, 0, T, shared, s.value_gradient.data(), nullptr, 1);
+        auto one = [](int64_t) { return 1.0f; };
+        write_rows<Number>(call.key_gradient, b, 0, T, shared, s.key_gradient.data(), one);
+        write_rows<Number>(call.value_gradient, b, 0, T, shared, s.value_gradient.data(), one);
     }
 
     template <class Number> void block(Scratch& s, int64_t b, int64_t head, int64_t first, int64_t last, Seen seen, float* logs) {
@@ -180,7 +178,7 @@ class AttentionWork {
         }
         tiled_product({s.scores.data() + seen.first, wide, 1}, &s.value[seen.first * deep], deep, last - first, deep,
                       seen.last - seen.first, s.result.data(), deep, false);
-        write_rows<Number>(call.output, b, first, last, head, s.result.data(), inverse, 1);
+        write_rows<Number>(call.output, b, first, last, head, s.result.data(), [&](int64_t r) { return inverse[r]; });
     }
 
     template <class Number> void block_gradient(Scratch& s, int64_t b, int64_t head, int64_t first, int64_t last, Seen seen,
@@ -204,7 +202,7 @@ class AttentionWork {
         tiled_product({scores, 1, wide}, gradient, deep, columns, deep, rows, &s.value_gradient[seen.first * deep], deep, true);
         tiled_product({gradients, 1, wide}, query, deep, columns, deep, rows, &s.key_gradient[seen.first * deep], deep, true);
         tiled_product({gradients, wide, 1}, &s.key[seen.first * deep], deep, rows, deep, columns, s.result.data(), deep, false);
-        write_rows<Number>(call.query_gradient, b, first, last, head, s.result.data(), nullptr, scale);
+        write_rows<Number>(call.query_gradient, b, first, last, head, s.result.data(), [&](int64_t) { return scale; });
     }
 };
 

@@ -10,8 +10,6 @@
 
 #include "vectors.h"
 
-enum Kind : int64_t { F32, BF16, Q8_0, Q4_0, Q4_1 };
-
 namespace {
 
 constexpr int BLOCK = 32, GROUP = 16, WORDS = BLOCK / 4;

@@ -4,7 +4,6 @@
 
 #include <vector>
 
-#include "blocks.h"
 #include "team.h"
 #include "vectors.h"
 
@@ -58,8 +57,7 @@ struct CrossEntropyWork {
             store_part(logits + at, load_part(exponentials + at, count, 0) * inverse - spread, count);
         });
         float gradient = exponentials[target] * inverse - spread - (1 - smoothing);
-        if constexpr (sizeof(Number) == sizeof(float)) logits[target] = gradient;
-        else logits[target] = rounded(gradient);
+        store_part(logits + target, Floats{} + gradient, 1);
     }
 };
 

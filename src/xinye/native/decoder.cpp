@@ -9,6 +9,7 @@
 // B texts, C hidden size, D head size, H heads, K key-value heads, S tokens of a text. Matrices are (rows, columns) as
 // in PyTorch's Linear. Vectors are GCC's and Clang's own type, which every processor has instructions for.
 
+#include "activations.h"
 #include "matrices.h"
 #include "team.h"
 
@@ -242,13 +243,11 @@ void Work::run() {
                 float* ups = up.data() + b * model.intermediate + first;
                 float* gates = hidden.data() + b * model.intermediate + first;
                 if (layer.gate.data) {
-                    each(gates, last - first, [](Floats g) { return g / (1 + exponential(-g)); });
+                    each(gates, last - first, silu);
                     for (int64_t i = 0; i < last - first; i++) gates[i] *= ups[i];
-                } else {  // x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))), where (1 + tanh(u))/2 = 1/(1 + e^-2u)
+                } else {
                     std::copy(ups, ups + last - first, gates);
-                    each(gates, last - first, [](Floats u) {
-                        return u / (1 + exponential(-1.5957691216f * (u + 0.044715f * u * u * u)));
-                    });
+                    each(gates, last - first, gelu);
                 }
             }
         });

@@ -2,11 +2,10 @@
 
 #pragma once
 
-#include "blocks.h"
 #include "team.h"
 #include "vectors.h"
 
-struct Norm {  // y = weight x / sqrt(mean of x² + eps), for each row
+struct RMSNorm {  // y = weight x / sqrt(mean of x² + eps), for each row
     Threads threads;
     int64_t kind;  // of all rows: F32 or BF16
     int64_t rows, columns;
@@ -33,7 +32,7 @@ namespace {
 constexpr int64_t NORM_PARTS = 16;  // whatever the number of threads, so that sums do not depend on it
 
 struct NormWork {
-    const Norm& call;
+    const RMSNorm& call;
     bool backward;
     Team team{int(call.threads.count), 1};
 

@@ -7,39 +7,26 @@
 
 namespace {
 
-void attend(const Attention& call, bool backward) {
-    AttentionWork work(call);
-    work.backward = backward;
-    run_on(call.threads, work);
+template <class Work> void run(const auto* call, auto... about) {
+    Work work{*call, about...};
+    run_on(call->threads, work);
 }
 
 }  // namespace
 
 extern "C" {
 
-void xinye_attention(const Attention* call) { attend(*call, false); }
+void xinye_attention(const Attention* call) { run<AttentionWork>(call, false); }
 
-void xinye_attention_gradient(const Attention* call) { attend(*call, true); }
+void xinye_attention_gradient(const Attention* call) { run<AttentionWork>(call, true); }
 
-void xinye_rms_norm(const Norm* call) {
-    NormWork work{*call, false};
-    run_on(call->threads, work);
-}
+void xinye_rms_norm(const RMSNorm* call) { run<NormWork>(call, false); }
 
-void xinye_rms_norm_gradient(const Norm* call) {
-    NormWork work{*call, true};
-    run_on(call->threads, work);
-}
+void xinye_rms_norm_gradient(const RMSNorm* call) { run<NormWork>(call, true); }
 
-void xinye_rotate(const Rotation* call) {
-    RotationWork work{*call};
-    run_on(call->threads, work);
-}
+void xinye_rotate(const Rotation* call) { run<RotationWork>(call); }
 
-void xinye_cross_entropy(const CrossEntropy* call) {
-    CrossEntropyWork work{*call};
-    run_on(call->threads, work);
-}
+void xinye_cross_entropy(const CrossEntropy* call) { run<CrossEntropyWork>(call); }
 
 void xinye_gelu(const Elementwise* call) {
     pass(*call, [call](auto read, auto write) { write(call->out, gelu(read(call->x))); });

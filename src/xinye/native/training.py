@@ -62,7 +62,7 @@ class CrossEntropy(ctypes.Structure):
     )
 
 
-class Norm(ctypes.Structure):
+class RMSNorm(ctypes.Structure):
     _fields_ = (
         ("threads", Threads),
         *((name, ctypes.c_int64) for name in ("kind", "rows", "columns")),
@@ -94,9 +94,14 @@ def takes(x: Tensor) -> bool:
     return THIS.functions is not None
 
 
+def trains(x: Tensor) -> bool:
+    """Whether x is computed in training on a CPU. An exported graph keeps to plain operations."""
+    return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_exporting()
+
+
 def ready(x: Tensor) -> bool:
     """Whether the operations here compute with x: in training on a CPU."""
-    return takes(x) and torch.is_grad_enabled() and not torch.compiler.is_exporting()
+    return trains(x) and takes(x)
 
 
 def _empty(x: Tensor) -> Tensor:
@@ -127,7 +132,7 @@ def rms_norm_gradient(
 def _norm(name: str, x: Tensor, weight: Tensor, eps: float, *others: Tensor | None) -> None:
     sizes = KINDS[x.dtype], x.numel() // x.shape[-1], x.shape[-1]
     pointers = [None if each is None else each.data_ptr() for each in others]
-    call = Norm(threads(), *sizes, x.data_ptr(), weight.data_ptr(), eps, *pointers)
+    call = RMSNorm(threads(), *sizes, x.data_ptr(), weight.data_ptr(), eps, *pointers)
     getattr(THIS.functions, name)(ctypes.byref(call))
 
 
@@ -259,6 +264,13 @@ def cross_entropy_(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
 # -- what autograd and torch.compile want to know --------------------------------------------------
 
 
+rms_norm.register_fake(
+    lambda x, weight, eps: (_empty(x), x.new_empty(x.shape[:-1], dtype=torch.float32))
+)
+rms_norm_gradient.register_fake(
+    lambda x, weight, scales, gradient: (_empty(x), torch.empty_like(weight))
+)
+rotate.register_fake(lambda x, cosines, sines, sign: _empty(x))
 gelu.register_fake(lambda x: _empty(x))
 gelu_gradient.register_fake(lambda x, gradient: _empty(x))
 swiglu.register_fake(lambda gate, up: _empty(gate))
@@ -279,15 +291,6 @@ attention_gradient.register_fake(
 )
 
 
-rms_norm.register_fake(
-    lambda x, weight, eps: (_empty(x), x.new_empty(x.shape[:-1], dtype=torch.float32))
-)
-rms_norm_gradient.register_fake(
-    lambda x, weight, scales, gradient: (_empty(x), torch.empty_like(weight))
-)
-rotate.register_fake(lambda x, cosines, sines, sign: _empty(x))
-
-
 def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     ctx.save_for_backward(*inputs)
 
@@ -301,23 +304,6 @@ def _attention_backward(ctx, gradient: Tensor, _: Tensor):  # type: ignore[no-un
     queries, keys, values, mask, logs = ctx.saved_tensors
     of_inputs = attention_gradient([queries, keys, values], mask, ctx.causal, logs, gradient)
     return *of_inputs, None, None
-
-
-def _flops(queries: Sequence[int], causal: bool) -> int:
-    """Those of one pass of attention, without what no query sees."""
-    batch, length, heads, head_dim = queries
-    seen = length * (length + 1) // 2 if causal else length**2
-    return 4 * batch * heads * seen * head_dim
-
-
-@register_flop_formula(torch.ops.xinye.attention)
-def _attention_flops(queries, keys, values, mask, causal, **shapes) -> int:  # type: ignore[no-untyped-def]
-    return _flops(queries, causal)
-
-
-@register_flop_formula(torch.ops.xinye.attention_gradient)
-def _attention_gradient_flops(inputs, mask, causal, *others, **shapes) -> int:  # type: ignore[no-untyped-def]
-    return 2 * _flops(inputs[0], causal)  # scores that are computed again do not count
 
 
 def _keep_norm(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -346,3 +332,20 @@ swiglu.register_autograd(
     lambda ctx, gradient: swiglu_gradient(*ctx.saved_tensors, gradient), setup_context=_keep
 )
 attention.register_autograd(_attention_backward, setup_context=_keep_attention)
+
+
+def _flops(queries: Sequence[int], causal: bool) -> int:
+    """Those of one pass of attention, without what no query sees."""
+    batch, length, heads, head_dim = queries
+    seen = length * (length + 1) // 2 if causal else length**2
+    return 4 * batch * heads * seen * head_dim
+
+
+@register_flop_formula(torch.ops.xinye.attention)
+def _attention_flops(queries, keys, values, mask, causal, **shapes) -> int:  # type: ignore[no-untyped-def]
+    return _flops(queries, causal)
+
+
+@register_flop_formula(torch.ops.xinye.attention_gradient)
+def _attention_gradient_flops(inputs, mask, causal, *others, **shapes) -> int:  # type: ignore[no-untyped-def]
+    return 2 * _flops(inputs[0], causal)  # scores that are computed again do not count

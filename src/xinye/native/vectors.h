@@ -11,6 +11,8 @@
 #include <immintrin.h>
 #endif
 
+enum Kind : int64_t { F32, BF16, Q8_0, Q4_0, Q4_1 };  // of numbers; the last three are GGUF's blocks
+
 namespace {
 
 constexpr int LANES = 16;
