@@ -26,6 +26,7 @@ from xinye.data.batches import Batch
 from xinye.machine import device, keep_freed_memory, matrix_flops_per_second
 from xinye.model.config import Architecture, GPTConfig
 from xinye.model.gpt import GPT
+from xinye.model.kernels import product_dtype
 from xinye.native.library import THIS
 from xinye.training.loop import Loop
 from xinye.training.optimizers import Kind, Optimization, make_optimizers
@@ -66,7 +67,7 @@ def xinye_step(
 ) -> Callable[[], object]:
     """A function that takes one step, with the training loop as it is."""
     optimizers = make_optimizers(
-        model, Optimization(kind, 1e-3, 0.02, 0.1, dtype=model.compute_dtype)
+        model, Optimization(kind, 1e-3, 0.02, 0.1, product_dtype(model.compute_dtype, device()))
     )
     loss = torch.compile(model.loss) if compiled else model.loss
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)

@@ -141,3 +141,23 @@ def test_a_group_of_heads_shares_its_keys_and_values(tokens: int, trained: bool)
     wanted = F.scaled_dot_product_attention(queries, *repeated, is_causal=tokens > 1)
     with torch.set_grad_enabled(trained):
         assert torch.allclose(kernels.attention(queries, keys, values, None), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("onednn", [False, True])
+def test_bf16_products_are_computed_in_fp32_where_a_processor_has_no_bf16_units(
+    onednn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernels, "WITHOUT_BF16_UNITS", True)
+    monkeypatch.setattr(kernels, "ONEDNN", onednn and torch.backends.mkldnn.is_available())
+    torch.manual_seed(3)
+    inputs = [torch.randn(size).bfloat16() for size in ((2, 5, 24), (1030, 24), (1030,))]
+    narrow = [each.clone().requires_grad_() for each in inputs]
+    wide = [each.float().requires_grad_() for each in inputs]
+    ours, exact = kernels.linear(*narrow), F.linear(*wide)
+    assert ours.dtype == torch.bfloat16
+    torch.testing.assert_close(ours.float(), exact, rtol=2**-8, atol=1e-5)
+    direction = torch.randn_like(ours)
+    gradients = torch.autograd.grad(ours, narrow, direction)
+    expected = torch.autograd.grad(exact, wide, direction.float())
+    for one, other in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(one.float(), other, rtol=2**-7, atol=1e-2)

@@ -16,8 +16,9 @@ from xinye.model import kernels, loss
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.model.quantization import QuantizedLinear, dequantize, interleave
-from xinye.native import build
+from xinye.native import build, training
 from xinye.native.library import THIS
+from xinye.training import optimizers
 
 HAS = set(machine.instruction_sets().split())
 PLAIN = "none of them"  # what processors of other kinds compile
@@ -104,6 +105,7 @@ exact = pytest.mark.parametrize("dtype, most", EXACT, ids=str)
 def assert_agree(ours: Callable, theirs: Callable, inputs: list[Tensor], most: float) -> None:  # type: ignore[type-arg]
     """Assert that both functions of the inputs, and their gradients, differ relatively by at most
     this much, where theirs is computed in fp32."""
+    assert training.ready(inputs[0].requires_grad_())
     inputs = [each.detach().requires_grad_() for each in inputs]
     exact_inputs = [each.detach().float().requires_grad_() for each in inputs]
     one, other = ours(*inputs), theirs(*exact_inputs)
@@ -204,6 +206,39 @@ def test_the_loss_is_that_of_pytorch(
         [states, head],
         most,
     )
+
+
+@pytest.mark.parametrize("shape", [(3, 50, 70), (2, 70, 50), (5, 33, 33), (1, 1, 4)])
+def test_small_matrices_become_orthogonal_as_by_pytorch(shape: tuple[int, int, int]) -> None:
+    torch.manual_seed(shape[0])
+    matrices = torch.randn(shape)
+    assert training.takes(matrices) and min(shape[1:]) <= optimizers.SMALL
+    expected = optimizers.orthogonal(matrices.double(), torch.float64)
+    assert (optimizers.orthogonal(matrices, torch.float32) - expected).abs().max() < 1e-4
+
+
+def test_extreme_numbers_have_their_limits() -> None:
+    x = torch.tensor([-1e38, -1e13, -90.0, 90.0, 1e20]).requires_grad_()
+    for function in (kernels.gelu, lambda x: kernels.swiglu(x, torch.ones(5))):
+        y = function(x)
+        (slope,) = torch.autograd.grad(y.sum(), x)
+        torch.testing.assert_close(y, torch.where(x < 0, 0.0, x.detach()))
+        torch.testing.assert_close(slope, (x > 0).float())
+
+
+def test_tensors_of_several_dtypes_are_left_to_pytorch() -> None:
+    x = torch.randn(1, 4, 2, 8, dtype=torch.bfloat16, requires_grad=True)
+    rotary = torch.rand(1, 4, 1, 8), torch.rand(1, 4, 1, 8)
+    expected = x * rotary[0] + x.roll(4, dims=-1) * rotary[1]
+    torch.testing.assert_close(kernels.rotate(x, rotary), expected)
+    y = torch.randn(1, 4, 2, 8)
+    torch.testing.assert_close(kernels.swiglu(x, y), F.silu(x) * y)
+
+
+def test_a_target_beyond_the_vocabulary_is_refused() -> None:
+    states, head = torch.randn(3, 8, requires_grad=True), torch.randn(20, 8)
+    with pytest.raises(IndexError, match="Target 20 is out of bounds"):
+        loss.cross_entropy_of_states(states, head, torch.tensor([1, 20, 3]))
 
 
 def test_a_loss_that_is_not_finite_is_told() -> None:

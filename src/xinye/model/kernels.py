@@ -22,10 +22,15 @@ from xinye.native import training
 # and no scores of later tokens are computed.
 BLOCK = 128
 
-# once, because torch.compile cannot follow it
+# What follows is found out once, because torch.compile cannot follow it.
 ONEDNN = machine.prefers_onednn()
 # The columns of the wider matrix for which oneDNN is worth a copy of the other one.
 WIDE = 1024
+
+_SETS = machine.instruction_sets().split()
+WITHOUT_BF16_UNITS = "avx2" in _SETS and (
+    machine.instruction_limit() is not None or not {"avx512_bf16", "amx_bf16"} & {*_SETS}
+)
 
 HALF = (torch.float16, torch.bfloat16)  # what flash attention computes in
 
@@ -86,11 +91,12 @@ def attention(
     later tokens needs `is_causal=False`.
     """
     batch, heads, length, head_dim = queries.shape
-    if training.ready(queries) and length == keys.shape[2] and _same_for_all_heads(mask):
+    square = length == keys.shape[2]
+    if square and _same_for_all_heads(mask) and training.ready(queries, keys, values):
         heads_last = (each.transpose(1, 2) for each in (queries, keys, values))  # (B, T, H or K, D)
         wanted = None if mask is None else mask.expand(-1, -1, length, -1)[:, 0]
         return training.attention(*heads_last, wanted, is_causal)[0].transpose(1, 2)
-    blocks = not queries.is_cuda and torch.is_grad_enabled() and length == keys.shape[2]
+    blocks = square and not queries.is_cuda and torch.is_grad_enabled()
     grouped = heads > keys.shape[1]
     if grouped and (blocks or not _takes_groups(queries, mask)):
         grouped = False
@@ -124,7 +130,7 @@ def attention(
 
 
 def _same_for_all_heads(mask: Tensor | None) -> bool:
-    return mask is None or (mask.ndim == 4 and mask.shape[1] == 1)
+    return mask is None or (mask.ndim == 4 and mask.shape[1] == 1 and mask.dtype == torch.bool)
 
 
 def _takes_groups(queries: Tensor, mask: Tensor | None) -> bool:
@@ -140,7 +146,7 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     """The heads x (B, T, H, D) with each pair (i, i + D/2) rotated by the angle of its position,
     whose cosines and sines are (B or 1, T, 1, D). The first half of the sines is negated."""
     cosines, sines = rotary
-    if training.ready(x):
+    if training.ready(x, cosines, sines):
         return training.rotate(x, cosines, sines, 1.0)
     return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines)
 
@@ -153,7 +159,7 @@ def gelu(x: Tensor) -> Tensor:
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) · up (Shazeer 2020, arXiv:2002.05202)."""
-    return training.swiglu(gate, up) if training.ready(gate) else F.silu(gate) * up
+    return training.swiglu(gate, up) if training.ready(gate, up) else F.silu(gate) * up
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -166,27 +172,33 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     return _RMSNorm.apply(x, weight, eps)
 
 
+def product_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype in which matrices of a dtype are multiplied: fp32 for bf16 on a processor without
+    bf16 units, which takes four times as long for it."""
+    widened = device.type == "cpu" and dtype == torch.bfloat16 and WITHOUT_BF16_UNITS
+    return torch.float32 if widened else dtype
+
+
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """x (…, k) times the transpose of a weight (n, k), plus a bias (n,)."""
-    if not _prefers_onednn(x, weight):
+    if not (training.trains(x) and x.dtype == weight.dtype and _own_product(x, weight)):
         return F.linear(x, weight, bias)
     y: Tensor = _Linear.apply(x, weight, bias)
     return y
 
 
-def _prefers_onednn(x: Tensor, weight: Tensor) -> bool:
-    return (
-        ONEDNN
-        and x.dtype == weight.dtype == torch.float32
-        and training.trains(x)
-        and not is_sharded(weight)
-    )
+def _own_product(x: Tensor, weight: Tensor) -> bool:
+    """Whether `_product` is faster than PyTorch's."""
+    wide = product_dtype(x.dtype, x.device)
+    return wide == torch.float32 and (ONEDNN or wide != x.dtype) and not is_sharded(weight)
 
 
 @custom_op("xinye::product", mutates_args=())
 def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`machine.onednn_product`."""
-    return machine.onednn_product(a, b, bias)
+    """a (m, k) times the transpose of b (n, k), plus a bias (n,), in fp32 and in the dtype of a."""
+    product = machine.onednn_product if ONEDNN else F.linear
+    y = product(a.float(), b.float(), None if bias is None else bias.float())
+    return y.to(a.dtype)
 
 
 _product.register_fake(lambda a, b, bias=None: a.new_empty(a.shape[0], b.shape[0]))
@@ -222,8 +234,8 @@ class _Linear(torch.autograd.Function):
 
 def _transposed_product(a: Tensor, b: Tensor) -> Tensor:
     """The transpose of a (m, n) times b (m, k)."""
-    if max(a.shape[1], b.shape[1]) < WIDE:
-        return a.T @ b
+    if not ONEDNN or max(a.shape[1], b.shape[1]) < WIDE:
+        return (a.float().T @ b.float()).to(a.dtype)
     if a.shape[1] < b.shape[1]:  # then a is the cheaper one to copy
         return _product(a.T, b.T)
     return _product(b.T, a.T).T.contiguous()

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from xinye.model.kernels import product_dtype
 from xinye.model.sharded import is_sharded
 from xinye.native import training as native
 
@@ -46,16 +47,18 @@ class _InChunks(torch.autograd.Function):
         ctx, states: Tensor, weight: Tensor, targets: Tensor, smoothing: float, training: bool
     ) -> Tensor:
         of_states, of_weight = training and states.requires_grad, training and weight.requires_grad
-        narrow = weight.to(states.dtype)
+        wide = product_dtype(states.dtype, states.device)
+        head = weight.to(states.dtype).to(wide)
         total = torch.zeros((), device=states.device)
         state_gradients = []
         weight_gradient = torch.zeros_like(weight, dtype=torch.float32) if of_weight else None
         at_once = logits_at_once(states.device)
-        if native.takes(states):  # it makes no copies of them, so that more have room
+        if of_states and native.takes(states):  # it makes no copies of them: more have room
             at_once *= 8 // states.element_size()
         rows = max(1, at_once // len(weight))
         for some, wanted in zip(states.split(rows), targets.split(rows), strict=True):
-            logits = some @ narrow.T
+            some = some.to(wide)
+            logits = (some @ head.T).to(states.dtype)
             if not (of_states or of_weight):
                 total += F.cross_entropy(
                     logits.float(), wanted, reduction="sum", label_smoothing=smoothing
@@ -63,7 +66,8 @@ class _InChunks(torch.autograd.Function):
                 continue
             losses, gradient = _with_gradient(logits, wanted, smoothing)
             total += losses.sum()
-            state_gradients.append(gradient @ narrow)
+            gradient = gradient.to(wide)
+            state_gradients.append((gradient @ head).to(states.dtype))
             if weight_gradient is not None:
                 weight_gradient += gradient.T @ some
         ctx.save_for_backward(torch.cat(state_gradients) if of_states else None, weight_gradient)

@@ -15,16 +15,18 @@ struct Elementwise {
 
 namespace {
 
-inline Floats sigmoid(Floats x) { return 1 / (1 + exponential(-x)); }
+// `exponential` is limited, so where the true value is 0, it is set.
+inline Floats sigmoid(Floats x) { return x < -87.0f ? Floats{} : 1 / (1 + exponential(-x)); }
 
 // x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))), where (1 + tanh(u))/2 = 1/(1 + e^-2u)
 constexpr float TWICE = 1.5957691216f, CUBE = 0.044715f;
-inline Floats gelu(Floats x) { return x / (1 + exponential(-TWICE * (x + CUBE * x * x * x))); }
+inline Floats gelu(Floats x) { return x < -87.0f ? Floats{} : x / (1 + exponential(-TWICE * (x + CUBE * x * x * x))); }
 inline Floats gelu_slope(Floats x) {
+    x = x < -87.0f ? Floats{} - 87.0f : x > 87.0f ? Floats{} + 87.0f : x;
     Floats share = sigmoid(TWICE * (x + CUBE * x * x * x));
     return share + x * share * (1 - share) * TWICE * (1 + 3 * CUBE * x * x);
 }
-inline Floats silu(Floats x) { return x / (1 + exponential(-x)); }
+inline Floats silu(Floats x) { return x < -87.0f ? Floats{} : x / (1 + exponential(-x)); }
 inline Floats silu_slope(Floats x) {
     Floats share = sigmoid(x);
     return share * (1 + x * (1 - share));

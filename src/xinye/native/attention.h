@@ -111,7 +111,11 @@ class AttentionWork {
 
     // Where token t of sequence b may attend, for the keys from `at` on.
     Integers visible(int64_t b, int64_t t, int64_t at) const {
-        static const Integers lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+        static const Integers lanes = [] {
+            Integers numbers;
+            for (int i = 0; i < LANES; i++) numbers[i] = i;
+            return numbers;
+        }();
         Integers within = lanes + int32_t(at) < int32_t(call.causal && !call.mask ? t + 1 : T);
         if (!call.mask) return within;
         uint8_t bytes[LANES] = {};

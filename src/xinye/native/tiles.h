@@ -7,10 +7,11 @@
 namespace {
 
 // A block of TILE_ROWS rows and TILE_VECTORS vectors of a product stays in the registers while its terms are added.
+constexpr int TILE_ROWS = 6;
 #if defined(__AVX512F__)
-constexpr int TILE_ROWS = 6, TILE_VECTORS = 4;
+constexpr int TILE_VECTORS = 4;
 #else
-constexpr int TILE_ROWS = 6, TILE_VECTORS = 1;
+constexpr int TILE_VECTORS = 2;
 #endif
 
 // A matrix of which two neighbours in a column lie `row` numbers apart, and two in a row `column`.
@@ -31,7 +32,7 @@ inline void tile_product(View a, const float* b, int64_t b_row, int64_t depth, f
         Floats row[VECTORS];
         for (int v = 0; v < VECTORS; v++) row[v] = load(b + v * LANES);
         for (int r = 0; r < ROWS; r++) {
-            Floats factor = Floats{} + a.data[r * a.row + i * a.column];
+            Floats factor = a.data[r * a.row + i * a.column] - Floats{};  // `Floats{} + x` would add
             for (int v = 0; v < VECTORS; v++) totals[r][v] = multiply_add(factor, row[v], totals[r][v]);
         }
     }

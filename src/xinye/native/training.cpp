@@ -1,9 +1,14 @@
 // What a GPT computes in training between its matrices, with the gradients. training.py calls this.
 
+#if !defined(__AVX512F__)
+#define LANES_OF_VECTORS 8  // those of a register: GCC keeps longer vectors in memory
+#endif
+
 #include "activations.h"
 #include "attention.h"
 #include "cross_entropy.h"
 #include "norms.h"
+#include "orthogonal.h"
 
 namespace {
 
@@ -25,6 +30,8 @@ void xinye_rms_norm(const RMSNorm* call) { run<NormWork>(call, false); }
 void xinye_rms_norm_gradient(const RMSNorm* call) { run<NormWork>(call, true); }
 
 void xinye_rotate(const Rotation* call) { run<RotationWork>(call); }
+
+void xinye_orthogonal(const Orthogonal* call) { run<OrthogonalWork>(call); }
 
 void xinye_cross_entropy(const CrossEntropy* call) { run<CrossEntropyWork>(call); }
 

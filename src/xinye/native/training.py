@@ -82,6 +82,16 @@ class Rotation(ctypes.Structure):
     )
 
 
+class Orthogonal(ctypes.Structure):
+    _fields_ = (
+        ("threads", Threads),
+        *((name, ctypes.c_int64) for name in ("count", "rows", "columns")),
+        ("data", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("matrix", "row", "column", "iterations")),
+        *((name, ctypes.c_double) for name in ("a", "b", "c")),
+    )
+
+
 NORM_PARTS = 16  # as in norms.h
 
 
@@ -99,9 +109,10 @@ def trains(x: Tensor) -> bool:
     return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_exporting()
 
 
-def ready(x: Tensor) -> bool:
-    """Whether the operations here compute with x: in training on a CPU."""
-    return trains(x) and takes(x)
+def ready(x: Tensor, *others: Tensor) -> bool:
+    """Whether the operations here compute with these tensors: in training on a CPU, in one dtype.
+    Their gradients have no gradients."""
+    return trains(x) and takes(x) and all(each.dtype == x.dtype for each in others)
 
 
 def _empty(x: Tensor) -> Tensor:
@@ -130,7 +141,9 @@ def rms_norm_gradient(
 
 
 def _norm(name: str, x: Tensor, weight: Tensor, eps: float, *others: Tensor | None) -> None:
-    sizes = KINDS[x.dtype], x.numel() // x.shape[-1], x.shape[-1]
+    assert weight.dtype == torch.float32 and weight.shape == x.shape[-1:]
+    weight = weight.contiguous()
+    sizes = KINDS[x.dtype], x.shape[:-1].numel(), x.shape[-1]
     pointers = [None if each is None else each.data_ptr() for each in others]
     call = RMSNorm(threads(), *sizes, x.data_ptr(), weight.data_ptr(), eps, *pointers)
     getattr(THIS.functions, name)(ctypes.byref(call))
@@ -252,13 +265,30 @@ def _attend(
 def cross_entropy_(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     """The cross-entropies in nats of logits (N, V) and targets (N,), 0 for negative ones; `logits`
     become the gradient of their sum. `smoothing` is the share of each target's probability that is
-    spread over all V."""
-    losses = torch.empty(len(logits))
-    targets = targets.contiguous()
+    spread over all V. Raises `IndexError` for a target from V on."""
+    assert logits.is_contiguous() and len(targets) == len(logits)
+    losses, targets = torch.empty(len(logits)), targets.long().contiguous()
+    if len(targets) and (highest := int(targets.max())) >= logits.shape[1]:
+        raise IndexError(f"Target {highest} is out of bounds.")
     pointers = logits.data_ptr(), targets.data_ptr(), smoothing, losses.data_ptr()
     call = CrossEntropy(threads(), KINDS[logits.dtype], *logits.shape, *pointers)
     THIS.functions.xinye_cross_entropy(ctypes.byref(call))
     return losses
+
+
+# -- optimizer -------------------------------------------------------------------------------------
+
+
+def orthogonal_(
+    matrices: Tensor, coefficients: tuple[float, float, float], iterations: int
+) -> Tensor:
+    """`optimizers.orthogonal` of float32 matrices (n, rows, columns), in place. Each is computed by
+    one thread, in its core's cache, so they should be small."""
+    tall = matrices if matrices.shape[1] >= matrices.shape[2] else matrices.mT
+    sizes, places = tall.shape, (tall.data_ptr(), *tall.stride())
+    call = Orthogonal(threads(), *sizes, *places, iterations, *coefficients)
+    THIS.functions.xinye_orthogonal(ctypes.byref(call))
+    return matrices
 
 
 # -- what autograd and torch.compile want to know --------------------------------------------------

@@ -1,4 +1,5 @@
-// Vectors of sixteen lanes: GCC's and Clang's own type, which every processor has instructions for.
+// Vectors of sixteen lanes: GCC's and Clang's own type, which every processor has instructions for. A source that defines
+// LANES_OF_VECTORS has vectors of so many.
 
 #pragma once
 
@@ -15,7 +16,10 @@ enum Kind : int64_t { F32, BF16, Q8_0, Q4_0, Q4_1 };  // of numbers; the last th
 
 namespace {
 
-constexpr int LANES = 16;
+#if !defined(LANES_OF_VECTORS)
+#define LANES_OF_VECTORS 16
+#endif
+constexpr int LANES = LANES_OF_VECTORS;
 using Floats = float __attribute__((vector_size(4 * LANES)));
 using Integers = int32_t __attribute__((vector_size(4 * LANES)));
 using Shorts = uint16_t __attribute__((vector_size(2 * LANES)));
@@ -45,6 +49,8 @@ inline void store(float* to, Floats values) { std::memcpy(to, &values, sizeof va
 inline Floats multiply_add(Floats a, Floats b, Floats c) {
 #if defined(__AVX512F__)
     return bits<Floats>(_mm512_fmadd_ps(bits<__m512>(a), bits<__m512>(b), bits<__m512>(c)));
+#elif defined(__FMA__) && LANES_OF_VECTORS == 8
+    return bits<Floats>(_mm256_fmadd_ps(bits<__m256>(a), bits<__m256>(b), bits<__m256>(c)));
 #elif defined(__FMA__)
     struct Halves { __m256 of[2]; };
     auto x = bits<Halves>(a), y = bits<Halves>(b), z = bits<Halves>(c);

@@ -17,6 +17,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError, plural
 from xinye.model.adapters import ParameterCount
 from xinye.model.gpt import gpt_in
+from xinye.model.kernels import product_dtype
 from xinye.observer import Observer
 from xinye.planning.command_line import command_line
 from xinye.planning.memory import Room, memory_of_process
@@ -213,7 +214,7 @@ class Job(ABC):
                 numbers.matrix_learning_rate or 0.0,
                 numbers.weight_decay,
                 numbers.l1 or 0.0,
-                model.compute_dtype,
+                product_dtype(model.compute_dtype, model.device),
                 numbers.compile is True,  # a draft may not have decided it yet
             ),
             self.begun.group,

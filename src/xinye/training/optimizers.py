@@ -12,12 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xinye.model.sharded import is_sharded, part_of
+from xinye.native import training as native
 from xinye.training.distributed import ALONE, Processes
 from xinye.training.exchange import Exchange
 
 Kind = Literal["muon", "adamw", "sgd"]
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial of Jordan et al.
 ITERATIONS = 5
+SMALL = 256  # rows or columns of a matrix that a core's cache holds
 MOMENTUM = 0.95  # of Muon
 AT_ONCE = 2**24  # elements of matrices that are computed together
 
@@ -199,6 +201,8 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.to(dtype)
+    if dtype == torch.float32 and min(x.shape[1:]) <= SMALL and native.takes(x):
+        return native.orthogonal_(x.clone(), COEFFICIENTS, ITERATIONS)
     if tall:  # the smaller of the two Gram matrices is enough
         x = x.mT
     x = x / x.flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-7)
