@@ -67,7 +67,8 @@ def xinye_step(
 ) -> Callable[[], object]:
     """A function that takes one step, with the training loop as it is."""
     optimizers = make_optimizers(
-        model, Optimization(kind, 1e-3, 0.02, 0.1, product_dtype(model.compute_dtype, device()))
+        model,
+        Optimization(kind, 1e-3, 0.02, 0.1, dtype=product_dtype(model.compute_dtype, device())),
     )
     loss = torch.compile(model.loss) if compiled else model.loss
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
