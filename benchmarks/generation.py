@@ -90,21 +90,28 @@ def make_model(architecture: Architecture, kind: str) -> tuple[GPT, int]:
 
 
 def xinye(model: GPT, batch: int, compiled: bool) -> Result:
-    prompts = np.random.default_rng(0).integers(VOCABULARY, size=(batch, PROMPT)).tolist()
-    sampling = Sampling(temperature=0, max_tokens=TOKENS)
-    sequences = [Sequence(prompt, PROMPT, sampling) for prompt in prompts]
+    """Its prompts are timed after others of the same length, as llama-bench does it."""
+    numbers = np.random.default_rng(0).integers(VOCABULARY, size=(2, batch, PROMPT))
+    warm_up, prompts = numbers.tolist()
     # all prompts in a step
-    engine = Engine(model, TOKENIZER, batch * (PROMPT + TOKENS + BLOCK), chunk=batch * PROMPT)
+    engine = Engine(model, TOKENIZER, 2 * batch * (PROMPT + TOKENS + BLOCK), batch, batch * PROMPT)
     if not compiled:
         engine.runner.decoder = None
+    add(engine, warm_up, tokens=1)
+    engine.step()
     begin = time.perf_counter()
-    for sequence in sequences:
-        engine.add(sequence)
+    add(engine, prompts, TOKENS)
     engine.step()
     first = time.perf_counter()
     while engine.busy:
         engine.step()
     return rates(batch, first - begin, time.perf_counter() - first)
+
+
+def add(engine: Engine, prompts: list[list[int]], tokens: int) -> None:
+    sampling = Sampling(temperature=0, max_tokens=tokens)
+    for prompt in prompts:
+        engine.add(Sequence(prompt, PROMPT, sampling))
 
 
 def rates(batch: int, prompt_seconds: float, seconds: float) -> Result:
