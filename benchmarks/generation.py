@@ -1,7 +1,7 @@
 """How fast Xinye writes beside transformers, CTranslate2 and llama.cpp: same shape, random weights,
 in turn.
 
-    python benchmarks/generation.py [--quick] [--rounds N] [--threads N]
+    python benchmarks/generation.py [--quick] [--shapes S] [--rounds N] [--threads N]
 
 Greedy texts of 64 tokens behind a prompt of 128, one alone and eight at once.
 `gigabytes_per_second` is what a text alone reads of the weights, to be held against
@@ -331,6 +331,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="only one text at a time")
+    parser.add_argument("--shapes", default="gpt2,llama", help="which of them (gpt2,llama)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--threads", type=int, help="threads of every program (PyTorch's default)")
     options = parser.parse_args()
@@ -354,7 +355,7 @@ def main() -> None:
         if program is None:
             absent.append("llama.cpp")
         for batch in (1,) if options.quick else (1, 8):
-            for architecture in ("gpt2", "llama"):
+            for architecture in options.shapes.split(","):
                 others: dict[str, Callable[[], Result]] = {}
                 if architecture == "gpt2":
                     for kind, generator in generators.items():
