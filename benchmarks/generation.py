@@ -1,7 +1,8 @@
 """How fast Xinye writes beside transformers, CTranslate2 and llama.cpp: same shape, random weights,
 in turn.
 
-    python benchmarks/generation.py [--quick] [--shapes S] [--rounds N] [--threads N]
+    python benchmarks/generation.py [--quick] [--shapes S] [--only PATTERN] [--rounds N]
+        [--threads N]
 
 Greedy texts of 64 tokens behind a prompt of 128, one alone and eight at once.
 `gigabytes_per_second` is what a text alone reads of the weights, to be held against
@@ -17,6 +18,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -269,9 +271,13 @@ def llama_bench(program: str, path: Path, threads: int) -> Result:
 
 
 def measure(
-    architecture: Architecture, batch: int, rounds: int, others: dict[str, Callable[[], Result]]
+    architecture: Architecture,
+    batch: int,
+    rounds: int,
+    others: dict[str, Callable[[], Result]],
+    only: str,
 ) -> dict[str, Any]:
-    """One shape and batch: all variants in turn."""
+    """One shape and batch: all variants in turn whose name the pattern `only` matches."""
     runs, bytes_read, limits = dict[str, Callable[[], Result]](), dict[str, int](), list[float]()
     for kind in ("float32", "bfloat16", "q8_0", "q4_0"):
         model, read = make_model(architecture, kind)
@@ -292,6 +298,7 @@ def measure(
                 transformers_generate, peer, batch, cache
             )
     runs |= others
+    runs = {name: run for name, run in runs.items() if re.search(only, name)}
     for run in runs.values():
         run()  # warm-up
 
@@ -332,6 +339,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="only one text at a time")
     parser.add_argument("--shapes", default="gpt2,llama", help="which of them (gpt2,llama)")
+    parser.add_argument("--only", default="", help="a pattern of the names to measure (all)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--threads", type=int, help="threads of every program (PyTorch's default)")
     options = parser.parse_args()
@@ -368,7 +376,7 @@ def main() -> None:
                         write_gguf(path, kind)
                         others[f"llama.cpp {kind}"] = partial(llama_bench, program, path, threads)
                 progress(f"{architecture}, {batch} at once")
-                cells.append(measure(architecture, batch, options.rounds, others))
+                cells.append(measure(architecture, batch, options.rounds, others, options.only))
     report(benchmark="generation", machine=facts, threads=threads, absent=absent, cells=cells)
 
 
