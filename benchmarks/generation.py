@@ -1,7 +1,8 @@
 """How fast Xinye writes beside transformers, CTranslate2 and llama.cpp: same shape, random weights,
 in turn.
 
-    python benchmarks/generation.py [--quick] [--rounds N] [--threads N]
+    python benchmarks/generation.py [--quick] [--shapes S] [--only PATTERN] [--rounds N]
+        [--threads N]
 
 Greedy texts of 64 tokens behind a prompt of 128, one alone and eight at once.
 `gigabytes_per_second` is what a text alone reads of the weights, to be held against
@@ -17,6 +18,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -90,21 +92,28 @@ def make_model(architecture: Architecture, kind: str) -> tuple[GPT, int]:
 
 
 def xinye(model: GPT, batch: int, compiled: bool) -> Result:
-    prompts = np.random.default_rng(0).integers(VOCABULARY, size=(batch, PROMPT)).tolist()
-    sampling = Sampling(temperature=0, max_tokens=TOKENS)
-    sequences = [Sequence(prompt, PROMPT, sampling) for prompt in prompts]
+    """Its prompts are timed after others of the same length, as llama-bench does it."""
+    numbers = np.random.default_rng(0).integers(VOCABULARY, size=(2, batch, PROMPT))
+    warm_up, prompts = numbers.tolist()
     # all prompts in a step
-    engine = Engine(model, TOKENIZER, batch * (PROMPT + TOKENS + BLOCK), chunk=batch * PROMPT)
+    engine = Engine(model, TOKENIZER, 2 * batch * (PROMPT + TOKENS + BLOCK), batch, batch * PROMPT)
     if not compiled:
         engine.runner.decoder = None
+    add(engine, warm_up, tokens=1)
+    engine.step()
     begin = time.perf_counter()
-    for sequence in sequences:
-        engine.add(sequence)
+    add(engine, prompts, TOKENS)
     engine.step()
     first = time.perf_counter()
     while engine.busy:
         engine.step()
     return rates(batch, first - begin, time.perf_counter() - first)
+
+
+def add(engine: Engine, prompts: list[list[int]], tokens: int) -> None:
+    sampling = Sampling(temperature=0, max_tokens=tokens)
+    for prompt in prompts:
+        engine.add(Sequence(prompt, PROMPT, sampling))
 
 
 def rates(batch: int, prompt_seconds: float, seconds: float) -> Result:
@@ -262,9 +271,13 @@ def llama_bench(program: str, path: Path, threads: int) -> Result:
 
 
 def measure(
-    architecture: Architecture, batch: int, rounds: int, others: dict[str, Callable[[], Result]]
+    architecture: Architecture,
+    batch: int,
+    rounds: int,
+    others: dict[str, Callable[[], Result]],
+    only: str,
 ) -> dict[str, Any]:
-    """One shape and batch: all variants in turn."""
+    """One shape and batch: all variants in turn whose name the pattern `only` matches."""
     runs, bytes_read, limits = dict[str, Callable[[], Result]](), dict[str, int](), list[float]()
     for kind in ("float32", "bfloat16", "q8_0", "q4_0"):
         model, read = make_model(architecture, kind)
@@ -285,6 +298,7 @@ def measure(
                 transformers_generate, peer, batch, cache
             )
     runs |= others
+    runs = {name: run for name, run in runs.items() if re.search(only, name)}
     for run in runs.values():
         run()  # warm-up
 
@@ -324,6 +338,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="only one text at a time")
+    parser.add_argument("--shapes", default="gpt2,llama", help="which of them (gpt2,llama)")
+    parser.add_argument("--only", default="", help="a pattern of the names to measure (all)")
     parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (5)")
     parser.add_argument("--threads", type=int, help="threads of every program (PyTorch's default)")
     options = parser.parse_args()
@@ -347,7 +363,7 @@ def main() -> None:
         if program is None:
             absent.append("llama.cpp")
         for batch in (1,) if options.quick else (1, 8):
-            for architecture in ("gpt2", "llama"):
+            for architecture in options.shapes.split(","):
                 others: dict[str, Callable[[], Result]] = {}
                 if architecture == "gpt2":
                     for kind, generator in generators.items():
@@ -360,7 +376,7 @@ def main() -> None:
                         write_gguf(path, kind)
                         others[f"llama.cpp {kind}"] = partial(llama_bench, program, path, threads)
                 progress(f"{architecture}, {batch} at once")
-                cells.append(measure(architecture, batch, options.rounds, others))
+                cells.append(measure(architecture, batch, options.rounds, others, options.only))
     report(benchmark="generation", machine=facts, threads=threads, absent=absent, cells=cells)
 
 

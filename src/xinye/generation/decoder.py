@@ -5,6 +5,7 @@ Where there is no compiled code, or it does not support a model, PyTorch does th
 """
 
 import ctypes
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,15 +111,18 @@ class Decoder:
         (layers, 2, blocks, K, tokens of a block, D).
         """
         most = max(map(len, blocks))
-        rows = [(*row, *[0] * (most - len(row))) for row in blocks]
-        numbers, places = torch.tensor([[*tokens], [*positions]]), torch.tensor(rows)
+        # Arrays are made in a tenth of the time that small tensors take.
+        numbers, places, rows = array("q", tokens), array("q", positions), array("q")
+        for row in blocks:
+            rows.extend(row)
+            rows.extend([0] * (most - len(row)))
         if len(tokens) > len(self._logits):
             self._logits = torch.empty(len(tokens), self.config.vocab_size)
         logits = self._logits[: len(tokens)]
         _, _, cache_blocks, _, block, _ = cache.shape
         step = _Step(
-            threads=threads(), batch=len(tokens), tokens=numbers[0].data_ptr(),
-            positions=numbers[1].data_ptr(), blocks=places.data_ptr(), cache=cache.data_ptr(),
+            threads=threads(), batch=len(tokens), tokens=_address(numbers),
+            positions=_address(places), blocks=_address(rows), cache=cache.data_ptr(),
             cache_kind=KINDS[cache.dtype], cache_blocks=cache_blocks, block=block, most_blocks=most,
             logits=logits.data_ptr(),
         )  # fmt: skip
@@ -190,6 +194,10 @@ class Decoder:
         return _Norm(
             self._keep(module.get_parameter("weight").detach().float()), self._bias(module)
         )
+
+
+def _address(numbers: "array[int]") -> int:
+    return numbers.buffer_info()[0]
 
 
 def decoder_for(model: nn.Module) -> Decoder | None:

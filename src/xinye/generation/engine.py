@@ -14,7 +14,7 @@ from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.cache import BlockCache
 from xinye.generation.constraint import constraint_for
-from xinye.generation.next_token import log_probabilities, next_tokens
+from xinye.generation.next_token import finite_rows, log_probabilities, next_tokens
 from xinye.generation.runner import Runner
 from xinye.generation.sampling import Sampling
 from xinye.generation.scheduler import Guess, Part, Scheduler
@@ -143,7 +143,7 @@ class Engine:
 
     def _write(self, sequences: list[Sequence], logits: Tensor) -> Iterator[tuple[Sequence, str]]:
         """Append a token to each sequence, drawn from its row of the logits."""
-        for sequence, finite in zip(sequences, logits.amax(-1).isfinite().tolist(), strict=True):
+        for sequence, finite in zip(sequences, finite_rows(logits), strict=True):
             if not finite:
                 damaged = (
                     "the output of the model is not finite: its weights or its config are damaged"
@@ -154,14 +154,13 @@ class Engine:
                     sequence.constraint.allowed()
                 except XinyeError as error:
                     sequence.error = error
-        for sequence, token, row in zip(
-            sequences, next_tokens(logits, sequences).tolist(), logits, strict=True
-        ):
+        tokens = next_tokens(logits, sequences).tolist()
+        for row, (sequence, token) in enumerate(zip(sequences, tokens, strict=True)):
             text = ""
             if sequence.error is None:
                 if sequence.sampling.logprobs is not None:
                     sequence.logprobs.append(
-                        log_probabilities(row, token, sequence.sampling.logprobs)
+                        log_probabilities(logits[row], token, sequence.sampling.logprobs)
                     )
                 if sequence.constraint is not None:
                     sequence.constraint.accept(token)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +45,14 @@ def next_tokens(logits: Tensor, sequences: list[Sequence]) -> Tensor:
         )
         chosen[drawn] = tokens.to(chosen.device)
     return chosen
+
+
+def finite_rows(logits: Tensor) -> list[bool]:
+    """Whether the largest number in each row of logits (B, V) is finite; a NaN is the largest."""
+    if logits.is_cpu:  # NumPy's takes a few microseconds and PyTorch's a tenth of a millisecond
+        finite: list[bool] = np.isfinite(logits.numpy().max(-1)).tolist()
+        return finite
+    return logits.amax(-1).isfinite().tolist()
 
 
 def shifted(logits: Tensor, sequences: list[Sequence]) -> Tensor:

@@ -10,16 +10,20 @@ from itertools import groupby
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xinye.generation.decoder import decoder_for
 from xinye.generation.scheduler import Part
 from xinye.model.build import LanguageModel
+from xinye.model.gpt import GPT
 from xinye.model.quantization import QuantizedLinear
 from xinye.native.library import THIS
 
 # Up to this many tokens of a text the compiled decoder is faster than PyTorch.
 FEW, FEW_QUANTIZED = 8, 32
+# oneDNN keeps code for each shape of a bf16 product, so it gets only multiples of this length.
+LENGTHS = 32
 
 
 class Runner:
@@ -33,6 +37,8 @@ class Runner:
         ).tensors  # (layers, 2, blocks, K, block, D); LSTM: (…, blocks, C)
         self._look_for_decoder()
         self.few = FEW_QUANTIZED if isinstance(model.lm_head, QuantizedLinear) else FEW
+        by_onednn = model.compute_dtype == torch.bfloat16 and model.device.type == "cpu"
+        self.multiple = LENGTHS if by_onednn and isinstance(model, GPT) else 1
 
     def run(self, parts: Sequence[Part]) -> Tensor:
         """Read the parts, which are sorted by length; returns the logits that they want, one after
@@ -75,12 +81,18 @@ class Runner:
         device = self.model.device
         tokens = torch.tensor([part.tokens for part in parts], device=device)  # (B, T)
         begin = torch.tensor([part.sequence.read for part in parts], device=device)
-        positions = begin[:, None] + torch.arange(tokens.shape[1], device=device)
+        length = tokens.shape[1]
         if self.decoder is None and self.memory.ndim == 4:
             states = self._recurrent(parts, tokens, begin)
         else:
-            cache: Any = _Rows(self.memory, [part.sequence.blocks for part in parts], positions)
-            states = self.model.hidden(tokens, positions, cache.mask, cache)
+            extra = -length % self.multiple if length > FEW else 0
+            padded = F.pad(tokens, (0, extra))  # no token attends to those after it
+            positions = begin[:, None] + torch.arange(padded.shape[1], device=device)
+            blocks = [part.sequence.blocks for part in parts]
+            cache: Any = _Rows(self.memory, blocks, positions, length)
+            # Scaled rotary embeddings depend on the last position, and none may leave the context.
+            positions = positions.minimum(positions[:, length - 1 : length])
+            states = self.model.hidden(padded, positions, cache.mask, cache)[:, :length]
         if not any(part.wanted for part in parts):
             return states.new_empty(0, self.model.config.vocab_size)
         wanted = [row[len(row) - part.wanted :] for row, part in zip(states, parts, strict=True)]
@@ -102,10 +114,12 @@ class _Rows:
     `KeyValueCache`.
 
     There are N blocks of P tokens in all, and B texts, of which T tokens each are read and up to S
-    attended to.
+    attended to. Only the first `length` of the T tokens are stored; the rest pads them.
     """
 
-    def __init__(self, memory: Tensor, blocks: Sequence[list[int]], positions: Tensor) -> None:
+    def __init__(
+        self, memory: Tensor, blocks: Sequence[list[int]], positions: Tensor, length: int
+    ) -> None:
         self.memory, self.length, device = memory, 0, memory.device
         size, self.seen, self.begins = (
             memory.shape[4],
@@ -115,7 +129,8 @@ class _Rows:
         count = -(-self.seen // size)
         rows = [(row + [0] * count)[:count] for row in blocks]
         self.blocks = torch.tensor(rows, device=device)  # (B, S / P)
-        self.at, self.offset = self.blocks.gather(1, positions // size), positions % size  # (B, T)
+        stored = positions[:, :length]
+        self.at, self.offset = self.blocks.gather(1, stored // size), stored % size  # (B, length)
         self.mask: Tensor | None = None
         self.unwritten: Tensor | None = (
             None  # places that no text of this batch has written, which may hold NaN
@@ -123,14 +138,15 @@ class _Rows:
         if not self.begins and positions.numel() > 1:
             places = torch.arange(self.seen, device=device)
             self.mask = (places <= positions[..., None])[:, None]  # (B, 1, T, S)
-            if len(positions) > 1:
-                self.unwritten = (places > positions[:, -1:])[:, None, :, None]  # (B, 1, S, 1)
+            if len(positions) > 1 or length < positions.shape[1]:
+                self.unwritten = (places > stored[:, -1:])[:, None, :, None]  # (B, 1, S, 1)
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store keys and values (B, K, T, D); returns those of the whole texts, (B, K, S, D)."""
         stored = self.memory[layer]  # (2, N, K, P, D)
-        stored[0, self.at, :, self.offset] = keys.transpose(1, 2)
-        stored[1, self.at, :, self.offset] = values.transpose(1, 2)
+        length = self.at.shape[1]
+        stored[0, self.at, :, self.offset] = keys[:, :, :length].transpose(1, 2)
+        stored[1, self.at, :, self.offset] = values[:, :, :length].transpose(1, 2)
         if self.begins:
             return keys, values
         whole = (

@@ -35,7 +35,9 @@ inline void round_block(const float* x, int offset, InputBlock& block) {
     Floats size = (low < 0 ? -low : low), other = (high < 0 ? -high : high);
     float most = largest(size > other ? size : other), inverse = most > 0 ? 127 / most : 0;
     low = low * inverse + 12582912.0f - 12582912.0f, high = high * inverse + 12582912.0f - 12582912.0f;
-    Bytes bytes[2] = {__builtin_convertvector(low, Bytes), __builtin_convertvector(high, Bytes)};
+    // By way of whole numbers: GCC 12 converts floats to bytes one by one.
+    auto to_bytes = [](Floats x) { return __builtin_convertvector(__builtin_convertvector(x, Integers), Bytes); };
+    Bytes bytes[2] = {to_bytes(low), to_bytes(high)};
     std::memcpy(block.words, bytes, sizeof bytes);
     int total = int(sum(low + high));
     block.correction = -offset * total, block.scale = most / 127, block.sum = total * block.scale;

@@ -14,21 +14,41 @@ struct Matrix {
 
 namespace {
 
+// What a register holds of LANES numbers. GCC keeps a wider sum in memory, which takes three times as long with AVX2.
+#if defined(__AVX2__) && !defined(__AVX512F__)
+using Part = __m256;
+inline Part load_register(const float* from) { return _mm256_loadu_ps(from); }
+inline Part load_register(const bf16* from) {
+    return bits<Part>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(read<__m128i>(from)), 16));
+}
+inline Part add_product(Part a, Part b, Part c) { return _mm256_fmadd_ps(a, b, c); }
+#else
+using Part = Floats;
+inline Part load_register(const auto* from) { return load(from); }
+inline Part add_product(Part a, Part b, Part c) { return multiply_add(a, b, c); }
+#endif
+constexpr int PARTS = sizeof(Floats) / sizeof(Part), PART = LANES / PARTS;
+
 // ROWS rows of weights times BATCH inputs, to sums[ROWS][BATCH].
 template <int ROWS, int BATCH, class Weight>
 inline void products(const Weight* weights, int64_t columns, const float* inputs, float (*sums)[BATCH]) {
-    Floats totals[ROWS][BATCH] = {};
+    Part totals[ROWS][BATCH][PARTS] = {};
     int64_t at = 0;
     for (; at + LANES <= columns; at += LANES) {
-        Floats input[BATCH];
-        for (int b = 0; b < BATCH; b++) input[b] = load(inputs + b * columns + at);
-        for (int r = 0; r < ROWS; r++) {
-            prefetch(weights + at * ROWS + r * LANES);
-            Floats weight = load(weights + r * columns + at);
-            for (int b = 0; b < BATCH; b++) totals[r][b] = multiply_add(weight, input[b], totals[r][b]);
+        for (int r = 0; r < ROWS; r++) prefetch(weights + at * ROWS + r * LANES);
+        for (int part = 0; part < PARTS; part++) {
+            int64_t from = at + part * PART;
+            Part input[BATCH];
+            for (int b = 0; b < BATCH; b++) input[b] = load_register(inputs + b * columns + from);
+            for (int r = 0; r < ROWS; r++) {
+                Part weight = load_register(weights + r * columns + from);
+                for (int b = 0; b < BATCH; b++) totals[r][b][part] = add_product(weight, input[b], totals[r][b][part]);
+            }
         }
     }
-    sum_each<ROWS * BATCH>(totals[0], sums[0]);
+    Floats whole[ROWS * BATCH];
+    std::memcpy(whole, totals, sizeof whole);
+    sum_each<ROWS * BATCH>(whole, sums[0]);
     for (int r = 0; r < ROWS; r++)
         for (int b = 0; b < BATCH; b++)
             for (int64_t i = at; i < columns; i++)
