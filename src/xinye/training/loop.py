@@ -171,6 +171,7 @@ class Loop:
                 loss.backward()
             losses.append(loss.detach())
             watch.lap("backward")
+        getattr(self.loss_sum, "exchange", lambda: None)()
         norm = float(gradient_norm(self.parameters))  # only now wait for the device
         mean = sum(map(float, losses)) / self.processes.count
         watch.lap("backward")
