@@ -1,5 +1,6 @@
 """Processes of one host exchange numbers through memory that they share."""
 
+import copy
 import os
 import threading
 from collections.abc import Callable
@@ -9,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from xinye.training.shared_memory import SharedMemory, open_memory
+from xinye.training.shared_memory import Averaged, SharedMemory, open_memory
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has it")
 
@@ -34,61 +35,100 @@ def in_all(count: int, size: int, work: Callable[[SharedMemory], Any]) -> list[A
         os.close(handle)
 
 
-def gradients(rank: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    noise = torch.Generator().manual_seed(rank)
-    shapes = [(7, 3), (1,), (5,), ()]
-    return [torch.randn(shape, generator=noise).to(dtype) for shape in shapes]
-
-
 @pytest.mark.parametrize("count", [2, 3])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_an_average_is_that_of_all_and_the_same_bits_in_each(
-    count: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+def test_a_mean_is_that_of_all_and_the_same_bits_in_each(
+    count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("xinye.training.shared_memory.AT_ONCE", 4)  # several pieces, of uneven size
+    given = torch.randn(count, 29, generator=torch.Generator().manual_seed(0))
 
-    def average(memory: SharedMemory) -> list[Tensor]:
-        tensors = gradients(memory.rank, dtype)
-        memory.average(tensors)
-        return tensors
+    def average(memory: SharedMemory) -> tuple[float, Tensor, Tensor]:
+        memory.parts[memory.rank] = given[memory.rank]
+        norm, mean = memory.average(), memory.mean.clone()
+        memory.meet()
+        memory.scale(0.5)
+        return norm, mean, memory.mean.clone()
 
-    found = in_all(count, 28, average)
-    together = zip(*(gradients(rank, dtype) for rank in range(count)), strict=True)
-    for mean, parts in zip(found[0], together, strict=True):
-        torch.testing.assert_close(mean, torch.stack(parts).float().mean(0).to(dtype))
-    for other in found[1:]:
-        assert all(map(torch.equal, found[0], other))
+    first, *others = in_all(count, 29, average)
+    norm, mean, half = first
+    torch.testing.assert_close(mean, given.mean(0))
+    assert norm == pytest.approx(float(mean.norm())) and torch.equal(half, mean / 2)
+    for other in others:
+        assert other[0] == norm and torch.equal(other[1], mean) and torch.equal(other[2], half)
 
 
 def test_exchanges_that_follow_each_other_do_not_mix() -> None:
     """One process is late each time: none may read what the others write meanwhile."""
 
     def exchange(memory: SharedMemory) -> list[float]:
-        seen = []
+        seen: list[float] = []
         late = threading.Event()
         for step in range(30):
+            memory.parts[memory.rank] = step + memory.rank
+            memory.average()
+            whole = memory.assembled(torch.full((2,), step * 3.0 + memory.rank), [2, 2, 2])
             if step % 3 == memory.rank:
                 late.wait(0.002)
-            tensor = torch.full((9,), float(step + memory.rank))
-            memory.average([tensor])
-            rows = torch.full((1, 2), float(step * 3 + memory.rank))
-            whole = memory.assembled(rows, memory.rank, 3)
-            if step % 2 == memory.rank % 2:
-                late.wait(0.002)
-            seen.append(float(tensor.sum()))
-            seen += whole[:, 1].tolist()
+            seen += [*memory.mean[::4].tolist(), *whole[1::2].tolist()]
         return seen
 
-    expected = [x for step in range(30) for x in (9.0 * (step + 1), *(3.0 * step + r for r in range(3)))]
+    steps = [(3 * [step + 1.0], [step * 3.0 + rank for rank in range(3)]) for step in range(30)]
+    expected = [number for means, wholes in steps for number in (*means, *wholes)]
     assert in_all(3, 9, exchange) == [expected] * 3
 
 
 def test_only_what_fits_is_assembled_there() -> None:
     def fits(memory: SharedMemory) -> list[bool]:
-        rows = [torch.zeros(1, 4), torch.zeros(1, 4, dtype=torch.bfloat16)]
-        return [memory.fits(row, size) for row in rows for size in (2, 3, 5)]
+        kinds = (torch.float32, torch.bfloat16)
+        return [
+            memory.fits(torch.zeros(0, dtype=kind), (size, 1)) for kind in kinds for size in (7, 8)
+        ]
 
-    assert in_all(2, 8, fits) == [[True, False, False, True, True, False]] * 2
+    assert in_all(2, 8, fits) == [[True, False, True, True]] * 2
+
+
+def test_a_gradient_is_the_mean_over_micro_batches_and_processes() -> None:
+    """A parameter that one process does not use has the gradients of the others."""
+    inputs = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    network = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 1)])
+    network[0].bias.requires_grad_(False)
+
+    def learn(memory: SharedMemory) -> tuple[float, list[Tensor]]:
+        layers = copy.deepcopy(network)
+        loss = Averaged(Sometimes(layers), memory)
+        for _ in range(2):  # the second step begins anew
+            for batch in inputs[memory.rank]:
+                loss((batch, memory.rank == 0)).backward()
+            assert layers[1].weight.grad is None
+            norm = loss.exchange()
+            found = [each.grad.clone() for each in layers.parameters() if each.grad is not None]
+            memory.meet()
+            loss.scale(0.0)
+            assert not layers[0].weight.grad.any()
+            layers.zero_grad()
+        return norm, found
+
+    found = in_all(2, 4 * 4 + 4 + 1, learn)
+    for rank, batches in enumerate(inputs):
+        for batch in batches:
+            (Sometimes(network)((batch, rank == 0)) / 2).backward()
+    expected = [each.grad for each in network.parameters() if each.grad is not None]
+    for norm, means in found:
+        torch.testing.assert_close(means, expected)
+        assert norm == pytest.approx(float(torch.cat([each.flatten() for each in means]).norm()))
+
+
+class Sometimes(nn.Module):
+    """A loss of two layers, the first of which is not always used."""
+
+    def __init__(self, layers: nn.ModuleList) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, batch: tuple[Tensor, bool]) -> Tensor:
+        x, both = batch
+        x = self.layers[0](x) if both else x
+        return self.layers[1](x).square().sum()
 
 
 def test_without_memory_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,12 @@ from torch.nn.parallel import DistributedDataParallel
 import xinye
 from xinye.errors import XinyeError
 from xinye.training.launch import Failures, check_host, has_begun, meet, names_of_launch
-from xinye.training.shared_memory import Averaged, SharedMemory, open_memory
+from xinye.training.shared_memory import (
+    Averaged,
+    SharedMemory,
+    open_memory,
+    trained_by,
+)
 from xinye.training.watch import Watch
 
 LAST_PORT = 65535
@@ -89,14 +94,12 @@ class Processes:
         lengths = [int(each) for each in self._gathered(torch.tensor([len(mine)]))]
         return [bytes(part.tolist()).decode() for part in self._parts(mine, lengths)]
 
-    def assembled(self, rows: Tensor, size: int) -> Tensor:
-        """The `size` rows of which each process has its `share`, (size, …). They may change with
-        the exchange after the next one."""
-        if self.count == 1:
-            return rows
-        if self.memory and self.memory.fits(rows, size):
-            return self.memory.assembled(rows, self.share(0, size)[0], size)
-        return torch.cat(self._parts(rows, [each.share(0, size)[1] for each in self.all()]))
+    def assembled(self, mine: Tensor, lengths: Sequence[int]) -> Tensor:
+        """The numbers of all processes, one process after another, of which each has so many. They
+        stay the same until the next call."""
+        if self.memory and self.memory.fits(mine, lengths):
+            return self.memory.assembled(mine, lengths)
+        return torch.cat(self._parts(mine, lengths))
 
     def check_same(self, found: str, advice: str) -> None:
         """Raise `XinyeError` with this advice in all processes unless all have found the same."""
@@ -111,8 +114,10 @@ class Processes:
         """The module with gradients averaged over all processes."""
         if self.count == 1:
             return loss_sum
-        trained = sum(each.numel() for each in loss_sum.parameters() if each.requires_grad)
-        if self.memory and self.memory.make_room(trained):
+        trained = trained_by(loss_sum)
+        size = sum(each.numel() for each in trained)
+        plain = all(each.dtype == torch.float32 for each in trained)
+        if self.memory and plain and self.memory.make_room(size):
             for parameter in loss_sum.parameters():
                 dist.broadcast(parameter.data, 0)
             return Averaged(loss_sum, self.memory)
@@ -156,10 +161,10 @@ class Processes:
         dist.all_reduce(tensor, operation)
         return tensor.tolist()
 
-    def _parts(self, rows: Tensor, lengths: Sequence[int]) -> list[Tensor]:
-        """The rows of all processes, of which each has its own number."""
-        padded = rows.new_zeros(max(lengths), *rows.shape[1:])
-        padded[: len(rows)] = rows
+    def _parts(self, mine: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        """The numbers of all processes, of which each has so many."""
+        padded = mine.new_zeros(max(lengths))
+        padded[: len(mine)] = mine
         gathered = zip(self._gathered(padded), lengths, strict=True)
         return [part[:length] for part, length in gathered]
 
