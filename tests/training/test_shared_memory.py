@@ -1,10 +1,13 @@
 """Processes of one host exchange numbers through memory that they share."""
 
 import copy
+import json
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from two import SERVER, meeting
+from xinye.data.batches import Batch
+from xinye.errors import XinyeError
+from xinye.model.config import GPTConfig
+from xinye.model.gpt import GPT
+from xinye.training.distributed import processes
+from xinye.training.job import LossSum
+from xinye.training.loop import Loop
+from xinye.training.optimizers import Optimization, make_optimizers
 from xinye.training.shared_memory import Averaged, SharedMemory, open_memory
+from xinye.training.text_job import text_loss
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has it")
 
@@ -129,6 +142,69 @@ class Sometimes(nn.Module):
         x, both = batch
         x = self.layers[0](x) if both else x
         return self.layers[1](x).square().sum()
+
+
+def train(how: str, rank: int, where: dict[str, str], place: Path) -> None:
+    """Be one of two processes that take three steps; writes the weights, or the error, to a
+    file."""
+    os.environ.update(where, RANK=str(rank))
+    torch.set_num_threads(1)
+    try:
+        with processes() as group:
+            assert group.memory
+            group = replace(group, memory=None) if how == "gloo" else group
+            model = GPT(GPTConfig("modern", 20, 16, 1, 2, 1, 8, 24, 8)).train()
+            model.initialize(rank)  # all take the weights of the first one
+            loss_sum = group.together(LossSum(model, text_loss(model), torch.device("cpu")))
+            assert isinstance(loss_sum, Averaged) == (how != "gloo")
+            tokens = torch.arange(1, 33).view(4, 8).remainder(20)
+            first, size = group.share(0, 4)
+            batches = [Batch(each, each.roll(-1), None, None) for each in tokens[:, None]]
+            plan = Optimization("muon", 1e-3, 0.02, 0.1, dtype=torch.float32)
+            optimizers = make_optimizers(model, plan, group)
+
+            def micro_batches(step: int) -> list[Batch]:
+                if how == "killed" and rank and step == 1:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return batches[first : first + size]
+
+            weights = list(model.parameters())
+            loop = Loop(
+                loss_sum, weights, optimizers, micro_batches, lambda _: 1.0, processes=group
+            )
+            losses = [record.loss for record in loop.take(0, lambda: 3)]
+            flat = torch.cat([each.detach().flatten() for each in weights])
+            place.write_text(json.dumps([losses, flat.tolist()]), "utf-8")
+    except XinyeError as error:
+        place.write_text(str(error), "utf-8")
+
+
+def two(how: str, folder: Path) -> list[str]:
+    """What two processes have written."""
+    where, places = meeting(), [folder / f"{how}-{rank}" for rank in range(2)]
+    started = [
+        SERVER.Process(target=train, args=(how, rank, where, place))
+        for rank, place in enumerate(places)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(60)
+        process.kill()
+    return [place.read_text("utf-8") for place in places if place.exists()]
+
+
+def test_two_learn_in_shared_memory_what_they_learn_by_gloo(tmp_path: Path) -> None:
+    shared, other = two("shared", tmp_path)
+    assert shared == other
+    by_gloo, _ = two("gloo", tmp_path)
+    for mine, theirs in zip(json.loads(shared), json.loads(by_gloo), strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
+
+
+def test_who_waits_for_a_process_that_was_killed_ends(tmp_path: Path) -> None:
+    [error] = two("killed", tmp_path)
+    assert "the connection to another of the 2 processes was lost" in error
 
 
 def test_without_memory_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
