@@ -1,5 +1,9 @@
 """Each weight goes to the optimizer that suits it, and only matrices decay."""
 
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -10,10 +14,12 @@ from xinye.training.distributed import Processes
 from xinye.training.optimizers import (
     Muon,
     Optimization,
-    clip_gradients,
+    clipping_scale,
+    divided,
     gradient_norm,
     make_optimizers,
     orthogonal,
+    scale_gradients,
 )
 
 MODELS = {
@@ -107,28 +113,53 @@ def test_muon_in_bf16_is_that_of_pytorch(shape: tuple[int, int]) -> None:
     assert torch.equal(ours, theirs)
 
 
-@pytest.mark.parametrize("count, at_once", [(1, 10**9), (1, 70), (2, 70), (4, 10**9)])
-def test_muon_computes_each_matrix_once_in_one_of_its_processes(
+@pytest.mark.parametrize("count, at_once", [(1, 10**9), (1, 70), (2, 70), (4, 10**9), (9, 70)])
+def test_muon_moves_with_several_processes_as_it_does_alone(
     count: int, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There are three of one shape, so of four processes one has none."""
+    """Each matrix is computed in one of them. There are five, so of nine processes four have none;
+    all keep the whole momentum."""
     monkeypatch.setattr("xinye.training.optimizers.AT_ONCE", at_once)
-    noise = torch.Generator().manual_seed(0)
-    matrices = [nn.Parameter(torch.zeros(8, 4)) for _ in range(3)]
-    for matrix in matrices:
-        matrix.grad = torch.randn(8, 4, generator=noise)
-    computed = []
-    for rank in range(count):
+    together = threading.Barrier(count, timeout=10)
+    given: list[torch.Tensor] = [torch.empty(0)] * count
 
-        class Parts(Processes):
-            def assembled(self, rows: torch.Tensor, size: int) -> torch.Tensor:
-                computed.extend(rows)
-                return rows.new_zeros(size, *rows.shape[1:])
+    class Parts(Processes):
+        def assembled(self, mine: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+            assert len(mine) == lengths[self.rank]
+            given[self.rank] = mine
+            together.wait()
+            return torch.cat(given)
 
-        Muon(matrices, 0.02, processes=Parts(rank, count), dtype=torch.float32).step()
-    whole = torch.stack([matrix.grad for matrix in matrices])  # type: ignore[misc]
-    expected = orthogonal(whole * (1 - 0.95**2), torch.float32)
-    torch.testing.assert_close(torch.stack(computed), expected)
+    def moved(processes: Processes) -> list[torch.Tensor]:
+        noise = torch.Generator().manual_seed(0)
+        shapes = [(8, 4), (4, 8), (8, 4), (6, 6), (8, 4)]
+        matrices = [nn.Parameter(torch.randn(shape, generator=noise)) for shape in shapes]
+        optimizer = Muon(matrices, 0.02, processes=processes, dtype=torch.float32)
+        for _ in range(2):
+            for matrix in matrices:
+                matrix.grad = torch.randn(matrix.shape, generator=noise)
+            optimizer.step()
+            together.wait()
+        return matrices + [optimizer.state[each]["momentum_buffer"] for each in matrices]
+
+    with ThreadPoolExecutor(count) as threads:
+        found = list(threads.map(lambda rank: moved(Parts(rank, count)), range(count)))
+    together = threading.Barrier(1)
+    alone = moved(Processes())
+    for each in found:
+        torch.testing.assert_close(each, alone)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_processes_share_out_the_work_of_muon(count: int) -> None:
+    """Each has as much to do as the others, but for one matrix, and each matrix has one owner."""
+    shapes = [[torch.empty(8, 8) for _ in range(20)], [torch.empty(8, 24) for _ in range(15)]]
+    shares = divided(shapes, count)
+    assert [id(each) for share in shares for each in share] == [
+        id(each) for weights in shapes for each in weights
+    ]
+    work = [sum(each.numel() * 8 for each in share) for share in shares]
+    assert max(work) - min(work) <= 2 * 8 * 24 * 8
 
 
 def test_muon_in_fp32_makes_a_matrix_orthogonal_but_for_its_scale() -> None:
@@ -151,7 +182,7 @@ def test_clipping_tells_the_norm_and_keeps_small_gradients() -> None:
         torch.tensor([4.0]),
     )
     assert gradient_norm(weights) == 5.0
-    clip_gradients(weights, 5.0, 10.0)
+    scale_gradients(weights, clipping_scale(5.0, 10.0))
     assert weights[0].grad.tolist() == [3.0, 0.0]
-    clip_gradients(weights, 5.0, 1.0)
+    scale_gradients(weights, clipping_scale(5.0, 1.0))
     assert weights[0].grad.tolist() == pytest.approx([0.6, 0.0])

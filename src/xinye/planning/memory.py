@@ -98,7 +98,8 @@ class Memory:
 
     @property
     def buckets(self) -> int:
-        """The copy of the gradients that DDP exchanges."""
+        """The copy of the gradients that DDP exchanges. The memory that the processes of one host
+        share, with the gradients in it, takes no more."""
         return 4 * self.config.parameters if self.processes > 1 and not self.split else 0
 
     @property

@@ -10,7 +10,7 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,12 @@ from torch.nn.parallel import DistributedDataParallel
 import xinye
 from xinye.errors import XinyeError
 from xinye.training.launch import Failures, check_host, has_begun, meet, names_of_launch
+from xinye.training.shared_memory import (
+    Averaged,
+    SharedMemory,
+    open_memory,
+    trained_by,
+)
 from xinye.training.watch import Watch
 
 LAST_PORT = 65535
@@ -41,6 +47,7 @@ class Processes:
     count: int = 1
     launch: tuple[str, ...] = ()  # the names of the launch
     launched: bool = False  # by torchrun, or by what sets its variables
+    memory: SharedMemory | None = None  # of processes that compute on the CPU of one host
 
     def has_begun(self, folder: Path) -> bool:
         """Whether this launch began the run in the folder, before it was started again."""
@@ -87,11 +94,12 @@ class Processes:
         lengths = [int(each) for each in self._gathered(torch.tensor([len(mine)]))]
         return [bytes(part.tolist()).decode() for part in self._parts(mine, lengths)]
 
-    def assembled(self, rows: Tensor, size: int) -> Tensor:
-        """The `size` rows of which each process has its `share`, (size, …)."""
-        if self.count == 1:
-            return rows
-        return torch.cat(self._parts(rows, [each.share(0, size)[1] for each in self.all()]))
+    def assembled(self, mine: Tensor, lengths: Sequence[int]) -> Tensor:
+        """The numbers of all processes, one process after another, of which each has so many. They
+        stay the same until the next call."""
+        if self.memory and self.memory.fits(mine, lengths):
+            return self.memory.assembled(mine, lengths)
+        return torch.cat(self._parts(mine, lengths))
 
     def check_same(self, found: str, advice: str) -> None:
         """Raise `XinyeError` with this advice in all processes unless all have found the same."""
@@ -106,12 +114,34 @@ class Processes:
         """The module with gradients averaged over all processes."""
         if self.count == 1:
             return loss_sum
+        trained = trained_by(loss_sum)
+        size = sum(each.numel() for each in trained)
+        plain = all(each.dtype == torch.float32 for each in trained)
+        if self.memory and plain and self.memory.make_room(size):
+            for parameter in loss_sum.parameters():
+                dist.broadcast(parameter.data, 0)
+            return Averaged(loss_sum, self.memory)
         # Buffers (quantized weights, AdaLoRA's importance) are equal in all processes already.
         parameters = inspect.signature(DistributedDataParallel).parameters
         names = ("forward_sync_buffers", "broadcast_buffers")  # in PyTorch 2.13, and before
         name = next(name for name in names if name in parameters)
         settings: dict[str, Any] = {name: False}
         return DistributedDataParallel(loss_sum, **settings)
+
+    @contextmanager
+    def shared_memory(self) -> Iterator[SharedMemory | None]:
+        """Memory that the processes share, if they compute on the CPU of one host."""
+        handle = None
+        if self.count > 1 and self._device == "cpu":
+            handle = open_memory(self.rank, self.gathered)
+        if handle is None:
+            yield None
+            return
+        met = torch.zeros(1)
+        try:  # this exchange takes half of the time of gloo's barrier
+            yield SharedMemory(self.rank, self.count, handle, lambda: dist.all_reduce(met))
+        finally:
+            os.close(handle)
 
     @contextmanager
     def main_process_first(self) -> Iterator[None]:
@@ -131,10 +161,10 @@ class Processes:
         dist.all_reduce(tensor, operation)
         return tensor.tolist()
 
-    def _parts(self, rows: Tensor, lengths: Sequence[int]) -> list[Tensor]:
-        """The rows of all processes, of which each has its own number."""
-        padded = rows.new_zeros(max(lengths), *rows.shape[1:])
-        padded[: len(rows)] = rows
+    def _parts(self, mine: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        """The numbers of all processes, of which each has so many."""
+        padded = mine.new_zeros(max(lengths))
+        padded[: len(mine)] = mine
         gathered = zip(self._gathered(padded), lengths, strict=True)
         return [part[:length] for part, length in gathered]
 
@@ -176,7 +206,8 @@ def processes() -> Iterator[Processes]:
             group = Processes(rank, count, launch, launched=True)
             versions = f"Xinye {xinye.__version__} with PyTorch {torch.__version__}"
             group.check_same(versions, "install the same versions everywhere")
-            yield group
+            with group.shared_memory() as memory:
+                yield replace(group, memory=memory)
         finally:
             dist.destroy_process_group()
 

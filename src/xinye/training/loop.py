@@ -15,7 +15,8 @@ from xinye.errors import XinyeError
 from xinye.model.sharded import is_sharded
 from xinye.training.clock import Stopwatch
 from xinye.training.distributed import ALONE, Processes
-from xinye.training.optimizers import clip_gradients, gradient_norm, shrink
+from xinye.training.optimizers import clipping_scale, gradient_norm, scale_gradients, shrink
+from xinye.training.shared_memory import Averaged
 
 LossSum = Callable[[Any], Tensor]  # the sum of the losses of a batch's counted targets, in nats
 
@@ -171,14 +172,21 @@ class Loop:
                 loss.backward()
             losses.append(loss.detach())
             watch.lap("backward")
-        norm = float(gradient_norm(self.parameters))  # only now wait for the device
+        if isinstance(self.loss_sum, Averaged):
+            norm = self.loss_sum.exchange()
+        else:
+            norm = float(gradient_norm(self.parameters))  # only now wait for the device
         mean = sum(map(float, losses)) / self.processes.count
         watch.lap("backward")
         return mean, norm
 
     def _move(self, norm: float, factor: float) -> None:
         """Change the weights, at this share of the peak learning rate."""
-        clip_gradients(self.parameters, norm, self.clip)
+        scale = clipping_scale(norm, self.clip)
+        if isinstance(self.loss_sum, Averaged):
+            self.loss_sum.scale(scale)
+        else:
+            scale_gradients(self.parameters, scale)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor

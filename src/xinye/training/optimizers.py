@@ -2,9 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import accumulate, chain
 from typing import Any, Literal
 
 import torch
@@ -106,11 +107,16 @@ def gradient_norm(parameters: Iterable[Tensor]) -> Tensor:
     return torch.nn.utils.get_total_norm(_gradients(parameters), foreach=True)
 
 
-def clip_gradients(parameters: Iterable[Tensor], norm: float, most: float) -> None:
-    """Scale the gradients, which have this norm together, down to a norm of at most `most`."""
-    scale = float((most / (torch.tensor(norm) + 1e-6)).clamp(max=1.0))
-    if scale < 1:
-        torch._foreach_mul_(_gradients(parameters), scale)
+def clipping_scale(norm: float, most: float) -> float:
+    """The factor that brings gradients, which have this norm together, to a norm of at most
+    `most`."""
+    return float((most / (torch.tensor(norm) + 1e-6)).clamp(max=1.0))
+
+
+def scale_gradients(parameters: Iterable[Tensor], factor: float) -> None:
+    """Multiply all gradients by a factor."""
+    if factor != 1:
+        torch._foreach_mul_(_gradients(parameters), factor)
 
 
 def _gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
@@ -150,41 +156,66 @@ class Muon(torch.optim.Optimizer):
             for weight in group["params"]:
                 if weight.grad is not None:
                     by_shape[weight.shape].append(weight)
-            for (rows, columns), weights in by_shape.items():
+            shapes = [*by_shape.values()]
+            sharded = any(map(is_sharded, chain(*shapes)))
+            find = self._of_parts if sharded else self._of_all
+            for weights, updates in zip(shapes, find(shapes, group["momentum"]), strict=True):
+                rows, columns = weights[0].shape
                 rate = group["lr"] * math.sqrt(max(1, rows / columns))
-                moved = [self._moved(each, group["momentum"]) for each in weights]
-                if is_sharded(weights[0]):
-                    updates = self._of_parts(moved, rows, columns)
-                else:
-                    updates = self._of_all(moved)
                 for weight, update in zip(map(part_of, weights), updates, strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.add_(update, alpha=-rate)
 
-    def _moved(self, weight: Tensor, momentum: float) -> Tensor:
-        """The gradient with Nesterov momentum; of a sharded weight this process's part."""
+    def _buffer(self, weight: Tensor, momentum: float) -> Tensor:
+        """The momentum with this step's gradient; of a sharded weight this process's part."""
         assert weight.grad is not None
-        state, gradient = self.state[weight], part_of(weight.grad)
+        state = self.state[weight]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(weight.grad)
-        buffer = part_of(state["momentum_buffer"]).lerp_(gradient, 1 - momentum)
-        return gradient.lerp(buffer, momentum)
+        return part_of(state["momentum_buffer"]).lerp_(part_of(weight.grad), 1 - momentum)
 
-    def _of_all(self, matrices: Sequence[Tensor]) -> Tensor:
-        """The orthogonal matrices of matrices of one shape, (n, rows, columns), where every process
-        has all of them."""
-        first, count = self.processes.share(0, len(matrices))
-        mine = matrices[0].new_empty(count, *matrices[0].shape, dtype=self.dtype)
-        self._orthogonal(matrices[first : first + count], mine)
-        return self.processes.assembled(mine, len(matrices))
+    def _moved(self, weight: Tensor, momentum: float) -> Tensor:
+        """The gradient with Nesterov momentum; of a sharded weight this process's part."""
+        buffer = self._buffer(weight, momentum)
+        assert weight.grad is not None
+        return part_of(weight.grad).lerp(buffer, momentum)
 
-    def _of_parts(self, parts: Sequence[Tensor], rows: int, columns: int) -> Tensor:
-        """This process's rows of the orthogonal matrices, (n, its rows, columns), where every
-        process has some rows of each. They are exchanged in the dtype of the iteration."""
-        exchange = Exchange(self.processes, len(parts), rows, columns)
-        mine = exchange.to_owners(torch.stack([each.to(self.dtype) for each in parts]))
-        self._orthogonal(list(mine), mine)
-        return exchange.to_parts(mine)
+    def _of_all(self, shapes: Sequence[Sequence[Tensor]], momentum: float) -> Iterator[Tensor]:
+        """The orthogonal matrices of the weights of each shape, (n, rows, columns), where every
+        process has all of them. Each keeps the momentum of all, for checkpoints."""
+        if self.processes.count == 1 or not shapes:
+            yield from (self._computed(weights, momentum) for weights in shapes)
+            return
+        shares = divided(shapes, self.processes.count)
+        mine = {*shares[self.processes.rank]}
+        for weight in chain(*shapes):
+            if weight not in mine:
+                self._buffer(weight, momentum)
+        owned = [[each for each in weights if each in mine] for weights in shapes]
+        found = [self._computed(weights, momentum).flatten() for weights in owned if weights]
+        none = shapes[0][0].new_empty(0, dtype=self.dtype)
+        lengths = [sum(each.numel() for each in share) for share in shares]
+        whole = self.processes.assembled(torch.cat([none, *found]), lengths)
+        sizes = [sum(each.numel() for each in weights) for weights in shapes]
+        for weights, updates in zip(shapes, whole.split(sizes), strict=True):
+            yield updates.view(len(weights), *weights[0].shape)
+
+    def _computed(self, weights: Sequence[Tensor], momentum: float) -> Tensor:
+        """The orthogonal matrices of weights of one shape, (n, rows, columns)."""
+        updates = weights[0].new_empty(len(weights), *weights[0].shape, dtype=self.dtype)
+        self._orthogonal([self._moved(each, momentum) for each in weights], updates)
+        return updates
+
+    def _of_parts(self, shapes: Sequence[Sequence[Tensor]], momentum: float) -> Iterator[Tensor]:
+        """This process's rows of the orthogonal matrices of each shape, (n, its rows, columns),
+        where every process has some rows of each. They are exchanged in the dtype of the
+        iteration."""
+        for weights in shapes:
+            parts = [self._moved(each, momentum).to(self.dtype) for each in weights]
+            exchange = Exchange(self.processes, len(parts), *weights[0].shape)
+            mine = exchange.to_owners(torch.stack(parts))
+            self._orthogonal(list(mine), mine)
+            yield exchange.to_parts(mine)
 
     def _orthogonal(self, matrices: Sequence[Tensor], into: Tensor) -> None:
         """Write the orthogonal matrices into (n, rows, columns), a few at a time."""
@@ -193,6 +224,17 @@ class Muon(torch.optim.Optimizer):
         for start in range(0, len(matrices), at_once):
             some = matrices[start : start + at_once]
             into[start : start + at_once] = iterate(torch.stack(tuple(some)), self.dtype)
+
+
+def divided(shapes: Sequence[Sequence[Tensor]], count: int) -> list[list[Tensor]]:
+    """The matrices that each of so many processes computes: those that follow each other, whose
+    iterations take about as long."""
+    matrices = [*chain(*shapes)]
+    ends = [*accumulate(each.numel() * min(each.shape) for each in matrices)]
+    shares: list[list[Tensor]] = [[] for _ in range(count)]
+    for end, before, matrix in zip(ends, [0, *ends], matrices, strict=False):
+        shares[(end + before) * count // (2 * ends[-1])].append(matrix)
+    return shares
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
