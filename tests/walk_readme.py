@@ -167,7 +167,7 @@ def walk() -> int:
         if served:
             served.end()
     doctor = json.loads(run(["xinye", "doctor", "--json"]))
-    if shutil.which("c++") and doctor["software"]["generation"] != "compiled for this processor":
+    if shutil.which("c++") and doctor["software"]["compiled_code"] != "for this processor":
         print(doctor["software"]["generation"])
         return 1
     assert len(done) > 20, "the READMEs are not read rightly"
