@@ -1,7 +1,7 @@
 """Finds, compiles and loads the compiled code, at the best level that this processor has.
 
-A wheel brings the libraries of all levels. In a checkout a process of its own compiles the level
-that is needed, once, into the user's cache. Until then PyTorch does the work.
+A wheel brings the libraries of all levels. In a checkout a process of its own compiles the best
+level that the compiler can, once, into the user's cache. Until then PyTorch does the work.
 """
 
 import ctypes
