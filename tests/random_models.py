@@ -25,7 +25,7 @@ def random_model(
             own = scale if of_vectors is None or parameter.ndim > 1 else of_vectors
             is_norm = "norm" in name and name.endswith("weight")
             parameter.normal_(norms if is_norm else 0.0, own)
-        for parameter in model.parameters():
+        for parameter in model.parameters() if noise else ():
             parameter.add_(noise * parameter.std() * torch.randn_like(parameter))
     return model
 

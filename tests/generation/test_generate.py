@@ -190,7 +190,7 @@ def test_characters_of_several_tokens_come_whole() -> None:
 
 def test_a_model_in_training_generates_without_dropout_and_goes_on_training() -> None:
     config = GPTConfig("modern", V, 24, 2, 4, 2, 6, 40, CONTEXT, False, dropout=0.5)
-    model = endless_model(config).train()
+    model = endless_model(config).requires_grad_().train()
     [sequence], _ = write(model, ["新叶"], GREEDY)
     assert model.training
     assert_greedy(model.eval(), sequence)
