@@ -26,7 +26,7 @@ test-all: .venv/installed-dev  ## the slow tests too
 	$(BIN)/python -m pytest $(SHARED) -m "slow or not slow"
 
 test-vllm: .venv/installed-dev  ## vLLM writes the same greedy text; installs it in build/vllm (3.5 GB)
-	$(BIN)/python -m pytest -m slow -rs tests/checkpoints/test_vllm.py
+	XINYE_TEST_VLLM=required $(BIN)/python -m pytest -m slow -rs tests/checkpoints/test_vllm.py
 
 test-cluster: .venv/installed-dev  ## two hosts of namespaces and a small Slurm, as root in a container; FLAGS=--without-slurm
 	$(BIN)/python tests/cluster/check.py $(FLAGS)

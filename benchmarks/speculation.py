@@ -36,6 +36,7 @@ from xinye.generation.sequence import Sequence
 from xinye.generation.speculation import speculate
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
+from xinye.native.library import THIS
 
 ROOT = Path(__file__).parents[1]
 LAYERS, WIDTH, CONTEXT, VOCABULARY = 12, 512, 2048, 8192
@@ -229,6 +230,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
+    THIS.get(wait=True)
     facts, cells = machine("torch"), []
     documents = [path.read_text("utf-8") for path in sorted(ROOT.glob("docs/*.md"))]
     sources = [path.read_text("utf-8") for path in sorted(ROOT.glob("src/xinye/*/*.py"))]

@@ -64,8 +64,8 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Prepared text goes to a folder of the tests, never to the user's cache. The decoder is
-    compiled before anything is written, by one of the processes that share the tests."""
+    """Prepared text goes to a folder of the tests, never to the user's cache. The code is
+    compiled before anything is computed, by one of the processes that share the tests."""
     folder, shared = tmp_path_factory.mktemp("cache"), tmp_path_factory.getbasetemp() / "native"
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent.parent / "native"

@@ -109,7 +109,7 @@ OTHERS: tuple[str | tuple[str, str], ...] = (
     "{budget} tokens",
     "method {name}",
     "a chart",
-    *("processor", "cores", "memory", "disk", "training", "terminal", "generation", "others"),
+    *("processor", "cores", "memory", "disk", "training", "terminal", "compiled code", "others"),
     "validation",  # a part of the data
     *("C++ compiler", "support"),
     *("span F1", "macro F1", "micro F1"),

@@ -1,5 +1,8 @@
 """What a container allows, as Linux tells it in either version of its control groups."""
 
+import os
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -156,3 +159,32 @@ def test_a_matrix_speed_is_measured_once_and_for_its_dtype_alone(speeds):
     assert machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2
     assert machine.matrix_speed(cpu, torch.float32) == 1e11 and speeds["measured"] == 2
     assert machine.matrix_speed(cpu, torch.float32, anew=True) == 1e11 and speeds["measured"] == 4
+
+
+def test_a_measurement_holds_for_the_library_that_multiplied(speeds, monkeypatch):
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(machine, "prefers_onednn", lambda: False)
+    assert machine.matrix_speed(cpu, torch.float32) == 1e11
+    speeds[torch.float32] = 2e11
+    monkeypatch.setattr(machine, "prefers_onednn", lambda: True)
+    assert machine.matrix_speed(cpu, torch.float32) == 2e11
+
+
+@pytest.mark.parametrize(
+    "variable, value, calls",
+    [
+        ("MALLOC_ARENA_MAX", "1", 0),
+        ("GLIBC_TUNABLES", "glibc.malloc.mmap_max=0", 0),
+        ("GLIBC_TUNABLES", "glibc.pthread.rseq=0", 2),
+    ],
+)
+def test_freed_memory_is_kept_unless_the_user_has_chosen(monkeypatch, variable, value, calls):
+    done = []
+    library = SimpleNamespace(mallopt=lambda *option: done.append(option))
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda path: library)
+    monkeypatch.setattr(machine.platform, "system", lambda: "Linux")
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(variable, value)
+    machine.keep_freed_memory()
+    assert len(done) == calls

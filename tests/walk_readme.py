@@ -167,8 +167,8 @@ def walk() -> int:
         if served:
             served.end()
     doctor = json.loads(run(["xinye", "doctor", "--json"]))
-    if shutil.which("c++") and doctor["software"]["generation"] != "compiled for this processor":
-        print(doctor["software"]["generation"])
+    if shutil.which("c++") and doctor["software"]["compiled_code"] != "for this processor":
+        print(doctor["software"]["compiled_code"])
         return 1
     assert len(done) > 20, "the READMEs are not read rightly"
     print(f"walked: {len(done)} commands in {time.monotonic() - begin:.0f} s")

@@ -1,4 +1,4 @@
-"""The folder of files that Xinye can make again: prepared text, the compiled decoder, the measured
+"""The folder of files that Xinye can make again: prepared text, the compiled code, the measured
 speed of this machine."""
 
 import os

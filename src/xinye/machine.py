@@ -117,8 +117,8 @@ def allowed_cores() -> int:
 
 
 def cpp_compiler() -> str | None:
-    """The path of the C++ compiler that `torch.compile` and fast generation need on a CPU; None if
-    there is none."""
+    """The path of the C++ compiler that `torch.compile` and `native/` need on a CPU; None if there
+    is none."""
     return shutil.which("g++") or shutil.which("clang++")
 
 
@@ -179,7 +179,7 @@ def remembered(
     """A measurement of this machine, read from the cache, or taken now with `measure` and cached.
 
     `what` names it, and `kind` is its type. The cache entry holds for this processor, device,
-    number of threads and version of PyTorch. `anew` measures again in any case.
+    number of threads, version of PyTorch and library of products. `anew` measures in any case.
     """
     identity = {
         "processor": processor(),
@@ -190,6 +190,7 @@ def remembered(
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(where) if where.type == "cuda" else where.type,
         "torch": torch.__version__,
+        "onednn": prefers_onednn(),
     }
     name = hashlib.blake2b(json.dumps(identity).encode(), digest_size=8).hexdigest()
     path, content = cache_folder() / "machines" / f"{what}-{name}.json", TypeAdapter(kind)
@@ -235,14 +236,14 @@ def peak_memory_bytes(where: torch.device) -> int:
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, for what it allocates next. Otherwise the C
-    library gives large tensors back to the system, which clears their pages again each time: a
-    quarter of a training step with many logits. It does nothing without
-    Linux and glibc, and where the environment has settings for it, such as `MALLOC_MMAP_MAX_`."""
-    if platform.system() != "Linux" or any(name.startswith("MALLOC_") for name in os.environ):
-        return  # or the user has chosen
+    """Let the whole process keep the memory that it frees for what it allocates next. Otherwise the
+    C library gives large tensors back to the system, which clears their pages again. It does
+    nothing without glibc, or if the environment has settings for glibc's memory."""
+    tuned = "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
+    if tuned or any(name.startswith("MALLOC_") for name in os.environ):
+        return
     c_library = ctypes.CDLL(None)
-    if hasattr(c_library, "mallopt"):
+    if platform.system() == "Linux" and hasattr(c_library, "mallopt"):
         no_mappings, no_trimming = (-4, 0), (-1, 2**31 - 1)  # M_MMAP_MAX, M_TRIM_THRESHOLD
         c_library.mallopt(*no_mappings)
         c_library.mallopt(*no_trimming)
@@ -332,9 +333,8 @@ def matrix_speed(where: torch.device, dtype: torch.dtype, anew: bool = False) ->
             return matrix_flops_per_second(where, dtype, seconds=0.2)
         return None
 
-    return remembered(
-        f"matrix-{str(dtype).removeprefix('torch.')}", float | None, where, measure, anew
-    )
+    name = str(dtype).removeprefix("torch.")
+    return remembered(f"matrix-{name}", float | None, where, measure, anew)
 
 
 def matrix_flops_per_second(

@@ -6,11 +6,11 @@ import pytest
 import torch
 import transformers
 
+from random_models import random_model
 from xinye.checkpoints.huggingface import load_model, load_weights, save_model, to_tensors
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.model.config import GPTConfig
-from xinye.model.gpt import GPT
 from xinye.model.rope import RopeScaling
 
 TOKENIZER = Tokenizer.train(["新叶 new leaf"], kind="bytes")
@@ -29,15 +29,6 @@ SHAPES = {
     "gpt2, tied": GPTConfig("gpt2", V, 36, 3, 3, 3, 12, 144, 40, norm_eps=1e-5),
     "gpt2, untied, narrow feed-forward": GPTConfig("gpt2", V, 40, 2, 5, 5, 8, 70, 40, False),
 }
-
-
-def random_model(config: GPTConfig) -> GPT:
-    torch.manual_seed(0)
-    model = GPT(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.3)
-    return model
 
 
 def relative_error(ours: torch.Tensor, theirs: torch.Tensor) -> float:

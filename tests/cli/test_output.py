@@ -3,11 +3,14 @@
 import logging
 import re
 
+import pytest
 from rich.cells import cell_len
 
 from conftest import TINY
+from xinye.cli import output
 from xinye.cli.output import LogFormatter
 from xinye.errors import XinyeError
+from xinye.native import library
 
 PLAN = ("pretrain", "zh.txt", "--steps", "6", "--dry-run", *TINY)
 
@@ -75,3 +78,22 @@ def test_the_log_speaks_the_language_of_the_screen_and_json_stays(monkeypatch):
 
     assert line("%s", XinyeError("there is no such conversation")) == "INFO 没有这个会话"
     assert line('{"request": "interrupted"}') == 'INFO {"request": "interrupted"}'
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("", "still being compiled"),
+        ("g++ failed: error", "more slowly: g++ failed: error"),
+    ],
+)
+def test_a_command_ends_with_what_came_of_compiling(words, said, monkeypatch, capsys):
+    ends = []
+    monkeypatch.setattr(output.atexit, "register", ends.append)
+    monkeypatch.setattr(library, "prepare_library_beside", lambda *_: True)
+    monkeypatch.setattr(library.THIS, "settled", lambda: bool(words))
+    monkeypatch.setattr(library.THIS, "functions", None)
+    monkeypatch.setattr(library.THIS, "words", words)
+    output.prepare_writing()
+    ends[0]()
+    assert said in capsys.readouterr().err

@@ -30,7 +30,7 @@ from xinye.training.loop import Step
 from xinye.training.session import Session
 
 COMPILING = (
-    "compiling the fast code for this processor; this happens once and takes a few seconds\n"
+    "compiling the fast code for this processor; this happens once and takes about 15 seconds\n"
 )
 EXACT = (*TINY, "--optimizer", "adamw", "--evaluations", "2")
 

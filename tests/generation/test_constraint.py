@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import tokenizers
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, normalizers
 
+import random_models
 from xinye.data.tokenizer import Tokenizer
 from xinye.data.tool_calls import HERMES
 from xinye.errors import XinyeError, checked
@@ -60,12 +60,8 @@ few = settings(max_examples=12, deadline=None, database=None)
 
 
 def random_model(tokenizer: Tokenizer, seed: int) -> GPT:
-    torch.manual_seed(seed)
-    model = GPT(GPTConfig("modern", tokenizer.vocab_size, 16, 1, 2, 1, 8, 32, 512, False)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.5)
-    return model
+    config = GPTConfig("modern", tokenizer.vocab_size, 16, 1, 2, 1, 8, 32, 512, False)
+    return random_models.random_model(config, 0.5, seed=seed)
 
 
 MODELS = {

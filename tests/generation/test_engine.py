@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from random_models import endless_model
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation import runner
@@ -15,7 +16,7 @@ from xinye.generation.engine import Engine, start
 from xinye.generation.sampling import Sampling
 from xinye.model.adapter_settings import AdapterSettings
 from xinye.model.adapters import attach
-from xinye.model.build import Config, LanguageModel, build
+from xinye.model.build import Config, LanguageModel
 from xinye.model.config import GPTConfig, LSTMConfig
 from xinye.model.rope import RopeScaling
 
@@ -32,19 +33,6 @@ SHAPES: dict[str, Config] = {
     "lstm": LSTMConfig(V, 24, 2, CONTEXT, False),
 }
 GREEDY = Sampling(temperature=0, max_tokens=20)
-
-
-def random_model(config: Config) -> LanguageModel:
-    """Its texts never end by themselves."""
-    torch.manual_seed(0)
-    model = build(config).eval().requires_grad_(False)
-    for name, parameter in model.named_parameters():
-        parameter.normal_(
-            1.0 if "norm" in name and name.endswith("weight") else 0.0,
-            0.3 if parameter.ndim > 1 else 0.03,
-        )
-    model.lm_head.weight[:5] = 0
-    return model
 
 
 def begin(prompt: str, number: int = 0, **sampling: object) -> texts.Sequence:
@@ -83,7 +71,7 @@ def test_a_text_is_the_same_in_any_company(
         monkeypatch.setattr(runner, "decoder_for", lambda model: None)
     monkeypatch.setattr("xinye.generation.engine.BLOCK", 8)
     monkeypatch.setattr(runner, "FEW", 3)
-    model, chance = random_model(SHAPES[shape]), random.Random(shape)
+    model, chance = endless_model(SHAPES[shape]), random.Random(shape)
     for _ in range(4):
         tokens = chance.choice([CONTEXT, 2 * CONTEXT, 6 * CONTEXT])
         engine = Engine(
@@ -117,7 +105,7 @@ def test_where_the_cache_is_full_the_last_gives_way_and_is_read_again(
 ) -> None:
     if not compiled:
         monkeypatch.setattr(runner, "decoder_for", lambda model: None)
-    model = random_model(MODERN)
+    model = endless_model(MODERN)
     engine = Engine(model, TOKENIZER, cache_tokens=3 * 32)
     sequences = [begin(letter * 20, max_tokens=40) for letter in "abc"]
     for sequence in sequences:
@@ -135,7 +123,7 @@ def test_where_the_cache_is_full_the_last_gives_way_and_is_read_again(
 
 
 def test_prefix_tuned_models_run_as_alone() -> None:
-    model = random_model(MODERN)
+    model = endless_model(MODERN)
     attach(model, AdapterSettings(method="prefix", num_virtual_tokens=5))
     engine = Engine(model, TOKENIZER)
     for sequence in run(engine, [begin("新叶" * n, max_tokens=9) for n in range(5)]):
@@ -149,7 +137,7 @@ def test_guesses_change_nothing_but_the_number_of_steps(
 ) -> None:
     if not compiled:
         monkeypatch.setattr(runner, "decoder_for", lambda model: None)
-    model, chance = random_model(MODERN), random.Random(0)
+    model, chance = endless_model(MODERN), random.Random(0)
 
     def begun() -> list[texts.Sequence]:
         return [
@@ -185,7 +173,7 @@ def test_guesses_change_nothing_but_the_number_of_steps(
 
 
 def test_a_long_prompt_keeps_nobody_waiting() -> None:
-    engine = Engine(random_model(MODERN), TOKENIZER, chunk=8)
+    engine = Engine(endless_model(MODERN), TOKENIZER, chunk=8)
     short, long = begin("a", max_tokens=30), begin("b" * 80)
     engine.add(short)
     engine.step()
@@ -200,7 +188,7 @@ def test_a_long_prompt_keeps_nobody_waiting() -> None:
 
 
 def test_a_shared_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = random_model(MODERN)
+    model = endless_model(MODERN)
     engine, read = Engine(model, TOKENIZER), []
     plain = engine.runner.run
     monkeypatch.setattr(
@@ -219,7 +207,7 @@ def test_a_shared_beginning_is_read_once(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_ended_is_forgotten_only_when_its_place_is_needed() -> None:
-    engine = Engine(random_model(MODERN), TOKENIZER, cache_tokens=3 * 96)
+    engine = Engine(endless_model(MODERN), TOKENIZER, cache_tokens=3 * 96)
     first = begin("a" * 70, max_tokens=1)
     run(engine, [first])
     assert len(engine.cache.find(first.tokens)[0]) == 2
@@ -230,7 +218,7 @@ def test_what_ended_is_forgotten_only_when_its_place_is_needed() -> None:
 
 
 def test_who_leaves_frees_its_place_and_others_go_on() -> None:
-    model = random_model(MODERN)
+    model = endless_model(MODERN)
     engine = Engine(model, TOKENIZER, cache_tokens=CONTEXT)
     first, second = begin("a" * 60, max_tokens=30), begin("b" * 60)
     pieces = engine.generate([first])
@@ -249,7 +237,7 @@ def test_who_leaves_frees_its_place_and_others_go_on() -> None:
 
 @pytest.mark.parametrize("shape", ["modern", "lstm"])
 def test_an_error_ends_one_text_and_not_the_others(shape: str) -> None:
-    model = random_model(SHAPES[shape])
+    model = endless_model(SHAPES[shape])
     model.model.embed_tokens.weight[TOKENIZER.encode("x")] = torch.nan
     engine = Engine(model, TOKENIZER)
     good, bad = begin("abc"), begin("x")
@@ -266,7 +254,7 @@ def test_an_error_ends_one_text_and_not_the_others(shape: str) -> None:
 
 
 def test_two_texts_of_one_engine_can_be_read_in_turn() -> None:
-    model = random_model(MODERN)
+    model = endless_model(MODERN)
     engine = Engine(model, TOKENIZER)
     alone = [run(engine, [begin(prompt)])[0].text for prompt in ("新", "a")]
     first, second = (engine.generate([begin(prompt)]) for prompt in ("新", "a"))
@@ -276,7 +264,7 @@ def test_two_texts_of_one_engine_can_be_read_in_turn() -> None:
 
 
 def test_what_can_never_run_is_refused() -> None:
-    engine = Engine(random_model(MODERN), TOKENIZER, cache_tokens=64)
+    engine = Engine(endless_model(MODERN), TOKENIZER, cache_tokens=64)
     with pytest.raises(XinyeError, match="the prompt has 71 tokens; this model reads at most 64"):
         engine.add(begin("a" * 70))
     with pytest.raises(
@@ -289,7 +277,7 @@ def test_what_can_never_run_is_refused() -> None:
 
 
 def test_a_seed_gives_each_completion_its_own_text_and_the_same_again() -> None:
-    engine = Engine(random_model(MODERN), TOKENIZER)
+    engine = Engine(endless_model(MODERN), TOKENIZER)
 
     def written(seed: int) -> list[str]:
         return [
@@ -302,7 +290,7 @@ def test_a_seed_gives_each_completion_its_own_text_and_the_same_again() -> None:
 
 
 def test_log_probabilities_are_those_of_a_forward_pass() -> None:
-    model = random_model(MODERN)
+    model = endless_model(MODERN)
     sampling = {"temperature": 1.0, "top_k": 5, "logprobs": 3, "frequency_penalty": 1.0, "seed": 1}
     [sequence] = run(Engine(model, TOKENIZER), [begin("新叶", **sampling)])
     logs = model(torch.tensor([sequence.tokens]))[0].log_softmax(-1)[sequence.prompt_tokens - 1 :]
@@ -314,7 +302,7 @@ def test_log_probabilities_are_those_of_a_forward_pass() -> None:
 
 
 def test_a_stop_token_ends_a_text_and_is_not_shown() -> None:
-    engine = Engine(random_model(MODERN), TOKENIZER)
+    engine = Engine(endless_model(MODERN), TOKENIZER)
     [free] = run(engine, [begin("a")])
     written = free.tokens[free.prompt_tokens :]
     token = written[7]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+import random_models
 from xinye.data.tokenizer import Tokenizer
 from xinye.errors import XinyeError
 from xinye.generation.cache import BlockCache
@@ -24,14 +25,7 @@ DRAFTS = {"looked up": None, "by a draft": 0.02, "by a poor draft": 2.0}
 
 
 def random_model(noise: float = 0.0) -> GPT:
-    """With noise, a model that often, but not always, goes on as that without."""
-    torch.manual_seed(0)
-    model = GPT(SMALL).eval().requires_grad_(False)
-    for parameter in model.parameters():
-        parameter.normal_(0, 0.3)
-    for parameter in model.parameters():
-        parameter.add_(noise * parameter.std() * torch.randn_like(parameter))
-    return model
+    return random_models.random_model(SMALL, noise=noise).requires_grad_(False)
 
 
 def parrot(text: str, end: str = "") -> GPT:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+import random_models
 from xinye.data.batches import IGNORED
 from xinye.errors import XinyeError, checked
 from xinye.model.adapter_settings import AdapterSettings
@@ -44,12 +45,7 @@ every_method = pytest.mark.parametrize("method", METHODS)
 
 
 def random_model(architecture: str) -> GPT:
-    torch.manual_seed(0)
-    model = GPT(SHAPES[architecture])
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.2)
-    return model
+    return random_models.random_model(SHAPES[architecture], 0.2).train()
 
 
 def adapted(architecture: str, method: str) -> GPT:

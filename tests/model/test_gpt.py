@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from random_models import random_model
 from xinye.data.batches import IGNORED
 from xinye.errors import XinyeError
 from xinye.model.cache import KeyValueCache
@@ -22,15 +23,6 @@ SHAPES = {
     "llama": GPTConfig("llama", V, 24, 2, 4, 1, 6, 40, CONTEXT, tie_word_embeddings=False),
     "gpt2": GPTConfig("gpt2", V, 24, 2, 4, 4, 6, 96, CONTEXT),
 }
-
-
-def random_model(config: GPTConfig) -> GPT:
-    torch.manual_seed(0)
-    model = GPT(config)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.3)
-    return model
 
 
 def gradients_of(model: GPT, loss: Tensor) -> list[Tensor]:
@@ -189,7 +181,7 @@ def test_a_shape_that_cannot_be_is_refused(changes: dict, message: str) -> None:
 
 @pytest.mark.parametrize("architecture", SHAPES)
 def test_layers_computed_again_keep_only_their_inputs(architecture: str) -> None:
-    model, kept = random_model(replace(SHAPES[architecture], dropout=0.2)), [0, 0]
+    model, kept = random_model(replace(SHAPES[architecture], dropout=0.2)).train(), [0, 0]
     tokens = torch.randint(V, (2, 40))
     gradients = []
     for again in (False, True):

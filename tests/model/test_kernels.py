@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.model.test_gpt import SHAPES, V, gradients_of, random_model, relative_error
+from tests.model.test_gpt import SHAPES, V, gradients_of, relative_error
 from torch import Tensor
 from torch.nn.attention import varlen
 
+from random_models import random_model
 from xinye.data.batches import IGNORED, Batch, Windows, piece_borders
 from xinye.data.blocks import OneBlock
 from xinye.model import gpt, kernels

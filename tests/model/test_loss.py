@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from tests.model.test_gpt import SHAPES, V, gradients_of, random_model, relative_error
+from tests.model.test_gpt import SHAPES, V, gradients_of, relative_error
 from torch import Tensor, nn
 
+from random_models import random_model
 from xinye.data.batches import IGNORED
 from xinye.model import loss
 from xinye.model.loss import cross_entropy_of_states

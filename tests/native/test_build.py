@@ -1,7 +1,10 @@
 """The compiled code is built once for a level of instructions, kept safely, and awaited by nobody."""
 
 import ctypes
+import os
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.native import build
-from xinye.native.library import THIS, Library, level
+from xinye.native.library import THIS, Library, find, levels
 
 
 @pytest.fixture
@@ -38,14 +41,14 @@ def compiler() -> str:
 def test_the_library_is_built_once_and_again_when_damaged(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = build.build(compiler(), "avx2", folder)
+    path = build.build(compiler(), ["avx2"], folder)
     content = path.read_bytes()
     assert [*folder.glob("*.so")] == [path]
     path.write_bytes(content[: len(content) // 2])
-    again = build.build(compiler(), "avx2", folder)
+    again = build.build(compiler(), ["avx2"], folder)
     assert again.read_bytes()[:4] == content[:4] and again.stat().st_size == len(content)
     monkeypatch.setattr(subprocess, "run", None)  # from here on nothing is compiled
-    assert build.build(compiler(), "avx2", folder) == again
+    assert build.build(compiler(), ["avx2"], folder) == again
 
 
 def test_what_others_could_have_written_is_not_loaded(folder: Path) -> None:
@@ -88,10 +91,77 @@ def test_the_level_is_the_best_that_the_processor_and_the_environment_allow(
 ) -> None:
     monkeypatch.setattr(machine, "instruction_sets", lambda: sets)
     monkeypatch.setattr(machine, "instruction_limit", lambda: limit)
-    assert level() == expected or (expected == "native-" and level().startswith(expected))
+    assert levels()[0] == expected or (expected == "native-" and levels()[0].startswith(expected))
 
 
-def test_pytorch_writes_until_the_decoder_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def refusing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A compiler that does not know the flags of a word's lines in the file `refused` beside it; it
+    notes its calls there in `calls`."""
+    path = folder.parent.parent / "compiler"
+    path.write_text(
+        f"""#!/bin/sh
+        cd {path.parent}; echo >> calls
+        for flag in $(cat refused); do case "$*" in *$flag*) echo "error: $flag" >&2; exit 1; esac; done
+        exec {compiler()} "$@"
+        """
+    )
+    path.chmod(0o700)
+    monkeypatch.setattr(machine, "cpp_compiler", lambda: str(path))
+    sets = {name for level in build.LEVELS.values() for name in level}
+    monkeypatch.setattr(machine, "instruction_sets", lambda: " ".join(sets))
+    monkeypatch.setattr(machine, "instruction_limit", lambda: None)
+    return path
+
+
+def calls(refusing: Path) -> int:
+    return len((refusing.parent / "calls").read_text())
+
+
+def test_a_compiler_that_lacks_the_best_level_builds_the_next(refusing: Path, folder: Path) -> None:
+    (refusing.parent / "refused").write_text("-mavx512bf16")
+    path = build.build(str(refusing), levels(), folder)
+    assert path.name.startswith("decoder-avx512-") and calls(refusing) == 2
+    assert find() == (path, "") and build.build(str(refusing), levels(), folder) == path
+    assert calls(refusing) == 2
+
+
+def test_a_failure_is_remembered_until_the_compiler_changes(refusing: Path, folder: Path) -> None:
+    (refusing.parent / "refused").write_text("-mavx2")
+    assert find() == (None, "")
+    for _ in range(2):
+        with pytest.raises(OSError, match="error: -mavx2"):
+            build.build(str(refusing), levels(), folder)
+        library = Library()
+        assert library.get() is None and library.compiling is None
+        assert library.words == f"{refusing} failed: error: -mavx2"
+    assert calls(refusing) == len(build.LEVELS)
+    os.utime(refusing, (0, 0))
+    assert find() == (None, "")
+
+
+def test_two_threads_start_one_compiler(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+
+    def find_late() -> tuple[None, str]:
+        begun.set()
+        time.sleep(0.05)
+        return None, "the end"
+
+    monkeypatch.setattr("xinye.native.library.find", find_late)
+    library = Library()
+    other = threading.Thread(target=library.get)
+    other.start()
+    begun.wait()
+    assert library.get() is None and library.words == ""  # it does not wait for the other one
+    assert library.get(wait=True) is None and library.words == "the end"
+    other.join()
+    with library._looking:
+        library.forget_others()  # as in a fork
+    assert library._looking.acquire(blocking=False)
+
+
+def test_pytorch_writes_until_the_code_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert THIS.get(wait=True) is not None
     compiling = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for name, value in {"functions": None, "words": "", "compiling": compiling}.items():

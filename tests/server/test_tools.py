@@ -240,6 +240,7 @@ MANY = CALLED | {"function": LISTS}
         ({"response_format": {"type": "json_object"}}, "response_format", "only one of"),
         ({"stop": "a"}, "tools", "leave stop out"),
         ({"messages": [{"role": "user", "content": "", "tool_calls": [CALLED]}]}, "messages.0", "cannot have tool_calls"),
+        ({"messages": [{"role": "user", "content": "", "tool_call_id": "a"}]}, "messages.0", "role user cannot have a tool_call_id"),
         ({"messages": [*ASKED, {"role": "tool", "tool_call_id": "b", "content": ""}]}, "messages", "names the call 'b'"),
         ({"messages": [{"role": "assistant", "tool_calls": [MANY, MANY]}]}, "messages", "too many parts"),
         ({"tools": [*TOOLS, {"type": "function", "function": {"name": "查", "parameters": {"required": ["b"]}}}]}, "tools", "the parameters of 查: Unsatisfiable"),

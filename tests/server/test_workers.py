@@ -1,9 +1,14 @@
 """`xinye serve --workers`: several processes behind one port."""
 
+import asyncio
+import gc
+import io
 import json
+import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +26,8 @@ from server.tiny_server import SHAPE, TOKENIZER, until
 from xinye.checkpoints.huggingface import save_model
 from xinye.errors import XinyeError
 from xinye.model.gpt import GPT
-from xinye.server.http import listen
+from xinye.server.http import FairListener, listen
+from xinye.server.metrics import leave_metrics, shared_metrics, use_metrics
 from xinye.server.settings import ServeSettings
 from xinye.server.team import Team
 
@@ -29,6 +35,7 @@ Workers = pytest.importorskip("xinye.server.workers").Workers
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux shares the weights")
 SOURCE = Path(__file__).parents[2] / "src"
 LARGE = replace(SHAPE, hidden_size=768, intermediate_size=3072, num_hidden_layers=3)
+CACHE = 32 * SHAPE.max_position_embeddings
 ASKED = {"model": "leaf", "prompt": "新", "max_tokens": 12, "temperature": 0}
 
 
@@ -63,6 +70,7 @@ def runs(pid: int) -> bool:
 @contextmanager
 def serving(model: Path, log: Path) -> Iterator[Serving]:
     command = [sys.executable, "-m", "xinye", "serve", f"leaf={model}", "--port", "0", "--json"]
+    command += ["--cache-tokens", str(CACHE)]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
     with (
         log.open("w") as errors,
@@ -127,7 +135,7 @@ def test_metrics_are_those_of_all_whoever_answers(server):
         for metric, wanted in (
             ('xinye_completion_tokens_total{model="leaf"}', begun + 2 * ASKED["max_tokens"]),
             ('xinye_running{model="leaf"}', 0),
-            ('xinye_cache_total_tokens{model="leaf"}', 2 * 16 * SHAPE.max_position_embeddings),
+            ('xinye_cache_total_tokens{model="leaf"}', CACHE),
         ):
             assert [counted(each, metric) for each in (one, other)] == [wanted, wanted]
 
@@ -141,26 +149,25 @@ def test_a_worker_that_dies_is_replaced(server):
         os.kill(dead, signal.SIGKILL)
         until(lambda: "replaces it" in server.log.read_text())
         [new] = {*server.workers} - {living}
-        assert (
-            f"worker 1 (process {dead}) was killed by signal 9; process {new} replaces it"
-            in server.log.read_text()
-        )
+        how = rf"worker \d \(process {dead}\) was killed by signal 9; process {new} replaces it"
+        assert re.search(how, server.log.read_text())
         for each in (one, other):
             assert each.get("/ready").status_code == 200
         assert counted(one, 'xinye_completion_tokens_total{model="leaf"}') == tokens  # none is lost
 
 
-def test_sigterm_ends_all_in_order(server):
-    workers = server.workers
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
-        asked = ASKED | {"max_tokens": 99, "stream": True, "extra_body": {"min_tokens": 99}}
-        chunks = iter(client.completions.create(**asked))
-        next(chunks)
-        server.process.send_signal(signal.SIGTERM)
-        assert [*chunks][-1].choices[0].finish_reason == "length"
-    assert server.process.wait(30) == 0
-    assert not any(map(runs, workers))
-    assert "Traceback" not in server.log.read_text()
+def test_sigterm_ends_all_in_order(folders, tmp_path):
+    with serving(folders[0], tmp_path / "log") as server:
+        workers = server.workers
+        with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none") as client:
+            asked = ASKED | {"max_tokens": 99, "stream": True, "extra_body": {"min_tokens": 99}}
+            chunks = iter(client.completions.create(**asked))
+            next(chunks)
+            server.process.send_signal(signal.SIGTERM)
+            assert [*chunks][-1].choices[0].finish_reason == "length"
+        assert server.process.wait(30) == 0
+        assert not any(map(runs, workers))
+        assert "Traceback" not in server.log.read_text()
 
 
 def working(serve, count=2):
@@ -190,6 +197,56 @@ def test_no_worker_outlives_the_first_process():
     os.waitpid(first, 0)
     until(lambda: not any(map(runs, workers)))
     assert not metrics.exists()
+
+
+def test_the_last_worker_deletes_the_metrics():
+    with shared_metrics():
+        folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        one, other = use_metrics(), use_metrics()
+        leave_metrics(one)
+        assert folder.is_dir()
+        leave_metrics(other)
+        assert not folder.exists()
+        for each in (one, other):
+            os.close(each)
+
+
+def test_a_busy_worker_leaves_connections_to_those_that_are_ready(monkeypatch):
+    monkeypatch.setattr("xinye.server.http.PATIENCE", 10**9)
+    team, accepted = Team(2), asyncio.Event()
+    connections = team.tally()
+    connections.own = team.ready.own = team.ready.each[1] = 1
+
+    async def serve_one(reader, writer):
+        accepted.set()
+        writer.close()
+
+    async def check():
+        listener = FairListener(listen(ServeSettings(port=0)), connections, team.ready)
+        async with await asyncio.start_server(serve_one, sock=listener):
+            with socket.create_connection(listener.getsockname()):
+                await asyncio.sleep(0.02)  # the event loop goes on
+                assert not accepted.is_set()
+                team.ready.each[1] = 0  # the other one has ended
+                await asyncio.wait_for(accepted.wait(), 10)
+            listener._rest()  # and it is closed before the moment is over
+        await asyncio.sleep(0.01)
+
+    asyncio.run(check(), debug=True)
+
+
+def test_workers_leave_nothing_open():
+    handler = logging.StreamHandler(stream := io.StringIO())
+    logging.getLogger().addHandler(handler)
+    open_files = sorted(os.listdir("/proc/self/fd"))
+    try:
+        with pytest.raises(XinyeError):
+            working(lambda on_address: os._exit(3), 1).run(lambda: None)
+        assert handler.stream is stream and "worker 1" in stream.getvalue()
+        gc.collect()
+        assert sorted(os.listdir("/proc/self/fd")) == open_files
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 def test_workers_that_always_die_end_the_command():

@@ -109,9 +109,7 @@ def test_the_command_of_the_report_repeats_a_run_in_time(workplace: Path) -> Non
     assert not {"--steps", "--time"} & {*words}
 
 
-def test_compiling_the_decoder_is_no_part_of_the_time(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compiling_is_no_part_of_the_time(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begins: list[float] = []
     monkeypatch.setattr(clock, "now", lambda: 1000.0)
     monkeypatch.setattr(train, "prepare_library", lambda device, observer: 500.0)

@@ -216,7 +216,7 @@ def software_rows(software: "Facts") -> list[tuple[str, ...]]:
         ("torch", f"{software['torch']} ({fast or 'no fast matrix library'})"),
         ("others", f"tokenizers {software['tokenizers']}, numpy {software['numpy']}"),
         ("C++ compiler", software["cpp_compiler"] or "none"),
-        ("generation", software["generation"]),
+        ("compiled code", software["compiled_code"]),
     ]
     if software["instruction_limit"]:
         rows.append(("limited to", (f"{software['instruction_limit']}, set by the environment")))

@@ -116,16 +116,16 @@ def show_log(level: int) -> None:
 
 
 def prepare_writing() -> None:
-    """Begin to compile the fast decoder if this has not been done yet, with a message; the command
-    says in the end whether it is done."""
+    """Begin to compile the fast code if this has not been done yet, with a message; the command
+    says in the end what has come of it."""
     from xinye.machine import device
     from xinye.native.library import THIS, prepare_library_beside
 
     def tell() -> None:
-        if THIS.get() is None:
-            console.print("the decoder is still being compiled in the background", style="dim")
-        else:
-            console.print("the decoder is compiled: the next texts are written faster", style="dim")
+        said = "the code is still being compiled in the background"
+        if THIS.settled():
+            said = THIS.outcome()
+        console.print(said, style="dim")
 
     with Display() as display:
         if prepare_library_beside(device(), display):

@@ -154,7 +154,7 @@ def describe_software() -> Facts:
         "cuda": torch.version.cuda,
         "nvidia_driver": driver[1] if driver else None,
         "cpp_compiler": machine.cpp_compiler(),
-        "generation": library.describe(),
+        "compiled_code": library.describe(),
         "output_encoding": (sys.stdout.encoding or "ascii").lower(),
     }
 
@@ -196,7 +196,8 @@ def version(package: str) -> str | None:
 
 def measured(device: torch.device, anew: bool, observer: Observer) -> Speed:
     """The speeds of this machine, from the cache or measured and cached."""
-    return machine.remembered("speed", Speed, device, lambda: measure(device, observer, anew), anew)
+    name = "speed-of-pytorch" if library.THIS.get() is None else "speed-of-compiled-code"
+    return machine.remembered(name, Speed, device, lambda: measure(device, observer, anew), anew)
 
 
 def measure(device: torch.device, observer: Observer, anew: bool) -> Speed:

@@ -1,5 +1,6 @@
-"""Compiled code: the products of quantized matrices, and the decoder of a GPT on a CPU.
+"""Compiled code for a CPU: products of quantized matrices, the step that reads tokens when a GPT
+generates, and what training computes between its matrices.
 
 `build.py` compiles it for a level of instruction sets, `library.py` loads the best level that this
-processor has, `matrix.py` calls it. The step of the decoder is called in `generation/decoder.py`.
+processor has. `matrix.py`, `training.py` and `generation/decoder.py` call it.
 """

@@ -1,7 +1,7 @@
 """Compiles the C++ of this folder for one of several levels of instruction sets.
 
 It needs nothing but Python, so that the build of a wheel can load it, and a process of its own can
-run it: `python build.py COMPILER LEVEL FOLDER`.
+run it: `python build.py COMPILER FOLDER LEVEL …`.
 """
 
 import fcntl
@@ -11,6 +11,8 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +28,7 @@ LEVELS = {
     "avx_vnni": (*AVX2, "avx_vnni"),
     "avx2": AVX2,
 }
+DAY = 86_400  # seconds for which a failure is remembered; a full disk may have been its cause
 
 
 def compile_level(compiler: str, level: str, path: Path, *flags: str) -> None:
@@ -37,20 +40,31 @@ def compile_level(compiler: str, level: str, path: Path, *flags: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
 
 
-def build(compiler: str, level: str, folder: Path) -> Path:
-    """The path of a level's library in a folder, compiled now if it is not there.
+def build(compiler: str, levels: Sequence[str], folder: Path) -> Path:
+    """The path of the library of the first of these levels that can be built, compiled now if it is
+    not in the folder. What the compiler refuses is remembered.
 
-    Raises `OSError` or `subprocess.SubprocessError` if it cannot be built.
+    Raises `OSError` or `subprocess.SubprocessError` if none can be built.
     """
     _make_own(folder)
     with (folder / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=folder) as beside:
         fcntl.flock(lock, fcntl.LOCK_EX)  # processes that begin together compile it once
-        path = Path(beside) / "decoder.so"
-        found = built(compiler, level, folder)
-        if found is None:
-            compile_level(compiler, level, path)
-            found = path.rename(folder / f"{_name(compiler, level)}-{_hash(path)}.so")
-        return found
+        path, why = Path(beside) / "decoder.so", ""
+        for level in levels:
+            found, why = built(compiler, level, folder), failure(compiler, level, folder)
+            if found is not None:
+                return found
+            if why:
+                continue
+            name = _name(compiler, level)
+            try:
+                compile_level(compiler, level, path)
+            except subprocess.CalledProcessError as error:
+                why = reason(error)
+                (folder / f"{name}.failed").write_text(why, "utf-8")
+            else:
+                return path.rename(folder / f"{name}-{_hash(path)}.so")
+        raise OSError(why)
 
 
 def built(compiler: str, level: str, folder: Path) -> Path | None:
@@ -70,6 +84,15 @@ def built(compiler: str, level: str, folder: Path) -> Path | None:
     return None
 
 
+def failure(compiler: str, level: str, folder: Path) -> str:
+    """Why this compiler refused a level less than a day ago, in a line; empty if it did not."""
+    path = folder / f"{_name(compiler, level)}.failed"
+    with suppress(FileNotFoundError):
+        if time.time() < path.stat().st_mtime + DAY:
+            return path.read_text("utf-8")
+    return ""
+
+
 def reason(error: Exception) -> str:
     """Why a library could not be built, in a line."""
     lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
@@ -85,7 +108,8 @@ def _flags(level: str) -> list[str]:
 def _name(compiler: str, level: str) -> str:
     """The beginning of a library's name, which says what it was made from."""
     sources = [path.read_text("utf-8") for path in sorted(HERE.glob("*.[ch]*"))]
-    what = [sources, compiler, FLAGS, _flags(level)]
+    changed = os.stat(compiler).st_mtime_ns  # by an update of the compiler
+    what = [sources, compiler, changed, FLAGS, _flags(level)]
     digest = hashlib.blake2b(repr(what).encode(), digest_size=8).hexdigest()
     return f"decoder-{level}-{digest}"
 
@@ -107,6 +131,6 @@ def _hash(path: Path) -> str:
 
 if __name__ == "__main__":
     try:
-        build(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+        build(sys.argv[1], sys.argv[3:], Path(sys.argv[2]))
     except (OSError, subprocess.SubprocessError) as error:
         sys.exit(reason(error))

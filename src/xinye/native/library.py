@@ -1,7 +1,7 @@
 """Finds, compiles and loads the compiled code, at the best level that this processor has.
 
-A wheel brings the libraries of all levels. In a checkout a process of its own compiles the level
-that is needed, once, into the user's cache. Until then PyTorch does the work.
+A wheel brings the libraries of all levels. In a checkout a process of its own compiles the best
+level that the compiler can, once, into the user's cache. Until then PyTorch does the work.
 """
 
 import ctypes
@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,15 @@ LIMITED = {"avx2": ("avx2",), "avx512": ("avx512", "avx_vnni", "avx2")}
 log = logging.getLogger(__name__)
 
 
-def level() -> str:
-    """The name of the best level in `build.LEVELS` that this processor and the environment allow;
-    another name if there is none."""
+def levels() -> list[str]:
+    """The names of the levels in `build.LEVELS` that this processor and the environment allow, the
+    best first; one other name if there is none."""
     has, limit = machine.instruction_sets(), machine.instruction_limit()
-    for name, needed in build.LEVELS.items():
-        if set(needed) <= set(has.split()) and (limit is None or name in LIMITED[limit]):
-            return name
+    allowed = build.LEVELS if limit is None else LIMITED[limit]
     digest = hashlib.blake2b((machine.processor() + has).encode(), digest_size=4)
-    return f"native-{digest.hexdigest()}"
+    return [name for name in allowed if set(build.LEVELS[name]) <= set(has.split())] or [
+        f"native-{digest.hexdigest()}"
+    ]
 
 
 class Library:
@@ -43,16 +44,24 @@ class Library:
     def __init__(self) -> None:
         self.functions: Any = None  # the library, as ctypes loads it
         self.words = ""  # its path, or the reason why there is none; empty until that is known
+        self.forget_others()
+
+    def forget_others(self) -> None:
+        """Forget the compiler and the lock of the process that this one was forked from: it finds
+        the library or starts to wait itself."""
         self.compiling: subprocess.Popen[str] | None = None
+        self._looking = threading.Lock()
 
     def get(self, wait: bool = False) -> Any:
         """The library, or None if there is none (`words` says why) or, without `wait`, while it is
         being compiled. The first call finds it or starts to compile it."""
-        if not self.words:
+        if not self.words and self._looking.acquire(blocking=wait):  # or another thread looks
             try:
                 self._look(wait)
             except OSError as error:
                 self.words = str(error)
+            finally:
+                self._looking.release()
         return self.functions
 
     def settled(self) -> bool:
@@ -60,17 +69,23 @@ class Library:
         self.get()
         return bool(self.words)
 
+    def outcome(self) -> str:
+        """What has come of compiling, in a sentence."""
+        if self.functions is None:
+            return f"the code cannot be compiled, so PyTorch computes, more slowly: {self.words}"
+        return "the code is compiled: training and writing are faster from now on"
+
     def _look(self, wait: bool) -> None:
+        if self.words:  # another thread has looked
+            return
         if self.compiling is None:
-            found, compiler = find(), machine.cpp_compiler()
-            if found is not None:
-                return self._load(found)
-            if compiler is None:
-                self.words = "no C++ compiler"
+            self._settle(*find())
+            if self.words:
                 return
+            command = [sys.executable, build.__file__, machine.cpp_compiler() or ""]
             # In a session of its own it lives on if this process ends, for the next one.
             self.compiling = subprocess.Popen(
-                [sys.executable, build.__file__, compiler, level(), cache_folder() / "native"],
+                [*command, cache_folder() / "native", *levels()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
@@ -80,39 +95,44 @@ class Library:
         if not wait and self.compiling.poll() is None:
             return
         _, error = self.compiling.communicate()
-        found = find()
-        if found is None:
-            self.words = f"{machine.cpp_compiler()} failed: {error.strip()}"
-            log.warning("the compiled decoder cannot be built, so PyTorch writes: %s", self.words)
-        else:
-            self._load(found)
-            log.info("the decoder is compiled: texts are written faster from now on")
+        found, why = find()
+        self._settle(found, why or f"{machine.cpp_compiler()} failed: {error.strip()}")
+        log.info("%s", self.outcome())
 
-    def _load(self, path: Path) -> None:
-        self.functions = ctypes.CDLL(str(path))
-        self.words = str(path)
+    def _settle(self, path: Path | None, why: str) -> None:
+        if path is not None:
+            self.functions = ctypes.CDLL(str(path))
+        self.words = why if path is None else str(path)
 
 
-def find() -> Path | None:
-    """The path of this processor's library, in the package or in the cache; None if there is
-    none."""
-    name, compiler = level(), machine.cpp_compiler()
-    packaged = build.HERE / f"decoder-{name}.so"
-    if packaged.exists():
-        return packaged
-    return None if compiler is None else build.built(compiler, name, cache_folder() / "native")
+def find() -> tuple[Path | None, str]:
+    """The path of the library of the best level that there can be, in the package or in the cache;
+    or None and the reason; or None and no reason if it has to be compiled."""
+    compiler, folder = machine.cpp_compiler(), cache_folder() / "native"
+    why = "no C++ compiler"
+    for level in levels():
+        packaged = build.HERE / f"decoder-{level}.so"
+        if packaged.exists():
+            return packaged, ""
+        if compiler is None:
+            continue
+        found = build.built(compiler, level, folder)
+        failure = build.failure(compiler, level, folder)
+        if found is not None or not failure:
+            return found, ""
+        why = f"{compiler} failed: {failure}"
+    return None, why
 
 
 THIS = Library()
-# A fork cannot await the compiler of its parent; it finds the library or starts to wait itself.
-os.register_at_fork(after_in_child=lambda: setattr(THIS, "compiling", None))
+os.register_at_fork(after_in_child=THIS.forget_others)
 
 
 def describe() -> str:
-    """How this machine's CPU generates text, in a few words."""
+    """What this machine has of the compiled code, in a few words."""
     if THIS.get(wait=True) is None:
-        return f"with PyTorch alone, which is slower: {THIS.words}"
-    return "compiled for this processor"
+        return f"none, so training and generation are slower: {THIS.words}"
+    return "for this processor"
 
 
 def prepare_library(device: torch.device, observer: Observer) -> float:
@@ -121,10 +141,11 @@ def prepare_library(device: torch.device, observer: Observer) -> float:
     if device.type != "cpu" or THIS.settled():
         return 0.0
     observer.stage(
-        "compiling the fast code for this processor; this happens once and takes a few seconds"
+        "compiling the fast code for this processor; this happens once and takes about 15 seconds"
     )
     begin = time.monotonic()
-    THIS.get(wait=True)
+    if THIS.get(wait=True) is None:
+        observer.warn(THIS.outcome())
     return time.monotonic() - begin
 
 
@@ -134,7 +155,7 @@ def prepare_library_beside(device: torch.device, observer: Observer) -> bool:
     if device.type != "cpu" or THIS.settled():
         return False
     observer.stage(
-        "compiling the decoder for this processor in the background; this happens once, and until "
+        "compiling the fast code for this processor in the background; this happens once; until "
         "then PyTorch writes, more slowly"
     )
     return True

@@ -1,4 +1,5 @@
-"""Calls of the compiled code that need only one matrix."""
+"""What all calls of the compiled code share, kinds of numbers and threads; and the product of a
+quantized matrix."""
 
 import ctypes
 from functools import cache

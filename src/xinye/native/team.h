@@ -25,22 +25,23 @@ class Team {
   public:
     Team(int64_t most, int64_t shares) : most(most), taken(most * shares) {}
 
-    void set_size(int members) { size = members; }
+    void set_size(int members) { size.store(members, std::memory_order_relaxed); }
     int join() { return joined.fetch_add(1); }  // the number of the calling thread
 
     // Calls work(first, last) on pieces of [0, count), for share number `number` of the step.
     template <class Do> void share(int64_t number, int me, int64_t count, int64_t piece, Do&& work) {
-        for (int turn = 0; turn < size; turn++) {
-            int64_t owner = (me + turn) % size, end = count * (owner + 1) / size, first;
+        const int members = size.load(std::memory_order_relaxed);
+        for (int turn = 0; turn < members; turn++) {
+            int64_t owner = (me + turn) % members, end = count * (owner + 1) / members, first;
             std::atomic<int64_t>& next = taken[number * most + owner].pieces;
-            while ((first = count * owner / size + piece * next.fetch_add(1, std::memory_order_relaxed)) < end)
+            while ((first = count * owner / members + piece * next.fetch_add(1, std::memory_order_relaxed)) < end)
                 work(first, std::min(first + piece, end));
         }
     }
 
     void meet() {
         int64_t round = rounds.load();
-        if (arrived.fetch_add(1) == size - 1) {
+        if (arrived.fetch_add(1) == size.load(std::memory_order_relaxed) - 1) {
             arrived = 0;
             rounds.fetch_add(1);
             return;
@@ -56,7 +57,7 @@ class Team {
   private:
     struct alignas(64) Counter { std::atomic<int64_t> pieces{0}; };  // each has its own cache line
     int64_t most;
-    int size = 1;
+    std::atomic<int> size{1};  // every thread stores the same number
     std::vector<Counter> taken;
     alignas(64) std::atomic<int> joined{0}, arrived{0};
     alignas(64) std::atomic<int64_t> rounds{0};

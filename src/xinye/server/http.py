@@ -6,8 +6,8 @@ import asyncio
 import re
 import signal
 import socket
-import time
 from collections.abc import Callable
+from itertools import compress
 from typing import Any, Protocol
 
 import h11
@@ -162,22 +162,36 @@ class StreamingServer(Server):
 
 class FairListener(socket.socket):
     """A listening socket that several workers accept from. One that has more connections than
-    another leaves the next one to it."""
+    another that is ready leaves the next one to it."""
 
-    def __init__(self, listener: socket.socket, connections: Tally) -> None:
+    def __init__(self, listener: socket.socket, connections: Tally, ready: Tally) -> None:
         super().__init__(fileno=listener.detach())
-        self._connections, self._left = connections, 0
+        self._connections, self._ready, self._left = connections, ready, 0
 
     def accept(self) -> tuple[socket.socket, Any]:
         """The next connection. Raises `BlockingIOError` if there is none for this worker now."""
-        if self._connections.own > min(self._connections.each) and self._left < PATIENCE:
+        own = self._connections.own
+        of_ready = compress(self._connections.each, self._ready.each)
+        if own > min(of_ready, default=own) and self._left < PATIENCE:
             self._left += 1
-            time.sleep(PAUSE)
+            self._rest()
             raise BlockingIOError
         accepted = super().accept()
         self._left = 0
         self._connections.own += 1
         return accepted
+
+    def _rest(self) -> None:
+        """Keep this socket out of the event loop for a moment."""
+        loop = asyncio.get_running_loop()
+        selector = loop._selector  # type: ignore[attr-defined]
+        key = selector.unregister(self)
+
+        def resume() -> None:
+            if self.fileno() >= 0:  # the server may have closed it
+                selector.register(self, key.events, key.data)
+
+        loop.call_later(PAUSE, resume)
 
 
 def run(server: Server, listener: socket.socket, on_ready: Callable[[str], None]) -> None:

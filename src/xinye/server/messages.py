@@ -138,6 +138,8 @@ class Message(Body):
             raise ValueError(f"the content of a message of the role {self.role} is missing")
         if self.tool_calls and self.role != "assistant":
             raise ValueError(f"a message of the role {self.role} cannot have tool_calls")
+        if self.tool_call_id and self.role != "tool":
+            raise ValueError(f"a message of the role {self.role} cannot have a tool_call_id")
         return self
 
     @property

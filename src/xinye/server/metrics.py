@@ -1,11 +1,12 @@
 """`RequestMetrics`: what every server counts for Prometheus."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from fastapi.responses import Response
 from prometheus_client import (
@@ -80,6 +81,21 @@ def shared_metrics() -> Iterator[None]:
         forget_metrics()
         del os.environ[FOLDER]
         values.ValueClass = alone
+
+
+def use_metrics() -> int:
+    """Let others know that this process uses the shared metrics. Returns what `leave_metrics`
+    needs, a file descriptor of its own."""
+    folder = os.open(os.environ[FOLDER], os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_SH)
+    return folder
+
+
+def leave_metrics(folder: int) -> None:
+    """Delete the files that hold the shared metrics if no other process uses them."""
+    with suppress(BlockingIOError):
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        forget_metrics()
 
 
 def forget_metrics() -> None:

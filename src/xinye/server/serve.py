@@ -44,7 +44,7 @@ def serve(
     threads = threads_of_each(settings.workers) if settings.workers > 1 else 0
     team = Team(settings.workers)
     requests, connections = team.tally(), team.tally()
-    with FairListener(listen(settings), connections) as listener:
+    with FairListener(listen(settings), connections, team.ready) as listener:
         bases = load_bases(settings.knowledge)
         worker = Worker()
         models = load_models(names, settings, worker, team)

@@ -13,6 +13,9 @@ class Team:
     number: int = 0
     _tallies: "list[Tally]" = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.ready = self.tally()  # 1 of each worker that answers requests
+
     def tally(self) -> "Tally":
         """A new tally. It must be made before the workers are."""
         self._tallies.append(Tally(self))

@@ -25,7 +25,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from xinye.errors import XinyeError
 from xinye.server.http import LAST_SECONDS
-from xinye.server.metrics import forget_metrics, shared_metrics
+from xinye.server.metrics import leave_metrics, shared_metrics, use_metrics
 from xinye.server.settings import ServeSettings
 from xinye.server.team import Team
 
@@ -51,10 +51,10 @@ class Workers:
     ) -> None:
         self._team, self._listener, self._threads, self._serve = team, listener, threads, serve
         self._seconds = settings.grace + LAST_SECONDS + OVERDUE  # to end
-        self._ready = team.tally()
         self._processes: dict[int, ForkProcess] = {}
         self._failures = [0] * team.workers  # how often each died before it was ready
         self._orphaned = False  # whether the first process has ended, in a worker
+        self._metrics = -1  # what `leave_metrics` needs, in a worker
         self._signals: list[int] = []  # that have come and were not handled yet
         self._ending: float | None = None  # when all must have ended
         # The workers wait for the end of this pipe. It comes when this process has ended, even if
@@ -64,11 +64,10 @@ class Workers:
     def run(self, on_ready: Callable[[], None]) -> None:
         """Run the workers until SIGTERM or Ctrl-C. `on_ready` is called when all are ready. Raises
         `XinyeError` if a worker dies again and again before it is ready."""
-        write_lines_whole()
         gc.collect()
         gc.freeze()  # the collector would write to memory that the workers share
         try:
-            with shared_metrics(), self._caught():
+            with whole_lines(), shared_metrics(), self._caught():
                 self._watch(on_ready)
         except BaseException:  # such as a closed standard output
             for process in self._processes.values():
@@ -76,6 +75,8 @@ class Workers:
             raise
         finally:
             gc.unfreeze()
+            os.close(self._life)
+            os.close(self._pipe)
 
     def _watch(self, on_ready: Callable[[], None]) -> None:
         waiting = True
@@ -85,7 +86,7 @@ class Workers:
             wait([process.sentinel for process in self._processes.values()], timeout=0.1)
             while self._signals:
                 self._end(self._signals.pop(0))
-            if waiting and all(self._ready.each):
+            if waiting and all(self._team.ready.each):
                 waiting = False
                 on_ready()
             for number, process in [*self._processes.items()]:
@@ -113,7 +114,8 @@ class Workers:
     def _ended(self, number: int, process: ForkProcess) -> None:
         """Replace a worker that has ended, unless all are ending."""
         del self._processes[number]
-        was_ready = self._ready.each[number]
+        process.join()  # it has ended, but is kept among the children until then
+        was_ready = self._team.ready.each[number]
         mark_process_dead(process.pid)
         self._team.forget(number)
         if self._ending:
@@ -158,6 +160,7 @@ class Workers:
     def _work(self, number: int) -> None:
         os.close(self._life)
         self._team.number = number
+        self._metrics = use_metrics()
         torch.set_num_threads(self._threads)
         threading.Thread(target=self._end_with_parent, daemon=True).start()
         try:
@@ -167,10 +170,10 @@ class Workers:
             raise SystemExit(error.exit_code) from None
         finally:
             if self._orphaned:
-                forget_metrics()
+                leave_metrics(self._metrics)
 
     def _is_ready(self, _: str) -> None:
-        self._ready.own = 1
+        self._team.ready.own = 1
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def _end_with_parent(self) -> None:
@@ -182,6 +185,7 @@ class Workers:
         log.error(said)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(self._seconds)
+        leave_metrics(self._metrics)
         os._exit(1)
 
 
@@ -197,11 +201,11 @@ def how_it_ended(exit_code: int) -> str:
 
 
 class WholeLines:
-    """A log's stream that several processes write to, one after another."""
+    """A log's stream that several processes write to, one after another. A process holds the lock
+    of a file while it writes."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._lock = os.memfd_create("xinye-log")  # its lock ends with the process that holds it
+    def __init__(self, stream: TextIO, lock: int) -> None:
+        self._stream, self._lock = stream, lock
 
     def write(self, text: str) -> None:
         fcntl.lockf(self._lock, fcntl.LOCK_EX)
@@ -215,8 +219,18 @@ class WholeLines:
         self._stream.flush()
 
 
-def write_lines_whole() -> None:
-    """Let the handlers of the log write whole lines, whichever process writes."""
-    for handler in logging.getLogger().handlers:
-        if type(handler) is logging.StreamHandler:
-            handler.setStream(WholeLines(handler.stream))
+@contextmanager
+def whole_lines() -> Iterator[None]:
+    """Within this context, the handlers of the log write whole lines, whichever process writes."""
+    known = logging.getLogger().handlers
+    handlers = [handler for handler in known if type(handler) is logging.StreamHandler]
+    streams = [handler.stream for handler in handlers]
+    lock = os.memfd_create("xinye-log")  # a lock ends with the process that holds it
+    for handler, stream in zip(handlers, streams, strict=True):
+        handler.setStream(WholeLines(stream, lock))
+    try:
+        yield
+    finally:
+        for handler, stream in zip(handlers, streams, strict=True):
+            handler.setStream(stream)
+        os.close(lock)
