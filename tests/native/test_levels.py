@@ -237,7 +237,7 @@ def test_tensors_of_several_dtypes_are_left_to_pytorch() -> None:
 
 def test_a_target_beyond_the_vocabulary_is_refused() -> None:
     states, head = torch.randn(3, 8, requires_grad=True), torch.randn(20, 8)
-    with pytest.raises(IndexError, match="Target 20 is out of bounds"):
+    with pytest.raises(IndexError, match="target 20 is not one of 20 classes"):
         loss.cross_entropy_of_states(states, head, torch.tensor([1, 20, 3]))
 
 

@@ -269,7 +269,7 @@ def cross_entropy_(logits: Tensor, targets: Tensor, smoothing: float) -> Tensor:
     assert logits.is_contiguous() and len(targets) == len(logits)
     losses, targets = torch.empty(len(logits)), targets.long().contiguous()
     if len(targets) and (highest := int(targets.max())) >= logits.shape[1]:
-        raise IndexError(f"Target {highest} is out of bounds.")
+        raise IndexError(f"target {highest} is not one of {logits.shape[1]} classes")
     pointers = logits.data_ptr(), targets.data_ptr(), smoothing, losses.data_ptr()
     call = CrossEntropy(threads(), KINDS[logits.dtype], *logits.shape, *pointers)
     THIS.functions.xinye_cross_entropy(ctypes.byref(call))
