@@ -163,7 +163,7 @@ def gigabytes(size: float) -> str:
 
 def two_digits(value: float) -> str:
     """A number with two significant digits; all digits in front of its point."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:#.2g}"
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:#.2g}"
 
 
 def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
