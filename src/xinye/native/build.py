@@ -155,7 +155,7 @@ def failure(compiler: str, level: str, folder: Path) -> str:
 
 def _note_use(path: Path) -> None:
     if path.stat().st_mtime < time.time() - DAY:
-        with suppress(PermissionError):
+        with suppress(OSError):  # such as in a cache that cannot be written
             path.touch()
 
 

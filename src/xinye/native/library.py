@@ -97,9 +97,10 @@ class Library:
             )
         if not wait and self.compiling.poll() is None:
             return
-        _, error = self.compiling.communicate()
+        _, said = self.compiling.communicate()
         found, why = find()
-        self._settle(found, why or f"{machine.cpp_compiler()} failed: {error.strip()}")
+        compiler, reason = machine.cpp_compiler(), said.strip()
+        self._settle(found, why or f"{compiler} failed: {reason}")
         log.info("%s", self.outcome())
 
     def _settle(self, path: Path | None, why: str) -> None:
@@ -133,10 +134,10 @@ def find() -> tuple[Path | None, str]:
         if compiler is None:
             continue
         found = build.built(compiler, level, folder)
-        failure = build.failure(compiler, level, folder)
-        if found is not None or not failure:
+        reason = build.failure(compiler, level, folder)
+        if found is not None or not reason:
             return found, ""
-        why = f"{compiler} failed: {failure}"
+        why = f"{compiler} failed: {reason}"
     return None, why
 
 
