@@ -45,6 +45,7 @@ install: .venv/installed  ## only the set-up
 
 wheel: .venv/bin/python  ## dist/xinye-….whl with the compiled code, which needs no C++ compiler where it is installed
 	XINYE_WHEEL=compiled $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps -w dist .
+	@ls -t dist/xinye-*.whl | head -n 1
 
 walk: .venv/bin/python  ## the package as others install it: built, in an environment of its own, along the README
 	$(BIN)/python tests/walk_readme.py

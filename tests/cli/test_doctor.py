@@ -198,3 +198,10 @@ def test_wrong_use_is_one_line(xinye):
     outcome = xinye("doctor", "--mesure")
     assert outcome.code == 2 and "did you mean '--measure'?" in outcome.complaint
     assert "example:\n  xinye doctor" in xinye("doctor", "--help").out
+
+
+def test_a_slow_dtype_has_two_digits():
+    from xinye.cli.machine import two_digits
+
+    shown = [two_digits(value) for value in (0.0163, 0.163, 1.63, 16.3, 9.99, 2500)]
+    assert shown == ["0.016", "0.16", "1.6", "16", "10", "2,500"]

@@ -230,3 +230,9 @@ def test_help_says_that_a_minus_reads_a_pipe(xinye):
     for verb in ("classify", "tag", "chat", "generate"):
         help_text = xinye(verb, "--help").out
         assert "a pipe" in " ".join(help_text.split()), verb
+
+
+def test_a_wrong_setting_is_called_as_it_was_typed(xinye):
+    for typed in (("serve", "m", "--max-tokens", "0"), ("generate", "m", "--max-tokens=0")):
+        said = f"xinye {typed[0]}: --max-tokens: 0 is too small; use at least 1"
+        assert said in xinye(*typed).complaint

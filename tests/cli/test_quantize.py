@@ -22,8 +22,10 @@ def test_without_a_text_only_the_sizes_are_told(xinye, trained, workplace):
     assert (
         outcome.code == 0
         and "leaf-q4_0.gguf" in outcome.out
-        and "name a text to measure the loss of quality on" in outcome.out
+        and "to measure the loss of quality, name a text: xinye quantize leaf.gguf FILE --to q4_0"
+        in outcome.out
     )
+    assert "rounded twice" in outcome.err
     outcome = xinye("quantize", "leaf.gguf", "en.txt", "--to", "q4_0")
     assert "q4_0 changes the bits per byte by" in outcome.out
     assert load_model("leaf.gguf")[1].chat_template is None  # its run only went on with texts
@@ -37,7 +39,7 @@ def test_a_fine_tuning_notes_that_its_base_read_what_is_not_known_here(xinye, tr
     taught = ("--task", "chat", "--data", "chats.jsonl", "--epochs", 1, "--method", "lora")
     assert xinye("finetune", trained, *taught, "-o", "run").code == 0
     outcome = xinye("quantize", "run", "-o", "leaf.gguf")
-    note = "note: it was fine-tuned on records; the training text of its base is not known; name a text"
+    note = "note: it was fine-tuned on records; the training text of its base is not known; "
     assert outcome.code == 0 and note in outcome.out
     result = json.loads(xinye("quantize", "run", "zh.txt", "-o", "leaf.gguf", "--json").out)
     assert result["notes"] == [] and result["tokens"] > 0

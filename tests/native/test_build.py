@@ -17,7 +17,8 @@ from xinye.generation.sampling import Sampling
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.native import build
-from xinye.native.library import THIS, Library, find, levels
+from xinye.native.library import THIS, Library, describe, find, levels, prepare_library
+from xinye.observer import Observer
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_the_library_is_built_once_and_again_when_damaged(
     path.write_bytes(content[: len(content) // 2])
     again = build.build(compiler(), ["avx2"], folder)
     assert again.read_bytes()[:4] == content[:4] and again.stat().st_size == len(content)
-    monkeypatch.setattr(subprocess, "run", None)  # from here on nothing is compiled
+    monkeypatch.setattr(build, "compile_level", None)  # from here on nothing is compiled
     assert build.build(compiler(), ["avx2"], folder) == again
 
 
@@ -177,3 +178,92 @@ def test_pytorch_writes_until_the_code_is_compiled(monkeypatch: pytest.MonkeyPat
     compiling.communicate("")  # ends it
     engine.step()
     assert engine.runner.decoder is not None and isinstance(THIS.functions, ctypes.CDLL)
+
+
+def script(folder: Path, text: str) -> str:
+    """The path of a compiler that is this shell script."""
+    path = folder.parent.parent / "c++"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o700)
+    return str(path)
+
+
+def test_a_compiler_that_hangs_ends_with_all_its_processes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging = script(folder, f"sleep 60 & echo $! > {folder.parent.parent}/child; wait")
+    monkeypatch.setattr(build, "LONGEST", 0.2)
+    with pytest.raises(subprocess.TimeoutExpired):
+        build.build(hanging, ["avx512", "avx2"], folder)
+    child = Path("/proc", (folder.parent.parent / "child").read_text().strip(), "cmdline")
+    deadline = time.monotonic() + 10
+    while child.exists() and child.read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not child.exists() or not child.read_bytes()  # a zombie has none
+    why = "c++ has not ended after 0 seconds"
+    assert [build.failure(hanging, level, folder) for level in ("avx512", "avx2")] == [why, why]
+
+
+@pytest.mark.parametrize(
+    "output, expected",
+    [
+        (r"\033[1mx.h:1:\033[m \033[31merror:\033[K no\007\n", "x.h:1: error: no"),
+        (r"x: error: \377\n", "x: error: \ufffd"),
+        ("", "c++ ended with exit code 1"),
+        (r"unexpected\n", "c++ ended with exit code 1"),
+        (r"error: ld\nx.o: No space left on device\n", "x.o: No space left on device"),
+    ],
+)
+def test_why_a_compiler_failed_is_a_short_line(folder: Path, output: str, expected: str) -> None:
+    failing = script(folder, f"printf '{output}' >&2; exit 1")
+    with pytest.raises((OSError, subprocess.CalledProcessError)) as raised:
+        build.build(failing, ["avx2"], folder)
+    assert build.reason(raised.value) == expected
+    assert bool(build.failure(failing, "avx2", folder)) != ("space" in expected)
+
+
+def test_leftovers_and_libraries_out_of_use_are_deleted(folder: Path) -> None:
+    (folder / "tmpkilled").mkdir(parents=True, mode=0o700)
+    (folder / "tmpkilled" / "decoder.so").touch()
+    old, recent = folder / "decoder-avx2-0-0.so", folder / "decoder-avx2-1-1.so"
+    for path, days in (old, 31), (recent, 29):
+        path.touch()
+        os.utime(path, (0, time.time() - days * build.DAY))
+    path = build.build(compiler(), ["avx2"], folder)
+    assert sorted(folder.glob("*")) == sorted([recent, path, folder / "lock"])
+    os.utime(path, (0, 0))
+    assert build.built(compiler(), "avx2", folder) == path
+    assert path.stat().st_mtime > time.time() - 60
+
+
+def test_a_library_that_cannot_be_loaded_is_reported_once_and_not_used_again(folder: Path) -> None:
+    path = build.build(compiler(), levels(), folder)
+    path.unlink()
+    damaged = path.with_name(f"{path.name.rpartition('-')[0]}-.so")
+    damaged.write_bytes(b"no library")
+    damaged = damaged.rename(damaged.with_name(damaged.name[:-3] + f"{build._hash(damaged)}.so"))
+    warnings: list[str] = []
+    observer = Observer()
+    observer.warn = warnings.append  # type: ignore[method-assign]
+    library = Library()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("xinye.native.library.THIS", library)
+        for _ in range(2):
+            assert prepare_library(torch.device("cpu"), observer) == 0
+    assert len(warnings) == 1 and "cannot be loaded" in warnings[0]
+    assert "invalid ELF header" in library.words or "too short" in library.words
+    assert not damaged.exists()
+    later = Library()
+    assert later.get() is None and later.compiling is None and "cannot be loaded" in later.words
+
+
+def test_the_doctor_tells_the_level_and_where_it_was_compiled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = build.build(compiler(), levels(), folder)
+    level = levels()[0].partition("-")[0]
+    monkeypatch.setattr("xinye.native.library.THIS", Library())
+    assert describe() == f"{level}, compiled on this machine"
+    path.rename(build.HERE / f"decoder-{levels()[0]}.so")
+    monkeypatch.setattr("xinye.native.library.THIS", Library())
+    assert describe() == f"{level}, from the package"

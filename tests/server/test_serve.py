@@ -65,6 +65,7 @@ def test_sigterm_lets_a_stream_end_and_exits_with_0(process):
         assert [*chunks][-1].choices[0].finish_reason == "length"
     assert process.wait(30) == 0
     said = process.stderr.read()
+    assert "stopping; waiting for 1 text to be finished" in said
     assert "Traceback" not in said and "从前" not in said and "leaf" not in said
 
 

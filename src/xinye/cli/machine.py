@@ -126,6 +126,7 @@ def show_report(report: "Report") -> None:
             (name, "not installed" if name in missing else "installed", extra["use"])
             for name, extra in extras.items()
         ],
+        shown_names=False,
     )
     section(
         "Defaults",
@@ -145,10 +146,12 @@ def show_report(report: "Report") -> None:
         answer.print("nothing to do")
 
 
-def section(title: str, rows: list[tuple[str, ...]]) -> None:
-    """Print rows of a name, a value and, if needed, an explanation."""
+def section(title: str, rows: list[tuple[str, ...]], shown_names: bool = True) -> None:
+    """Print rows of a name, a value and, if needed, an explanation. The names are translated
+    unless somebody has to type them."""
     columns = [""] * max(map(len, rows))
-    named = [(f"  {shown_word(name)}".ljust(12), *map(shown_word, each)) for name, *each in rows]
+    translated = shown_word if shown_names else str
+    named = [(f"  {translated(name)}".ljust(12), *map(shown_word, each)) for name, *each in rows]
     answer.print(shown_word(title), style="bold")
     print_table(columns, named, left=range(len(columns)))
     answer.print()
@@ -156,6 +159,11 @@ def section(title: str, rows: list[tuple[str, ...]]) -> None:
 
 def gigabytes(size: float) -> str:
     return f"{size / 1e9:,.1f} GB"
+
+
+def two_digits(value: float) -> str:
+    """A number with two significant digits; all digits in front of its point."""
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:#.2g}"
 
 
 def machine_rows(facts: "Facts", software: "Facts") -> list[tuple[str, ...]]:
@@ -193,8 +201,10 @@ def speed_rows(speed: "Speed") -> list[tuple[str, ...]]:
     for dtype, rate in speed.matrix_flops_per_second.items():
         beside = "matrix products"
         if rate and rows:
-            beside = f"{rate / (speed.matrix_flops_per_second['float32'] or rate):.1f} × float32"
-        rows.append((dtype, f"{rate / 1e9:,.0f} GFLOP/s" if rate else "not available", beside))
+            times = rate / (speed.matrix_flops_per_second["float32"] or rate)
+            beside = f"{two_digits(times)} × float32"
+        measured = f"{two_digits(rate / 1e9)} GFLOP/s" if rate else "not available"
+        rows.append((dtype, measured, beside))
     memory = [("memory", f"{gigabytes(speed.memory_bytes_per_second)}/s", "read")]
     if speed.threads > 1:
         alone = gigabytes(speed.memory_bytes_per_second_on_one_thread)

@@ -226,6 +226,14 @@ def run(verb: str, arguments: list[str]) -> int:
     return int(found(verbs[name][0])(rest))
 
 
+def as_typed(message: str, arguments: list[str]) -> str:
+    """A message about a setting, such as `max_tokens: …`, that names the flag which was typed."""
+    setting, colon, rest = message.partition(": ")
+    flag = f"--{setting.replace('_', '-')}"
+    typed = any(argument.partition("=")[0] == flag for argument in arguments)
+    return f"{flag}{colon}{rest}" if colon and typed else message
+
+
 def in_order(arguments: list[str]) -> list[str]:
     """The arguments with the command first, by its own name; flags before it are moved behind
     it.
@@ -275,7 +283,7 @@ def main(arguments: list[str] | None = None) -> int:
         said = str(error)
         for word in (name, *name.split()):
             said = said.removeprefix(f"{word}: ")
-        print_error(f"xinye {name}: {said}")
+        print_error(f"xinye {name}: {as_typed(said, rest)}")
         return error.exit_code
     except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

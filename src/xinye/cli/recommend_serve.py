@@ -47,7 +47,7 @@ def serve(arguments: list[str]) -> int:
         switch("--json", "print one JSON object when the server is ready"),
         Fields(RecommendServeSettings, ("max_streams",)),
     ).read(arguments)
-    settings = settings_of(RecommendServeSettings, given, "recommend --serve")
+    settings = settings_of(RecommendServeSettings, given, "recommend")
 
     import torch
 

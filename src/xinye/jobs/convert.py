@@ -22,7 +22,7 @@ from xinye.checkpoints.huggingface import save_model
 from xinye.checkpoints.load import load_adapted, load_model
 from xinye.data.files import written_beside
 from xinye.data.tokenizer import Tokenizer
-from xinye.errors import XinyeError, refuse_first
+from xinye.errors import XinyeError, quoted, refuse_first
 from xinye.evaluation.perplexity import perplexity, sliding_windows
 from xinye.jobs.evaluate import Part, own_text, text_of, window
 from xinye.libraries import need
@@ -30,6 +30,7 @@ from xinye.model.adapters import attached, ranks_of
 from xinye.model.adapters import merge as merge_weights
 from xinye.model.build import LanguageModel
 from xinye.model.gpt import GPT
+from xinye.model.quantization import QuantizedLinear
 from xinye.observer import Observer
 from xinye.planning.job_settings import EvaluateSettings
 from xinye.runs.card import write_card
@@ -153,6 +154,11 @@ def quantize(
         raise XinyeError(f"{path.parent}: there is no such folder")
     observer.stage("reading the model")
     network, tokenizer = load_model(model)
+    if any(isinstance(module, QuantizedLinear) for module in network.modules()):
+        observer.warn(
+            "this model is quantized already, so its weights are rounded twice; quantize the "
+            "model from which it was made"
+        )
     notes: list[str] = []
     part: Part | None
     if files:
@@ -161,7 +167,8 @@ def quantize(
         _, part, _ = own_text(source, tokenizer, EvaluateSettings(), observer, notes)
     before = part and measure(network, tokenizer, part, observer)
     observer.stage(f"writing {path}")
-    notes = [f"{note}; name a text to measure the loss of quality on" for note in notes]
+    again = f"xinye quantize {quoted(model)} FILE --to {kind} -o {quoted(path)}"
+    notes = [f"{note}; to measure the loss of quality, name a text: {again}" for note in notes]
     notes += gguf_tokenizer.notes(tokenizer)
     kept = save_gguf(path, network, as_it_talks(source, tokenizer), kind, {"general.name": name})
     del network  # keep only one model in memory

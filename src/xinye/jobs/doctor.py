@@ -46,6 +46,8 @@ PURPOSES = {
     "mlflow": "curves in MLflow: --track mlflow",
     "onnx": "models for ONNX Runtime: xinye export --to onnx",
     "hub": "data sets of the hub: xinye data collect hub:NAME",
+    "cluster": "corpora in object stores: s3://bucket/corpus",
+    "vectors": "search by vectors: xinye knowledge build --vectors",
 }
 INSTALL_COMPILER = {
     "Darwin": "xcode-select --install",

@@ -4,9 +4,13 @@ It needs nothing but Python, so that the build of a wheel can load it, and a pro
 run it: `python build.py COMPILER FOLDER LEVEL …`.
 """
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
+import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -28,7 +32,14 @@ LEVELS = {
     "avx_vnni": (*AVX2, "avx_vnni"),
     "avx2": AVX2,
 }
-DAY = 86_400  # seconds for which a failure is remembered; a full disk may have been its cause
+DAY = 86_400  # seconds for which a failure is remembered
+UNUSED = 30 * DAY  # seconds after which a library that nobody has used is deleted
+LONGEST = 300  # seconds that a compiler may take
+LONG = 300  # characters of a reason
+_FULL = os.strerror(errno.ENOSPC)
+_CODES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
 
 
 def compile_level(compiler: str, level: str, path: Path, *flags: str) -> None:
@@ -37,7 +48,25 @@ def compile_level(compiler: str, level: str, path: Path, *flags: str) -> None:
     Raises `OSError` or `subprocess.SubprocessError` if it cannot be built.
     """
     command = [compiler, *FLAGS, *_flags(level), *flags, "-o", str(path), *map(str, SOURCES)]
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
+        env=os.environ | {"LC_ALL": "C"},  # `reason` looks for English words
+        start_new_session=True,  # it starts processes itself, which have to end with it
+    )
+    try:
+        _, said = process.communicate(timeout=LONGEST)
+    except BaseException:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command, stderr=said)
 
 
 def build(compiler: str, levels: Sequence[str], folder: Path) -> Path:
@@ -47,24 +76,54 @@ def build(compiler: str, levels: Sequence[str], folder: Path) -> Path:
     Raises `OSError` or `subprocess.SubprocessError` if none can be built.
     """
     _make_own(folder)
-    with (folder / "lock").open("w") as lock, tempfile.TemporaryDirectory(dir=folder) as beside:
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # processes that begin together compile it once
-        path, why = Path(beside) / "decoder.so", ""
-        for level in levels:
-            found, why = built(compiler, level, folder), failure(compiler, level, folder)
-            if found is not None:
-                return found
-            if why:
-                continue
-            name = _name(compiler, level)
-            try:
-                compile_level(compiler, level, path)
-            except subprocess.CalledProcessError as error:
-                why = reason(error)
-                (folder / f"{name}.failed").write_text(why, "utf-8")
-            else:
-                return path.rename(folder / f"{name}-{_hash(path)}.so")
-        raise OSError(why)
+        _clean(folder)
+        with tempfile.TemporaryDirectory(dir=folder) as beside:
+            return _build(compiler, levels, folder, Path(beside) / "decoder.so")
+
+
+def _build(compiler: str, levels: Sequence[str], folder: Path, path: Path) -> Path:
+    why = ""
+    for level in levels:
+        found, why = built(compiler, level, folder), failure(compiler, level, folder)
+        if found is not None:
+            return found
+        if why:
+            continue
+        try:
+            compile_level(compiler, level, path)
+        except subprocess.TimeoutExpired as error:  # the other levels would take as long
+            refuse(compiler, levels, folder, reason(error))
+            raise
+        except subprocess.CalledProcessError as error:
+            why = reason(error)
+            if _FULL in why:  # which may soon be over
+                raise
+            refuse(compiler, [level], folder, why)
+        else:
+            return path.rename(folder / f"{_name(compiler, level)}-{_hash(path)}.so")
+    raise OSError(why)
+
+
+def _clean(folder: Path) -> None:
+    """Delete what a killed process has left, and what nobody has used for long. Who holds the lock
+    may do so: a library stays readable for the processes that have loaded it."""
+    for path in folder.glob("tmp*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("decoder-*"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - UNUSED:
+                path.unlink()
+
+
+def refuse(compiler: str, levels: Sequence[str], folder: Path, why: str) -> None:
+    """Remember that there is no library of these levels, and delete those that are there."""
+    for level in levels:
+        name = _name(compiler, level)
+        for path in folder.glob(f"{name}-*.so"):
+            path.unlink(missing_ok=True)
+        (folder / f"{name}.failed").write_text(why, "utf-8")
 
 
 def built(compiler: str, level: str, folder: Path) -> Path | None:
@@ -79,6 +138,7 @@ def built(compiler: str, level: str, folder: Path) -> Path | None:
     for path in folder.glob(f"{name}-*.so"):
         with suppress(FileNotFoundError):  # another process found it damaged, too
             if _own(path) and path.name == f"{name}-{_hash(path)}.so":
+                _note_use(path)
                 return path
             path.unlink()
     return None
@@ -93,10 +153,26 @@ def failure(compiler: str, level: str, folder: Path) -> str:
     return ""
 
 
+def _note_use(path: Path) -> None:
+    if path.stat().st_mtime < time.time() - DAY:
+        with suppress(OSError):  # such as in a cache that cannot be written
+            path.touch()
+
+
 def reason(error: Exception) -> str:
     """Why a library could not be built, in a line."""
-    lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
-    return next((line for line in lines if "error" in line), lines[-1] if lines else "")
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"{Path(error.cmd[0]).name} has not ended after {error.timeout:.0f} seconds"
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = [_CODES.sub("", line).strip() for line in (error.stderr or "").split("\n")]
+        for word in (_FULL, "error", "Error"):
+            for line in lines:
+                if word in line:
+                    return line[:LONG]
+        return f"{Path(error.cmd[0]).name} ended with exit code {error.returncode}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
 
 
 def _flags(level: str) -> list[str]:
@@ -130,6 +206,7 @@ def _hash(path: Path) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and with it the compiler
     try:
         build(sys.argv[1], sys.argv[3:], Path(sys.argv[2]))
     except (OSError, subprocess.SubprocessError) as error:

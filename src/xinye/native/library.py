@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Library:
     def __init__(self) -> None:
         self.functions: Any = None  # the library, as ctypes loads it
         self.words = ""  # its path, or the reason why there is none; empty until that is known
+        self.refused = False  # whether the library cannot be loaded, until that is reported
         self.forget_others()
 
     def forget_others(self) -> None:
@@ -59,7 +61,7 @@ class Library:
             try:
                 self._look(wait)
             except OSError as error:
-                self.words = str(error)
+                self.words = build.reason(error)
             finally:
                 self._looking.release()
         return self.functions
@@ -72,7 +74,7 @@ class Library:
     def outcome(self) -> str:
         """What has come of compiling, in a sentence."""
         if self.functions is None:
-            return f"the code cannot be compiled, so PyTorch computes, more slowly: {self.words}"
+            return f"there is no compiled code, so PyTorch computes, more slowly: {self.words}"
         return "the code is compiled: training and writing are faster from now on"
 
     def _look(self, wait: bool) -> None:
@@ -89,20 +91,35 @@ class Library:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 start_new_session=True,
             )
         if not wait and self.compiling.poll() is None:
             return
-        _, error = self.compiling.communicate()
+        _, said = self.compiling.communicate()
         found, why = find()
-        self._settle(found, why or f"{machine.cpp_compiler()} failed: {error.strip()}")
+        compiler, reason = machine.cpp_compiler(), said.strip()
+        self._settle(found, why or f"{compiler} failed: {reason}")
         log.info("%s", self.outcome())
 
     def _settle(self, path: Path | None, why: str) -> None:
         if path is not None:
-            self.functions = ctypes.CDLL(str(path))
+            try:
+                self.functions = ctypes.CDLL(str(path))
+            except OSError as error:  # such as for a cache on a disk without permission to execute
+                self._refuse(path, str(error))
+                return
         self.words = why if path is None else str(path)
+
+    def _refuse(self, path: Path, why: str) -> None:
+        """Remember, also for later processes, that this library cannot be loaded."""
+        self.refused = True
+        self.words = f"the library cannot be loaded: {why}"
+        compiler = machine.cpp_compiler()
+        if compiler is not None and path.parent != build.HERE:
+            with suppress(OSError):  # such as for a cache that cannot be written
+                build.refuse(compiler, levels(), path.parent, self.words)
 
 
 def find() -> tuple[Path | None, str]:
@@ -117,10 +134,10 @@ def find() -> tuple[Path | None, str]:
         if compiler is None:
             continue
         found = build.built(compiler, level, folder)
-        failure = build.failure(compiler, level, folder)
-        if found is not None or not failure:
+        reason = build.failure(compiler, level, folder)
+        if found is not None or not reason:
             return found, ""
-        why = f"{compiler} failed: {failure}"
+        why = f"{compiler} failed: {reason}"
     return None, why
 
 
@@ -132,13 +149,28 @@ def describe() -> str:
     """What this machine has of the compiled code, in a few words."""
     if THIS.get(wait=True) is None:
         return f"none, so training and generation are slower: {THIS.words}"
-    return "for this processor"
+    path = Path(THIS.words)
+    level = path.stem.split("-")[1]
+    if path.parent == build.HERE:
+        return f"{level}, from the package"
+    return f"{level}, compiled on this machine"
+
+
+def _settled(device: torch.device, observer: Observer) -> bool:
+    """Whether there is nothing to wait for. Reports that the library cannot be loaded, once."""
+    if device.type != "cpu":
+        return True
+    settled = THIS.settled()
+    if THIS.refused:
+        observer.warn(THIS.outcome())
+        THIS.refused = False
+    return settled
 
 
 def prepare_library(device: torch.device, observer: Observer) -> float:
     """Wait until the library is compiled if the device needs it, and report that. Returns the
     seconds that this took, 0 if nothing was to be done."""
-    if device.type != "cpu" or THIS.settled():
+    if _settled(device, observer):
         return 0.0
     observer.stage(
         "compiling the fast code for this processor; this happens once and takes about 15 seconds"
@@ -146,13 +178,14 @@ def prepare_library(device: torch.device, observer: Observer) -> float:
     begin = time.monotonic()
     if THIS.get(wait=True) is None:
         observer.warn(THIS.outcome())
+        THIS.refused = False
     return time.monotonic() - begin
 
 
 def prepare_library_beside(device: torch.device, observer: Observer) -> bool:
     """Begin to compile the library if the device needs it, and report that. Returns whether it is
     being compiled."""
-    if device.type != "cpu" or THIS.settled():
+    if _settled(device, observer):
         return False
     observer.stage(
         "compiling the fast code for this processor in the background; this happens once; until "

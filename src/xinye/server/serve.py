@@ -1,14 +1,17 @@
 """Runs a server of models from loading them to shutting down."""
 
+import logging
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 
 import torch
+from fastapi import FastAPI
 
 from xinye import machine
 from xinye.console import console
-from xinye.errors import XinyeError
+from xinye.errors import XinyeError, plural
 from xinye.server.app import build_app
 from xinye.server.errors import LATER, APIError
 from xinye.server.graph import ServedGraph
@@ -16,12 +19,13 @@ from xinye.server.http import FairListener, Server, listen, run, url_of
 from xinye.server.knowledge import ServedBase, load_bases
 from xinye.server.models import ServedModel, load_models
 from xinye.server.settings import ServeSettings
-from xinye.server.team import Team
+from xinye.server.team import Tally, Team
 from xinye.server.worker import Worker
 
 # PyTorch and oneDNN keep code for each shape of a bf16 product. Of 1,024 shapes, their own default,
 # this takes more memory than a small model, and keeping fewer costs hardly any time.
 SHAPES = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
+log = logging.getLogger("xinye.server")
 OnReady = Callable[[dict[str, ServedModel], dict[str, ServedBase], ServedGraph | None, str], None]
 
 
@@ -55,7 +59,7 @@ def serve(
         def answer(on_address: Callable[[str], None]) -> None:
             worker.start()
             app = build_app(models, bases, settings, worker, graph, requests)
-            server = Server(app, settings, lambda: fail_all(worker), connections)
+            server = TextServer(app, settings, worker, connections)
             try:
                 run(server, listener, on_address)
             finally:
@@ -71,6 +75,22 @@ def serve(
 
             address = url_of(listener)
             Workers(team, settings, listener, threads, answer).run(lambda: ready(address))
+
+
+class TextServer(Server):
+    """A server that tells for how many texts it waits when it shuts down."""
+
+    def __init__(
+        self, app: FastAPI, settings: ServeSettings, worker: Worker, connections: Tally
+    ) -> None:
+        super().__init__(app, settings, lambda: fail_all(worker), connections)
+        self._worker = worker
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if texts := sum(queue.texts.own for queue in self._worker.queues):
+            said = f"stopping; waiting for {plural(texts, 'text')} to be finished"
+            log.info(said)
+        await super().shutdown(sockets)
 
 
 def threads_of_each(workers: int) -> int:

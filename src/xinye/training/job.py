@@ -214,7 +214,7 @@ class Job(ABC):
                 numbers.matrix_learning_rate or 0.0,
                 numbers.weight_decay,
                 numbers.l1 or 0.0,
-                product_dtype(model.compute_dtype, model.device),
+                product_dtype(model.compute_dtype, next(model.parameters()).device),
                 numbers.compile is True,  # a draft may not have decided it yet
             ),
             self.begun.group,
