@@ -168,6 +168,16 @@ def known(tmp_path, monkeypatch):
         ("a.json, line 1, 'one', 'two'", "a.json 第 1 行 'one'、'two'"),
         ("t.xlsx, row 3, field '标签'", "t.xlsx 第 3 行，字段 '标签'"),
         ("line 6, field '标签'", "第 6 行，字段 '标签'"),
+        (
+            "a.jsonl, line 1, field 'messages', message 2, field 'content': expected a label, found 3",
+            "a.jsonl 第 1 行，字段 'messages'，第 2 条消息，字段 'content'：应为标签，实际是 3",
+        ),
+        ("a.jsonl, line 1, message 12", "a.jsonl 第 1 行，第 12 条消息"),
+        (
+            "a.jsonl, line 1, field 'history', turn 3",
+            "a.jsonl 第 1 行，字段 'history'，第 3 轮对话",
+        ),
+        ("a.json, record 1, question 2, field 'a b'", "a.json 第 1 条，第 2 个问题，字段 'a b'"),
         ("standard input, line 3", "标准输入 第 3 行"),
         ("salt and pepper, line 2.txt, line 3", "salt and pepper, line 2.txt 第 3 行"),
         ("t.xlsx, column AB", "t.xlsx AB 列"),

@@ -24,6 +24,7 @@ DEEPEST = 6  # how many levels of gaps within gaps are translated
 LONGEST = 2000  # characters; a longer text is not looked up
 REMEMBERED = 4096  # texts that were looked up
 PLACES = {"line": "行", "record": "条", "row": "行"}
+PARTS = {"message": "条消息", "turn": "轮对话", "question": "个问题"}  # of a record
 UNITS = {"ms": "毫秒", "s": "秒", "min": "分", "h": "小时"}
 HEADS = {"note: ": "注意：", "skipped: ": "已跳过："}
 INPUT = "standard input"  # what stands for a file in the places of its lines
@@ -33,6 +34,7 @@ _SPAN = r"\d[\d,.]* (?:ms|s|min|h)(?: \d+ (?:s|min))?"  # of time
 # What may fill the gaps of some names, which are those of the functions that give it.
 KINDS = {
     "count": r"[\d,]+",
+    "number": r"\S+",
     "plural": r"[\d,]+ .+",
     "duration": _SPAN,
     "gigabytes": r"[\d,.]+ GB",
@@ -49,6 +51,7 @@ _LINE = re.compile(
 )
 _COLUMN = re.compile(rf"{_BEFORE}column (?P<name>[A-Z]+)(?=$|, | and | = )")
 _FIELD = re.compile(rf"{_BEFORE}field (?P<name>'[^']*'|\"[^\"]*\")(?=$|, | and | = )")
+_PART = re.compile(rf", (?P<kind>message|turn|question) (?P<number>{_NUMBER})(?=$|[,，]| and | = )")
 _COUNTS = re.compile(rf"{_NUMBER} [a-z ]+(?:, {_NUMBER} [a-z ]+)+")  # "28 duplicate, 1 empty"
 # Names of records in that line: "a.json, line 1, 'first', 'second'".
 _KEY = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -89,7 +92,8 @@ class Message(NamedTuple):
         begin, end = len(first), len(text) - len(last)
         filled = []
         for part in others:
-            found = text.find(part, begin, end)
+            stop = text.find(": ", begin, end) if part == ", field " else -1  # a place may have two
+            found = text.rfind(part, begin, stop) if stop > 0 else text.find(part, begin, end)
             if found < 0:
                 return None
             filled.append(text[begin:found])
@@ -102,6 +106,8 @@ class Message(NamedTuple):
         quoted text in front of the next gap."""
         for place, (name, text) in enumerate(zip(self.names, filled, strict=True)):
             if "\n" in text or (name in KINDS and not re.fullmatch(KINDS[name], text)):
+                return False
+            if self.around[place].endswith("field ") and re.match(rf"(?:{_KEY.pattern}).", text):
                 return False
             if name in KINDS or name in WHOLE or " " not in text:
                 continue
@@ -160,9 +166,8 @@ def shown(text: str) -> str:
 
 
 def shown_word(text: str) -> str:
-    """A message that may be a single word, such as the title of a column, in the language of the
-    screen. `shown` leaves single words as they are, because they may be names; call this only for
-    words of Xinye."""
+    """A message that may be a single word of Xinye, such as the title of a column, in the language
+    of the screen. `shown` leaves single words as they are, because they may be names."""
     word = text.strip()
     if screen_language() == "zh" and word in _messages()[0]:
         return text.replace(word, _messages()[0][word])
@@ -233,11 +238,14 @@ def _from_parts(text: str, depth: int) -> str | None:
     before, within = _with_bracket(text)
     if _FILE.fullmatch(within) and (said := _matched(before, depth)) is not None:
         return f"{said}（{within}）"
+    place = "" if re.search("[:;] ", text) else _place(text)
+    if place and _PART.search(text) and ", field " not in place:
+        return place
     if (said := _matched(text, depth)) is not None:
         return said
     if _TIME.fullmatch(text):
         return re.sub("[a-z]+", lambda unit: UNITS[unit[0]], text)
-    if not re.search("[:;] ", text) and (place := _place(text)):
+    if place:
         return place
     if _COUNTS.fullmatch(text):
         return "、".join(_translated(each, depth - 1) for each in text.split(", "))
@@ -315,7 +323,7 @@ def _place(text: str) -> str:
         return f"{place} {'、'.join(_KEY.findall(keys[0]))}"
     if text.startswith(f"{INPUT}, "):
         text = _messages()[0].get(INPUT, INPUT) + text.removeprefix(INPUT)
-    found = [match for each in (_LINE, _COLUMN, _FIELD) for match in each.finditer(text)]
+    found = [match for each in (_LINE, _COLUMN, _FIELD, _PART) for match in each.finditer(text)]
     if len(text) not in [match.end() for match in found]:
         return ""
 
@@ -327,6 +335,7 @@ def _place(text: str) -> str:
     text = _LINE.sub(line, text)
     text = _COLUMN.sub(lambda match: f"{' ' * bool(match['before'])}{match['name']} 列", text)
     text = _FIELD.sub(lambda match: f"{'，' * bool(match['before'])}字段 {match['name']}", text)
+    text = _PART.sub(lambda match: f"，第 {match['number']} {PARTS[match['kind']]}", text)
     text = re.sub(r"(?<=[行条列]), ", "、", text)
     return _AND.sub(lambda match: f"和 {match['latin']}" if match["latin"] else "和", text)
 

@@ -87,10 +87,8 @@ def test_a_new_document_is_a_new_sentence(xinye, workplace):
          "在吗|⟦在的⟧|在吗|在的|在吗|⟦在的⟧", "an answer with 'weight' 0 is read but not trained (a.jsonl, line 1)"),
         ({"messages": [*TALK], "chosen": "不在"}, "在吗|⟦在的⟧", "the field 'chosen' is not read"),
         ({"prompt": "在吗", "response": "nan"}, "在吗|⟦nan⟧", "the text is 'nan', which looks like a missing value"),
-        ({"messages": [TALK[0], TALK[1] | {"tool_calls": [{"id": "1"}]}]}, "在吗|⟦在的⟧",
-         "the field 'tool_calls' is not read"),
         ({"messages": [{"role": "user", "content": ["在", {"type": "text", "text": "吗"}]}, TALK[1]], "tools": "x"},
-         "在吗|⟦在的⟧", "the field 'tools' is not read"),
+         "在吗|⟦在的⟧", "'tools' is not a list of functions: not read"),
     ],
 )  # fmt: skip
 def test_conversations(xinye, workplace, row, read, says):

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from xinye.data.chat_templates import WITHOUT_TOOLS
 from xinye.data.tokenizer import Tokenizer
-from xinye.data.tool_calls import HERMES, calls_in, in_order_of_calls, textual, with_tools
+from xinye.data.tool_calls import HERMES, calls_in, textual, with_tools
+from xinye.data.tool_results import in_order_of_calls
 from xinye.errors import XinyeError
 from xinye.generation.tool_calls import CallReader
 from xinye.tasks.chat import Chat
@@ -210,6 +211,52 @@ def test_results_come_in_the_order_of_their_calls():
     assert [each.get("content") for each in ordered] == [None, None, *"甲乙", None, None, *"甲乙"]
     unnamed = [calling, results[0], {"role": "tool", "content": "?"}]
     assert in_order_of_calls(unnamed) == unnamed
-    for before in ([], [asked], [calling, asked]):
-        with pytest.raises(XinyeError, match="names the call '乙', which"):
-            in_order_of_calls([*before, results[0]])
+    of_both = [calling, {"role": "tool", "content": "both"}]
+    unanswered = [calling, asked, calling]
+    in_text = [{"role": "assistant", "content": HERMES.text("price", {})}, of_both[1]]
+    for fine in (of_both, unanswered, in_text):
+        assert in_order_of_calls(fine) == fine
+
+
+@pytest.mark.parametrize(
+    ("ids", "answered", "says"),
+    [
+        (None, "a", "message 1 is the result of a tool, but the message before it calls no tool"),
+        ("", "a", "message 2 is the result of a tool"),
+        ("", [None], "message 2 is the result of a tool"),
+        ("ab", "az", "message 3 names the call 'z', which"),
+        ("aa", "", "message 1 has two calls with the id 'a'"),
+        ("ab", "aa", "several results after message 1 name the call 'a'"),
+        ("ab", "a", "message 1 has 2 calls, but 1 result after it; give each call one result"),
+        ("a", [None, None], "message 1 has 1 call, but 2 results after it"),
+    ],
+)
+def test_results_that_do_not_fit_the_calls_are_refused(ids, answered, says):
+    calls = [{"id": name, "function": {}} for name in ids or ""]
+    said = [{"role": "assistant", "content": "hi"} | ({"tool_calls": calls} if calls else {})]
+    results = [
+        {"role": "tool", "content": ""} | ({"tool_call_id": name} if name else {})
+        for name in answered
+    ]
+    with pytest.raises(XinyeError, match=f"^a.jsonl, line 1: {says}"):
+        in_order_of_calls([*(said if ids is not None else []), *results], "a.jsonl, line 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "name"),
+    [
+        ("看\n<tool_c", "看", ""),
+        ("a <", "a <", ""),
+        ('<tool_call>\n{"name": "pri', "", ""),
+        ('看\n<tool_call>\n{"name": "price", "ar', "看", "price"),
+        ('<tool_call>\n{"name": "sell", "arg', '<tool_call>\n{"name": "sell", "arg', ""),
+    ],
+)
+def test_of_a_call_that_is_cut_off_no_markup_is_left(text, content, name):
+    for pieces in ([text], [*text]):
+        reader = CallReader(HERMES, ["price", "prices"])
+        parts = [part for piece in pieces for part in reader.push(piece)]
+        parts += reader.push("", final=True, cut=True)
+        assert "".join(part for part in parts if isinstance(part, str)) == content
+        assert [part.name for part in parts if not isinstance(part, str)] == [name] * bool(name)
+        assert reader.calls == bool(name)

@@ -124,7 +124,8 @@ def test_a_forced_call_follows_its_schema(server, choice):
         ("<tool_cal>", {}, ("<tool_cal>", [], "stop")),
         (CALL, {"tool_choice": "none"}, (CALL, [], "stop")),
         (CALL, {"max_tokens": 47}, ("", [["price", '{"te']], "length")),
-        (CALL, {"max_tokens": 20}, (CALL[:20], [], "length")),
+        (CALL, {"max_tokens": 20}, ("", [], "length")),
+        (CALL, {"max_tokens": 32}, ("", [["price", ""]], "length")),
     ],
 )  # fmt: skip
 def test_what_a_model_wants_to_write(server, wants, text, more, expected):
@@ -217,6 +218,18 @@ CALLED = {"id": "a", "type": "function", "function": {"name": "price", "argument
 
 LISTS = {"name": "price", "arguments": json.dumps({"a": [[]] * 30_000})}
 MANY = CALLED | {"function": LISTS}
+UNFIT = [
+    ('{"a": 1e999}', "the number 1e999 is too large"),
+    ('{"a": [-1.5E+0999]}', "the number -1.5E"),
+    ('{"a": 1, "a": 2}', "'a' twice"),
+    ('{"a": NaN}', "JSON"),
+    ("[1e9]", "it is no object"),
+]
+
+
+def with_arguments(text):
+    call = CALLED | {"function": {"name": "price", "arguments": text}}
+    return {"messages": [{"role": "assistant", "tool_calls": [call]}]}
 
 
 @pytest.mark.parametrize(
@@ -225,7 +238,9 @@ MANY = CALLED | {"function": LISTS}
         ({"model": "deaf"}, "tools", "knows no tools"),
         ({"model": "deaf", "tools": None, "messages": [*ASKED, {"role": "tool", "content": "9"}]}, "messages", "knows no tools"),
         ({"tools": [{"type": "function"}]}, "tools.0.function", "required"),
-        ({"tools": [{"type": "web_search"}]}, "tools.0.function", "required"),
+        ({"tools": [{"type": "web_search", "size": 1}]}, "tools.0", "'web_search' is not supported, only 'function'"),
+        ({"tool_choice": {"type": "web_search"}}, "tool_choice", "'web_search' is not supported, only 'function'"),
+        ({"max_tokens": 1024}, "max_tokens", "tokens in the messages, and 1024 new ones"),
         ({"tools": TOOLS + TOOLS}, "tools", "same name"),
         ({"tools": TOOLS * 65}, "tools", "128"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name", "pattern"),
@@ -241,11 +256,13 @@ MANY = CALLED | {"function": LISTS}
         ({"stop": "a"}, "tools", "leave stop out"),
         ({"messages": [{"role": "user", "content": "", "tool_calls": [CALLED]}]}, "messages.0", "cannot have tool_calls"),
         ({"messages": [{"role": "user", "content": "", "tool_call_id": "a"}]}, "messages.0", "role user cannot have a tool_call_id"),
-        ({"messages": [*ASKED, {"role": "tool", "tool_call_id": "b", "content": ""}]}, "messages", "names the call 'b'"),
+        ({"messages": [*ASKED, {"role": "tool", "tool_call_id": "b", "content": ""}]}, "messages", "message 2 is the result of a tool"),
+        ({"messages": [{"role": "assistant", "tool_calls": [CALLED]}, {"role": "tool", "tool_call_id": "b", "content": ""}]}, "messages", "names the call 'b'"),
         ({"messages": [{"role": "assistant", "tool_calls": [MANY, MANY]}]}, "messages", "too many parts"),
         ({"tools": [*TOOLS, {"type": "function", "function": {"name": "查", "parameters": {"required": ["b"]}}}]}, "tools", "the parameters of 查: Unsatisfiable"),
         ({"tools": [{"type": "function", "function": {"name": "a", "parameters": {"$ref": "#"}}}], "tool_choice": "required"}, None, "no text can satisfy it"),
         ({"messages": [{"role": "assistant", "tool_calls": [CALLED | {"function": {"name": "price", "arguments": "{"}}]}]}, "messages.0.tool_calls.0.function.arguments", "JSON"),
+        *((with_arguments(text), "messages.0.tool_calls.0.function.arguments", words) for text, words in UNFIT),
     ],
 )  # fmt: skip
 def test_what_is_refused(server, more, param, words):

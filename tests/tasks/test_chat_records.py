@@ -205,3 +205,14 @@ def test_calls_are_trained_and_results_are_not(tmp_path, tokenizer, knows):
             f"the model's chat template does not know tools, so tools and calls are written as text: first {records[0].place}"
         ]
     )
+
+
+def test_tools_that_are_longer_than_the_context_are_named(tmp_path, tokenizer):
+    tools = [{"name": "price", "description": "茶" * 300}]
+    said = [{"role": "user", "content": "白茶?"}, {"role": "assistant", "content": "九十元。"}]
+    plain = [{"role": "system", "content": "茶" * 300}, *said]
+    records = read(tmp_path, {"messages": said, "tools": tools}, {"messages": plain})
+    says = "the tools and .* 64 tokens.*--context .*--task-mix chat=", "the messages before .* 64"
+    for record, words in zip(records, says, strict=True):
+        with pytest.raises(XinyeError, match=f"line .: {words}"):
+            Chat().examples(tokenizer, [record], 64)

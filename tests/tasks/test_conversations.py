@@ -13,6 +13,8 @@ from xinye.tasks.chat import Chat
 
 ASK, REPLY = {"role": "user", "content": "在吗"}, {"role": "assistant", "content": "在的"}
 CALL = {"type": "function", "function": {"name": "price", "arguments": '{"tea": "白茶"}'}}
+CALLING = {"role": "assistant", "content": None, "tool_calls": [CALL | {"id": "a"}]}
+RESULT = {"role": "tool", "content": "90"}
 
 
 def read(name, content, **columns):
@@ -279,6 +281,10 @@ def test_what_stands_behind_the_last_answer_is_told_of(workplace):
     ("name", "content", "says"),
     [
         ("a.jsonl", [{"question": None, "answer": "在的"}], "field 'question': the question is empty"),
+        ("a.jsonl", [{"messages": [ASK, CALLING | {"tool_calls": [{"function": {"name": "a", "arguments": "{city: 北京}"}}]}]}],
+         "line 1, field 'messages': message 2 has tool_calls that cannot be read; each needs a name, and arguments"),
+        ("a.jsonl", [{"messages": [ASK, CALLING, RESULT | {"tool_call_id": "zz"}, REPLY]}], "line 1: message 3 names the call 'zz'"),
+        ("a.jsonl", [{"messages": [ASK, REPLY, RESULT, REPLY]}], "line 1: message 3 is the result of a tool"),
         ("a.jsonl", [ASK, REPLY], "line 1: each row is a message, but no column says of which conversation"),
         ("a.jsonl", [ASK | {"id": 1}, REPLY | {"id": 2}], "'id' differs in every row"),
         ("a.jsonl", [{"id": 1, "parent_id": None, **ASK}, {"id": 1, "parent_id": "1", **REPLY}, {"id": 1, "parent_id": "1", **REPLY}],
@@ -299,8 +305,8 @@ def test_what_could_mean_two_things_is_refused(workplace, name, content, says):
 def test_a_template_that_leaves_out_a_role_is_told_of(workplace):
     from xinye.data.tokenizer import Tokenizer
 
-    tool = {"role": "tool", "content": "九十"}
-    Path("a.jsonl").write_text(json.dumps({"messages": [ASK, REPLY, tool, REPLY]}), "utf-8")
+    calling, tool = CALLING | {"content": "在的"}, {"role": "tool", "content": "九十"}
+    Path("a.jsonl").write_text(json.dumps({"messages": [ASK, calling, tool, REPLY]}), "utf-8")
     records = Chat.read(["a.jsonl"])
     tokenizer = Tokenizer.train(["在吗的九十 userassistanttool\n"], kind="char")
     assert list(Chat.token_findings(tokenizer, tokenizer, records, [])) == []

@@ -10,10 +10,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
-
-from xinye.errors import XinyeError
 
 Message = dict[str, Any]  # `role` and `content` as in OpenAI's API; `tool_calls`, `tools`
 NO_PARAMETERS = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -92,31 +89,6 @@ def may_know_tools(template: str | None) -> bool:
     return {"tools", "tool_calls"} <= set(re.findall(r"\w+", template or ""))
 
 
-def in_order_of_calls(messages: Sequence[Message]) -> list[Message]:
-    """The messages with the results of tools in the order of their calls, which is all that most
-    chat templates show. Raises `XinyeError` for the result of a call that was not made.
-    """
-    ordered: list[Message] = []
-    places: dict[str, int] = {}
-    for is_result, group in groupby(messages, lambda message: message["role"] == "tool"):
-        some = [*group]
-        if not is_result:
-            calls = some[-1].get("tool_calls") or ()
-            places = {call["id"]: place for place, call in enumerate(calls)}
-        for result in some if is_result else ():
-            identity = result.get("tool_call_id")
-            if identity is not None and identity not in places:
-                name = identity[:100]
-                raise XinyeError(
-                    f"messages: a tool's result names the call {name!r}, which the "
-                    "assistant's message before it does not have"
-                )
-        if is_result and all("tool_call_id" in result for result in some):
-            some.sort(key=lambda result: places[result["tool_call_id"]])
-        ordered += some
-    return ordered
-
-
 def without_tools(messages: Sequence[Message]) -> tuple[list[Message], list[Any] | None]:
     """The messages without the tools, and the tools; None if there are none. A system message that
     is empty without them is left out.
@@ -172,9 +144,16 @@ def calls_in(given: Any) -> list[Message]:
         if not isinstance(arguments, dict):
             return []
         called = {"name": function["name"], "arguments": arguments}
-        identity = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
-        calls.append({**identity, "type": "function", "function": called})
+        identity = id_in(call.get("id"))
+        calls.append(
+            {**({"id": identity} if identity else {}), "type": "function", "function": called}
+        )
     return calls
+
+
+def id_in(given: Any) -> str:
+    """The id of a call in a value from outside; an empty string if there is none."""
+    return str(given) if isinstance(given, str) or type(given) is int else ""
 
 
 def tools_in(given: Any) -> list[Message]:

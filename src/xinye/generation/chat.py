@@ -9,6 +9,7 @@ from typing import Any
 from xinye.data.files import read_json, write_json
 from xinye.data.tokenizer import ROLES, Tokenizer
 from xinye.data.tool_calls import Message, calls_in, tools_in
+from xinye.data.tool_results import unreadable_calls
 from xinye.errors import XinyeError, not_unicode
 from xinye.generation.engine import Engine
 from xinye.generation.sampling import Sampling
@@ -35,7 +36,7 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
             raise XinyeError(f"{where}: the content of message {number} is {reason}")
         calls = calls_in(fields.get("tool_calls"))
         if fields.get("tool_calls") and not (calls and fields["role"] == "assistant"):
-            raise XinyeError(f"{where}: message {number} has tool_calls that cannot be read")
+            raise unreadable_calls(where, number)
         tools = tools_in(fields.get("tools"))
         if fields.get("tools") and not (tools and number == 1 and fields["role"] == "system"):
             raise XinyeError(

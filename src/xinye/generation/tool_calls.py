@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from xinye.data.tool_calls import CallFormat
+from xinye.data.tool_calls import CallFormat, as_json
 from xinye.generation.sampling import Schema, Tools
 from xinye.generation.stream import overlap
 
@@ -70,11 +70,14 @@ class CallReader:
         self.format = call_format
         self.calls = 0  # calls whose name was read
         self._begins = {call_format.begin(name): name for name in names}
-        self._in_call = False
+        self._in_call = self._cut = False
         self._pending = ""
 
-    def push(self, text: str, final: bool = False) -> Iterator[str | CallPart]:
-        """The parts that are certain with this piece; with the `final` one, all that are left."""
+    def push(self, text: str, final: bool = False, cut: bool = False) -> Iterator[str | CallPart]:
+        """The parts that are certain with this piece; with the `final` one, all that are left. In a
+        text that is `cut` off, a call whose name is not complete is left out.
+        """
+        self._cut = cut
         self._pending += text
         going = True
         while going:
@@ -89,7 +92,9 @@ class CallReader:
         at = self._pending.find(opening)
         if at < 0:
             held = max(overlap(self._pending, mark) for mark in (opening, "\n" + opening))
-            return self._take(len(self._pending) - (0 if final else held)), False
+            # A few characters, such as "<", are probably text.
+            begun = held > len(opening) // 2 and self._cut
+            return self._take(len(self._pending) - (held if begun or not final else 0)), False
         before = at - self._pending.startswith("\n", max(at - 1, 0), at)
         if before > 0:
             return self._take(before), True
@@ -99,8 +104,15 @@ class CallReader:
             self._in_call = True
             self.calls += 1
             return CallPart(self.calls - 1, self._begins[begin]), True
-        if not final and any(begin.startswith(call) for begin in self._begins):
+        possible = [name for begin, name in self._begins.items() if begin.startswith(call)]
+        if possible and not final:
             return "", False
+        if possible and self._cut:
+            self._take(len(self._pending))
+            if as_json(possible[0]) not in call:
+                return "", False
+            self.calls += 1
+            return CallPart(self.calls - 1, possible[0]), False
         return self._take(at + len(opening)), True
 
     def _call(self, final: bool) -> tuple[str | CallPart, bool]:

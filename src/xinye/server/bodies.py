@@ -8,6 +8,7 @@ field that OpenAI has but this server lacks may only hold a value that requests 
 import asyncio
 import json
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -37,6 +38,8 @@ log = logging.getLogger("xinye.server")
 MOST_PARTS = 50_000
 # A string, even if its end is missing, which keeps the search linear.
 STRING = re.compile(rb'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+# Only such a number may be too large for a float.
+MAYBE_INFINITE = re.compile(rb"[eE]\+?\d{2}|\d{300}")
 FEW_FIELDS = 10  # of a body; so many are listed if somebody writes another
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -77,11 +80,37 @@ def parse(body: bytes) -> Any:
             code="body_too_large",
         )
     try:
-        value = from_json(body, allow_inf_nan=False)
-        if _count_names(value) < without_strings.count(b":"):
-            json.loads(body, object_pairs_hook=_check_names)
+        value = _value_of(body, without_strings)
     except ValueError as error:
         raise APIError(400, f"the body is not valid JSON: {error}", code="invalid_json") from None
+    return value
+
+
+def object_in(text: str) -> dict[str, Any]:
+    """The object in a JSON text within a body. Raises `ValueError` for anything else, for a name
+    that is repeated, and for a number that is too large for a float.
+    """
+    body = text.encode()
+    without_strings = STRING.sub(b"", body)
+    value = _value_of(body, without_strings)
+    if not isinstance(value, dict):
+        raise ValueError("it is no object")
+    if MAYBE_INFINITE.search(without_strings):
+        json.loads(body, parse_float=_finite)
+    return value
+
+
+def _value_of(body: bytes, without_strings: bytes) -> Any:
+    value = from_json(body, allow_inf_nan=False)
+    if _count_names(value) < without_strings.count(b":"):
+        json.loads(body, object_pairs_hook=_check_names)
+    return value
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise ValueError(f"the number {number[:30]} is too large")
     return value
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from xinye.data.tool_calls import CallFormat, in_order_of_calls, with_tools
+from xinye.data.tool_calls import CallFormat, with_tools
+from xinye.data.tool_results import in_order_of_calls
 from xinye.errors import XinyeError
 from xinye.generation.sampling import Schema, Tools
 from xinye.generation.sequence import LogProbability
@@ -75,8 +76,8 @@ async def chat(body: ChatRequest, request: Request) -> Any:
 
 
 def plain_messages(given: Sequence[Message]) -> list[dict[str, Any]]:
-    """The messages as chat templates expect them. Raises `APIError` for the result of a call that
-    was not made.
+    """The messages as chat templates expect them. Raises `APIError` for the results of tools that
+    do not fit the calls.
     """
     try:
         return in_order_of_calls([message.plain for message in given])
@@ -192,7 +193,8 @@ class ChatWriting(Writing):
             return iter([piece.text] if piece.text else [])
         if piece.number not in self.readers:
             self.readers[piece.number] = CallReader(self.tools.format, self.tools.schemas)
-        return self.readers[piece.number].push(piece.text, bool(piece.finish_reason))
+        cut = piece.finish_reason == "length"
+        return self.readers[piece.number].push(piece.text, bool(piece.finish_reason), cut)
 
     def finish_reason(self, piece: Piece) -> ChatFinishReason:
         """Why a text ended, which was read to its end."""

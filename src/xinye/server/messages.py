@@ -13,11 +13,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import from_json
+from pydantic_core import PydanticCustomError, from_json
 
 from xinye.generation.sampling import Schema
 from xinye.generation.tool_calls import MOST_CALLS
-from xinye.server.bodies import MOST_PARTS, Body, or_nothing, parts_of, unsupported
+from xinye.server.bodies import MOST_PARTS, Body, object_in, or_nothing, parts_of, unsupported
 
 MOST_TOOLS = MOST_CALLS
 # OpenAI's names, those in other languages, and those with a path in them
@@ -43,7 +43,23 @@ class Function(Body):
         return schema
 
 
-class Tool(Body):
+class OfFunction(Body):
+    """What says that it is a function. Of other types that OpenAI has, only the type is reported,
+    not their fields.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_other_types(cls, given: Any) -> Any:
+        kind = given.get("type", "function") if isinstance(given, dict) else "function"
+        if kind != "function":
+            about = {"kind": str(kind)[:100]}
+            message = "the type '{kind}' is not supported, only 'function'"
+            raise PydanticCustomError("unsupported", message, about)
+        return given
+
+
+class Tool(OfFunction):
     type: Literal["function"]
     function: Function
 
@@ -57,7 +73,7 @@ class FunctionName(Body):
     name: ToolName
 
 
-class NamedTool(Body):
+class NamedTool(OfFunction):
     """The choice of one tool."""
 
     type: Literal["function"]
@@ -80,15 +96,13 @@ class CalledFunction(Body):
     def _is_an_object(cls, text: str) -> str:
         text = text or "{}"  # some clients write no arguments so
         try:
-            arguments = from_json(text, allow_inf_nan=False)
+            object_in(text)
         except ValueError as error:
             raise ValueError(f"not a JSON object: {error}") from None
-        if not isinstance(arguments, dict):
-            raise ValueError("not a JSON object")
         return text
 
 
-class Call(Body):
+class Call(OfFunction):
     """A call that the assistant has made."""
 
     id: str

@@ -78,7 +78,8 @@ class ServedModel:
         limit = contexts * self.longest
         if size > limit:
             raise self.too_long(
-                f"the {param} has {size:,} bytes, but at most {limit:,} are allowed; shorten it",
+                f"there are {size:,} bytes in the {param}, but at most {limit:,} are allowed; "
+                "shorten it",
                 param,
             )
 
@@ -152,8 +153,8 @@ def token_limit(
     check_count(least, limit, param, "tokens")
     if prompt_tokens + least > model.context:
         raise model.too_long(
-            f"the {prompt} has {prompt_tokens} tokens, and {least} new ones are requested; shorten "
-            "one of them",
+            f"there are {prompt_tokens} tokens in the {prompt}, and {least} new ones are requested"
+            "; shorten one of them",
             param if prompt_tokens < model.context else prompt,
         )
     return min(limit, model.context - prompt_tokens) if asked is None else asked

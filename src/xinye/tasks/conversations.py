@@ -9,7 +9,8 @@ from typing import Any
 from xinye.data.columns import as_text, find_column
 from xinye.data.notes import Notes
 from xinye.data.records import Row
-from xinye.data.tool_calls import calls_in, tools_in, with_tools
+from xinye.data.tool_calls import calls_in, id_in, tools_in, with_tools
+from xinye.data.tool_results import in_order_of_calls, unreadable_calls
 from xinye.errors import XinyeError
 from xinye.generation.chat import Message
 from xinye.tasks.chat_columns import (
@@ -27,6 +28,7 @@ from xinye.tasks.chat_columns import (
 from xinye.tasks.conversation_exports import EVIDENCE, exported
 from xinye.tasks.records import expected, note_missing, note_unread, text_in
 from xinye.tasks.roles import CALLS, joined, messages_in, preference, roles_of
+from xinye.tasks.unsaid import NO_MEDIA, text_of_part
 from xinye.tasks.writing_records import UNNAMED, Named
 
 TEXTS = ("data", "content")  # fields that may hold turns as a list of texts
@@ -36,7 +38,6 @@ UNWANTED = ("label", "kto_tag")  # these are false if the answer is a bad exampl
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
 TOTALS = ("合计", "总计", "小计", "平均", "total", "Total")  # in the first cell of a row of totals
 NO_ANSWERS = ("—", "——", "–", "-", "--", "无", "/")  # what people write if there is no answer
-NO_MEDIA = "Xinye learns only text. Delete the record, or describe in words what it shows"
 EXPECTED = (
     'messages ({"messages": [{"role": "user", "content": …}, …]}), ShareGPT ({"conversations": '
     '[{"from": "human", "value": …}, …]}), Alpaca ({"instruction": …, "input": …, "output": …}), '
@@ -56,7 +57,8 @@ class Reader:
     def read(self, row: Any) -> tuple[list[Message], str] | None:
         """The messages and the format's name; None if the row is left out. Raises `XinyeError`."""
         if isinstance(row, list):
-            return self.messages(row, self.place), f"lists, {_kind(row)}"
+            messages = in_order_of_calls(self.messages(row, self.place), self.place)
+            return messages, f"lists, {_kind(row)}"
         if not isinstance(row, dict):
             raise expected(self.place, EXPECTED, row)
         self.named.check(row, self.place)
@@ -73,6 +75,7 @@ class Reader:
                 self.notes.add(self.place, f"{name!r} is false: the bad answer is left out")
                 return None
         messages, kind = self.formatted(row)
+        messages = in_order_of_calls(messages, self.place)
         system = self.system(row)
         if system and messages[0]["role"] == "system":
             messages[0] = {"role": "system", "content": f"{messages[0]['content']}\n\n{system}"}
@@ -264,8 +267,9 @@ class Reader:
         """The tools that the model may call."""
         field = find_column(row, ("tools", "functions")) or "tools"
         tools = tools_in(row.get(field))
-        if tools or row.get(field) == []:
-            self.fields.append(field)
+        if row.get(field) and not tools:
+            self.notes.add(self.place, f"{field!r} is not a list of functions: not read")
+        self.fields.append(field)
         return tools
 
     # -- messages ----------------------------------------------------------------------------------
@@ -282,7 +286,7 @@ class Reader:
         words = [str(turn.get(name or "role")) for turn, name in zip(turns, columns, strict=True)]
         roles = roles_of(words, place, self.place, self.notes, self.named.assistants)
         return [
-            self.message(turn, role, f"{place}, message {number}")
+            self.message(turn, role, place, number)
             for number, (turn, role) in enumerate(zip(turns, roles, strict=True), start=1)
         ]
 
@@ -314,14 +318,17 @@ class Reader:
                 return [{"role": "system", "content": row[system]}, *turns] if system else turns
         return None
 
-    def message(self, row: Row, role: str, here: str) -> Message:
-        """One message with its calls. Raises `XinyeError` for content that is not text."""
+    def message(self, row: Row, role: str, place: str, number: int) -> Message:
+        """One message with its calls. Raises `XinyeError` for content or calls it cannot read."""
+        here = f"{place}, message {number}"
         name = find_column(row, CONTENT_NAMES) or "content"
         speaker = find_column(row, ROLE_NAMES)
         content = row.get(name)
         if isinstance(content, list):
-            content = "".join(_text_of_part(part, here) for part in content)
+            content = "".join(text_of_part(part, here) for part in content)
         calls = [call for field in CALLS for call in calls_in(row.get(field))]
+        if role == "assistant" and not calls and any(row.get(field) for field in CALLS):
+            raise unreadable_calls(place, number)
         word = str(row.get(speaker or "role")).strip().lower()
         if not calls and word in CALLS:
             calls = calls_in(content)
@@ -345,6 +352,8 @@ class Reader:
         message: Message = {"role": role, "content": text.strip() if role == "assistant" else text}
         if calls:
             message["tool_calls"] = calls
+        if role == "tool" and (identity := id_in(row.get("tool_call_id"))):
+            message["tool_call_id"] = identity
         if role == "assistant" and weight and row[weight] == 0:
             self.notes.add(self.place, f"an answer with {weight!r} 0 is read but not trained")
             message["weight"] = "0"
@@ -378,12 +387,3 @@ def _kind(rows: Any) -> str:
     if all(isinstance(each, dict) and find_column(each, ROLE_NAMES) for each in rows):
         return "ShareGPT" if any("from" in each for each in rows) else "OpenAI messages"
     return "turns"
-
-
-def _text_of_part(part: Any, here: str) -> str:
-    """The text of one part of a message, as in OpenAI's API. Raises `XinyeError` for others."""
-    text = part.get("text") if isinstance(part, dict) else part
-    if isinstance(text, str):
-        return text
-    kind = part.get("type", part) if isinstance(part, dict) else part
-    raise XinyeError(f"{here}: the type {str(kind)[:40]!r} is not text: {NO_MEDIA}")

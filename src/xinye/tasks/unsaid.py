@@ -3,11 +3,14 @@ that the customer does not see. It is left out with a note.
 """
 
 import re
+from typing import Any
 
 from xinye.data.columns import find_column
 from xinye.data.notes import Notes
 from xinye.data.records import Row
+from xinye.errors import XinyeError
 
+NO_MEDIA = "Xinye learns only text. Delete the record, or describe in words what it shows"
 SENT = ("is_sender", "issender")  # in WeChat's exports: 1 if the account's owner speaks
 DIRECTIONS = (  # the direction of a message, from the view of those who answer
     "direction", "message_direction", "is_robot", "is_bot", "is_agent", "方向", "消息方向",
@@ -90,3 +93,12 @@ def unseen(row: Row, role: str) -> str:
     if kind and (numbered or value in NO_TEXTS):
         return f"messages with {kind!r} {value!r}, which are not text, are left out"
     return ""
+
+
+def text_of_part(part: Any, here: str) -> str:
+    """The text of one part of a message, as in OpenAI's API. Raises `XinyeError` for others."""
+    text = part.get("text") if isinstance(part, dict) else part
+    if isinstance(text, str):
+        return text
+    kind = part.get("type", part) if isinstance(part, dict) else part
+    raise XinyeError(f"{here}: the type {str(kind)[:40]!r} is not text: {NO_MEDIA}")

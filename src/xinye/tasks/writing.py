@@ -323,6 +323,12 @@ def _fitting(tokenizer: Tokenizer, record: Record, context: int) -> tuple[list[M
             f"{record.place}: the last turn does not fit in {context:,} tokens, and its calls of "
             "tools cannot be cut; shorten it, or delete the record"
         )
+    if length > context and record.has_tools:
+        raise XinyeError(
+            f"{record.place}: the tools and the messages before the answer do not fit in "
+            f"{context:,} tokens; shorten them, delete the record, or pretrain a base with a "
+            "larger --context and with --task-mix chat=FILE, so that its tokenizer knows JSON"
+        )
     if length > context:
         raise XinyeError(
             f"{record.place}: the messages before the answer do not fit in {context:,} tokens; "
