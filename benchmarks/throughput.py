@@ -4,7 +4,8 @@ in a process of its own, so that Xinye's settings of memory do not help its peer
     python benchmarks/throughput.py [--quick] [--layers 12] [--keep-memory]
 
 A step is forward, backward, clipping, the optimizer and zeroing the gradients. `of_matrix_speed`
-counts the model's matrix products only, over the speed of one large product here in the same dtype.
+counts the model's matrix products only, over the speed of one large product here in the same dtype
+(in fp32 for bf16 on a processor without bf16 units, where Xinye multiplies in fp32).
 The peer has its best: eager and compiled, with fused AdamW; with `--keep-memory` it also keeps the
 memory that it frees, as Xinye does. A cell that would take this machine too long is left out, and
 the report says so. Where there is a GPU, it is measured, on larger shapes.
@@ -203,7 +204,9 @@ def main() -> None:
     options = parser.parse_args()
     facts, cells = machine("torch", "transformers"), []
     dtypes = [torch.bfloat16] if options.quick else [torch.float32, torch.bfloat16]
-    limits = {dtype: matrix_flops_per_second(device(), dtype) for dtype in dtypes}
+    limits = {
+        dtype: matrix_flops_per_second(device(), product_dtype(dtype, device())) for dtype in dtypes
+    }
     shapes = SHAPES if device().type == "cpu" else GPU_SHAPES
     for shape in shapes[:1] if options.quick else shapes:
         for dtype in dtypes:
