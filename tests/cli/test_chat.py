@@ -178,7 +178,7 @@ def test_a_question_through_a_pipe(xinye, model, monkeypatch):
         (["-p", " "], "the question is empty: give it with -p"),
         ([], "the question is empty: give it with -p"),
         (["-p", "x", "--temprature", "0"], "did you mean '--temperature'?"),
-        (["-p", "x", "--top-p", "2"], "top_p"),
+        (["-p", "x", "--top-p", "2"], "--top-p: 2"),
         (["-p", "今天" * 600], "this model reads at most 512"),
         (["-p", "\udcff"], "not valid Unicode text"),
     ],

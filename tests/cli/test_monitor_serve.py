@@ -35,7 +35,7 @@ def test_what_is_refused(xinye, monitor: Path, tmp_path: Path) -> None:
         ((monitor, *store, "--analyst-key", "a", "--admin-key", "a"), "two of the keys are equal"),
         ((tmp_path / "none", *store, "--port", 0), "none"),
         ((monitor, *store, "--port", 0, "--source", "none.jsonl"), "no such file or folder"),
-        ((monitor, *store, "--port", 99999), "xinye monitor serve: port: 99999"),
+        ((monitor, *store, "--port", 99999), "xinye monitor serve: --port: 99999"),
     ):
         outcome = xinye("monitor", "serve", *arguments)
         assert outcome.code == 2 and said in outcome.complaint

@@ -118,7 +118,7 @@ BAD_INPUT = {
         ["zh.txt", "--track", "wandb,tensorbord"],
         "'tensorbord'; choose from tensorboard, wandb, mlflow; did you mean 'tensorboard'?",
     ),
-    "label smoothing": (["zh.txt", "--label-smoothing", "1"], "label_smoothing"),
+    "label smoothing": (["zh.txt", "--label-smoothing", "1"], "--label-smoothing"),
     "l1": (["zh.txt", "--l1", "-0.1"], "l1"),
     "patience": (["zh.txt", "--patience", "0"], "patience"),
     "seed too large": (["zh.txt", "--seed", "99999999999999999999"], "seed"),

@@ -78,8 +78,11 @@ def test_what_is_refused(xinye, tmp_path, store) -> None:
         ),
         (("forget", "--store", store), "xinye support forget: give either ACCOUNT or"),
         (("forget", "a", "--conversation", "b", "--store", store), "give either ACCOUNT"),
-        (("prepare", "a.csv", "-o", "b", "--precision", 5), "xinye support prepare: precision: 5"),
-        (("serve", desk, "--store", store, "--port", 99999), "xinye support serve: port: 99999"),
+        (
+            ("prepare", "a.csv", "-o", "b", "--precision", 5),
+            "xinye support prepare: --precision: 5",
+        ),
+        (("serve", desk, "--store", store, "--port", 99999), "xinye support serve: --port: 99999"),
         (("forget", "--conversation", "b", "--store", store), "there is no such conversation"),
         (("log", "--store", tmp_path / "none.db"), "no such file"),
         (("log", "--store", store, "--tail", 0), "give --tail from 1"),

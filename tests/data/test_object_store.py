@@ -233,7 +233,7 @@ def test_training_reads_the_store(server, corpus, xinye, workplace, no_measuring
 
 def test_the_missing_library_and_a_wrong_size_are_named(server, xinye, monkeypatch) -> None:
     outcome = xinye("pretrain", ADDRESS, "-o", "run", "--shard-cache", "much")
-    assert "shard_cache: 'much' is not a size such as 500MB or 10GB" in outcome.complaint
+    assert "--shard-cache: 'much' is not a size such as 500MB or 10GB" in outcome.complaint
     monkeypatch.setitem(sys.modules, "obstore", None)
     outcome = xinye("pretrain", ADDRESS, "-o", "run")
     assert outcome.code == 2 and f"{ADDRESS} needs obstore; to install it: " in outcome.err

@@ -1,6 +1,8 @@
 """`xinye serve` as a process, and what it refuses to begin with."""
 
+import asyncio
 import json
+import logging
 import os
 import shutil
 import signal
@@ -9,14 +11,16 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import openai
 import pytest
 
 from xinye.libraries import install_command
+from xinye.server.http import Server
 from xinye.server.models import memory_need
-from xinye.server.serve import serve
+from xinye.server.serve import TextServer, serve
 from xinye.server.settings import ServeSettings
 
 SOURCE = Path(__file__).parents[2] / "src"
@@ -65,8 +69,22 @@ def test_sigterm_lets_a_stream_end_and_exits_with_0(process):
         assert [*chunks][-1].choices[0].finish_reason == "length"
     assert process.wait(30) == 0
     said = process.stderr.read()
-    assert "stopping; waiting for 1 text to be finished" in said
     assert "Traceback" not in said and "从前" not in said and "leaf" not in said
+
+
+def test_a_server_that_stops_tells_for_how_many_texts_it_waits(monkeypatch, caplog):
+    async def stop(server, sockets=None):
+        pass
+
+    monkeypatch.setattr(Server, "shutdown", stop)
+    queue = SimpleNamespace(texts=SimpleNamespace(own=2))
+    for queues, said in (([queue, queue], "stopping; waiting for 4 texts"), ([], "")):
+        server = object.__new__(TextServer)
+        server._worker = SimpleNamespace(queues=queues)
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            asyncio.run(server.shutdown())
+        assert said in caplog.text and bool(said) == bool(caplog.text)
 
 
 def test_a_signal_that_comes_as_soon_as_it_is_ready_ends_it(folders):

@@ -20,9 +20,7 @@ namespace {
 
 constexpr int64_t STRIP = 2 * LANES;
 
-// The Gram matrix G is iterated instead of x: with the symmetric polynomial P = a + b G + c G², x becomes x P, so G becomes
-// P G P, and x is multiplied by the product of all P once, at the end. All of these are polynomials in the first G, so
-// their products are symmetric, and half of each is enough.
+// x becomes x P with P = a + b G + c G². G and P are symmetric, so half of each is computed.
 class OrthogonalWork {
   public:
     explicit OrthogonalWork(const Orthogonal& call)
@@ -33,22 +31,20 @@ class OrthogonalWork {
     Team team;
 
     void run() {
-        std::vector<float> x(call.rows * wide), result(x.size()), gram(wide * wide), square(gram), polynomial(gram), all(gram);
+        std::vector<float> x(call.rows * wide), next(x), gram(wide * wide), polynomial(gram);
         team.share(0, team.join(), call.count, 1, [&](int64_t at, int64_t) {
             float* matrix = call.data + at * call.matrix;
             read_scaled(matrix, x.data());
-            symmetric_product({x.data(), 1, wide}, x.data(), call.rows, gram.data());
             for (int64_t i = 0; i < call.iterations; i++) {
-                product(gram, gram, square);
-                combine(gram, square, polynomial);
-                if (i == 0) all = polynomial;
-                else product(all, polynomial, square), all.swap(square);
-                if (i + 1 == call.iterations) break;
-                product(gram, polynomial, square);
-                product(square, polynomial, gram);
+                symmetric_product({x.data(), 1, wide}, x.data(), call.rows, gram.data());
+                symmetric_product({gram.data(), wide, 1}, gram.data(), wide, polynomial.data());
+                for (int64_t k = 0; k < wide * wide; k += LANES)
+                    store(&polynomial[k], load(&gram[k]) * float(call.b) + load(&polynomial[k]) * float(call.c));
+                for (int64_t k = 0; k < wide; k++) polynomial[k * wide + k] += float(call.a);
+                tiled_product({x.data(), wide, 1}, polynomial.data(), wide, call.rows, wide, wide, next.data(), wide, false);
+                x.swap(next);
             }
-            tiled_product({x.data(), wide, 1}, all.data(), wide, call.rows, wide, wide, result.data(), wide, false);
-            each_number(matrix, [&](float& to, int64_t r, int64_t c) { to = result[r * wide + c]; });
+            each_number(matrix, [&](float& to, int64_t r, int64_t c) { to = x[r * wide + c]; });
         });
     }
 
@@ -69,16 +65,6 @@ class OrthogonalWork {
         each_number(matrix, [&](float& from, int64_t r, int64_t c) { squares += double(from) * from, x[r * wide + c] = from; });
         float scale = float(1 / std::max(std::sqrt(squares), 1e-7));
         each(x, call.rows * wide, [&](Floats values) { return values * scale; });
-    }
-
-    void combine(const std::vector<float>& gram, const std::vector<float>& square, std::vector<float>& to) {
-        for (int64_t at = 0; at < wide * wide; at += LANES)
-            store(&to[at], load(&gram[at]) * float(call.b) + load(&square[at]) * float(call.c));
-        for (int64_t i = 0; i < wide; i++) to[i * wide + i] += float(call.a);
-    }
-
-    void product(const std::vector<float>& a, const std::vector<float>& b, std::vector<float>& to) {
-        symmetric_product({a.data(), wide, 1}, b.data(), wide, to.data());
     }
 
     // c (wide, wide) is a (wide, depth) times b (depth, wide), and symmetric

@@ -248,30 +248,11 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype) -> Tensor:
     if tall:  # the smaller of the two Gram matrices is enough
         x = x.mT
     x = x / x.flatten(1).norm(dim=1)[:, None, None].clamp(min=1e-7)
-    if dtype == torch.float32 and x.shape[2] >= 2 * x.shape[1]:
-        x = _iterated_on_gram(x)
-        return x.mT if tall else x
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         x = torch.baddbmm(x, polynomial, x, beta=a)
     return x.mT if tall else x
-
-
-def _iterated_on_gram(x: Tensor) -> Tensor:
-    """The same for wide matrices of norm 1, with fewer operations: the polynomials P of the Gram
-    matrix G are multiplied with each other, and with x only once. G becomes P G P. In bf16 this
-    would lose what is small in G."""
-    a, b, c = COEFFICIENTS
-    gram = x @ x.mT
-    product = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    for iteration in range(ITERATIONS):
-        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        polynomial.diagonal(dim1=1, dim2=2).add_(a)
-        product = polynomial @ product
-        if iteration + 1 < ITERATIONS:
-            gram = polynomial @ gram @ polynomial
-    return product @ x
 
 
 @cache
