@@ -2,10 +2,11 @@
 
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from xinye.server.http import Server
+from xinye.server.http import LAST_SECONDS, Server
 
 
 @contextmanager
@@ -18,9 +19,19 @@ def in_thread(server: Server, listener: socket.socket) -> Iterator[str]:
     try:
         yield f"http://{host}:{port}"
     finally:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
+        end(server, thread)
+
+
+def end(server: Server, thread: threading.Thread) -> None:
+    """End a server within its own limits. A request that it has to wait for is named."""
+    server.should_exit = True
+    thread.join(10)
+    if thread.is_alive():
+        requests = [getattr(each, "scope", None) for each in server.server_state.connections]
+        running = [str(each) for each in server.server_state.tasks]
+        warnings.warn(f"requests that did not end: {requests}, {running}", stacklevel=2)
+        thread.join(server.grace + LAST_SECONDS + 10)
+    assert not thread.is_alive()
 
 
 def bearer(key: str) -> dict[str, str]:

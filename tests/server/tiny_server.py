@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import openai
 
+from server.in_thread import end
 from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.server.app import build_app
@@ -67,11 +68,8 @@ def serving(
     finally:
         running.http.close()
         running.openai.close()
-        server.should_exit = True
-        thread.join(20)
+        end(server, thread)
         worker.stop()
-        open_requests = [getattr(each, "scope", None) for each in server.server_state.connections]
-        assert not thread.is_alive(), f"requests that did not end: {open_requests}"
 
 
 def until(condition):
