@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -167,8 +166,9 @@ def walk() -> int:
         if served:
             served.end()
     doctor = json.loads(run(["xinye", "doctor", "--json"]))
-    if shutil.which("c++") and doctor["software"]["compiled_code"] != "for this processor":
-        print(doctor["software"]["compiled_code"])
+    compiled = doctor["software"]["compiled_code"]
+    if platform.machine() == "x86_64" and not compiled.endswith(", from the package"):
+        print(compiled)
         return 1
     assert len(done) > 20, "the READMEs are not read rightly"
     print(f"walked: {len(done)} commands in {time.monotonic() - begin:.0f} s")
