@@ -57,7 +57,7 @@ struct CrossEntropyWork {
             store_part(logits + at, load_part(exponentials + at, count, 0) * inverse - spread, count);
         });
         float gradient = exponentials[target] * inverse - spread - (1 - smoothing);
-        store_part(logits + target, Floats{} + gradient, 1);
+        store_part(logits + target, in_all_lanes(gradient), 1);
     }
 };
 

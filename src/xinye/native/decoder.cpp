@@ -113,9 +113,11 @@ void attend(const float* query, Pages<Stored> keys, Pages<Stored> values, int64_
     for (; at + WIDTH * LANES <= size; at += WIDTH * LANES) {
         Floats sums[WIDTH] = {};
         values.each_of(total_count, [&](const Stored* page, int64_t first, int64_t count) {
-            for (int64_t s = 0; s < count; s++)
+            for (int64_t s = 0; s < count; s++) {
+                Floats score = in_all_lanes(scores[first + s]);
                 for (int i = 0; i < WIDTH; i++)
-                    sums[i] = multiply_add(Floats{} + scores[first + s], load(page + s * size + at + i * LANES), sums[i]);
+                    sums[i] = multiply_add(score, load(page + s * size + at + i * LANES), sums[i]);
+            }
         });
         for (int i = 0; i < WIDTH; i++) store(out + at + i * LANES, sums[i] / total);
     }

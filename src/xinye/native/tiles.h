@@ -32,7 +32,7 @@ inline void tile_product(View a, const float* b, int64_t b_row, int64_t depth, f
         Floats row[VECTORS];
         for (int v = 0; v < VECTORS; v++) row[v] = load(b + v * LANES);
         for (int r = 0; r < ROWS; r++) {
-            Floats factor = a.data[r * a.row + i * a.column] - Floats{};  // `Floats{} + x` would add
+            Floats factor = in_all_lanes(a.data[r * a.row + i * a.column]);
             for (int v = 0; v < VECTORS; v++) totals[r][v] = multiply_add(factor, row[v], totals[r][v]);
         }
     }

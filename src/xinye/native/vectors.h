@@ -42,6 +42,8 @@ template <class Vector> inline Vector read(const void* from) {
 inline Floats load(const float* from) { return read<Floats>(from); }
 inline Floats load(const bf16* from) { return bits<Floats>(__builtin_convertvector(read<Shorts>(from), Integers) << 16); }
 inline void store(float* to, Floats values) { std::memcpy(to, &values, sizeof values); }
+// A number in all lanes. `Floats{} + x` would be an addition, because of -0, in each turn of a loop.
+inline Floats in_all_lanes(float x) { return x - Floats{}; }
 
 // a × b + c, rounded once. A compiler may round twice in one place and once in another; then a text would get other
 // values among several texts than alone. So contraction is off (-ffp-contract=off), and code that needs a single rounding
