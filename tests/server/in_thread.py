@@ -12,26 +12,21 @@ from xinye.server.http import LAST_SECONDS, Server
 @contextmanager
 def in_thread(server: Server, listener: socket.socket) -> Iterator[str]:
     """Inside, the server answers at the address that this yields. It ends after its clients have
-    closed their connections."""
+    closed their connections, within its own limits. A request that it has to wait for is named."""
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     host, port = listener.getsockname()[:2]
     try:
         yield f"http://{host}:{port}"
     finally:
-        end(server, thread)
-
-
-def end(server: Server, thread: threading.Thread) -> None:
-    """End a server within its own limits. A request that it has to wait for is named."""
-    server.should_exit = True
-    thread.join(10)
-    if thread.is_alive():
-        requests = [getattr(each, "scope", None) for each in server.server_state.connections]
-        running = [str(each) for each in server.server_state.tasks]
-        warnings.warn(f"requests that did not end: {requests}, {running}", stacklevel=2)
-        thread.join(server.grace + LAST_SECONDS + 10)
-    assert not thread.is_alive()
+        server.should_exit = True
+        thread.join(10)
+        if thread.is_alive():
+            requests = [getattr(each, "scope", None) for each in server.server_state.connections]
+            running = [str(each) for each in server.server_state.tasks]
+            warnings.warn(f"requests that did not end: {requests}, {running}", stacklevel=2)
+            thread.join(server.grace + LAST_SECONDS + 10)
+        assert not thread.is_alive()
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """A real server on a real port, in a thread of this process; it computes in float32, the same on
 every machine."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 import httpx
 import openai
 
-from server.in_thread import end
+from server.in_thread import in_thread
 from xinye.data.tokenizer import Tokenizer
 from xinye.model.config import GPTConfig
 from xinye.server.app import build_app
@@ -59,16 +58,12 @@ def serving(
     listener = listen(asked)
     bases = load_bases(asked.knowledge)
     server = Server(build_app(models, bases, asked, worker, graph), asked, lambda: fail_all(worker))
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-    host, port = listener.getsockname()[:2]
-    running = Running(server, f"http://{host}:{port}", asked.api_key)
     try:
-        yield running
+        with in_thread(server, listener) as address:
+            running = Running(server, address, asked.api_key)
+            with running.http, running.openai:
+                yield running
     finally:
-        running.http.close()
-        running.openai.close()
-        end(server, thread)
         worker.stop()
 
 
