@@ -2,13 +2,17 @@
 run."""
 
 import codecs
+import gc
 import json
+import logging
 import os
 import pty
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,10 +96,14 @@ def xinye(capsys: pytest.CaptureFixture[str]) -> Command:
 
     def run(*arguments: object) -> Outcome:
         capsys.readouterr()
+        log = logging.getLogger("xinye")
+        level = log.level  # a command sets it for its process
         try:
             code = main([str(argument) for argument in arguments])
         except SystemExit as end:
             code = int(end.code or 0)
+        finally:
+            log.setLevel(level)
         captured = capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
 
@@ -291,6 +299,16 @@ def make_run(tmp_path: Path) -> Callable[..., Path]:
 
 def write(path: Path, data: dict[str, Any]) -> None:
     path.write_text(json.dumps(data), "utf-8")
+
+
+def open_files() -> "Counter[str]":
+    """What this process has open; a socket or pipe is named by its inode."""
+    gc.collect()
+    names: Counter[str] = Counter()
+    for each in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the folder itself was open
+            names[os.readlink(f"/proc/self/fd/{each}")] += 1
+    return names
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 import shutil
 import signal
@@ -82,7 +81,7 @@ def test_a_server_that_stops_tells_for_how_many_texts_it_waits(monkeypatch, capl
         server = object.__new__(TextServer)
         server._worker = SimpleNamespace(queues=queues)
         caplog.clear()
-        with caplog.at_level(logging.INFO):
+        with caplog.at_level("INFO", "xinye"):
             asyncio.run(server.shutdown())
         assert said in caplog.text and bool(said) == bool(caplog.text)
 

@@ -1,7 +1,6 @@
 """`xinye serve --workers`: several processes behind one port."""
 
 import asyncio
-import gc
 import io
 import json
 import logging
@@ -22,6 +21,7 @@ import openai
 import pytest
 import torch
 
+from conftest import open_files
 from server.tiny_server import SHAPE, TOKENIZER, until
 from xinye.checkpoints.huggingface import save_model
 from xinye.errors import XinyeError
@@ -238,13 +238,12 @@ def test_a_busy_worker_leaves_connections_to_those_that_are_ready(monkeypatch):
 def test_workers_leave_nothing_open():
     handler = logging.StreamHandler(stream := io.StringIO())
     logging.getLogger().addHandler(handler)
-    open_files = sorted(os.listdir("/proc/self/fd"))
+    before = open_files()
     try:
         with pytest.raises(XinyeError):
             working(lambda on_address: os._exit(3), 1).run(lambda: None)
         assert handler.stream is stream and "worker 1" in stream.getvalue()
-        gc.collect()
-        assert sorted(os.listdir("/proc/self/fd")) == open_files
+        assert not open_files() - before
     finally:
         logging.getLogger().removeHandler(handler)
 
