@@ -1,7 +1,9 @@
 """A server in a thread of the test, and the header that a key is sent in."""
 
 import socket
+import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,8 @@ from xinye.server.http import LAST_SECONDS, Server
 @contextmanager
 def in_thread(server: Server, listener: socket.socket) -> Iterator[str]:
     """Inside, the server answers at the address that this yields. It ends after its clients have
-    closed their connections, within its own limits. A request that it has to wait for is named."""
+    closed their connections, within its own limits. A request that it has to wait for is named, and
+    what the server's thread does."""
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     host, port = listener.getsockname()[:2]
@@ -24,7 +27,8 @@ def in_thread(server: Server, listener: socket.socket) -> Iterator[str]:
         if thread.is_alive():
             requests = [getattr(each, "scope", None) for each in server.server_state.connections]
             running = [str(each) for each in server.server_state.tasks]
-            warnings.warn(f"requests that did not end: {requests}, {running}", stacklevel=2)
+            at = "".join(traceback.format_stack(sys._current_frames().get(thread.ident)))
+            warnings.warn(f"did not end: {requests}, {running}; it is at {at}", stacklevel=2)
             thread.join(server.grace + LAST_SECONDS + 10)
         assert not thread.is_alive()
 

@@ -9,15 +9,18 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import openai
 import pytest
+from fastapi import FastAPI
 
+from server.in_thread import in_thread
 from xinye.libraries import install_command
-from xinye.server.http import Server
+from xinye.server.http import Server, listen
 from xinye.server.models import memory_need
 from xinye.server.serve import TextServer, serve
 from xinye.server.settings import ServeSettings
@@ -84,6 +87,26 @@ def test_a_server_that_stops_tells_for_how_many_texts_it_waits(monkeypatch, capl
         with caplog.at_level("INFO", "xinye"):
             asyncio.run(server.shutdown())
         assert said in caplog.text and bool(said) == bool(caplog.text)
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_client_that_connects_while_the_server_stops_is_not_waited_for(turns):
+    """It connects, and the server stops so many turns of the event loop later."""
+    settings = ServeSettings(port=0)
+    client = socket.socket()
+
+    class Stopping(Server):
+        async def shutdown(self, sockets=None):
+            client.connect(sockets[0].getsockname())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await super().shutdown(sockets)
+
+    server = Stopping(FastAPI(), settings, lambda: None)
+    with client:
+        with in_thread(server, listen(settings)):
+            began = time.monotonic()
+        assert time.monotonic() < began + 5
 
 
 def test_a_signal_that_comes_as_soon_as_it_is_ready_ends_it(folders):

@@ -14,6 +14,7 @@ import h11
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from xinye.errors import XinyeError
 from xinye.server.errors import CLOSE, APIError
@@ -66,8 +67,16 @@ class Connection(h11.Connection):
             data[:end] = NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], data[:end])
 
 
+class State(ServerState):
+    """What a server's connections know of it."""
+
+    stopping = False
+
+
 class StrictProtocol(H11Protocol):
     """uvicorn's protocol with this connection, and with errors in the API's form."""
+
+    server_state: State
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -76,6 +85,10 @@ class StrictProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         transport.max_size = READ  # type: ignore[attr-defined]
         super().connection_made(transport)
+        if self.server_state.stopping:
+            # It was accepted before the server stopped listening, but begins after all others were
+            # told to end. uvicorn would wait for its client until the grace time is over.
+            self.shutdown()
 
     def send_400_response(self, msg: str) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -137,12 +150,14 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=settings.grace + LAST_SECONDS,
             )
         )
+        self.server_state: State = State()
 
     async def on_tick(self, counter: int) -> bool:
         self.connections.own = len(self.server_state.connections)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.server_state.stopping = True
         end = asyncio.get_running_loop().call_later(self.grace, self.end)
         await super().shutdown(sockets)
         end.cancel()
