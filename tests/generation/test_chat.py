@@ -91,6 +91,32 @@ def test_tools_of_a_loaded_chat_stay_when_its_system_message_changes(conversatio
     assert conversation.messages == [{"role": "system", "content": "简短", "tools": [TOOL]}]
 
 
+def test_results_of_tools_fit_their_calls_and_come_in_their_order():
+    calls = [{"id": name, "name": "price", "arguments": {"of": name}} for name in ("a", "b")]
+    asked = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": "", "tool_calls": calls},
+    ]
+    results = [{"role": "tool", "content": name, "tool_call_id": name} for name in ("b", "a")]
+    checked = check_messages(asked + results)
+    assert [each["content"] for each in checked] == ["?", "", "a", "b"]
+    more = {"role": "tool", "content": "c"}
+    with pytest.raises(XinyeError, match="messages: message 2 has 2 calls, but 3 results after it"):
+        start_answer(TOKENIZER, [*asked, *results, more], 64, ChatSampling())
+
+
+def test_ids_of_calls_may_be_numbers():
+    call = {"id": 7, "name": "price", "arguments": {}}
+    said = {"role": "assistant", "content": "", "tool_calls": [call]}
+    for identity in (7, "7"):
+        *_, result = check_messages(
+            [said, {"role": "tool", "content": "", "tool_call_id": identity}]
+        )
+        assert result["tool_call_id"] == "7"
+    with pytest.raises(XinyeError, match="message 2 names the call '8', which"):
+        check_messages([said, {"role": "tool", "content": "", "tool_call_id": 8}])
+
+
 def test_messages_are_saved_and_read_again(tmp_path):
     path = tmp_path / "a.json"
     save_messages(path, QUESTIONS)
@@ -122,6 +148,10 @@ def test_messages_are_saved_and_read_again(tmp_path):
         (
             '{"messages": [{"role": "assistant", "content": "", "tool_calls": [{}]}]}',
             "message 1 has tool_calls that cannot be read",
+        ),
+        (
+            '{"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "4"}]}',
+            "message 2 is the result of a tool, but the message before it calls no tool",
         ),
     ],
 )

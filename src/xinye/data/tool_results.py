@@ -1,7 +1,8 @@
 """Checks that the results of tools in a conversation fit the calls before them, and brings them
 into the order of the calls.
 
-Both the data to train on and the requests of a server are checked here.
+The data to train on, the requests of a server, and the messages that a chat in Python or a file has
+are checked here.
 """
 
 from collections import Counter

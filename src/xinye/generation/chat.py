@@ -8,8 +8,8 @@ from typing import Any
 
 from xinye.data.files import read_json, write_json
 from xinye.data.tokenizer import ROLES, Tokenizer
-from xinye.data.tool_calls import Message, calls_in, tools_in
-from xinye.data.tool_results import unreadable_calls
+from xinye.data.tool_calls import Message, calls_in, id_in, tools_in
+from xinye.data.tool_results import in_order_of_calls, unreadable_calls
 from xinye.errors import XinyeError, not_unicode
 from xinye.generation.engine import Engine
 from xinye.generation.sampling import Sampling
@@ -19,8 +19,9 @@ Fits = Callable[[list[Message]], bool]
 
 
 def check_messages(messages: Any, where: str = "messages") -> list[Message]:
-    """The messages as a list, their tools and calls in OpenAI's form, with arguments as objects.
-    Raises `XinyeError` that names the first invalid one; `where` begins the error's text."""
+    """The messages as a list, their tools and calls in OpenAI's form, with arguments as objects,
+    and the results of tools in the order of their calls. Raises `XinyeError` that names the first
+    invalid one; `where` begins the error's text."""
     if not isinstance(messages, list | tuple):
         raise XinyeError(f"{where}: this is not a list of messages")
     checked: list[Message] = []
@@ -43,9 +44,14 @@ def check_messages(messages: Any, where: str = "messages") -> list[Message]:
                 f"{where}: the tools of message {number} must be a list of functions in the system "
                 "message, which comes first"
             )
-        known = {"tool_calls": calls, "tools": tools}
-        checked.append({**fields, **{name: value for name, value in known.items() if value}})
-    return checked
+        known = {
+            "tool_calls": calls,
+            "tools": tools,
+            "tool_call_id": id_in(fields.get("tool_call_id")),
+        }
+        others = {name: value for name, value in fields.items() if name not in known}
+        checked.append(others | {name: value for name, value in known.items() if value})
+    return in_order_of_calls(checked, where)
 
 
 def save_messages(path: Path, messages: Iterable[Message]) -> None:
