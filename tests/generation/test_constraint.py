@@ -160,6 +160,58 @@ def test_any_object_is_an_object_where_it_ends_in_time() -> None:
     assert all(text.startswith("{") for text in texts)
 
 
+# Schemas, each with a text that follows it if the number N in it does.
+NUMBERS: list[tuple[Schema, str]] = [
+    ({"type": "integer"}, "N"),
+    ({"type": "number"}, "N"),
+    ({"type": ["null", "number"], "exclusiveMinimum": 0}, "N"),
+    ({}, "N"),
+    ({"type": "array"}, '[true, {"a": N}]'),
+    ({"type": "array", "prefixItems": [{"type": "null"}]}, "[null, N]"),
+    ({"properties": {"a": True, "b": {"title": "b"}}}, '{"a": [], "b": {"c": N}}'),
+    ({"$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}, "$ref": "#/$defs/a"}, "[[N]]"),
+    ({"anyOf": [{"type": "null"}, {"type": "object"}]}, '{"a": N}'),
+    ({"allOf": [{"items": {"type": "number"}}, {"type": "array"}]}, "[N]"),
+    ({"$schema": "http://json-schema.org/draft-04/schema#", "type": "object"}, '{"a": N}'),
+    ({"$schema": "http://json-schema.org/draft-07/schema#", "items": [{}]}, "[N]"),
+]
+
+
+def allows(sampling: Sampling, text: str) -> bool:
+    """Whether the whole text may be written."""
+    constraint = constraint_for(TOKENIZERS["bpe"], sampling)
+    assert constraint is not None
+    for token in TOKENIZERS["bpe"].encode(text):
+        if not constraint.allowed()[token]:
+            return False
+        constraint.accept(token)
+    return constraint.finished or bool(constraint.allowed()[TOKENIZERS["bpe"].eos_id])
+
+
+@pytest.mark.parametrize(("schema", "around"), NUMBERS)
+def test_numbers_can_be_read_again(schema: Schema, around: str) -> None:
+    whole = {name: value for name, value in schema.items() if name in ("$schema", "$defs")}
+    parameters = {"type": "object", "properties": {"x": schema}, **whole}
+    tools = Tools(HERMES, {"a": parameters}, required=True)
+    call = f'{HERMES.begin("a")}{{"x": {around}}}{HERMES.end}'
+    for sampling, text in (
+        (Sampling(json_schema=schema), around),
+        (ToolSampling(tools=tools), call),
+    ):
+        for number in ("7", "31415926535", "1700000000000000000"):
+            assert allows(sampling, text.replace("N", number)), number
+        for number in ("1e999", "1E+99999", "9" * 400, "9" * 5_000):
+            assert not allows(sampling, text.replace("N", number)), number
+
+
+def test_bounds_of_a_schema_stay() -> None:
+    for schema in ({"minimum": 5}, {"exclusiveMinimum": 4}, {"minimum": 5, "maximum": 10**30}):
+        sampling = Sampling(json_schema={"type": "integer", **schema})
+        assert [allows(sampling, text) for text in ("4", "5", "9" * 400)] == [False, True, False]
+    assert allows(Sampling(json_schema={"type": "integer", "maximum": -(10**18)}), f"-{10**18}")
+    assert allows(Sampling(json_schema={"const": 10**30}), f"1{'0' * 30}")
+
+
 def test_what_max_tokens_cut_off_says_so() -> None:
     sampling = Sampling(json_schema={"type": "string", "minLength": 50}, max_tokens=5)
     sequence = start(TOKENIZERS["char"], "", 512, sampling)

@@ -9,7 +9,6 @@ import json
 import math
 import re
 from collections import deque
-from collections.abc import Iterator
 from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
@@ -23,6 +22,7 @@ from torch import Tensor
 from xinye.data.tokenizer import Tokenizer
 from xinye.data.tool_calls import MARKS
 from xinye.errors import XinyeError
+from xinye.generation.json_schemas import joins, objects, with_bounds
 from xinye.generation.sampling import Sampling, Schema, ToolSampling
 from xinye.generation.tool_calls import grammar_of_calls
 
@@ -32,18 +32,6 @@ MOST_MULTIPLE = 10_000  # each remainder of a division by multipleOf is a state 
 MOST_PATTERNS = 12
 # how the library begins a message about a JSON schema within a grammar
 IN_LINE = re.compile(r"at (\d+)\(\d+\): failed to compile JSON schema: ")
-ANNOTATIONS = {
-    "$ref",
-    "$defs",
-    "definitions",
-    "$schema",
-    "$id",
-    "$comment",
-    "title",
-    "description",
-    "default",
-    "examples",
-}
 # Limits that keep a grammar to tenths of a second and tens of megabytes. The library's own limits
 # allow seconds.
 LIMITS = LLParserLimits(
@@ -167,16 +155,17 @@ def _grammar_of_json(name: str, schema: Schema) -> str:
     try:
         text = json.dumps(schema, allow_nan=False)
         _check_length(name, len(text))
-        objects = [*_objects(schema)]
-        grammar = LLMatcher.grammar_from_json_schema(text, overrides=JSON_STYLE)
+        parts = [*objects(schema)]
+        bounded = json.dumps(with_bounds(schema))
+        grammar = LLMatcher.grammar_from_json_schema(bounded, overrides=JSON_STYLE)
     except (ValueError, TypeError, RecursionError) as error:
         raise XinyeError(
             f"{name}: not JSON, or nested too deeply ({_reason(str(error))})"
         ) from None
-    if math.prod({_digits(each.get("multipleOf")) for each in objects}) > MOST_MULTIPLE:
+    if math.prod({_digits(each.get("multipleOf")) for each in parts}) > MOST_MULTIPLE:
         raise XinyeError(f"{name}: multipleOf beyond {MOST_MULTIPLE:,} is too large")
-    patterns = [word for each in objects for word in ("pattern", "format") if word in each]
-    if len(patterns) > MOST_PATTERNS and any(map(_joins, objects)):
+    patterns = [word for each in parts for word in ("pattern", "format") if word in each]
+    if len(patterns) > MOST_PATTERNS and any(map(joins, parts)):
         raise XinyeError(
             f"{name}: a schema with allOf, or with keys beside $ref, may have at most "
             f"{MOST_PATTERNS} patterns"
@@ -256,20 +245,6 @@ def _reason(message: str) -> str:
     found = re.search(r"error: (.+)", message) or re.search(r"\(in regex\): (.+)", message)
     lines = message.replace("<non-verbose/>", "").split("\n")
     return (found[1] if found else " ".join(lines[0].split()) or "too complex")[:200]
-
-
-def _objects(schema: Any) -> Iterator[Schema]:
-    """A schema and all JSON objects within it."""
-    if isinstance(schema, dict):
-        yield schema
-        schema = [*schema.values()]
-    for value in schema if isinstance(schema, list) else ():
-        yield from _objects(value)
-
-
-def _joins(schema: Schema) -> bool:
-    """Whether a value must satisfy several schemas at once."""
-    return "allOf" in schema or ("$ref" in schema and bool(schema.keys() - ANNOTATIONS))
 
 
 def _digits(number: Any) -> int:

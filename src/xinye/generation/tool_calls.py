@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from xinye.data.tool_calls import CallFormat, as_json
+from xinye.generation.json_schemas import with_bounds
 from xinye.generation.sampling import Schema, Tools
 from xinye.generation.stream import overlap
 
@@ -23,7 +24,7 @@ def grammar_of_calls(tools: Tools, json_style: Mapping[str, Any]) -> str:
     opening, rules = tools.format.opening, []
     for number, (name, schema) in enumerate(tools.schemas.items()):
         head = tools.format.begin(name).removeprefix(opening)
-        arguments = f"%json {json.dumps(_closed(schema) | {'x-guidance': json_style})}"
+        arguments = f"%json {json.dumps(with_bounds(_closed(schema)) | {'x-guidance': json_style})}"
         rules.append(f"tool_{number}: {quoted(head)} {arguments} {quoted(tools.format.end)}")
     more = MOST_CALLS - 1
     if tools.required:
