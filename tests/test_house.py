@@ -1,10 +1,13 @@
-"""The house: no file, function or list of parameters is longer than a person can hold in the head."""
+"""The house: no file, function or list of parameters is longer than a person can hold in the head,
+and no test changes the clock of others."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[1] / "src" / "xinye"
+TESTS = Path(__file__).parent
+SOURCE = TESTS.parent / "src" / "xinye"
 FILE, FUNCTION, PARAMETERS = 400, 60, 6  # lines, lines, without self
 EXCEPTIONS = {  # with the reason
     "api/__init__.py finetune": "its parameters are the flags of the verb",
@@ -28,3 +31,11 @@ def too_long() -> Iterator[str]:
 def test_nothing_is_longer_than_it_should_be() -> None:
     assert len(EXCEPTIONS) <= 10
     assert set(too_long()) == EXCEPTIONS.keys()
+
+
+def test_no_test_changes_the_clock_of_all_threads() -> None:
+    """A server in a thread that reads such a clock may wait for a day, and all its tests with it.
+    A test gives the module that it tests a `time` of its own."""
+    clock = re.compile(r"""setattr\(\s*(?:[\w.]*\btime,|["'](?:[\w.]+\.)?time\.)""")
+    texts = {path.name: path.read_text("utf-8") for path in TESTS.rglob("*.py")}
+    assert [name for name, text in texts.items() if clock.search(text)] == []

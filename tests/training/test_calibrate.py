@@ -1,5 +1,7 @@
 """What is measured before a run: how long work takes once all is warm, and long work only once."""
 
+from types import SimpleNamespace
+
 import pytest
 from torch import nn
 
@@ -17,7 +19,7 @@ def test_the_first_time_of_short_work_is_a_warm_up(
     monkeypatch: pytest.MonkeyPatch, times: list[float], found: float, runs: int
 ) -> None:
     now, done = [0.0], []
-    monkeypatch.setattr(calibrate.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(calibrate, "time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def work() -> None:
         now[0] += times[len(done)]

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 import torch.distributed as dist
@@ -47,7 +48,7 @@ def test_one_failure_of_the_store_is_no_silence(lost: list[int]) -> None:
 
 def test_a_process_that_stood_still_accuses_nobody(lost: list[int], monkeypatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(watch, "time", SimpleNamespace(monotonic=lambda: now[0]))
     guard = Watch(Shaky(), 0, 2, dict.fromkeys([1], 0.0))
     pauses = iter([1, 2, 3])
 
