@@ -64,9 +64,9 @@ def vllm() -> Path:
     """The Python of an environment with vLLM."""
     folder = ROOT / "build" / "vllm"
     python = folder / "bin" / "python"
-    if not (folder / "installed").exists():
+    if not is_installed(folder):
         # The releases that Xinye pins are not those that vLLM wants.
-        environment = {k: v for k, v in os.environ.items() if not k.endswith("_CONSTRAINT")}
+        environment = without("PYTHONPATH", "PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT")
         pip = (python, "-m", "pip", "--quiet", "--disable-pip-version-check")
         for command in (
             (sys.executable, "-m", "venv", "--clear", folder),
@@ -79,7 +79,28 @@ def vllm() -> Path:
                 end = pytest.fail if "XINYE_TEST_VLLM" in os.environ else pytest.skip
                 end(f"{RELEASE} cannot be installed: {done.stderr.splitlines()[-1]}")
         (folder / "installed").touch()
+        assert is_installed(folder), f"pip has installed {RELEASE}, but not all of it is there"
     return python
+
+
+def is_installed(folder: Path) -> bool:
+    """Whether this environment has the release. One that was interrupted has no file `installed`;
+    one that another Python made, or that was cleaned up, has the file but no module."""
+    name, _, release = RELEASE.partition("==")
+    look = (
+        "from importlib import metadata, util; "
+        f"assert metadata.version({name!r}) == {release!r} and util.find_spec('vllm')"
+    )
+    command = (folder / "bin" / "python", "-c", look)
+    if not (folder / "installed").exists() or not command[0].exists():
+        return False
+    environment = without("PYTHONPATH")
+    return subprocess.run(command, env=environment, capture_output=True).returncode == 0
+
+
+def without(*names: str) -> dict[str, str]:
+    """The environment's variables without these."""
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +146,7 @@ def theirs(vllm, folders, tmp_path_factory):
     }
     (place / "request.json").write_text(json.dumps(request), "utf-8")
     environment = {
-        **{k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "OMP_NUM_THREADS")},
+        **without("PYTHONPATH", "OMP_NUM_THREADS"),
         "HF_HUB_OFFLINE": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GB
