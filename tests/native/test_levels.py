@@ -155,9 +155,12 @@ def test_what_stands_between_matrices_is_that_of_pytorch(
 ) -> None:
     torch.manual_seed(columns)
     x, y = (3 * torch.randn(2, 9, columns)).to(dtype), torch.randn(2, 9, columns).to(dtype)
+    weight, bias = torch.rand(columns), torch.randn(columns)
     assert_agree(kernels.gelu, lambda x: F.gelu(x, approximate="tanh"), [x], most)
+    assert_agree(
+        kernels.gelu, lambda x, bias: F.gelu(x + bias, approximate="tanh"), [x, bias], most
+    )
     assert_agree(kernels.swiglu, lambda x, y: F.silu(x) * y, [x, y], most)
-    weight = torch.rand(columns)
     assert_agree(
         lambda x, weight: kernels.rms_norm(x, weight, 1e-6),
         lambda x, weight: F.rms_norm(x, (columns,), weight, 1e-6),

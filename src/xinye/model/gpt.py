@@ -25,6 +25,7 @@ from xinye.model.kernels import (
     attention,
     attention_in_pieces,
     gelu,
+    gelu_of_linear,
     linear,
     rms_norm,
     rotate,
@@ -165,6 +166,8 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.gated:
             return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
+        if type(self.up_proj) is Linear:
+            return self.down_proj(gelu_of_linear(x, self.up_proj.weight, self.up_proj.bias))
         return self.down_proj(gelu(self.up_proj(x)))
 
 

@@ -151,10 +151,19 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
     return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, dims=-1), sines)
 
 
-def gelu(x: Tensor) -> Tensor:
+def gelu(x: Tensor, bias: Tensor | None = None) -> Tensor:
     """The tanh approximation of GELU, with which GPT-2 was trained (Hendrycks & Gimpel 2016,
-    arXiv:1606.08415)."""
-    return training.gelu(x) if training.ready(x) else F.gelu(x, approximate="tanh")
+    arXiv:1606.08415), of x (…, n) plus a bias (n,)."""
+    if training.ready(x) and (bias is None or bias.dtype == torch.float32):
+        return training.gelu(x, bias)
+    return F.gelu(x if bias is None else x + bias.to(x.dtype), approximate="tanh")
+
+
+def gelu_of_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`gelu(linear(x, weight, bias))`. On a CPU the bias is added in the pass of the GELU."""
+    if training.trains(x) and bias is not None:
+        return gelu(linear(x, weight.to(x.dtype), None), bias)
+    return gelu(linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype)))
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:

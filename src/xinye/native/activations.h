@@ -5,12 +5,13 @@
 #include "team.h"
 #include "vectors.h"
 
-struct Elementwise {
+struct Activation {
     Threads threads;
-    int64_t kind;   // of all numbers: F32 or BF16
-    int64_t count;  // of each
-    const void *x, *y, *gradient;
-    void *out, *other;
+    int64_t kind;  // of x, the gradient and what is written: F32 or BF16
+    int64_t rows, columns;
+    const void *x, *y;  // y is what x is multiplied with; or a bias (columns,) in float32, or null
+    const void* gradient;
+    void *out, *other;  // the function, or the gradients; of a bias (BIAS_PARTS, columns) in float32, to be added up
 };
 
 namespace {
@@ -33,16 +34,46 @@ inline Floats silu_slope(Floats x) {
 }
 
 constexpr int64_t PIECE = 4096;
+constexpr int64_t BIAS_PARTS = 16;  // whatever the number of threads, so that sums do not depend on it
+
+struct GeluWork {  // of x plus a bias
+    const Activation& call;
+    bool backward;
+    Team team{int(call.threads.count), 1};
+
+    void run() {
+        team.share(0, team.join(), BIAS_PARTS, 1, [&](int64_t part, int64_t) {
+            int64_t first = call.rows * part / BIAS_PARTS, last = call.rows * (part + 1) / BIAS_PARTS;
+            float* sums = call.y && backward ? static_cast<float*>(call.other) + part * call.columns : nullptr;
+            if (sums) std::fill(sums, sums + call.columns, 0.0f);
+            for (int64_t row = first; row < last; row++) call.kind == F32 ? of_row<float>(row, sums) : of_row<bf16>(row, sums);
+        });
+    }
+
+    template <class Number> void of_row(int64_t row, float* sums) {
+        auto x = static_cast<const Number*>(call.x) + row * call.columns;
+        auto changes = static_cast<const Number*>(call.gradient) + row * call.columns;
+        auto out = static_cast<Number*>(call.out) + row * call.columns;
+        auto bias = static_cast<const float*>(call.y);
+        each_part(call.columns, [&](int64_t at, int64_t count) {
+            Floats values = load_part(x + at, count);
+            if (bias) values += load_part(bias + at, count);
+            Floats result = backward ? load_part(changes + at, count) * gelu_slope(values) : gelu(values);
+            store_part(out + at, result, count);
+            if (sums) store_part(sums + at, load_part(sums + at, count) + result, count);
+        });
+    }
+};
 
 // Calls apply(read, write) for each vector; read(numbers) is the vector of these numbers there, and write(numbers, values)
 // sets it.
 template <class Number, class Apply> struct Pass {
-    const Elementwise& call;
+    const Activation& call;
     Apply apply;
     Team team{int(call.threads.count), 1};
 
     void run() {
-        team.share(0, team.join(), call.count, PIECE, [&](int64_t first, int64_t last) {
+        team.share(0, team.join(), call.rows * call.columns, PIECE, [&](int64_t first, int64_t last) {
             each_part(last - first, [&](int64_t at, int64_t some) {
                 apply(
                     [&](const void* from) { return load_part(static_cast<const Number*>(from) + first + at, some); },
@@ -52,7 +83,7 @@ template <class Number, class Apply> struct Pass {
     }
 };
 
-template <class Apply> void pass(const Elementwise& call, Apply apply) {
+template <class Apply> void pass(const Activation& call, Apply apply) {
     auto on = [&]<class Number>(Number) {
         Pass<Number, Apply> work{call, apply};
         run_on(call.threads, work);

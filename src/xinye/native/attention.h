@@ -56,7 +56,7 @@ class AttentionWork {
 
   private:
     struct Scratch {
-        std::vector<float> query, key, value, key_columns, value_columns, gradient, key_gradient, value_gradient, scores,
+        Buffer query, key, value, key_columns, value_columns, gradient, key_gradient, value_gradient, scores,
             score_gradients, result;
     };
     struct Seen { int64_t first, last; };  // keys, multiples of LANES
@@ -66,14 +66,14 @@ class AttentionWork {
     }
 
     // (T, deep), padded with zeros
-    template <class Number> void read_rows(const Heads& heads, int64_t b, int64_t head, float factor, std::vector<float>& to) {
+    template <class Number> void read_rows(const Heads& heads, int64_t b, int64_t head, float factor, Buffer& to) {
         to.resize(wide * deep);
         for (int64_t t = 0; t < T; t++) {
             const Number* from = place<Number>(heads, b, t, head);
             float* row = &to[t * deep];
             each_part(D, [&](int64_t i, int64_t count) { store(row + i, load_part(from + i, count) * factor); });
         }
-        std::fill(to.begin() + T * deep, to.end(), 0.0f);
+        std::fill(to.data() + T * deep, to.data() + wide * deep, 0.0f);
     }
 
     // Row r is multiplied by factor(r).
@@ -86,11 +86,11 @@ class AttentionWork {
         }
     }
 
-    void transpose(const std::vector<float>& rows, std::vector<float>& columns) {  // to (deep, wide)
+    void transpose(const Buffer& rows, Buffer& columns) {  // to (deep, wide)
         columns.resize(deep * wide);
         for (int64_t t = 0; t < wide; t += LANES)
             for (int64_t i = 0; i < deep; i++)
-                for (int64_t lane = 0; lane < LANES; lane++) columns[i * wide + t + lane] = rows[(t + lane) * deep + i];
+                for (int64_t lane = 0; lane < LANES; lane++) columns[i * wide + t + lane] = rows.data()[(t + lane) * deep + i];
     }
 
     const uint8_t* mask_of(int64_t b, int64_t t) const { return call.mask + b * call.mask_batch + t * call.mask_row; }
@@ -133,8 +133,8 @@ class AttentionWork {
         transpose(s.key, s.key_columns);
         if (backward) {
             transpose(s.value, s.value_columns);
-            s.key_gradient.assign(wide * deep, 0);
-            s.value_gradient.assign(wide * deep, 0);
+            s.key_gradient.clear(wide * deep);
+            s.value_gradient.clear(wide * deep);
             s.score_gradients.resize(QUERIES * wide);
         }
         s.scores.resize(QUERIES * wide);

@@ -2,8 +2,6 @@
 
 #pragma once
 
-#include <vector>
-
 #include "team.h"
 #include "tiles.h"
 
@@ -31,7 +29,8 @@ class OrthogonalWork {
     Team team;
 
     void run() {
-        std::vector<float> x(call.rows * wide), next(x), gram(wide * wide), polynomial(gram);
+        Buffer x, next, gram, polynomial;
+        x.resize(call.rows * wide), next.resize(call.rows * wide), gram.resize(wide * wide), polynomial.resize(wide * wide);
         team.share(0, team.join(), call.count, 1, [&](int64_t at, int64_t) {
             float* matrix = call.data + at * call.matrix;
             read_scaled(matrix, x.data());
@@ -42,7 +41,7 @@ class OrthogonalWork {
                     store(&polynomial[k], load(&gram[k]) * float(call.b) + load(&polynomial[k]) * float(call.c));
                 for (int64_t k = 0; k < wide; k++) polynomial[k * wide + k] += float(call.a);
                 tiled_product({x.data(), wide, 1}, polynomial.data(), wide, call.rows, wide, wide, next.data(), wide, false);
-                x.swap(next);
+                std::swap(x, next);
             }
             each_number(matrix, [&](float& to, int64_t r, int64_t c) { to = x[r * wide + c]; });
         });

@@ -2,9 +2,24 @@
 
 #pragma once
 
+#include <vector>
+
 #include "vectors.h"
 
 namespace {
+
+// Numbers of which each LANES lie in one line of the cache: a vector in two lines takes longer to load.
+class Buffer {
+  public:
+    float* data() { return reinterpret_cast<float*>(vectors.data()); }
+    const float* data() const { return reinterpret_cast<const float*>(vectors.data()); }
+    float& operator[](int64_t at) { return data()[at]; }
+    void resize(int64_t count) { vectors.resize(count / LANES); }  // a multiple of LANES
+    void clear(int64_t count) { vectors.assign(count / LANES, Floats{}); }
+
+  private:
+    std::vector<Floats> vectors;
+};
 
 // A block of TILE_ROWS rows and TILE_VECTORS vectors of a product stays in the registers while its terms are added.
 constexpr int TILE_ROWS = 6;

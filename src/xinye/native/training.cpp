@@ -35,19 +35,15 @@ void xinye_orthogonal(const Orthogonal* call) { run<OrthogonalWork>(call); }
 
 void xinye_cross_entropy(const CrossEntropy* call) { run<CrossEntropyWork>(call); }
 
-void xinye_gelu(const Elementwise* call) {
-    pass(*call, [call](auto read, auto write) { write(call->out, gelu(read(call->x))); });
-}
+void xinye_gelu(const Activation* call) { run<GeluWork>(call, false); }
 
-void xinye_gelu_gradient(const Elementwise* call) {
-    pass(*call, [call](auto read, auto write) { write(call->out, read(call->gradient) * gelu_slope(read(call->x))); });
-}
+void xinye_gelu_gradient(const Activation* call) { run<GeluWork>(call, true); }
 
-void xinye_swiglu(const Elementwise* call) {  // silu(x) y
+void xinye_swiglu(const Activation* call) {  // silu(x) y
     pass(*call, [call](auto read, auto write) { write(call->out, silu(read(call->x)) * read(call->y)); });
 }
 
-void xinye_swiglu_gradient(const Elementwise* call) {
+void xinye_swiglu_gradient(const Activation* call) {
     pass(*call, [call](auto read, auto write) {
         Floats x = read(call->x), gradient = read(call->gradient);
         write(call->out, gradient * read(call->y) * silu_slope(x));

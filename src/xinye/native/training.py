@@ -44,10 +44,10 @@ class Attention(ctypes.Structure):
     )
 
 
-class Elementwise(ctypes.Structure):
+class Activation(ctypes.Structure):
     _fields_ = (
         ("threads", Threads),
-        *((name, ctypes.c_int64) for name in ("kind", "count")),
+        *((name, ctypes.c_int64) for name in ("kind", "rows", "columns")),
         *((name, ctypes.c_void_p) for name in ("x", "y", "gradient", "out", "other")),
     )
 
@@ -92,7 +92,7 @@ class Orthogonal(ctypes.Structure):
     )
 
 
-NORM_PARTS = 16  # as in norms.h
+NORM_PARTS = BIAS_PARTS = 16  # as in norms.h and activations.h
 
 
 def takes(x: Tensor) -> bool:
@@ -166,40 +166,45 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor, sign: float) -> Tensor:
 
 
 @custom_op("xinye::gelu", mutates_args=())
-def gelu(x: Tensor) -> Tensor:
-    """The tanh approximation of GELU (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
-    (y,) = _elementwise("xinye_gelu", x, outputs=1)
+def gelu(x: Tensor, bias: Tensor | None) -> Tensor:
+    """The tanh approximation of GELU (Hendrycks & Gimpel 2016, arXiv:1606.08415) of x (…, n) plus a
+    bias (n,) in fp32."""
+    y = _empty(x)
+    _activate("xinye_gelu", x, bias, None, y)
     return y
 
 
 @custom_op("xinye::gelu_gradient", mutates_args=())
-def gelu_gradient(x: Tensor, gradient: Tensor) -> Tensor:
-    (of_x,) = _elementwise("xinye_gelu_gradient", x, gradient=gradient, outputs=1)
-    return of_x
+def gelu_gradient(x: Tensor, bias: Tensor | None, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of x and of the bias; the latter is empty where there is none."""
+    of_x, parts = _empty(x), torch.empty(BIAS_PARTS, 0 if bias is None else len(bias))
+    _activate("xinye_gelu_gradient", x, bias, gradient, of_x, parts)
+    return of_x, parts.sum(0)
 
 
 @custom_op("xinye::swiglu", mutates_args=())
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:
     """silu(gate) · up (Shazeer 2020, arXiv:2002.05202)."""
-    (y,) = _elementwise("xinye_swiglu", gate, up, outputs=1)
+    y = _empty(gate)
+    _activate("xinye_swiglu", gate, up, None, y)
     return y
 
 
 @custom_op("xinye::swiglu_gradient", mutates_args=())
 def swiglu_gradient(gate: Tensor, up: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    of_gate, of_up = _elementwise("xinye_swiglu_gradient", gate, up, gradient, outputs=2)
+    of_gate, of_up = _empty(gate), _empty(up)
+    _activate("xinye_swiglu_gradient", gate, up, gradient, of_gate, of_up)
     return of_gate, of_up
 
 
-def _elementwise(
-    name: str, x: Tensor, y: Tensor | None = None, gradient: Tensor | None = None, *, outputs: int
-) -> list[Tensor]:
+def _activate(
+    name: str, x: Tensor, y: Tensor | None, gradient: Tensor | None, *results: Tensor
+) -> None:
     inputs = [None if each is None else each.contiguous() for each in (x, y, gradient)]
-    results = [_empty(x) for _ in range(outputs)]
+    sizes = KINDS[x.dtype], x.shape[:-1].numel(), x.shape[-1]
     pointers = [None if each is None else each.data_ptr() for each in (*inputs, *results)]
-    call = Elementwise(threads(), KINDS[x.dtype], x.numel(), *pointers)
+    call = Activation(threads(), *sizes, *pointers)
     getattr(THIS.functions, name)(ctypes.byref(call))
-    return results
 
 
 # -- attention -------------------------------------------------------------------------------------
@@ -301,8 +306,13 @@ rms_norm_gradient.register_fake(
     lambda x, weight, scales, gradient: (_empty(x), torch.empty_like(weight))
 )
 rotate.register_fake(lambda x, cosines, sines, sign: _empty(x))
-gelu.register_fake(lambda x: _empty(x))
-gelu_gradient.register_fake(lambda x, gradient: _empty(x))
+gelu.register_fake(lambda x, bias: _empty(x))
+gelu_gradient.register_fake(
+    lambda x, bias, gradient: (
+        _empty(x),
+        x.new_empty(0 if bias is None else len(bias), dtype=torch.float32),
+    )
+)
 swiglu.register_fake(lambda gate, up: _empty(gate))
 swiglu_gradient.register_fake(lambda gate, up, gradient: (_empty(gate), _empty(up)))
 cross_entropy_.register_fake(
@@ -323,6 +333,12 @@ attention_gradient.register_fake(
 
 def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     ctx.save_for_backward(*inputs)
+
+
+def _gelu_backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
+    x, bias = ctx.saved_tensors
+    of_x, of_bias = gelu_gradient(x, bias, gradient)
+    return of_x, None if bias is None else of_bias
 
 
 def _keep_attention(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
@@ -355,9 +371,7 @@ def _rotation_backward(ctx, gradient: Tensor):  # type: ignore[no-untyped-def]
 
 rms_norm.register_autograd(_norm_backward, setup_context=_keep_norm)
 rotate.register_autograd(_rotation_backward, setup_context=_keep_rotation)
-gelu.register_autograd(
-    lambda ctx, gradient: gelu_gradient(*ctx.saved_tensors, gradient), setup_context=_keep
-)
+gelu.register_autograd(_gelu_backward, setup_context=_keep)
 swiglu.register_autograd(
     lambda ctx, gradient: swiglu_gradient(*ctx.saved_tensors, gradient), setup_context=_keep
 )
