@@ -13,10 +13,10 @@ from torch import Tensor
 
 from xinye.errors import XinyeError
 from xinye.model.sharded import is_sharded
+from xinye.training.averaged import Averaged
 from xinye.training.clock import Stopwatch
 from xinye.training.distributed import ALONE, Processes
 from xinye.training.optimizers import clipping_scale, gradient_norm, scale_gradients, shrink
-from xinye.training.shared_memory import Averaged
 
 LossSum = Callable[[Any], Tensor]  # the sum of the losses of a batch's counted targets, in nats
 
@@ -111,7 +111,8 @@ class Loop:
         each step, before its optimizers move, gives all processes all numbers that they share.
         """
         share, counted, interrupted = NOTHING, 0.0, False
-        sharded = any(map(is_sharded, self.parameters))
+        averaged = isinstance(self.loss_sum, Averaged)
+        divided = averaged or any(map(is_sharded, self.parameters))  # each has its gradients
         with ThreadPoolExecutor(1) as loader:
             while step < steps() and not interrupted:
                 watch = Stopwatch()
@@ -128,7 +129,7 @@ class Loop:
                 watch.lap("data")
                 mine = [loss, norm, share.counted, self.interrupted()]
                 losses, norms, counts, asked = zip(*self.processes.numbers(mine), strict=True)
-                if sharded:
+                if divided:
                     norm = math.hypot(*norms)
                 factor = self.rate(step)
                 if math.isfinite(norm):
@@ -173,22 +174,19 @@ class Loop:
             losses.append(loss.detach())
             watch.lap("backward")
         if isinstance(self.loss_sum, Averaged):
-            norm = self.loss_sum.exchange()
-        else:
-            norm = float(gradient_norm(self.parameters))  # only now wait for the device
+            self.loss_sum.exchange()
+        norm = float(gradient_norm(self.parameters))  # only now wait for the device
         mean = sum(map(float, losses)) / self.processes.count
         watch.lap("backward")
         return mean, norm
 
     def _move(self, norm: float, factor: float) -> None:
         """Change the weights, at this share of the peak learning rate."""
-        scale = clipping_scale(norm, self.clip)
-        if isinstance(self.loss_sum, Averaged):
-            self.loss_sum.scale(scale)
-        else:
-            scale_gradients(self.parameters, scale)
+        scale_gradients(self.parameters, clipping_scale(norm, self.clip))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
             optimizer.step()
             shrink(optimizer)
+        if isinstance(self.loss_sum, Averaged):
+            self.loss_sum.memory.meet()  # now all have updated their weights

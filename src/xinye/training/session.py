@@ -16,6 +16,7 @@ from xinye.observer import Evaluated
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.saved import read_run
 from xinye.runs.store import Keep, cannot_save
+from xinye.training.averaged import together
 from xinye.training.guards import explain_memory, interruptible
 from xinye.training.job import Figures, Job, Run, Start
 from xinye.training.loop import Loop, Step
@@ -41,7 +42,7 @@ class Session:
         # Where each process has a part of the model, all must evaluate and save together.
         self.working = self.group.first or job.sharded
         loss_sum = job.loss_sum(model, self.plan.compile and not job.sharded)
-        self.loss_sum = loss_sum if job.sharded else self.group.together(loss_sum)
+        self.loss_sum = loss_sum if job.sharded else together(loss_sum, self.optimizers, self.group)
         self.progress = Progress()
         self.before = Progress()  # the progress when this process started
         self.totals = self.plan.totals
