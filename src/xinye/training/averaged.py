@@ -63,6 +63,9 @@ class Averaged(nn.Module):
     ) -> None:
         super().__init__()
         self.loss_sum, self.memory = loss_sum, memory
+        trained = (each for each in loss_sum.parameters() if each.requires_grad)
+        self.numbers = {weight: number for number, weight in enumerate(trained)}
+        self.norms = memory.zeros((len(self.numbers),))  # of the gradients, as they are numbered
         self.received: dict[Tensor, list[Tensor]] = {}  # of own weights: the parts of the others
         self.given: dict[Tensor, Tensor] = {}  # this process's part, of weights of others
         for weight, owner in owners(optimizers, memory.count).items():
@@ -89,7 +92,7 @@ class Averaged(nn.Module):
             for each in optimizers
             for weight in weights_of(each)
         ]
-        return sum(room_for(size) * tensors for size, tensors in sizes)
+        return room_for(len(sizes)) + sum(room_for(size) * tensors for size, tensors in sizes)
 
     def forward(self, batch: object) -> Tensor:
         loss: Tensor = self.loss_sum(batch)
@@ -129,9 +132,9 @@ class Averaged(nn.Module):
         weight.grad = None
 
     @torch.no_grad()
-    def exchange(self) -> None:
-        """Give this process's weights their mean gradients. Nobody may go on to the next backward
-        pass before all have done so."""
+    def exchange(self) -> float:
+        """Give this process's weights their mean gradients; returns the norm of all gradients, with
+        the same bits in all processes, and where one has all gradients."""
         for weight in self.missing:
             self.given[weight].zero_()
         self.missing = {*self.given}
@@ -141,3 +144,6 @@ class Averaged(nn.Module):
                 weight.grad = torch.zeros_like(weight)
             for part in parts:
                 weight.grad.add_(part)
+            self.norms[self.numbers[weight]] = torch.linalg.vector_norm(weight.grad)
+        self.memory.meet()
+        return float(torch.linalg.vector_norm(self.norms))

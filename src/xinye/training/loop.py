@@ -111,8 +111,7 @@ class Loop:
         each step, before its optimizers move, gives all processes all numbers that they share.
         """
         share, counted, interrupted = NOTHING, 0.0, False
-        averaged = isinstance(self.loss_sum, Averaged)
-        divided = averaged or any(map(is_sharded, self.parameters))  # each has its gradients
+        sharded = any(map(is_sharded, self.parameters))
         with ThreadPoolExecutor(1) as loader:
             while step < steps() and not interrupted:
                 watch = Stopwatch()
@@ -129,7 +128,7 @@ class Loop:
                 watch.lap("data")
                 mine = [loss, norm, share.counted, self.interrupted()]
                 losses, norms, counts, asked = zip(*self.processes.numbers(mine), strict=True)
-                if divided:
+                if sharded:
                     norm = math.hypot(*norms)
                 factor = self.rate(step)
                 if math.isfinite(norm):
@@ -174,8 +173,9 @@ class Loop:
             losses.append(loss.detach())
             watch.lap("backward")
         if isinstance(self.loss_sum, Averaged):
-            self.loss_sum.exchange()
-        norm = float(gradient_norm(self.parameters))  # only now wait for the device
+            norm = self.loss_sum.exchange()
+        else:
+            norm = float(gradient_norm(self.parameters))  # only now wait for the device
         mean = sum(map(float, losses)) / self.processes.count
         watch.lap("backward")
         return mean, norm
