@@ -64,7 +64,7 @@ class Averaged(nn.Module):
         super().__init__()
         self.loss_sum, self.memory = loss_sum, memory
         trained = (each for each in loss_sum.parameters() if each.requires_grad)
-        self.numbers = {weight: number for number, weight in enumerate(trained)}
+        self.numbers: dict[Tensor, int] = {weight: number for number, weight in enumerate(trained)}
         self.norms = memory.zeros((len(self.numbers),))  # of the gradients, as they are numbered
         self.received: dict[Tensor, list[Tensor]] = {}  # of own weights: the parts of the others
         self.given: dict[Tensor, Tensor] = {}  # this process's part, of weights of others
