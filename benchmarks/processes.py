@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import socket
 import statistics
-from dataclasses import replace
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import NamedTuple
@@ -26,6 +25,7 @@ from xinye.machine import keep_freed_memory
 from xinye.model.config import Architecture, GPTConfig
 from xinye.model.gpt import GPT
 from xinye.native.library import THIS
+from xinye.training.averaged import by_messages, together
 from xinye.training.distributed import Processes, processes
 from xinye.training.job import LossSum
 from xinye.training.loop import Loop
@@ -50,7 +50,7 @@ class Shape(NamedTuple):
 SHAPES = [Shape("gpt2", "adamw", 6, 384, 1536, 65), Shape("modern", "muon", 5, 256, 704, 4096)]
 
 
-def make_loop(shape: Shape, group: Processes) -> Loop:
+def make_loop(shape: Shape, group: Processes, by_gloo: bool) -> Loop:
     """The training loop of this process, on its share of random windows."""
     sizes = shape.width, shape.layers, shape.width // 64, shape.width // 64, 64
     config = GPTConfig(
@@ -65,10 +65,12 @@ def make_loop(shape: Shape, group: Processes) -> Loop:
     tokens = windows[first : first + size]
     batch = Batch(tokens, tokens.roll(-1, dims=1), None, None)
     plan = Optimization(shape.optimizer, 1e-3, 0.02, 0.1, dtype=torch.float32)
-    loss_sum = group.together(LossSum(model, text_loss(model), torch.device("cpu")))
+    loss_sum = LossSum(model, text_loss(model), torch.device("cpu"))
+    optimizers = make_optimizers(model, plan, group)
+    averaged = by_messages(loss_sum) if by_gloo else together(loss_sum, optimizers, group)
     return Loop(
-        loss_sum, [*model.parameters()], make_optimizers(model, plan, group), lambda _: [batch],
-        lambda _: 1.0, processes=group,
+        averaged, [*model.parameters()], optimizers, lambda _: [batch], lambda _: 1.0,
+        processes=group,
     )  # fmt: skip
 
 
@@ -79,7 +81,7 @@ def work(pipe: Connection, variant: str, shape: Shape, where: dict[str, str]) ->
     THIS.get(wait=True)  # what `xinye pretrain` does when it begins
     keep_freed_memory()
     with processes() as group:
-        loop = make_loop(shape, replace(group, memory=None) if "gloo" in variant else group)
+        loop = make_loop(shape, group, "gloo" in variant)
         list(loop.take(0, lambda: 2))  # warm-up
         pipe.send(0.0)
         while steps := pipe.recv():

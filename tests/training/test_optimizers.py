@@ -12,6 +12,8 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.training.distributed import Processes
 from xinye.training.optimizers import (
+    ROWS,
+    Kind,
     Muon,
     Optimization,
     clipping_scale,
@@ -19,6 +21,7 @@ from xinye.training.optimizers import (
     gradient_norm,
     make_optimizers,
     orthogonal,
+    owners,
     scale_gradients,
 )
 
@@ -160,6 +163,21 @@ def test_processes_share_out_the_work_of_muon(count: int) -> None:
     ]
     work = [sum(each.numel() * 8 for each in share) for share in shares]
     assert max(work) - min(work) <= 2 * 8 * 24 * 8
+
+
+@pytest.mark.parametrize("kind, count", [("adamw", 2), ("muon", 2), ("muon", 3), ("sgd", 40)])
+def test_each_weight_has_one_owner_and_all_owners_as_much_to_do(kind: Kind, count: int) -> None:
+    model = GPT(GPTConfig("modern", 40, 32, 5, 2, 1, 16, 48, 8))
+    optimizers = make_optimizers(model, Optimization(kind, 1e-3, 1e-2, 0.1))
+    found = owners(optimizers, count)
+    assert {*found} == {*model.parameters()}
+    work = [0] * count
+    largest = 0
+    for name, weight in model.named_parameters():
+        rows = min(weight.shape) if kind == "muon" and "proj" in name else 0
+        work[found[weight]] += weight.numel() * (ROWS + rows)
+        largest = max(largest, weight.numel() * (ROWS + rows))
+    assert max(work) - min(work) <= largest / (8 if count < 4 else 1)
 
 
 def test_muon_in_fp32_makes_a_matrix_orthogonal_but_for_its_scale() -> None:

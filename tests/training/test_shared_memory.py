@@ -1,13 +1,12 @@
-"""Processes of one host exchange numbers through memory that they share."""
+"""Processes of one host train weights in memory that they share."""
 
 import copy
 import json
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,16 @@ from conftest import open_files
 from two import SERVER, meeting
 from xinye.data.batches import Batch
 from xinye.errors import XinyeError
+from xinye.model.adapter_settings import AdapterSettings
+from xinye.model.adapters import attach
 from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
-from xinye.training.distributed import processes
+from xinye.training.averaged import Averaged, by_messages, can_share, together
+from xinye.training.distributed import Processes, processes
 from xinye.training.job import LossSum
 from xinye.training.loop import Loop
-from xinye.training.optimizers import Optimization, make_optimizers
-from xinye.training.shared_memory import Averaged, SharedMemory, open_memory
+from xinye.training.optimizers import Kind, Optimization, gradient_norm, make_optimizers
+from xinye.training.shared_memory import SharedMemory, open_memory
 from xinye.training.text_job import text_loss
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Linux has it")
@@ -38,8 +40,8 @@ def in_all(count: int, size: int, work: Callable[[SharedMemory], Any]) -> list[A
     handle = os.memfd_create("test")
 
     def run(rank: int) -> Any:
-        memory = SharedMemory(rank, count, handle, barrier.wait)
-        assert memory.make_room(size)
+        memory = SharedMemory(rank, count, barrier.wait)
+        assert memory.make_room(handle, size)
         return work(memory)
 
     try:
@@ -50,86 +52,212 @@ def in_all(count: int, size: int, work: Callable[[SharedMemory], Any]) -> list[A
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_a_mean_is_that_of_all_and_the_same_bits_in_each(
-    count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("xinye.training.shared_memory.AT_ONCE", 4)  # several pieces, of uneven size
-    given = torch.randn(count, 29, generator=torch.Generator().manual_seed(0))
-
-    def average(memory: SharedMemory) -> tuple[float, Tensor, Tensor]:
-        memory.parts[memory.rank] = given[memory.rank]
-        norm, mean = memory.average(), memory.mean.clone()
-        memory.meet()
-        memory.scale(0.5)
-        return norm, mean, memory.mean.clone()
-
-    first, *others = in_all(count, 29, average)
-    norm, mean, half = first
-    torch.testing.assert_close(mean, given.mean(0))
-    assert norm == pytest.approx(float(mean.norm())) and torch.equal(half, mean / 2)
-    for other in others:
-        assert other[0] == norm and torch.equal(other[1], mean) and torch.equal(other[2], half)
-
-
-def test_exchanges_that_follow_each_other_do_not_mix() -> None:
+def test_a_tensor_is_the_same_in_all_processes(count: int) -> None:
     """One process is late each time: none may read what the others write meanwhile."""
 
-    def exchange(memory: SharedMemory) -> list[float]:
+    def write(memory: SharedMemory) -> list[float]:
+        shapes = [(3, count), (), (count, 2)]
+        tensors = [memory.zeros(shape) for shape in shapes]
+        assert [each.shape for each in tensors] == shapes and not any(map(torch.any, tensors))
+        assert all(each.data_ptr() % 64 == 0 for each in tensors)
+        memory.meet()
         seen: list[float] = []
         late = threading.Event()
         for step in range(30):
-            memory.parts[memory.rank] = step + memory.rank
-            memory.average()
-            whole = memory.assembled(torch.full((2,), step * 3.0 + memory.rank), [2, 2, 2])
-            if step % 3 == memory.rank:
+            if step % count == memory.rank:
                 late.wait(0.002)
-            seen += [*memory.mean[::4].tolist(), *whole[1::2].tolist()]
+                tensors[1].fill_(step)
+            tensors[0][:, memory.rank] = step + memory.rank
+            tensors[2][memory.rank] = step - memory.rank
+            memory.meet()
+            seen += [*tensors[0][1].tolist(), tensors[1].item(), *tensors[2][:, 1].tolist()]
+            memory.meet()
         return seen
 
-    steps = [(3 * [step + 1.0], [step * 3.0 + rank for rank in range(3)]) for step in range(30)]
-    expected = [number for means, wholes in steps for number in (*means, *wholes)]
-    assert in_all(3, 9, exchange) == [expected] * 3
-
-
-def test_only_what_fits_is_assembled_there() -> None:
-    def fits(memory: SharedMemory) -> list[bool]:
-        kinds = (torch.float32, torch.bfloat16)
-        return [
-            memory.fits(torch.zeros(0, dtype=kind), (size, 1)) for kind in kinds for size in (7, 8)
-        ]
-
-    assert in_all(2, 8, fits) == [[True, False, True, True]] * 2
+    ranks = range(count)
+    expected = [
+        number
+        for step in range(30)
+        for number in (*(step + rank for rank in ranks), step, *(step - rank for rank in ranks))
+    ]
+    assert in_all(count, 3 * 64, write) == [expected] * count
 
 
 def test_a_gradient_is_the_mean_over_micro_batches_and_processes() -> None:
-    """A parameter that one process does not use has the gradients of the others."""
-    inputs = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
-    network = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 1)])
+    """Its owner has it, and nobody else. Where one process does not use a weight, it is that of
+    the others."""
+    inputs = torch.randn(3, 3, 4, generator=torch.Generator().manual_seed(0))
+    network = nn.ModuleList([nn.Linear(4, 4), nn.Linear(4, 1), nn.Linear(2, 2)])
     network[0].bias.requires_grad_(False)
 
-    def learn(memory: SharedMemory) -> tuple[float, list[Tensor]]:
+    def learn(memory: SharedMemory) -> list[Tensor | None]:
         layers = copy.deepcopy(network)
-        loss = Averaged(Sometimes(layers), memory)
+        weights = [each for each in layers.parameters() if each.requires_grad]
+        optimizers = [torch.optim.SGD(weights, 0.1)]
+        assert Averaged.room(optimizers, 3) == size
+        loss = Averaged(Sometimes(layers), optimizers, memory)
+        assert memory.taken == size
         for _ in range(2):  # the second step begins anew
+            layers.zero_grad()
+            memory.meet()
             for batch in inputs[memory.rank]:
                 loss((batch, memory.rank == 0)).backward()
-            assert layers[1].weight.grad is None
-            norm = loss.exchange()
-            found = [each.grad.clone() for each in layers.parameters() if each.grad is not None]
-            memory.meet()
-            loss.scale(0.0)
-            assert not layers[0].weight.grad.any()
-            layers.zero_grad()
-        return norm, found
+            norms.add(loss.exchange())
+        return [each.grad for each in layers.parameters()]
 
-    found = in_all(2, 4 * 4 + 4 + 1, learn)
+    size = 64 + (1 + 3 + 1) * 5 * 64  # norms; weights, gradients and momentum of five tensors
+    norms: set[float] = set()
+    found = in_all(3, size, learn)
     for rank, batches in enumerate(inputs):
         for batch in batches:
-            (Sometimes(network)((batch, rank == 0)) / 2).backward()
-    expected = [each.grad for each in network.parameters() if each.grad is not None]
-    for norm, means in found:
-        torch.testing.assert_close(means, expected)
-        assert norm == pytest.approx(float(torch.cat([each.flatten() for each in means]).norm()))
+            (Sometimes(network)((batch, rank == 0)) / 3).backward()
+    for weight, gradients in zip(network.parameters(), zip(*found, strict=True), strict=True):
+        owned = [each for each in gradients if each is not None]
+        assert len(owned) == weight.requires_grad
+        for gradient in owned:
+            expected = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            torch.testing.assert_close(gradient, expected)
+    [norm] = norms  # of all processes
+    assert norm == pytest.approx(float(gradient_norm(network.parameters())))
+
+
+class Scaled(nn.Module):
+    """A loss times a factor."""
+
+    def __init__(self, loss_sum: nn.Module) -> None:
+        super().__init__()
+        self.loss_sum, self.factor = loss_sum, 1.0
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.loss_sum(batch) * self.factor
+
+
+class Trainer:
+    """What a process trains: a share of two windows."""
+
+    def __init__(self, kind: Kind, memory: SharedMemory, given: list[Sequence[float]]) -> None:
+        class Threads(Processes):
+            def numbers(self, mine: Sequence[float]) -> list[list[float]]:
+                given[self.rank] = list(mine)
+                memory.meet()
+                found = [list(each) for each in given]
+                memory.meet()
+                return found
+
+        self.group, self.meet = Threads(memory.rank, memory.count), memory.meet
+        self.model = GPT(GPTConfig("modern", 20, 16, 1, 2, 1, 8, 24, 8)).train()
+        self.model.initialize(0)
+        plan = Optimization(kind, 1e-2, 0.02, 0.1, 0.01, dtype=torch.float32)
+        self.optimizers = make_optimizers(self.model, plan, self.group)
+        self.loss = Scaled(LossSum(self.model, text_loss(self.model), torch.device("cpu")))
+        self.averaged: nn.Module = self.loss
+        if memory.count > 1:
+            self.averaged = Averaged(self.loss, self.optimizers, memory)
+
+    def take(self, first: int, end: int) -> list[float]:
+        """Take some steps, with gradients that are clipped; returns their losses."""
+        tokens = torch.arange(1, 17).view(2, 8)
+        windows = [Batch(each, each.roll(-1), None, None) for each in tokens[:, None]]
+        start, size = self.group.share(0, 2)
+        loop = Loop(
+            self.averaged, [*self.model.parameters()], self.optimizers,
+            lambda _: windows[start : start + size], lambda step: 1 / (1 + step), 0.1,
+            processes=self.group,
+        )  # fmt: skip
+        return [record.loss for record in loop.take(first, lambda: end)]
+
+    def state(self) -> list[dict[Any, Any]]:
+        states = [
+            self.model.state_dict(),
+            *(each.state_dict()["state"] for each in self.optimizers),
+        ]
+        return copy.deepcopy(states)
+
+    def load(self, state: list[dict[Any, Any]]) -> None:
+        model, *states = copy.deepcopy(state)
+        self.model.load_state_dict(model)
+        for optimizer, each in zip(self.optimizers, states, strict=True):
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": each, "param_groups": groups})
+
+
+def trained(count: int, kind: Kind, work: Callable[[Trainer], Any]) -> list[Any]:
+    """What the work with a trainer returns in each of several processes."""
+    given: list[Sequence[float]] = [()] * count
+    return in_all(count, 2**20, lambda memory: work(Trainer(kind, memory, given)))
+
+
+def equal(first: Any, second: Any) -> bool:
+    """Whether all tensors in two structures have the same bits."""
+    if isinstance(first, Tensor):
+        return torch.equal(first, second)
+    if isinstance(first, dict):
+        same = first.keys() == second.keys()
+        return same and all(equal(each, second[name]) for name, each in first.items())
+    return len(first) == len(second) and all(map(equal, first, second))
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
+def test_two_have_the_bits_of_one_and_the_whole_state(kind: Kind) -> None:
+    def steps(trainer: Trainer) -> list[dict[Any, Any]]:
+        trainer.take(0, 5)
+        return trainer.state()
+
+    [alone] = trained(1, kind, steps)
+    first, second = trained(2, kind, steps)
+    assert equal(first, alone) and equal(second, alone)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
+def test_a_resumed_run_has_the_bits_of_one_that_was_not_stopped(kind: Kind) -> None:
+    """It loads the checkpoint of either process, also after other steps, and one from before the
+    first step."""
+
+    def steps(trainer: Trainer) -> list[list[dict[Any, Any]]]:
+        fresh = [trainer.state()[0], *({} for _ in trainer.optimizers)]
+        trainer.meet()
+        trainer.take(0, 2)
+        saved = trainer.state()
+        trainer.meet()
+        trainer.take(2, 4)
+        return [fresh, saved, trainer.state()]
+
+    [(fresh, _, expected), (_, saved, _)] = trained(2, kind, steps)
+
+    def resume(trainer: Trainer) -> list[dict[Any, Any]]:
+        found = []
+        for first, checkpoint in ((2, saved), (0, fresh), (2, saved)):
+            trainer.load(checkpoint)
+            trainer.take(first, 4)
+            found.append(trainer.state())
+            trainer.meet()
+        return found
+
+    for found in trained(2, kind, resume):
+        assert all(equal(each, expected) for each in found)
+
+
+def test_a_step_without_a_finite_gradient_changes_nothing_in_any_process() -> None:
+    def steps(trainer: Trainer) -> tuple[bool, list[float]]:
+        trainer.take(0, 2)
+        before = trainer.state()
+        trainer.loss.factor = float("inf") if trainer.group.rank else 1.0
+        trainer.take(2, 3)
+        same = equal(trainer.state(), before)
+        trainer.loss.factor = 1.0
+        return same, trainer.take(3, 5)
+
+    [first, second] = trained(2, "muon", steps)
+    assert first == second and first[0] and torch.tensor(first[1]).isfinite().all()
+
+
+def test_weights_that_adalora_changes_are_not_shared() -> None:
+    for method, shared in ("lora", True), ("adalora", False):
+        model = GPT(GPTConfig("modern", 20, 16, 1, 2, 1, 8, 24, 8))
+        attach(model, AdapterSettings(method=method))
+        optimizers = make_optimizers(model, Optimization("adamw", 1e-3, 0.02, 0.1))
+        assert can_share(model, optimizers) == shared
+    assert not can_share(model.bfloat16(), make_optimizers(model, Optimization("sgd", 1e-3, 0, 0)))
 
 
 class Sometimes(nn.Module):
@@ -152,17 +280,16 @@ def train(how: str, rank: int, where: dict[str, str], place: Path) -> None:
     torch.set_num_threads(1)
     try:
         with processes() as group:
-            assert group.memory
-            group = replace(group, memory=None) if how == "gloo" else group
             model = GPT(GPTConfig("modern", 20, 16, 1, 2, 1, 8, 24, 8)).train()
             model.initialize(rank)  # all take the weights of the first one
-            loss_sum = group.together(LossSum(model, text_loss(model), torch.device("cpu")))
+            plan = Optimization("muon", 1e-3, 0.02, 0.1, dtype=torch.float32)
+            optimizers = make_optimizers(model, plan, group)
+            alone = LossSum(model, text_loss(model), torch.device("cpu"))
+            loss_sum = by_messages(alone) if how == "gloo" else together(alone, optimizers, group)
             assert isinstance(loss_sum, Averaged) == (how != "gloo")
             tokens = torch.arange(1, 33).view(4, 8).remainder(20)
             first, size = group.share(0, 4)
             batches = [Batch(each, each.roll(-1), None, None) for each in tokens[:, None]]
-            plan = Optimization("muon", 1e-3, 0.02, 0.1, dtype=torch.float32)
-            optimizers = make_optimizers(model, plan, group)
 
             def micro_batches(step: int) -> list[Batch]:
                 if how == "killed" and rank and step == 1:
@@ -199,8 +326,7 @@ def test_two_learn_in_shared_memory_what_they_learn_by_gloo(tmp_path: Path) -> N
     shared, other = two("shared", tmp_path)
     assert shared == other
     by_gloo, _ = two("gloo", tmp_path)
-    for mine, theirs in zip(json.loads(shared), json.loads(by_gloo), strict=True):
-        assert mine == pytest.approx(theirs, abs=1e-5)
+    assert shared == by_gloo  # bit for bit
 
 
 def test_who_waits_for_a_process_that_was_killed_ends(tmp_path: Path) -> None:

@@ -6,14 +6,12 @@ nothing here has an effect.
 
 import atexit
 import gc
-import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,18 +19,12 @@ import torch.distributed as dist
 # Imported before there is a process group. Later, the default arguments of its functions would
 # keep the group alive for ever.
 import torch.distributed.nn
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
 import xinye
 from xinye.errors import XinyeError
 from xinye.training.launch import Failures, check_host, has_begun, meet, names_of_launch
-from xinye.training.shared_memory import (
-    Averaged,
-    SharedMemory,
-    open_memory,
-    trained_by,
-)
+from xinye.training.shared_memory import SharedMemory, open_memory
 from xinye.training.watch import Watch
 
 LAST_PORT = 65535
@@ -47,7 +39,6 @@ class Processes:
     count: int = 1
     launch: tuple[str, ...] = ()  # the names of the launch
     launched: bool = False  # by torchrun, or by what sets its variables
-    memory: SharedMemory | None = None  # of processes that compute on the CPU of one host
 
     def has_begun(self, folder: Path) -> bool:
         """Whether this launch began the run in the folder, before it was started again."""
@@ -95,10 +86,7 @@ class Processes:
         return [bytes(part.tolist()).decode() for part in self._parts(mine, lengths)]
 
     def assembled(self, mine: Tensor, lengths: Sequence[int]) -> Tensor:
-        """The numbers of all processes, one process after another, of which each has so many. They
-        stay the same until the next call."""
-        if self.memory and self.memory.fits(mine, lengths):
-            return self.memory.assembled(mine, lengths)
+        """The numbers of all processes, one process after another, of which each has so many."""
         return torch.cat(self._parts(mine, lengths))
 
     def check_same(self, found: str, advice: str) -> None:
@@ -110,36 +98,18 @@ class Processes:
                 f"process 0 has {texts[0]}, but process {other} has {texts[other]}; {advice}"
             )
 
-    def together(self, loss_sum: nn.Module) -> nn.Module:
-        """The module with gradients averaged over all processes."""
-        if self.count == 1:
-            return loss_sum
-        trained = trained_by(loss_sum)
-        size = sum(each.numel() for each in trained)
-        plain = all(each.dtype == torch.float32 for each in trained)
-        if self.memory and plain and self.memory.make_room(size):
-            for parameter in loss_sum.parameters():
-                dist.broadcast(parameter.data, 0)
-            return Averaged(loss_sum, self.memory)
-        # Buffers (quantized weights, AdaLoRA's importance) are equal in all processes already.
-        parameters = inspect.signature(DistributedDataParallel).parameters
-        names = ("forward_sync_buffers", "broadcast_buffers")  # in PyTorch 2.13, and before
-        name = next(name for name in names if name in parameters)
-        settings: dict[str, Any] = {name: False}
-        return DistributedDataParallel(loss_sum, **settings)
-
-    @contextmanager
-    def shared_memory(self) -> Iterator[SharedMemory | None]:
-        """Memory that the processes share, if they compute on the CPU of one host."""
+    def shared_memory(self, size: int) -> SharedMemory | None:
+        """Memory of so many bytes that the processes share, if they compute on the CPU of one host
+        and it has room. All call this together."""
         handle = None
         if self.count > 1 and self._device == "cpu":
             handle = open_memory(self.rank, self.gathered)
         if handle is None:
-            yield None
-            return
-        met = torch.zeros(1)
-        try:  # this exchange takes half of the time of gloo's barrier
-            yield SharedMemory(self.rank, self.count, handle, lambda: dist.all_reduce(met))
+            return None
+        met = torch.zeros(1)  # this exchange takes half of the time of gloo's barrier
+        memory = SharedMemory(self.rank, self.count, lambda: dist.all_reduce(met))
+        try:
+            return memory if memory.make_room(handle, size) else None
         finally:
             os.close(handle)
 
@@ -206,8 +176,7 @@ def processes() -> Iterator[Processes]:
             group = Processes(rank, count, launch, launched=True)
             versions = f"Xinye {xinye.__version__} with PyTorch {torch.__version__}"
             group.check_same(versions, "install the same versions everywhere")
-            with group.shared_memory() as memory:
-                yield replace(group, memory=memory)
+            yield group
         finally:
             dist.destroy_process_group()
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from xinye.errors import XinyeError
 from xinye.model.sharded import is_sharded
+from xinye.training.averaged import Averaged
 from xinye.training.clock import Stopwatch
 from xinye.training.distributed import ALONE, Processes
 from xinye.training.optimizers import clipping_scale, gradient_norm, scale_gradients, shrink
-from xinye.training.shared_memory import Averaged
 
 LossSum = Callable[[Any], Tensor]  # the sum of the losses of a batch's counted targets, in nats
 
@@ -182,13 +182,11 @@ class Loop:
 
     def _move(self, norm: float, factor: float) -> None:
         """Change the weights, at this share of the peak learning rate."""
-        scale = clipping_scale(norm, self.clip)
-        if isinstance(self.loss_sum, Averaged):
-            self.loss_sum.scale(scale)
-        else:
-            scale_gradients(self.parameters, scale)
+        scale_gradients(self.parameters, clipping_scale(norm, self.clip))
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
             optimizer.step()
             shrink(optimizer)
+        if isinstance(self.loss_sum, Averaged):
+            self.loss_sum.memory.meet()  # now all have updated their weights

@@ -22,6 +22,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial of Jordan 
 ITERATIONS = 5
 SMALL = 256  # rows or columns of a matrix that a core's cache holds
 MOMENTUM = 0.95  # of Muon
+ROWS = 8  # of a matrix that Muon's iteration multiplies in the time of everything else
 AT_ONCE = 2**24  # elements of matrices that are computed together
 
 
@@ -98,6 +99,8 @@ def shrink(optimizer: torch.optim.Optimizer) -> None:
     for group in optimizer.param_groups:
         if group.get("l1"):
             for parameter in group["params"]:
+                if parameter.grad is None:  # another process updates it
+                    continue
                 part = part_of(parameter)
                 part.copy_(F.softshrink(part, group["lr"] * group["l1"]))
 
@@ -224,6 +227,32 @@ class Muon(torch.optim.Optimizer):
         for start in range(0, len(matrices), at_once):
             some = matrices[start : start + at_once]
             into[start : start + at_once] = iterate(torch.stack(tuple(some)), self.dtype)
+
+
+def weights_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def state_of(optimizer: torch.optim.Optimizer) -> Sequence[str]:
+    """The names of the tensors that an optimizer keeps for each weight: numbers like those of the
+    weight, or the number of its steps."""
+    adamw = isinstance(optimizer, torch.optim.AdamW)
+    return ("step", "exp_avg", "exp_avg_sq") if adamw else ("momentum_buffer",)
+
+
+def owners(optimizers: Sequence[torch.optim.Optimizer], count: int) -> dict[Tensor, int]:
+    """Which of so many processes updates each weight, so that all take about as long."""
+    work = {
+        weight: weight.numel() * (ROWS + isinstance(each, Muon) * min(weight.shape))
+        for each in optimizers
+        for weight in weights_of(each)
+    }
+    found: dict[Tensor, int] = {}
+    busy = [0] * count
+    for weight in sorted(work, key=lambda each: -work[each]):
+        found[weight] = busy.index(min(busy))
+        busy[found[weight]] += work[weight]
+    return found
 
 
 def divided(shapes: Sequence[Sequence[Tensor]], count: int) -> list[list[Tensor]]:

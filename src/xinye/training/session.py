@@ -16,6 +16,7 @@ from xinye.observer import Evaluated
 from xinye.runs.folder import Extension, RunFolder
 from xinye.runs.saved import read_run
 from xinye.runs.store import Keep, cannot_save
+from xinye.training.averaged import together
 from xinye.training.guards import explain_memory, interruptible
 from xinye.training.job import Figures, Job, Run, Start
 from xinye.training.loop import Loop, Step
@@ -41,7 +42,7 @@ class Session:
         # Where each process has a part of the model, all must evaluate and save together.
         self.working = self.group.first or job.sharded
         loss_sum = job.loss_sum(model, self.plan.compile and not job.sharded)
-        self.loss_sum = loss_sum if job.sharded else self.group.together(loss_sum)
+        self.loss_sum = loss_sum if job.sharded else together(loss_sum, self.optimizers, self.group)
         self.progress = Progress()
         self.before = Progress()  # the progress when this process started
         self.totals = self.plan.totals
@@ -337,8 +338,7 @@ class Session:
             )
 
     def model_step(self) -> int:
-        """The step of the model to keep: the best one if the run stopped early, or has cooled
-        down; else the last one."""
+        """The step of the model to keep: after an early stop or cooldown the best, or the last."""
         keeps_best = self.exhausted() or bool(self.plan.cooldown and not self.stopped)
         return int(self.progress.best["step"]) if keeps_best else self.progress.step
 
