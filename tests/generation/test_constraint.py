@@ -204,6 +204,19 @@ def test_numbers_can_be_read_again(schema: Schema, around: str) -> None:
             assert not allows(sampling, text.replace("N", number)), number
 
 
+@pytest.mark.parametrize("definitions", [[], None, {"any": 3}])
+def test_definitions_that_are_none_are_refused(definitions: object) -> None:
+    schema = {"type": "object", "properties": {}, "$defs": definitions}
+    for sampling in (
+        Sampling(json_schema=schema),
+        ToolSampling(tools=Tools(HERMES, {"a": schema}, required=True)),
+    ):
+        try:
+            assert allows(sampling, "x") is False
+        except XinyeError as error:
+            assert "\n" not in str(error)
+
+
 def test_bounds_of_a_schema_stay() -> None:
     for schema in ({"minimum": 5}, {"exclusiveMinimum": 4}, {"minimum": 5, "maximum": 10**30}):
         sampling = Sampling(json_schema={"type": "integer", **schema})

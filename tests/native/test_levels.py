@@ -154,7 +154,8 @@ def test_what_stands_between_matrices_is_that_of_pytorch(
     dtype: torch.dtype, most: float, columns: int
 ) -> None:
     torch.manual_seed(columns)
-    x, y = (3 * torch.randn(2, 9, columns)).to(dtype), torch.randn(2, 9, columns).to(dtype)
+    sizes = 2, 20, columns  # more rows than parts whose sums are added up
+    x, y = (3 * torch.randn(sizes)).to(dtype), torch.randn(sizes).to(dtype)
     weight, bias = torch.rand(columns), torch.randn(columns)
     assert_agree(kernels.gelu, lambda x: F.gelu(x, approximate="tanh"), [x], most)
     assert_agree(

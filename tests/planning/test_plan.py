@@ -212,7 +212,8 @@ def test_logits_are_counted_as_far_as_they_are_computed_together():
         Memory(config, tokens, "muon", device=CPU).logits for tokens in (256, 257, 8192)
     )
     assert few == 2**24 * LOGIT_BYTES
-    assert more == many == few + 4 * 65_536 * config.hidden_size
+    of_head = 4 * 65_536 * config.hidden_size
+    assert (more, many) == (few + of_head, IN_PLACE + of_head)
     on_gpu = Memory(config, 1024, "muon", device=torch.device("cuda")).logits
     assert on_gpu == 2**26 * LOGIT_BYTES
 

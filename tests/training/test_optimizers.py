@@ -12,7 +12,7 @@ from xinye.model.config import GPTConfig
 from xinye.model.gpt import GPT
 from xinye.training.distributed import Processes
 from xinye.training.optimizers import (
-    ROWS,
+    OTHER_WORK,
     Kind,
     Muon,
     Optimization,
@@ -175,8 +175,8 @@ def test_each_weight_has_one_owner_and_all_owners_as_much_to_do(kind: Kind, coun
     largest = 0
     for name, weight in model.named_parameters():
         rows = min(weight.shape) if kind == "muon" and "proj" in name else 0
-        work[found[weight]] += weight.numel() * (ROWS + rows)
-        largest = max(largest, weight.numel() * (ROWS + rows))
+        work[found[weight]] += weight.numel() * (OTHER_WORK + rows)
+        largest = max(largest, weight.numel() * (OTHER_WORK + rows))
     assert max(work) - min(work) <= largest / (8 if count < 4 else 1)
 
 

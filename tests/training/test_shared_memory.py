@@ -36,7 +36,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="only Li
 def in_all(count: int, size: int, work: Callable[[SharedMemory], Any]) -> list[Any]:
     """What the work returns in each of several threads, which stand for processes here: each maps
     the memory anew."""
-    barrier = threading.Barrier(count, timeout=10)
+    barrier = threading.Barrier(count, timeout=60)
     handle = os.memfd_create("test")
 
     def run(rank: int) -> Any:
@@ -135,7 +135,9 @@ class Scaled(nn.Module):
 class Trainer:
     """What a process trains: a share of two windows."""
 
-    def __init__(self, kind: Kind, memory: SharedMemory, given: list[Sequence[float]]) -> None:
+    def __init__(
+        self, kind: Kind, memory: SharedMemory, given: list[Sequence[float]], only: str
+    ) -> None:
         class Threads(Processes):
             def numbers(self, mine: Sequence[float]) -> list[list[float]]:
                 given[self.rank] = list(mine)
@@ -147,6 +149,8 @@ class Trainer:
         self.group, self.meet = Threads(memory.rank, memory.count), memory.meet
         self.model = GPT(GPTConfig("modern", 20, 16, 1, 2, 1, 8, 24, 8)).train()
         self.model.initialize(0)
+        for name, weight in self.model.named_parameters():
+            weight.requires_grad_(only in name)
         plan = Optimization(kind, 1e-2, 0.02, 0.1, 0.01, dtype=torch.float32)
         self.optimizers = make_optimizers(self.model, plan, self.group)
         self.loss = Scaled(LossSum(self.model, text_loss(self.model), torch.device("cpu")))
@@ -181,10 +185,11 @@ class Trainer:
             optimizer.load_state_dict({"state": each, "param_groups": groups})
 
 
-def trained(count: int, kind: Kind, work: Callable[[Trainer], Any]) -> list[Any]:
-    """What the work with a trainer returns in each of several processes."""
+def trained(count: int, kind: Kind, work: Callable[[Trainer], Any], only: str = "") -> list[Any]:
+    """What the work with a trainer returns in each of several processes. It trains the weights with
+    `only` in their names."""
     given: list[Sequence[float]] = [()] * count
-    return in_all(count, 2**20, lambda memory: work(Trainer(kind, memory, given)))
+    return in_all(count, 2**20, lambda memory: work(Trainer(kind, memory, given, only)))
 
 
 def equal(first: Any, second: Any) -> bool:
@@ -197,14 +202,15 @@ def equal(first: Any, second: Any) -> bool:
     return len(first) == len(second) and all(map(equal, first, second))
 
 
+@pytest.mark.parametrize("only", ["", "down_proj"])  # then the second process owns no weight
 @pytest.mark.parametrize("kind", ["adamw", "muon", "sgd"])
-def test_two_have_the_bits_of_one_and_the_whole_state(kind: Kind) -> None:
+def test_two_have_the_bits_of_one_and_the_whole_state(kind: Kind, only: str) -> None:
     def steps(trainer: Trainer) -> list[dict[Any, Any]]:
         trainer.take(0, 5)
         return trainer.state()
 
-    [alone] = trained(1, kind, steps)
-    first, second = trained(2, kind, steps)
+    [alone] = trained(1, kind, steps, only)
+    first, second = trained(2, kind, steps, only)
     assert equal(first, alone) and equal(second, alone)
 
 
@@ -251,12 +257,15 @@ def test_a_step_without_a_finite_gradient_changes_nothing_in_any_process() -> No
     assert first == second and first[0] and torch.tensor(first[1]).isfinite().all()
 
 
-def test_weights_that_adalora_changes_are_not_shared() -> None:
+def test_weights_that_are_in_no_optimizer_or_that_adalora_changes_are_not_shared() -> None:
     for method, shared in ("lora", True), ("adalora", False):
         model = GPT(GPTConfig("modern", 20, 16, 1, 2, 1, 8, 24, 8))
         attach(model, AdapterSettings(method=method))
         optimizers = make_optimizers(model, Optimization("adamw", 1e-3, 0.02, 0.1))
         assert can_share(model, optimizers) == shared
+    layers = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    optimizers = [torch.optim.SGD(layers[0].parameters(), 0.1)]
+    assert can_share(layers[0], optimizers) and not can_share(layers, optimizers)
     assert not can_share(model.bfloat16(), make_optimizers(model, Optimization("sgd", 1e-3, 0, 0)))
 
 
@@ -339,8 +348,9 @@ def test_without_memory_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> Non
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "ftruncate", full)
-    with pytest.raises(AssertionError):
-        in_all(2, 8, lambda memory: None)
+    handle = os.memfd_create("test")
+    assert not SharedMemory(0, 1, lambda: None).make_room(handle, 8)
+    os.close(handle)
 
 
 def test_memory_is_opened_only_where_all_see_it(monkeypatch: pytest.MonkeyPatch) -> None:

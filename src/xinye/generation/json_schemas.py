@@ -57,11 +57,13 @@ def with_bounds(schema: Schema) -> Schema:
     several schemas, because llguidance cannot intersect schemas that contain themselves. Multiples
     get no bounds: their grammar would be too large, and they have no exponents anyway.
     """
-    whole = not any(joins(each) or _narrows_choices(each) for each in objects(schema))
+    place = "definitions" if "draft-0" in str(schema.get("$schema")) else "$defs"
+    whole = isinstance(schema.get(place, {}), dict) and not any(
+        joins(each) or _narrows_choices(each) for each in objects(schema)
+    )
     bounded: Schema = _bounded(schema, whole)
     if not whole:
         return bounded
-    place = "definitions" if "draft-0" in str(schema.get("$schema")) else "$defs"
     return {**bounded, place: {**bounded.get(place, {}), ANY_ID: ANY_VALUE}}
 
 

@@ -25,7 +25,7 @@ from xinye.model.kernels import (
     attention,
     attention_in_pieces,
     gelu,
-    gelu_of_linear,
+    gelu_adds,
     linear,
     rms_norm,
     rotate,
@@ -166,9 +166,10 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.gated:
             return self.down_proj(swiglu(self.gate_proj(x), self.up_proj(x)))
-        if type(self.up_proj) is Linear:
-            return self.down_proj(gelu_of_linear(x, self.up_proj.weight, self.up_proj.bias))
-        return self.down_proj(gelu(self.up_proj(x)))
+        up = self.up_proj
+        if type(up) is Linear and gelu_adds(up.bias, x):
+            return self.down_proj(gelu(linear(x, up.weight.to(x.dtype), None), up.bias))
+        return self.down_proj(gelu(up(x)))
 
 
 def document_mask(documents: Tensor | None) -> Tensor | None:

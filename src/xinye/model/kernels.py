@@ -153,17 +153,15 @@ def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
 
 def gelu(x: Tensor, bias: Tensor | None = None) -> Tensor:
     """The tanh approximation of GELU, with which GPT-2 was trained (Hendrycks & Gimpel 2016,
-    arXiv:1606.08415), of x (…, n) plus a bias (n,)."""
-    if training.ready(x) and (bias is None or bias.dtype == torch.float32):
+    arXiv:1606.08415), of x (…, n); or, where `gelu_adds` says so, of x plus a bias (n,)."""
+    if bias is not None or training.ready(x):
         return training.gelu(x, bias)
-    return F.gelu(x if bias is None else x + bias.to(x.dtype), approximate="tanh")
+    return F.gelu(x, approximate="tanh")
 
 
-def gelu_of_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """`gelu(linear(x, weight, bias))`. On a CPU the bias is added in the pass of the GELU."""
-    if training.trains(x) and bias is not None:
-        return gelu(linear(x, weight.to(x.dtype), None), bias)
-    return gelu(linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype)))
+def gelu_adds(bias: Tensor | None, x: Tensor) -> bool:
+    """Whether `gelu` adds this bias in its own pass over memory, and sums its gradient there."""
+    return bias is not None and bias.dtype == torch.float32 and training.ready(x)
 
 
 def swiglu(gate: Tensor, up: Tensor) -> Tensor:

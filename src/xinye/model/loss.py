@@ -19,12 +19,13 @@ from xinye.model.sharded import is_sharded
 from xinye.native import training as native
 
 IGNORED = -100
+IN_PLACE = 2**28  # bytes of logits that compiled code turns into their gradients
 
 
 def logits_at_once(device: torch.device) -> int:
-    """The number of logits that are computed together: 64 MiB in fp32, but 1 GiB on a GPU, whose
-    products are only fast if they are large. Both are few enough to save the memory, and many
-    enough to be fast (`benchmarks/loss_chunks.py`)."""
+    """The number of logits that are computed together, with copies of them: 64 MiB in fp32, but 1
+    GiB on a GPU, whose products are only fast if they are large. Both are few enough to save the
+    memory, and many enough to be fast (`benchmarks/loss_chunks.py`)."""
     return 2**28 if device.type == "cuda" else 2**24
 
 
@@ -55,9 +56,9 @@ class _InChunks(torch.autograd.Function):
         state_gradients = []
         weight_gradient = None
         at_once = logits_at_once(states.device)
-        if of_states and native.takes(states):  # it makes no copies of them: more have room
-            at_once *= 16 // states.element_size()
-        parts = math.ceil(max(1, len(states)) * len(weight) / at_once)
+        if of_states and native.takes(states):
+            at_once = IN_PLACE // wide.itemsize
+        parts = math.ceil(len(states) * len(weight) / at_once) or 1
         for some, wanted in zip(states.chunk(parts), targets.chunk(parts), strict=True):
             some = some.to(wide)
             logits = (some @ head.T).to(states.dtype)
@@ -72,6 +73,7 @@ class _InChunks(torch.autograd.Function):
             state_gradients.append((gradient @ head).to(states.dtype))
             if of_weight:
                 weight_gradient = _added(weight_gradient, gradient.T, some)
+            del logits, gradient  # before the next ones need memory
         ctx.save_for_backward(torch.cat(state_gradients) if of_states else None, weight_gradient)
         return total
 

@@ -42,12 +42,19 @@ struct GeluWork {  // of x plus a bias
     Team team{int(call.threads.count), 1};
 
     void run() {
+        int64_t piece = std::max<int64_t>(1, PIECE / std::max<int64_t>(1, call.columns));
+        if (!call.y || !backward)
+            return team.share(0, team.join(), call.rows, piece, [&](int64_t first, int64_t last) { of_rows(first, last, nullptr); });
         team.share(0, team.join(), BIAS_PARTS, 1, [&](int64_t part, int64_t) {
-            int64_t first = call.rows * part / BIAS_PARTS, last = call.rows * (part + 1) / BIAS_PARTS;
-            float* sums = call.y && backward ? static_cast<float*>(call.other) + part * call.columns : nullptr;
-            if (sums) std::fill(sums, sums + call.columns, 0.0f);
-            for (int64_t row = first; row < last; row++) call.kind == F32 ? of_row<float>(row, sums) : of_row<bf16>(row, sums);
+            float* sums = static_cast<float*>(call.other) + part * call.columns;
+            std::fill(sums, sums + call.columns, 0.0f);
+            of_rows(call.rows * part / BIAS_PARTS, call.rows * (part + 1) / BIAS_PARTS, sums);
         });
+    }
+
+    void of_rows(int64_t first, int64_t last, float* sums) {
+        for (int64_t row = first; row < last; row++)
+            call.kind == F32 ? of_row<float>(row, sums) : of_row<bf16>(row, sums);
     }
 
     template <class Number> void of_row(int64_t row, float* sums) {

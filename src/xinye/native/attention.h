@@ -6,8 +6,6 @@
 
 #pragma once
 
-#include <vector>
-
 #include "team.h"
 #include "tiles.h"
 
@@ -90,7 +88,7 @@ class AttentionWork {
         columns.resize(deep * wide);
         for (int64_t t = 0; t < wide; t += LANES)
             for (int64_t i = 0; i < deep; i++)
-                for (int64_t lane = 0; lane < LANES; lane++) columns[i * wide + t + lane] = rows.data()[(t + lane) * deep + i];
+                for (int64_t lane = 0; lane < LANES; lane++) columns[i * wide + t + lane] = rows[(t + lane) * deep + i];
     }
 
     const uint8_t* mask_of(int64_t b, int64_t t) const { return call.mask + b * call.mask_batch + t * call.mask_row; }
@@ -133,8 +131,8 @@ class AttentionWork {
         transpose(s.key, s.key_columns);
         if (backward) {
             transpose(s.value, s.value_columns);
-            s.key_gradient.clear(wide * deep);
-            s.value_gradient.clear(wide * deep);
+            s.key_gradient.zero(wide * deep);
+            s.value_gradient.zero(wide * deep);
             s.score_gradients.resize(QUERIES * wide);
         }
         s.scores.resize(QUERIES * wide);

@@ -30,7 +30,8 @@ class OrthogonalWork {
 
     void run() {
         Buffer x, next, gram, polynomial;
-        x.resize(call.rows * wide), next.resize(call.rows * wide), gram.resize(wide * wide), polynomial.resize(wide * wide);
+        for (Buffer* each : {&x, &next}) each->resize(call.rows * wide);
+        for (Buffer* each : {&gram, &polynomial}) each->resize(wide * wide);
         team.share(0, team.join(), call.count, 1, [&](int64_t at, int64_t) {
             float* matrix = call.data + at * call.matrix;
             read_scaled(matrix, x.data());

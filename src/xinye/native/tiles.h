@@ -14,8 +14,9 @@ class Buffer {
     float* data() { return reinterpret_cast<float*>(vectors.data()); }
     const float* data() const { return reinterpret_cast<const float*>(vectors.data()); }
     float& operator[](int64_t at) { return data()[at]; }
+    const float& operator[](int64_t at) const { return data()[at]; }
     void resize(int64_t count) { vectors.resize(count / LANES); }  // a multiple of LANES
-    void clear(int64_t count) { vectors.assign(count / LANES, Floats{}); }
+    void zero(int64_t count) { vectors.assign(count / LANES, Floats{}); }
 
   private:
     std::vector<Floats> vectors;

@@ -169,6 +169,7 @@ def rotate(x: Tensor, cosines: Tensor, sines: Tensor, sign: float) -> Tensor:
 def gelu(x: Tensor, bias: Tensor | None) -> Tensor:
     """The tanh approximation of GELU (Hendrycks & Gimpel 2016, arXiv:1606.08415) of x (…, n) plus a
     bias (n,) in fp32."""
+    assert bias is None or (bias.dtype == torch.float32 and bias.shape == x.shape[-1:])
     y = _empty(x)
     _activate("xinye_gelu", x, bias, None, y)
     return y
@@ -177,7 +178,8 @@ def gelu(x: Tensor, bias: Tensor | None) -> Tensor:
 @custom_op("xinye::gelu_gradient", mutates_args=())
 def gelu_gradient(x: Tensor, bias: Tensor | None, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of x and of the bias; the latter is empty where there is none."""
-    of_x, parts = _empty(x), torch.empty(BIAS_PARTS, 0 if bias is None else len(bias))
+    columns = 0 if bias is None else len(bias)
+    of_x, parts = _empty(x), x.new_empty(BIAS_PARTS, columns, dtype=torch.float32)
     _activate("xinye_gelu_gradient", x, bias, gradient, of_x, parts)
     return of_x, parts.sum(0)
 

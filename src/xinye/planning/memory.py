@@ -10,7 +10,7 @@ from xinye import machine
 from xinye.errors import XinyeError
 from xinye.model.build import Config
 from xinye.model.config import LSTMConfig
-from xinye.model.loss import logits_at_once
+from xinye.model.loss import IN_PLACE, logits_at_once
 from xinye.planning.plan import Draft
 from xinye.planning.settings import PretrainSettings, TrainingSettings
 from xinye.planning.units import parse_count
@@ -98,8 +98,8 @@ class Memory:
 
     @property
     def buckets(self) -> int:
-        """The copy of the gradients that DDP exchanges. The memory that the processes of one host
-        share, with the gradients in it, takes no more."""
+        """The copy of the gradients that DDP exchanges. Processes on the CPU of one host, which
+        share the memory of weights and state, need less; the plan does not count on it."""
         return 4 * self.config.parameters if self.processes > 1 and not self.split else 0
 
     @property
@@ -141,7 +141,10 @@ class Memory:
         logits, at_once = self.tokens * config.vocab_size, logits_at_once(self.device)
         if logits <= at_once:
             return logits * LOGIT_BYTES
-        return at_once * LOGIT_BYTES + 4 * config.vocab_size * config.hidden_size
+        some = at_once * LOGIT_BYTES
+        if self.device.type == "cpu":
+            some = max(some, min(4 * logits, IN_PLACE))
+        return some + 4 * config.vocab_size * config.hidden_size
 
     @property
     def by_part(self) -> dict[str, int]:

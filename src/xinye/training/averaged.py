@@ -1,4 +1,4 @@
-"""A loss whose gradients all processes average."""
+"""How processes average gradients: in memory that they share, or by messages."""
 
 import inspect
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from xinye.model.adapter_layers import AdaLoRA
 from xinye.training.distributed import ALONE, Processes
-from xinye.training.optimizers import Muon, owners, state_of, weights_of
+from xinye.training.optimizers import Muon, owners, state_names, weights_of
 from xinye.training.shared_memory import SharedMemory, room_for
 
 
@@ -33,11 +33,13 @@ def together(
 
 
 def can_share(loss_sum: nn.Module, optimizers: Sequence[Optimizer]) -> bool:
-    """Whether the weights can lie in shared memory. Not if AdaLoRA changes them after a step, by
-    the gradients of all."""
+    """Whether the weights can lie in shared memory. AdaLoRA needs all gradients in every process,
+    after each step."""
     weights = [weight for each in optimizers for weight in weights_of(each)]
+    trained = {each for each in loss_sum.parameters() if each.requires_grad}
     plain = all(each.dtype == torch.float32 and each.numel() for each in weights)
-    return plain and not any(isinstance(each, AdaLoRA) for each in loss_sum.modules())
+    adaptive = any(isinstance(each, AdaLoRA) for each in loss_sum.modules())
+    return bool(weights) and trained == {*weights} and plain and not adaptive
 
 
 def by_messages(loss_sum: nn.Module) -> nn.Module:
@@ -55,7 +57,8 @@ class Averaged(nn.Module):
 
     Each process owns some of the weights: it averages their gradients and updates them. So in each
     process only its own weights have gradients when the optimizers move. The other gradients go to
-    their owners through the shared memory, as soon as they are computed.
+    their owners through the shared memory, as soon as they are computed. When a checkpoint is
+    loaded, all processes write the same numbers, also while others read them.
     """
 
     def __init__(
@@ -81,14 +84,14 @@ class Averaged(nn.Module):
         for optimizer in optimizers:
             self._share_state(optimizer)
             if isinstance(optimizer, Muon):
-                optimizer.processes = ALONE
+                optimizer.processes = ALONE  # it moves only the weights of this process
         memory.meet()
 
     @staticmethod
     def room(optimizers: Sequence[Optimizer], count: int) -> int:
         """The bytes of shared memory that this takes: weights, gradients, and state."""
         sizes = [
-            (weight.numel(), 1 + count + len(state_of(each)))
+            (weight.numel(), 1 + count + len(state_names(each)))
             for each in optimizers
             for weight in weights_of(each)
         ]
@@ -105,7 +108,7 @@ class Averaged(nn.Module):
         places = {
             weight: {
                 name: self.memory.zeros(() if name == "step" else weight.shape)
-                for name in state_of(optimizer)
+                for name in state_names(optimizer)
             }
             for weight in weights_of(optimizer)
         }
@@ -113,6 +116,7 @@ class Averaged(nn.Module):
         def move(optimizer: Optimizer) -> None:
             for weight, state in places.items():
                 loaded = optimizer.state.get(weight, {})
+                assert loaded.keys() <= state.keys()
                 for name, place in state.items():
                     place.copy_(loaded.get(name, torch.zeros(())))
                 optimizer.state[weight] = state
@@ -131,10 +135,14 @@ class Averaged(nn.Module):
             self.given[weight].add_(weight.grad)
         weight.grad = None
 
+    def wait_for_updates(self) -> None:
+        """Wait until all processes have updated their weights."""
+        self.memory.meet()
+
     @torch.no_grad()
     def exchange(self) -> float:
-        """Give this process's weights their mean gradients; returns the norm of all gradients, with
-        the same bits in all processes, and where one has all gradients."""
+        """Give this process's weights their mean gradients; returns the norm of all gradients. It
+        has the same bits in all processes, and those that `gradient_norm` has in one."""
         for weight in self.missing:
             self.given[weight].zero_()
         self.missing = {*self.given}

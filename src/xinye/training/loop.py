@@ -160,7 +160,7 @@ class Loop:
         torch.manual_seed((self.seed * 1_000_003 + step + rank) % 2**63)
         losses = []
         for number, batch in enumerate(batches, start=1):
-            # Several processes exchange gradients only once, after the last micro-batch.
+            # DDP exchanges gradients only once, after the last micro-batch.
             last = number == len(batches)
             with nullcontext() if last else getattr(self.loss_sum, "no_sync", nullcontext)():
                 # The processes average their gradients, so divide by the mean count of a process.
@@ -189,4 +189,4 @@ class Loop:
             optimizer.step()
             shrink(optimizer)
         if isinstance(self.loss_sum, Averaged):
-            self.loss_sum.memory.meet()  # now all have updated their weights
+            self.loss_sum.wait_for_updates()

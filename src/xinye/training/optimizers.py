@@ -22,7 +22,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic polynomial of Jordan 
 ITERATIONS = 5
 SMALL = 256  # rows or columns of a matrix that a core's cache holds
 MOMENTUM = 0.95  # of Muon
-ROWS = 8  # of a matrix that Muon's iteration multiplies in the time of everything else
+OTHER_WORK = 8  # of an update, beside Muon's products; in rows of a matrix that are multiplied
 AT_ONCE = 2**24  # elements of matrices that are computed together
 
 
@@ -118,8 +118,9 @@ def clipping_scale(norm: float, most: float) -> float:
 
 def scale_gradients(parameters: Iterable[Tensor], factor: float) -> None:
     """Multiply all gradients by a factor."""
-    if factor != 1:
-        torch._foreach_mul_(_gradients(parameters), factor)
+    gradients = _gradients(parameters)
+    if factor != 1 and gradients:  # one of several processes may have none
+        torch._foreach_mul_(gradients, factor)
 
 
 def _gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
@@ -233,7 +234,7 @@ def weights_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [weight for group in optimizer.param_groups for weight in group["params"]]
 
 
-def state_of(optimizer: torch.optim.Optimizer) -> Sequence[str]:
+def state_names(optimizer: torch.optim.Optimizer) -> Sequence[str]:
     """The names of the tensors that an optimizer keeps for each weight: numbers like those of the
     weight, or the number of its steps."""
     adamw = isinstance(optimizer, torch.optim.AdamW)
@@ -243,7 +244,7 @@ def state_of(optimizer: torch.optim.Optimizer) -> Sequence[str]:
 def owners(optimizers: Sequence[torch.optim.Optimizer], count: int) -> dict[Tensor, int]:
     """Which of so many processes updates each weight, so that all take about as long."""
     work = {
-        weight: weight.numel() * (ROWS + isinstance(each, Muon) * min(weight.shape))
+        weight: weight.numel() * (OTHER_WORK + (min(weight.shape) if isinstance(each, Muon) else 0))
         for each in optimizers
         for weight in weights_of(each)
     }

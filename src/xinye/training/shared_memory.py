@@ -29,8 +29,8 @@ class SharedMemory:
         self.taken = 0  # bytes
 
     def make_room(self, handle: int, size: int) -> bool:
-        """Make room for tensors of so many bytes; returns whether there is enough memory. What is
-        never written takes none."""
+        """Make room for tensors of so many bytes; returns whether the system allows so much. What
+        is never written takes no memory."""
         if self.rank == 0:
             with suppress(OSError):
                 os.ftruncate(handle, size)
