@@ -7,6 +7,7 @@ import torch
 
 from xinye import machine
 from xinye.errors import XinyeError
+from xinye.model.loss import IN_PLACE
 from xinye.planning import finetuning
 from xinye.planning import pretraining as planning
 from xinye.planning.finetune_settings import FinetuneSettings
