@@ -170,6 +170,11 @@ NUMBERS: list[tuple[Schema, str]] = [
     ({"type": "array", "prefixItems": [{"type": "null"}]}, "[null, N]"),
     ({"properties": {"a": True, "b": {"title": "b"}}}, '{"a": [], "b": {"c": N}}'),
     ({"$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}, "$ref": "#/$defs/a"}, "[[N]]"),
+    (
+        {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "null"}]},
+        "[null, N]",
+    ),
+    ({"properties": {"allOf": {"type": "string"}, "b": {}}}, '{"b": N}'),
     ({"anyOf": [{"type": "null"}, {"type": "object"}]}, '{"a": N}'),
     ({"allOf": [{"items": {"type": "number"}}, {"type": "array"}]}, "[N]"),
     ({"$schema": "http://json-schema.org/draft-04/schema#", "type": "object"}, '{"a": N}'),
@@ -215,6 +220,11 @@ def test_definitions_that_are_none_are_refused(definitions: object) -> None:
             assert allows(sampling, "x") is False
         except XinyeError as error:
             assert "\n" not in str(error)
+
+
+def test_a_value_may_have_to_satisfy_two_schemas_of_any_value() -> None:
+    schema = {"properties": {"a": {}}, "patternProperties": {"^a": {}}}
+    assert allows(Sampling(json_schema=schema), '{"a": 7}')
 
 
 def test_bounds_of_a_schema_stay() -> None:

@@ -45,6 +45,19 @@ def objects(schema: Any) -> Iterator[Schema]:
         yield from objects(value)
 
 
+def _schemas(schema: Any) -> Iterator[Schema]:
+    """A schema and all schemas within it."""
+    if isinstance(schema, dict):
+        yield schema
+        named = [schema[name] for name in schema.keys() & BY_NAME]
+        inner = [schema[name] for name in schema.keys() & INNER]
+        schema = inner + [
+            value for each in named if isinstance(each, dict) for value in each.values()
+        ]
+    for each in schema if isinstance(schema, list) else ():
+        yield from _schemas(each)
+
+
 def joins(schema: Schema) -> bool:
     """Whether a value must satisfy several schemas at once."""
     return "allOf" in schema or ("$ref" in schema and bool(schema.keys() - ANNOTATIONS))
@@ -53,13 +66,14 @@ def joins(schema: Schema) -> bool:
 def with_bounds(schema: Schema) -> Schema:
     """The schema with bounds for the numbers that have none.
 
-    Where any value is allowed, the numbers within it get bounds, too; not if a value must satisfy
-    several schemas, because llguidance cannot intersect schemas that contain themselves. Multiples
-    get no bounds: their grammar would be too large, and they have no exponents anyway.
+    Where any value is allowed, the numbers within it get bounds, too; not if a value may have to
+    satisfy several schemas, because llguidance cannot intersect schemas that contain themselves.
+    Multiples get no bounds: their grammar would be too large, and they have no exponents anyway.
     """
     place = "definitions" if "draft-0" in str(schema.get("$schema")) else "$defs"
     whole = isinstance(schema.get(place, {}), dict) and not any(
-        joins(each) or _narrows_choices(each) for each in objects(schema)
+        joins(each) or _narrows_choices(each) or "patternProperties" in each
+        for each in _schemas(schema)
     )
     bounded: Schema = _bounded(schema, whole)
     if not whole:
@@ -92,7 +106,8 @@ def _bounded(schema: Any, whole: bool) -> Any:
     if _may_be(kinds, "number", "integer") and not _has_own_limit(schema):
         bounded = BOUNDS | bounded
     if whole and _may_be(kinds, "array"):
-        bounded.setdefault("items", ANY)
+        rest = "additionalItems" if isinstance(bounded.get("items"), list) else "items"
+        bounded.setdefault(rest, ANY)
     if whole and _may_be(kinds, "object"):
         bounded.setdefault("additionalProperties", ANY)
     return bounded

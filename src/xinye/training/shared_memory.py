@@ -35,10 +35,10 @@ class SharedMemory:
             with suppress(OSError):
                 os.ftruncate(handle, size)
         self.meet()
-        if os.fstat(handle).st_size < size:
-            return False
-        self.pages = mmap.mmap(handle, size)
-        return True
+        with suppress(OSError, ValueError):  # a file that is too small, or a limit of memory
+            self.pages = mmap.mmap(handle, size)
+            return True
+        return False
 
     def zeros(self, shape: Sequence[int]) -> Tensor:
         """A tensor in the memory, the same one in all processes."""
