@@ -11,7 +11,7 @@ struct Activation {
     int64_t rows, columns;
     const void *x, *y;  // y is what x is multiplied with; or a bias (columns,) in float32, or null
     const void* gradient;
-    void *out, *other;  // the function, or the gradients; of a bias (BIAS_PARTS, columns) in float32, to be added up
+    void *out, *other;  // the function, or the gradients; of a bias (SUM_PARTS, columns) in float32, to be added up
 };
 
 namespace {
@@ -33,28 +33,18 @@ inline Floats silu_slope(Floats x) {
     return share * (1 + x * (1 - share));
 }
 
-constexpr int64_t PIECE = 4096;
-constexpr int64_t BIAS_PARTS = 16;  // whatever the number of threads, so that sums do not depend on it
-
 struct GeluWork {  // of x plus a bias
     const Activation& call;
     bool backward;
     Team team{int(call.threads.count), 1};
 
     void run() {
-        int64_t piece = std::max<int64_t>(1, PIECE / std::max<int64_t>(1, call.columns));
-        if (!call.y || !backward)
-            return team.share(0, team.join(), call.rows, piece, [&](int64_t first, int64_t last) { of_rows(first, last, nullptr); });
-        team.share(0, team.join(), BIAS_PARTS, 1, [&](int64_t part, int64_t) {
-            float* sums = static_cast<float*>(call.other) + part * call.columns;
-            std::fill(sums, sums + call.columns, 0.0f);
-            of_rows(call.rows * part / BIAS_PARTS, call.rows * (part + 1) / BIAS_PARTS, sums);
-        });
-    }
-
-    void of_rows(int64_t first, int64_t last, float* sums) {
-        for (int64_t row = first; row < last; row++)
+        auto any_row = [&](int64_t row, float* sums) {
             call.kind == F32 ? of_row<float>(row, sums) : of_row<bf16>(row, sums);
+        };
+        if (call.y && backward)
+            return team.share_rows_with_sums(call.rows, call.columns, static_cast<float*>(call.other), any_row);
+        team.share_rows(call.rows, call.columns, [&](int64_t row) { any_row(row, nullptr); });
     }
 
     template <class Number> void of_row(int64_t row, float* sums) {

@@ -15,7 +15,7 @@ struct RMSNorm {  // y = weight x / sqrt(mean of x² + eps), for each row
     float* scales;  // (rows,): 1 / sqrt(mean of x² + eps), for the gradient
     const void* gradient;
     void* out;
-    float* weight_gradients;  // (NORM_PARTS, columns), to be added up
+    float* weight_gradients;  // (SUM_PARTS, columns), to be added up
 };
 
 struct Rotation {  // y = x cosines + (x with its halves exchanged) sign sines, for each head
@@ -29,21 +29,18 @@ struct Rotation {  // y = x cosines + (x with its halves exchanged) sign sines, 
 
 namespace {
 
-constexpr int64_t NORM_PARTS = 16;  // whatever the number of threads, so that sums do not depend on it
-
 struct NormWork {
     const RMSNorm& call;
     bool backward;
     Team team{int(call.threads.count), 1};
 
     void run() {
-        team.share(0, team.join(), NORM_PARTS, 1, [&](int64_t part, int64_t) {
-            int64_t first = call.rows * part / NORM_PARTS, last = call.rows * (part + 1) / NORM_PARTS;
-            float* sums = call.weight_gradients + part * call.columns;
-            if (backward) std::fill(sums, sums + call.columns, 0.0f);
-            for (int64_t row = first; row < last; row++)
-                if (call.kind == F32) backward ? gradient<float>(row, sums) : forward<float>(row);
-                else backward ? gradient<bf16>(row, sums) : forward<bf16>(row);
+        if (!backward)
+            return team.share_rows(call.rows, call.columns, [&](int64_t row) {
+                call.kind == F32 ? forward<float>(row) : forward<bf16>(row);
+            });
+        team.share_rows_with_sums(call.rows, call.columns, call.weight_gradients, [&](int64_t row, float* sums) {
+            call.kind == F32 ? gradient<float>(row, sums) : gradient<bf16>(row, sums);
         });
     }
 

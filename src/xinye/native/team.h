@@ -19,6 +19,9 @@ struct Threads {
 
 namespace {
 
+constexpr int64_t PIECE = 4096;    // numbers
+constexpr int64_t SUM_PARTS = 16;  // whatever the number of threads, so that sums do not depend on it
+
 // Threads that share work. Each has its own contiguous part of all work and takes it in pieces. A thread that has
 // finished its part helps the others, so that a delayed thread does not hold them up.
 class Team {
@@ -37,6 +40,23 @@ class Team {
             while ((first = count * owner / members + piece * next.fetch_add(1, std::memory_order_relaxed)) < end)
                 work(first, std::min(first + piece, end));
         }
+    }
+
+    // Calls work(row) for each row.
+    template <class Do> void share_rows(int64_t rows, int64_t columns, Do&& work) {
+        int64_t piece = std::max<int64_t>(1, PIECE / std::max<int64_t>(1, columns));
+        share(0, join(), rows, piece, [&](int64_t first, int64_t last) {
+            for (int64_t row = first; row < last; row++) work(row);
+        });
+    }
+
+    // Calls work(row, own) for each row. `own` is the one of the `sums` (SUM_PARTS, columns) to which the row adds.
+    template <class Do> void share_rows_with_sums(int64_t rows, int64_t columns, float* sums, Do&& work) {
+        share(0, join(), SUM_PARTS, 1, [&](int64_t part, int64_t) {
+            float* own = sums + part * columns;
+            std::fill_n(own, columns, 0.0f);
+            for (int64_t row = rows * part / SUM_PARTS; row < rows * (part + 1) / SUM_PARTS; row++) work(row, own);
+        });
     }
 
     void meet() {

@@ -92,7 +92,7 @@ class Orthogonal(ctypes.Structure):
     )
 
 
-NORM_PARTS = BIAS_PARTS = 16  # as in norms.h and activations.h
+SUM_PARTS = 16  # as in team.h
 
 
 def takes(x: Tensor) -> bool:
@@ -135,7 +135,7 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
 def rms_norm_gradient(
     x: Tensor, weight: Tensor, scales: Tensor, gradient: Tensor
 ) -> tuple[Tensor, Tensor]:
-    x, of_x, parts = x.contiguous(), _empty(x), torch.empty(NORM_PARTS, len(weight))
+    x, of_x, parts = x.contiguous(), _empty(x), torch.empty(SUM_PARTS, len(weight))
     _norm("xinye_rms_norm_gradient", x, weight, 0.0, scales, gradient.contiguous(), of_x, parts)
     return of_x, parts.sum(0)
 
@@ -179,7 +179,7 @@ def gelu(x: Tensor, bias: Tensor | None) -> Tensor:
 def gelu_gradient(x: Tensor, bias: Tensor | None, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of x and of the bias; the latter is empty where there is none."""
     columns = 0 if bias is None else len(bias)
-    of_x, parts = _empty(x), x.new_empty(BIAS_PARTS, columns, dtype=torch.float32)
+    of_x, parts = _empty(x), x.new_empty(SUM_PARTS, columns, dtype=torch.float32)
     _activate("xinye_gelu_gradient", x, bias, gradient, of_x, parts)
     return of_x, parts.sum(0)
 

@@ -158,13 +158,13 @@ class Store:
         numbered = {  # as Xinye named them before: by optimizer and parameter
             f"{number}.{index}": names[parameter]
             for number, optimizer in enumerate(self.optimizers)
-            for index, parameter in enumerate(_parameters(optimizer))
+            for index, parameter in enumerate(weights_of(optimizer))
         }
         for key, value in tensors.items():
             parameter, name = key.rsplit(".", 1)
             found[numbered.get(parameter, parameter)][name] = value
         for optimizer in self.optimizers:
-            parameters = _parameters(optimizer)
+            parameters = weights_of(optimizer)
             states = [found.pop(names[each], {}) for each in parameters]
             fits = all(
                 value.shape == parameter.shape or (name == STEP and value.numel() == 1)
@@ -292,5 +292,6 @@ def publish(run: Path, checkpoint: Path) -> None:
             shutil.copyfile(checkpoint / name, beside)
 
 
-def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+def weights_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """The weights that an optimizer updates, in its order."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]

@@ -11,8 +11,9 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from xinye.model.adapter_layers import AdaLoRA
+from xinye.runs.store import weights_of
 from xinye.training.distributed import ALONE, Processes
-from xinye.training.optimizers import Muon, owners, state_names, weights_of
+from xinye.training.optimizers import Muon, owners, state_names
 from xinye.training.shared_memory import SharedMemory, room_for
 
 
@@ -28,7 +29,8 @@ def together(
     if memory is None:
         return by_messages(loss_sum)
     for parameter in loss_sum.parameters():
-        dist.broadcast(parameter.data, 0)
+        if not parameter.requires_grad:  # the others are in the memory
+            dist.broadcast(parameter.data, 0)
     return Averaged(loss_sum, optimizers, memory)
 
 
@@ -72,7 +74,10 @@ class Averaged(nn.Module):
         self.received: dict[Tensor, list[Tensor]] = {}  # of own weights: the parts of the others
         self.given: dict[Tensor, Tensor] = {}  # this process's part, of weights of others
         for weight, owner in owners(optimizers, memory.count).items():
-            weight.data = memory.zeros(weight.shape).copy_(weight.data)
+            shared = memory.zeros(weight.shape)
+            if memory.rank == 0:  # all begin with its weights
+                shared.copy_(weight.data)
+            weight.data = shared
             parts = [memory.zeros(weight.shape) for _ in range(memory.count)]
             mine = parts.pop(memory.rank)
             if owner == memory.rank:

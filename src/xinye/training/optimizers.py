@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from xinye.model.sharded import is_sharded, part_of
 from xinye.native import training as native
+from xinye.runs.store import weights_of
 from xinye.training.distributed import ALONE, Processes
 from xinye.training.exchange import Exchange
 
@@ -228,10 +229,6 @@ class Muon(torch.optim.Optimizer):
         for start in range(0, len(matrices), at_once):
             some = matrices[start : start + at_once]
             into[start : start + at_once] = iterate(torch.stack(tuple(some)), self.dtype)
-
-
-def weights_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [weight for group in optimizer.param_groups for weight in group["params"]]
 
 
 def state_names(optimizer: torch.optim.Optimizer) -> Sequence[str]:

@@ -338,7 +338,7 @@ class Session:
             )
 
     def model_step(self) -> int:
-        """The step of the model to keep: after an early stop or cooldown the best, or the last."""
+        """The step to keep: the best one after an early stop or a cooldown, else the last one."""
         keeps_best = self.exhausted() or bool(self.plan.cooldown and not self.stopped)
         return int(self.progress.best["step"]) if keeps_best else self.progress.step
 
